@@ -1,0 +1,5 @@
+"""``python -m pexecutor``."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,88 @@
+"""The same server as an ASGI app, for Hypercorn's own command line.
+
+::
+
+    hypercorn -k trio 'pexecutor.asgi:create_app(pool_size=5, queue_size=1000)' -b 127.0.0.1:8080
+
+The drain happens in the lifespan: at ``lifespan.shutdown`` the executor is drained first, and only then is the message
+passed on, because the app's own nursery is given a deadline and Hypercorn cancels the lifespan once it is answered.
+Hypercorn has closed its connections by then, so, unlike under ``pexecutor``, nothing answers during the drain.
+
+One worker only (``-w 1``, the default): each would have names and a queue of its own. With ``-w 0`` Hypercorn
+dies on SIGTERM at once and nothing can be drained.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import trio
+from hypercorn.typing import ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCallable, Scope
+
+from .config import Config, load_config
+from .errors import ConfigError
+from .server import make_executor
+from .web import create_app as create_web_app
+
+
+def create_app(**settings: Any) -> ExecutorApp:
+    """An ASGI app with an executor of its own, which runs as long as the app's lifespan.
+
+    Parameters:
+        settings: fields of ``Config``; the environment's ``PEXECUTOR_`` variables stand behind them.
+
+    Raises:
+        ConfigError: a setting is unknown or out of its range.
+    """
+    return ExecutorApp(load_config(file=None, environment=os.environ, flags=settings))
+
+
+class ExecutorApp:
+    """An ASGI app whose lifespan runs an executor."""
+
+    def __init__(self, config: Config) -> None:
+        self._executor = make_executor(config)
+        self._app = create_web_app(self._executor, config)
+
+    async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """Answer one connection, or live one life."""
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+        with _only_worker():
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self._executor.run)
+                await self._app(scope, self._drained_before_shutdown(receive), send)
+
+    def _drained_before_shutdown(self, receive: ASGIReceiveCallable) -> ASGIReceiveCallable:
+        async def receive_drained() -> ASGIReceiveEvent:
+            event = await receive()
+            if event["type"] == "lifespan.shutdown":
+                self._executor.drain()
+                await self._executor.stopped.wait()
+            return event
+
+        return receive_drained
+
+
+@contextmanager
+def _only_worker() -> Iterator[None]:
+    """Hold a name that only one worker process of a parent can have.
+
+    Raises:
+        ConfigError: another worker has it.
+    """
+    if multiprocessing.parent_process() is None:
+        yield
+        return
+    with socket.socket(socket.AF_UNIX) as held:
+        try:
+            held.bind(f"\0pexecutor-worker-of-{os.getppid()}")
+        except OSError as error:
+            raise ConfigError("one worker only: tasks live in its memory, so run Hypercorn with -w 1") from error
+        yield

@@ -1,0 +1,81 @@
+"""The command line. ``pexecutor`` alone serves; a failure is one line on standard error.
+
+Exit status: 0 after a clean stop, 1 when the server cannot do its work, 2 when it was asked for something impossible.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+import trio
+
+from . import __version__, server
+from .config import load_config
+from .errors import ConfigError
+from .log import configure_logging
+from .web.listener import ListenError
+
+
+class _ServeByDefault(click.Group):
+    """A group in which flags without a command belong to ``serve``, as the original's flags did."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0].startswith("-") and args[0] not in ("--help", "--version")):
+            args = ["serve", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_ServeByDefault)
+@click.version_option(__version__, prog_name="pexecutor")
+def cli() -> None:
+    """A task executor you talk to over HTTP. Without a command, it serves."""
+
+
+@cli.command()
+@click.option("-pool-size", "--pool-size", metavar="N", help="Tasks that run at once. [default: 5]")
+@click.option("-queue-size", "--queue-size", metavar="N", help="Tasks that may be pending. [default: 1000]")
+@click.option("-port", "--port", metavar="PORT", help="TCP port; 0 takes a free one. [default: 8080]")
+@click.option("-host", "--host", metavar="HOST", help="Address to listen on. [default: 127.0.0.1]")
+@click.option(
+    "--drain-timeout",
+    "drain_timeout_seconds",
+    metavar="SECONDS",
+    help="Time that running tasks have to end at a stop. [default: 30]",
+)
+@click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error. [default: info]")
+@click.option("--log-format", metavar="FORMAT", help="text or json. [default: text]")
+@click.option("--config", "file", type=click.Path(path_type=Path), help="A TOML file of settings.")
+def serve(file: Path | None, **flags: Any) -> None:
+    """Serve until SIGTERM, SIGINT or POST /drain. A second signal stops at once."""
+    config = load_config(file=file, environment=os.environ, flags=flags)
+    configure_logging(config.log_level, config.log_format)
+    try:
+        trio.run(lambda: server.serve(config, announce=_announce))
+    except ListenError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _announce(url: str) -> None:
+    click.echo(f"pexecutor serves at {url}")
+
+
+def main() -> None:
+    """Run the command line, and exit."""
+    try:
+        status = cli.main(prog_name="pexecutor", standalone_mode=False)
+    except ConfigError as error:
+        _fail(str(error), 2)
+    except click.ClickException as error:
+        _fail(error.format_message(), error.exit_code)
+    except click.Abort:
+        _fail("interrupted", 1)
+    sys.exit(status)
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    click.echo(f"pexecutor: {message}", err=True)
+    sys.exit(status)

@@ -1,0 +1,94 @@
+"""Settings: one frozen ``Config``, made of defaults < TOML file < environment < flags.
+
+Every limit of the program is a setting here, with its unit in its name; the fields' annotations are the only place
+that knows their ranges. In the environment a setting is ``PEXECUTOR_`` and its name in capitals.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from .errors import ConfigError
+
+ENVIRONMENT_PREFIX: Final = "PEXECUTOR_"
+
+Count = Annotated[int, Meta(ge=1, le=10_000_000)]
+Seconds = Annotated[float, Meta(ge=0, le=7 * 24 * 60 * 60)]
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["text", "json"]
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings of a server."""
+
+    host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8080
+    pool_size: Annotated[int, Meta(ge=1, le=10_000)] = 5
+    queue_size: Count = 1000
+    drain_timeout_seconds: Seconds = 30.0
+    log_level: LogLevel = "info"
+    log_format: LogFormat = "text"
+    history_records_max: Count = 10_000
+    history_seconds_max: Seconds = 7 * 24 * 60 * 60.0
+    body_bytes_max: Count = 8 * 1024 * 1024
+    batch_tasks_max: Count = 10_000
+    request_timeout_seconds: Annotated[float, Meta(gt=0, le=3600)] = 30.0
+    connections_max: Count = 1000
+
+
+def load_config(*, file: Path | None, environment: Mapping[str, str], flags: Mapping[str, Any]) -> Config:
+    """Merge the sources, the later over the earlier.
+
+    Parameters:
+        file: a TOML file, or none.
+        environment: variables; those that do not begin with ``PEXECUTOR_`` are ignored.
+        flags: settings given on the command line, by field name; ``None`` is one that was not given.
+
+    Raises:
+        ConfigError: a setting is unknown or out of its range; names it and where it came from.
+    """
+    settings: dict[str, Any] = {}
+    for name, value in (_read_file(file) if file is not None else {}).items():
+        settings[name] = _checked(name, value, f"{name} in {file}")
+    for variable, value in environment.items():
+        if variable.startswith(ENVIRONMENT_PREFIX):
+            name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+            settings[name] = _checked(name, value, variable, strict=False)
+    for name, value in flags.items():
+        if value is not None:
+            settings[name] = _checked(name, value, flag_of(name), strict=False)
+    return msgspec.convert(settings, Config)
+
+
+def flag_of(setting: str) -> str:
+    """How a setting is spelled on the command line."""
+    return "--" + setting.removesuffix("_seconds").replace("_", "-")
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+
+
+def _checked(name: str, value: Any, source: str, *, strict: bool = True) -> Any:
+    """The value in its type and range; the source is what a complaint names."""
+    if name not in _TYPES:
+        raise ConfigError(f"{source} is no setting; there are: {', '.join(sorted(_TYPES))}")
+    try:
+        return msgspec.convert(value, _TYPES[name], strict=strict)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{source} cannot be {value!r}: {error}".replace("Expected", "expected")) from error
+
+
+_TYPES: Final = {field.name: field.type for field in msgspec.structs.fields(Config)}

@@ -1,0 +1,367 @@
+"""``Executor``: runs named tasks on a fixed pool of workers, and stops without losing any.
+
+It is pure Trio and starts nothing by itself::
+
+    async with trio.open_nursery() as nursery:
+        executor = Executor(LocalStore(queue_size=1000), pool_size=5)
+        await nursery.start(executor.run)
+        [verdict] = await executor.submit([Task("report", duration=200)])
+        executor.drain()
+
+The shape: one nursery owns a feeder and ``pool_size`` workers. The feeder claims tasks from the store, never more
+than there are idle workers, and hands them over through a bounded memory channel. So the order of the store is the
+order of the starts, and the channel holds nothing that a more urgent task would have to wait for.
+
+The stop, always in this order:
+
+1. ``drain()``: submits are answered ``Draining``; those who wait for room are answered at once.
+2. The feeder ends. What was claimed and not started is released.
+3. Running tasks have ``drain_timeout_seconds``, or until ``hard_stop()``.
+4. What is left is cancelled and released.
+5. The store is closed, ``stopped`` is set, ``run`` returns.
+
+Invariants: a claimed task is settled exactly once, by ``finish`` or by ``release``, whatever happens in between; an
+attempt's scope is in ``_attempts`` exactly while its handler runs.
+
+Road not taken: stopping by cancelling ``run`` from outside alone. That works too (it is step 4 at once) but
+leaves the running tasks no time.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import trio
+
+from .handlers import Handler, sleep
+from .rate import FinishRate
+from .stores import Page, PageRequest, Store, StoreStatistics
+from .task import (
+    DRAINING,
+    Accepted,
+    Draining,
+    Duplicate,
+    Ending,
+    Finished,
+    Full,
+    InFlight,
+    Outcome,
+    Pending,
+    Record,
+    Running,
+    Task,
+    Verdict,
+)
+
+SETTLE_SECONDS_MAX: Final = 5.0
+"""How long recording an outcome or a release may take after the work was cancelled; the shield's bound."""
+
+
+class Phase(enum.StrEnum):
+    """Where an executor stands; it only moves forward."""
+
+    NEW = "new"
+    SERVING = "serving"
+    DRAINING = "draining"
+    STOPPED = "stopped"
+
+
+class Statistics(msgspec.Struct, frozen=True):
+    """One snapshot of an executor, for every observer. Counts are since its start."""
+
+    phase: Phase
+    pool_size: int
+    submitted: int
+    duplicates: int
+    rejected: int
+    started: int
+    released: int
+    finished: dict[Outcome, int]
+    finished_per_second: float
+    waiting_for_room: int
+    store: StoreStatistics
+
+
+class Executor:
+    """A pool of workers on a store.
+
+    Parameters:
+        store: where tasks live.
+        pool_size: how many tasks run at once.
+        drain_timeout_seconds: how long running tasks have to end once a drain has begun.
+        handler: what runs a task.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        pool_size: int = 5,
+        drain_timeout_seconds: float = 30.0,
+        handler: Handler = sleep,
+    ) -> None:
+        if pool_size < 1:
+            raise ValueError("pool_size must be at least 1")
+        if drain_timeout_seconds < 0:
+            raise ValueError("drain_timeout_seconds must not be negative")
+        self.pool_size = pool_size
+        self.drain_timeout_seconds = drain_timeout_seconds
+        self.stopped = trio.Event()
+        self._store = store
+        self._handler = handler
+        self._phase = Phase.NEW
+        self.draining = trio.Event()
+        self._hard_stop = trio.CancelScope()
+        self._idle = trio.Semaphore(pool_size, max_value=pool_size)
+        # Owned by _attempt: the scope of each handler that runs, by the serial of its task.
+        self._attempts: dict[int, trio.CancelScope] = {}
+        # Owned by _wait_for_room: the scopes of submits that wait; drain() cancels them.
+        self._waiting_for_room: set[trio.CancelScope] = set()
+        self._tally = _Tally()
+        self._rate: FinishRate | None = None
+
+    # Life
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until a drain has ended; ``started`` once submits are taken.
+
+        Raises:
+            RuntimeError: it was run before.
+        """
+        if self._phase is Phase.STOPPED or self._rate is not None:
+            raise RuntimeError("an Executor runs once; make a new one")
+        try:
+            async with self._store.opened():
+                with self._hard_stop:
+                    await self._run_pool(task_status)
+        finally:
+            self._phase = Phase.STOPPED
+            self.draining.set()
+            self.stopped.set()
+
+    async def _run_pool(self, task_status: trio.TaskStatus[None]) -> None:
+        to_workers, from_feeder = trio.open_memory_channel[Pending](self.pool_size)
+        async with trio.open_nursery() as pool, from_feeder:
+            for _ in range(self.pool_size):
+                pool.start_soon(self._work, from_feeder.clone())
+            feeding = trio.CancelScope()
+            pool.start_soon(self._feed, to_workers, feeding)
+            self._rate = FinishRate(trio.current_time)
+            if self._phase is Phase.NEW:
+                self._phase = Phase.SERVING
+            task_status.started()
+            await self.draining.wait()
+            feeding.cancel()
+            self._hard_stop.deadline = trio.current_time() + self.drain_timeout_seconds
+
+    def drain(self) -> None:
+        """Take no more, start no more, and end when what runs has ended. Calling it again changes nothing."""
+        if self._phase in (Phase.NEW, Phase.SERVING):
+            self._phase = Phase.DRAINING
+            self.draining.set()
+            for scope in self._waiting_for_room:
+                scope.cancel()
+
+    def hard_stop(self) -> None:
+        """Drain, and cancel and release what runs without waiting for it any longer."""
+        self.drain()
+        self._hard_stop.cancel()
+
+    # What callers ask
+
+    async def submit(
+        self, tasks: Sequence[Task], *, atomic: bool = False, wait_for_room_seconds: float = 0.0
+    ) -> list[Verdict]:
+        """Give each task its verdict, in the order of the list; nothing is lost when this is cancelled.
+
+        Parameters:
+            tasks: what to run.
+            atomic: take all whose names are free, or none when they do not all fit.
+            wait_for_room_seconds: how long to wait for room before a task is answered ``Full``.
+
+        Raises:
+            StoreUnavailableError: nothing of it could be made durable, and none was taken.
+        """
+        deadline = trio.current_time() + wait_for_room_seconds
+        verdicts = await self._submit_once(tasks, atomic)
+        while refused := [index for index, verdict in enumerate(verdicts) if isinstance(verdict, Full)]:
+            least = len({tasks[index].name for index in refused}) if atomic else 1
+            places = await self._wait_for_room(least, len(refused), deadline)
+            if not places:
+                break
+            retried = refused if atomic else refused[:places]
+            for index, verdict in zip(
+                retried, await self._submit_once([tasks[index] for index in retried], atomic), strict=True
+            ):
+                verdicts[index] = verdict
+        self._tally.count_refused(verdicts)
+        return verdicts
+
+    async def _submit_once(self, tasks: Sequence[Task], atomic: bool) -> list[Verdict]:
+        if self._phase is not Phase.SERVING:
+            await trio.lowlevel.checkpoint()
+            return [DRAINING] * len(tasks)
+        verdicts = await self._store.submit(tasks, atomic=atomic)
+        self._tally.count_taken(verdicts)
+        return verdicts
+
+    async def _wait_for_room(self, least: int, most: int, deadline: float) -> int:
+        """How many tasks another try is worth; 0 when there was no room in time."""
+        if trio.current_time() >= deadline:
+            return 0
+        places = 0
+        with trio.CancelScope(deadline=deadline) as scope:
+            self._waiting_for_room.add(scope)
+            try:
+                places = await self._store.wait_for_room(least, most)
+            finally:
+                self._waiting_for_room.discard(scope)
+        return places if self._phase is Phase.SERVING else most
+
+    async def cancel(self, task_id: str) -> Running | Finished:
+        """Cancel a task: a pending one has ended when this returns, a running one has been told to.
+
+        Raises:
+            UnknownTaskError, ExpiredTaskError, AlreadyFinishedError: there is nothing to cancel.
+        """
+        record = await self._store.cancel(task_id)
+        if isinstance(record, Finished):
+            self._count_ending(record)
+        elif (attempt := self._attempts.get(record.serial)) is not None:
+            attempt.cancel()
+        return record
+
+    async def get(self, task_id: str) -> Record:
+        """The record of a task. Raises ``UnknownTaskError``, ``ExpiredTaskError``."""
+        return await self._store.get(task_id)
+
+    async def page(self, request: PageRequest) -> Page:
+        """Some records in listing order. Raises ``InvalidCursorError``."""
+        return await self._store.page(request)
+
+    def retry_after_seconds(self, places: int) -> int:
+        """When a caller who found no room for so many tasks may try again: 1 to 60 s."""
+        return self._rate.retry_after_seconds(places) if self._rate is not None else 1
+
+    def statistics(self) -> Statistics:
+        """A snapshot for observers."""
+        return Statistics(
+            phase=self._phase,
+            pool_size=self.pool_size,
+            submitted=self._tally.submitted,
+            duplicates=self._tally.duplicates,
+            rejected=self._tally.rejected,
+            started=self._tally.started,
+            released=self._tally.released,
+            finished=dict(self._tally.finished),
+            finished_per_second=self._rate.per_second() if self._rate is not None else 0.0,
+            waiting_for_room=len(self._waiting_for_room),
+            store=self._store.statistics(),
+        )
+
+    def __repr__(self) -> str:
+        now = self._store.statistics()
+        return (
+            f"<Executor {self._phase}, {now.running} of {self.pool_size} running, "
+            f"{now.pending} of {now.queue_size} pending>"
+        )
+
+    # Feeder and workers
+
+    async def _feed(self, to_workers: trio.MemorySendChannel[Pending], feeding: trio.CancelScope) -> None:
+        """Claim for idle workers, as many as there are; a claim ends in the channel without another await."""
+        with to_workers, feeding:
+            while True:
+                await self._idle.acquire()
+                idle = 1 + self._acquire_more_idle()
+                claims = []
+                try:
+                    claims = await self._store.claim(idle)
+                finally:
+                    self._release_idle(idle - len(claims))
+                for claim in claims:
+                    to_workers.send_nowait(claim)
+
+    def _acquire_more_idle(self) -> int:
+        more = self._idle.value
+        for _ in range(more):
+            self._idle.acquire_nowait()
+        return more
+
+    def _release_idle(self, workers: int) -> None:
+        for _ in range(workers):
+            self._idle.release()
+
+    async def _work(self, from_feeder: trio.MemoryReceiveChannel[Pending]) -> None:
+        async with from_feeder:
+            async for claim in from_feeder:
+                try:
+                    await self._settle(claim)
+                finally:
+                    self._idle.release()
+
+    async def _settle(self, claim: Pending) -> None:
+        """Run a claimed task to its outcome, or give it back."""
+        held: InFlight | None = claim
+        try:
+            if self._phase is not Phase.SERVING:
+                return
+            held = running = await self._store.start(claim)
+            if running is None:
+                return
+            self._tally.started += 1
+            ending = await self._attempt(running)
+            with trio.move_on_after(SETTLE_SECONDS_MAX, shield=True):
+                self._count_ending(await self._store.finish(running, ending))
+                held = None
+        finally:
+            if held is not None:
+                await self._release(held)
+
+    async def _attempt(self, running: Running) -> Ending:
+        """Call the handler; only the hard stop gets out of here as ``Cancelled``."""
+        timeout = running.task.timeout
+        try:
+            with trio.CancelScope() as cancelling:
+                self._attempts[running.serial] = cancelling
+                with trio.move_on_after(math.inf if timeout is None else timeout / 1000):
+                    await self._handler(running, duration=running.task.duration)
+                    return Ending(Outcome.SUCCEEDED)
+                return Ending(Outcome.TIMED_OUT, f"not done within {timeout} ms")
+            return Ending(Outcome.CANCELLED)
+        except Exception as error:
+            return Ending(Outcome.FAILED, str(error) or "the handler gave no reason")
+        finally:
+            del self._attempts[running.serial]
+
+    async def _release(self, held: InFlight) -> None:
+        with trio.move_on_after(SETTLE_SECONDS_MAX, shield=True):
+            await self._store.release([held])
+            self._tally.released += isinstance(held, Running)
+
+    def _count_ending(self, finished: Finished) -> None:
+        self._tally.finished[finished.outcome] += 1
+        if self._rate is not None:
+            self._rate.count()
+
+
+class _Tally:
+    """What has happened since the start. Owned by the executor."""
+
+    def __init__(self) -> None:
+        self.submitted = self.duplicates = self.rejected = 0
+        self.started = self.released = 0
+        self.finished: Counter[Outcome] = Counter()
+
+    def count_taken(self, verdicts: Sequence[Verdict]) -> None:
+        """Count what a submit settled for good; the rest may yet find room."""
+        self.submitted += sum(isinstance(verdict, Accepted) for verdict in verdicts)
+        self.duplicates += sum(isinstance(verdict, Duplicate) for verdict in verdicts)
+
+    def count_refused(self, verdicts: Sequence[Verdict]) -> None:
+        self.rejected += sum(isinstance(verdict, Full | Draining) for verdict in verdicts)

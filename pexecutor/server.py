@@ -1,0 +1,112 @@
+"""The composition root: socket, store, executor, app and signals put together, started and stopped in order.
+
+The executor lives in a nursery around the HTTP server, not in the app's: so HTTP goes on answering reads and cancels
+during the whole drain, and a crash of the executor takes the server down where everybody can see it.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import signal
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+import trio
+
+from .config import Config
+from .executor import Executor, Statistics
+from .handlers import Handler, sleep
+from .stores.local import LocalStore
+from .web import create_app
+from .web.listener import HttpServer, listen
+
+STOP_MARGIN_SECONDS: Final = 10.0
+"""A stop takes at most the drain timeout and this, whatever the handlers do."""
+
+_log = structlog.get_logger()
+
+
+def make_executor(config: Config, handler: Handler = sleep) -> Executor:
+    """An executor and its store, as the settings say."""
+    store = LocalStore(
+        queue_size=config.queue_size,
+        history_records_max=config.history_records_max,
+        history_seconds_max=config.history_seconds_max,
+    )
+    return Executor(
+        store, pool_size=config.pool_size, drain_timeout_seconds=config.drain_timeout_seconds, handler=handler
+    )
+
+
+async def serve(config: Config, *, announce: Callable[[str], None], handler: Handler = sleep) -> None:
+    """Serve until a signal or ``POST /drain``, then stop without losing anything.
+
+    Parameters:
+        config: all settings.
+        announce: called with the URL once requests are answered.
+        handler: what runs a task.
+
+    Raises:
+        ListenError: the address cannot be listened on; nothing was started.
+    """
+    listener = listen(config.host, config.port)
+    executor = make_executor(config, handler)
+    http = HttpServer(
+        create_app(executor, config),
+        listener,
+        connections_max=config.connections_max,
+        idle_seconds_max=config.request_timeout_seconds,
+    )
+    async with trio.open_nursery() as nursery:
+        await nursery.start(_obey_signals, executor)
+        nursery.start_soon(_bound_the_stop, executor)
+        await nursery.start(executor.run)
+        async with trio.open_nursery() as serving:
+            await serving.start(http.run)
+            announce(http.url)
+            _log.info("serving", url=http.url, pool_size=config.pool_size, queue_size=config.queue_size)
+            await executor.stopped.wait()
+            http.stop()
+        nursery.cancel_scope.cancel()
+    _log_farewell(executor.statistics())
+
+
+async def _obey_signals(executor: Executor, task_status: trio.TaskStatus[None]) -> None:
+    """The first signal begins the drain, the second ends it."""
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
+        async for number in signals:
+            if executor.draining.is_set():
+                _log.warning("stopping at once", signal=signal.Signals(number).name)
+                executor.hard_stop()
+                _exit_within(STOP_MARGIN_SECONDS)
+            else:
+                _log.info("signalled to stop", signal=signal.Signals(number).name)
+                executor.drain()
+
+
+async def _bound_the_stop(executor: Executor) -> None:
+    """The last resort against a handler that neither ends nor lets itself be cancelled."""
+    await executor.draining.wait()
+    _log.info("draining", timeout_seconds=executor.drain_timeout_seconds, running=executor.statistics().store.running)
+    _exit_within(executor.drain_timeout_seconds + STOP_MARGIN_SECONDS)
+    try:
+        await trio.sleep_forever()
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _exit_within(seconds: float) -> None:
+    """End the process after this time, with every thread's stack on stderr and status 1."""
+    faulthandler.dump_traceback_later(seconds, exit=True)
+
+
+def _log_farewell(statistics: Statistics) -> None:
+    left = statistics.store.pending + statistics.store.running
+    _log.info(
+        "stopped",
+        finished=sum(statistics.finished.values()),
+        released=statistics.released,
+        **({"kept": left} if statistics.store.durable else {"dropped": left}),
+    )

@@ -1,0 +1,103 @@
+"""The store contract: where tasks live, and everything that must happen to them in one step.
+
+A store answers for dedup, the bound, the order, the records and their history. The executor answers for running
+what it claimed. A store can be written from this text alone.
+
+**Submit.** ``submit`` gives each task its verdict, in the order of the list, all in one step: nobody sees a part of
+it, and cancelling it leaves the whole or nothing. A name that is held makes a ``Duplicate``, also in a full queue,
+also by an earlier task of the same list. Otherwise the task is ``Accepted`` while there is room, and durable as
+far as this store goes when ``submit`` returns. With ``atomic`` either all tasks whose names are free fit, or none is
+taken. When the write fails, ``StoreUnavailableError`` is raised and nothing has happened.
+
+**Room.** A submit never takes the number of pending tasks above ``queue_size``. A task that comes back
+(``release``) was admitted before and is not refused, so for a while there may be more, at most by the size of the
+pools. ``wait_for_room(least, most)`` waits until ``least`` places are likely free and returns how many there are, at
+most ``most``; who then submits may still find that another was quicker. Those who wait are served in the order they
+came.
+
+**Claim, start.** ``claim(limit)`` waits for work, then returns at most ``limit`` pending tasks, the highest priority
+first, in acceptance order within one. No task is claimed twice. A claimed task is still pending: it is listed,
+counted and can be cancelled. ``start`` makes it running; it returns ``None`` if the task was cancelled in between.
+A cancelled ``claim`` or ``start`` has done nothing.
+
+**Finish, release.** ``finish`` records the outcome and frees the name in the same step: whoever can read the
+outcome can submit the name again, and nobody can before. ``release`` gives claimed or running tasks back, at their
+old place in the order; that is no failure. Both are called in a bounded shield.
+
+**Cancel.** ``cancel`` finishes a pending task at once and returns it ``Finished``. A running one is returned as it is:
+its work must end first, and whoever runs it sees to that. Unknown id: ``UnknownTaskError``; gone from history:
+``ExpiredTaskError``; already ended: ``AlreadyFinishedError``.
+
+**Read.** ``get`` has the same two errors. ``page`` lists pending tasks in start order, then running ones by start
+time, then finished ones, the latest first. A cursor names a place in that order, not a row count, so tasks that come
+and go between two pages shift nothing: a task that stays where it is appears exactly once, and one that moves
+on may appear twice but is never missed. History is bounded by count and by age.
+
+**Life.** ``opened`` is entered before the first call and left after the last; a store that needs a heartbeat or a
+writer runs it in there. Leaving it makes everything durable, and is bounded in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+import msgspec
+
+from ..task import Ending, Finished, InFlight, Pending, Record, Running, State, Task, Verdict
+
+
+class PageRequest(msgspec.Struct, frozen=True):
+    """Which records to list.
+
+    ``state`` and ``name`` narrow the list; ``cursor`` is the ``next_cursor`` of the page before.
+    """
+
+    state: State | None = None
+    name: str | None = None
+    limit: int = 1000
+    cursor: str | None = None
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Some records, and where the next ones begin; ``next_cursor`` is ``None`` on the last page."""
+
+    records: list[Record]
+    next_cursor: str | None
+
+
+class StoreStatistics(msgspec.Struct, frozen=True):
+    """A snapshot of a store. ``durable`` tells whether tasks outlive the process."""
+
+    queue_size: int
+    pending: int
+    running: int
+    history: int
+    durable: bool
+
+
+class Store(Protocol):
+    """The verbs; what they promise is at the head of this module."""
+
+    def opened(self) -> AbstractAsyncContextManager[None]: ...
+
+    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False) -> list[Verdict]: ...
+
+    async def wait_for_room(self, least: int, most: int) -> int: ...
+
+    async def claim(self, limit: int) -> list[Pending]: ...
+
+    async def start(self, claim: Pending) -> Running | None: ...
+
+    async def finish(self, running: Running, ending: Ending) -> Finished: ...
+
+    async def release(self, tasks: Sequence[InFlight]) -> None: ...
+
+    async def cancel(self, task_id: str) -> Running | Finished: ...
+
+    async def get(self, task_id: str) -> Record: ...
+
+    async def page(self, request: PageRequest) -> Page: ...
+
+    def statistics(self) -> StoreStatistics: ...

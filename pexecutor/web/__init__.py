@@ -1,0 +1,35 @@
+"""The HTTP face of an executor: ``create_app(executor, config)`` makes the app; who calls it serves it."""
+
+from __future__ import annotations
+
+from quart_trio import QuartTrio
+
+from ..config import Config
+from ..executor import Executor
+from .connection import Connection, StreamedRequest, current_request
+from .errors import register_errors
+from .ops import OpsRoutes
+from .tasks import TaskRoutes
+
+
+def create_app(executor: Executor, config: Config) -> QuartTrio:
+    """An ASGI app that speaks for this executor; it neither runs nor stops it.
+
+    Parameters:
+        executor: whose tasks these are.
+        config: the limits.
+    """
+    app = QuartTrio("pexecutor", static_folder=None)
+    app.asgi_http_class = Connection
+    app.request_class = StreamedRequest
+    app.config["MAX_CONTENT_LENGTH"] = None  # the routes read their bodies, each with its own bound
+    app.config["RESPONSE_TIMEOUT"] = None  # a slow reader is the listener's matter
+    app.before_request(_refuse_ambiguous_length)
+    TaskRoutes(executor, config).add_to(app)
+    OpsRoutes(executor).add_to(app)
+    register_errors(app)
+    return app
+
+
+async def _refuse_ambiguous_length() -> None:
+    current_request().refuse_ambiguous_length()

@@ -1,0 +1,170 @@
+"""From bytes to tasks: straight into the types, and on failure again, slowly, to say what is wrong.
+
+The fast way stops at the first fault and does not know of all of them: JSON itself allows an object to say
+the same key twice, and a decoder takes the last. So a decoded batch is held against its body: written out again
+without white space, what was understood must be as long as what was sent. Only when it is not (a repeated key, but
+also an escaped letter or a default that was spelled out) does a slow reader look for repeated keys.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final, NoReturn, TypeVar
+
+import msgspec
+
+from ..errors import FieldError, InvalidTaskError
+from ..task import Task
+from .errors import BadRequestError, TooLargeError
+
+ERRORS_LISTED_MAX: Final = 100
+"""How many faults of one batch a reply lists."""
+
+TASK_FIELDS: Final = tuple(field.name for field in msgspec.structs.fields(Task))
+
+_decode_task = msgspec.json.Decoder(Task).decode
+_decode_lines = msgspec.json.Decoder(Task).decode_lines
+_decode_batch = msgspec.json.Decoder(list[Task]).decode
+_decode_elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_encode = msgspec.json.Encoder().encode
+
+_FIELD_PATH: Final = re.compile(r"\$\.(\w+)")
+_NAMED_FIELD: Final = re.compile(r"(?P<fault>Object (?:contains unknown|missing required) field |)`(?P<field>[^`]*)`")
+
+Query = TypeVar("Query", bound=msgspec.Struct)
+
+
+def decode_batch(body: bytes, *, tasks_max: int) -> list[Task]:
+    """The tasks of a JSON list.
+
+    Raises:
+        BadRequestError: the body is no JSON list.
+        TooLargeError: it holds more than ``tasks_max`` tasks.
+        InvalidTaskError: some of them cannot be taken; lists which and why.
+    """
+    try:
+        tasks = _decode_batch(body)
+    except msgspec.ValidationError:
+        _explain_batch(body, tasks_max)
+    except (ValueError, RecursionError) as error:
+        raise BadRequestError(_malformed(error)) from error
+    _check_size(len(tasks), tasks_max)
+    _refuse_repeated_keys(body, tasks)
+    return tasks
+
+
+def decode_task(body: bytes, *, index: int = 0) -> Task:
+    """The task of one JSON object; ``index`` is its place as errors should tell it.
+
+    Raises:
+        InvalidTaskError: it cannot be taken, or is no JSON object.
+    """
+    fault = _fault(body, index)
+    if fault is not None:
+        raise InvalidTaskError([fault])
+    task = _decode_task(body)
+    _refuse_repeated_keys(body, task, index)
+    return task
+
+
+def decode_lines(lines: bytes) -> list[Task] | None:
+    """The tasks of some NDJSON lines, or ``None`` when they are to be looked at one by one."""
+    try:
+        tasks = _decode_lines(lines)
+        sent = msgspec.json.format(b"[%b]" % lines.replace(b"\n", b","), indent=-1)
+    except (ValueError, RecursionError):
+        return None
+    return tasks if len(_encode(tasks)) == len(sent) else None
+
+
+def decode_query(arguments: Mapping[str, list[str]], query: type[Query]) -> Query:
+    """The parameters of a query string.
+
+    Raises:
+        BadRequestError: one is unknown, given twice or out of its range; names it.
+    """
+    repeated = [name for name, values in arguments.items() if len(values) > 1]
+    if repeated:
+        raise BadRequestError(f"the query parameter `{repeated[0]}` is given more than once")
+    known = {field.name: field.type for field in msgspec.structs.fields(query)}
+    values = {}
+    for name, [value] in arguments.items():
+        if name not in known:
+            there_are = ", ".join(sorted(known)) or "none"
+            raise BadRequestError(f"there is no query parameter `{name}` here; there are: {there_are}")
+        try:
+            values[name] = msgspec.convert(value, known[name], strict=False)
+        except msgspec.ValidationError as error:
+            raise BadRequestError(f"the query parameter `{name}` cannot be {value!r}: {error}") from error
+    return query(**values)
+
+
+def _check_size(tasks: int, tasks_max: int) -> None:
+    if tasks > tasks_max:
+        raise TooLargeError(f"the list holds {tasks} tasks and at most {tasks_max} are taken at once: split it")
+
+
+def _explain_batch(body: bytes, tasks_max: int) -> NoReturn:
+    """Raise what is wrong with each element of a list that could not be decoded."""
+    try:
+        elements = _decode_elements(body)
+    except msgspec.ValidationError as error:
+        raise BadRequestError("the body must be a JSON list of tasks, or one task as an object") from error
+    except (ValueError, RecursionError) as error:
+        raise BadRequestError(_malformed(error)) from error
+    _check_size(len(elements), tasks_max)
+    faults = [fault for index, element in enumerate(elements) if (fault := _fault(bytes(element), index)) is not None]
+    raise InvalidTaskError(faults[:ERRORS_LISTED_MAX])
+
+
+def _fault(element: bytes, index: int) -> FieldError | None:
+    try:
+        _decode_task(element)
+    except msgspec.ValidationError as error:
+        return _as_field_error(str(error), index)
+    except (ValueError, RecursionError) as error:
+        return FieldError(index, None, _malformed(error))
+    return None
+
+
+def _as_field_error(message: str, index: int) -> FieldError:
+    """A decoder's complaint in our words; it names the field in its text or as a path behind it."""
+    message, _, path = message.partition(" - at ")
+    if (named := _NAMED_FIELD.match(message)) is not None:
+        field = named["field"]
+        if named["fault"].startswith("Object contains unknown"):
+            return FieldError(index, field, f"there is no field `{field}`; there are: {', '.join(TASK_FIELDS)}")
+        if named["fault"].startswith("Object missing"):
+            return FieldError(index, field, f"`{field}` is required")
+        return FieldError(index, field, message)
+    message = message.replace("Expected", "expected", 1)
+    if (at := _FIELD_PATH.search(path)) is not None:
+        return FieldError(index, at[1], f"`{at[1]}`: {message}")
+    return FieldError(index, None, f"a task: {message}")
+
+
+def _malformed(error: ValueError | RecursionError) -> str:
+    match error:
+        case UnicodeDecodeError():
+            return "the body is not UTF-8"
+        case RecursionError():
+            return "the body is nested too deeply"
+        case _:
+            return f"the body is not valid JSON: {error}"
+
+
+def _refuse_repeated_keys(body: bytes, understood: Task | list[Task], index: int = 0) -> None:
+    if len(_encode(understood)) == len(msgspec.json.format(body, indent=-1)):
+        return
+    objects = json.loads(body, object_pairs_hook=_Pairs)
+    for place, pairs in enumerate(objects if isinstance(understood, list) else [objects], index):
+        keys = [key for key, _ in pairs]
+        if len(set(keys)) < len(keys):
+            repeated = next(key for key in keys if keys.count(key) > 1)
+            raise InvalidTaskError([FieldError(place, repeated, f"`{repeated}` is given more than once")])
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object's members as they were sent."""

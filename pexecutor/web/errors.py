@@ -1,0 +1,90 @@
+"""The one table from errors to replies. No route catches anything, but for a stream that adds its counts."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import structlog
+from quart import Response
+from quart_trio import QuartTrio
+from werkzeug.exceptions import HTTPException
+
+from ..errors import (
+    AlreadyFinishedError,
+    ExpiredTaskError,
+    InvalidCursorError,
+    InvalidTaskError,
+    PexecutorError,
+    StoreUnavailableError,
+    UnknownTaskError,
+)
+from .wire import problem_response
+
+_log = structlog.get_logger()
+
+
+class BadRequestError(PexecutorError):
+    """The caller sent a request that makes no sense; the message says what to change."""
+
+
+class TooLargeError(PexecutorError):
+    """The caller sent more than is taken at once."""
+
+
+class UnsupportedMediaTypeError(PexecutorError):
+    """The caller sent a body of a kind that is not taken here."""
+
+
+class RequestTimeoutError(PexecutorError):
+    """The caller did not send the body in time."""
+
+
+STATUS_OF: Final[dict[type[PexecutorError], int]] = {
+    BadRequestError: 400,
+    InvalidTaskError: 400,
+    InvalidCursorError: 400,
+    UnknownTaskError: 404,
+    RequestTimeoutError: 408,
+    AlreadyFinishedError: 409,
+    ExpiredTaskError: 410,
+    TooLargeError: 413,
+    UnsupportedMediaTypeError: 415,
+    StoreUnavailableError: 503,
+}
+
+_HTTP_DETAIL: Final = {
+    404: "there is nothing at this path",
+    405: "this path does not take this method; see the Allow header for those it takes",
+}
+
+
+def register_errors(app: QuartTrio) -> None:
+    """Make every error of this app a problem reply."""
+    app.register_error_handler(PexecutorError, _from_error)
+    app.register_error_handler(HTTPException, _from_http_exception)
+    app.register_error_handler(Exception, _from_bug)
+
+
+def problem_of(error: PexecutorError, extensions: dict[str, Any] | None = None) -> Response:
+    """The reply to an error, with further members."""
+    status = STATUS_OF[type(error)]
+    if isinstance(error, InvalidTaskError):
+        extensions = {"errors": error.errors, **(extensions or {})}
+    headers = {"Retry-After": "1"} if status == 503 else None
+    return problem_response(status, str(error), headers=headers, extensions=extensions)
+
+
+async def _from_error(error: PexecutorError) -> Response:
+    return problem_of(error)
+
+
+async def _from_http_exception(error: HTTPException) -> Response:
+    status = error.code or 500
+    headers = {name: value for name, value in error.get_headers() if name.lower() != "content-type"}
+    detail = _HTTP_DETAIL.get(status, "the request cannot be served")
+    return problem_response(status, detail, headers=headers)
+
+
+async def _from_bug(error: Exception) -> Response:
+    _log.error("a request failed", exc_info=error)
+    return problem_response(500, "the request failed on the server's side; its log says why")

@@ -1,0 +1,84 @@
+"""A submit without an end in sight: tasks as NDJSON, one a line, in constant memory.
+
+Lines are taken in slices. While the queue is full nothing more is read, so the client is slowed down to the pace of
+the pool, however long its stream is. The reply comes at the end and is a batch reply.
+
+Since lines are taken as they come, a fault half-way cannot undo the ones before it: the reply to it is the error
+together with the counts so far, and nothing behind the faulty line was taken.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Iterator
+from typing import Final
+
+import msgspec
+import trio
+from quart import Response
+
+from ..config import Config
+from ..errors import InvalidTaskError, PexecutorError
+from ..executor import Executor
+from ..task import Draining, Task
+from .connection import StreamedRequest
+from .decode import decode_lines, decode_task
+from .errors import RequestTimeoutError, TooLargeError, problem_of
+from .wire import BatchReply, VerdictsListed, add_verdicts, json_response, refusal_response
+
+LINE_BYTES_MAX: Final = 128 * 1024
+VERDICTS_LISTED_MAX: Final = 1000
+"""How many single verdicts the reply to a stream lists; those behind are only counted."""
+
+
+async def submit(request: StreamedRequest, executor: Executor, config: Config, listed: VerdictsListed) -> Response:
+    """Take a stream of tasks, waiting for room as long as it needs."""
+    reply = BatchReply()
+    try:
+        async for lines in _whole_lines(request, config.request_timeout_seconds):
+            for tasks in _decode(lines, reply.requested_task):
+                verdicts = await executor.submit(tasks, wait_for_room_seconds=math.inf)
+                add_verdicts(reply, tasks, verdicts, listed, listed_max=VERDICTS_LISTED_MAX)
+                if any(isinstance(verdict, Draining) for verdict in verdicts):
+                    return refusal_response(verdicts, executor.retry_after_seconds, msgspec.to_builtins(reply))
+    except PexecutorError as error:
+        return problem_of(error, msgspec.to_builtins(reply))
+    return json_response(reply)
+
+
+async def _whole_lines(request: StreamedRequest, seconds_max: float) -> AsyncIterator[bytes]:
+    """The body, cut after a line's end wherever a chunk brings one."""
+    rest = b""
+    while (chunk := await _next_chunk(request, seconds_max)) is not None:
+        lines, newline, rest = (rest + chunk).rpartition(b"\n")
+        if len(rest) > LINE_BYTES_MAX:
+            raise TooLargeError(f"a line has more than the {LINE_BYTES_MAX} bytes that are taken")
+        if newline:
+            yield lines
+    if rest.strip():
+        yield rest
+
+
+async def _next_chunk(request: StreamedRequest, seconds_max: float) -> bytes | None:
+    with trio.move_on_after(seconds_max):
+        try:
+            return await request.chunks.receive()
+        except trio.EndOfChannel:
+            return None
+    raise RequestTimeoutError(f"nothing of the body came for {seconds_max:g} s")
+
+
+def _decode(lines: bytes, first_index: int) -> Iterator[list[Task]]:
+    """The tasks of some lines; when one is faulty, first those before it, then its error."""
+    tasks = decode_lines(lines)
+    if tasks is not None:
+        yield tasks
+        return
+    tasks = []
+    for line in filter(bytes.strip, lines.split(b"\n")):
+        try:
+            tasks.append(decode_task(line, index=first_index + len(tasks)))
+        except InvalidTaskError:
+            yield tasks
+            raise
+    yield tasks

@@ -1,0 +1,163 @@
+"""Submit, list, show and cancel tasks."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+from urllib.parse import urlencode
+
+import msgspec
+from msgspec import Meta
+from quart import Response
+from quart_trio import QuartTrio
+
+from ..config import Config
+from ..executor import Executor
+from ..stores import PageRequest
+from ..task import Accepted, Draining, Duplicate, Finished, Full, State, Task
+from . import stream
+from .connection import current_request
+from .decode import decode_batch, decode_query, decode_task
+from .errors import BadRequestError, UnsupportedMediaTypeError
+from .wire import BatchReply, VerdictsListed, add_verdicts, json_response, problem_response, refusal_response, view
+
+WAIT_FOR_ROOM_SECONDS_MAX: Final = 60
+PAGE_RECORDS_MAX: Final = 1000
+
+
+class SubmitQuery(msgspec.Struct):
+    """How a submit is to be done."""
+
+    verdicts: VerdictsListed = "refused"
+    atomic: bool = False
+    wait_for_room: Annotated[float, Meta(ge=0, le=WAIT_FOR_ROOM_SECONDS_MAX)] = 0.0
+
+
+class PageQuery(msgspec.Struct):
+    """Which part of a listing."""
+
+    limit: Annotated[int, Meta(ge=1, le=PAGE_RECORDS_MAX)] = PAGE_RECORDS_MAX
+    cursor: str | None = None
+
+
+class TasksQuery(PageQuery):
+    """Which tasks, and which part of the listing."""
+
+    name: str | None = None
+    state: State | None = None
+
+
+class NoQuery(msgspec.Struct):
+    """A route without parameters."""
+
+
+class TaskRoutes:
+    """Routes about tasks."""
+
+    def __init__(self, executor: Executor, config: Config) -> None:
+        self._executor = executor
+        self._config = config
+
+    def add_to(self, app: QuartTrio) -> None:
+        """Register them."""
+        app.add_url_rule("/tasks", view_func=self.submit, methods=["POST"])
+        app.add_url_rule("/tasks", view_func=self.list_tasks, methods=["GET"])
+        app.add_url_rule("/tasks/pending", view_func=self.list_pending, methods=["GET"])
+        app.add_url_rule("/tasks/running", view_func=self.list_running, methods=["GET"])
+        app.add_url_rule("/tasks/finished", view_func=self.list_finished, methods=["GET"])
+        app.add_url_rule("/tasks/<task_id>", view_func=self.show, methods=["GET"])
+        app.add_url_rule("/tasks/<task_id>", view_func=self.cancel, methods=["DELETE"])
+
+    # Submit
+
+    async def submit(self) -> Response:
+        """One task, a list of them, or a stream."""
+        request = current_request()
+        query = decode_query(request.args.to_dict(flat=False), SubmitQuery)
+        match request.mimetype:
+            case "application/json":
+                return await self._submit_json(query)
+            case "application/x-ndjson":
+                return await stream.submit(request, self._executor, self._config, query.verdicts)
+            case other:
+                taken = "application/json or application/x-ndjson"
+                raise UnsupportedMediaTypeError(f"Content-Type is {other!r}; send {taken}")
+
+    async def _submit_json(self, query: SubmitQuery) -> Response:
+        config = self._config
+        body = await current_request().read_body(
+            bytes_max=config.body_bytes_max, seconds_max=config.request_timeout_seconds
+        )
+        if body.lstrip(b" \t\r\n").startswith(b"{"):
+            return await self._submit_one(decode_task(body), query)
+        return await self._submit_batch(decode_batch(body, tasks_max=config.batch_tasks_max), query)
+
+    async def _submit_one(self, task: Task, query: SubmitQuery) -> Response:
+        [verdict] = await self._executor.submit([task], wait_for_room_seconds=query.wait_for_room)
+        match verdict:
+            case Accepted(record):
+                return json_response(view(record), 202, {"Location": f"/tasks/{record.id}"})
+            case Duplicate(holder):
+                detail = f"the name {task.name!r} is held by the {holder.state} task {holder.id}"
+                return problem_response(409, detail, extensions={"holder": view(holder)})
+            case Full() | Draining():
+                return refusal_response([verdict], self._executor.retry_after_seconds, {})
+
+    async def _submit_batch(self, tasks: list[Task], query: SubmitQuery) -> Response:
+        if query.atomic:
+            self._refuse_what_can_never_fit(tasks)
+        verdicts = await self._executor.submit(tasks, atomic=query.atomic, wait_for_room_seconds=query.wait_for_room)
+        reply = BatchReply()
+        add_verdicts(reply, tasks, verdicts, query.verdicts)
+        if reply.rejected_tasks:
+            return refusal_response(verdicts, self._executor.retry_after_seconds, msgspec.to_builtins(reply))
+        return json_response(reply)
+
+    def _refuse_what_can_never_fit(self, tasks: list[Task]) -> None:
+        names = len({task.name for task in tasks})
+        if names > self._config.queue_size:
+            raise BadRequestError(
+                f"{names} tasks can never be taken atomically by a queue of {self._config.queue_size}: split the list"
+            )
+
+    # Read and cancel
+
+    async def list_tasks(self) -> Response:
+        """Tasks of any state: pending in start order, running by start time, finished with the latest first."""
+        query = decode_query(current_request().args.to_dict(flat=False), TasksQuery)
+        return await self._list("/tasks", query, state=query.state, name=query.name)
+
+    async def list_pending(self) -> Response:
+        """Pending tasks, in start order."""
+        return await self._list_state(State.PENDING)
+
+    async def list_running(self) -> Response:
+        """Running tasks, by start time."""
+        return await self._list_state(State.RUNNING)
+
+    async def list_finished(self) -> Response:
+        """Finished tasks that are still known, the latest first."""
+        return await self._list_state(State.FINISHED)
+
+    async def _list_state(self, state: State) -> Response:
+        query = decode_query(current_request().args.to_dict(flat=False), PageQuery)
+        return await self._list(f"/tasks/{state}", query, state=state)
+
+    async def _list(self, path: str, query: PageQuery, *, state: State | None, name: str | None = None) -> Response:
+        page = await self._executor.page(PageRequest(state, name, query.limit, query.cursor))
+        headers = {}
+        if page.next_cursor is not None:
+            query = msgspec.structs.replace(query, cursor=page.next_cursor)
+            given = {key: value for key, value in msgspec.to_builtins(query).items() if value is not None}
+            headers["Link"] = f'<{path}?{urlencode(given)}>; rel="next"'
+        return json_response([view(record) for record in page.records], headers=headers)
+
+    async def show(self, task_id: str) -> Response:
+        """One record."""
+        decode_query(current_request().args.to_dict(flat=False), NoQuery)
+        return json_response(view(await self._executor.get(task_id)))
+
+    async def cancel(self, task_id: str) -> Response:
+        """Cancel: 200 when it has ended with this, 202 when its work has yet to end."""
+        decode_query(current_request().args.to_dict(flat=False), NoQuery)
+        record = await self._executor.cancel(task_id)
+        return json_response(view(record), 200 if isinstance(record, Finished) else 202)
