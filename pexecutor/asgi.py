@@ -25,7 +25,6 @@ import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCallable, Scope
 
 from .config import Config, load_config
-from .errors import ConfigError
 from .server import make_executor
 from .web import create_app as create_web_app
 
@@ -54,10 +53,18 @@ class ExecutorApp:
         if scope["type"] != "lifespan":
             await self._app(scope, receive, send)
             return
-        with _only_worker():
-            async with trio.open_nursery() as nursery:
-                await nursery.start(self._executor.run)
-                await self._app(scope, self._drained_before_shutdown(receive), send)
+        with _only_worker() as only:
+            if only:
+                await self._live(scope, receive, send)
+            else:
+                await receive()
+                message = "one worker only: tasks live in its memory, so run Hypercorn with -w 1"
+                await send({"type": "lifespan.startup.failed", "message": message})
+
+    async def _live(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._executor.run)
+            await self._app(scope, self._drained_before_shutdown(receive), send)
 
     def _drained_before_shutdown(self, receive: ASGIReceiveCallable) -> ASGIReceiveCallable:
         async def receive_drained() -> ASGIReceiveEvent:
@@ -71,18 +78,15 @@ class ExecutorApp:
 
 
 @contextmanager
-def _only_worker() -> Iterator[None]:
-    """Hold a name that only one worker process of a parent can have.
-
-    Raises:
-        ConfigError: another worker has it.
-    """
+def _only_worker() -> Iterator[bool]:
+    """Whether this is the only worker process of its parent; it is as long as this context lasts."""
     if multiprocessing.parent_process() is None:
-        yield
+        yield True
         return
     with socket.socket(socket.AF_UNIX) as held:
         try:
             held.bind(f"\0pexecutor-worker-of-{os.getppid()}")
-        except OSError as error:
-            raise ConfigError("one worker only: tasks live in its memory, so run Hypercorn with -w 1") from error
-        yield
+        except OSError:
+            yield False
+        else:
+            yield True

@@ -10,18 +10,18 @@ It is pure Trio and starts nothing by itself::
 
 The shape: one nursery owns a feeder and ``pool_size`` workers. The feeder claims tasks from the store, never more
 than there are idle workers, and hands them over through a bounded memory channel. So the order of the store is the
-order of the starts, and the channel holds nothing that a more urgent task would have to wait for.
+order of the starts, and nothing lies in the channel that a more urgent task would have to wait for.
 
 The stop, always in this order:
 
 1. ``drain()``: submits are answered ``Draining``; those who wait for room are answered at once.
-2. The feeder ends. What was claimed and not started is released.
+2. The feeder ends. What was claimed and whose worker has yet to wake is released.
 3. Running tasks have ``drain_timeout_seconds``, or until ``hard_stop()``.
 4. What is left is cancelled and released.
 5. The store is closed, ``stopped`` is set, ``run`` returns.
 
-Invariants: a claimed task is settled exactly once, by ``finish`` or by ``release``, whatever happens in between; an
-attempt's scope is in ``_attempts`` exactly while its handler runs.
+Invariants: a claimed task is settled exactly once, by ``finish`` or by ``release``, whatever happens in between; from
+its claim until then its scope is in ``_attempts``, so a cancel always reaches it.
 
 Road not taken: stopping by cancelling ``run`` from outside alone. That works too (it is step 4 at once) but
 leaves the running tasks no time.
@@ -31,7 +31,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Final
 
@@ -49,9 +49,7 @@ from .task import (
     Ending,
     Finished,
     Full,
-    InFlight,
     Outcome,
-    Pending,
     Record,
     Running,
     Task,
@@ -118,7 +116,9 @@ class Executor:
         self.draining = trio.Event()
         self._hard_stop = trio.CancelScope()
         self._idle = trio.Semaphore(pool_size, max_value=pool_size)
-        # Owned by _attempt: the scope of each handler that runs, by the serial of its task.
+        # Filled by the feeder, emptied by the workers: claimed tasks whose worker has yet to wake.
+        self._handed_over: deque[Running] = deque()
+        # Entered by the feeder, left by _settle: the scope that a cancel of this task cancels, by its serial.
         self._attempts: dict[int, trio.CancelScope] = {}
         # Owned by _wait_for_room: the scopes of submits that wait; drain() cancels them.
         self._waiting_for_room: set[trio.CancelScope] = set()
@@ -137,27 +137,34 @@ class Executor:
             raise RuntimeError("an Executor runs once; make a new one")
         try:
             async with self._store.opened():
-                with self._hard_stop:
-                    await self._run_pool(task_status)
+                try:
+                    with self._hard_stop:
+                        await self._run_pool(task_status)
+                finally:
+                    await self._release(list(self._handed_over))
         finally:
             self._phase = Phase.STOPPED
             self.draining.set()
             self.stopped.set()
 
     async def _run_pool(self, task_status: trio.TaskStatus[None]) -> None:
-        to_workers, from_feeder = trio.open_memory_channel[Pending](self.pool_size)
-        async with trio.open_nursery() as pool, from_feeder:
-            for _ in range(self.pool_size):
-                pool.start_soon(self._work, from_feeder.clone())
-            feeding = trio.CancelScope()
-            pool.start_soon(self._feed, to_workers, feeding)
-            self._rate = FinishRate(trio.current_time)
-            if self._phase is Phase.NEW:
-                self._phase = Phase.SERVING
-            task_status.started()
-            await self.draining.wait()
-            feeding.cancel()
-            self._hard_stop.deadline = trio.current_time() + self.drain_timeout_seconds
+        to_workers, from_feeder = trio.open_memory_channel[None](self.pool_size)
+        feeding = trio.CancelScope()
+        with from_feeder:
+            async with trio.open_nursery() as pool:
+                for _ in range(self.pool_size):
+                    pool.start_soon(self._work, from_feeder.clone())
+                pool.start_soon(self._feed, to_workers, feeding)
+                self._begin_serving()
+                task_status.started()
+                await self.draining.wait()
+                feeding.cancel()
+                self._hard_stop.deadline = trio.current_time() + self.drain_timeout_seconds
+
+    def _begin_serving(self) -> None:
+        self._rate = FinishRate(trio.current_time)
+        if self._phase is Phase.NEW:
+            self._phase = Phase.SERVING
 
     def drain(self) -> None:
         """Take no more, start no more, and end when what runs has ended. Calling it again changes nothing."""
@@ -273,19 +280,22 @@ class Executor:
 
     # Feeder and workers
 
-    async def _feed(self, to_workers: trio.MemorySendChannel[Pending], feeding: trio.CancelScope) -> None:
-        """Claim for idle workers, as many as there are; a claim ends in the channel without another await."""
+    async def _feed(self, to_workers: trio.MemorySendChannel[None], feeding: trio.CancelScope) -> None:
+        """Claim for idle workers, as many as there are; a claim is handed over without another await."""
         with to_workers, feeding:
             while True:
                 await self._idle.acquire()
                 idle = 1 + self._acquire_more_idle()
-                claims = []
+                claimed: list[Running] = []
                 try:
-                    claims = await self._store.claim(idle)
+                    claimed = await self._store.claim(idle)
                 finally:
-                    self._release_idle(idle - len(claims))
-                for claim in claims:
-                    to_workers.send_nowait(claim)
+                    self._release_idle(idle - len(claimed))
+                self._tally.started += len(claimed)
+                for running in claimed:
+                    self._attempts[running.serial] = trio.CancelScope()
+                    self._handed_over.append(running)
+                    to_workers.send_nowait(None)
 
     def _acquire_more_idle(self) -> int:
         more = self._idle.value
@@ -297,57 +307,65 @@ class Executor:
         for _ in range(workers):
             self._idle.release()
 
-    async def _work(self, from_feeder: trio.MemoryReceiveChannel[Pending]) -> None:
-        async with from_feeder:
-            async for claim in from_feeder:
+    async def _work(self, from_feeder: trio.MemoryReceiveChannel[None]) -> None:
+        """Take turns; whichever worker wakes first takes the task that is first, as Trio wakes them in any order."""
+        with from_feeder:
+            async for _ in from_feeder:
                 try:
-                    await self._settle(claim)
+                    await self._settle(self._handed_over.popleft())
                 finally:
                     self._idle.release()
 
-    async def _settle(self, claim: Pending) -> None:
-        """Run a claimed task to its outcome, or give it back."""
-        held: InFlight | None = claim
+    async def _settle(self, running: Running) -> None:
+        """Run a task to its outcome, or give it back."""
+        settled = False
         try:
-            if self._phase is not Phase.SERVING:
-                return
-            held = running = await self._store.start(claim)
-            if running is None:
-                return
-            self._tally.started += 1
-            ending = await self._attempt(running)
-            with trio.move_on_after(SETTLE_SECONDS_MAX, shield=True):
-                self._count_ending(await self._store.finish(running, ending))
-                held = None
+            if self._phase is Phase.SERVING:
+                ending = await self._attempt(running)
+                with trio.move_on_after(SETTLE_SECONDS_MAX, shield=True):
+                    self._count_ending(await self._store.finish(running, ending))
+                    settled = True
         finally:
-            if held is not None:
-                await self._release(held)
+            if not settled:
+                await self._release([running])
+            del self._attempts[running.serial]
+
+    async def _release(self, tasks: Sequence[Running]) -> None:
+        with trio.move_on_after(SETTLE_SECONDS_MAX, shield=True):
+            await self._store.release(tasks)
+            self._tally.released += len(tasks)
 
     async def _attempt(self, running: Running) -> Ending:
         """Call the handler; only the hard stop gets out of here as ``Cancelled``."""
         timeout = running.task.timeout
         try:
-            with trio.CancelScope() as cancelling:
-                self._attempts[running.serial] = cancelling
+            with self._attempts[running.serial] as cancelling:
+                if cancelling.cancel_called:
+                    return Ending(Outcome.CANCELLED)
                 with trio.move_on_after(math.inf if timeout is None else timeout / 1000):
                     await self._handler(running, duration=running.task.duration)
                     return Ending(Outcome.SUCCEEDED)
                 return Ending(Outcome.TIMED_OUT, f"not done within {timeout} ms")
             return Ending(Outcome.CANCELLED)
         except Exception as error:
-            return Ending(Outcome.FAILED, str(error) or "the handler gave no reason")
-        finally:
-            del self._attempts[running.serial]
-
-    async def _release(self, held: InFlight) -> None:
-        with trio.move_on_after(SETTLE_SECONDS_MAX, shield=True):
-            await self._store.release([held])
-            self._tally.released += isinstance(held, Running)
+            return Ending(Outcome.FAILED, _reason(error))
+        except BaseExceptionGroup as group:
+            hard_stop, errors = group.split(trio.Cancelled)
+            if hard_stop is None or not isinstance(errors, ExceptionGroup | None):
+                raise
+            raise hard_stop from errors  # a handler that failed at cleaning up does not break the stop
 
     def _count_ending(self, finished: Finished) -> None:
         self._tally.finished[finished.outcome] += 1
         if self._rate is not None:
             self._rate.count()
+
+
+def _reason(error: Exception) -> str:
+    """One sentence on why an attempt failed."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return str(error) or "the handler gave no reason"
 
 
 class _Tally:

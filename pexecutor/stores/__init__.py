@@ -15,14 +15,13 @@ pools. ``wait_for_room(least, most)`` waits until ``least`` places are likely fr
 most ``most``; who then submits may still find that another was quicker. Those who wait are served in the order they
 came.
 
-**Claim, start.** ``claim(limit)`` waits for work, then returns at most ``limit`` pending tasks, the highest priority
-first, in acceptance order within one. No task is claimed twice. A claimed task is still pending: it is listed,
-counted and can be cancelled. ``start`` makes it running; it returns ``None`` if the task was cancelled in between.
-A cancelled ``claim`` or ``start`` has done nothing.
+**Claim.** ``claim(limit)`` waits for work, then starts at most ``limit`` pending tasks, the highest priority first, in
+acceptance order within one: when it returns, they are running, durably so. No task is claimed twice. A claim that is
+cancelled has started nothing.
 
 **Finish, release.** ``finish`` records the outcome and frees the name in the same step: whoever can read the
-outcome can submit the name again, and nobody can before. ``release`` gives claimed or running tasks back, at their
-old place in the order; that is no failure. Both are called in a bounded shield.
+outcome can submit the name again, and nobody can before. ``release`` makes running tasks pending again, at their old
+place in the order; that is no failure. Both are called in a bounded shield.
 
 **Cancel.** ``cancel`` finishes a pending task at once and returns it ``Finished``. A running one is returned as it is:
 its work must end first, and whoever runs it sees to that. Unknown id: ``UnknownTaskError``; gone from history:
@@ -45,7 +44,7 @@ from typing import Protocol
 
 import msgspec
 
-from ..task import Ending, Finished, InFlight, Pending, Record, Running, State, Task, Verdict
+from ..task import Ending, Finished, Record, Running, State, Task, Verdict
 
 
 class PageRequest(msgspec.Struct, frozen=True):
@@ -86,13 +85,11 @@ class Store(Protocol):
 
     async def wait_for_room(self, least: int, most: int) -> int: ...
 
-    async def claim(self, limit: int) -> list[Pending]: ...
-
-    async def start(self, claim: Pending) -> Running | None: ...
+    async def claim(self, limit: int) -> list[Running]: ...
 
     async def finish(self, running: Running, ending: Ending) -> Finished: ...
 
-    async def release(self, tasks: Sequence[InFlight]) -> None: ...
+    async def release(self, tasks: Sequence[Running]) -> None: ...
 
     async def cancel(self, task_id: str) -> Running | Finished: ...
 

@@ -6,9 +6,9 @@ before anybody can see them. By default there is nothing to write to, and tasks 
 
 Who owns what:
 
-* ``_registry``: the names in flight. Entered by ``submit``, replaced by ``start`` and ``release``, left by ``_end``.
+* ``_registry``: the names in flight. Entered by ``submit``, replaced by ``claim`` and ``release``, left by ``_end``.
 * ``_records``: every record that can be read, by serial. Changes together with the registry.
-* ``_waiting``: pending and not claimed, in start order. ``_claimed``: pending and claimed. Together: pending.
+* ``_pending``, ``_running``: the tasks in these states. Changes together with the registry.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from heapq import merge
+from itertools import islice
 from typing import Final, TypeVar
 
 import trio
@@ -99,8 +99,7 @@ class LocalStore:
         self._acceptances = 0
         self._registry: ShardedLockDict[InFlight] = ShardedLockDict()
         self._records: dict[int, Record] = {}
-        self._waiting = StartOrder()
-        self._claimed: dict[int, Pending] = {}
+        self._pending = StartOrder()
         self._running: dict[int, Running] = {}
         self._history = History(
             records_max=history_records_max,
@@ -108,7 +107,7 @@ class LocalStore:
             forget=lambda record: self._records.__delitem__(record.serial),
         )
         self._arrivals = trio.lowlevel.ParkingLot()
-        self._room = Room(queue_size, lambda: self._pending)
+        self._room = Room(queue_size, self._pending.__len__)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -152,60 +151,55 @@ class LocalStore:
         for record in accepted:
             self._registry[record.task.name] = record
             self._records[record.serial] = record
-            self._waiting.add(record)
+            self._pending.add(record)
         self._arrivals.unpark(count=len(accepted))
 
     def _next_serial(self) -> int:
         self._acceptances += 1
         return make_serial(self._tag, self._acceptances)
 
-    @property
-    def _pending(self) -> int:
-        return len(self._waiting) + len(self._claimed)
-
     async def wait_for_room(self, least: int, most: int) -> int:
         """Wait until ``least`` places are likely free; how many there are, at most ``most``."""
         return await self._room.wait(least, most)
 
-    # Claim, start, finish, release
+    # Claim, finish, release, cancel
 
-    async def claim(self, limit: int) -> list[Pending]:
-        """Wait for work, then take at most ``limit`` tasks, the next to start first."""
-        await trio.lowlevel.checkpoint()
-        while not self._waiting:
-            await self._arrivals.park()
-        claims = [self._waiting.pop() for _ in range(min(limit, len(self._waiting)))]
-        self._claimed.update((claim.serial, claim) for claim in claims)
-        return claims
+    async def claim(self, limit: int) -> list[Running]:
+        """Wait for work, then start at most ``limit`` tasks, in start order."""
+        while True:
+            await trio.lowlevel.checkpoint()
+            while not self._pending:
+                await self._arrivals.park()
+            first = list(islice(self._pending.after(PRIORITY_MAX, 0), limit))
+            async with self._registry.locked([record.task.name for record in first]):
+                if started := await self._start([record for record in first if self._is_current(record)]):
+                    return started
 
-    async def start(self, claim: Pending) -> Running | None:
-        """Make a claimed task running, or return ``None`` if it was cancelled meanwhile."""
-        async with self._registry.locked([claim.task.name]):
-            if claim.serial not in self._claimed:
-                return None
-            running = Running(claim.serial, claim.task, claim.submitted_at, self._now())
-            await self._make_durable([running])
-            del self._claimed[claim.serial]
+    async def _start(self, claimed: Sequence[Pending]) -> list[Running]:
+        now = self._now()
+        started = [Running(record.serial, record.task, record.submitted_at, now) for record in claimed]
+        await self._make_durable(started)
+        for pending, running in zip(claimed, started, strict=True):
+            self._pending.remove(pending)
             self._running[running.serial] = running
             self._replace(running)
-            self._room.offer()
-            return running
+        self._room.offer()
+        return started
 
     async def finish(self, running: Running, ending: Ending) -> Finished:
         """Record the outcome and free the name."""
         async with self._registry.locked([running.task.name]):
             return await self._end(running, ending)
 
-    async def release(self, tasks: Sequence[InFlight]) -> None:
-        """Give tasks back, at their old place in the order."""
+    async def release(self, tasks: Sequence[Running]) -> None:
+        """Make running tasks pending again, at their old place in the order."""
         async with self._registry.locked([task.task.name for task in tasks]):
-            returned = [Pending(task.serial, task.task, task.submitted_at) for task in tasks if self._holds(task)]
+            returned = [Pending(task.serial, task.task, task.submitted_at) for task in tasks if self._is_current(task)]
             await self._make_durable(returned)
             for record in returned:
-                self._claimed.pop(record.serial, None)
-                self._running.pop(record.serial, None)
+                del self._running[record.serial]
+                self._pending.add(record)
                 self._replace(record)
-                self._waiting.add(record)
             self._arrivals.unpark(count=len(returned))
 
     async def cancel(self, task_id: str) -> Running | Finished:
@@ -243,10 +237,9 @@ class LocalStore:
         del self._registry[record.task.name]
         if isinstance(record, Running):
             del self._running[record.serial]
-            return
-        if self._claimed.pop(record.serial, None) is None:
-            self._waiting.remove(record)
-        self._room.offer()
+        else:
+            self._pending.remove(record)
+            self._room.offer()
 
     async def _make_durable(self, changes: Sequence[Record]) -> None:
         """Commit, whatever happens to the caller meanwhile: half of a step is never left behind."""
@@ -259,7 +252,7 @@ class LocalStore:
         self._registry[record.task.name] = record
         self._records[record.serial] = record
 
-    def _holds(self, record: InFlight) -> bool:
+    def _is_current(self, record: InFlight) -> bool:
         return self._records.get(record.serial) is record
 
     # Read
@@ -293,9 +286,8 @@ class LocalStore:
     def _pending_after(self, name: str | None, place: Place | None) -> Iterator[Pending]:
         if name is not None:
             return _behind(place, _place_of_pending, self._holder_if(Pending, name))
-        claimed = _behind(place, _place_of_pending, self._claimed.values())
         priority, serial = (PRIORITY_MAX, 0) if place is None else (-place[0], place[1])
-        return merge(claimed, self._waiting.after(priority, serial), key=_place_of_pending)
+        return self._pending.after(priority, serial)
 
     def _running_after(self, name: str | None, place: Place | None) -> Iterator[Running]:
         running = self._running.values() if name is None else self._holder_if(Running, name)
@@ -316,7 +308,7 @@ class LocalStore:
         """A snapshot for observers."""
         return StoreStatistics(
             queue_size=self.queue_size,
-            pending=self._pending,
+            pending=len(self._pending),
             running=len(self._running),
             history=len(self._history),
             durable=self._commit is not keep_in_memory_only,

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pexecutor import Pending, Task
+from pexecutor.stores.order import StartOrder
+
+
+def pending(serial: int, priority: int = 0) -> Pending:
+    return Pending(serial, Task(f"task-{serial}", priority=priority), 0.0)
+
+
+def place(record: Pending) -> tuple[int, int]:
+    return -record.task.priority, record.serial
+
+
+def test_higher_priority_first_then_first_come() -> None:
+    order = StartOrder()
+    for record in (pending(1), pending(2, priority=5), pending(3), pending(4, priority=5), pending(5, priority=-1)):
+        order.add(record)
+    assert [order.pop().serial for _ in range(5)] == [2, 4, 1, 3, 5]
+    with pytest.raises(IndexError):
+        order.pop()
+
+
+def test_removing_what_is_not_there_is_an_error() -> None:
+    order = StartOrder()
+    order.add(pending(1))
+    with pytest.raises(KeyError):
+        order.remove(pending(2))
+    with pytest.raises(KeyError):
+        order.remove(pending(2, priority=7))
+
+
+@given(st.lists(st.tuples(st.sampled_from(["add", "pop", "remove", "return"]), st.integers(-3, 3), st.integers(0, 50))))
+def test_it_is_a_sorted_list_whatever_happens(steps: list[tuple[str, int, int]]) -> None:
+    order = StartOrder()
+    model: list[Pending] = []
+    taken: list[Pending] = []
+    for serial, (step, priority, pick) in enumerate(steps, 1):
+        if step == "add":
+            model.append(pending(serial, priority))
+            order.add(model[-1])
+        elif step == "pop" and model:
+            taken.append(order.pop())
+            model.remove(taken[-1])
+        elif step == "remove" and model:
+            order.remove(model.pop(pick % len(model)))
+        elif step == "return" and taken:
+            model.append(taken.pop(pick % len(taken)))
+            order.add(model[-1])
+        model.sort(key=place)
+        assert list(order.after(100, 0)) == model
+        assert len(order) == len(model)
+        for entry in model:
+            behind = model[model.index(entry) + 1 :]
+            assert list(order.after(entry.task.priority, entry.serial)) == behind

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from pexecutor.registry import ShardedLockDict
+
+from .steps import cancelled_at_step, every_await
+
+
+async def test_an_entry_changes_only_under_its_lock() -> None:
+    registry: ShardedLockDict[int] = ShardedLockDict()
+    with pytest.raises(RuntimeError, match=r"outside of locked\(\)"):
+        registry["a"] = 1
+    async with registry.locked(["a"]):
+        registry["a"] = 1
+    assert registry.get("a") == 1
+    with pytest.raises(RuntimeError, match=r"outside of locked\(\)"):
+        del registry["a"]
+
+
+async def test_a_second_decision_about_a_name_waits_for_the_first(nursery: trio.Nursery) -> None:
+    registry: ShardedLockDict[str] = ShardedLockDict()
+    seen: list[str | None] = []
+
+    async def second() -> None:
+        async with registry.locked(["a"]):
+            seen.append(registry.get("a"))
+
+    async with registry.locked(["a"]):
+        nursery.start_soon(second)
+        await wait_all_tasks_blocked()
+        assert repr(registry) == "<ShardedLockDict 0 held, 1 of 32 shards locked, 1 waiting>"
+        registry["a"] = "the first one's"
+    await wait_all_tasks_blocked()
+    assert seen == ["the first one's"]
+
+
+async def test_a_name_of_another_shard_does_not_wait() -> None:
+    registry: ShardedLockDict[int] = ShardedLockDict(shards=2)
+    one = "a"
+    other = next(name for name in "bcdefghijkl" if hash(name) % 2 != hash(one) % 2)
+    async with registry.locked([one]):
+        with trio.fail_after(1):
+            async with registry.locked([other]):
+                pass
+
+
+async def test_decisions_about_crossing_sets_of_names_never_wait_for_each_other(nursery: trio.Nursery) -> None:
+    registry: ShardedLockDict[int] = ShardedLockDict(shards=8)
+    names = [f"task-{number}" for number in range(50)]
+    done = []
+
+    async def decide(turn: int) -> None:
+        for shift in range(20):
+            start = (turn * 7 + shift * 3) % 50
+            order = names[start:] + names[:start]
+            async with registry.locked(order if turn % 2 else order[::-1]):
+                await trio.lowlevel.checkpoint()
+        done.append(turn)
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as deciders:
+            for turn in range(20):
+                deciders.start_soon(decide, turn)
+    assert len(done) == 20
+    assert registry.statistics().shards_locked == 0
+
+
+async def test_a_cancel_while_taking_locks_gives_back_those_taken() -> None:
+    registry: ShardedLockDict[int] = ShardedLockDict(shards=4)
+    names = [f"task-{number}" for number in range(40)]
+
+    async def decide() -> None:
+        async with registry.locked(names):
+            await trio.lowlevel.checkpoint()
+
+    async def block(name: str, let_go: trio.Event) -> None:
+        async with registry.locked([name]):
+            await let_go.wait()
+
+    for step in every_await():
+        async with trio.open_nursery() as nursery:
+            let_go = trio.Event()
+            for name in names[:3]:
+                nursery.start_soon(block, name, let_go)
+            await wait_all_tasks_blocked()
+            nursery.start_soon(_set_when_blocked, let_go)
+            cancelled = await cancelled_at_step(step, decide)
+        assert registry.statistics().shards_locked == 0
+        if not cancelled:
+            break
+
+
+async def _set_when_blocked(event: trio.Event) -> None:
+    await wait_all_tasks_blocked()
+    event.set()

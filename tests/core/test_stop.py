@@ -1,0 +1,184 @@
+"""The stop: always in the same order, bounded, and nothing is lost."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from pexecutor import Ending, Executor, Finished, LocalStore, Outcome, PageRequest, Running, State, Task, Verdict
+
+from .conftest import RunHere, virtual_now
+from .fakes import Gate
+
+
+class DiaryStore(LocalStore):
+    """A store that writes down what is asked of it."""
+
+    def __init__(self) -> None:
+        super().__init__(now=virtual_now)
+        self.diary: list[str] = []
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        async with super().opened():
+            yield
+        self.diary.append("closed")
+
+    async def claim(self, limit: int) -> list[Running]:
+        claimed = await super().claim(limit)
+        self.diary.extend(f"start {running.task.name}" for running in claimed)
+        return claimed
+
+    async def finish(self, running: Running, ending: Ending) -> Finished:
+        self.diary.append(f"finish {running.task.name}")
+        return await super().finish(running, ending)
+
+    async def release(self, tasks: Sequence[Running]) -> None:
+        self.diary.extend(f"release {task.task.name}" for task in tasks)
+        await super().release(tasks)
+
+
+async def submitted(executor: Executor, *tasks: Task) -> list[str]:
+    return [verdict.verdict for verdict in await executor.submit(tasks)]
+
+
+async def test_the_order_of_a_stop(autojump_clock: MockClock, run_here: RunHere, nursery: trio.Nursery) -> None:
+    store = DiaryStore()
+    executor = await run_here(store, pool_size=2, drain_timeout_seconds=30)
+    await submitted(executor, Task("short", duration=10_000), Task("long", duration=60_000), Task("queued"))
+    await wait_all_tasks_blocked()
+    assert store.diary == ["start short", "start long"]
+
+    executor.drain()
+    executor.drain()
+    began = trio.current_time()
+    store.diary.append("drain")
+    assert await submitted(executor, Task("late")) == ["draining"]
+    [running] = (await executor.page(PageRequest(State.PENDING))).records
+    assert (await executor.get(running.id)).task.name == "queued"
+
+    await executor.stopped.wait()
+    assert trio.current_time() - began == 30
+    assert store.diary == [
+        *("start short", "start long", "drain"),
+        *("finish short", "release long", "closed"),
+    ]
+    pending = (await executor.page(PageRequest(State.PENDING))).records
+    assert [record.task.name for record in pending] == ["long", "queued"], "released to its old place"
+    assert executor.statistics().released == 1
+    assert executor.statistics().finished == {Outcome.SUCCEEDED: 1}
+
+
+async def test_a_drain_ends_as_soon_as_the_work_does(autojump_clock: MockClock, run_here: RunHere) -> None:
+    executor = await run_here(drain_timeout_seconds=30)
+    await submitted(executor, Task("a", duration=2000))
+    await wait_all_tasks_blocked()
+    executor.drain()
+    began = trio.current_time()
+    await executor.stopped.wait()
+    assert trio.current_time() - began == 2
+
+
+async def test_an_idle_executor_stops_at_once(autojump_clock: MockClock, run_here: RunHere) -> None:
+    executor = await run_here()
+    executor.drain()
+    await executor.stopped.wait()
+    assert trio.current_time() == 0
+
+
+async def test_a_hard_stop_does_not_wait(autojump_clock: MockClock, run_here: RunHere) -> None:
+    gate = Gate()
+    executor = await run_here(handler=gate)
+    await submitted(executor, Task("a"))
+    await wait_all_tasks_blocked()
+    executor.drain()
+    await wait_all_tasks_blocked()
+    assert gate.at_work == {"a"}
+    executor.hard_stop()
+    await executor.stopped.wait()
+    assert trio.current_time() == 0
+    assert gate.at_work == set()
+    assert executor.statistics().store.pending == 1
+
+
+async def test_cancels_and_reads_go_on_during_a_drain(autojump_clock: MockClock, run_here: RunHere) -> None:
+    gate = Gate()
+    executor = await run_here(pool_size=1, handler=gate)
+    await submitted(executor, Task("running"), Task("queued"))
+    await wait_all_tasks_blocked()
+    executor.drain()
+    for record in (await executor.page(PageRequest())).records:
+        await executor.cancel(record.id)
+    await executor.stopped.wait()
+    assert executor.statistics().finished == {Outcome.CANCELLED: 2}
+    assert gate.started == ["running"]
+
+
+async def test_submits_that_wait_for_room_are_answered_by_the_drain(
+    autojump_clock: MockClock, run_here: RunHere, nursery: trio.Nursery
+) -> None:
+    executor = await run_here(LocalStore(queue_size=1), pool_size=1, handler=Gate())
+    await submitted(executor, Task("running"))
+    await wait_all_tasks_blocked()
+    verdicts: list[Verdict] = []
+
+    async def wait_for_room() -> None:
+        verdicts.extend(await executor.submit([Task("a"), Task("b")], wait_for_room_seconds=60))
+
+    nursery.start_soon(wait_for_room)
+    await wait_all_tasks_blocked()
+    executor.drain()
+    await wait_all_tasks_blocked()
+    assert [verdict.verdict for verdict in verdicts] == ["accepted", "draining"]
+    assert trio.current_time() == 0
+
+
+async def test_a_handler_that_cleans_up_is_waited_for_before_its_task_is_released(
+    autojump_clock: MockClock, run_here: RunHere
+) -> None:
+    cleaned = trio.Event()
+
+    async def handler(context: Running, /, *, duration: int) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.move_on_after(3, shield=True):
+                await trio.sleep(2)
+                cleaned.set()
+
+    store = DiaryStore()
+    executor = await run_here(store, handler=handler)
+    await submitted(executor, Task("a"))
+    await wait_all_tasks_blocked()
+    executor.hard_stop()
+    await trio.sleep(1)
+    assert store.diary == ["start a"]
+    await executor.stopped.wait()
+    assert cleaned.is_set()
+    assert store.diary == ["start a", "release a", "closed"]
+
+
+async def test_errors_of_a_handler_at_the_hard_stop_do_not_break_it(
+    autojump_clock: MockClock, run_here: RunHere
+) -> None:
+    async def clean_up_badly() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise LookupError("cleaning up failed")
+
+    async def handler(context: Running, /, *, duration: int) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(clean_up_badly)
+            nursery.start_soon(trio.sleep_forever)
+
+    store = DiaryStore()
+    executor = await run_here(store, handler=handler)
+    await submitted(executor, Task("a"))
+    await wait_all_tasks_blocked()
+    executor.hard_stop()
+    await executor.stopped.wait()
+    assert store.diary == ["start a", "release a", "closed"]

@@ -1,0 +1,62 @@
+"""A server as a process of its own, on a free loopback port, started and ended by the test."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+WAIT_SECONDS_MAX = 20
+
+
+class ServerProcess:
+    """``pexecutor`` or another command that prints the URL it serves at."""
+
+    def __init__(self, *flags: str, command: Sequence[str] = ("-m", "pexecutor"), log: Path | None = None) -> None:
+        self._log = log
+        with (log or Path(os.devnull)).open("wb") as stderr:
+            self._process = subprocess.Popen(
+                [sys.executable, "-W", "error", *command, *flags], stdout=subprocess.PIPE, stderr=stderr, text=True
+            )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert "serves at " in line, f"it did not start: {self.log_text()}"
+        self.url = line.split()[-1]
+        self.client = httpx2.Client(base_url=self.url, timeout=WAIT_SECONDS_MAX)
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def wait(self) -> int:
+        return self._process.wait(WAIT_SECONDS_MAX)
+
+    def log_text(self) -> str:
+        return self._log.read_text() if self._log is not None else ""
+
+    def log_events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log_text().splitlines()]
+
+    def close(self) -> None:
+        self.client.close()
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+def eventually(condition: Any) -> Any:
+    """Ask until the answer is true; the answer."""
+    end = time.monotonic() + WAIT_SECONDS_MAX
+    while not (answer := condition()):
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.02)
+    return answer

@@ -1,0 +1,138 @@
+"""Flags, environment, file, and one line for each thing that cannot be."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import StartServer
+from .process import ServerProcess
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "pexecutor", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+def pool_and_queue(server: ServerProcess) -> tuple[int, int]:
+    statistics = server.client.get("/readyz").json()["statistics"]
+    return statistics["pool_size"], statistics["store"]["queue_size"]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["-pool-size", "2", "-queue-size", "3"],
+        ["-pool-size=2", "-queue-size=3"],
+        ["--pool-size", "2", "--queue-size", "3"],
+        ["--pool-size=2", "--queue-size=3"],
+        ["serve", "-pool-size", "2", "--queue-size=3"],
+    ],
+)
+def test_flags_as_in_the_original(start_server: StartServer, flags: list[str]) -> None:
+    command = ("-m", "pexecutor")
+    port = ["-port=0"] if flags[0] != "serve" else []
+    server = start_server(*port, *flags, *([] if port else ["-port", "0"]), command=command)
+    assert pool_and_queue(server) == (2, 3)
+
+
+def test_defaults_are_those_of_the_original(start_server: StartServer) -> None:
+    assert pool_and_queue(start_server()) == (5, 1000)
+
+
+def test_file_is_overridden_by_environment_and_that_by_flags(
+    start_server: StartServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("pool_size = 2\nqueue_size = 3\nport = 1\n")
+    monkeypatch.setenv("PEXECUTOR_QUEUE_SIZE", "4")
+    monkeypatch.setenv("PEXECUTOR_PORT", "2")
+    server = start_server("-port", "0", "--config", str(file), command=("-m", "pexecutor"))
+    assert pool_and_queue(server) == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        (["-pool-size", "0"], "--pool-size cannot be '0'"),
+        (["-queue-size=-1"], "--queue-size cannot be '-1'"),
+        (["-port", "65536"], "--port cannot be '65536'"),
+        (["-port", "http"], "--port cannot be 'http'"),
+        (["--drain-timeout", "-1"], "--drain-timeout cannot be '-1'"),
+        (["--drain-timeout", "nan"], "--drain-timeout cannot be 'nan'"),
+        (["--log-level", "loud"], "--log-level cannot be 'loud'"),
+        (["-pool-siez", "3"], "-p"),
+        (["--config", "/nowhere/at/all.toml"], "cannot read /nowhere/at/all.toml"),
+        (["frobnicate"], "frobnicate"),
+    ],
+)
+def test_an_impossible_flag_is_one_line_and_exit_2(flags: list[str], complaint: str) -> None:
+    result = run(*flags)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("pexecutor: ")
+    assert result.stderr.count("\n") == 1
+    assert complaint in result.stderr
+
+
+def test_an_impossible_variable_is_named() -> None:
+    result = run(PEXECUTOR_POOL_SIZE="many")
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert "PEXECUTOR_POOL_SIZE cannot be 'many'" in result.stderr
+    result = run(PEXECUTOR_POOLSIZE="1")
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert "PEXECUTOR_POOLSIZE is no setting" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [("pool_size = 0", "pool_size in "), ("pool_size = ", "not valid TOML"), ("pol_size = 1", "is no setting")],
+)
+def test_an_impossible_file_is_named(tmp_path: Path, text: str, complaint: str) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(text)
+    result = run("--config", str(file))
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert str(file) in result.stderr
+    assert complaint in result.stderr
+
+
+def test_a_port_in_use_is_one_line_and_exit_1() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        result = run("-port", str(taken.getsockname()[1]))
+    assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    assert "another program has it" in result.stderr
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
+def test_an_address_that_is_not_ours_is_one_line_and_exit_1(host: str) -> None:
+    result = run("-host", host, "-port", "0")
+    assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    assert host in result.stderr
+
+
+def test_help_and_version() -> None:
+    assert "serve" in run("--help").stdout
+    assert "--pool-size" in run("serve", "--help").stdout
+    assert run("--version").stdout.startswith("pexecutor")
+
+
+def test_it_listens_on_loopback_only_by_default(start_server: StartServer) -> None:
+    assert start_server().url.startswith("http://127.0.0.1:")
+
+
+def test_ipv6(start_server: StartServer) -> None:
+    server = start_server("-host", "::1")
+    assert server.url.startswith("http://[::1]:")
+    assert server.client.get("/livez").status_code == 200

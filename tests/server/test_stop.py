@@ -1,0 +1,113 @@
+"""The stop of a real process, by real signals."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+
+import pytest
+
+from .conftest import StartServer
+from .process import ServerProcess, eventually
+
+
+def submit(server: ServerProcess, *tasks: tuple[str, int]) -> dict[str, int]:
+    reply = server.client.post("/tasks", json=[{"name": name, "duration": duration} for name, duration in tasks])
+    counts: dict[str, int] = reply.json()
+    return counts
+
+
+def running(server: ServerProcess) -> list[str]:
+    return [record["name"] for record in server.client.get("/tasks/running").json()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains_and_exits_0(start_server: StartServer, number: signal.Signals) -> None:
+    server = start_server("-pool-size", "2")
+    submit(server, ("short", 300), ("long", 900), ("queued", 10), ("doomed", 10))
+    doomed = server.client.get("/tasks?name=doomed").json()[0]["id"]
+
+    server.signal(number)
+    eventually(lambda: server.client.get("/readyz").status_code == 503)
+    assert server.client.post("/tasks", json=[{"name": "late"}]).status_code == 503
+    assert server.client.get("/livez").status_code == 200
+    assert server.client.delete(f"/tasks/{doomed}").json()["outcome"] == "cancelled"
+    eventually(lambda: running(server) == ["long"])
+    assert [record["name"] for record in server.client.get("/tasks/pending").json()] == ["queued"]
+
+    assert server.wait() == 0
+    events = server.log_events()
+    assert [event["event"] for event in events] == ["serving", "signalled to stop", "draining", "stopped"]
+    assert events[-1]["finished"] == 3
+    assert events[-1]["released"] == 0
+    assert events[-1]["dropped"] == 1
+
+
+def test_what_outlasts_the_drain_is_released(start_server: StartServer) -> None:
+    server = start_server("--drain-timeout", "0.2")
+    submit(server, ("long", 60_000))
+    eventually(lambda: running(server) == ["long"])
+    server.signal(signal.SIGTERM)
+    assert server.wait() == 0
+    assert server.log_events()[-1]["released"] == 1
+    assert server.log_events()[-1]["finished"] == 0
+
+
+def test_a_second_signal_stops_at_once(start_server: StartServer) -> None:
+    server = start_server("--drain-timeout", "600")
+    submit(server, ("long", 600_000))
+    eventually(lambda: running(server) == ["long"])
+    server.signal(signal.SIGTERM)
+    eventually(lambda: server.client.get("/readyz").status_code == 503)
+    server.signal(signal.SIGTERM)
+    assert server.wait() == 0
+    assert "stopping at once" in [event["event"] for event in server.log_events()]
+    assert server.log_events()[-1]["released"] == 1
+
+
+def test_post_drain_stops_as_a_signal_does(start_server: StartServer) -> None:
+    server = start_server()
+    submit(server, ("short", 300))
+    assert server.client.post("/drain").status_code == 202
+    assert server.wait() == 0
+    assert server.log_events()[-1]["finished"] == 1
+
+
+def test_idle_connections_do_not_hold_the_stop(start_server: StartServer) -> None:
+    server = start_server()
+    port = int(server.url.rsplit(":", 1)[1])
+    idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]
+    assert server.client.get("/livez").status_code == 200  # and stays connected
+    began = time.monotonic()
+    server.signal(signal.SIGTERM)
+    assert server.wait() == 0
+    assert time.monotonic() - began < 3, "the time that connections are given when they do not end by themselves"
+    for connection in idle:
+        connection.close()
+
+
+def test_a_reader_that_stalls_does_not_hold_the_stop(start_server: StartServer) -> None:
+    server = start_server("-queue-size", "10000", "-pool-size", "1", "--drain-timeout", "0.2")
+    for batch in range(3):
+        submit(server, *((f"{'x' * 240}-{batch}-{number}", 60_000) for number in range(1000)))
+    port = int(server.url.rsplit(":", 1)[1])
+    stalled = socket.socket()
+    stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    stalled.connect(("127.0.0.1", port))
+    for _ in range(20):
+        stalled.sendall(b"GET /tasks/pending HTTP/1.1\r\nHost: x\r\n\r\n")
+    eventually(lambda: server.client.get("/livez").status_code == 200)
+    server.signal(signal.SIGTERM)
+    assert server.wait() == 0
+    stalled.close()
+
+
+@pytest.mark.parametrize("stubbornness", ["blocks", "ignores"])
+def test_the_bound_holds_whatever_a_handler_does(start_server: StartServer, stubbornness: str) -> None:
+    server = start_server(command=("-m", "tests.server.stubborn", stubbornness))
+    submit(server, ("stubborn", 0))
+    eventually(lambda: running(server) == ["stubborn"])
+    server.signal(signal.SIGTERM)
+    assert server.wait() == 1
+    assert "Timeout" in server.log_text(), "the stacks of all threads"
