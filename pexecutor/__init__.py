@@ -14,20 +14,25 @@ from .errors import (
     StoreUnavailableError,
     UnknownTaskError,
 )
-from .executor import Executor, Phase, Statistics
+from .executor import Executor
+from .handlers import Catalogue, Context, HandlerFailedError, handler, load_catalogue
+from .statistics import Phase, Statistics
 from .stores import Page, PageRequest, Store, StoreStatistics
 from .stores.local import LocalStore
 from .task import (
     Accepted,
+    Attempt,
     Draining,
     Duplicate,
     Ending,
     Finished,
+    Following,
     Full,
     Outcome,
     Pending,
     Record,
     Running,
+    Scheduled,
     State,
     Task,
     Verdict,
@@ -38,7 +43,10 @@ __version__ = "0.1.0"
 __all__ = [
     "Accepted",
     "AlreadyFinishedError",
+    "Attempt",
+    "Catalogue",
     "ConfigError",
+    "Context",
     "Draining",
     "Duplicate",
     "Ending",
@@ -46,7 +54,9 @@ __all__ = [
     "ExpiredTaskError",
     "FieldError",
     "Finished",
+    "Following",
     "Full",
+    "HandlerFailedError",
     "InvalidCursorError",
     "InvalidTaskError",
     "LocalStore",
@@ -58,6 +68,7 @@ __all__ = [
     "Phase",
     "Record",
     "Running",
+    "Scheduled",
     "State",
     "Statistics",
     "Store",
@@ -66,4 +77,6 @@ __all__ = [
     "Task",
     "UnknownTaskError",
     "Verdict",
+    "handler",
+    "load_catalogue",
 ]

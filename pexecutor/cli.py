@@ -13,11 +13,9 @@ from typing import Any, NoReturn
 import click
 import trio
 
-from . import __version__, server
+from . import __version__
 from .config import load_config
 from .errors import ConfigError
-from .log import configure_logging
-from .web.listener import ListenError
 
 
 class _ServeByDefault(click.Group):
@@ -46,15 +44,27 @@ def cli() -> None:
     metavar="SECONDS",
     help="Time that running tasks have to end at a stop. [default: 30]",
 )
+@click.option(
+    "--handlers",
+    "handler_modules",
+    metavar="MODULE",
+    multiple=True,
+    help="A module, or a Python file, of handlers; may be given more than once.",
+)
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error. [default: info]")
 @click.option("--log-format", metavar="FORMAT", help="text or json. [default: text]")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="A TOML file of settings.")
 def serve(file: Path | None, **flags: Any) -> None:
     """Serve until SIGTERM, SIGINT or POST /drain. A second signal stops at once."""
     config = load_config(file=file, environment=os.environ, flags=flags)
+    # Imported here, as they take most of a second, and no other command needs them.
+    from .log import configure_logging
+    from .server import serve as serve_http
+    from .web.listener import ListenError
+
     configure_logging(config.log_level, config.log_format)
     try:
-        trio.run(lambda: server.serve(config, announce=_announce))
+        trio.run(lambda: serve_http(config, announce=_announce))
     except ListenError as error:
         raise click.ClickException(str(error)) from error
 

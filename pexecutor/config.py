@@ -1,7 +1,8 @@
 """Settings: one frozen ``Config``, made of defaults < TOML file < environment < flags.
 
 Every limit of the program is a setting here, with its unit in its name; the fields' annotations are the only place
-that knows their ranges. In the environment a setting is ``PEXECUTOR_`` and its name in capitals.
+that knows their ranges. In the environment a setting is ``PEXECUTOR_`` and its name in capitals, a list with commas.
+Handlers are declared in the file alone.
 """
 
 from __future__ import annotations
@@ -33,10 +34,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     pool_size: Annotated[int, Meta(ge=1, le=10_000)] = 5
     queue_size: Count = 1000
     drain_timeout_seconds: Seconds = 30.0
+    handler_modules: tuple[str, ...] = ()
+    handlers: dict[str, dict[str, Any]] = {}
     log_level: LogLevel = "info"
     log_format: LogFormat = "text"
     history_records_max: Count = 10_000
     history_seconds_max: Seconds = 7 * 24 * 60 * 60.0
+    history_bytes_max: Annotated[int, Meta(ge=0, le=2**40)] = 128 * 1024 * 1024
     body_bytes_max: Count = 8 * 1024 * 1024
     batch_tasks_max: Count = 10_000
     request_timeout_seconds: Annotated[float, Meta(gt=0, le=3600)] = 30.0
@@ -60,16 +64,17 @@ def load_config(*, file: Path | None, environment: Mapping[str, str], flags: Map
     for variable, value in environment.items():
         if variable.startswith(ENVIRONMENT_PREFIX):
             name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
-            settings[name] = _checked(name, value, variable, strict=False)
+            listed = tuple(filter(None, value.split(","))) if name in _LISTS else value
+            settings[name] = _checked(name, listed, variable, strict=False)
     for name, value in flags.items():
-        if value is not None:
+        if value not in (None, ()):
             settings[name] = _checked(name, value, flag_of(name), strict=False)
     return msgspec.convert(settings, Config)
 
 
 def flag_of(setting: str) -> str:
     """How a setting is spelled on the command line."""
-    return "--" + setting.removesuffix("_seconds").replace("_", "-")
+    return "--" + _FLAGS.get(setting, setting.removesuffix("_seconds").replace("_", "-"))
 
 
 def _read_file(path: Path) -> dict[str, Any]:
@@ -91,4 +96,6 @@ def _checked(name: str, value: Any, source: str, *, strict: bool = True) -> Any:
         raise ConfigError(f"{source} cannot be {value!r}: {error}".replace("Expected", "expected")) from error
 
 
+_FLAGS: Final = {"handler_modules": "handlers"}
+_LISTS: Final = {"handler_modules"}
 _TYPES: Final = {field.name: field.type for field in msgspec.structs.fields(Config)}

@@ -29,60 +29,23 @@ leaves the running tasks no time.
 
 from __future__ import annotations
 
-import enum
 import math
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
 import trio
 
-from .handlers import Handler, sleep
+from .attempt import LiveAttempt
+from .errors import FieldError, InvalidTaskError
+from .handlers import BUILT_IN, Catalogue, Context
 from .rate import FinishRate
-from .stores import Page, PageRequest, Store, StoreStatistics
-from .task import (
-    DRAINING,
-    Accepted,
-    Draining,
-    Duplicate,
-    Ending,
-    Finished,
-    Full,
-    Outcome,
-    Record,
-    Running,
-    Task,
-    Verdict,
-)
+from .statistics import Phase, Statistics, Tally
+from .stores import Page, PageRequest, Store
+from .task import DRAINING, Accepted, Ending, Finished, Full, Record, Running, Task, Verdict
 
 SETTLE_SECONDS_MAX: Final = 5.0
 """How long recording an outcome or a release may take after the work was cancelled; the shield's bound."""
-
-
-class Phase(enum.StrEnum):
-    """Where an executor stands; it only moves forward."""
-
-    NEW = "new"
-    SERVING = "serving"
-    DRAINING = "draining"
-    STOPPED = "stopped"
-
-
-class Statistics(msgspec.Struct, frozen=True):
-    """One snapshot of an executor, for every observer. Counts are since its start."""
-
-    phase: Phase
-    pool_size: int
-    submitted: int
-    duplicates: int
-    rejected: int
-    started: int
-    released: int
-    finished: dict[Outcome, int]
-    finished_per_second: float
-    waiting_for_room: int
-    store: StoreStatistics
 
 
 class Executor:
@@ -92,7 +55,7 @@ class Executor:
         store: where tasks live.
         pool_size: how many tasks run at once.
         drain_timeout_seconds: how long running tasks have to end once a drain has begun.
-        handler: what runs a task.
+        handlers: what runs tasks, by name.
     """
 
     def __init__(
@@ -101,7 +64,7 @@ class Executor:
         *,
         pool_size: int = 5,
         drain_timeout_seconds: float = 30.0,
-        handler: Handler = sleep,
+        handlers: Catalogue = BUILT_IN,
     ) -> None:
         if pool_size < 1:
             raise ValueError("pool_size must be at least 1")
@@ -111,18 +74,19 @@ class Executor:
         self.drain_timeout_seconds = drain_timeout_seconds
         self.stopped = trio.Event()
         self._store = store
-        self._handler = handler
+        self.handlers = handlers
         self._phase = Phase.NEW
         self.draining = trio.Event()
         self._hard_stop = trio.CancelScope()
         self._idle = trio.Semaphore(pool_size, max_value=pool_size)
         # Filled by the feeder, emptied by the workers: claimed tasks whose worker has yet to wake.
-        self._handed_over: deque[Running] = deque()
-        # Entered by the feeder, left by _settle: the scope that a cancel of this task cancels, by its serial.
-        self._attempts: dict[int, trio.CancelScope] = {}
-        # Owned by _wait_for_room: the scopes of submits that wait; drain() cancels them.
+        self._handed_over: deque[LiveAttempt] = deque()
+        # Entered by the feeder, left by _settle: each task that this executor has claimed, by its serial.
+        self._attempts: dict[int, LiveAttempt] = {}
+        # Owned by _wait_for_room and wait: the scopes of those who wait; drain() ends the ones, the stop the others.
         self._waiting_for_room: set[trio.CancelScope] = set()
-        self._tally = _Tally()
+        self._waiting_for_ends: set[trio.CancelScope] = set()
+        self._tally = Tally()
         self._rate: FinishRate | None = None
 
     # Life
@@ -136,16 +100,18 @@ class Executor:
         if self._phase is Phase.STOPPED or self._rate is not None:
             raise RuntimeError("an Executor runs once; make a new one")
         try:
-            async with self._store.opened():
+            async with self.handlers.opened(), self._store.opened():
                 try:
                     with self._hard_stop:
                         await self._run_pool(task_status)
                 finally:
-                    await self._release(list(self._handed_over))
+                    await self._release([attempt.running for attempt in self._handed_over])
         finally:
             self._phase = Phase.STOPPED
             self.draining.set()
             self.stopped.set()
+            for scope in self._waiting_for_ends:
+                scope.cancel()
 
     async def _run_pool(self, task_status: trio.TaskStatus[None]) -> None:
         to_workers, from_feeder = trio.open_memory_channel[None](self.pool_size)
@@ -192,8 +158,10 @@ class Executor:
             wait_for_room_seconds: how long to wait for room before a task is answered ``Full``.
 
         Raises:
+            InvalidTaskError: some have no such handler, or params that it does not take; none was taken.
             StoreUnavailableError: nothing of it could be made durable, and none was taken.
         """
+        self._check(tasks)
         deadline = trio.current_time() + wait_for_room_seconds
         verdicts = await self._submit_once(tasks, atomic)
         while refused := [index for index, verdict in enumerate(verdicts) if isinstance(verdict, Full)]:
@@ -215,7 +183,21 @@ class Executor:
             return [DRAINING] * len(tasks)
         verdicts = await self._store.submit(tasks, atomic=atomic)
         self._tally.count_taken(verdicts)
+        for verdict in verdicts:
+            if isinstance(verdict, Accepted) and verdict.superseded is not None:
+                self._cancel_attempt(verdict.superseded)
         return verdicts
+
+    def fault(self, task: Task) -> tuple[str, str] | None:
+        """What is wrong with a task that its handler would not take: the field, and why."""
+        return self.handlers.check(task)
+
+    def _check(self, tasks: Sequence[Task]) -> None:
+        faults = [
+            FieldError(index, *fault) for index, task in enumerate(tasks) if (fault := self.fault(task)) is not None
+        ]
+        if faults:
+            raise InvalidTaskError(faults)
 
     async def _wait_for_room(self, least: int, most: int, deadline: float) -> int:
         """How many tasks another try is worth; 0 when there was no room in time."""
@@ -237,15 +219,39 @@ class Executor:
             UnknownTaskError, ExpiredTaskError, AlreadyFinishedError: there is nothing to cancel.
         """
         record = await self._store.cancel(task_id)
-        if isinstance(record, Finished):
-            self._count_ending(record)
-        elif (attempt := self._attempts.get(record.serial)) is not None:
-            attempt.cancel()
+        if isinstance(record, Running):
+            self._cancel_attempt(record)
+        else:
+            self._count_ending()
         return record
+
+    def _cancel_attempt(self, running: Running) -> None:
+        if (attempt := self._attempts.get(running.serial)) is not None:
+            attempt.cancel()
+
+    async def wait(self, task_id: str, *, seconds_max: float = math.inf) -> Record:
+        """Wait for a task's outcome; its record, or what it is by then when time is up or the executor stops.
+
+        Raises:
+            UnknownTaskError, ExpiredTaskError: there is nothing to wait for.
+        """
+        if self._phase is not Phase.STOPPED:
+            with trio.move_on_after(seconds_max) as scope:
+                self._waiting_for_ends.add(scope)
+                try:
+                    return await self._store.wait(task_id)
+                finally:
+                    self._waiting_for_ends.discard(scope)
+        return await self._store.get(task_id)
 
     async def get(self, task_id: str) -> Record:
         """The record of a task. Raises ``UnknownTaskError``, ``ExpiredTaskError``."""
         return await self._store.get(task_id)
+
+    def context(self, record: Record) -> Context | None:
+        """What the attempt of a task tells of itself, while it runs here."""
+        attempt = self._attempts.get(record.serial)
+        return None if attempt is None else attempt.context
 
     async def page(self, request: PageRequest) -> Page:
         """Some records in listing order. Raises ``InvalidCursorError``."""
@@ -265,7 +271,7 @@ class Executor:
             rejected=self._tally.rejected,
             started=self._tally.started,
             released=self._tally.released,
-            finished=dict(self._tally.finished),
+            retried=self._tally.retried,
             finished_per_second=self._rate.per_second() if self._rate is not None else 0.0,
             waiting_for_room=len(self._waiting_for_room),
             store=self._store.statistics(),
@@ -293,8 +299,8 @@ class Executor:
                     self._release_idle(idle - len(claimed))
                 self._tally.started += len(claimed)
                 for running in claimed:
-                    self._attempts[running.serial] = trio.CancelScope()
-                    self._handed_over.append(running)
+                    attempt = self._attempts[running.serial] = LiveAttempt(running, self._hard_stop)
+                    self._handed_over.append(attempt)
                     to_workers.send_nowait(None)
 
     def _acquire_more_idle(self) -> int:
@@ -316,70 +322,31 @@ class Executor:
                 finally:
                     self._idle.release()
 
-    async def _settle(self, running: Running) -> None:
-        """Run a task to its outcome, or give it back."""
+    async def _settle(self, attempt: LiveAttempt) -> None:
+        """Run a task to the end of this attempt, or give it back."""
         settled = False
         try:
             if self._phase is Phase.SERVING:
-                ending = await self._attempt(running)
+                ending = await attempt.run(self.handlers)
                 with trio.move_on_after(SETTLE_SECONDS_MAX, shield=True):
-                    self._count_ending(await self._store.finish(running, ending))
+                    await self._finish(attempt.running, ending)
                     settled = True
         finally:
             if not settled:
-                await self._release([running])
-            del self._attempts[running.serial]
+                await self._release([attempt.running])
+            del self._attempts[attempt.running.serial]
+
+    async def _finish(self, running: Running, ending: Ending) -> None:
+        if isinstance(await self._store.finish(running, ending), Finished):
+            self._count_ending()
+        else:
+            self._tally.retried += 1
 
     async def _release(self, tasks: Sequence[Running]) -> None:
         with trio.move_on_after(SETTLE_SECONDS_MAX, shield=True):
             await self._store.release(tasks)
             self._tally.released += len(tasks)
 
-    async def _attempt(self, running: Running) -> Ending:
-        """Call the handler; only the hard stop gets out of here as ``Cancelled``."""
-        timeout = running.task.timeout
-        try:
-            with self._attempts[running.serial] as cancelling:
-                if cancelling.cancel_called:
-                    return Ending(Outcome.CANCELLED)
-                with trio.move_on_after(math.inf if timeout is None else timeout / 1000):
-                    await self._handler(running, duration=running.task.duration)
-                    return Ending(Outcome.SUCCEEDED)
-                return Ending(Outcome.TIMED_OUT, f"not done within {timeout} ms")
-            return Ending(Outcome.CANCELLED)
-        except Exception as error:
-            return Ending(Outcome.FAILED, _reason(error))
-        except BaseExceptionGroup as group:
-            hard_stop, errors = group.split(trio.Cancelled)
-            if hard_stop is None or not isinstance(errors, ExceptionGroup | None):
-                raise
-            raise hard_stop from errors  # a handler that failed at cleaning up does not break the stop
-
-    def _count_ending(self, finished: Finished) -> None:
-        self._tally.finished[finished.outcome] += 1
+    def _count_ending(self) -> None:
         if self._rate is not None:
             self._rate.count()
-
-
-def _reason(error: Exception) -> str:
-    """One sentence on why an attempt failed."""
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return str(error) or "the handler gave no reason"
-
-
-class _Tally:
-    """What has happened since the start. Owned by the executor."""
-
-    def __init__(self) -> None:
-        self.submitted = self.duplicates = self.rejected = 0
-        self.started = self.released = 0
-        self.finished: Counter[Outcome] = Counter()
-
-    def count_taken(self, verdicts: Sequence[Verdict]) -> None:
-        """Count what a submit settled for good; the rest may yet find room."""
-        self.submitted += sum(isinstance(verdict, Accepted) for verdict in verdicts)
-        self.duplicates += sum(isinstance(verdict, Duplicate) for verdict in verdicts)
-
-    def count_refused(self, verdicts: Sequence[Verdict]) -> None:
-        self.rejected += sum(isinstance(verdict, Full | Draining) for verdict in verdicts)

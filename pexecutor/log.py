@@ -14,7 +14,8 @@ def configure_logging(level: LogLevel, log_format: LogFormat) -> None:
     """Set up the process's log. Called by whoever owns the process, never by importing anything."""
     renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
     if log_format == "text":
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        plain = structlog.dev.plain_traceback
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -7,6 +7,7 @@ during the whole drain, and a crash of the executor takes the server down where 
 from __future__ import annotations
 
 import faulthandler
+import os
 import signal
 from collections.abc import Callable
 from typing import Final
@@ -15,8 +16,9 @@ import structlog
 import trio
 
 from .config import Config
-from .executor import Executor, Statistics
-from .handlers import Handler, sleep
+from .executor import Executor
+from .handlers import Catalogue, load_catalogue
+from .statistics import Statistics
 from .stores.local import LocalStore
 from .web import create_app
 from .web.listener import HttpServer, listen
@@ -27,31 +29,39 @@ STOP_MARGIN_SECONDS: Final = 10.0
 _log = structlog.get_logger()
 
 
-def make_executor(config: Config, handler: Handler = sleep) -> Executor:
-    """An executor and its store, as the settings say."""
+def make_executor(config: Config, handlers: Catalogue | None = None) -> Executor:
+    """An executor and its store, as the settings say.
+
+    Raises:
+        ConfigError: a handler that the settings name or declare cannot be used.
+    """
+    if handlers is None:
+        handlers = load_catalogue(declared=config.handlers, modules=config.handler_modules, environment=os.environ)
     store = LocalStore(
         queue_size=config.queue_size,
         history_records_max=config.history_records_max,
         history_seconds_max=config.history_seconds_max,
+        history_bytes_max=config.history_bytes_max,
     )
     return Executor(
-        store, pool_size=config.pool_size, drain_timeout_seconds=config.drain_timeout_seconds, handler=handler
+        store, pool_size=config.pool_size, drain_timeout_seconds=config.drain_timeout_seconds, handlers=handlers
     )
 
 
-async def serve(config: Config, *, announce: Callable[[str], None], handler: Handler = sleep) -> None:
+async def serve(config: Config, *, announce: Callable[[str], None], handlers: Catalogue | None = None) -> None:
     """Serve until a signal or ``POST /drain``, then stop without losing anything.
 
     Parameters:
         config: all settings.
         announce: called with the URL once requests are answered.
-        handler: what runs a task.
+        handlers: what runs tasks, by name; by default what the settings say.
 
     Raises:
-        ListenError: the address cannot be listened on; nothing was started.
+        ConfigError: a handler cannot be used.
+        ListenError: the address cannot be listened on.
     """
+    executor = make_executor(config, handlers)
     listener = listen(config.host, config.port)
-    executor = make_executor(config, handler)
     http = HttpServer(
         create_app(executor, config),
         listener,
@@ -103,10 +113,10 @@ def _exit_within(seconds: float) -> None:
 
 
 def _log_farewell(statistics: Statistics) -> None:
-    left = statistics.store.pending + statistics.store.running
+    left = statistics.store.pending + statistics.store.scheduled + statistics.store.running
     _log.info(
         "stopped",
-        finished=sum(statistics.finished.values()),
+        finished=sum(statistics.store.finished.values()),
         released=statistics.released,
         **({"kept": left} if statistics.store.durable else {"dropped": left}),
     )

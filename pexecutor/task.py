@@ -1,9 +1,15 @@
 """The nouns: what is submitted, what becomes of it, and what a submit is answered.
 
-A record is one of ``Pending``, ``Running`` or ``Finished``. Each holds exactly the facts that are certain in
-that state, each is frozen, and a change of state is a new record in the place of the old one: whoever was
-given a record keeps a true picture of one instant. (Road not taken: one mutable class with an optional field
-for everything that may come later.)
+A record is one of ``Scheduled``, ``Following``, ``Pending``, ``Running`` or ``Finished``::
+
+    submit ─> Scheduled ─(due)─> Pending ─(worker)─> Running ─> Finished, with its outcome
+                  ^                 ^                   │
+                  └─(retry, later)──┴─(hard stop)───────┘
+    submit ─> Following ─(the task it follows has ended)─> Scheduled or Pending
+
+Each holds exactly the facts that are certain in that state, each is frozen, and a change of state is a new record in
+the place of the old one: whoever was given a record keeps a true picture of one instant. (Road not taken: one
+mutable class with an optional field for everything that may come later.)
 
 Times inside are seconds, as floats; on the wire a duration is whole milliseconds, as its contract says.
 """
@@ -12,7 +18,8 @@ from __future__ import annotations
 
 import enum
 import re
-from typing import Annotated, ClassVar, Final, Literal
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -22,6 +29,8 @@ SPAN_MS_MAX: Final = 7 * 24 * 60 * 60 * 1000
 """The longest duration or timeout that a task may ask for: seven days."""
 
 PRIORITY_MAX: Final = 100
+RETRIES_MAX: Final = 100
+PARAMS_BYTES_MAX: Final = 64 * 1024
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ACCEPTANCE_BITS: Final = 40
@@ -30,37 +39,74 @@ _TASK_ID: Final = re.compile(r"([0-9a-f]{6})-([1-9][0-9]{0,12})")
 Milliseconds = Annotated[int, Meta(ge=0, le=SPAN_MS_MAX)]
 
 
+OnConflict = Literal["reject", "join", "latest", "supersede"]
+OnCrash = Literal["rerun", "fail"]
+
+
 class Task(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, omit_defaults=True):
-    """One named piece of work, as submitted.
+    """One named piece of work, as submitted. Times are whole milliseconds.
 
     Parameters:
         name: what dedup goes by; 1 to 255 bytes of UTF-8, no control characters.
-        duration: milliseconds that the ``sleep`` handler works; 0 to seven days.
+        duration: how long the ``sleep`` handler works; 0 to seven days.
+        handler: what runs it, by name.
+        params: what the handler is told; at most 64 KiB as JSON.
         priority: -100 to 100, the higher starts first; first come, first started within one.
-        timeout: milliseconds after which a running attempt is cancelled; ``None`` for no limit.
+        delay: how long after its acceptance it may start.
+        run_at: when it may start, instead of ``delay``; a time with a time zone (RFC 3339).
+        timeout: after which a running attempt is cancelled; ``None`` for no limit.
+        retries: how often it is tried again after a failure or a timeout.
+        retry_delay: the most that the first retry waits; doubled for each further one (full jitter).
+        retry_delay_max: the most that any retry waits.
+        on_conflict: what this submit does when the name is held.
+        on_crash: what becomes of it if the process dies while it runs.
+        keep: how long its record can be read once it has ended; ``None`` for as long as the store keeps one.
 
     Raises:
-        ValueError: the name is too long in bytes or holds a control character.
+        ValueError: the name or the params are too long in bytes, the name holds a control character, or both
+            ``delay`` and ``run_at`` are given.
     """
 
     name: Annotated[str, Meta(min_length=1, max_length=NAME_BYTES_MAX)]
     duration: Milliseconds = 0
+    handler: Annotated[str, Meta(min_length=1, max_length=NAME_BYTES_MAX)] = "sleep"
+    params: dict[str, Any] = {}
     priority: Annotated[int, Meta(ge=-PRIORITY_MAX, le=PRIORITY_MAX)] = 0
+    delay: Milliseconds = 0
+    run_at: Annotated[datetime, Meta(tz=True)] | None = None
     timeout: Annotated[int, Meta(ge=1, le=SPAN_MS_MAX)] | None = None
+    retries: Annotated[int, Meta(ge=0, le=RETRIES_MAX)] = 0
+    retry_delay: Milliseconds = 1000
+    retry_delay_max: Milliseconds = 60_000
+    on_conflict: OnConflict = "reject"
+    on_crash: OnCrash = "rerun"
+    keep: Milliseconds | None = None
 
     def __post_init__(self) -> None:
         name = self.name
-        if name.isascii() and name.isprintable():
-            return
-        if len(name.encode()) > NAME_BYTES_MAX:
-            raise ValueError(f"`name` must be at most {NAME_BYTES_MAX} bytes of UTF-8")
-        if _CONTROL.search(name):
-            raise ValueError("`name` must not hold control characters")
+        if not (name.isascii() and name.isprintable()):
+            _check_name(name)
+        if self.params and len(msgspec.json.encode(self.params)) > PARAMS_BYTES_MAX:
+            raise ValueError(f"`params` must be at most {PARAMS_BYTES_MAX} bytes of JSON")
+        if self.run_at is not None and self.delay:
+            raise ValueError("`run_at` and `delay` cannot both be given")
+
+    def due_at(self, submitted_at: float) -> float:
+        """From when on it may start, in seconds since 1970."""
+        return submitted_at + self.delay / 1000 if self.run_at is None else self.run_at.timestamp()
+
+
+def _check_name(name: str) -> None:
+    if len(name.encode()) > NAME_BYTES_MAX:
+        raise ValueError(f"`name` must be at most {NAME_BYTES_MAX} bytes of UTF-8")
+    if _CONTROL.search(name):
+        raise ValueError("`name` must not hold control characters")
 
 
 class State(enum.StrEnum):
-    """Where a task stands. All but ``FINISHED`` hold the name."""
+    """Where a task stands. All but ``FINISHED`` are in flight."""
 
+    SCHEDULED = "scheduled"
     PENDING = "pending"
     RUNNING = "running"
     FINISHED = "finished"
@@ -75,26 +121,76 @@ class Outcome(enum.StrEnum):
     CANCELLED = "cancelled"
 
 
+class Ending(msgspec.Struct, frozen=True):
+    """What an attempt came to.
+
+    Parameters:
+        outcome: how it ended.
+        error: for anything but a success, one sentence that says why.
+        retryable: whether another attempt could end otherwise.
+        retry_after_seconds: the least that a retry should wait, when the handler knows it.
+        result: what the handler returned, as JSON.
+        output: what it printed and the like, as JSON.
+    """
+
+    outcome: Outcome
+    error: str | None = None
+    retryable: bool = True
+    retry_after_seconds: float = 0.0
+    result: bytes | None = None
+    output: bytes | None = None
+
+
+class Attempt(msgspec.Struct, frozen=True, gc=False):
+    """One run that has ended."""
+
+    started_at: float
+    ended_at: float
+    outcome: Outcome
+    error: str | None
+
+
 class _Record(msgspec.Struct, frozen=True, gc=False):
     serial: int
     """The store's tag above, the acceptance number below: order and identity in one number."""
     task: Task
     submitted_at: float
+    attempts: tuple[Attempt, ...]
 
     @property
     def id(self) -> str:
         """The task's public id, as in ``/tasks/{id}``."""
         return format_task_id(self.serial)
 
-
-class Pending(_Record, frozen=True, gc=False):
-    """Accepted, not started."""
-
-    state: ClassVar[State] = State.PENDING
-
     @property
     def since(self) -> float:
-        return self.submitted_at
+        """From when on the task has been in its state, in seconds since 1970."""
+        return self.attempts[-1].ended_at if self.attempts else self.submitted_at
+
+
+class Scheduled(_Record, frozen=True, gc=False):
+    """Accepted, or tried already, and not due before ``due_at``."""
+
+    state: ClassVar[State] = State.SCHEDULED
+
+    due_at: float
+
+
+class Following(_Record, frozen=True, gc=False):
+    """Accepted, to run after the task that holds its name; it holds the name from that one's end on."""
+
+    state: ClassVar[State] = State.SCHEDULED
+
+    follows: int
+    """The serial of the task that holds the name."""
+    supersedes: bool
+    """Whether that one was told to stop for it."""
+
+
+class Pending(_Record, frozen=True, gc=False):
+    """Due, and not started."""
+
+    state: ClassVar[State] = State.PENDING
 
 
 class Running(_Record, frozen=True, gc=False):
@@ -106,44 +202,50 @@ class Running(_Record, frozen=True, gc=False):
 
     @property
     def since(self) -> float:
+        """When this attempt began, in seconds since 1970."""
         return self.started_at
 
 
 class Finished(_Record, frozen=True, gc=False):
-    """It has its outcome, and its name is free.
-
-    ``started_at`` is ``None`` for a task that was cancelled before a worker took it.
-    """
+    """It has its outcome, and its name is free."""
 
     state: ClassVar[State] = State.FINISHED
 
-    started_at: float | None
     finished_at: float
-    outcome: Outcome
-    error: str | None
+    ending: Ending
+
+    @property
+    def outcome(self) -> Outcome:
+        """How it ended."""
+        return self.ending.outcome
+
+    @property
+    def started_at(self) -> float | None:
+        """When its last attempt began; ``None`` for a task that was cancelled before it had one."""
+        return self.attempts[-1].started_at if self.attempts else None
 
     @property
     def since(self) -> float:
+        """When it ended, in seconds since 1970."""
         return self.finished_at
 
 
-InFlight = Pending | Running
-Record = Pending | Running | Finished
-
-
-class Ending(msgspec.Struct, frozen=True):
-    """What an attempt came to: the outcome, and for a failure one sentence that says why."""
-
-    outcome: Outcome
-    error: str | None = None
+Waiting = Scheduled | Pending
+Holder = Scheduled | Pending | Running
+InFlight = Scheduled | Following | Pending | Running
+Record = Scheduled | Following | Pending | Running | Finished
 
 
 class Accepted(msgspec.Struct, frozen=True, gc=False):
-    """The task was taken, and this is its record."""
+    """The task was taken, or has joined one that was; this is the record that stands for it.
+
+    ``superseded`` is the running task that has to stop for it.
+    """
 
     verdict: ClassVar[Literal["accepted"]] = "accepted"
 
-    record: Pending
+    record: InFlight
+    superseded: Running | None = None
 
 
 class Duplicate(msgspec.Struct, frozen=True, gc=False):
@@ -151,7 +253,7 @@ class Duplicate(msgspec.Struct, frozen=True, gc=False):
 
     verdict: ClassVar[Literal["duplicate"]] = "duplicate"
 
-    holder: InFlight
+    holder: Holder
 
 
 class Full(msgspec.Struct, frozen=True, gc=False):

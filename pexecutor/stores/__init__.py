@@ -5,32 +5,36 @@ what it claimed. A store can be written from this text alone.
 
 **Submit.** ``submit`` gives each task its verdict, in the order of the list, all in one step: nobody sees a part of
 it, and cancelling it leaves the whole or nothing. A name that is held makes a ``Duplicate``, also in a full queue,
-also by an earlier task of the same list. Otherwise the task is ``Accepted`` while there is room, and durable as
-far as this store goes when ``submit`` returns. With ``atomic`` either all tasks whose names are free fit, or none is
-taken. When the write fails, ``StoreUnavailableError`` is raised and nothing has happened.
+also by an earlier task of the same list, unless the task's ``on_conflict`` says otherwise (see ``submission.py``,
+which is part of this contract). Otherwise the task is ``Accepted`` while there is room, and durable as far as this
+store goes when ``submit`` returns. With ``atomic`` either every task that needs a place finds one, or none is taken.
+When the write fails, ``StoreUnavailableError`` is raised and nothing has happened.
 
-**Room.** A submit never takes the number of pending tasks above ``queue_size``. A task that comes back
-(``release``) was admitted before and is not refused, so for a while there may be more, at most by the size of the
-pools. ``wait_for_room(least, most)`` waits until ``least`` places are likely free and returns how many there are, at
-most ``most``; who then submits may still find that another was quicker. Those who wait are served in the order they
-came.
+**Room.** A task takes a place in the queue while it is scheduled, following or pending. A submit never takes more
+than ``queue_size``. A task that comes back (a retry, ``release``) was admitted before and is not refused, so for a
+while there may be more, at most by the size of the pools. ``wait_for_room(least, most)`` waits until ``least`` places
+are likely free and returns how many there are, at most ``most``; who then submits may still find that another was
+quicker. Those who wait are served in the order they came.
 
-**Claim.** ``claim(limit)`` waits for work, then starts at most ``limit`` pending tasks, the highest priority first, in
-acceptance order within one: when it returns, they are running, durably so. No task is claimed twice. A claim that is
-cancelled has started nothing.
+**Claim.** ``claim(limit)`` waits for work, then starts at most ``limit`` pending tasks, the highest priority first,
+in acceptance order within one: when it returns, they are running, durably so. No task is claimed twice. A claim that
+is cancelled has started nothing.
 
-**Finish, release.** ``finish`` records the outcome and frees the name in the same step: whoever can read the
-outcome can submit the name again, and nobody can before. ``release`` makes running tasks pending again, at their old
-place in the order; that is no failure. Both are called in a bounded shield.
+**Finish, release.** ``finish`` is told how an attempt ended. It is either tried again, after a while in which it is
+``Scheduled`` and holds its name, or it is ``Finished``: that records the outcome and frees the name, or passes it to
+the task that follows, in the same step. Whoever can read the outcome can submit the name again, and nobody can
+before. A task that is followed is not retried. ``release`` makes running tasks pending again, at their old place in
+the order; that is no failure. Both are called in a bounded shield.
 
-**Cancel.** ``cancel`` finishes a pending task at once and returns it ``Finished``. A running one is returned as it is:
-its work must end first, and whoever runs it sees to that. Unknown id: ``UnknownTaskError``; gone from history:
+**Cancel.** ``cancel`` finishes a task that waits at once and returns it ``Finished``. A running one is returned as it
+is: its work must end first, and whoever runs it sees to that. Unknown id: ``UnknownTaskError``; gone from history:
 ``ExpiredTaskError``; already ended: ``AlreadyFinishedError``.
 
-**Read.** ``get`` has the same two errors. ``page`` lists pending tasks in start order, then running ones by start
-time, then finished ones, the latest first. A cursor names a place in that order, not a row count, so tasks that come
-and go between two pages shift nothing: a task that stays where it is appears exactly once, and one that moves
-on may appear twice but is never missed. History is bounded by count and by age.
+**Read.** ``get`` and ``wait`` have the first two errors; ``wait`` returns the task once it has its outcome. ``page``
+lists scheduled tasks in acceptance order, then pending ones in start order, then running ones by start time, then
+finished ones, the latest first. A cursor names a place in that order, not a row count, so tasks that come and go
+between two pages shift nothing: a task that stays where it is appears exactly once, and one that moves on may appear
+twice but is never missed. History is bounded by count and by age.
 
 **Life.** ``opened`` is entered before the first call and left after the last; a store that needs a heartbeat or a
 writer runs it in there. Leaving it makes everything durable, and is bounded in time.
@@ -44,7 +48,7 @@ from typing import Protocol
 
 import msgspec
 
-from ..task import Ending, Finished, Record, Running, State, Task, Verdict
+from ..task import Ending, Finished, Outcome, Record, Running, Scheduled, State, Task, Verdict
 
 
 class PageRequest(msgspec.Struct, frozen=True):
@@ -71,8 +75,10 @@ class StoreStatistics(msgspec.Struct, frozen=True):
 
     queue_size: int
     pending: int
+    scheduled: int
     running: int
     history: int
+    finished: dict[Outcome, int]
     durable: bool
 
 
@@ -87,13 +93,15 @@ class Store(Protocol):
 
     async def claim(self, limit: int) -> list[Running]: ...
 
-    async def finish(self, running: Running, ending: Ending) -> Finished: ...
+    async def finish(self, running: Running, ending: Ending) -> Finished | Scheduled: ...
 
     async def release(self, tasks: Sequence[Running]) -> None: ...
 
     async def cancel(self, task_id: str) -> Running | Finished: ...
 
     async def get(self, task_id: str) -> Record: ...
+
+    async def wait(self, task_id: str) -> Finished: ...
 
     async def page(self, request: PageRequest) -> Page: ...
 

@@ -7,16 +7,19 @@ shifts nothing. It is opaque to whoever carries it, and checked like any other i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from ..errors import InvalidCursorError
-from ..task import Record, State
-from . import Page
+from ..task import PRIORITY_MAX, Finished, Following, Pending, Record, Running, Scheduled, State
+from . import Page, PageRequest
+from .book import Book
 
 Place = tuple[int, int]
 """Where a record stands in its section; no two share one."""
+
+R = TypeVar("R", bound=Record)
 
 _CURSOR: Final = re.compile(r"(\w{1,20})\.(-?[0-9]{1,20})\.([0-9]{1,20})")
 
@@ -29,21 +32,82 @@ class Section(NamedTuple):
     place_of: Callable[[Any], Place]
 
 
-def list_page(sections: Sequence[Section], *, limit: int, cursor: str | None) -> Page:
+def list_page(book: Book, request: PageRequest) -> Page:
     """At most ``limit`` records from behind the cursor on.
 
     Raises:
-        InvalidCursorError: none of these sections gave out this cursor.
+        InvalidCursorError: this listing did not give out this cursor.
     """
-    first, place = _parse_cursor(sections, cursor) if cursor is not None else (0, None)
+    every = _sections(book) if request.name is None else _sections_of(book, request.name)
+    sections = [section for section in every if request.state in (None, section.state)]
+    first, place = _parse_cursor(sections, request.cursor) if request.cursor is not None else (0, None)
     records: list[Record] = []
     for section in sections[first:]:
-        for record in islice(section.after(place), limit + 1 - len(records)):
-            if len(records) == limit:
+        for record in islice(section.after(place), request.limit + 1 - len(records)):
+            if len(records) == request.limit:
                 return Page(records, _format_cursor(sections, records[-1]))
             records.append(record)
         place = None
     return Page(records, None)
+
+
+def _sections(book: Book) -> list[Section]:
+    def pending_after(place: Place | None) -> Iterator[Pending]:
+        return book.pending.after(PRIORITY_MAX, 0) if place is None else book.pending.after(-place[0], place[1])
+
+    def scheduled_after(place: Place | None) -> Iterator[Scheduled | Following]:
+        return book.later.from_key(0 if place is None else place[1] + 1)
+
+    def running_after(place: Place | None) -> Iterator[Running]:
+        return _behind(place, _running_place, book.running.values())
+
+    def finished_after(place: Place | None) -> Iterator[Finished]:
+        return book.history.before(None if place is None else place[1])
+
+    def finished_place(record: Finished) -> Place:
+        return 0, book.history.number_of(record)
+
+    return [
+        Section(State.SCHEDULED, scheduled_after, _scheduled_place),
+        Section(State.PENDING, pending_after, _pending_place),
+        Section(State.RUNNING, running_after, _running_place),
+        Section(State.FINISHED, finished_after, finished_place),
+    ]
+
+
+def _sections_of(book: Book, name: str) -> list[Section]:
+    """The same for one name: at most one task holds it and one follows, so only history is walked."""
+    holder = book.holder(name)
+    follower = None if holder is None else book.following.get(holder.serial)
+    in_flight = [record for record in (holder, follower) if record is not None]
+
+    def narrow(section: Section) -> Section:
+        if section.state is State.FINISHED:
+            return section._replace(
+                after=lambda place: (record for record in section.after(place) if record.task.name == name)
+            )
+        those = [record for record in in_flight if record.state is section.state]
+        return section._replace(after=lambda place: _behind(place, section.place_of, those))
+
+    return [narrow(section) for section in _sections(book)]
+
+
+def _pending_place(record: Pending) -> Place:
+    return -record.task.priority, record.serial
+
+
+def _scheduled_place(record: Scheduled | Following) -> Place:
+    return 0, record.serial
+
+
+def _running_place(record: Running) -> Place:
+    return int(record.started_at * 1_000_000), record.serial
+
+
+def _behind(place: Place | None, place_of: Callable[[R], Place], records: Iterable[R]) -> Iterator[R]:
+    """Those records of a few that come after the place, in order."""
+    in_order = sorted(records, key=place_of)
+    return iter(in_order if place is None else [record for record in in_order if place_of(record) > place])
 
 
 def _format_cursor(sections: Sequence[Section], last: Record) -> str:

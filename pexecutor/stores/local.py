@@ -1,61 +1,56 @@
 """``LocalStore``: tasks in the memory of one process.
 
-Each verb that changes a named task takes that name's lock, decides without awaiting, makes the decision durable,
-and publishes it in one go. What durable means comes in by the constructor: ``commit`` is awaited with the changes
-before anybody can see them. By default there is nothing to write to, and tasks live as long as the process.
-
-Who owns what:
-
-* ``_registry``: the names in flight. Entered by ``submit``, replaced by ``claim`` and ``release``, left by ``_end``.
-* ``_records``: every record that can be read, by serial. Changes together with the registry.
-* ``_pending``, ``_running``: the tasks in these states. Changes together with the registry.
+Each verb that changes a named task has the same four steps: take the name's lock, decide without awaiting, make the
+decision durable, put it in the book in one go. What durable means comes in by the constructor: ``commit`` is awaited
+with the changes before anybody can see them. By default there is nothing to write to, and tasks live as long as the
+process.
 """
 
 from __future__ import annotations
 
+import math
+import random
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from itertools import islice
-from typing import Final, TypeVar
+from typing import Final
 
 import trio
 
 from ..errors import AlreadyFinishedError, ExpiredTaskError, StoreUnavailableError, UnknownTaskError
-from ..registry import ShardedLockDict
 from ..task import (
-    FULL,
-    PRIORITY_MAX,
-    Accepted,
-    Duplicate,
     Ending,
     Finished,
+    Following,
     InFlight,
     Outcome,
     Pending,
     Record,
     Running,
-    State,
+    Scheduled,
     Task,
     Verdict,
     make_serial,
     parse_task_id,
 )
 from . import Page, PageRequest, StoreStatistics
-from .history import History
-from .listing import Place, Section, list_page
-from .order import StartOrder
+from .book import Book
+from .listing import list_page
+from .retry import retry_at
 from .room import Room
-
-HISTORY_RECORDS_MAX: Final = 10_000
-HISTORY_SECONDS_MAX: Final = 7 * 24 * 60 * 60.0
-
-R = TypeVar("R", Pending, Running)
+from .submission import Submission, attempts, begin, end
 
 COMMIT_SECONDS_MAX: Final = 10.0
 """How long a verb waits for its changes to be durable before it gives up; the shield's bound."""
+
+CLOCK_CHECK_SECONDS: Final = 60.0
+"""How long at most to sleep towards a time of the wall clock, which may be set meanwhile."""
+
+HISTORY_RECORDS_MAX: Final = 10_000
+HISTORY_SECONDS_MAX: Final = 7 * 24 * 60 * 60.0
+HISTORY_BYTES_MAX: Final = 128 * 1024 * 1024
 
 Commit = Callable[[Sequence[Record]], Awaitable[None]]
 """Makes the new state of some records durable, all of them or none.
@@ -72,11 +67,13 @@ class LocalStore:
     """A store in memory; its promises are the contract's (see ``pexecutor.stores``).
 
     Parameters:
-        queue_size: how many tasks may be pending.
+        queue_size: how many tasks may wait.
         history_records_max: how many finished tasks can be read.
         history_seconds_max: for how long after its end one can be read.
+        history_bytes_max: how many bytes of results and output are kept in all.
         commit: what makes a change durable.
         now: the wall clock, in seconds since 1970.
+        jitter: what retries draw their delays from.
         tag: 24 bits that tell this store's ids from any other's; drawn at random by default.
     """
 
@@ -86,8 +83,10 @@ class LocalStore:
         queue_size: int = 1000,
         history_records_max: int = HISTORY_RECORDS_MAX,
         history_seconds_max: float = HISTORY_SECONDS_MAX,
+        history_bytes_max: int = HISTORY_BYTES_MAX,
         commit: Commit = keep_in_memory_only,
         now: Callable[[], float] = time.time,
+        jitter: random.Random | None = None,
         tag: int | None = None,
     ) -> None:
         if queue_size < 1:
@@ -95,64 +94,44 @@ class LocalStore:
         self.queue_size = queue_size
         self._commit = commit
         self._now = now
+        self._jitter = random.Random() if jitter is None else jitter
         self._tag = secrets.randbits(24) if tag is None else tag
         self._acceptances = 0
-        self._registry: ShardedLockDict[InFlight] = ShardedLockDict()
-        self._records: dict[int, Record] = {}
-        self._pending = StartOrder()
-        self._running: dict[int, Running] = {}
-        self._history = History(
-            records_max=history_records_max,
-            seconds_max=history_seconds_max,
-            forget=lambda record: self._records.__delitem__(record.serial),
+        self._book = Book(
+            history_records_max=history_records_max,
+            history_seconds_max=history_seconds_max,
+            history_bytes_max=history_bytes_max,
         )
         self._arrivals = trio.lowlevel.ParkingLot()
-        self._room = Room(queue_size, self._pending.__len__)
+        self._room = Room(queue_size, self._book.waiting)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Nothing to open, nothing to flush."""
         yield
 
-    # Submit and room
+    # Submit
 
     async def submit(self, tasks: Sequence[Task], *, atomic: bool = False) -> list[Verdict]:
         """Give each task its verdict."""
         try:
-            async with self._registry.locked([task.name for task in tasks]):
-                verdicts = self._decide(tasks, atomic=atomic)
-                accepted = [verdict.record for verdict in verdicts if isinstance(verdict, Accepted)]
-                with self._room.reserved(len(accepted)):
-                    await self._make_durable(accepted)
-                self._publish(accepted)
-                return verdicts
+            async with self._book.registry.locked([task.name for task in tasks]):
+                submission = self._decide(tasks, atomic=atomic)
+                with self._room.reserved(max(0, submission.places)):
+                    await self._make_durable(submission.changes)
+                self._publish(submission.changes)
+                return submission.verdicts
         finally:
             self._room.offer()
 
-    def _decide(self, tasks: Sequence[Task], *, atomic: bool) -> list[Verdict]:
-        room = self._room.free()
-        if atomic and len({task.name for task in tasks if self._registry.get(task.name) is None}) > room:
-            room = 0
+    def _decide(self, tasks: Sequence[Task], *, atomic: bool) -> Submission:
         now = self._now()
-        taken: dict[str, Pending] = {}
-        verdicts: list[Verdict] = []
-        for task in tasks:
-            holder = self._registry.get(task.name) or taken.get(task.name)
-            if holder is not None:
-                verdicts.append(Duplicate(holder))
-            elif len(taken) >= room:
-                verdicts.append(FULL)
-            else:
-                taken[task.name] = record = Pending(self._next_serial(), task, now)
-                verdicts.append(Accepted(record))
-        return verdicts
-
-    def _publish(self, accepted: Sequence[Pending]) -> None:
-        for record in accepted:
-            self._registry[record.task.name] = record
-            self._records[record.serial] = record
-            self._pending.add(record)
-        self._arrivals.unpark(count=len(accepted))
+        self._book.advance(now)
+        submission = Submission(self._book, room=self._room.free(), now=now, next_serial=self._next_serial)
+        submission.decide(tasks)
+        if atomic and submission.has_refused:
+            submission.refuse()
+        return submission
 
     def _next_serial(self) -> int:
         self._acceptances += 1
@@ -167,163 +146,135 @@ class LocalStore:
     async def claim(self, limit: int) -> list[Running]:
         """Wait for work, then start at most ``limit`` tasks, in start order."""
         while True:
-            await trio.lowlevel.checkpoint()
-            while not self._pending:
-                await self._arrivals.park()
-            first = list(islice(self._pending.after(PRIORITY_MAX, 0), limit))
-            async with self._registry.locked([record.task.name for record in first]):
-                if started := await self._start([record for record in first if self._is_current(record)]):
+            await self._work_to_come()
+            first = list(islice(self._book.pending, limit))
+            async with self._book.registry.locked([record.task.name for record in first]):
+                now = self._now()
+                started = [
+                    Running(record.serial, record.task, record.submitted_at, record.attempts, now)
+                    for record in first
+                    if self._book.get(record.serial) is record
+                ]
+                await self._make_durable(started)
+                self._publish(started)
+                self._room.offer()
+                if started:
                     return started
 
-    async def _start(self, claimed: Sequence[Pending]) -> list[Running]:
-        now = self._now()
-        started = [Running(record.serial, record.task, record.submitted_at, now) for record in claimed]
-        await self._make_durable(started)
-        for pending, running in zip(claimed, started, strict=True):
-            self._pending.remove(pending)
-            self._running[running.serial] = running
-            self._replace(running)
-        self._room.offer()
-        return started
+    async def _work_to_come(self) -> None:
+        """Return when a task is pending."""
+        await trio.lowlevel.checkpoint()
+        self._book.advance(self._now())
+        while not self._book.pending:
+            due_at = self._book.next_due()
+            seconds = math.inf if due_at is None else min(max(0.0, due_at - self._now()), CLOCK_CHECK_SECONDS)
+            with trio.move_on_after(seconds):
+                await self._arrivals.park()
+            self._book.advance(self._now())
 
-    async def finish(self, running: Running, ending: Ending) -> Finished:
-        """Record the outcome and free the name."""
-        async with self._registry.locked([running.task.name]):
-            return await self._end(running, ending)
+    async def finish(self, running: Running, ending: Ending) -> Finished | Scheduled:
+        """Record how an attempt ended: the task's outcome, or when it is tried again."""
+        async with self._book.registry.locked([running.task.name]):
+            now = self._now()
+            at = None if running.serial in self._book.following else retry_at(running, ending, now, self._jitter)
+            if at is None:
+                return await self._end(running, ending)
+            tried = attempts(running, ending, now)
+            again = Scheduled(running.serial, running.task, running.submitted_at, tried, at)
+            await self._make_durable([again])
+            self._publish([again])
+            return again
 
     async def release(self, tasks: Sequence[Running]) -> None:
         """Make running tasks pending again, at their old place in the order."""
-        async with self._registry.locked([task.task.name for task in tasks]):
-            returned = [Pending(task.serial, task.task, task.submitted_at) for task in tasks if self._is_current(task)]
+        async with self._book.registry.locked([task.task.name for task in tasks]):
+            returned = [
+                Pending(task.serial, task.task, task.submitted_at, task.attempts)
+                for task in tasks
+                if self._book.get(task.serial) is task
+            ]
             await self._make_durable(returned)
-            for record in returned:
-                del self._running[record.serial]
-                self._pending.add(record)
-                self._replace(record)
-            self._arrivals.unpark(count=len(returned))
+            self._publish(returned)
 
     async def cancel(self, task_id: str) -> Running | Finished:
-        """End a pending task; return a running one as it is, for its worker to end."""
-        record = await self.get(task_id)
-        async with self._registry.locked([record.task.name]):
-            match self._records.get(record.serial):
-                case None:
-                    raise ExpiredTaskError(task_id)
-                case Pending() as pending:
-                    return await self._end(pending, Ending(Outcome.CANCELLED))
-                case Running() as running:
-                    return running
+        """End a task that waits; return a running one as it is, for its worker to end."""
+        name = (await self.get(task_id)).task.name
+        async with self._book.registry.locked([name]):
+            match self._find(task_id):
                 case Finished():
                     raise AlreadyFinishedError(task_id)
+                case Running() as running:
+                    return running
+                case waiting:
+                    finished = await self._end(waiting, Ending(Outcome.CANCELLED))
+                    self._room.offer()
+                    return finished
 
     async def _end(self, record: InFlight, ending: Ending) -> Finished:
-        finished = Finished(
-            record.serial,
-            record.task,
-            record.submitted_at,
-            record.started_at if isinstance(record, Running) else None,
-            self._now(),
-            ending.outcome,
-            ending.error,
-        )
-        await self._make_durable([finished])
-        self._forget_in_flight(record)
-        self._records[finished.serial] = finished
-        self._history.add(finished)
+        """The end of a task, and in the same step the turn of the one that follows it."""
+        now = self._now()
+        finished = end(record, ending, now)
+        changes: list[Record] = [finished]
+        follower = self._book.following.get(record.serial)
+        if follower is not None and not isinstance(record, Following):
+            changes.append(begin(follower.serial, follower.task, follower.submitted_at, now))
+        await self._make_durable(changes)
+        self._publish(changes)
         return finished
-
-    def _forget_in_flight(self, record: InFlight) -> None:
-        """Free the name and the place of a task that has ended."""
-        del self._registry[record.task.name]
-        if isinstance(record, Running):
-            del self._running[record.serial]
-        else:
-            self._pending.remove(record)
-            self._room.offer()
 
     async def _make_durable(self, changes: Sequence[Record]) -> None:
         """Commit, whatever happens to the caller meanwhile: half of a step is never left behind."""
+        if not changes:
+            return
         with trio.move_on_after(COMMIT_SECONDS_MAX, shield=True) as bound:
             await self._commit(changes)
         if bound.cancelled_caught:
             raise StoreUnavailableError(f"the store did not answer within {COMMIT_SECONDS_MAX:g} s")
 
-    def _replace(self, record: InFlight) -> None:
-        self._registry[record.task.name] = record
-        self._records[record.serial] = record
-
-    def _is_current(self, record: InFlight) -> bool:
-        return self._records.get(record.serial) is record
+    def _publish(self, changes: Sequence[Record]) -> None:
+        for record in changes:
+            self._book.put(record)
+        if any(isinstance(record, Pending | Scheduled) for record in changes):
+            self._arrivals.unpark_all()
 
     # Read
 
     async def get(self, task_id: str) -> Record:
         """The record with this id."""
         await trio.lowlevel.checkpoint()
-        self._history.expire(self._now())
+        return self._find(task_id)
+
+    def _find(self, task_id: str) -> Record:
+        self._book.advance(self._now())
         serial = parse_task_id(task_id)
         if serial is None or not make_serial(self._tag, 0) < serial <= make_serial(self._tag, self._acceptances):
             raise UnknownTaskError(task_id)
-        record = self._records.get(serial)
+        record = self._book.get(serial)
         if record is None:
             raise ExpiredTaskError(task_id)
         return record
 
+    async def wait(self, task_id: str) -> Finished:
+        """Wait for a task's outcome."""
+        await trio.lowlevel.checkpoint()
+        record = self._find(task_id)
+        return record if isinstance(record, Finished) else await self._book.ended(record.serial)
+
     async def page(self, request: PageRequest) -> Page:
         """Some records in listing order."""
         await trio.lowlevel.checkpoint()
-        self._history.expire(self._now())
-        sections = [section for section in self._sections(request.name) if request.state in (None, section.state)]
-        return list_page(sections, limit=request.limit, cursor=request.cursor)
-
-    def _sections(self, name: str | None) -> list[Section]:
-        return [
-            Section(State.PENDING, partial(self._pending_after, name), _place_of_pending),
-            Section(State.RUNNING, partial(self._running_after, name), _place_of_running),
-            Section(State.FINISHED, partial(self._finished_after, name), self._place_of_finished),
-        ]
-
-    def _pending_after(self, name: str | None, place: Place | None) -> Iterator[Pending]:
-        if name is not None:
-            return _behind(place, _place_of_pending, self._holder_if(Pending, name))
-        priority, serial = (PRIORITY_MAX, 0) if place is None else (-place[0], place[1])
-        return self._pending.after(priority, serial)
-
-    def _running_after(self, name: str | None, place: Place | None) -> Iterator[Running]:
-        running = self._running.values() if name is None else self._holder_if(Running, name)
-        return _behind(place, _place_of_running, running)
-
-    def _finished_after(self, name: str | None, place: Place | None) -> Iterator[Finished]:
-        finished = self._history.before(None if place is None else place[1])
-        return finished if name is None else (record for record in finished if record.task.name == name)
-
-    def _place_of_finished(self, record: Finished) -> Place:
-        return 0, self._history.number_of(record)
-
-    def _holder_if(self, state: type[R], name: str) -> list[R]:
-        holder = self._registry.get(name)
-        return [holder] if isinstance(holder, state) else []
+        self._book.advance(self._now())
+        return list_page(self._book, request)
 
     def statistics(self) -> StoreStatistics:
         """A snapshot for observers."""
+        self._book.advance(self._now())
         return StoreStatistics(
             queue_size=self.queue_size,
-            pending=len(self._pending),
-            running=len(self._running),
-            history=len(self._history),
+            pending=len(self._book.pending),
+            scheduled=len(self._book.later),
+            running=len(self._book.running),
+            history=len(self._book.history),
+            finished=dict(self._book.finished),
             durable=self._commit is not keep_in_memory_only,
         )
-
-
-def _place_of_pending(record: Pending) -> Place:
-    return -record.task.priority, record.serial
-
-
-def _place_of_running(record: Running) -> Place:
-    return int(record.started_at * 1_000_000), record.serial
-
-
-def _behind(place: Place | None, place_of: Callable[[R], Place], records: Iterable[R]) -> Iterator[R]:
-    """Those records of a few that come after the place, in order."""
-    in_order = sorted(records, key=place_of)
-    return iter(in_order if place is None else [record for record in in_order if place_of(record) > place])

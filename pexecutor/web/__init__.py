@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from quart import Response
 from quart_trio import QuartTrio
 
 from ..config import Config
@@ -10,6 +11,7 @@ from .connection import Connection, StreamedRequest, current_request
 from .errors import register_errors
 from .ops import OpsRoutes
 from .tasks import TaskRoutes
+from .wire import problem_response
 
 
 def create_app(executor: Executor, config: Config) -> QuartTrio:
@@ -31,5 +33,8 @@ def create_app(executor: Executor, config: Config) -> QuartTrio:
     return app
 
 
-async def _refuse_ambiguous_length() -> None:
-    current_request().refuse_ambiguous_length()
+async def _refuse_ambiguous_length() -> Response | None:
+    """RFC 9112, section 6.1: it may be an attempt to smuggle a request, so the connection ends with it."""
+    if not current_request().has_ambiguous_length:
+        return None
+    return problem_response(400, "send Content-Length or Transfer-Encoding, not both", headers={"Connection": "close"})

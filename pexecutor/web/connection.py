@@ -11,20 +11,24 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final, cast
 
 import trio
-from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, ASGISendEvent
-from quart import request
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, HTTPScope
+from quart import Quart, request
 from quart.wrappers import Request
 from quart_trio.asgi import TrioASGIHTTPConnection
 from quart_trio.wrappers import TrioRequest
 
-from .errors import BadRequestError, RequestTimeoutError, TooLargeError
+from .errors import RequestTimeoutError, TooLargeError
 
 LAST_EVENT_SECONDS_MAX: Final = 5.0
 LINGER_SECONDS_MAX: Final = 2.0
 CHUNKS_BUFFERED: Final = 4
+
+_ORIGIN: Final = re.compile(r"https?://[^/]*", re.IGNORECASE)
+"""What a target in absolute form has before its path; the path of the shortest is empty."""
 
 
 class StreamedRequest(TrioRequest):
@@ -52,14 +56,18 @@ class StreamedRequest(TrioRequest):
             return bytes(body)
         raise RequestTimeoutError(f"the body was not complete after {seconds_max:g} s")
 
-    def refuse_ambiguous_length(self) -> None:
-        """Raise ``BadRequestError`` for a body whose length is told in two ways (RFC 9112, section 6.1)."""
-        if "Transfer-Encoding" in self.headers and "Content-Length" in self.headers:
-            raise BadRequestError("send Content-Length or Transfer-Encoding, not both")
+    @property
+    def has_ambiguous_length(self) -> bool:
+        """Whether the body's length is told in two ways."""
+        return "Transfer-Encoding" in self.headers and "Content-Length" in self.headers
 
 
 class Connection(TrioASGIHTTPConnection):
     """One request and its reply."""
+
+    def __init__(self, app: Quart, scope: HTTPScope) -> None:
+        path = _ORIGIN.sub("", scope["path"], count=1)
+        super().__init__(app, {**scope, "path": path if path.startswith("/") else f"/{path}"})
 
     async def handle_messages(  # type: ignore[override]
         self, nursery: trio.Nursery, request: Request, receive: ASGIReceiveCallable

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -22,6 +23,9 @@ from .errors import BadRequestError, TooLargeError
 ERRORS_LISTED_MAX: Final = 100
 """How many faults of one batch a reply lists."""
 
+FIELD_CHARACTERS_SHOWN_MAX: Final = 100
+"""How much of the name of a field that we do not have is sent back."""
+
 TASK_FIELDS: Final = tuple(field.name for field in msgspec.structs.fields(Task))
 
 _decode_task = msgspec.json.Decoder(Task).decode
@@ -31,7 +35,9 @@ _decode_elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
 _FIELD_PATH: Final = re.compile(r"\$\.(\w+)")
-_NAMED_FIELD: Final = re.compile(r"(?P<fault>Object (?:contains unknown|missing required) field |)`(?P<field>[^`]*)`")
+_AT_PATH: Final = re.compile(r" - at `(\$[^`]*)`\Z")
+_NO_SUCH_FIELD: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+_NAMED_FIELD: Final = re.compile(r"(?P<missing>Object missing required field )?`(?P<field>\w+)`")
 
 Query = TypeVar("Query", bound=msgspec.Struct)
 
@@ -131,17 +137,17 @@ def _fault(element: bytes, index: int) -> FieldError | None:
 
 def _as_field_error(message: str, index: int) -> FieldError:
     """A decoder's complaint in our words; it names the field in its text or as a path behind it."""
-    message, _, path = message.partition(" - at ")
+    at = _AT_PATH.search(message)
+    message, path = (message[: at.start()], at[1]) if at is not None else (message, "")
+    if (unknown := _NO_SUCH_FIELD.fullmatch(message)) is not None:
+        field = unknown[1][:FIELD_CHARACTERS_SHOWN_MAX]
+        return FieldError(index, field, f"there is no field `{field}`; there are: {', '.join(TASK_FIELDS)}")
     if (named := _NAMED_FIELD.match(message)) is not None:
         field = named["field"]
-        if named["fault"].startswith("Object contains unknown"):
-            return FieldError(index, field, f"there is no field `{field}`; there are: {', '.join(TASK_FIELDS)}")
-        if named["fault"].startswith("Object missing"):
-            return FieldError(index, field, f"`{field}` is required")
-        return FieldError(index, field, message)
+        return FieldError(index, field, f"`{field}` is required" if named["missing"] else message)
     message = message.replace("Expected", "expected", 1)
-    if (at := _FIELD_PATH.search(path)) is not None:
-        return FieldError(index, at[1], f"`{at[1]}`: {message}")
+    if (known := _FIELD_PATH.search(path)) is not None:
+        return FieldError(index, known[1], f"`{known[1]}`: {message}")
     return FieldError(index, None, f"a task: {message}")
 
 
@@ -156,15 +162,32 @@ def _malformed(error: ValueError | RecursionError) -> str:
 
 
 def _refuse_repeated_keys(body: bytes, understood: Task | list[Task], index: int = 0) -> None:
-    if len(_encode(understood)) == len(msgspec.json.format(body, indent=-1)):
-        return
-    objects = json.loads(body, object_pairs_hook=_Pairs)
-    for place, pairs in enumerate(objects if isinstance(understood, list) else [objects], index):
-        keys = [key for key, _ in pairs]
-        if len(set(keys)) < len(keys):
-            repeated = next(key for key in keys if keys.count(key) > 1)
-            raise InvalidTaskError([FieldError(place, repeated, f"`{repeated}` is given more than once")])
+    try:
+        if len(_encode(understood)) == len(msgspec.json.format(body, indent=-1)):
+            return
+        sent = json.loads(body, object_pairs_hook=_Pairs)
+    except RecursionError as error:
+        raise BadRequestError(_malformed(error)) from error
+    for place, element in enumerate(sent if isinstance(understood, list) else [sent], index):
+        if (repeated := _repeated_key(element)) is not None:
+            shown = repeated[:FIELD_CHARACTERS_SHOWN_MAX]
+            raise InvalidTaskError([FieldError(place, shown, f"`{shown}` is given more than once")])
 
 
 class _Pairs(list[tuple[str, Any]]):
     """An object's members as they were sent."""
+
+
+def _repeated_key(element: Any) -> str | None:
+    """A key that an object in here has twice, however deep."""
+    left = [element]
+    while left:
+        match left.pop():
+            case _Pairs() as pairs:
+                keys = Counter(key for key, _ in pairs)
+                if repeated := [key for key, times in keys.items() if times > 1]:
+                    return repeated[0]
+                left.extend(value for _, value in pairs)
+            case list() as values:
+                left.extend(values)
+    return None

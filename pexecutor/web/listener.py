@@ -7,7 +7,7 @@ Hypercorn can listen by itself; doing it here gives what it has no setting for:
 * a client that stalls while it is sent a reply is dropped by the kernel (``TCP_USER_TIMEOUT``), and at the end of a
   stop every connection that is left is closed under it, whatever it waits for.
 
-The pinned version of Hypercorn gives the per-connection server; the tests over real sockets guard that seam.
+The pinned version of Hypercorn serves each connection (see ``http1.py``); the tests over real sockets guard that seam.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ import structlog
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config as HypercornConfig
-from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework, ConnectionState
+
+from .http1 import Http1Server
 
 _log = structlog.get_logger()
 
@@ -120,7 +121,7 @@ class HttpServer:
         with self._listener.place_of(stream):
             plain: Any = stream  # annotated as TLS only, serves both
             try:
-                await TCPServer(self._app, self._config, self._context, ConnectionState({}), plain).run()
+                await Http1Server(self._app, self._config, self._context, ConnectionState({}), plain).run()
             except Exception:
                 _log.exception("a connection failed")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from quart import Response
 from quart_trio import QuartTrio
 
-from ..executor import Executor, Phase
+from ..executor import Executor
+from ..statistics import Phase
 from .wire import json_response, problem_response
 
 

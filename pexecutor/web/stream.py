@@ -10,7 +10,8 @@ together with the counts so far, and nothing behind the faulty line was taken.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing
 from typing import Final
 
 import msgspec
@@ -18,13 +19,15 @@ import trio
 from quart import Response
 
 from ..config import Config
-from ..errors import InvalidTaskError, PexecutorError
+from ..errors import FieldError, InvalidTaskError, PexecutorError
 from ..executor import Executor
 from ..task import Draining, Task
 from .connection import StreamedRequest
 from .decode import decode_lines, decode_task
 from .errors import RequestTimeoutError, TooLargeError, problem_of
 from .wire import BatchReply, VerdictsListed, add_verdicts, json_response, refusal_response
+
+FaultOf = Callable[[Task], tuple[str, str] | None]
 
 LINE_BYTES_MAX: Final = 128 * 1024
 VERDICTS_LISTED_MAX: Final = 1000
@@ -35,28 +38,33 @@ async def submit(request: StreamedRequest, executor: Executor, config: Config, l
     """Take a stream of tasks, waiting for room as long as it needs."""
     reply = BatchReply()
     try:
-        async for lines in _whole_lines(request, config.request_timeout_seconds):
-            for tasks in _decode(lines, reply.requested_task):
-                verdicts = await executor.submit(tasks, wait_for_room_seconds=math.inf)
-                add_verdicts(reply, tasks, verdicts, listed, listed_max=VERDICTS_LISTED_MAX)
-                if any(isinstance(verdict, Draining) for verdict in verdicts):
-                    return refusal_response(verdicts, executor.retry_after_seconds, msgspec.to_builtins(reply))
+        async with aclosing(_whole_lines(request, config.request_timeout_seconds)) as slices:
+            async for lines in slices:
+                for tasks in _decode(lines, reply.requested_task, executor.fault):
+                    verdicts = await executor.submit(tasks, wait_for_room_seconds=math.inf)
+                    add_verdicts(reply, tasks, verdicts, listed, listed_max=VERDICTS_LISTED_MAX)
+                    if any(isinstance(verdict, Draining) for verdict in verdicts):
+                        return refusal_response(verdicts, executor.retry_after_seconds, msgspec.to_builtins(reply))
     except PexecutorError as error:
         return problem_of(error, msgspec.to_builtins(reply))
     return json_response(reply)
 
 
-async def _whole_lines(request: StreamedRequest, seconds_max: float) -> AsyncIterator[bytes]:
+async def _whole_lines(request: StreamedRequest, seconds_max: float) -> AsyncGenerator[bytes, None]:
     """The body, cut after a line's end wherever a chunk brings one."""
     rest = b""
     while (chunk := await _next_chunk(request, seconds_max)) is not None:
         lines, newline, rest = (rest + chunk).rpartition(b"\n")
-        if len(rest) > LINE_BYTES_MAX:
+        if len(rest) > LINE_BYTES_MAX or _holds_too_long_a_line(lines):
             raise TooLargeError(f"a line has more than the {LINE_BYTES_MAX} bytes that are taken")
         if newline:
             yield lines
     if rest.strip():
         yield rest
+
+
+def _holds_too_long_a_line(lines: bytes) -> bool:
+    return len(lines) > LINE_BYTES_MAX and max(map(len, lines.split(b"\n"))) > LINE_BYTES_MAX
 
 
 async def _next_chunk(request: StreamedRequest, seconds_max: float) -> bytes | None:
@@ -68,17 +76,21 @@ async def _next_chunk(request: StreamedRequest, seconds_max: float) -> bytes | N
     raise RequestTimeoutError(f"nothing of the body came for {seconds_max:g} s")
 
 
-def _decode(lines: bytes, first_index: int) -> Iterator[list[Task]]:
+def _decode(lines: bytes, first_index: int, fault_of: FaultOf) -> Iterator[list[Task]]:
     """The tasks of some lines; when one is faulty, first those before it, then its error."""
     tasks = decode_lines(lines)
-    if tasks is not None:
+    if tasks is not None and not any(map(fault_of, tasks)):
         yield tasks
         return
     tasks = []
     for line in filter(bytes.strip, lines.split(b"\n")):
         try:
-            tasks.append(decode_task(line, index=first_index + len(tasks)))
+            index = first_index + len(tasks)
+            task = decode_task(line, index=index)
+            if (fault := fault_of(task)) is not None:
+                raise InvalidTaskError([FieldError(index, *fault)])
         except InvalidTaskError:
             yield tasks
             raise
+        tasks.append(task)
     yield tasks

@@ -18,9 +18,19 @@ from . import stream
 from .connection import current_request
 from .decode import decode_batch, decode_query, decode_task
 from .errors import BadRequestError, UnsupportedMediaTypeError
-from .wire import BatchReply, VerdictsListed, add_verdicts, json_response, problem_response, refusal_response, view
+from .wire import (
+    BatchReply,
+    VerdictsListed,
+    add_verdicts,
+    detail,
+    json_response,
+    problem_response,
+    refusal_response,
+    view,
+)
 
 WAIT_FOR_ROOM_SECONDS_MAX: Final = 60
+WAIT_SECONDS_MAX: Final = 300
 PAGE_RECORDS_MAX: Final = 1000
 
 
@@ -46,6 +56,12 @@ class TasksQuery(PageQuery):
     state: State | None = None
 
 
+class ShowQuery(msgspec.Struct):
+    """How long to wait for the task's outcome, in seconds."""
+
+    wait: Annotated[float, Meta(ge=0, le=WAIT_SECONDS_MAX)] = 0.0
+
+
 class NoQuery(msgspec.Struct):
     """A route without parameters."""
 
@@ -61,6 +77,7 @@ class TaskRoutes:
         """Register them."""
         app.add_url_rule("/tasks", view_func=self.submit, methods=["POST"])
         app.add_url_rule("/tasks", view_func=self.list_tasks, methods=["GET"])
+        app.add_url_rule("/handlers", view_func=self.list_handlers, methods=["GET"])
         app.add_url_rule("/tasks/pending", view_func=self.list_pending, methods=["GET"])
         app.add_url_rule("/tasks/running", view_func=self.list_running, methods=["GET"])
         app.add_url_rule("/tasks/finished", view_func=self.list_finished, methods=["GET"])
@@ -95,10 +112,10 @@ class TaskRoutes:
         [verdict] = await self._executor.submit([task], wait_for_room_seconds=query.wait_for_room)
         match verdict:
             case Accepted(record):
-                return json_response(view(record), 202, {"Location": f"/tasks/{record.id}"})
+                return json_response(detail(record), 202, {"Location": f"/tasks/{record.id}"})
             case Duplicate(holder):
-                detail = f"the name {task.name!r} is held by the {holder.state} task {holder.id}"
-                return problem_response(409, detail, extensions={"holder": view(holder)})
+                held = f"the name {task.name!r} is held by the {holder.state} task {holder.id}"
+                return problem_response(409, held, extensions={"holder": view(holder)})
             case Full() | Draining():
                 return refusal_response([verdict], self._executor.retry_after_seconds, {})
 
@@ -121,8 +138,12 @@ class TaskRoutes:
 
     # Read and cancel
 
+    async def list_handlers(self) -> Response:
+        """What can run tasks here, and the params that each takes."""
+        return json_response(self._executor.handlers.describe())
+
     async def list_tasks(self) -> Response:
-        """Tasks of any state: pending in start order, running by start time, finished with the latest first."""
+        """Tasks of any state: scheduled ones, pending in start order, running by start time, finished latest first."""
         query = decode_query(current_request().args.to_dict(flat=False), TasksQuery)
         return await self._list("/tasks", query, state=query.state, name=query.name)
 
@@ -149,15 +170,21 @@ class TaskRoutes:
             query = msgspec.structs.replace(query, cursor=page.next_cursor)
             given = {key: value for key, value in msgspec.to_builtins(query).items() if value is not None}
             headers["Link"] = f'<{path}?{urlencode(given)}>; rel="next"'
-        return json_response([view(record) for record in page.records], headers=headers)
+        return json_response([view(record, self._executor.context(record)) for record in page.records], headers=headers)
 
     async def show(self, task_id: str) -> Response:
-        """One record."""
-        decode_query(current_request().args.to_dict(flat=False), NoQuery)
-        return json_response(view(await self._executor.get(task_id)))
+        """One record; with ``wait``, once it has its outcome or the time is up."""
+        query = decode_query(current_request().args.to_dict(flat=False), ShowQuery)
+        if query.wait:
+            record = await self._executor.wait(task_id, seconds_max=query.wait)
+        else:
+            record = await self._executor.get(task_id)
+        return json_response(detail(record, self._executor.context(record)))
 
     async def cancel(self, task_id: str) -> Response:
         """Cancel: 200 when it has ended with this, 202 when its work has yet to end."""
         decode_query(current_request().args.to_dict(flat=False), NoQuery)
         record = await self._executor.cancel(task_id)
-        return json_response(view(record), 200 if isinstance(record, Finished) else 202)
+        return json_response(
+            detail(record, self._executor.context(record)), 200 if isinstance(record, Finished) else 202
+        )

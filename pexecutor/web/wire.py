@@ -6,34 +6,90 @@ import math
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from quart import Response
 
-from ..task import Accepted, Draining, Duplicate, Finished, Full, Outcome, Record, Running, State, Task, Verdict
+from ..handlers import Context
+from ..task import (
+    Accepted,
+    Attempt,
+    Draining,
+    Duplicate,
+    Finished,
+    Following,
+    Full,
+    OnConflict,
+    OnCrash,
+    Outcome,
+    Record,
+    Running,
+    Scheduled,
+    State,
+    Task,
+    Verdict,
+    format_task_id,
+)
 
 _encode = msgspec.json.Encoder().encode
+
+PROBLEM_TYPE: Final = "application/problem+json"
 
 VerdictsListed = Literal["all", "refused", "none"]
 """Which verdicts a batch reply lists one by one: each, those that were not accepted, or none."""
 
 
-class TaskView(msgspec.Struct):
-    """A record on the wire. What is not known in a state is absent."""
+class Progress(msgspec.Struct):
+    """How far a running task says that it is."""
+
+    done: float
+    total: float | None
+
+
+class AttemptView(msgspec.Struct):
+    """One run that has ended."""
+
+    started_at: str
+    ended_at: str
+    outcome: Outcome
+    error: str | UnsetType = UNSET
+
+
+class TaskView(msgspec.Struct, kw_only=True):
+    """A record on the wire, as listings show it. What is not known in a state is absent."""
 
     id: str
     name: str
     state: State
     duration: int
+    handler: str
     priority: int
     submitted_at: str
-    timeout: int | UnsetType = UNSET
+    due_at: str | UnsetType = UNSET
+    follows: str | UnsetType = UNSET
     started_at: str | UnsetType = UNSET
     finished_at: str | UnsetType = UNSET
+    progress: Progress | UnsetType = UNSET
     outcome: Outcome | UnsetType = UNSET
     error: str | UnsetType = UNSET
+
+
+class TaskDetail(TaskView, kw_only=True):
+    """A record on the wire, whole."""
+
+    params: dict[str, Any]
+    timeout: int | None
+    retries: int
+    retry_delay: int
+    retry_delay_max: int
+    on_conflict: OnConflict
+    on_crash: OnCrash
+    keep: int | None
+    attempts: list[AttemptView]
+    result: msgspec.Raw | UnsetType = UNSET
+    output: msgspec.Raw | UnsetType = UNSET
 
 
 class TaskVerdict(msgspec.Struct):
@@ -57,26 +113,71 @@ class BatchReply(msgspec.Struct, rename="pascal"):
     tasks: list[TaskVerdict] = []
 
 
-def view(record: Record) -> TaskView:
-    """A record as it goes out."""
+def view(record: Record, context: Context | None = None) -> TaskView:
+    """A record as listings show it; ``context`` is what a running one tells of itself."""
+    return TaskView(**_common(record, context))
+
+
+def detail(record: Record, context: Context | None = None) -> TaskDetail:
+    """A record with everything that is known of it."""
     task = record.task
-    shown = TaskView(
-        id=record.id,
-        name=task.name,
-        state=record.state,
-        duration=task.duration,
-        priority=task.priority,
-        submitted_at=timestamp(record.submitted_at),
+    shown = TaskDetail(
+        **_common(record, context),
+        params=task.params,
+        timeout=task.timeout,
+        retries=task.retries,
+        retry_delay=task.retry_delay,
+        retry_delay_max=task.retry_delay_max,
+        on_conflict=task.on_conflict,
+        on_crash=task.on_crash,
+        keep=task.keep,
+        attempts=list(map(_attempt, record.attempts)),
     )
-    if task.timeout is not None:
-        shown.timeout = task.timeout
-    if isinstance(record, Running | Finished) and record.started_at is not None:
-        shown.started_at = timestamp(record.started_at)
     if isinstance(record, Finished):
-        shown.finished_at = timestamp(record.finished_at)
-        shown.outcome = record.outcome
-        shown.error = UNSET if record.error is None else record.error
+        shown.result = UNSET if record.ending.result is None else msgspec.Raw(record.ending.result)
+        shown.output = UNSET if record.ending.output is None else msgspec.Raw(record.ending.output)
+    elif context is not None and context.output:
+        shown.output = msgspec.Raw(_encode(context.output.snapshot()))
     return shown
+
+
+def _common(record: Record, context: Context | None) -> dict[str, Any]:
+    task = record.task
+    shown = {
+        "id": record.id,
+        "name": task.name,
+        "state": record.state,
+        "duration": task.duration,
+        "handler": task.handler,
+        "priority": task.priority,
+        "submitted_at": timestamp(record.submitted_at),
+    }
+    match record:
+        case Scheduled():
+            shown["due_at"] = timestamp(record.due_at)
+        case Following():
+            shown["follows"] = format_task_id(record.follows)
+        case Running():
+            shown["started_at"] = timestamp(record.started_at)
+            if context is not None and context.done is not None:
+                shown["progress"] = Progress(context.done, context.total)
+        case Finished():
+            shown |= _ending(record)
+    return shown
+
+
+def _ending(record: Finished) -> dict[str, Any]:
+    shown: dict[str, Any] = {"finished_at": timestamp(record.finished_at), "outcome": record.outcome}
+    if record.started_at is not None:
+        shown["started_at"] = timestamp(record.started_at)
+    if record.ending.error is not None:
+        shown["error"] = record.ending.error
+    return shown
+
+
+def _attempt(attempt: Attempt) -> AttemptView:
+    error = UNSET if attempt.error is None else attempt.error
+    return AttemptView(timestamp(attempt.started_at), timestamp(attempt.ended_at), attempt.outcome, error)
 
 
 def timestamp(seconds: float) -> str:
@@ -127,14 +228,19 @@ def problem_response(
     headers: dict[str, str] | None = None,
     extensions: dict[str, Any] | None = None,
 ) -> Response:
-    """An error reply: RFC 9457 problem details, of type ``about:blank``, so the status says what kind it is.
+    """An error reply: problem details."""
+    return Response(problem(status, detail, extensions), status, headers, content_type=PROBLEM_TYPE)
+
+
+def problem(status: int, detail: str, extensions: dict[str, Any] | None = None) -> bytes:
+    """RFC 9457 problem details, of type ``about:blank``, so the status says what kind it is.
 
     Parameters:
         detail: what is wrong with this request, and what to do.
         extensions: further members.
     """
-    problem = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
-    return Response(_encode(problem | (extensions or {})), status, headers, content_type="application/problem+json")
+    members = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    return _encode(members | (extensions or {}))
 
 
 def refusal_response(

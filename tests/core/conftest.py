@@ -10,6 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from pexecutor import Executor, LocalStore
+from pexecutor.handlers import Catalogue, Handler
 
 EPOCH = 1_800_000_000.0
 
@@ -25,9 +26,13 @@ def virtual_now() -> float:
 async def run_here(nursery: trio.Nursery, autojump_clock: MockClock) -> AsyncIterator[RunHere]:
     """Start an executor; it is cancelled at the end of the test if it still runs."""
 
-    async def start(store: LocalStore | None = None, *, queue_size: int = 1000, **settings: Any) -> Executor:
+    async def start(
+        store: LocalStore | None = None, *, queue_size: int = 1000, handler: Handler | None = None, **settings: Any
+    ) -> Executor:
         assert autojump_clock.current_time() == trio.current_time(), "the test must take autojump_clock itself"
         store = store or LocalStore(queue_size=queue_size, now=virtual_now)
+        if handler is not None:
+            settings["handlers"] = Catalogue({"sleep": handler})
         executor = Executor(store, **settings)
         await nursery.start(executor.run)
         return executor

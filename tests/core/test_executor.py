@@ -19,9 +19,10 @@ from pexecutor import (
     Task,
     Verdict,
 )
+from pexecutor.handlers import Context
 
+from ..fakes import Doing, Gate
 from .conftest import EPOCH, RunHere
-from .fakes import Gate
 
 
 def words(verdicts: list[Verdict]) -> list[str]:
@@ -47,7 +48,8 @@ async def test_a_task_lives_from_pending_to_succeeded(autojump_clock: MockClock,
     await wait_all_tasks_blocked()
     finished = await executor.get(verdict.record.id)
     assert isinstance(finished, Finished)
-    assert (finished.outcome, finished.finished_at, finished.error) == (Outcome.SUCCEEDED, EPOCH + 0.2, None)
+    assert (finished.outcome, finished.finished_at) == (Outcome.SUCCEEDED, EPOCH + 0.2)
+    assert finished.ending.error is None
 
 
 async def test_a_held_name_is_a_duplicate_and_a_finished_one_is_free_at_once(
@@ -75,8 +77,9 @@ async def test_the_name_is_free_exactly_when_the_outcome_is_readable(
 
     class Watcher(trio.abc.Instrument):
         def after_task_step(self, task: trio.lowlevel.Task) -> None:
-            held = {name for shard in store._registry._entries for name in shard}
-            readable = {record.task.name for record in store._records.values() if not isinstance(record, Finished)}
+            held = {name for shard in store._book.registry._entries for name in shard}
+            records = store._book._records.values()
+            readable = {record.task.name for record in records if not isinstance(record, Finished)}
             if held != readable:
                 disagreements.append((task.name, held, readable))
 
@@ -84,7 +87,7 @@ async def test_the_name_is_free_exactly_when_the_outcome_is_readable(
     await executor.submit([Task(f"task-{number}", duration=number % 3) for number in range(20)])
     await trio.sleep(1)
     trio.lowlevel.remove_instrument(watcher)
-    assert executor.statistics().finished == {Outcome.SUCCEEDED: 20}
+    assert executor.statistics().store.finished == {Outcome.SUCCEEDED: 20}
     assert disagreements == []
 
 
@@ -97,7 +100,7 @@ async def test_no_more_run_at_once_than_the_pool_has_workers(autojump_clock: Moc
     gate.open()
     await wait_all_tasks_blocked()
     assert gate.most_at_work == 3
-    assert executor.statistics().finished == {Outcome.SUCCEEDED: 10}
+    assert executor.statistics().store.finished == {Outcome.SUCCEEDED: 10}
 
 
 async def test_the_bound_is_hard(autojump_clock: MockClock, run_here: RunHere) -> None:
@@ -150,19 +153,19 @@ async def test_a_timeout_ends_an_attempt(autojump_clock: MockClock, run_here: Ru
 async def test_a_handler_that_raises_fails_its_task_and_nothing_else(
     autojump_clock: MockClock, run_here: RunHere
 ) -> None:
-    async def handler(context: Running, /, *, duration: int) -> None:
+    async def work(context: Context, task: Task) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.sleep, 100)
             raise LookupError("no such image")
 
-    executor = await run_here(handler=handler)
+    executor = await run_here(handler=Doing(work))
     [verdict] = await executor.submit([Task("a")])
     await wait_all_tasks_blocked()
     assert isinstance(verdict, Accepted)
     record = await executor.get(verdict.record.id)
     assert isinstance(record, Finished)
     assert record.outcome is Outcome.FAILED
-    assert record.error == "no such image"
+    assert record.ending.error == "no such image"
     assert words(await executor.submit([Task("b")])) == ["accepted"]
 
 
@@ -204,7 +207,7 @@ async def test_a_task_that_is_cancelled_as_it_arrives_has_one_outcome(
     assert isinstance(verdict, Accepted)
     await executor.cancel(verdict.record.id)  # the feeder may have it already
     await wait_all_tasks_blocked()
-    assert executor.statistics().finished == {Outcome.CANCELLED: 1}
+    assert executor.statistics().store.finished == {Outcome.CANCELLED: 1}
     assert gate.at_work == set()
 
 

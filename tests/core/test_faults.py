@@ -17,9 +17,10 @@ from pexecutor import (
     Task,
     Verdict,
 )
+from pexecutor.handlers import Catalogue
 
+from ..fakes import FakeDisk, Gate
 from .conftest import RunHere
-from .fakes import FakeDisk, Gate
 from .steps import cancelled_at_step, every_await
 
 
@@ -60,7 +61,7 @@ async def test_a_waiting_submit_cancelled_at_any_await_keeps_no_room_from_the_ne
 ) -> None:
     for step in every_await():
         store = LocalStore(queue_size=1)
-        executor = Executor(store, pool_size=1, handler=(gate := Gate()))
+        executor = Executor(store, pool_size=1, handlers=Catalogue({"sleep": (gate := Gate())}))
         await nursery.start(executor.run)
         await executor.submit([Task("running")])
         await wait_all_tasks_blocked()
@@ -113,7 +114,7 @@ async def test_the_whole_executor_cancelled_at_any_await_releases_what_it_ran() 
         store = LocalStore(commit=disk)
         await store.submit([Task("a"), Task("b"), Task("c")])
         gate = Gate()
-        executor = Executor(store, pool_size=2, handler=gate)
+        executor = Executor(store, pool_size=2, handlers=Catalogue({"sleep": gate}))
 
         async def run(executor: Executor = executor, gate: Gate = gate) -> None:
             async with trio.open_nursery() as nursery:
@@ -125,7 +126,7 @@ async def test_the_whole_executor_cancelled_at_any_await_releases_what_it_ran() 
 
         cancelled = await cancelled_at_step(step, run)
         statistics = executor.statistics()
-        finished = statistics.finished[Outcome.SUCCEEDED] if statistics.finished else 0
+        finished = statistics.store.finished.get(Outcome.SUCCEEDED, 0)
         assert statistics.store.running == 0
         assert statistics.store.pending + finished == 3
         assert gate.at_work == set()

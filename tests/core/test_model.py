@@ -9,7 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from pexecutor import Executor, LocalStore, PageRequest, Running, State, Task
+from pexecutor import Executor, LocalStore, PageRequest, State, Task
+from pexecutor.handlers import Catalogue, Context
+
+from ..fakes import Doing
 
 Name = st.sampled_from("abcdefgh")
 Batch = st.lists(st.tuples(Name, st.integers(-1, 1)), max_size=5)
@@ -66,14 +69,15 @@ class Model:
         self.draining = True
 
 
-class Hands:
+class Hands(Doing):
     """A handler whose runs end when and how the test says."""
 
     def __init__(self) -> None:
+        super().__init__(self._wait_to_be_told)
         self.ends: dict[str, trio.MemorySendChannel[bool]] = {}
 
-    async def __call__(self, context: Running, /, *, duration: int) -> None:
-        self.ends[context.task.name], told = trio.open_memory_channel[bool](1)
+    async def _wait_to_be_told(self, context: Context, task: Task) -> None:
+        self.ends[task.name], told = trio.open_memory_channel[bool](1)
         if not await told.receive():
             raise RuntimeError("told to fail")
 
@@ -89,7 +93,7 @@ def test_the_executor_is_its_model(pool_size: int, queue_size: int, steps: list[
 
 async def _compare(pool_size: int, queue_size: int, steps: list[Any]) -> None:
     model, hands = Model(pool_size, queue_size), Hands()
-    executor = Executor(LocalStore(queue_size=queue_size), pool_size=pool_size, handler=hands)
+    executor = Executor(LocalStore(queue_size=queue_size), pool_size=pool_size, handlers=Catalogue({"sleep": hands}))
     async with trio.open_nursery() as nursery:
         await nursery.start(executor.run)
         for step in steps:

@@ -9,7 +9,7 @@ from pexecutor.stores.order import StartOrder
 
 
 def pending(serial: int, priority: int = 0) -> Pending:
-    return Pending(serial, Task(f"task-{serial}", priority=priority), 0.0)
+    return Pending(serial, Task(f"task-{serial}", priority=priority), 0.0, ())
 
 
 def place(record: Pending) -> tuple[int, int]:
@@ -20,9 +20,7 @@ def test_higher_priority_first_then_first_come() -> None:
     order = StartOrder()
     for record in (pending(1), pending(2, priority=5), pending(3), pending(4, priority=5), pending(5, priority=-1)):
         order.add(record)
-    assert [order.pop().serial for _ in range(5)] == [2, 4, 1, 3, 5]
-    with pytest.raises(IndexError):
-        order.pop()
+    assert [record.serial for record in order] == [2, 4, 1, 3, 5]
 
 
 def test_removing_what_is_not_there_is_an_error() -> None:
@@ -44,7 +42,8 @@ def test_it_is_a_sorted_list_whatever_happens(steps: list[tuple[str, int, int]])
             model.append(pending(serial, priority))
             order.add(model[-1])
         elif step == "pop" and model:
-            taken.append(order.pop())
+            taken.append(next(iter(order)))
+            order.remove(taken[-1])
             model.remove(taken[-1])
         elif step == "remove" and model:
             order.remove(model.pop(pick % len(model)))

@@ -8,10 +8,23 @@ from contextlib import asynccontextmanager
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from pexecutor import Ending, Executor, Finished, LocalStore, Outcome, PageRequest, Running, State, Task, Verdict
+from pexecutor import (
+    Ending,
+    Executor,
+    Finished,
+    LocalStore,
+    Outcome,
+    PageRequest,
+    Running,
+    Scheduled,
+    State,
+    Task,
+    Verdict,
+)
+from pexecutor.handlers import Context
 
+from ..fakes import Doing, Gate
 from .conftest import RunHere, virtual_now
-from .fakes import Gate
 
 
 class DiaryStore(LocalStore):
@@ -32,7 +45,7 @@ class DiaryStore(LocalStore):
         self.diary.extend(f"start {running.task.name}" for running in claimed)
         return claimed
 
-    async def finish(self, running: Running, ending: Ending) -> Finished:
+    async def finish(self, running: Running, ending: Ending) -> Finished | Scheduled:
         self.diary.append(f"finish {running.task.name}")
         return await super().finish(running, ending)
 
@@ -69,7 +82,7 @@ async def test_the_order_of_a_stop(autojump_clock: MockClock, run_here: RunHere,
     pending = (await executor.page(PageRequest(State.PENDING))).records
     assert [record.task.name for record in pending] == ["long", "queued"], "released to its old place"
     assert executor.statistics().released == 1
-    assert executor.statistics().finished == {Outcome.SUCCEEDED: 1}
+    assert executor.statistics().store.finished == {Outcome.SUCCEEDED: 1}
 
 
 async def test_a_drain_ends_as_soon_as_the_work_does(autojump_clock: MockClock, run_here: RunHere) -> None:
@@ -113,7 +126,7 @@ async def test_cancels_and_reads_go_on_during_a_drain(autojump_clock: MockClock,
     for record in (await executor.page(PageRequest())).records:
         await executor.cancel(record.id)
     await executor.stopped.wait()
-    assert executor.statistics().finished == {Outcome.CANCELLED: 2}
+    assert executor.statistics().store.finished == {Outcome.CANCELLED: 2}
     assert gate.started == ["running"]
 
 
@@ -141,7 +154,7 @@ async def test_a_handler_that_cleans_up_is_waited_for_before_its_task_is_release
 ) -> None:
     cleaned = trio.Event()
 
-    async def handler(context: Running, /, *, duration: int) -> None:
+    async def work(context: Context, task: Task) -> None:
         try:
             await trio.sleep_forever()
         finally:
@@ -150,7 +163,7 @@ async def test_a_handler_that_cleans_up_is_waited_for_before_its_task_is_release
                 cleaned.set()
 
     store = DiaryStore()
-    executor = await run_here(store, handler=handler)
+    executor = await run_here(store, handler=Doing(work))
     await submitted(executor, Task("a"))
     await wait_all_tasks_blocked()
     executor.hard_stop()
@@ -170,13 +183,13 @@ async def test_errors_of_a_handler_at_the_hard_stop_do_not_break_it(
         finally:
             raise LookupError("cleaning up failed")
 
-    async def handler(context: Running, /, *, duration: int) -> None:
+    async def work(context: Context, task: Task) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(clean_up_badly)
             nursery.start_soon(trio.sleep_forever)
 
     store = DiaryStore()
-    executor = await run_here(store, handler=handler)
+    executor = await run_here(store, handler=Doing(work))
     await submitted(executor, Task("a"))
     await wait_all_tasks_blocked()
     executor.hard_stop()

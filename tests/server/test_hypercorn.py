@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx2
@@ -30,7 +32,7 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
             address = f"127.0.0.1:{free.getsockname()[1]}"
         with (tmp_path / "log").open("wb") as log:
             command = [sys.executable, "-m", "hypercorn", "-k", "trio", app, "-b", address, *flags]
-            processes.append(subprocess.Popen(command, stdout=log, stderr=log))
+            processes.append(subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True))
         clients.append(httpx2.Client(base_url=f"http://{address}", timeout=WAIT_SECONDS_MAX))
         return processes[-1], clients[-1]
 
@@ -38,9 +40,9 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
     for client in clients:
         client.close()
     for process in processes:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def is_ready(client: httpx2.Client) -> bool:

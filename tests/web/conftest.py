@@ -12,9 +12,12 @@ import trio
 
 from pexecutor import Executor, LocalStore
 from pexecutor.config import Config
-from pexecutor.handlers import Handler, sleep
+from pexecutor.handlers import BUILT_IN, Catalogue, Handler
+from pexecutor.statistics import Statistics
 from pexecutor.web import create_app
 from pexecutor.web.listener import HttpServer, listen
+
+from ..fakes import Gate
 
 
 class Served:
@@ -25,10 +28,33 @@ class Served:
         self.http = http
         self.url = http.url
         self.client = client
+        self.http_ended = trio.Event()
 
     @property
     def port(self) -> int:
         return int(self.url.rsplit(":", 1)[1])
+
+    async def serve(self) -> None:
+        """Answer until ``http.stop()``; then ``http_ended`` is set."""
+        await self.http.run()
+        self.http_ended.set()
+
+    async def until(self, condition: Callable[[Statistics], bool], *, seconds_max: float = 5) -> None:
+        """Wait until the executor's statistics are so."""
+        with trio.fail_after(seconds_max):
+            while not condition(self.executor.statistics()):  # noqa: ASYNC110  (a snapshot tells nobody that it changed)
+                await trio.sleep(0.001)
+
+    async def listing(self, path: str = "/tasks") -> list[Any]:
+        """The records of a listing's first page."""
+        reply = await self.client.get(path)
+        assert reply.status_code == 200, reply.text
+        records: list[Any] = reply.json()
+        return records
+
+    async def names(self, path: str = "/tasks") -> list[str]:
+        """The names in a listing's first page."""
+        return [record["name"] for record in await self.listing(path)]
 
 
 ServeHere = Callable[..., Awaitable[Served]]
@@ -39,24 +65,26 @@ async def serve_here(nursery: trio.Nursery) -> AsyncIterator[ServeHere]:
     """Start a server with these settings; it ends with the test."""
     clients: list[httpx2.AsyncClient] = []
 
-    async def start(*, handler: Handler = sleep, **settings: Any) -> Served:
+    async def start(*, handler: Handler | None = None, **settings: Any) -> Served:
         config = msgspec.structs.replace(Config(), port=0, **settings)
         store = LocalStore(
             queue_size=config.queue_size,
             history_records_max=config.history_records_max,
             history_seconds_max=config.history_seconds_max,
         )
-        executor = Executor(store, pool_size=config.pool_size, handler=handler)
+        handlers = BUILT_IN if handler is None else Catalogue({"sleep": handler})
+        executor = Executor(store, pool_size=config.pool_size, handlers=handlers)
         http = HttpServer(
             create_app(executor, config),
             listen(config.host, config.port),
             connections_max=config.connections_max,
             idle_seconds_max=config.request_timeout_seconds,
         )
-        await nursery.start(executor.run)
-        await nursery.start(http.run)
         clients.append(httpx2.AsyncClient(base_url=http.url, timeout=20))
-        return Served(executor, http, clients[-1])
+        served = Served(executor, http, clients[-1])
+        await nursery.start(executor.run)
+        nursery.start_soon(served.serve)
+        return served
 
     yield start
     for client in clients:
@@ -68,3 +96,20 @@ async def serve_here(nursery: trio.Nursery) -> AsyncIterator[ServeHere]:
 async def served(serve_here: ServeHere) -> Served:
     """A server with default settings."""
     return await serve_here()
+
+
+@pytest.fixture
+def gate() -> Gate:
+    """A closed one: what is submitted stays in flight."""
+    return Gate()
+
+
+@pytest.fixture
+async def full(serve_here: ServeHere, gate: Gate) -> Served:
+    """A server with a pool of one, which has ``r``, and a queue of two, which has ``p0`` and ``p1``."""
+    served = await serve_here(pool_size=1, queue_size=2, handler=gate)
+    await served.client.post("/tasks", json={"name": "r"})
+    await served.until(lambda now: now.store.running == 1)
+    reply = await served.client.post("/tasks", json=[{"name": "p0"}, {"name": "p1"}])
+    assert reply.status_code == 200
+    return served

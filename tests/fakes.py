@@ -2,34 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, ClassVar
 
 import trio
 
-from pexecutor import Record, Running, StoreUnavailableError
+from pexecutor import Record, StoreUnavailableError, Task
+from pexecutor.handlers import Context
 
 
-class Gate:
+class Doing:
+    """A handler made of a function."""
+
+    description = "a test's own"
+    params_schema: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, work: Callable[[Context, Task], Awaitable[Any]]) -> None:
+        self._work = work
+
+    def check(self, task: Task) -> tuple[str, str] | None:
+        return ("params.bad", "`bad` is refused") if "bad" in task.params else None
+
+    async def run(self, context: Context, task: Task) -> Any:
+        return await self._work(context, task)
+
+
+class Gate(Doing):
     """A handler that works until the test lets it go, and notes what ran when."""
 
     def __init__(self) -> None:
+        super().__init__(self._wait)
         self.started: list[str] = []
+        self.payloads: list[int] = []
         self.ended: list[str] = []
         self.at_work: set[str] = set()
         self.most_at_work = 0
         self._open = trio.Event()
 
-    async def __call__(self, context: Running, /, *, duration: int) -> None:
-        name = context.task.name
-        assert name not in self.at_work, "two runs of one name at once"
-        self.started.append(name)
-        self.at_work.add(name)
+    async def _wait(self, context: Context, task: Task) -> None:
+        assert task.name not in self.at_work, "two runs of one name at once"
+        self.started.append(task.name)
+        self.payloads.append(task.duration)
+        self.at_work.add(task.name)
         self.most_at_work = max(self.most_at_work, len(self.at_work))
         try:
             await self._open.wait()
-            self.ended.append(name)
+            self.ended.append(task.name)
         finally:
-            self.at_work.discard(name)
+            self.at_work.discard(task.name)
 
     def open(self) -> None:
         self._open.set()

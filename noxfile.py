@@ -1,0 +1,59 @@
+"""What is checked before a change goes in: ``nox`` runs tests, lint and types."""
+
+from __future__ import annotations
+
+import os
+
+import nox
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.sessions = ["tests", "lint", "types"]
+
+os.environ["UV_PYTHON_DOWNLOADS"] = "never"
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+CHECKED = ["pexecutor", "tests", "bench", "noxfile.py"]
+
+
+def install(session: nox.Session, *groups: str, project: bool = True) -> None:
+    """Install dependency groups, and the project unless the session only looks at its text."""
+    requirements = nox.project.dependency_groups(PYPROJECT, *groups)
+    session.install(*(["--editable", "."] if project else []), *requirements)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests on the Python that runs nox. Arguments go to pytest."""
+    install(session, "test")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python=nox.project.python_versions(PYPROJECT))
+def tests_all(session: nox.Session) -> None:
+    """Run the tests on each Python that the project is for. Arguments go to pytest."""
+    install(session, "test")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Look at format and style, and with flake8-async at the use of Trio."""
+    install(session, "lint", project=False)
+    session.run("ruff", "format", "--check", *CHECKED)
+    session.run("ruff", "check", *CHECKED)
+    session.run("flake8", *CHECKED)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types, strictly."""
+    install(session, "types", "test")
+    session.run("mypy")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure batches over HTTP against a bare loop. Arguments go to the benchmark."""
+    install(session)
+    session.run("python", "-m", "bench.http_batches", *session.posargs)

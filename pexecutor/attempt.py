@@ -1,0 +1,108 @@
+"""``LiveAttempt``: one run of a task, from its claim to how it ended.
+
+Three things can cut it off, and each has a scope of its own: the task's timeout, a cancel, and around the whole pool
+the hard stop. The first two make an ending; the hard stop alone gets out as ``Cancelled``, for whoever runs the
+attempt to give the task back.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+import trio
+
+from .handlers import CancelledBy, Catalogue, Context, HandlerFailedError
+from .task import Ending, Outcome, Running
+
+RESULT_BYTES_MAX: Final = 64 * 1024
+
+
+class LiveAttempt:
+    """A running task and what is known of its run.
+
+    Parameters:
+        running: the task.
+        stopping: the scope of the hard stop.
+    """
+
+    def __init__(self, running: Running, stopping: trio.CancelScope) -> None:
+        self.running = running
+        self.context = Context(running.id, running.task.name, len(running.attempts) + 1, cut_off_by=self._cut_off_by)
+        self._timing = trio.CancelScope()
+        self._cancelling = trio.CancelScope()
+        self._stopping = stopping
+
+    def cancel(self) -> None:
+        """Have it end as cancelled, now or as soon as it begins."""
+        self._cancelling.cancel()
+
+    def _cut_off_by(self) -> CancelledBy | None:
+        if self._cancelling.cancel_called:
+            return "cancel"
+        if self._timing.cancel_called:
+            return "timeout"
+        return "shutdown" if self._stopping.cancel_called else None
+
+    async def run(self, handlers: Catalogue) -> Ending:
+        """Call the handler; how that ended."""
+        task = self.running.task
+        try:
+            with self._cancelling:
+                if self._cancelling.cancel_called:
+                    return self._ending(Outcome.CANCELLED)
+                if task.timeout is not None:
+                    self._timing.deadline = trio.current_time() + task.timeout / 1000
+                    self.context.deadline = self._timing.deadline
+                with self._timing:
+                    result = await handlers[task.handler].run(self.context, task)
+                    return self._overran() if self._timing.cancel_called else self._success(result)
+                return self._ending(Outcome.TIMED_OUT, f"not done within {task.timeout} ms")
+            return self._ending(Outcome.CANCELLED)
+        except HandlerFailedError as error:
+            return self._failure(error)
+        except Exception as error:
+            return self._ending(Outcome.FAILED, _reason(error))
+        except BaseExceptionGroup as group:
+            hard_stop, errors = group.split(trio.Cancelled)
+            if hard_stop is None or not isinstance(errors, ExceptionGroup | None):
+                raise
+            raise hard_stop from errors  # a handler that failed at cleaning up does not break the stop
+
+    def _success(self, result: object) -> Ending:
+        try:
+            encoded = msgspec.json.encode(result)
+        except (TypeError, ValueError, RecursionError, OverflowError) as error:
+            return self._ending(Outcome.FAILED, f"the handler's result is not JSON: {error}", retryable=False)
+        if len(encoded) > RESULT_BYTES_MAX:
+            size = f"{len(encoded)} bytes and at most {RESULT_BYTES_MAX} are kept"
+            return self._ending(Outcome.FAILED, f"the handler's result has {size}", retryable=False)
+        return Ending(Outcome.SUCCEEDED, result=encoded, output=self._output())
+
+    def _overran(self) -> Ending:
+        """It could not be cut off, a function in a thread cannot, and has come to its end all the same."""
+        late = round((trio.current_time() - self._timing.deadline) * 1000)
+        return self._ending(
+            Outcome.TIMED_OUT,
+            f"not done within {self.running.task.timeout} ms; it could not be stopped, and took {late} more",
+        )
+
+    def _failure(self, error: HandlerFailedError) -> Ending:
+        retry_after = error.retry_after_seconds or 0.0
+        return self._ending(Outcome.FAILED, str(error), retryable=error.retryable, retry_after_seconds=retry_after)
+
+    def _ending(
+        self, outcome: Outcome, error: str | None = None, *, retryable: bool = True, retry_after_seconds: float = 0.0
+    ) -> Ending:
+        return Ending(outcome, error, retryable, retry_after_seconds, output=self._output())
+
+    def _output(self) -> bytes | None:
+        output = self.context.output
+        return msgspec.json.encode(output.snapshot()) if output else None
+
+
+def _reason(error: Exception) -> str:
+    """One sentence on why an attempt failed."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return str(error) or "the handler gave no reason"

@@ -1,0 +1,126 @@
+"""``Catalogue``: every handler there is, by name. What is not in it does not exist.
+
+Nothing that can be executed ever comes from the wire: a task names a handler and gives it params, and both are
+checked here when it is submitted. Commands and HTTP calls are declared by the operator in the configuration file,
+functions by the modules that the operator names; ``sleep`` is always there.
+
+A table of the file is what it holds: ``command`` makes a command of it, ``url`` an HTTP call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any, Final
+
+import msgspec
+
+from ..errors import ConfigError
+from ..task import Task
+from .command import command_handler
+from .contract import Complaint, Handler
+from .function import load_functions
+from .sleep import Sleep
+
+
+class HandlerView(msgspec.Struct):
+    """A handler as it is listed.
+
+    Parameters:
+        name: what a task calls it.
+        description: what it does, in a line.
+        params: the JSON Schema of the params it takes.
+    """
+
+    name: str
+    description: str
+    params: dict[str, Any]
+
+
+Resource = Callable[[], AbstractAsyncContextManager[object]]
+"""Something that handlers share while they can be run."""
+
+
+class Catalogue:
+    """The handlers of an executor.
+
+    Parameters:
+        handlers: by name.
+        resources: what is open while they can be run.
+    """
+
+    def __init__(self, handlers: Mapping[str, Handler], resources: Sequence[Resource] = ()) -> None:
+        self._handlers = dict(handlers)
+        self._resources = resources
+
+    def __getitem__(self, name: str) -> Handler:
+        return self._handlers[name]
+
+    def check(self, task: Task) -> Complaint | None:
+        """What is wrong with a task: there is no such handler, or it would not take it."""
+        handler = self._handlers.get(task.handler)
+        if handler is None:
+            there_are = ", ".join(f"`{name}`" for name in sorted(self._handlers))
+            return "handler", f"there is no handler `{task.handler}`; there are: {there_are}"
+        if task.duration and task.handler != SLEEP:
+            return "duration", f"`duration` is for the handler `{SLEEP}`"
+        return handler.check(task)
+
+    def describe(self) -> list[HandlerView]:
+        """All of them, by name."""
+        return [
+            HandlerView(name, handler.description, handler.params_schema)
+            for name, handler in sorted(self._handlers.items())
+        ]
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """While in here, handlers can be run."""
+        async with AsyncExitStack() as stack:
+            for resource in self._resources:
+                await stack.enter_async_context(resource())
+            yield
+
+
+SLEEP: Final = "sleep"
+BUILT_IN: Final = Catalogue({SLEEP: Sleep()})
+
+
+def load_catalogue(*, declared: Mapping[str, Any], modules: Sequence[str], environment: Mapping[str, str]) -> Catalogue:
+    """The handlers that the settings name.
+
+    Parameters:
+        declared: the tables of the configuration file, by the handler's name.
+        modules: names or paths of modules of functions.
+        environment: where secrets and a command's inherited variables come from.
+
+    Raises:
+        ConfigError: a handler cannot be used; names it and the key.
+    """
+    handlers: dict[str, Handler] = {SLEEP: Sleep()}
+    resources: list[Resource] = []
+    for name, table in declared.items():
+        _add(handlers, name, _declared(name, table, environment, resources))
+    for module in modules:
+        for name, function in load_functions(module):
+            _add(handlers, name, function)
+    return Catalogue(handlers, resources)
+
+
+def _declared(name: str, table: Any, environment: Mapping[str, str], resources: list[Resource]) -> Handler:
+    if isinstance(table, Mapping) and "command" in table and "url" not in table:
+        return command_handler(name, table, environment)
+    if isinstance(table, Mapping) and "url" in table and "command" not in table:
+        # Imported here: an HTTP client is much to load for those who call nothing.
+        from .http import HttpPool, http_handler
+
+        pool = HttpPool()
+        resources.append(pool.opened)
+        return http_handler(name, table, environment, pool)
+    raise ConfigError(f"handlers.{name} must have either `command` or `url`")
+
+
+def _add(handlers: dict[str, Handler], name: str, handler: Handler) -> None:
+    if name in handlers:
+        raise ConfigError(f"there are two handlers `{name}`: give one of them another name")
+    handlers[name] = handler

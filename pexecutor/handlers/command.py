@@ -1,0 +1,170 @@
+"""Commands: programs that the operator allows to be run, with the places that a task may fill in.
+
+    [handlers.backup]
+    command = ["pg_dump", "--file", "{file}", "--", "{db}"]
+
+Never a shell, and never an argument that the operator did not leave a place for: a slot is a whole argument (see
+``slots.py``), and the program itself is never a slot. What fills a slot reaches the program as it is, also when it
+begins with a dash: an operator who does not want it taken for an option puts ``--`` before it.
+
+The environment is the operator's as well: what ``inherit_env`` names, and what ``env`` sets.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+
+from ..errors import ConfigError
+from ..task import PARAMS_BYTES_MAX, Task
+from .complaints import missing, settings_from, unknown, wrong
+from .context import Context
+from .contract import Complaint, HandlerFailedError
+from .group import Program, run_group
+from .pipes import Inlet
+from .slots import VALUE_SCHEMA, Slot, parse_element, value_text
+
+KILL_AFTER_SECONDS: Final = 5.0
+KILL_AFTER_SECONDS_MAX: Final = 8.0
+INHERITED: Final = ("PATH", "HOME", "LANG", "TZ")
+STDIN: Final = "stdin"
+
+
+class CommandSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A command's table in the configuration file.
+
+    Parameters:
+        command: the program and its arguments; an argument that is ``{name}`` is filled with ``params.name``.
+        env: environment variables that it has.
+        inherit_env: names of those that it has from the executor's own environment, when they are set there.
+        cwd: the directory it starts in; ``None`` for the executor's.
+        stdin: whether it reads ``params.stdin``.
+        kill_after: seconds from SIGTERM to SIGKILL.
+        description: what it does, in a line.
+    """
+
+    command: Annotated[tuple[str, ...], Meta(min_length=1)]
+    env: dict[str, str] = {}
+    inherit_env: tuple[str, ...] = INHERITED
+    cwd: str | None = None
+    stdin: bool = False
+    kill_after: Annotated[float, Meta(ge=0, le=KILL_AFTER_SECONDS_MAX)] = KILL_AFTER_SECONDS
+    description: str = ""
+
+
+class CommandHandler:
+    """Runs one command, as a process group of its own.
+
+    Parameters:
+        settings: what was declared.
+        environment: what the executor's own environment holds.
+        where: how complaints name the table.
+
+    Raises:
+        ConfigError: an argument or an environment variable cannot be used.
+    """
+
+    def __init__(self, settings: CommandSettings, environment: Mapping[str, str], where: str) -> None:
+        self._settings = settings
+        self._argv = [_parsed(element, f"{where}.command[{at}]") for at, element in enumerate(settings.command)]
+        slots = [element.name for element in self._argv if isinstance(element, Slot)]
+        _check_slots(self._argv[0], slots, settings, where)
+        self._names = dict.fromkeys([*slots, *([STDIN] if settings.stdin else [])])
+        self._environment = _environment(settings, environment, where)
+        self.description = settings.description or f"runs {settings.command[0]}"
+
+    @property
+    def params_schema(self) -> dict[str, Any]:
+        return {
+            "type": "object",
+            "properties": {name: {"type": "string"} if name == STDIN else VALUE_SCHEMA for name in self._names},
+            "required": list(self._names),
+            "additionalProperties": False,
+        }
+
+    def check(self, task: Task) -> Complaint | None:
+        """What is wrong with the params, or ``None``."""
+        for name in task.params:
+            if name not in self._names:
+                return unknown(name, self._names)
+        sizes = []
+        for name in self._names:
+            if name not in task.params:
+                return missing(name)
+            try:
+                sizes.append(len(self._content(name, task.params[name])))
+            except ValueError as error:
+                return wrong(name, str(error))
+        if sum(sizes) > PARAMS_BYTES_MAX:
+            return "params", f"`params` must be at most {PARAMS_BYTES_MAX} bytes"
+        return None
+
+    def _content(self, name: str, value: Any) -> bytes:
+        if name == STDIN and self._settings.stdin:
+            if not isinstance(value, str):
+                raise ValueError("expected a string")
+            return value.encode(errors="replace")
+        return value_text(value).encode()
+
+    async def run(self, context: Context, task: Task) -> dict[str, int]:
+        """Run the command.
+
+        Raises:
+            HandlerFailedError: it could not be started, or ended with another exit code than 0.
+        """
+        filled = {name: self._content(name, task.params[name]) for name in self._names}
+        argv = [filled[element.name] if isinstance(element, Slot) else element for element in self._argv]
+        program = Program(argv, self._environment, self._settings.cwd, self._settings.kill_after)
+        output = context.output
+        with Inlet(output.stdout.append) as stdout, Inlet(output.stderr.append) as stderr:
+            output.exit_code = await run_group(program, stdin=filled.get(STDIN), stdout=stdout, stderr=stderr)
+        if output.exit_code != 0:
+            raise HandlerFailedError(ending_text(output.exit_code))
+        return {"exit_code": 0}
+
+
+def ending_text(exit_code: int) -> str:
+    """How a process ended, in words."""
+    if exit_code >= 0:
+        return f"exit code {exit_code}"
+    try:
+        return f"ended by {signal.Signals(-exit_code).name}"
+    except ValueError:
+        return f"ended by signal {-exit_code}"
+
+
+def command_handler(name: str, table: Any, environment: Mapping[str, str]) -> CommandHandler:
+    """The handler that a table declares. Raises ``ConfigError``."""
+    where = f"handlers.{name}"
+    return CommandHandler(settings_from(table, CommandSettings, where), environment, where)
+
+
+def _parsed(element: str, where: str) -> str | Slot:
+    if "\0" in element:
+        raise ConfigError(f"{where} must not hold a NUL character")
+    try:
+        return parse_element(element)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def _check_slots(program: str | Slot, slots: list[str], settings: CommandSettings, where: str) -> None:
+    if isinstance(program, Slot) or not program:
+        raise ConfigError(f"{where}.command[0] must name the program: it can be no slot and not be empty")
+    if settings.stdin and STDIN in slots:
+        raise ConfigError(f"{where}.stdin: `params.stdin` cannot fill a slot as well")
+    if settings.cwd is not None and not Path(settings.cwd).is_dir():
+        raise ConfigError(f"{where}.cwd: there is no directory {settings.cwd}")
+
+
+def _environment(settings: CommandSettings, environment: Mapping[str, str], where: str) -> dict[str, str]:
+    for variable, value in settings.env.items():
+        if not variable or "=" in variable or "\0" in variable + value:
+            raise ConfigError(f"{where}.env: {variable!r} cannot be an environment variable")
+    inherited = {variable: environment[variable] for variable in settings.inherit_env if variable in environment}
+    return {**inherited, **settings.env}

@@ -1,0 +1,114 @@
+"""``Context``: what a handler knows of its run, and what it may tell of it while it goes on.
+
+One attempt has one context. The executor makes it and sets ``deadline``; the handler tells; observers read. A handler
+may tell from a thread: each telling is one assignment, or an append under a lock.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from typing import Literal
+
+from .output import LiveOutput
+
+CancelledBy = Literal["timeout", "cancel", "shutdown"]
+
+
+class Context:
+    """One attempt of a task, as its handler sees it.
+
+    Parameters:
+        id: the task's id.
+        name: the task's name.
+        attempt: which attempt this is, from 1.
+        cut_off_by: says why the attempt is being cut off, or ``None`` while it is not.
+        on_progress: called with each progress, in the thread that told it.
+        on_log: called with each line, in the thread that told it.
+    """
+
+    __slots__ = (
+        "_cut_off_by",
+        "_lock",
+        "_on_log",
+        "_on_progress",
+        "_output",
+        "_progress",
+        "attempt",
+        "deadline",
+        "id",
+        "name",
+    )
+
+    def __init__(
+        self,
+        id: str,  # noqa: A002  # it is what a handler reads as `context.id`
+        name: str,
+        attempt: int = 1,
+        *,
+        cut_off_by: Callable[[], CancelledBy | None] = lambda: None,
+        on_progress: Callable[[float, float | None], None] | None = None,
+        on_log: Callable[[str], None] | None = None,
+    ) -> None:
+        self.id = id
+        self.name = name
+        self.attempt = attempt
+        self.deadline = math.inf
+        """When the attempt times out, by Trio's clock."""
+        self._cut_off_by = cut_off_by
+        self._on_progress = on_progress
+        self._on_log = on_log
+        self._progress: tuple[float, float | None] | None = None
+        self._output: LiveOutput | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def cancelled_by(self) -> CancelledBy | None:
+        """Why the attempt is being cut off; ``None`` while it is not. To be asked on Trio, not in a thread."""
+        return self._cut_off_by()
+
+    def progress(self, done: float, total: float | None = None) -> None:
+        """Tell how far the work is; without a ``total``, the one told last still holds.
+
+        Raises:
+            ValueError: a number is negative or not finite.
+        """
+        total = self.total if total is None else total
+        for number in (done, 0 if total is None else total):
+            if not (math.isfinite(number) and number >= 0):
+                raise ValueError(f"progress is told in finite numbers from 0, not {number!r}")
+        self._progress = (done, total)
+        if self._on_progress is not None:
+            self._on_progress(done, total)
+
+    def log(self, message: str) -> None:
+        """Add a line to the task's log."""
+        line = f"{message}\n".encode(errors="replace")
+        output = self.output
+        with self._lock:
+            output.log.append(line)
+        if self._on_log is not None:
+            self._on_log(message)
+
+    @property
+    def done(self) -> float | None:
+        """How far the work is, or ``None`` when nothing was told."""
+        return None if self._progress is None else self._progress[0]
+
+    @property
+    def total(self) -> float | None:
+        """What ``done`` comes to at the end, when it is known."""
+        return None if self._progress is None else self._progress[1]
+
+    @property
+    def output(self) -> LiveOutput:
+        """What there is to be read of this run. Made when first asked for: most runs of ``sleep`` never are."""
+        if self._output is None:
+            with self._lock:
+                if self._output is None:  # nobody else was quicker
+                    self._output = LiveOutput()
+        return self._output
+
+    def __repr__(self) -> str:
+        return f"<Context {self.id} {self.name!r}, attempt {self.attempt}>"

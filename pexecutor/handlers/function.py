@@ -1,0 +1,203 @@
+"""Functions: Python that the operator's modules declare as handlers.
+
+::
+
+    @pexecutor.handler
+    async def resize(context, *, image: str, width: int = 200): ...
+
+The signature is the contract. Params are checked against its annotations when a task is submitted, so a wrong type is
+a 400 and not a failed task.
+
+* An ``async`` function runs on Trio, and a cancel arrives in it as one.
+* Any other runs in a thread. A thread cannot be cancelled: the task stays running, and its name held, until the
+  function returns. It may look out for a cancel itself, with ``trio.from_thread.check_cancelled()``.
+* With ``process=True`` it runs in a process of its own, which a cancel does end, with everybody it started; see
+  ``child.py`` for the other side.
+
+Road not taken: a pool of worker processes. It saves some hundred milliseconds a run, and then one run's memory, threads
+and children are the next one's.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final, NamedTuple, TypeVar, overload
+
+import msgspec
+import trio
+
+from ..errors import ConfigError
+from ..task import Task
+from .complaints import params_complaint
+from .context import Context
+from .contract import Complaint
+from .process import run_in_process
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_MARK: Final = "__pexecutor_handler__"
+
+# Not Trio's default limiter: as many functions may run in threads as the pool has workers.
+_threads = trio.CapacityLimiter(10_000)
+
+
+class _Declaration(NamedTuple):
+    name: str
+    process: bool
+
+
+@overload
+def handler(function: F, /) -> F: ...
+
+
+@overload
+def handler(*, name: str | None = None, process: bool = False) -> Callable[[F], F]: ...
+
+
+def handler(function: F | None = None, /, *, name: str | None = None, process: bool = False) -> F | Callable[[F], F]:
+    """Declare a function to be a handler; the function itself is left as it is.
+
+    Parameters:
+        function: takes the context, and params by keyword.
+        name: what tasks call it; the function's own name by default.
+        process: whether it runs in a process of its own. Not for ``async`` functions.
+    """
+
+    def declare(function: F) -> F:
+        setattr(function, _MARK, _Declaration(name or function.__name__, process))
+        return function
+
+    return declare if function is None else declare(function)
+
+
+def load_functions(module: str) -> Iterator[tuple[str, FunctionHandler]]:
+    """The handlers of a module, by name.
+
+    Raises:
+        ConfigError: it cannot be imported, has none, or one has a signature that cannot be used.
+    """
+    found = 0
+    for attribute, function in vars(load_module(module)).items():
+        declaration = getattr(function, _MARK, None)
+        if isinstance(declaration, _Declaration):
+            found += 1
+            yield declaration.name, FunctionHandler(function, module, attribute, process=declaration.process)
+    if not found:
+        raise ConfigError(f"the module {module} has no function with @pexecutor.handler")
+
+
+def load_module(reference: str) -> ModuleType:
+    """Import a module by its name, or a Python file by its path. Raises ``ConfigError``."""
+    try:
+        if reference.endswith(".py"):
+            return _load_file(Path(reference).resolve())
+        sys.path.insert(0, str(Path.cwd()))
+        try:
+            return importlib.import_module(reference)
+        finally:
+            sys.path.remove(str(Path.cwd()))
+    except Exception as error:
+        raise ConfigError(f"cannot import the handlers of {reference}: {error}") from error
+
+
+def _load_file(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ImportError("it is no Python file")
+    module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class FunctionHandler:
+    """Runs one function.
+
+    Parameters:
+        function: what to call.
+        module: the module that it is in, as the operator named it.
+        attribute: its name in there.
+        process: whether it runs in a process of its own.
+
+    Raises:
+        ConfigError: its signature cannot be used.
+    """
+
+    def __init__(self, function: Callable[..., Any], module: str, attribute: str, *, process: bool) -> None:
+        self._function = function
+        self._module = module
+        self._attribute = attribute
+        self._process = process
+        where = f"{module}.{attribute}"
+        if process and inspect.iscoroutinefunction(function):
+            raise ConfigError(f"{where}: an async function cannot have process=True")
+        self._params_type = _params_type(function, where)
+        self.description = (inspect.getdoc(function) or f"calls {where}").partition("\n")[0]
+
+    @property
+    def params_schema(self) -> dict[str, Any]:
+        """The function's parameters."""
+        return msgspec.json.schema(self._params_type)
+
+    def check(self, task: Task, /) -> Complaint | None:
+        """Hold the params against the signature."""
+        try:
+            msgspec.convert(task.params, self._params_type)
+        except msgspec.ValidationError as error:
+            return params_complaint(error, self._params_type)
+        return None
+
+    async def run(self, context: Context, task: Task, /) -> Any:
+        """Call it.
+
+        Raises:
+            HandlerFailedError: the process of its own failed.
+        """
+        if self._process:
+            return await run_in_process(self._module, self._attribute, context, task.params)
+        call = bind(self._function, context, msgspec.convert(task.params, self._params_type))
+        if inspect.iscoroutinefunction(self._function):
+            return await call()
+        return await trio.to_thread.run_sync(call, limiter=_threads)
+
+    def call_here(self, context: Context, params: dict[str, Any]) -> Any:
+        """Call it in this thread, as the process of its own does."""
+        return bind(self._function, context, msgspec.convert(params, self._params_type))()
+
+
+def bind(function: Callable[..., Any], context: Context, params: msgspec.Struct) -> Callable[[], Any]:
+    """The call of a function with these params."""
+    return partial(function, context, **{name: getattr(params, name) for name in params.__struct_fields__})
+
+
+def _params_type(function: Callable[..., Any], where: str) -> type[msgspec.Struct]:
+    """A type whose fields are the function's parameters, the context left out."""
+    try:
+        _context, *parameters = inspect.signature(function, eval_str=True).parameters.values()
+    except ValueError as error:
+        raise ConfigError(f"{where}: a handler takes the context as its first parameter") from error
+    except (NameError, TypeError) as error:
+        raise ConfigError(f"{where}: its signature cannot be read: {error}") from error
+    fields: list[Any] = [_field(parameter, where) for parameter in parameters]
+    try:
+        params_type = msgspec.defstruct("Params", fields, kw_only=True, forbid_unknown_fields=True)
+        msgspec.json.schema(params_type)
+    except TypeError as error:
+        raise ConfigError(f"{where}: a parameter has a type that JSON cannot fill: {error}") from error
+    return params_type
+
+
+def _field(parameter: inspect.Parameter, where: str) -> tuple[str, Any] | tuple[str, Any, Any]:
+    if parameter.kind not in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+        raise ConfigError(f"{where}: the parameter `{parameter}` cannot be given by name")
+    if parameter.annotation is parameter.empty:
+        raise ConfigError(f"{where}: the parameter `{parameter.name}` has no annotation")
+    if parameter.default is parameter.empty:
+        return parameter.name, parameter.annotation
+    return parameter.name, parameter.annotation, parameter.default

@@ -1,0 +1,88 @@
+"""A function in a process of its own: this side of it; ``child.py`` is the other.
+
+The process leads a group like a command's, so it is ended like one, with everybody it started. It gets its order as
+JSON on standard input, and reports on a pipe of its own, a JSON object a line, so standard output and error stay free
+for whatever the function prints.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Final
+
+import msgspec
+
+from .command import ending_text
+from .context import Context
+from .contract import HandlerFailedError
+from .group import Program, run_group
+from .pipes import Inlet
+
+REPORT_BYTES_MAX: Final = 1024 * 1024
+"""The longest line of a report; the result is one."""
+
+
+class Order(msgspec.Struct):
+    """What a process is told: whose attempt this is, and its params."""
+
+    id: str
+    name: str
+    attempt: int
+    params: dict[str, Any]
+
+
+class Report(msgspec.Struct, omit_defaults=True):
+    """What a process tells: how far it is, a line for the log, and at last its result or why it has none."""
+
+    progress: tuple[float, float | None] | None = None
+    log: str | None = None
+    result: msgspec.Raw | None = None
+    error: str | None = None
+
+
+async def run_in_process(module: str, function: str, context: Context, params: dict[str, Any]) -> Any:
+    """Call a function of a module in a new process.
+
+    Raises:
+        HandlerFailedError: it raised, or its process ended without a result.
+    """
+    reports = _Reports(context)
+    output = context.output
+    with Inlet(output.stdout.append) as stdout, Inlet(output.stderr.append) as stderr, Inlet(reports.take) as told:
+        child = [sys.executable, "-m", "pexecutor.handlers.child", module, function, str(told.their_end)]
+        order = msgspec.json.encode(Order(context.id, context.name, context.attempt, params))
+        output.exit_code = await run_group(Program(child), stdin=order, stdout=stdout, stderr=stderr, others=[told])
+    if reports.last is None:
+        raise HandlerFailedError(f"its process ended without a result: {ending_text(output.exit_code)}")
+    if reports.last.error is not None:
+        raise HandlerFailedError(reports.last.error)
+    return msgspec.json.decode(reports.last.result or b"null")
+
+
+class _Reports:
+    """Puts lines together and acts on them; ``last`` is the one with the result or the error."""
+
+    def __init__(self, context: Context) -> None:
+        self.last: Report | None = None
+        self._context = context
+        self._rest = b""
+
+    def take(self, data: bytes) -> None:
+        """The next bytes. What is no report, or too long a one, is no reason to fail: the result is then missing."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._act(line)
+        if len(self._rest) > REPORT_BYTES_MAX:
+            self._rest = b""
+
+    def _act(self, line: bytes) -> None:
+        try:
+            report = msgspec.json.decode(line, type=Report)
+            if report.progress is not None:
+                self._context.progress(*report.progress)
+            if report.log is not None:
+                self._context.log(report.log)
+            if report.result is not None or report.error is not None:
+                self.last = report
+        except ValueError:
+            pass  # it was cut, or is somebody else's

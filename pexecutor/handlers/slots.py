@@ -1,0 +1,66 @@
+"""Slots: where the operator lets a task fill in a value.
+
+A slot is a whole element, an argument of a command or a segment of a URL, and never a part of one: so whatever a
+task says, it can fill the place that was left for it and reach no other. ``{{`` and ``}}`` are literal braces.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, Final
+
+import msgspec
+
+_SLOT: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_BRACE: Final = re.compile(r"\{\{|\}\}|\{|\}")
+
+VALUE_SCHEMA: Final = {"type": ["string", "number", "boolean"]}
+"""What may fill a slot."""
+
+
+class Slot(msgspec.Struct, frozen=True):
+    """A place to be filled with a param."""
+
+    name: str
+
+
+def parse_element(element: str) -> str | Slot:
+    """A literal, with its braces unescaped, or a slot.
+
+    Raises:
+        ValueError: a brace is neither doubled nor part of a slot that is the whole element.
+    """
+    if (slot := _SLOT.fullmatch(element)) is not None:
+        return Slot(slot[1])
+    return _BRACE.sub(_unescape, element)
+
+
+def _unescape(brace: re.Match[str]) -> str:
+    if len(brace[0]) == 1:
+        raise ValueError("a slot like `{name}` must be the whole element; a literal brace is written twice")
+    return brace[0][0]
+
+
+def value_text(value: Any) -> str:
+    """A param as the text that fills its slot.
+
+    Raises:
+        ValueError: it cannot be one; the text says why.
+    """
+    match value:
+        case bool():
+            text = "true" if value else "false"
+        case str():
+            text = value
+        case int():
+            text = str(value)
+        case float() if math.isfinite(value):
+            text = repr(value)
+        case _:
+            raise ValueError("expected a string, a number or a boolean")
+    if "\0" in text:
+        raise ValueError("must not hold a NUL character")
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("must be Unicode text")
+    return text

@@ -1,0 +1,154 @@
+"""``Book``: everything that a local store knows, and plain code only: nothing in here awaits.
+
+``put`` is the one way in which anything changes: it takes a record's old state out of its index and its new state into
+one. The name follows: a task holds it from its first state on (a ``Following`` one from its second) to its end.
+
+Who owns what, all of it changed by ``put`` alone:
+
+* ``registry``: the serial of the task that holds a name;
+* ``_records``: every record that can be read, by serial;
+* ``pending``, ``later``, ``running``, ``history``: the same records, by state; ``later`` are those that are not due;
+* ``following``: of these, those that follow another task.
+
+Becoming due changes nothing that anybody has to agree on, so it needs no lock and no disk: whoever looks moves what is
+due, and a record that says when it is due says it again after a restart.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from operator import attrgetter
+
+import trio
+
+from ..registry import ShardedLockDict
+from ..task import Finished, Following, Holder, Outcome, Pending, Record, Running, Scheduled
+from .deadlines import Deadlines
+from .history import History
+from .lane import Lane
+from .order import StartOrder
+
+
+class Book:
+    """The tasks of one process.
+
+    Parameters:
+        history_records_max: how many finished tasks to keep.
+        history_seconds_max: for how long to keep one.
+        history_bytes_max: how many bytes of results and output to keep in all.
+    """
+
+    def __init__(self, *, history_records_max: int, history_seconds_max: float, history_bytes_max: int) -> None:
+        self.registry: ShardedLockDict[int] = ShardedLockDict()
+        self.pending = StartOrder()
+        self.later: Lane[Scheduled | Following] = Lane(attrgetter("serial"))
+        self.following: dict[int, Following] = {}  # by the serial of the task that is followed
+        self.running: dict[int, Running] = {}
+        self.history = History(
+            records_max=history_records_max,
+            seconds_max=history_seconds_max,
+            bytes_max=history_bytes_max,
+            forget=lambda record: self._records.__delitem__(record.serial),
+        )
+        self.finished: Counter[Outcome] = Counter()
+        self._records: dict[int, Record] = {}
+        self._due = Deadlines()
+        self._awaited: dict[int, _Awaited] = {}
+
+    def get(self, serial: int) -> Record | None:
+        """The record with this serial, if it can be read."""
+        return self._records.get(serial)
+
+    def holder(self, name: str) -> Holder | None:
+        """The task that holds a name."""
+        serial = self.registry.get(name)
+        record = None if serial is None else self._records[serial]
+        assert not isinstance(record, Following | Finished), "neither holds a name"
+        return record
+
+    def waiting(self) -> int:
+        """How many tasks take a place in the queue."""
+        return len(self.pending) + len(self.later)
+
+    def put(self, record: Record) -> None:
+        """Make this the state of its task."""
+        self._take_out(self._records.get(record.serial))
+        self._records[record.serial] = record
+        match record:
+            case Pending():
+                self.pending.add(record)
+            case Scheduled():
+                self.later.add(record)
+                self._due.set(record.serial, record.due_at)
+            case Following():
+                self.later.add(record)
+                self.following[record.follows] = record
+            case Running():
+                self.running[record.serial] = record
+            case Finished():
+                self._end(record)
+        self._keep_name(record)
+
+    def _take_out(self, old: Record | None) -> None:
+        match old:
+            case Pending():
+                self.pending.remove(old)
+            case Scheduled():
+                self.later.remove(old)
+                self._due.forget(old.serial)
+            case Following():
+                self.later.remove(old)
+                del self.following[old.follows]
+            case Running():
+                del self.running[old.serial]
+
+    def _keep_name(self, record: Record) -> None:
+        name = record.task.name
+        holds = self.registry.get(name) == record.serial
+        if isinstance(record, Finished):
+            if holds:
+                del self.registry[name]
+        elif not isinstance(record, Following) and not holds:
+            self.registry[name] = record.serial
+
+    def _end(self, record: Finished) -> None:
+        self.finished[record.outcome] += 1
+        if (awaited := self._awaited.pop(record.serial, None)) is not None:
+            awaited.record = record
+            awaited.ended.set()
+        self.history.add(record)
+
+    # Time
+
+    def advance(self, now: float) -> None:
+        """Make pending what is due, and forget what has been kept long enough."""
+        for serial in self._due.pop_due(now):
+            record = self._records[serial]
+            self.put(Pending(record.serial, record.task, record.submitted_at, record.attempts))
+        self.history.expire(now)
+
+    def next_due(self) -> float | None:
+        """When the next scheduled task is due, in seconds since 1970."""
+        return self._due.next()
+
+    async def ended(self, serial: int) -> Finished:
+        """Wait for a task in flight to end."""
+        awaited = self._awaited.setdefault(serial, _Awaited())
+        awaited.readers += 1
+        try:
+            await awaited.ended.wait()
+        finally:
+            awaited.readers -= 1
+            if not awaited.readers and self._awaited.get(serial) is awaited:
+                del self._awaited[serial]
+        assert awaited.record is not None, "set before the event is"
+        return awaited.record
+
+
+class _Awaited:
+    """Those who wait for one task to end. ``record`` is there once ``ended`` is set."""
+
+    def __init__(self) -> None:
+        self.readers = 0
+        self.ended = trio.Event()
+        self.record: Finished | None = None

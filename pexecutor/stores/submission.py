@@ -1,0 +1,179 @@
+"""``Submission``: what becomes of a list of submitted tasks, decided in one go and without awaiting.
+
+The tasks are looked at in order, each on top of what was decided for those before it, so a list behaves as its
+tasks would one by one. Nothing is changed in here: the outcome is ``verdicts`` for the caller and ``changes`` for the
+store, which makes them durable and then puts them in its book.
+
+``on_conflict``, when the name is held:
+
+* ``reject``: a duplicate.
+* ``join``: the holder's record is the answer, as if it had been accepted now.
+* ``latest``: a holder that has not started takes the new task and keeps its place. One that runs is followed by
+  exactly one more run: the first such submit makes a follower, each further one gives it its newer task.
+* ``supersede``: a holder that has not started ends cancelled, and the new task takes its name in the same step. One
+  that runs is told to stop, and the new task follows it. A follower that was there is cancelled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from ..task import (
+    FULL,
+    Accepted,
+    Attempt,
+    Duplicate,
+    Ending,
+    Finished,
+    Following,
+    Full,
+    Holder,
+    InFlight,
+    Outcome,
+    Pending,
+    Record,
+    Running,
+    Scheduled,
+    Task,
+    Verdict,
+    Waiting,
+)
+from .book import Book
+
+NO_ATTEMPTS: tuple[Attempt, ...] = ()
+
+
+class Submission:
+    """The decisions about one list.
+
+    Parameters:
+        book: what is so far; it is read, not changed.
+        room: how many places the queue has.
+        now: the time, in seconds since 1970.
+        next_serial: draws the serial of an accepted task.
+    """
+
+    def __init__(self, book: Book, *, room: int, now: float, next_serial: Callable[[], int]) -> None:
+        self.verdicts: list[Verdict] = []
+        self.changes: list[Record] = []
+        self.places = 0
+        self._book = book
+        self._room = room
+        self._now = now
+        self._next_serial = next_serial
+        # What the decisions so far have made of names: the holder, and by its serial the one that follows it.
+        self._holders: dict[str, Holder | None] = {}
+        self._followers: dict[int, Following | None] = {}
+
+    def decide(self, tasks: Sequence[Task]) -> None:
+        """Give each task its verdict."""
+        for task in tasks:
+            holder = self._holder(task.name)
+            self.verdicts.append(self._take(task) if holder is None else self._meet(task, holder))
+
+    def refuse(self) -> None:
+        """Take nothing of it: what was accepted does not fit as a whole."""
+        self.changes, self.places = [], 0
+        self.verdicts = [verdict if self._stands(verdict) else FULL for verdict in self.verdicts]
+
+    def _stands(self, verdict: Verdict) -> bool:
+        """Whether a verdict holds without the rest of the list: a duplicate of a task that was there before."""
+        return isinstance(verdict, Duplicate) and self._book.get(verdict.holder.serial) is not None
+
+    @property
+    def has_refused(self) -> bool:
+        """Whether there was no room for a task."""
+        return any(isinstance(verdict, Full) for verdict in self.verdicts)
+
+    def _meet(self, task: Task, holder: Holder) -> Verdict:
+        match task.on_conflict:
+            case "reject":
+                return Duplicate(holder)
+            case "join":
+                return Accepted(holder)
+            case "latest":
+                return self._renew(task, holder)
+            case "supersede":
+                return self._supersede(task, holder)
+
+    def _take(self, task: Task) -> Verdict:
+        if self.places >= self._room:
+            return FULL
+        self.places += 1
+        record = begin(self._next_serial(), task, self._now, self._now)
+        self._put(record)
+        return Accepted(record)
+
+    def _renew(self, task: Task, holder: Holder) -> Verdict:
+        target = self._follower(holder)
+        if target is None and isinstance(holder, Running):
+            return self._follow(task, holder, supersedes=False)
+        renewed = msgspec.structs.replace(holder if target is None else target, task=task)
+        self._put(renewed)
+        return Accepted(renewed)
+
+    def _supersede(self, task: Task, holder: Holder) -> Verdict:
+        if (follower := self._follower(holder)) is not None:
+            self._cancel(follower)
+        if isinstance(holder, Running):
+            return self._follow(task, holder, supersedes=True)
+        self._cancel(holder)
+        return self._take(task)
+
+    def _follow(self, task: Task, holder: Running, *, supersedes: bool) -> Verdict:
+        if self.places >= self._room:
+            return FULL
+        self.places += 1
+        record = Following(self._next_serial(), task, self._now, NO_ATTEMPTS, holder.serial, supersedes)
+        self._put(record)
+        return Accepted(record, holder if supersedes else None)
+
+    def _cancel(self, record: Waiting | Following) -> None:
+        self.places -= 1
+        self._put(end(record, Ending(Outcome.CANCELLED, "superseded by a newer submit of its name"), self._now))
+
+    def _put(self, record: InFlight | Finished) -> None:
+        self.changes.append(record)
+        match record:
+            case Following():
+                self._followers[record.follows] = record
+            case Finished():
+                self._forget(record)
+            case _:
+                self._holders[record.task.name] = record
+
+    def _forget(self, record: Finished) -> None:
+        holder = self._holder(record.task.name)
+        if holder is not None and holder.serial == record.serial:
+            self._holders[record.task.name] = None
+        elif holder is not None:
+            self._followers[holder.serial] = None
+
+    def _holder(self, name: str) -> Holder | None:
+        return self._holders[name] if name in self._holders else self._book.holder(name)
+
+    def _follower(self, holder: Holder) -> Following | None:
+        serial = holder.serial
+        return self._followers[serial] if serial in self._followers else self._book.following.get(serial)
+
+
+def begin(serial: int, task: Task, submitted_at: float, now: float) -> Waiting:
+    """The first state of a task that holds its name."""
+    due_at = task.due_at(submitted_at)
+    if due_at > now:
+        return Scheduled(serial, task, submitted_at, NO_ATTEMPTS, due_at)
+    return Pending(serial, task, submitted_at, NO_ATTEMPTS)
+
+
+def end(record: InFlight, ending: Ending, now: float) -> Finished:
+    """The last state of a task."""
+    return Finished(record.serial, record.task, record.submitted_at, attempts(record, ending, now), now, ending)
+
+
+def attempts(record: InFlight, ending: Ending, now: float) -> tuple[Attempt, ...]:
+    """The attempts of a task, the one that ends now included."""
+    if not isinstance(record, Running):
+        return record.attempts
+    return (*record.attempts, Attempt(record.started_at, now, ending.outcome, ending.error))

@@ -1,0 +1,124 @@
+"""Hypercorn's server of one connection, held to plain HTTP/1 and to our way of saying no.
+
+* **A client that is gone is gone.** Left to itself, a connection stays for the rest of its idle time when its client
+  has closed it, and a thousand short visits would fill every place.
+* **HTTP/1.1 and 1.0 only.** Left to itself it also takes HTTP/2 and WebSockets on a plain socket, where neither its
+  idle timer nor our limits on a connection hold. An offer to upgrade is ignored, as RFC 9110 (section 7.8) allows.
+* **What is no HTTP is answered like any other error**, as problem details, and so that the client can read it: it may
+  still be sending, and would meet a reset connection. So what it sends is dropped for a moment before the end. That
+  also lets a reply end that is under way when something senseless comes behind its request.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Final, cast
+
+import h11
+import trio
+from hypercorn.events import Closed, Event, RawData
+from hypercorn.protocol import ProtocolWrapper
+from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.trio.task_group import TaskGroup
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.typing import ConnectionState
+from hypercorn.utils import parse_socket_addr
+
+from .connection import LINGER_SECONDS_MAX
+from .wire import PROBLEM_TYPE, problem
+
+BYTES_DROPPED_AT_ONCE: Final = 65536
+
+_DETAIL: Final = {
+    431: "the request's headers are larger than what is taken",
+    501: "this Transfer-Encoding is not understood: send Content-Length, or chunked",
+}
+
+
+class Http1Server(TCPServer):
+    """Serves one connection to its end."""
+
+    _client_gone = False
+
+    _dropping = False
+
+    async def run(self) -> None:
+        """Serve; returns when the connection has ended, whoever ended it."""
+        try:
+            async with TaskGroup() as task_group:
+                self._task_group = task_group
+                self._http = _Http1(self, task_group)
+                self.protocol = cast(ProtocolWrapper, self._http)  # which would choose between the versions
+                await self.idle_task.restart(task_group, self._idle_timeout)
+                await self._read_data()
+                self._client_gone = True
+                await self.idle_task.stop()
+        except OSError:
+            pass  # the client is gone
+        finally:
+            self.plain_stream.socket.close()
+
+    @property
+    def plain_stream(self) -> trio.SocketStream:
+        """The connection; it is annotated as TLS only, and serves both."""
+        return cast(trio.SocketStream, self.stream)
+
+    async def protocol_send(self, event: Event) -> None:
+        """Send; before closing because of what was received, drop what else comes."""
+        if isinstance(event, Closed) and self._http.connection.their_state is h11.ERROR and not self._dropping:
+            self._dropping = True
+            await self._drop_the_rest()
+        await super().protocol_send(event)
+
+    async def _drop_the_rest(self) -> None:
+        with trio.move_on_after(LINGER_SECONDS_MAX), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            while await self.plain_stream.receive_some(BYTES_DROPPED_AT_ONCE):
+                pass
+
+    async def end_sending(self) -> None:
+        """Let the client know that nothing follows."""
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            async with self.send_lock:
+                await self.plain_stream.send_eof()
+
+
+class _Http1(H11Protocol):
+    """One connection's requests and replies."""
+
+    def __init__(self, server: Http1Server, task_group: TaskGroup) -> None:
+        socket = server.plain_stream.socket
+        super().__init__(
+            server.app,
+            server.config,
+            server.context,
+            task_group,
+            ConnectionState(server.state),
+            False,
+            parse_socket_addr(socket.family, socket.getpeername()),
+            parse_socket_addr(socket.family, socket.getsockname()),
+            server.protocol_send,
+        )
+        self._server = server
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        """Stay with HTTP/1, whatever is offered."""
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        headers = [(name, value) for name, value in request.headers if name != b"upgrade"]
+        if len(headers) < len(request.headers):
+            version = request.http_version
+            request = h11.Request(method=request.method, target=request.target, headers=headers, http_version=version)
+        await super()._create_stream(request)
+
+    async def _send_error_response(self, status_code: int) -> None:
+        body = problem(status_code, _DETAIL.get(status_code, "the request is not valid HTTP/1.1"))
+        headers = [
+            (b"content-type", PROBLEM_TYPE.encode()),
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+            *self.config.response_headers("h11"),
+        ]
+        reply = h11.Response(status_code=status_code, headers=headers), h11.Data(data=body), h11.EndOfMessage()
+        with suppress(h11.LocalProtocolError):  # a reply has begun, or may have no body: then closing must do
+            await self.send(RawData(b"".join(self.connection.send(event) or b"" for event in reply)))
+        await self._server.end_sending()

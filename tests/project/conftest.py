@@ -1,0 +1,86 @@
+"""The project's files, and its server as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+
+STOP_SECONDS_MAX = 60
+"""A bound for a server that fails to stop; no test expects to come near it."""
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment, without settings of ours, and with this virtual environment's programs in front."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PEXECUTOR_")}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    return environment
+
+
+class ServerProcess:
+    """A program that serves, and what it printed so far."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self.announced = self._first_line_with_a_port()
+        self.port = int(self.announced.rsplit(":", 1)[1])
+
+    def stop(self) -> tuple[int, str]:
+        """Send it SIGTERM; its exit status and the rest of its log."""
+        self._process.send_signal(signal.SIGTERM)
+        return self.end()
+
+    def end(self) -> tuple[int, str]:
+        """Wait for its end; its exit status and the rest of its log."""
+        log, _ = self._process.communicate(timeout=STOP_SECONDS_MAX)
+        return self._process.returncode, log
+
+    def _first_line_with_a_port(self) -> str:
+        assert self._process.stdout is not None
+        seen = []
+        for line in self._process.stdout:
+            seen.append(line)
+            if (found := re.search(r"http://127\.0\.0\.1:\d+", line)) is not None:
+                return found[0]
+        raise AssertionError(f"the server ended without having served: {''.join(seen)}")
+
+
+Launch = Callable[..., ServerProcess]
+
+
+@pytest.fixture
+def launch() -> Iterator[Launch]:
+    """Start a server from its command, with these variables more; it is killed at the end if it still runs."""
+    with ExitStack() as processes:
+
+        def start(command: Sequence[str], cwd: Path | None = None, **variables: str) -> ServerProcess:
+            environment = clean_environment() | variables
+            return ServerProcess(processes.enter_context(_process(command, cwd, environment)))
+
+        yield start
+
+
+@contextmanager
+def _process(command: Sequence[str], cwd: Path | None, environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def server(launch: Launch) -> ServerProcess:
+    """A server with default settings, on a free port."""
+    return launch([sys.executable, "-m", "pexecutor", "--port", "0"])

@@ -1,0 +1,71 @@
+"""There is no container engine where the tests run: what the image is told is checked, and done without one."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from typing import Any
+
+from pexecutor.cli import cli
+
+from .conftest import PROJECT, ServerProcess, clean_environment
+
+
+def instructions() -> dict[str, list[str]]:
+    """The arguments of each instruction, by its name."""
+    text = (PROJECT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+    found = defaultdict(list)
+    for line in text.splitlines():
+        if line and not line.startswith("#"):
+            name, _, arguments = line.partition(" ")
+            found[name].append(arguments)
+    return found
+
+
+DOCKERFILE = instructions()
+
+
+def exec_form(name: str) -> list[str]:
+    [arguments] = DOCKERFILE[name]
+    words: Any = json.loads(arguments.partition("[")[1] + arguments.partition("[")[2])
+    assert all(isinstance(word, str) for word in words)
+    return list(words)
+
+
+def test_it_runs_as_an_unprivileged_user_and_can_be_stopped() -> None:
+    [user] = DOCKERFILE["USER"]
+
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user)
+    assert DOCKERFILE["STOPSIGNAL"] == ["SIGTERM"]
+
+
+def test_its_command_is_one_that_the_program_understands() -> None:
+    context = cli.commands["serve"].make_context("serve", exec_form("CMD"))
+
+    assert exec_form("ENTRYPOINT") == ["pexecutor"]
+    assert context.params["host"] == "0.0.0.0"
+
+
+def test_it_copies_what_there_is_and_what_is_let_in() -> None:
+    let_in = re.findall(r"^!(.*)$", (PROJECT / ".dockerignore").read_text(encoding="utf-8"), re.MULTILINE)
+    sources = [word for copy in DOCKERFILE["COPY"] if not copy.startswith("--from") for word in copy.split()[:-1]]
+
+    assert sorted(let_in) == sorted(sources)
+    assert all((PROJECT / source).exists() for source in sources)
+
+
+def health_check(port: int) -> int:
+    [_, *arguments] = exec_form("HEALTHCHECK")
+    environment = clean_environment() | {"PEXECUTOR_PORT": str(port)}
+    return subprocess.run(
+        [sys.executable, *arguments], env=environment, stderr=subprocess.DEVNULL, timeout=60, check=False
+    ).returncode
+
+
+def test_its_health_check_tells_a_living_server_from_a_dead_one(server: ServerProcess) -> None:
+    assert health_check(server.port) == 0
+    server.stop()
+    assert health_check(server.port) != 0

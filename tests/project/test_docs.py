@@ -1,0 +1,134 @@
+"""What the program has, the documents name."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import pytest
+
+import pexecutor
+from pexecutor import Executor, LocalStore, Outcome, State, Task
+from pexecutor.cli import cli
+from pexecutor.config import ENVIRONMENT_PREFIX, Config, flag_of
+from pexecutor.web import create_app
+from pexecutor.web.errors import STATUS_OF
+from pexecutor.web.tasks import PageQuery, SubmitQuery, TasksQuery
+
+from .conftest import PROJECT
+
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+ARCHITECTURE = (PROJECT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+CHANGELOG = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+SERVE = cli.commands["serve"]
+
+
+def rows(document: str) -> dict[str, list[str]]:
+    """Every table row of a document, by what stands in its first cell; one that names several stands under each."""
+    found = {}
+    for line in re.findall(r"^\| (.+) \|$", document, re.MULTILINE):
+        cells = [cell.strip() for cell in line.split("|")]
+        for subject in re.findall(r"`([^`]+)`", cells[0]):
+            found[subject] = cells
+    return found
+
+
+ROWS = rows(README)
+
+
+def routes() -> set[str]:
+    app = create_app(Executor(LocalStore()), Config())
+    return {
+        f"{method} {re.sub('<.*>', '{id}', rule.rule)}"
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+
+
+@pytest.mark.parametrize("route", sorted(routes()))
+def test_each_route_is_in_the_readme(route: str) -> None:
+    assert route in ROWS
+
+
+def test_the_readme_names_no_route_that_is_gone() -> None:
+    named = {subject for subject in ROWS if re.fullmatch(r"[A-Z]+ /\S*", subject)}
+
+    assert named == routes()
+
+
+@pytest.mark.parametrize("field", msgspec.structs.fields(Config), ids=lambda field: field.name)
+def test_each_setting_is_in_the_readme(field: msgspec.structs.FieldInfo) -> None:
+    _, flag, variable, default, _ = ROWS[field.name]
+    options = [option for parameter in SERVE.params for option in parameter.opts]
+
+    assert flag == (f"`{flag_of(field.name)}`" if flag_of(field.name) in options else "")
+    assert variable == f"`{ENVIRONMENT_PREFIX}{field.name.upper()}`"
+    assert default.replace(",", "") == _written(field.default)
+
+
+def _written(default: Any) -> str:
+    return f"{default:g}".replace("e+06", "000000") if isinstance(default, float) and default < 1e6 else str(default)
+
+
+@pytest.mark.parametrize("command", sorted(cli.commands))
+def test_each_command_and_its_options_are_in_the_readme(command: str) -> None:
+    options = [option for parameter in cli.commands[command].params for option in parameter.opts]
+
+    assert f"`pexecutor {command}`" in README
+    for option in options:
+        assert re.search(rf"`{option}\b", README), option
+
+
+def test_the_options_that_every_program_has_are_in_the_readme() -> None:
+    context = click.Context(cli)
+
+    for parameter in cli.get_params(context):
+        for option in parameter.opts:
+            assert f"`{option}`" in README
+
+
+@pytest.mark.parametrize("structure", [Task, SubmitQuery, PageQuery, TasksQuery], ids=lambda kind: kind.__name__)
+def test_each_field_of_a_task_and_each_parameter_is_in_the_readme(structure: type[msgspec.Struct]) -> None:
+    for field in msgspec.structs.fields(structure):
+        assert field.name in ROWS
+
+
+def test_each_state_outcome_and_status_is_in_the_readme() -> None:
+    for word in [*State, *Outcome]:
+        assert f"`{word}`" in README
+    for status in [*STATUS_OF.values(), 429, 500]:
+        assert re.search(rf"\b{status}\b", README), status
+
+
+@pytest.mark.parametrize(
+    "module", sorted(path.relative_to(PROJECT) for path in (PROJECT / "pexecutor").rglob("*.py")), ids=str
+)
+def test_each_module_is_in_the_architecture(module: Path) -> None:
+    name = module.relative_to("pexecutor")
+    is_folder = name.name == "__init__.py" and len(name.parts) > 1
+
+    assert (f"`{name.parent}/`" if is_folder else f"`{name}`") in ARCHITECTURE
+
+
+def test_the_architecture_names_no_module_that_is_gone() -> None:
+    for name in re.findall(r"`([\w/]+\.py)`", ARCHITECTURE):
+        assert (PROJECT / "pexecutor" / name).exists() or (PROJECT / name).exists(), name
+
+
+def test_each_dependency_has_its_reason_in_the_architecture() -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+    groups = project["dependency-groups"].values()
+    reasons = rows(ARCHITECTURE)
+
+    for requirement in [*project["project"]["dependencies"], *(one for group in groups for one in group)]:
+        name = re.split(r"[\[<>=~! ]", requirement)[0]
+        assert name in reasons, requirement
+
+
+def test_the_version_is_in_the_changelog() -> None:
+    assert f"## [{pexecutor.__version__}]" in CHANGELOG

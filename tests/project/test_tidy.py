@@ -1,0 +1,176 @@
+"""The shape of the tree: who may import whom, how long things may be, and what lies about."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from .conftest import PROJECT
+
+PACKAGE = PROJECT / "pexecutor"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+BODY_LINES_MAX: Final = 70
+MODULE_LINES_MAX: Final = 400
+
+MAY_IMPORT: Final = {
+    "errors": set[str](),
+    "task": {"errors"},
+    "registry": {"task", "errors"},
+    "stores": {"registry", "task", "errors"},
+    "handlers": {"task", "errors"},
+    "rate": set[str](),
+    "attempt": {"handlers", "task", "errors"},
+    "statistics": {"stores", "task"},
+    "executor": {"attempt", "statistics", "rate", "handlers", "stores", "task", "errors"},
+    "__init__": {"executor", "statistics", "handlers", "stores", "task", "errors"},
+    "config": {"errors"},
+    "log": {"config"},
+    "web": {"executor", "statistics", "handlers", "stores", "task", "errors", "config"},
+    "server": {"web", "executor", "statistics", "handlers", "stores", "config", "errors", "log"},
+    "asgi": {"server", "web", "executor", "config", "errors"},
+    "cli": {"__init__", "server", "web", "config", "errors", "log"},
+    "__main__": {"cli"},
+}
+"""The parts of the package, and what each may know of the others. Down only; a new part is entered here."""
+
+FRAMEWORKS: Final = {"quart", "quart_trio", "hypercorn", "h11", "click", "structlog", "werkzeug"}
+
+MAY_KNOW_FRAMEWORKS: Final = {"web", "server", "asgi", "cli", "log", "__main__"}
+
+BROUGHT_BY: Final = {
+    "quart_trio": "quart-trio",
+    "quart": "quart-trio",
+    "werkzeug": "quart-trio",
+    "hypercorn": "hypercorn",
+    "h11": "hypercorn",
+}
+"""Packages that are imported under another name than the requirement's, or come with it for certain."""
+
+TOP_LEVEL: Final = {
+    ".ci",
+    ".dockerignore",
+    ".flake8",
+    ".gitignore",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "Dockerfile",
+    "LICENSE",
+    "README.md",
+    "bench",
+    "noxfile.py",
+    "pexecutor",
+    "pyproject.toml",
+    "tests",
+}
+
+FORBIDDEN: Final = {
+    "a path of somebody's machine": re.compile("/" + r"(root|work)\b"),
+    "work left undone": re.compile("TO" + "DO|FIX" + "ME"),
+    "a test left out": re.compile(r"mark\.sk" + r"ip|pytest\.sk" + "ip|importor" + "skip|x" + r"fail\("),
+}
+
+
+def part_of(module: Path) -> str:
+    """The part of the package that a module belongs to: its folder or its own name."""
+    return module.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(module: Path) -> Iterator[tuple[str, ...]]:
+    """Every module that is imported anywhere in one, as the parts of its absolute name."""
+    package = ("pexecutor", *module.relative_to(PACKAGE).parent.parts)
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Import():
+                yield from (tuple(alias.name.split(".")) for alias in node.names)
+            case ast.ImportFrom():
+                base = package[: len(package) - node.level + 1] if node.level else ()
+                full = (*base, *(node.module.split(".") if node.module else ()))
+                yield from ((*full, alias.name) for alias in node.names) if full == ("pexecutor",) else [full]
+
+
+PARTS: Final = {part_of(module) for module in MODULES}
+
+
+def parts_imported(module: Path) -> set[str]:
+    """The parts of the package that a module imports."""
+    found = set()
+    for _, *rest in (name for name in imported(module) if name[0] == "pexecutor"):
+        found.add(rest[0] if rest and rest[0] in PARTS else "__init__")
+    return found
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+class TestModule:
+    def test_it_imports_only_downwards(self, module: Path) -> None:
+        part = part_of(module)
+
+        assert part in MAY_IMPORT, "a new part of the package: say in MAY_IMPORT what it may know"
+        assert parts_imported(module) <= MAY_IMPORT[part] | {part}
+
+    def test_it_knows_frameworks_only_at_the_edge(self, module: Path) -> None:
+        if part_of(module) not in MAY_KNOW_FRAMEWORKS:
+            assert FRAMEWORKS.isdisjoint(name[0] for name in imported(module))
+
+    def test_it_imports_only_what_is_required(self, module: Path) -> None:
+        project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+        required = {re.split(r"[\[<>=]", requirement)[0] for requirement in project["project"]["dependencies"]}
+
+        for name, *_ in imported(module):
+            if name != "pexecutor" and name not in sys.stdlib_module_names:
+                assert BROUGHT_BY.get(name, name) in required
+
+    def test_it_says_what_it_is(self, module: Path) -> None:
+        assert ast.get_docstring(ast.parse(module.read_text(encoding="utf-8")))
+
+    def test_it_is_of_a_size_that_can_be_read(self, module: Path) -> None:
+        text = module.read_text(encoding="utf-8")
+
+        assert len(text.splitlines()) <= MODULE_LINES_MAX
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert _body_lines(node) <= BODY_LINES_MAX, node.name
+
+
+def _body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    end = function.end_lineno
+    assert end is not None
+    return end - function.body[0].lineno + 1
+
+
+def test_importing_the_package_imports_no_framework() -> None:
+    program = f"import sys, pexecutor; print(sorted({FRAMEWORKS} & sys.modules.keys()))"
+
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+
+    assert run.stdout == "[]\n"
+
+
+IGNORED: Final = [".git", *(PROJECT / ".gitignore").read_text(encoding="utf-8").replace("/\n", "\n").split()]
+
+
+def project_files(folder: Path = PROJECT) -> Iterator[Path]:
+    """Every file of the project, but for what git is told to leave out."""
+    for path in sorted(folder.iterdir()):
+        if not any(fnmatch(path.name, pattern) for pattern in IGNORED):
+            yield from project_files(path) if path.is_dir() else [path]
+
+
+def test_nothing_lies_about_at_the_top() -> None:
+    assert {path.relative_to(PROJECT).parts[0] for path in project_files()} == TOP_LEVEL
+
+
+@pytest.mark.parametrize("what", FORBIDDEN)
+def test_no_file_holds(what: str) -> None:
+    for path in project_files():
+        found = FORBIDDEN[what].search(path.read_text(encoding="utf-8"))
+        assert found is None, f"{path.relative_to(PROJECT)} has {found}"

@@ -1,0 +1,99 @@
+"""A client that is as near to the socket as can be: it says what a well-behaved one never would.
+
+``RawClient`` sends bytes and reads replies off one connection; ``request`` writes the bytes of a request. What the
+server does with the connection itself is told by ``ended_within``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import trio
+
+JSON = "Content-Type: application/json"
+NDJSON = "Content-Type: application/x-ndjson"
+CHUNKED = "Transfer-Encoding: chunked"
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+class RawReply(msgspec.Struct, frozen=True):
+    """A reply as it came; the names of its headers are in lower case."""
+
+    status_code: int
+    headers: dict[str, str]
+    content: bytes
+
+    def json(self) -> Any:
+        return msgspec.json.decode(self.content)
+
+
+class RawClient:
+    """One connection."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self.stream = stream
+        self._received = bytearray()
+
+    async def send(self, data: bytes) -> None:
+        await self.stream.send_all(data)
+
+    async def ask(self, data: bytes) -> RawReply:
+        await self.send(data)
+        return await self.reply()
+
+    async def reply(self, *, seconds_max: float = 5.0) -> RawReply:
+        """The next reply. Raises ``EOFError`` when the connection ended before it had come."""
+        with trio.fail_after(seconds_max):
+            head = (await self._until(b"\r\n\r\n")).decode("latin1")
+            status_line, *lines = head.rstrip().split("\r\n")
+            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+            content = await self._exactly(int(headers["content-length"]))
+            return RawReply(int(status_line.split()[1]), headers, content)
+
+    async def ended_within(self, seconds: float) -> bool:
+        """Whether the server closes the connection in this time; what it still sends is dropped."""
+        with trio.move_on_after(seconds):
+            while await self.stream.receive_some(65536):
+                pass
+            return True
+        return False
+
+    async def _until(self, end: bytes) -> bytes:
+        while end not in self._received:
+            await self._receive()
+        return await self._exactly(self._received.index(end) + len(end))
+
+    async def _exactly(self, size: int) -> bytes:
+        while len(self._received) < size:
+            await self._receive()
+        taken = bytes(self._received[:size])
+        del self._received[:size]
+        return taken
+
+    async def _receive(self) -> None:
+        data = await self.stream.receive_some(65536)
+        if not data:
+            raise EOFError(f"the connection ended after {bytes(self._received)!r}")
+        self._received += data
+
+
+@asynccontextmanager
+async def connected(port: int) -> AsyncIterator[RawClient]:
+    """A connection to the loopback, closed at the end."""
+    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+        yield RawClient(stream)
+
+
+def request(line: str, *headers: str, body: bytes | None = None) -> bytes:
+    """The bytes of an HTTP/1.1 request; with a body there is a Content-Length."""
+    length = [] if body is None else [f"Content-Length: {len(body)}"]
+    head = "\r\n".join([f"{line} HTTP/1.1", "Host: localhost", *headers, *length])
+    return head.encode("latin1") + b"\r\n\r\n" + (body or b"")
+
+
+def chunk(data: bytes) -> bytes:
+    """One chunk of a chunked body."""
+    return b"%x\r\n%b\r\n" % (len(data), data)

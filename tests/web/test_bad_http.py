@@ -1,0 +1,181 @@
+"""Requests that are wrong below JSON: too large, too slow, cut short, or no HTTP at all.
+
+All over a raw socket, since no proper client sends these. Whatever came, the server goes on: each test ends with a
+request that is answered, and a listing in which nothing is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import trio
+
+from pexecutor.web import connection
+
+from ..fakes import Gate
+from .conftest import Served, ServeHere
+from .raw import CHUNKED, JSON, LAST_CHUNK, NDJSON, RawReply, chunk, connected, request
+from .replies import problem_in
+
+TASKS = b'[{"name": "a"}]'
+MEBIBYTE = 1024 * 1024
+
+
+@pytest.fixture
+async def served(serve_here: ServeHere, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
+    """A server that waits a short while only, and at the end is still well and has taken nothing."""
+    monkeypatch.setattr(connection, "LINGER_SECONDS_MAX", 0.3)
+    served = await serve_here(request_timeout_seconds=0.3, handler=gate)
+    yield served
+    assert await served.listing() == []
+
+
+async def ask(served: Served, data: bytes) -> RawReply:
+    async with connected(served.port) as client:
+        return await client.ask(data)
+
+
+async def test_a_body_too_large_is_refused_by_its_content_length(served: Served) -> None:
+    reply = await ask(served, request("POST /tasks", JSON, f"Content-Length: {9 * MEBIBYTE}"))
+
+    assert str(8 * MEBIBYTE) in problem_in(reply, 413)["detail"]
+
+
+async def test_a_body_too_large_is_refused_once_its_chunks_are(served: Served) -> None:
+    async with connected(served.port) as client:
+        await client.send(request("POST /tasks", JSON, CHUNKED))
+        for _ in range(9):
+            await client.send(chunk(b" " * MEBIBYTE))
+        await client.send(LAST_CHUNK)
+        reply = await client.reply()
+
+    assert str(8 * MEBIBYTE) in problem_in(reply, 413)["detail"]
+
+
+async def test_a_body_of_the_greatest_size_is_taken(serve_here: ServeHere) -> None:
+    served = await serve_here()
+    body = TASKS.ljust(8 * MEBIBYTE)
+
+    assert (await ask(served, request("POST /tasks", JSON, body=body))).status_code == 200
+    assert problem_in(await ask(served, request("POST /tasks", JSON, body=body + b" ")), 413)
+
+
+@pytest.mark.parametrize("headers", [["Content-Length: 15"], [CHUNKED]])
+@pytest.mark.parametrize("body", [b"", b"7\r\n" + TASKS[:7]])
+async def test_a_body_that_does_not_come_is_given_up(served: Served, headers: list[str], body: bytes) -> None:
+    async with connected(served.port) as client:
+        await client.send(request("POST /tasks", JSON, *headers) + body)
+        reply = await client.reply(seconds_max=1)
+        assert problem_in(reply, 408)
+        assert await client.ended_within(1)
+
+
+async def test_a_body_that_trickles_in_is_given_up(served: Served) -> None:
+    async with connected(served.port) as client, trio.open_nursery() as nursery:
+
+        async def trickle() -> None:
+            await client.send(request("POST /tasks", JSON, CHUNKED))
+            while True:
+                await client.send(chunk(b" "))
+                await trio.sleep(0.05)
+
+        nursery.start_soon(trickle)
+        reply = await client.reply(seconds_max=1)
+        nursery.cancel_scope.cancel()
+
+    assert problem_in(reply, 408)
+
+
+@pytest.mark.parametrize("head", [b"", b"POST /ta", b"POST /tasks HTTP/1.1\r\nHost: localhost\r\nX: "])
+async def test_a_head_that_does_not_come_ends_the_connection(served: Served, head: bytes) -> None:
+    async with connected(served.port) as client:
+        await client.send(head)
+        assert await client.ended_within(1)
+
+
+async def test_a_head_that_trickles_in_ends_the_connection(served: Served) -> None:
+    async with connected(served.port) as client, trio.open_nursery() as nursery:
+
+        async def trickle() -> None:
+            await client.send(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n")
+            while True:
+                await client.send(b"X: y\r\n")
+                await trio.sleep(0.05)
+
+        nursery.start_soon(trickle)
+        assert await client.ended_within(1)
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("data", [TASKS[:-1], b"", TASKS])
+async def test_a_body_that_is_cut_off_leaves_nothing(served: Served, data: bytes) -> None:
+    async with connected(served.port) as client:
+        await client.send(request("POST /tasks", JSON, f"Content-Length: {len(TASKS) + 1}") + data)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [[f"X: {'x' * 100_000}"], [f"X-{number}: {'x' * 100}" for number in range(1000)], [f"{'X' * 100_000}: x"]],
+    ids=["long value", "many", "long name"],
+)
+async def test_headers_too_large_are_refused(served: Served, headers: list[str]) -> None:
+    async with connected(served.port) as client:
+        assert problem_in(await client.ask(request("GET /tasks", *headers)), 431)
+        assert await client.ended_within(1)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+async def test_a_length_that_is_told_in_two_ways_is_refused_and_the_connection_ends(served: Served, order: int) -> None:
+    headers = [f"Content-Length: {len(TASKS)}", CHUNKED][::order]
+    smuggled = request("POST /tasks", JSON, body=b'[{"name": "smuggled"}]')
+    async with connected(served.port) as client:
+        reply = await client.ask(request("POST /tasks", JSON, *headers) + chunk(TASKS) + LAST_CHUNK + smuggled)
+        assert "Content-Length" in problem_in(reply, 400)["detail"]
+        assert await client.ended_within(1)
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
+        (b"hello\r\n\r\n", 400),
+        (b"GET /tasks\r\n\r\n", 400),
+        (b"GET /tasks HTTP/1.1\r\n\r\n", 400),
+        (b"GET /ta sks HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET /tasks HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n", 400),
+        (b"GET /tasks HTTP/1.1\r\nHost: x\r\nX : y\r\n\r\n", 400),
+        (b"GET /tasks HTTP/1.1\r\nHost: x\r\nX: \x00\r\n\r\n", 400),
+        (request("POST /tasks", JSON, "Content-Length: x"), 400),
+        (request("POST /tasks", JSON, "Content-Length: -1"), 400),
+        (request("POST /tasks", JSON, "Content-Length: 1", "Content-Length: 2") + TASKS, 400),
+        (request("POST /tasks", JSON, CHUNKED) + b"x\r\n" + TASKS, 400),
+        (request("POST /tasks", JSON, CHUNKED) + b"-1\r\n" + TASKS, 400),
+        (request("POST /tasks", JSON, CHUNKED) + chunk(TASKS)[:-2] + b"xx" + LAST_CHUNK, 400),
+        (request("POST /tasks", JSON, "Transfer-Encoding: gzip, chunked") + chunk(TASKS) + LAST_CHUNK, 501),
+    ],
+    ids=lambda value: repr(value[:60]) if isinstance(value, bytes) else "",
+)
+async def test_what_is_no_http_is_answered_and_the_connection_ends(served: Served, data: bytes, status: int) -> None:
+    async with connected(served.port) as client:
+        assert problem_in(await client.ask(data), status)
+        assert await client.ended_within(1)
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["?x", "*", "x", "x:80", "http://x", "http://[/x", "http://x?y", "HTTPS://x/y", "///", "/%", "/..//x", "/%00"],
+)
+async def test_a_strange_target_is_not_found(served: Served, target: str) -> None:
+    assert problem_in(await ask(served, request(f"GET {target}")), 404)
+
+
+async def test_a_target_in_absolute_form_is_understood(served: Served) -> None:
+    assert (await ask(served, request("GET http://localhost:1/tasks?limit=1"))).content == b"[]"
+
+
+async def test_a_chunked_stream_that_breaks_ends_in_an_error(served: Served) -> None:
+    reply = await ask(served, request("POST /tasks", NDJSON, CHUNKED) + b"zz\r\n" + TASKS)
+
+    assert problem_in(reply, 400)
