@@ -20,6 +20,7 @@ from .errors import ConfigError
 ENVIRONMENT_PREFIX: Final = "PEXECUTOR_"
 
 Count = Annotated[int, Meta(ge=1, le=10_000_000)]
+Bytes = Annotated[int, Meta(ge=1, le=2**40)]
 Seconds = Annotated[float, Meta(ge=0, le=7 * 24 * 60 * 60)]
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -40,8 +41,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     log_format: LogFormat = "text"
     history_records_max: Count = 10_000
     history_seconds_max: Seconds = 7 * 24 * 60 * 60.0
-    history_bytes_max: Annotated[int, Meta(ge=0, le=2**40)] = 128 * 1024 * 1024
-    body_bytes_max: Count = 8 * 1024 * 1024
+    history_bytes_max: Bytes = 128 * 1024 * 1024
+    body_bytes_max: Bytes = 8 * 1024 * 1024
     batch_tasks_max: Count = 10_000
     request_timeout_seconds: Annotated[float, Meta(gt=0, le=3600)] = 30.0
     connections_max: Count = 1000

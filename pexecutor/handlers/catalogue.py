@@ -99,25 +99,33 @@ def load_catalogue(*, declared: Mapping[str, Any], modules: Sequence[str], envir
     """
     handlers: dict[str, Handler] = {SLEEP: Sleep()}
     resources: list[Resource] = []
-    for name, table in declared.items():
-        _add(handlers, name, _declared(name, table, environment, resources))
+    calls = {name: table for name, table in declared.items() if _kind(name, table) == "url"}
+    for name in declared.keys() - calls.keys():
+        _add(handlers, name, command_handler(name, declared[name], environment))
+    if calls:
+        resources.append(_add_calls(handlers, calls, environment))
     for module in modules:
         for name, function in load_functions(module):
             _add(handlers, name, function)
     return Catalogue(handlers, resources)
 
 
-def _declared(name: str, table: Any, environment: Mapping[str, str], resources: list[Resource]) -> Handler:
-    if isinstance(table, Mapping) and "command" in table and "url" not in table:
-        return command_handler(name, table, environment)
-    if isinstance(table, Mapping) and "url" in table and "command" not in table:
-        # Imported here: an HTTP client is much to load for those who call nothing.
-        from .http import HttpPool, http_handler
+def _kind(name: str, table: Any) -> str:
+    kinds = [kind for kind in ("command", "url") if isinstance(table, Mapping) and kind in table]
+    if len(kinds) != 1:
+        raise ConfigError(f"handlers.{name} must have either `command` or `url`")
+    return kinds[0]
 
-        pool = HttpPool()
-        resources.append(pool.opened)
-        return http_handler(name, table, environment, pool)
-    raise ConfigError(f"handlers.{name} must have either `command` or `url`")
+
+def _add_calls(handlers: dict[str, Handler], calls: Mapping[str, Any], environment: Mapping[str, str]) -> Resource:
+    """Add the HTTP calls; what they share is to be opened."""
+    # Imported here: an HTTP client is much to load for those who call nothing.
+    from .http import HttpPool, http_handler
+
+    pool = HttpPool()
+    for name, table in calls.items():
+        _add(handlers, name, http_handler(name, table, environment, pool))
+    return pool.opened
 
 
 def _add(handlers: dict[str, Handler], name: str, handler: Handler) -> None:

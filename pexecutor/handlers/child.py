@@ -1,50 +1,105 @@
 """The process of a function: ``python -m pexecutor.handlers.child MODULE FUNCTION FD``.
 
-Started by ``process.py``, which says what the two tell each other.
+Started by ``process.py``, which says what the two tell each other. SIGTERM arrives in the function as ``SystemExit``,
+so its ``finally`` blocks have their say; what they take too long for is cut off by SIGKILL.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from typing import Any
+import threading
+import time
+import traceback
+from types import FrameType
+from typing import IO, Any, Final, NoReturn
 
 import msgspec
 
 from .context import Context
+from .contract import HandlerFailedError
 from .function import FunctionHandler, load_module
+from .output import TAIL_BYTES_MAX
 from .process import Order, Report
 
+PROGRESS_SECONDS: Final = 0.05
+"""How often progress is passed on at most: a tight loop may tell it at each turn."""
 
-def main(module: str, function: str, file_descriptor: str) -> None:
+
+def main(module: str, function: str, file_descriptor: str) -> int:
     """Call the function as ordered on standard input, and report on the file descriptor."""
+    signal.signal(signal.SIGTERM, _leave)
+    os.set_inheritable(int(file_descriptor), False)
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
-    with os.fdopen(int(file_descriptor), "wb", buffering=0) as pipe:
-
-        def tell(report: Report) -> None:
-            pipe.write(msgspec.json.encode(report) + b"\n")
-
+    sys.path[:] = order.module_path
+    with os.fdopen(int(file_descriptor), "wb") as pipe:
+        reporter = _Reporter(pipe)
         context = Context(
-            order.id,
-            order.name,
-            order.attempt,
-            on_progress=lambda done, total: tell(Report(progress=(done, total))),
-            on_log=lambda line: tell(Report(log=line)),
+            order.id, order.name, order.attempt, on_progress=reporter.tell_progress, on_log=reporter.tell_log
         )
-        tell(_call(module, function, context, order.params))
+        report = _call(module, function, context, order.params)
+        reporter.tell(report)
+    return 0 if report.error is None else 1
+
+
+def _leave(number: int, _frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)
 
 
 def _call(module: str, function: str, context: Context, params: dict[str, Any]) -> Report:
     try:
         handler = FunctionHandler(getattr(load_module(module), function), module, function, process=True)
         result = handler.call_here(context, params)
+    except HandlerFailedError as error:
+        return Report(error=str(error), retryable=error.retryable, retry_after_seconds=error.retry_after_seconds)
     except Exception as error:
+        traceback.print_exc()  # onto standard error, whose end is kept with the task
         return Report(error=str(error) or "the function gave no reason")
     try:
-        return Report(result=msgspec.Raw(msgspec.json.encode(result)))
+        return Report(done=True, result=msgspec.Raw(msgspec.json.encode(result)))
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
-        return Report(error=f"the handler's result is not JSON: {error}")
+        return Report(error=f"the handler's result is not JSON: {error}", retryable=False)
+
+
+class _Reporter:
+    """Writes reports, from any thread, each whole."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self._pipe = pipe
+        self._lock = threading.Lock()
+        # What was told of the progress since it was last passed on; and when that was.
+        self._progress: tuple[float, float | None] | None = None
+        self._passed_on_at = -PROGRESS_SECONDS
+
+    def tell(self, report: Report) -> None:
+        """Write a report, after the progress up to it."""
+        with self._lock:
+            self._pass_progress_on()
+            self._write(report)
+
+    def tell_log(self, line: str) -> None:
+        """Report a line of the log; of a very long one the end, as of the log itself."""
+        kept = line.encode(errors="replace")[-TAIL_BYTES_MAX:].decode(errors="replace")
+        self.tell(Report(log=kept))
+
+    def tell_progress(self, done: float, total: float | None) -> None:
+        """Report progress, unless that was done a moment ago: then it waits for the next report."""
+        with self._lock:
+            self._progress = (done, total)
+            if time.monotonic() - self._passed_on_at >= PROGRESS_SECONDS:
+                self._pass_progress_on()
+
+    def _pass_progress_on(self) -> None:
+        if self._progress is not None:
+            self._write(Report(progress=self._progress))
+            self._progress = None
+            self._passed_on_at = time.monotonic()
+
+    def _write(self, report: Report) -> None:
+        self._pipe.write(msgspec.json.encode(report) + b"\n")
+        self._pipe.flush()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(main(*sys.argv[1:]))

@@ -98,20 +98,19 @@ def load_module(reference: str) -> ModuleType:
     try:
         if reference.endswith(".py"):
             return _load_file(Path(reference).resolve())
-        sys.path.insert(0, str(Path.cwd()))
-        try:
-            return importlib.import_module(reference)
-        finally:
-            sys.path.remove(str(Path.cwd()))
+        if (here := str(Path.cwd())) not in sys.path:
+            sys.path.insert(0, here)  # and left there: a function may import more when it is called
+        return importlib.import_module(reference)
     except Exception as error:
         raise ConfigError(f"cannot import the handlers of {reference}: {error}") from error
 
 
 def _load_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    name = f"pexecutor_handlers_{path.stem}"  # not the stem alone: a file may be called `http.py` or the like
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ImportError("it is no Python file")
-    module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
@@ -182,7 +181,7 @@ def _params_type(function: Callable[..., Any], where: str) -> type[msgspec.Struc
         _context, *parameters = inspect.signature(function, eval_str=True).parameters.values()
     except ValueError as error:
         raise ConfigError(f"{where}: a handler takes the context as its first parameter") from error
-    except (NameError, TypeError) as error:
+    except (NameError, TypeError, AttributeError, SyntaxError) as error:
         raise ConfigError(f"{where}: its signature cannot be read: {error}") from error
     fields: list[Any] = [_field(parameter, where) for parameter in parameters]
     try:

@@ -85,7 +85,7 @@ async def run_group(
             if not group.gone:
                 seconds = program.kill_after_seconds + KILL_SECONDS_MAX
                 raise HandlerFailedError(f"its processes could not be ended within {seconds:g} s", retryable=False)
-        return await group.leader.wait()
+        return group.exit_code
 
 
 async def _start(program: Program, outlet: Outlet | None, inlets: Sequence[Inlet]) -> trio.Process:
@@ -142,6 +142,13 @@ class _Group:
         self.leader = leader
         self.gone = False
         self._kill_after_seconds = kill_after_seconds
+
+    @property
+    def exit_code(self) -> int:
+        """The leader's, once the group is gone."""
+        exit_code = self.leader.returncode
+        assert exit_code is not None
+        return exit_code
 
     async def end(self) -> None:
         """See to it that nobody is left; sets ``gone`` unless that fails in the time there is."""

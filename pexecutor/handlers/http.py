@@ -4,27 +4,30 @@
     url = "https://hooks.example.org/teams/{team}/messages?channel={channel}"
     headers = { Authorization = "Bearer ${HOOKS_TOKEN}" }
 
-A slot is a whole segment of the path or a whole value of the query, and what fills it is percent-encoded: it can reach
-no other host, path or parameter. The params that fill no slot are the JSON body. Secrets come from the environment when
-the server starts, go into headers alone, and are in no record, log or error.
+What slots can and cannot reach is said in ``url.py``. The params that fill no slot are the JSON body. Secrets come
+from the environment when the server starts and go into headers alone. They are in no record, log or error; an answer
+that says one back is kept with the secret blotted out.
 
 What an answer means: 2xx succeeds. 429, 5xx and a connection that fails are worth another try, not before
 ``Retry-After`` says so. Anything else is final, a redirect too: it is not followed, as the operator did not declare
 where it leads.
+
+The texts of the client's own errors are not passed on: they may quote what was sent.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 import httpx2
 import msgspec
+import trio
 from msgspec import Meta
 
 from ..errors import ConfigError
@@ -32,14 +35,22 @@ from ..task import Task
 from .complaints import missing, settings_from, unknown, wrong
 from .context import Context
 from .contract import Complaint, HandlerFailedError
-from .slots import VALUE_SCHEMA, Slot, parse_element, value_text
+from .output import Tail
+from .slots import VALUE_SCHEMA
+from .url import UrlTemplate
 
-CONNECTIONS_MAX: Final = 100
+CONNECTIONS_KEPT_MAX: Final = 100
+LOCATION_CHARACTERS_SHOWN_MAX: Final = 200
 RETRY_AFTER_SECONDS_MAX: Final = 24 * 60 * 60
 WITH_A_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
+SECRET_CHARACTERS_MIN: Final = 4
+"""A shorter one is not blotted out: it would be found in everything."""
+
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_DOTS: Final = frozenset({"", ".", ".."})
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_OURS: Final = frozenset({"connection", "content-length", "host", "te", "trailer", "transfer-encoding", "upgrade"})
+"""Headers that belong to how a request is sent, not to what it says."""
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 Timeout = Annotated[float, Meta(gt=0, le=24 * 60 * 60)]
@@ -69,18 +80,28 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class HttpPool:
-    """The client that all calls share, while it is open."""
+    """The client that all calls share, while it is open. It keeps connections, and no cookies: tasks share nothing."""
 
     def __init__(self) -> None:
-        self.client: httpx2.AsyncClient | None = None
+        self._client: httpx2.AsyncClient | None = None
+
+    @property
+    def client(self) -> httpx2.AsyncClient:
+        """The client; only while it is open."""
+        assert self._client is not None, "opened by the catalogue"
+        return self._client
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """While in here, calls can be made."""
-        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=CONNECTIONS_MAX)
-        async with httpx2.AsyncClient(limits=limits, follow_redirects=False, trust_env=False) as client:
-            self.client = client
-            yield
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=CONNECTIONS_KEPT_MAX)
+        no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+        async with httpx2.AsyncClient(limits=limits, cookies=no_cookies, trust_env=False) as client:
+            self._client = client
+            try:
+                yield
+            finally:
+                self._client = None
 
 
 class HttpHandler:
@@ -99,10 +120,15 @@ class HttpHandler:
     def __init__(self, settings: HttpSettings, environment: Mapping[str, str], where: str, pool: HttpPool) -> None:
         self._settings = settings
         self._pool = pool
-        self._url = _Url(settings.url, where)
-        self._headers = [_header(name, value, environment, where) for name, value in settings.headers.items()]
+        self._url = UrlTemplate(settings.url, f"{where}.url")
         self._sends_params = (settings.body or ("params" if settings.method in WITH_A_BODY else "none")) == "params"
         self._timeout = httpx2.Timeout(settings.read_timeout, connect=settings.connect_timeout)
+        self._headers = {"accept-encoding": "identity"}
+        if self._sends_params:
+            self._headers["content-type"] = "application/json"
+        for name, value in settings.headers.items():
+            self._headers[name.lower()] = _header(name, value, environment, f"{where}.headers.{name}")
+        self._secrets = _secrets(settings.headers.values(), environment)
         self.description = settings.description or f"{settings.method} {self._url.origin}"
 
     @property
@@ -149,53 +175,64 @@ class HttpHandler:
         return {"status": status}
 
     async def _call(self, context: Context, task: Task) -> int:
-        assert self._pool.client is not None, "opened by the catalogue"
-        content, headers = None, [("Accept-Encoding", "identity"), *self._headers]
-        if self._sends_params:
-            rest = {name: value for name, value in task.params.items() if name not in self._url.names}
-            content = msgspec.json.encode(rest)
-            headers.append(("Content-Type", "application/json"))
+        rest = {name: value for name, value in task.params.items() if name not in self._url.names}
         async with self._pool.client.stream(
             self._settings.method,
             self._url.filled(task.params),
-            content=content,
-            headers=headers,
+            content=msgspec.json.encode(rest) if self._sends_params else None,
+            headers=self._headers,
             timeout=self._timeout,
         ) as response:
             context.output.status = response.status_code
-            await self._read(context, response)
-        _judge(response)
+            is_whole = await self._read(response, context.output.body)
+        self._judge(response)
+        if not is_whole:
+            limit = self._settings.response_bytes_max
+            raise HandlerFailedError(f"the answer has more than the {limit} bytes that are taken", retryable=False)
         return response.status_code
 
-    async def _read(self, context: Context, response: httpx2.Response) -> None:
-        body = context.output.body
-        async for chunk in response.aiter_bytes():
-            body.append(chunk)
-            if body.seen > self._settings.response_bytes_max:
-                limit = self._settings.response_bytes_max
-                raise HandlerFailedError(f"the answer has more than the {limit} bytes that are taken", retryable=False)
+    async def _read(self, response: httpx2.Response, into: Tail) -> bool:
+        """Read an answer as far as is allowed, and keep its end; whether that was all of it.
+
+        One that is too long is closed, and the reading ends at that; to walk away from it would leave the client's
+        generators half-way.
+        """
+        body, limit = bytearray(), self._settings.response_bytes_max
+        try:
+            async for chunk in response.aiter_raw():
+                body += chunk[: limit + 1 - len(body)]
+                if len(body) > limit:
+                    await response.aclose()
+        except httpx2.HTTPError:
+            if len(body) <= limit:
+                raise
+        finally:
+            into.append(self._blotted(bytes(body)))
+        return len(body) <= limit
+
+    def _judge(self, response: httpx2.Response) -> None:
+        """Raise unless the answer is a success."""
+        status = response.status_code
+        if response.is_success:
+            return
+        if response.is_redirect:
+            location = self._blotted(response.headers.get("Location", "nowhere").encode()).decode()
+            shown = location[:LOCATION_CHARACTERS_SHOWN_MAX]
+            raise HandlerFailedError(f"status {status}, a redirect to {shown}, which is not followed", retryable=False)
+        retryable = status == 429 or status >= 500
+        retry_after_seconds = _retry_after_seconds(response.headers.get("Retry-After")) if retryable else None
+        raise HandlerFailedError(f"status {status}", retryable=retryable, retry_after_seconds=retry_after_seconds)
+
+    def _blotted(self, answer: bytes) -> bytes:
+        for secret in self._secrets:
+            answer = answer.replace(secret, b"***")
+        return answer
 
 
 def http_handler(name: str, table: Any, environment: Mapping[str, str], pool: HttpPool) -> HttpHandler:
     """The handler that a table declares. Raises ``ConfigError``."""
     where = f"handlers.{name}"
     return HttpHandler(settings_from(table, HttpSettings, where), environment, where, pool)
-
-
-def _judge(response: httpx2.Response) -> None:
-    """Raise unless the answer is a success."""
-    status = response.status_code
-    if response.is_success:
-        return
-    if response.is_redirect:
-        location = response.headers.get("Location", "nowhere")[:200]
-        raise HandlerFailedError(f"status {status}, a redirect to {location}, which is not followed", retryable=False)
-    retryable = status == 429 or status >= 500
-    raise HandlerFailedError(
-        f"status {status}",
-        retryable=retryable,
-        retry_after_seconds=_retry_after_seconds(response.headers.get("Retry-After")) if retryable else None,
-    )
 
 
 def _retry_after_seconds(value: str | None) -> float | None:
@@ -209,52 +246,22 @@ def _retry_after_seconds(value: str | None) -> float | None:
     return min(max(0.0, seconds), RETRY_AFTER_SECONDS_MAX)
 
 
-def _header(name: str, value: str, environment: Mapping[str, str], where: str) -> tuple[str, str]:
+def _header(name: str, value: str, environment: Mapping[str, str], where: str) -> str:
+    """The value of a header, with its secrets filled in."""
+    if not _HEADER_NAME.fullmatch(name) or name.lower() in _OURS:
+        raise ConfigError(f"{where} is no header that can be set")
+    if "${" in _VARIABLE.sub("", value):
+        raise ConfigError(f"{where}: an environment variable is written like ${{NAME}}")
     for variable in _VARIABLE.findall(value):
         if variable not in environment:
-            raise ConfigError(f"{where}.headers.{name} needs the environment variable {variable}, which is not set")
+            raise ConfigError(f"{where} needs the environment variable {variable}, which is not set")
     filled = _VARIABLE.sub(lambda variable: environment[variable[1]], value)
-    if not (name.isascii() and name.isprintable() and filled.isascii() and filled.isprintable()):
-        raise ConfigError(f"{where}.headers.{name} cannot be sent: a header is printable ASCII")
-    return name, filled
+    if not (filled.isascii() and filled.isprintable()):
+        raise ConfigError(f"{where} cannot be sent: a header is printable ASCII")
+    return filled.strip()
 
 
-class _Url:
-    """A URL with slots. Raises ``ConfigError`` for one that cannot be used."""
-
-    def __init__(self, url: str, where: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or "{" in parts.netloc + parts.fragment:
-            raise ConfigError(f"{where}.url must begin with http:// or https:// and a host, and cannot choose them")
-        try:
-            self._segments = [parse_element(segment) for segment in parts.path.split("/")]
-            self._query = [(name, parse_element(value)) for name, value in parse_qsl(parts.query, True)]
-        except ValueError as error:
-            raise ConfigError(f"{where}.url: {error}") from error
-        self._parts = parts
-        self._in_path = [segment.name for segment in self._segments if isinstance(segment, Slot)]
-        in_query = [value.name for _, value in self._query if isinstance(value, Slot)]
-        self.names = list(dict.fromkeys(self._in_path + in_query))
-        self.origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-
-    def complaint(self, name: str, value: Any) -> str | None:
-        """Why a value cannot fill a slot, or ``None``."""
-        try:
-            text = value_text(value)
-        except ValueError as error:
-            return str(error)
-        if name in self._in_path and text in _DOTS:
-            return "must not be empty or made of dots, as it is a segment of a path"
-        return None
-
-    def filled(self, params: Mapping[str, Any]) -> str:
-        """The URL with its slots filled."""
-
-        def text(element: str | Slot) -> str:
-            return value_text(params[element.name]) if isinstance(element, Slot) else element
-
-        path = "/".join(
-            quote(text(segment), safe="") if isinstance(segment, Slot) else segment for segment in self._segments
-        )
-        query = "&".join(f"{quote(name, safe='')}={quote(text(value), safe='')}" for name, value in self._query)
-        return urlunsplit((self._parts.scheme, self._parts.netloc, path, query, ""))
+def _secrets(values: Iterable[str], environment: Mapping[str, str]) -> list[bytes]:
+    """What is not to be shown; a longer one comes before a shorter one that may be a part of it."""
+    secrets = {environment[variable] for value in values for variable in _VARIABLE.findall(value)}
+    return sorted((one.encode() for one in secrets if len(one) >= SECRET_CHARACTERS_MIN), key=len, reverse=True)

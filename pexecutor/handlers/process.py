@@ -1,6 +1,7 @@
 """A function in a process of its own: this side of it; ``child.py`` is the other.
 
-The process leads a group like a command's, so it is ended like one, with everybody it started. It gets its order as
+The process leads a group like a command's, so it is ended like one, with everybody it started. It has the server's
+environment, as the function's code is the operator's. It gets its order as
 JSON on standard input, and reports on a pipe of its own, a JSON object a line, so standard output and error stay free
 for whatever the function prints.
 """
@@ -23,12 +24,13 @@ REPORT_BYTES_MAX: Final = 1024 * 1024
 
 
 class Order(msgspec.Struct):
-    """What a process is told: whose attempt this is, and its params."""
+    """What a process is told: whose attempt this is, its params, and where modules are looked for."""
 
     id: str
     name: str
     attempt: int
     params: dict[str, Any]
+    module_path: list[str]
 
 
 class Report(msgspec.Struct, omit_defaults=True):
@@ -36,8 +38,11 @@ class Report(msgspec.Struct, omit_defaults=True):
 
     progress: tuple[float, float | None] | None = None
     log: str | None = None
-    result: msgspec.Raw | None = None
+    done: bool = False
+    result: Any = None
     error: str | None = None
+    retryable: bool = True
+    retry_after_seconds: float | None = None
 
 
 async def run_in_process(module: str, function: str, context: Context, params: dict[str, Any]) -> Any:
@@ -50,13 +55,17 @@ async def run_in_process(module: str, function: str, context: Context, params: d
     output = context.output
     with Inlet(output.stdout.append) as stdout, Inlet(output.stderr.append) as stderr, Inlet(reports.take) as told:
         child = [sys.executable, "-m", "pexecutor.handlers.child", module, function, str(told.their_end)]
-        order = msgspec.json.encode(Order(context.id, context.name, context.attempt, params))
+        order = msgspec.json.encode(Order(context.id, context.name, context.attempt, params, sys.path))
         output.exit_code = await run_group(Program(child), stdin=order, stdout=stdout, stderr=stderr, others=[told])
     if reports.last is None:
         raise HandlerFailedError(f"its process ended without a result: {ending_text(output.exit_code)}")
     if reports.last.error is not None:
-        raise HandlerFailedError(reports.last.error)
-    return msgspec.json.decode(reports.last.result or b"null")
+        raise HandlerFailedError(
+            reports.last.error,
+            retryable=reports.last.retryable,
+            retry_after_seconds=reports.last.retry_after_seconds,
+        )
+    return reports.last.result
 
 
 class _Reports:
@@ -82,7 +91,7 @@ class _Reports:
                 self._context.progress(*report.progress)
             if report.log is not None:
                 self._context.log(report.log)
-            if report.result is not None or report.error is not None:
+            if report.done or report.error is not None:
                 self.last = report
         except ValueError:
             pass  # it was cut, or is somebody else's

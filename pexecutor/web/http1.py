@@ -16,7 +16,7 @@ from typing import Final, cast
 
 import h11
 import trio
-from hypercorn.events import Closed, Event, RawData
+from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol import ProtocolWrapper
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.task_group import TaskGroup
@@ -39,7 +39,6 @@ class Http1Server(TCPServer):
     """Serves one connection to its end."""
 
     _client_gone = False
-
     _dropping = False
 
     async def run(self) -> None:
@@ -53,7 +52,7 @@ class Http1Server(TCPServer):
                 await self._read_data()
                 self._client_gone = True
                 await self.idle_task.stop()
-        except OSError:
+        except* OSError:
             pass  # the client is gone
         finally:
             self.plain_stream.socket.close()
@@ -64,7 +63,12 @@ class Http1Server(TCPServer):
         return cast(trio.SocketStream, self.stream)
 
     async def protocol_send(self, event: Event) -> None:
-        """Send; before closing because of what was received, drop what else comes."""
+        """Send; before closing because of what was received, drop what else comes.
+
+        Once the client is gone the idle timer stays unarmed: it would only hold the connection's place.
+        """
+        if self._client_gone and isinstance(event, Updated):
+            return
         if isinstance(event, Closed) and self._http.connection.their_state is h11.ERROR and not self._dropping:
             self._dropping = True
             await self._drop_the_rest()

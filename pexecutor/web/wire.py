@@ -249,8 +249,12 @@ def refusal_response(
     """The reply to a submit of which something was refused: 503 when draining, else 429; both say when to come back."""
     refused = sum(isinstance(verdict, Full | Draining) for verdict in verdicts)
     if any(isinstance(verdict, Draining) for verdict in verdicts):
-        status, detail = 503, f"the executor is draining; send the {refused} refused tasks to another one"
+        status, detail = 503, f"the executor is draining and has refused {_tasks(refused)}: send them to another one"
     else:
-        status, detail = 429, f"the queue has no room for {refused} of the tasks; send those again later"
+        status, detail = 429, f"the queue has no room for {_tasks(refused)}: send them again later"
     headers = {"Retry-After": str(retry_after_seconds(refused))}
     return problem_response(status, detail, headers=headers, extensions=extensions)
+
+
+def _tasks(number: int) -> str:
+    return "1 task" if number == 1 else f"{number} tasks"

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 _BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 
+_HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
+
 _STEP = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 
 _VARYING = [
@@ -22,11 +24,12 @@ _VARYING = [
 
 
 class Block(NamedTuple):
-    """A fenced block, and the line of the page that it begins at."""
+    """A fenced block, the line of the page that it begins at, and the heading that it stands under."""
 
     language: str
     text: str
     line: int
+    heading: str
 
     def __repr__(self) -> str:
         return f"{self.language} block at line {self.line}"
@@ -42,10 +45,12 @@ class Step(NamedTuple):
 def blocks(page: Path) -> list[Block]:
     """All fenced blocks of a page, in order."""
     text = page.read_text(encoding="utf-8")
-    return [
-        Block(match["language"], match["text"], text.count("\n", 0, match.start()) + 1)
-        for match in _BLOCK.finditer(text)
-    ]
+    found = []
+    for match in _BLOCK.finditer(text):
+        before = text[: match.start()]
+        heading = _HEADING.findall(before)[-1]
+        found.append(Block(match["language"], match["text"], before.count("\n") + 1, heading))
+    return found
 
 
 def steps(session: Block) -> list[Step]:

@@ -15,9 +15,12 @@ import pexecutor
 from pexecutor import Executor, LocalStore, Outcome, State, Task
 from pexecutor.cli import cli
 from pexecutor.config import ENVIRONMENT_PREFIX, Config, flag_of
+from pexecutor.handlers.command import CommandSettings
+from pexecutor.handlers.http import HttpSettings
 from pexecutor.web import create_app
 from pexecutor.web.errors import STATUS_OF
-from pexecutor.web.tasks import PageQuery, SubmitQuery, TasksQuery
+from pexecutor.web.tasks import PageQuery, ShowQuery, SubmitQuery, TasksQuery
+from pexecutor.web.wire import TaskDetail
 
 from .conftest import PROJECT
 
@@ -26,6 +29,8 @@ ARCHITECTURE = (PROJECT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 CHANGELOG = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 SERVE = cli.commands["serve"]
+
+IN_THE_FILE_ALONE = {"handlers"}
 
 
 def rows(document: str) -> dict[str, list[str]]:
@@ -64,15 +69,29 @@ def test_the_readme_names_no_route_that_is_gone() -> None:
 @pytest.mark.parametrize("field", msgspec.structs.fields(Config), ids=lambda field: field.name)
 def test_each_setting_is_in_the_readme(field: msgspec.structs.FieldInfo) -> None:
     _, flag, variable, default, _ = ROWS[field.name]
-    options = [option for parameter in SERVE.params for option in parameter.opts]
+    has_flag = field.name in {parameter.name for parameter in SERVE.params}
 
-    assert flag == (f"`{flag_of(field.name)}`" if flag_of(field.name) in options else "")
-    assert variable == f"`{ENVIRONMENT_PREFIX}{field.name.upper()}`"
-    assert default.replace(",", "") == _written(field.default)
+    assert flag == (f"`{flag_of(field.name)}`" if has_flag else "")
+    assert variable == ("" if field.name in IN_THE_FILE_ALONE else f"`{ENVIRONMENT_PREFIX}{field.name.upper()}`")
+    assert default.replace(",", "") == _written(getattr(Config(), field.name))
 
 
 def _written(default: Any) -> str:
-    return f"{default:g}".replace("e+06", "000000") if isinstance(default, float) and default < 1e6 else str(default)
+    match default:
+        case () | {}:
+            return "none"
+        case float():
+            return f"{default:.10g}"
+        case _:
+            return str(default)
+
+
+@pytest.mark.parametrize("structure", [CommandSettings, HttpSettings], ids=lambda kind: kind.__name__)
+def test_each_key_of_a_handlers_table_is_in_the_readme(structure: type[msgspec.Struct]) -> None:
+    for field in msgspec.structs.fields(structure):
+        _, _, default, _ = ROWS[field.name]
+        if isinstance(field.default, float | int) and not isinstance(field.default, bool):
+            assert default.replace(",", "") == _written(field.default)
 
 
 @pytest.mark.parametrize("command", sorted(cli.commands))
@@ -92,10 +111,17 @@ def test_the_options_that_every_program_has_are_in_the_readme() -> None:
             assert f"`{option}`" in README
 
 
-@pytest.mark.parametrize("structure", [Task, SubmitQuery, PageQuery, TasksQuery], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "structure", [Task, SubmitQuery, PageQuery, TasksQuery, ShowQuery], ids=lambda kind: kind.__name__
+)
 def test_each_field_of_a_task_and_each_parameter_is_in_the_readme(structure: type[msgspec.Struct]) -> None:
     for field in msgspec.structs.fields(structure):
         assert field.name in ROWS
+
+
+def test_each_member_of_a_record_is_in_the_readme() -> None:
+    for field in msgspec.structs.fields(TaskDetail):
+        assert f"`{field.name}`" in README
 
 
 def test_each_state_outcome_and_status_is_in_the_readme() -> None:

@@ -37,14 +37,22 @@ def shown_after(block: Block) -> str:
     return following.text
 
 
+def is_program(block: Block) -> bool:
+    """Whether it is shown what a block of Python prints; if not, it is a module of handlers."""
+    return block.language == "python" and BLOCKS[BLOCKS.index(block) + 1].language == "text"
+
+
+PROGRAMS = [block for block in BLOCKS if is_program(block)]
+
+
 def test_nothing_is_shown_that_no_test_looks_at() -> None:
     assert {block.language for block in BLOCKS} == {"sh", "console", "toml", "python", "text"}
-    assert len(in_language("text")) == len(in_language("python")) + 1, (
-        "one for each program, one for the log of the stop"
-    )
+    assert {block.heading for block in in_language("console")} == {"A session", "Real work"}
+    assert {block.heading for block in in_language("python") if not is_program(block)} == {"Real work"}
+    assert len(in_language("text")) == len(PROGRAMS) + 1, "one for each program, one for the log of the stop"
 
 
-# The session
+# The sessions
 
 
 class Session:
@@ -86,22 +94,41 @@ class Session:
         return output
 
 
-def test_the_session(server: ServerProcess, tmp_path: Path) -> None:
-    session = Session(server, tmp_path)
-    for block in in_language("console"):
+def play(server: ServerProcess, home: Path, heading: str) -> Block:
+    """Do what is shown under a heading; the last block of it."""
+    session = Session(server, home)
+    shown = [block for block in in_language("console") if block.heading == heading]
+    for block in shown:
         for step in steps(block):
             session.check(step, block)
+    return shown[-1]
+
+
+def test_a_session(server: ServerProcess, tmp_path: Path) -> None:
+    last = play(server, tmp_path, "A session")
 
     status, log = server.end()
 
     assert status == 0
-    assert normal(shown_after(in_language("console")[-1])) == normal(log.splitlines()[-1])
+    assert normal(shown_after(last)) == normal(log.splitlines()[-1])
+
+
+def test_real_work(launch: Launch, tmp_path: Path) -> None:
+    [settings] = [block for block in in_language("toml") if block.heading == "Real work"]
+    [module] = [block for block in in_language("python") if not is_program(block)]
+    (tmp_path / "pexecutor.toml").write_text(settings.text, encoding="utf-8")
+    (tmp_path / "work.py").write_text(module.text, encoding="utf-8")
+    server = launch(["bash", "-c", REAL_WORK.text], tmp_path, PEXECUTOR_PORT="0")
+
+    play(server, tmp_path, "Real work")
+
+    assert server.stop()[0] == 0
 
 
 # Commands
 
 
-SET_UP_AND_RUN, TEST, WITH_FLAGS, UNDER_HYPERCORN = in_language("sh")
+SET_UP_AND_RUN, TEST, REAL_WORK, WITH_FLAGS, UNDER_HYPERCORN = in_language("sh")
 
 
 def test_set_up_and_run(launch: Launch, tmp_path: Path) -> None:
@@ -152,7 +179,7 @@ def test_settings_file(block: Block, tmp_path: Path) -> None:
         assert getattr(config, name) == value
 
 
-@pytest.mark.parametrize("block", in_language("python"), ids=repr)
+@pytest.mark.parametrize("block", PROGRAMS, ids=repr)
 def test_program(block: Block, tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(block.text, encoding="utf-8")

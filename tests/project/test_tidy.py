@@ -67,6 +67,7 @@ TOP_LEVEL: Final = {
     "LICENSE",
     "README.md",
     "bench",
+    "examples",
     "noxfile.py",
     "pexecutor",
     "pyproject.toml",

@@ -16,7 +16,7 @@ from pexecutor.web import listener
 
 from ..fakes import Gate
 from .conftest import Served, ServeHere
-from .raw import CHUNKED, JSON, RawClient, chunk, connected, request
+from .raw import CHUNKED, JSON, chunk, connected, request
 from .replies import problem_in, retry_after_in
 
 LIVEZ = request("GET /livez")

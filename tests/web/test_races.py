@@ -50,8 +50,7 @@ async def ask_at_once(clients: list[RawClient], data: bytes) -> list[RawReply]:
 
     async def ask(client: RawClient) -> None:
         await client.send(data * (REQUESTS // CONNECTIONS))
-        for _ in range(REQUESTS // CONNECTIONS):
-            replies.append(await client.reply())
+        replies.extend([await client.reply() for _ in range(REQUESTS // CONNECTIONS)])
 
     async with trio.open_nursery() as nursery:
         for client in clients:

@@ -1,0 +1,93 @@
+"""What an operator declares, and what is wrong with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pexecutor import ConfigError, Task, load_catalogue
+from pexecutor.handlers import BUILT_IN
+
+
+def load(declared: dict[str, Any] | None = None, *modules: str) -> Any:
+    return load_catalogue(declared=declared or {}, modules=modules, environment={"HERE": "yes"})
+
+
+@pytest.mark.parametrize(
+    ("table", "complaint"),
+    [
+        ({}, "handlers.it must have either `command` or `url`"),
+        ({"command": ["x"], "url": "http://x/"}, "handlers.it must have either"),
+        ("x", "handlers.it must have either"),
+        ({"command": "ls"}, "handlers.it.command: expected `array`, got `str`"),
+        ({"command": []}, "handlers.it.command: expected `array` of length >= 1"),
+        ({"command": ["{db}"]}, "handlers.it.command[0] must name the program"),
+        ({"command": ["dump", "--db={db}"]}, "handlers.it.command[1]: a slot like `{name}` must be the whole element"),
+        ({"command": ["dump", "{"]}, "handlers.it.command[1]"),
+        ({"command": ["dump", "a\0b"]}, "handlers.it.command[1] must not hold a NUL"),
+        ({"command": ["dump"], "shell": True}, "unknown field `shell`"),
+        ({"command": ["dump"], "kill_after": 9}, "handlers.it.kill_after"),
+        ({"command": ["dump"], "cwd": "/nowhere/at/all"}, "handlers.it.cwd: there is no directory"),
+        ({"command": ["dump"], "env": {"A=B": "c"}}, "handlers.it.env"),
+        ({"command": ["dump", "{stdin}"], "stdin": True}, "handlers.it.stdin"),
+        ({"url": "ftp://x/"}, "handlers.it.url"),
+        ({"url": "http://{host}/"}, "handlers.it.url"),
+        ({"url": "http://x/a{b}"}, "handlers.it.url: a slot"),
+        ({"url": "http://x/", "method": "FETCH"}, "handlers.it.method"),
+        ({"url": "http://x/", "headers": {"A": "${MISSING}"}}, "handlers.it.headers.A needs the environment variable"),
+        ({"url": "http://x/", "headers": {"A": "a\r\nB: c"}}, "handlers.it.headers.A cannot be sent"),
+        ({"url": "http://x/", "read_timeout": 0}, "handlers.it.read_timeout"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_named(table: Any, complaint: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load({"it": table})
+    assert complaint in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "complaint"),
+    [
+        ("", "has no function with @pexecutor.handler"),
+        ("import nothing_like_this", "cannot import the handlers of"),
+        ("1 +", "cannot import the handlers of"),
+        ("@handler\ndef f(): ...", "f: a handler takes the context"),
+        ("@handler\ndef f(context, width): ...", "f: the parameter `width` has no annotation"),
+        ("@handler\ndef f(context, *args: int): ...", "cannot be given by name"),
+        ("@handler\ndef f(context, **kwargs: int): ...", "cannot be given by name"),
+        ("@handler\ndef f(context, *, x: 'Missing'): ...", "its signature cannot be read"),
+        ("@handler\ndef f(context, *, x: object()): ...", "f: "),
+        ("@handler(process=True)\nasync def f(context): ...", "an async function cannot have process=True"),
+        ("@handler(name='sleep')\ndef f(context): ...", "there are two handlers `sleep`"),
+    ],
+)
+def test_a_module_that_cannot_be_used_is_named(tmp_path: Path, source: str, complaint: str) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(f"from pexecutor import handler\n{source}\n")
+    with pytest.raises(ConfigError) as error:
+        load({}, str(file))
+    assert complaint in str(error.value)
+
+
+def test_handlers_come_from_tables_and_modules(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text('from pexecutor import handler\n@handler\ndef hello(context):\n    """Says hello."""\n')
+    catalogue = load({"dump": {"command": ["pg_dump", "{db}"], "description": "dumps"}}, str(file))
+    assert [(view.name, view.description) for view in catalogue.describe()] == [
+        ("dump", "dumps"),
+        ("hello", "Says hello."),
+        ("sleep", "takes the task's duration, in milliseconds"),
+    ]
+
+
+def test_what_is_not_declared_does_not_exist() -> None:
+    assert BUILT_IN.check(Task("a", handler="rm")) == ("handler", "there is no handler `rm`; there are: `sleep`")
+
+
+def test_duration_is_for_sleep_alone() -> None:
+    catalogue = load({"dump": {"command": ["pg_dump"]}})
+    assert catalogue.check(Task("a", duration=5)) is None
+    assert catalogue.check(Task("a", handler="dump", duration=5))[0] == "duration"
+    assert BUILT_IN.check(Task("a", params={"x": 1})) is not None
