@@ -1,8 +1,8 @@
 """``LiveAttempt``: one run of a task, from its claim to how it ended.
 
 Three things can cut it off, and each has a scope of its own: the task's timeout, a cancel, and around the whole pool
-the hard stop. The first two make an ending; the hard stop alone gets out as ``Cancelled``, for whoever runs the
-attempt to give the task back.
+the hard stop. The first two make an ending. The hard stop makes none: it gets out as ``Cancelled``, or as no ending
+when the handler made an error of it, for whoever runs the attempt to give the task back.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class LiveAttempt:
             return "timeout"
         return "shutdown" if self._stopping.cancel_called else None
 
-    async def run(self, handlers: Catalogue) -> Ending:
-        """Call the handler; how that ended."""
+    async def run(self, handlers: Catalogue) -> Ending | None:
+        """Call the handler; how that ended, or ``None`` when it raised because of the hard stop."""
         task = self.running.task
         try:
             with self._cancelling:
@@ -59,10 +59,8 @@ class LiveAttempt:
                     return self._overran() if self._timing.cancel_called else self._success(result)
                 return self._ending(Outcome.TIMED_OUT, f"not done within {task.timeout} ms")
             return self._ending(Outcome.CANCELLED)
-        except HandlerFailedError as error:
-            return self._failure(error)
         except Exception as error:
-            return self._ending(Outcome.FAILED, _reason(error))
+            return self._failure(error)
         except BaseExceptionGroup as group:
             hard_stop, errors = group.split(trio.Cancelled)
             if hard_stop is None or not isinstance(errors, ExceptionGroup | None):
@@ -87,9 +85,22 @@ class LiveAttempt:
             f"not done within {self.running.task.timeout} ms; it could not be stopped, and took {late} more",
         )
 
-    def _failure(self, error: HandlerFailedError) -> Ending:
-        retry_after = error.retry_after_seconds or 0.0
-        return self._ending(Outcome.FAILED, str(error), retryable=error.retryable, retry_after_seconds=retry_after)
+    def _failure(self, error: Exception) -> Ending | None:
+        """It raised; what was cut off before that, and only then raised, has ended by what cut it off."""
+        reason = _reason(error)
+        match self._cut_off_by():
+            case "cancel":
+                return self._ending(Outcome.CANCELLED, f"cancelled, and then: {reason}")
+            case "timeout":
+                return self._ending(
+                    Outcome.TIMED_OUT, f"not done within {self.running.task.timeout} ms, and then: {reason}"
+                )
+            case "shutdown":
+                return None
+        if isinstance(error, HandlerFailedError):
+            retry_after = error.retry_after_seconds or 0.0
+            return self._ending(Outcome.FAILED, reason, retryable=error.retryable, retry_after_seconds=retry_after)
+        return self._ending(Outcome.FAILED, reason)
 
     def _ending(
         self, outcome: Outcome, error: str | None = None, *, retryable: bool = True, retry_after_seconds: float = 0.0

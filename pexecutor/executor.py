@@ -329,8 +329,9 @@ class Executor:
             if self._phase is Phase.SERVING:
                 ending = await attempt.run(self.handlers)
                 with trio.move_on_after(SETTLE_SECONDS_MAX, shield=True):
-                    await self._finish(attempt.running, ending)
-                    settled = True
+                    if ending is not None:
+                        await self._finish(attempt.running, ending)
+                        settled = True
         finally:
             if not settled:
                 await self._release([attempt.running])

@@ -56,7 +56,7 @@ class Gate(Doing):
 
 
 class FakeDisk:
-    """A commit that takes some awaits, and fails when it is told to.
+    """A commit that takes some awaits before the write and some after it, and fails when it is told to.
 
     ``on_write`` is called with the number of the write, from 1, once the write has been asked for.
     """
@@ -72,8 +72,12 @@ class FakeDisk:
         self.writes += 1
         number = self.writes
         self.on_write(number)
-        for _ in range(self.awaits):
-            await trio.lowlevel.checkpoint()
+        await self._turn()
         if number in self.fails_at:
             raise StoreUnavailableError(f"the disk failed at write {number}")
         self.written.extend(changes)
+        await self._turn()
+
+    async def _turn(self) -> None:
+        for _ in range(self.awaits):
+            await trio.lowlevel.checkpoint()

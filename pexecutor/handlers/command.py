@@ -26,7 +26,6 @@ from .complaints import missing, settings_from, unknown, wrong
 from .context import Context
 from .contract import Complaint, HandlerFailedError
 from .group import Program, run_group
-from .pipes import Inlet
 from .slots import VALUE_SCHEMA, Slot, parse_element, value_text
 
 KILL_AFTER_SECONDS: Final = 5.0
@@ -120,11 +119,9 @@ class CommandHandler:
         filled = {name: self._content(name, task.params[name]) for name in self._names}
         argv = [filled[element.name] if isinstance(element, Slot) else element for element in self._argv]
         program = Program(argv, self._environment, self._settings.cwd, self._settings.kill_after)
-        output = context.output
-        with Inlet(output.stdout.append) as stdout, Inlet(output.stderr.append) as stderr:
-            output.exit_code = await run_group(program, stdin=filled.get(STDIN), stdout=stdout, stderr=stderr)
-        if output.exit_code != 0:
-            raise HandlerFailedError(ending_text(output.exit_code))
+        exit_code = await run_group(program, context.output, stdin=filled.get(STDIN))
+        if exit_code != 0:
+            raise HandlerFailedError(ending_text(exit_code))
         return {"exit_code": 0}
 
 

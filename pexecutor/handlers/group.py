@@ -27,6 +27,7 @@ import msgspec
 import trio
 
 from .contract import HandlerFailedError
+from .output import LiveOutput
 from .pipes import Inlet, Outlet
 
 KILL_SECONDS_MAX: Final = 5.0
@@ -59,14 +60,14 @@ class Program(msgspec.Struct, frozen=True):
 
 
 async def run_group(
-    program: Program, *, stdin: bytes | None, stdout: Inlet, stderr: Inlet, others: Sequence[Inlet] = ()
+    program: Program, output: LiveOutput, *, stdin: bytes | None = None, others: Sequence[Inlet] = ()
 ) -> int:
     """Run a program as a group of its own; nobody of it is left when this returns or raises.
 
     Parameters:
         program: what to start.
+        output: where the ends of what it prints go, as it prints them, and its exit code, however the run ends.
         stdin: what it reads; ``None`` for the null device.
-        stdout, stderr: where its output goes.
         others: more pipes that it inherits, under the numbers that they have here.
 
     Returns:
@@ -75,17 +76,20 @@ async def run_group(
     Raises:
         HandlerFailedError: it could not be started, or its group could not be ended.
     """
-    inlets = (stdout, stderr, *others)
     with ExitStack() as pipes:
         outlet = None if stdin is None else pipes.enter_context(Outlet(stdin))
+        printed = [pipes.enter_context(Inlet(tail.append)) for tail in (output.stdout, output.stderr)]
+        inlets = [*printed, *others]
         group = _Group(await _start(program, outlet, inlets), program.kill_after_seconds)
         try:
             await _attend(group, outlet, inlets)
         finally:
+            output.exit_code = group.leader.returncode
             if not group.gone:
-                seconds = program.kill_after_seconds + KILL_SECONDS_MAX
-                raise HandlerFailedError(f"its processes could not be ended within {seconds:g} s", retryable=False)
-        return group.exit_code
+                seconds = f"{group.end_seconds_max:g} s"
+                raise HandlerFailedError(f"its processes could not be ended within {seconds}", retryable=False)
+        assert output.exit_code is not None, "a group without a leader is gone"
+        return output.exit_code
 
 
 async def _start(program: Program, outlet: Outlet | None, inlets: Sequence[Inlet]) -> trio.Process:
@@ -114,13 +118,14 @@ async def _start(program: Program, outlet: Outlet | None, inlets: Sequence[Inlet
 async def _attend(group: _Group, outlet: Outlet | None, inlets: Sequence[Inlet]) -> None:
     """Wait for the leader and end the group, while its pipes are served."""
     async with trio.open_nursery() as nursery:
-        # Shielded, so that last words are read while a cancelled group ends; bounded as _Group.end() is.
+        # Shielded, so that last words are read while a cancelled group ends; bounded as its end is.
         serving = trio.CancelScope(shield=True)
         nursery.start_soon(_serve_pipes, serving, outlet, inlets)
         try:
             await group.leader.wait()
         finally:
-            await group.end()
+            with trio.move_on_after(group.end_seconds_max, shield=True):
+                await group.end()
             serving.cancel()
             for inlet in inlets:
                 inlet.sweep()
@@ -144,22 +149,18 @@ class _Group:
         self._kill_after_seconds = kill_after_seconds
 
     @property
-    def exit_code(self) -> int:
-        """The leader's, once the group is gone."""
-        exit_code = self.leader.returncode
-        assert exit_code is not None
-        return exit_code
+    def end_seconds_max(self) -> float:
+        """How long ``end`` is given; what is still there then cannot be ended by us."""
+        return self._kill_after_seconds + KILL_SECONDS_MAX
 
     async def end(self) -> None:
-        """See to it that nobody is left; sets ``gone`` unless that fails in the time there is."""
-        seconds_max = self._kill_after_seconds + KILL_SECONDS_MAX
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + seconds_max):
-            self._signal(signal.SIGTERM)
-            with trio.move_on_after(self._kill_after_seconds):
-                await self._wait_until_gone()
-            if not self.gone:
-                self._signal(signal.SIGKILL)
-                await self._wait_until_gone()
+        """See to it that nobody is left; sets ``gone`` when that is so."""
+        self._signal(signal.SIGTERM)
+        with trio.move_on_after(self._kill_after_seconds):
+            await self._wait_until_gone()
+        if not self.gone:
+            self._signal(signal.SIGKILL)
+            await self._wait_until_gone()
 
     def _signal(self, number: signal.Signals) -> None:
         try:

@@ -27,7 +27,6 @@ from typing import Annotated, Any, Final, Literal
 
 import httpx2
 import msgspec
-import trio
 from msgspec import Meta
 
 from ..errors import ConfigError

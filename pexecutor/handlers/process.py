@@ -1,9 +1,8 @@
 """A function in a process of its own: this side of it; ``child.py`` is the other.
 
 The process leads a group like a command's, so it is ended like one, with everybody it started. It has the server's
-environment, as the function's code is the operator's. It gets its order as
-JSON on standard input, and reports on a pipe of its own, a JSON object a line, so standard output and error stay free
-for whatever the function prints.
+environment, as the function's code is the operator's. It gets its order as JSON on standard input, and reports on a
+pipe of its own, a JSON object a line, so standard output and error stay free for whatever the function prints.
 """
 
 from __future__ import annotations
@@ -52,13 +51,12 @@ async def run_in_process(module: str, function: str, context: Context, params: d
         HandlerFailedError: it raised, or its process ended without a result.
     """
     reports = _Reports(context)
-    output = context.output
-    with Inlet(output.stdout.append) as stdout, Inlet(output.stderr.append) as stderr, Inlet(reports.take) as told:
+    with Inlet(reports.take) as told:
         child = [sys.executable, "-m", "pexecutor.handlers.child", module, function, str(told.their_end)]
         order = msgspec.json.encode(Order(context.id, context.name, context.attempt, params, sys.path))
-        output.exit_code = await run_group(Program(child), stdin=order, stdout=stdout, stderr=stderr, others=[told])
+        exit_code = await run_group(Program(child), context.output, stdin=order, others=[told])
     if reports.last is None:
-        raise HandlerFailedError(f"its process ended without a result: {ending_text(output.exit_code)}")
+        raise HandlerFailedError(f"its process ended without a result: {ending_text(exit_code)}")
     if reports.last.error is not None:
         raise HandlerFailedError(
             reports.last.error,

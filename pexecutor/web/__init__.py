@@ -26,6 +26,7 @@ def create_app(executor: Executor, config: Config) -> QuartTrio:
     app.request_class = StreamedRequest
     app.config["MAX_CONTENT_LENGTH"] = None  # the routes read their bodies, each with its own bound
     app.config["RESPONSE_TIMEOUT"] = None  # a slow reader is the listener's matter
+    app.url_map.merge_slashes = False  # it would redirect
     app.before_request(_refuse_ambiguous_length)
     TaskRoutes(executor, config).add_to(app)
     OpsRoutes(executor).add_to(app)

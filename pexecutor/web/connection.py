@@ -63,11 +63,15 @@ class StreamedRequest(TrioRequest):
 
 
 class Connection(TrioASGIHTTPConnection):
-    """One request and its reply."""
+    """One request and its reply.
+
+    Only the path says what is asked for: the framework fails at some targets and at some hosts that are none.
+    """
 
     def __init__(self, app: Quart, scope: HTTPScope) -> None:
-        path = _ORIGIN.sub("", scope["path"], count=1)
-        super().__init__(app, {**scope, "path": path if path.startswith("/") else f"/{path}"})
+        path = "/" + _ORIGIN.sub("", scope["path"], count=1).removeprefix("/")
+        headers = [(name, value) for name, value in scope["headers"] if name != b"host"]
+        super().__init__(app, {**scope, "path": path, "headers": headers})
 
     async def handle_messages(  # type: ignore[override]
         self, nursery: trio.Nursery, request: Request, receive: ASGIReceiveCallable

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -141,6 +143,17 @@ async def test_start_order_is_priority_then_acceptance(autojump_clock: MockClock
     assert gate.started == ["first", "higher", "high", "a", "b", "low"]
 
 
+async def test_workers_that_wake_at_once_begin_in_order(autojump_clock: MockClock, run_here: RunHere) -> None:
+    """Trio wakes them in any order, so try often."""
+    names = [f"task-{number}" for number in range(8)]
+    for _ in range(30):
+        gate = Gate()
+        executor = await run_here(pool_size=8, handler=gate)
+        await executor.submit([Task(name) for name in names])
+        await wait_all_tasks_blocked()
+        assert gate.started == names
+
+
 async def test_a_timeout_ends_an_attempt(autojump_clock: MockClock, run_here: RunHere) -> None:
     executor = await run_here()
     await executor.submit([Task("slow", duration=10_000, timeout=500), Task("quick", duration=400, timeout=500)])
@@ -209,6 +222,30 @@ async def test_a_task_that_is_cancelled_as_it_arrives_has_one_outcome(
     await wait_all_tasks_blocked()
     assert executor.statistics().store.finished == {Outcome.CANCELLED: 1}
     assert gate.at_work == set()
+
+
+async def test_a_task_that_is_cancelled_before_a_worker_wakes_never_begins(
+    autojump_clock: MockClock, run_here: RunHere
+) -> None:
+    begun: list[str] = []
+
+    async def work(context: Context, task: Task) -> None:
+        begun.append(context.id)
+
+    executor = await run_here(handler=Doing(work))
+    cancelled_in_time = 0
+    for steps in [*range(12)] * 10:
+        [verdict] = await executor.submit([Task("a")])
+        assert isinstance(verdict, Accepted)
+        for _ in range(steps):
+            await trio.lowlevel.checkpoint()
+        with suppress(AlreadyFinishedError):
+            told_to_end = await executor.cancel(verdict.record.id)
+            in_time = isinstance(told_to_end, Running) and told_to_end.id not in begun
+            record = await executor.wait(verdict.record.id)
+            assert not (in_time and record.id in begun)
+            cancelled_in_time += in_time
+    assert cancelled_in_time, "the loop met a task that was claimed and had not begun"
 
 
 async def test_submits_wait_for_room_in_turn(

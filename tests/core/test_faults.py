@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -13,6 +15,7 @@ from pexecutor import (
     Outcome,
     PageRequest,
     Running,
+    State,
     StoreUnavailableError,
     Task,
     Verdict,
@@ -89,6 +92,32 @@ async def test_a_waiting_submit_cancelled_at_any_await_keeps_no_room_from_the_ne
         await executor.stopped.wait()
         if not cancelled[0]:
             break
+
+
+async def test_a_large_submit_that_gives_up_lets_those_behind_it_in(
+    autojump_clock: MockClock, run_here: RunHere, nursery: trio.Nursery
+) -> None:
+    executor = await run_here(queue_size=2, pool_size=1, handler=Gate())
+    await executor.submit([Task("running")])
+    await wait_all_tasks_blocked()
+    [queued, _] = await executor.submit([Task("queued"), Task("too")])
+    assert isinstance(queued, Accepted)
+
+    async def wait(*names: str, seconds: float) -> None:
+        await executor.submit([Task(name) for name in names], atomic=True, wait_for_room_seconds=seconds)
+
+    nursery.start_soon(partial(wait, "large", "larger", seconds=5))
+    await wait_all_tasks_blocked()
+    nursery.start_soon(partial(wait, "small", seconds=60))
+    await wait_all_tasks_blocked()
+    await executor.cancel(queued.record.id)
+    await trio.sleep(4)
+    assert executor.statistics().store.pending == 1, "the large one is first in line, and one place is not enough"
+    await trio.sleep(2)
+    assert [record.task.name for record in (await executor.page(PageRequest(State.PENDING))).records] == [
+        "too",
+        "small",
+    ]
 
 
 async def test_a_claim_cancelled_at_any_await_loses_no_task() -> None:

@@ -297,3 +297,26 @@ async def test_a_handler_can_see_why_it_is_cut_off(autojump_clock: MockClock, ru
     executor.hard_stop()
     await executor.stopped.wait()
     assert reasons == {"late": "timeout", "cancelled": "cancel", "stopped": "shutdown"}
+
+
+@pytest.mark.parametrize(("how", "outcome"), [("cancel", Outcome.CANCELLED), ("timeout", Outcome.TIMED_OUT)])
+async def test_what_raises_once_it_is_cut_off_has_ended_by_what_cut_it_off(
+    autojump_clock: MockClock, run_here: RunHere, how: str, outcome: Outcome
+) -> None:
+    async def work(context: Context, task: Task) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise LookupError("cleaning up failed")
+
+    executor = await run_here(store(), handler=Doing(work))
+    task = Task("a", retries=3 if how == "cancel" else 0, timeout=100 if how == "timeout" else None)
+    task_id = await accepted(executor, task)
+    await wait_all_tasks_blocked()
+    if how == "cancel":
+        await executor.cancel(task_id)
+    record = await executor.wait(task_id)
+    assert isinstance(record, Finished)
+    assert (record.outcome, len(record.attempts)) == (outcome, 1)
+    assert record.ending.error is not None
+    assert record.ending.error.endswith("and then: cleaning up failed")

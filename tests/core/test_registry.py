@@ -68,31 +68,35 @@ async def test_decisions_about_crossing_sets_of_names_never_wait_for_each_other(
     assert registry.statistics().shards_locked == 0
 
 
-async def test_a_cancel_while_taking_locks_gives_back_those_taken() -> None:
+async def test_a_cancel_while_waiting_for_one_lock_gives_back_those_taken(nursery: trio.Nursery) -> None:
     registry: ShardedLockDict[int] = ShardedLockDict(shards=4)
     names = [f"task-{number}" for number in range(40)]
+    highest = next(name for name in names if hash(name) % 4 == 3)  # so the others are taken when it is waited for
+    scope = trio.CancelScope()
 
     async def decide() -> None:
-        async with registry.locked(names):
+        with scope:
+            async with registry.locked(names):
+                raise AssertionError("somebody else has one of the locks")
+
+    async with registry.locked([highest]):
+        nursery.start_soon(decide)
+        await wait_all_tasks_blocked()
+        assert registry.statistics().shards_locked == 4
+        scope.cancel()
+        await wait_all_tasks_blocked()
+        assert registry.statistics().shards_locked == 1
+
+
+async def test_a_cancel_at_any_await_gives_back_all_locks() -> None:
+    registry: ShardedLockDict[int] = ShardedLockDict(shards=4)
+
+    async def decide() -> None:
+        async with registry.locked([f"task-{number}" for number in range(40)]):
             await trio.lowlevel.checkpoint()
 
-    async def block(name: str, let_go: trio.Event) -> None:
-        async with registry.locked([name]):
-            await let_go.wait()
-
     for step in every_await():
-        async with trio.open_nursery() as nursery:
-            let_go = trio.Event()
-            for name in names[:3]:
-                nursery.start_soon(block, name, let_go)
-            await wait_all_tasks_blocked()
-            nursery.start_soon(_set_when_blocked, let_go)
-            cancelled = await cancelled_at_step(step, decide)
+        cancelled = await cancelled_at_step(step, decide)
         assert registry.statistics().shards_locked == 0
         if not cancelled:
             break
-
-
-async def _set_when_blocked(event: trio.Event) -> None:
-    await wait_all_tasks_blocked()
-    event.set()

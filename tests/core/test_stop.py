@@ -174,6 +174,24 @@ async def test_a_handler_that_cleans_up_is_waited_for_before_its_task_is_release
     assert store.diary == ["start a", "release a", "closed"]
 
 
+async def test_a_handler_that_makes_an_error_of_the_hard_stop_is_released_too(
+    autojump_clock: MockClock, run_here: RunHere
+) -> None:
+    async def work(context: Context, task: Task) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise LookupError("cleaning up failed")
+
+    store = DiaryStore()
+    executor = await run_here(store, handler=Doing(work))
+    await submitted(executor, Task("a"))
+    await wait_all_tasks_blocked()
+    executor.hard_stop()
+    await executor.stopped.wait()
+    assert store.diary == ["start a", "release a", "closed"]
+
+
 async def test_errors_of_a_handler_at_the_hard_stop_do_not_break_it(
     autojump_clock: MockClock, run_here: RunHere
 ) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -67,8 +68,7 @@ async def calling(lab: Lab, behave: Behaviour, **table: Any) -> AsyncIterator[tu
     """A handler that calls a peer of this behaviour."""
     peer = Peer(behave)
     async with trio.open_nursery() as nursery:
-        [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        nursery.start_soon(trio.serve_listeners, peer.serve, [listener])
+        [listener] = await nursery.start(partial(trio.serve_tcp, peer.serve, 0, host="127.0.0.1"))
         port = listener.socket.getsockname()[1]
         table["url"] = table.get("url", "http://127.0.0.1:{port}/hook").replace("{port}", str(port))
         catalogue = load_catalogue(declared={"it": table}, modules=[], environment=lab.environment)

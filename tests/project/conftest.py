@@ -41,8 +41,9 @@ class ServerProcess:
 
     def end(self) -> tuple[int, str]:
         """Wait for its end; its exit status and the rest of its log."""
-        log, _ = self._process.communicate(timeout=STOP_SECONDS_MAX)
-        return self._process.returncode, log
+        status = self._process.wait(timeout=STOP_SECONDS_MAX)
+        assert self._process.stdout is not None
+        return status, self._process.stdout.read()  # communicate() would not see what was read ahead
 
     def _first_line_with_a_port(self) -> str:
         assert self._process.stdout is not None
@@ -57,27 +58,28 @@ class ServerProcess:
 Launch = Callable[..., ServerProcess]
 
 
-@pytest.fixture
-def launch() -> Iterator[Launch]:
-    """Start a server from its command, with these variables more; it is killed at the end if it still runs."""
-    with ExitStack() as processes:
-
-        def start(command: Sequence[str], cwd: Path | None = None, **variables: str) -> ServerProcess:
-            environment = clean_environment() | variables
-            return ServerProcess(processes.enter_context(_process(command, cwd, environment)))
-
-        yield start
-
-
 @contextmanager
-def _process(command: Sequence[str], cwd: Path | None, environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+def serving(command: Sequence[str], cwd: Path | None = None, **variables: str) -> Iterator[ServerProcess]:
+    """A server, from its command, with these variables more; it is killed at the end if it still runs."""
     with subprocess.Popen(
-        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=cwd,
+        env=clean_environment() | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as process:
         try:
-            yield process
+            yield ServerProcess(process)
         finally:
             process.kill()
+
+
+@pytest.fixture
+def launch() -> Iterator[Launch]:
+    """Start servers with ``serving``, until the test ends."""
+    with ExitStack() as stack:
+        yield lambda *arguments, **variables: stack.enter_context(serving(*arguments, **variables))
 
 
 @pytest.fixture

@@ -1,58 +1,26 @@
-"""Everything that the README shows is done, against the real thing, and comes out as it is shown."""
+"""The README's sessions are done, with a real server, and every answer comes out as it is shown."""
 
 from __future__ import annotations
 
 import re
-import shlex
-import shutil
 import subprocess
-import sys
 import time
-import tomllib
 from pathlib import Path
 
-import pytest
-
-from pexecutor.config import load_config
-
-from .conftest import PROJECT, Launch, ServerProcess, clean_environment
-from .markdown import Block, Step, blocks, normal, steps
-
-README = PROJECT / "README.md"
-BLOCKS = blocks(README)
+from .conftest import Launch, ServerProcess, clean_environment
+from .markdown import Block, Step, normal, steps
+from .readme import BLOCKS, MODULES, PROGRAMS, WITH_HANDLERS, in_language, shown_after
 
 COMMAND_SECONDS_MAX = 120
 LOOKS_MAX = 100
 LOOK_SECONDS = 0.1
 
 
-def in_language(language: str) -> list[Block]:
-    return [block for block in BLOCKS if block.language == language]
-
-
-def shown_after(block: Block) -> str:
-    """The text that the README shows as what comes of a block."""
-    following = BLOCKS[BLOCKS.index(block) + 1]
-    assert following.language == "text", f"{block} has no output"
-    return following.text
-
-
-def is_program(block: Block) -> bool:
-    """Whether it is shown what a block of Python prints; if not, it is a module of handlers."""
-    return block.language == "python" and BLOCKS[BLOCKS.index(block) + 1].language == "text"
-
-
-PROGRAMS = [block for block in BLOCKS if is_program(block)]
-
-
 def test_nothing_is_shown_that_no_test_looks_at() -> None:
     assert {block.language for block in BLOCKS} == {"sh", "console", "toml", "python", "text"}
     assert {block.heading for block in in_language("console")} == {"A session", "Real work"}
-    assert {block.heading for block in in_language("python") if not is_program(block)} == {"Real work"}
+    assert {block.heading for block in MODULES} == {"Real work"}
     assert len(in_language("text")) == len(PROGRAMS) + 1, "one for each program, one for the log of the stop"
-
-
-# The sessions
 
 
 class Session:
@@ -115,78 +83,11 @@ def test_a_session(server: ServerProcess, tmp_path: Path) -> None:
 
 def test_real_work(launch: Launch, tmp_path: Path) -> None:
     [settings] = [block for block in in_language("toml") if block.heading == "Real work"]
-    [module] = [block for block in in_language("python") if not is_program(block)]
+    [module] = MODULES
     (tmp_path / "pexecutor.toml").write_text(settings.text, encoding="utf-8")
     (tmp_path / "work.py").write_text(module.text, encoding="utf-8")
-    server = launch(["bash", "-c", REAL_WORK.text], tmp_path, PEXECUTOR_PORT="0")
+    server = launch(["bash", "-c", WITH_HANDLERS.text], tmp_path, PEXECUTOR_PORT="0")
 
     play(server, tmp_path, "Real work")
 
     assert server.stop()[0] == 0
-
-
-# Commands
-
-
-SET_UP_AND_RUN, TEST, REAL_WORK, WITH_FLAGS, UNDER_HYPERCORN = in_language("sh")
-
-
-def test_set_up_and_run(launch: Launch, tmp_path: Path) -> None:
-    for name in ["pexecutor", "pyproject.toml", "README.md", "LICENSE"]:
-        copy = shutil.copytree if (PROJECT / name).is_dir() else shutil.copy
-        copy(PROJECT / name, tmp_path / name)
-    set_up, run = SET_UP_AND_RUN.text.strip().rsplit(" && ", 1)
-
-    server = launch(["bash", "-c", f"{set_up} && exec {run}"], tmp_path, PEXECUTOR_PORT="0")
-
-    assert server.stop()[0] == 0
-
-
-def test_the_tests_are_run_by_ci_with_the_same_line() -> None:
-    ci = (PROJECT / ".ci" / "run").read_text(encoding="utf-8")
-
-    assert TEST.text.strip() in [line.strip() for line in ci.splitlines()]
-    assert TEST.text.strip().endswith("&& .venv/bin/pytest")
-
-
-def test_run_with_flags(launch: Launch) -> None:
-    server = launch([*shlex.split(WITH_FLAGS.text), "--port", "0"])
-
-    status, log = server.stop()
-
-    assert status == 0
-    assert '"pool_size": 8' in log
-    assert '"queue_size": 200' in log
-
-
-def test_run_under_hypercorn(launch: Launch) -> None:
-    server = launch(shlex.split(UNDER_HYPERCORN.text.replace(":8080", ":0")))
-
-    assert server.stop()[0] == 0
-
-
-# Files
-
-
-@pytest.mark.parametrize("block", in_language("toml"), ids=repr)
-def test_settings_file(block: Block, tmp_path: Path) -> None:
-    file = tmp_path / "pexecutor.toml"
-    file.write_text(block.text, encoding="utf-8")
-
-    config = load_config(file=file, environment={}, flags={})
-
-    for name, value in tomllib.loads(block.text).items():
-        assert getattr(config, name) == value
-
-
-@pytest.mark.parametrize("block", PROGRAMS, ids=repr)
-def test_program(block: Block, tmp_path: Path) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(block.text, encoding="utf-8")
-
-    run = subprocess.run(
-        [sys.executable, "-W", "error", str(program)], capture_output=True, text=True, timeout=60, check=False
-    )
-
-    assert (run.returncode, run.stderr) == (0, "")
-    assert run.stdout == shown_after(block)

@@ -30,7 +30,7 @@ class ServerProcess:
         line = self._process.stdout.readline()
         assert "serves at " in line, f"it did not start: {self.log_text()}"
         self.url = line.split()[-1]
-        self.client = httpx2.Client(base_url=self.url, timeout=WAIT_SECONDS_MAX)
+        self.client = httpx2.Client(base_url=self.url, timeout=WAIT_SECONDS_MAX, verify=False)
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)

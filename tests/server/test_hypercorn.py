@@ -33,7 +33,7 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
         with (tmp_path / "log").open("wb") as log:
             command = [sys.executable, "-m", "hypercorn", "-k", "trio", app, "-b", address, *flags]
             processes.append(subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True))
-        clients.append(httpx2.Client(base_url=f"http://{address}", timeout=WAIT_SECONDS_MAX))
+        clients.append(httpx2.Client(base_url=f"http://{address}", timeout=WAIT_SECONDS_MAX, verify=False))
         return processes[-1], clients[-1]
 
     yield start

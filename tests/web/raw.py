@@ -7,7 +7,7 @@ server does with the connection itself is told by ``ended_within``.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -60,6 +60,13 @@ class RawClient:
                 pass
             return True
         return False
+
+    async def trickle(self, data: bytes, *, interval_seconds: float = 0.05) -> None:
+        """Send this over and over, slowly, until the server has had enough."""
+        with suppress(trio.BrokenResourceError):
+            while True:
+                await self.send(data)
+                await trio.sleep(interval_seconds)
 
     async def _until(self, end: bytes) -> bytes:
         while end not in self._received:

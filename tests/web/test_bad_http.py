@@ -73,14 +73,8 @@ async def test_a_body_that_does_not_come_is_given_up(served: Served, headers: li
 
 async def test_a_body_that_trickles_in_is_given_up(served: Served) -> None:
     async with connected(served.port) as client, trio.open_nursery() as nursery:
-
-        async def trickle() -> None:
-            await client.send(request("POST /tasks", JSON, CHUNKED))
-            while True:
-                await client.send(chunk(b" "))
-                await trio.sleep(0.05)
-
-        nursery.start_soon(trickle)
+        await client.send(request("POST /tasks", JSON, CHUNKED))
+        nursery.start_soon(client.trickle, chunk(b" "))
         reply = await client.reply(seconds_max=1)
         nursery.cancel_scope.cancel()
 
@@ -95,17 +89,10 @@ async def test_a_head_that_does_not_come_ends_the_connection(served: Served, hea
 
 
 async def test_a_head_that_trickles_in_ends_the_connection(served: Served) -> None:
-    async with connected(served.port) as client, trio.open_nursery() as nursery:
-
-        async def trickle() -> None:
-            await client.send(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n")
-            while True:
-                await client.send(b"X: y\r\n")
-                await trio.sleep(0.05)
-
-        nursery.start_soon(trickle)
-        assert await client.ended_within(1)
-        nursery.cancel_scope.cancel()
+    async with connected(served.port) as client:
+        await client.send(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n")
+        with trio.fail_after(1):
+            await client.trickle(b"X: y\r\n")
 
 
 @pytest.mark.parametrize("data", [TASKS[:-1], b"", TASKS])
@@ -165,10 +152,34 @@ async def test_what_is_no_http_is_answered_and_the_connection_ends(served: Serve
 
 @pytest.mark.parametrize(
     "target",
-    ["?x", "*", "x", "x:80", "http://x", "http://[/x", "http://x?y", "HTTPS://x/y", "///", "/%", "/..//x", "/%00"],
+    [
+        "?x",
+        "*",
+        "x",
+        "x:80",
+        "http://x",
+        "http://[/x",
+        "http://x?y",
+        "HTTPS://x/y",
+        "//",
+        "///",
+        "/tasks//x",
+        "/%",
+        "/..//x",
+        "/%00",
+    ],
 )
 async def test_a_strange_target_is_not_found(served: Served, target: str) -> None:
     assert problem_in(await ask(served, request(f"GET {target}")), 404)
+
+
+@pytest.mark.parametrize(
+    "host", ["", ".", ".x", "x..y", "x" * 64, "a b", "[::1", "x:y", "\xff", "x/y", "x, y", "http://x"]
+)
+async def test_any_host_will_do(served: Served, host: str) -> None:
+    head = f"GET /tasks HTTP/1.1\r\nHost: {host}\r\n\r\n"
+
+    assert (await ask(served, head.encode("latin1"))).content == b"[]"
 
 
 async def test_a_target_in_absolute_form_is_understood(served: Served) -> None:
@@ -179,3 +190,9 @@ async def test_a_chunked_stream_that_breaks_ends_in_an_error(served: Served) -> 
     reply = await ask(served, request("POST /tasks", NDJSON, CHUNKED) + b"zz\r\n" + TASKS)
 
     assert problem_in(reply, 400)
+
+
+@pytest.mark.parametrize("path", ["/", "/task", "/tasks/", "/tasks/a/b", "/Tasks", "/tasks/pending/x", "/static/x"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_wrong_path_is_not_found(served: Served, method: str, path: str) -> None:
+    assert problem_in(await served.client.request(method, path, json=[{"name": "a"}]), 404)

@@ -193,19 +193,3 @@ async def test_a_list_may_hold_only_so_many_tasks(serve_here: ServeHere, gate: G
     assert problem_in(await post(served, json.dumps([*tasks, None])), 413)
     assert await served.listing() == []
     assert (await post(served, json.dumps(tasks[1:]))).status_code == 200
-
-
-@pytest.mark.parametrize("name", ["x" * 255, "ü" * 127, "🦆" * 63, " ", "\u2028", "\\", '"', "<b>", "a/b?c#d", "null"])
-async def test_a_name_may_be_anything_else(served: Served, name: str) -> None:
-    reply = await post(served, json.dumps({"name": name}))
-
-    assert reply.status_code == 202
-    assert await served.names() == [name]
-    assert [record["name"] for record in (await served.client.get("/tasks", params={"name": name})).json()] == [name]
-
-
-@pytest.mark.parametrize("path", ["/", "/task", "/tasks/", "/tasks/a/b", "/Tasks", "/tasks/pending/x", "/static/x"])
-@pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_a_wrong_path_is_not_found(served: Served, method: str, path: str) -> None:
-    assert problem_in(await served.client.request(method, path, json=[{"name": "a"}]), 404)
-    await assert_nothing_was_taken_and_all_is_well(served)

@@ -171,3 +171,12 @@ async def test_a_draining_server_sends_new_tasks_away(full: Served, body: Any) -
     if isinstance(body, list):
         assert counts_in(reply) == (2, 0, 0, 2)
         assert [entry["verdict"] for entry in reply.json()["Tasks"]] == ["draining", "draining"]
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "ü" * 127, "🦆" * 63, " ", "\u2028", "\\", '"', "<b>", "a/b?c#d", "null"])
+async def test_a_name_may_be_nearly_anything(served: Served, name: str) -> None:
+    reply = await served.client.post("/tasks", json={"name": name})
+
+    assert reply.status_code == 202
+    assert await served.names() == [name]
+    assert [record["name"] for record in (await served.client.get("/tasks", params={"name": name})).json()] == [name]
