@@ -13,7 +13,7 @@ nox.options.sessions = ["tests", "lint", "types"]
 os.environ["UV_PYTHON_DOWNLOADS"] = "never"
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
-CHECKED = ["pexecutor", "tests", "bench", "noxfile.py"]
+CHECKED = ["pexecutor", "tests", "bench", "examples", "noxfile.py"]
 
 
 def install(session: nox.Session, *groups: str, project: bool = True) -> None:
@@ -50,6 +50,7 @@ def types(session: nox.Session) -> None:
     """Check the types, strictly."""
     install(session, "types", "test")
     session.run("mypy")
+    session.run("mypy", "examples")
 
 
 @nox.session

@@ -145,6 +145,9 @@ class Executor:
         self.drain()
         self._hard_stop.cancel()
 
+    def _serving(self) -> bool:
+        return self._phase is Phase.SERVING
+
     # What callers ask
 
     async def submit(
@@ -178,7 +181,7 @@ class Executor:
         return verdicts
 
     async def _submit_once(self, tasks: Sequence[Task], atomic: bool) -> list[Verdict]:
-        if self._phase is not Phase.SERVING:
+        if not self._serving():
             await trio.lowlevel.checkpoint()
             return [DRAINING] * len(tasks)
         verdicts = await self._store.submit(tasks, atomic=atomic)
@@ -201,6 +204,8 @@ class Executor:
 
     async def _wait_for_room(self, least: int, most: int, deadline: float) -> int:
         """How many tasks another try is worth; 0 when there was no room in time."""
+        if not self._serving():
+            return most
         if trio.current_time() >= deadline:
             return 0
         places = 0
@@ -210,7 +215,7 @@ class Executor:
                 places = await self._store.wait_for_room(least, most)
             finally:
                 self._waiting_for_room.discard(scope)
-        return places if self._phase is Phase.SERVING else most
+        return places if self._serving() else most
 
     async def cancel(self, task_id: str) -> Running | Finished:
         """Cancel a task: a pending one has ended when this returns, a running one has been told to.
@@ -326,7 +331,7 @@ class Executor:
         """Run a task to the end of this attempt, or give it back."""
         settled = False
         try:
-            if self._phase is Phase.SERVING:
+            if self._serving():
                 ending = await attempt.run(self.handlers)
                 with trio.move_on_after(SETTLE_SECONDS_MAX, shield=True):
                     if ending is not None:

@@ -29,7 +29,8 @@ from .group import Program, run_group
 from .slots import VALUE_SCHEMA, Slot, parse_element, value_text
 
 KILL_AFTER_SECONDS: Final = 5.0
-KILL_AFTER_SECONDS_MAX: Final = 8.0
+KILL_AFTER_SECONDS_MAX: Final = 6.0
+"""With what a killed group takes to be gone, less than the margin that a stop has."""
 INHERITED: Final = ("PATH", "HOME", "LANG", "TZ")
 STDIN: Final = "stdin"
 

@@ -30,7 +30,7 @@ from .contract import HandlerFailedError
 from .output import LiveOutput
 from .pipes import Inlet, Outlet
 
-KILL_SECONDS_MAX: Final = 5.0
+KILL_SECONDS_MAX: Final = 2.0
 """How long a group may take to be gone after SIGKILL: the rest of the shield's bound."""
 
 POLL_SECONDS_MIN: Final = 0.005

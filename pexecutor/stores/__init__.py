@@ -13,8 +13,8 @@ When the write fails, ``StoreUnavailableError`` is raised and nothing has happen
 **Room.** A task takes a place in the queue while it is scheduled, following or pending. A submit never takes more
 than ``queue_size``. A task that comes back (a retry, ``release``) was admitted before and is not refused, so for a
 while there may be more, at most by the size of the pools. ``wait_for_room(least, most)`` waits until ``least`` places
-are likely free and returns how many there are, at most ``most``; who then submits may still find that another was
-quicker. Those who wait are served in the order they came.
+are likely free and returns how many there are, at most ``most``; 0 at once when the queue has not so many places in
+all. Who then submits may still find that another was quicker. Those who wait are served in the order they came.
 
 **Claim.** ``claim(limit)`` waits for work, then starts at most ``limit`` pending tasks, the highest priority first,
 in acceptance order within one: when it returns, they are running, durably so. No task is claimed twice. A claim that

@@ -44,10 +44,12 @@ class Room:
     async def wait(self, least: int, most: int) -> int:
         """Wait until ``least`` places are free; how many there are, at most ``most``.
 
-        More than there are in all is taken as all of them.
+        More than there are in all are never free: then it is 0, at once.
         """
         await trio.lowlevel.checkpoint()
-        seeker = _Seeker(min(least, self.places), most)
+        if least > self.places:
+            return 0
+        seeker = _Seeker(least, most)
         self._seekers.append(seeker)
         self.offer()
         try:

@@ -67,7 +67,7 @@ class Http1Server(TCPServer):
 
         Once the client is gone the idle timer stays unarmed: it would only hold the connection's place.
         """
-        if self._client_gone and isinstance(event, Updated):
+        if (self._client_gone and isinstance(event, Updated)) or (isinstance(event, RawData) and not event.data):
             return
         if isinstance(event, Closed) and self._http.connection.their_state is h11.ERROR and not self._dropping:
             self._dropping = True

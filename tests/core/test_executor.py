@@ -303,6 +303,13 @@ async def test_a_large_atomic_submit_that_waits_neither_spins_nor_is_passed_over
     assert answered == ["accepted accepted"] * 2
 
 
+async def test_what_can_never_fit_is_refused_without_waiting(autojump_clock: MockClock, run_here: RunHere) -> None:
+    executor = await run_here(queue_size=2)
+    tasks = [Task(name) for name in "abc"]
+    assert words(await executor.submit(tasks, atomic=True, wait_for_room_seconds=60)) == ["full"] * 3
+    assert trio.current_time() == 0
+
+
 async def test_retry_after_follows_the_measured_rate(autojump_clock: MockClock, run_here: RunHere) -> None:
     executor = await run_here(pool_size=2, queue_size=10_000)
     assert executor.retry_after_seconds(1) == 1

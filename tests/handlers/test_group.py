@@ -105,6 +105,24 @@ async def test_a_child_that_ignores_sigterm_does_not_outlive_a_leader_that_just_
     assert 0.2 <= trio.current_time() - began < 5
 
 
+async def test_nobody_waits_for_a_zombie_that_its_parent_forgets(lab: Lab, context: Context) -> None:
+    program = """
+import os, time
+ready, told = os.pipe()
+if os.fork() == 0:
+    if os.fork() == 0:
+        os._exit(0)
+    os.setsid()
+    print(os.getpid(), flush=True)
+    os.write(told, b"x")
+    time.sleep(600)
+os.read(ready, 1)
+"""
+    with trio.fail_after(3):
+        await lab.python(program).run(context, task())
+    os.kill(int(context.output.snapshot().stdout), signal.SIGKILL)
+
+
 async def test_what_lies_in_a_pipe_when_nobody_is_left_is_taken_without_waiting() -> None:
     tail = Tail()
     with Inlet(tail.append) as inlet:

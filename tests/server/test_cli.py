@@ -2,27 +2,47 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+
+from pexecutor.cli import main
 
 from .conftest import StartServer
 from .process import ServerProcess
 
 
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "pexecutor", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-        env={**os.environ, **environment},
-    )
+class Result(NamedTuple):
+    """How a command ended, and what it said."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run the command line in this process, to its exit."""
+
+    def run_here(*arguments: str, **environment: str) -> Result:
+        monkeypatch.setattr(sys, "argv", ["pexecutor", *arguments])
+        for variable, value in environment.items():
+            monkeypatch.setenv(variable, value)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        for variable in environment:
+            monkeypatch.delenv(variable)
+        return Result(int(ended.value.code or 0), *capfd.readouterr())
+
+    return run_here
 
 
 def pool_and_queue(server: ServerProcess) -> tuple[int, int]:
@@ -77,7 +97,7 @@ def test_file_is_overridden_by_environment_and_that_by_flags(
         (["frobnicate"], "frobnicate"),
     ],
 )
-def test_an_impossible_flag_is_one_line_and_exit_2(flags: list[str], complaint: str) -> None:
+def test_an_impossible_flag_is_one_line_and_exit_2(run: Run, flags: list[str], complaint: str) -> None:
     result = run(*flags)
     assert result.returncode == 2
     assert result.stdout == ""
@@ -86,7 +106,7 @@ def test_an_impossible_flag_is_one_line_and_exit_2(flags: list[str], complaint: 
     assert complaint in result.stderr
 
 
-def test_an_impossible_variable_is_named() -> None:
+def test_an_impossible_variable_is_named(run: Run) -> None:
     result = run(PEXECUTOR_POOL_SIZE="many")
     assert (result.returncode, result.stderr.count("\n")) == (2, 1)
     assert "PEXECUTOR_POOL_SIZE cannot be 'many'" in result.stderr
@@ -99,7 +119,7 @@ def test_an_impossible_variable_is_named() -> None:
     ("text", "complaint"),
     [("pool_size = 0", "pool_size in "), ("pool_size = ", "not valid TOML"), ("pol_size = 1", "is no setting")],
 )
-def test_an_impossible_file_is_named(tmp_path: Path, text: str, complaint: str) -> None:
+def test_an_impossible_file_is_named(run: Run, tmp_path: Path, text: str, complaint: str) -> None:
     file = tmp_path / "settings.toml"
     file.write_text(text)
     result = run("--config", str(file))
@@ -108,7 +128,7 @@ def test_an_impossible_file_is_named(tmp_path: Path, text: str, complaint: str) 
     assert complaint in result.stderr
 
 
-def test_a_port_in_use_is_one_line_and_exit_1() -> None:
+def test_a_port_in_use_is_one_line_and_exit_1(run: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         result = run("-port", str(taken.getsockname()[1]))
     assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1)
@@ -116,16 +136,22 @@ def test_a_port_in_use_is_one_line_and_exit_1() -> None:
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
-def test_an_address_that_is_not_ours_is_one_line_and_exit_1(host: str) -> None:
+def test_an_address_that_is_not_ours_is_one_line_and_exit_1(run: Run, host: str) -> None:
     result = run("-host", host, "-port", "0")
     assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1)
     assert host in result.stderr
 
 
-def test_help_and_version() -> None:
+def test_help_and_version(run: Run) -> None:
     assert "serve" in run("--help").stdout
     assert "--pool-size" in run("serve", "--help").stdout
     assert run("--version").stdout.startswith("pexecutor")
+
+
+def test_the_exit_status_is_that_of_the_process() -> None:
+    command = [sys.executable, "-W", "error", "-m", "pexecutor", "-pool-size", "0"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert (result.returncode, result.stdout, result.stderr.count("\n")) == (2, "", 1)
 
 
 def test_it_listens_on_loopback_only_by_default(start_server: StartServer) -> None:
