@@ -1,8 +1,8 @@
 """``LiveAttempt``: one run of a task, from its claim to how it ended.
 
-Three things can cut it off, and each has a scope of its own: the task's timeout, a cancel, and around the whole pool
-the hard stop. The first two make an ending. The hard stop makes none: it gets out as ``Cancelled``, or as no ending
-when the handler made an error of it, for whoever runs the attempt to give the task back.
+Three things can cut it off. A cancel and the task's timeout share a scope of its own, and make an ending. The hard stop
+cancels around the whole pool, and makes none: it gets out as ``Cancelled``, or as no ending when the handler made an
+error of it, for whoever runs the attempt to give the task back.
 """
 
 from __future__ import annotations
@@ -29,36 +29,33 @@ class LiveAttempt:
     def __init__(self, running: Running, stopping: trio.CancelScope) -> None:
         self.running = running
         self.context = Context(running.id, running.task.name, len(running.attempts) + 1, cut_off_by=self._cut_off_by)
-        self._timing = trio.CancelScope()
-        self._cancelling = trio.CancelScope()
+        self._scope = trio.CancelScope()
+        self._cancelled = False
         self._stopping = stopping
 
     def cancel(self) -> None:
         """Have it end as cancelled, now or as soon as it begins."""
-        self._cancelling.cancel()
+        self._cancelled = True
+        self._scope.cancel()
 
     def _cut_off_by(self) -> CancelledBy | None:
-        if self._cancelling.cancel_called:
+        if self._cancelled:
             return "cancel"
-        if self._timing.cancel_called:
+        if self._scope.cancel_called:
             return "timeout"
         return "shutdown" if self._stopping.cancel_called else None
 
     async def run(self, handlers: Catalogue) -> Ending | None:
         """Call the handler; how that ended, or ``None`` when it raised because of the hard stop."""
         task = self.running.task
-        try:
-            with self._cancelling:
-                if self._cancelling.cancel_called:
-                    return self._ending(Outcome.CANCELLED)
-                if task.timeout is not None:
-                    self._timing.deadline = trio.current_time() + task.timeout / 1000
-                    self.context.deadline = self._timing.deadline
-                with self._timing:
-                    result = await handlers[task.handler].run(self.context, task)
-                    return self._overran() if self._timing.cancel_called else self._success(result)
-                return self._ending(Outcome.TIMED_OUT, f"not done within {task.timeout} ms")
+        if self._cancelled:
             return self._ending(Outcome.CANCELLED)
+        if task.timeout is not None:
+            self.context.deadline = self._scope.deadline = trio.current_time() + task.timeout / 1000
+        try:
+            with self._scope:
+                result = await handlers[task.handler].run(self.context, task)
+                return self._overran() if self._cut_off_by() == "timeout" else self._success(result)
         except Exception as error:
             return self._failure(error)
         except BaseExceptionGroup as group:
@@ -66,6 +63,7 @@ class LiveAttempt:
             if hard_stop is None or not isinstance(errors, ExceptionGroup | None):
                 raise
             raise hard_stop from errors  # a handler that failed at cleaning up does not break the stop
+        return self._ending(Outcome.CANCELLED) if self._cut_off_by() == "cancel" else self._timed_out()
 
     def _success(self, result: object) -> Ending:
         try:
@@ -77,13 +75,13 @@ class LiveAttempt:
             return self._ending(Outcome.FAILED, f"the handler's result has {size}", retryable=False)
         return Ending(Outcome.SUCCEEDED, result=encoded, output=self._output())
 
+    def _timed_out(self, addition: str = "") -> Ending:
+        return self._ending(Outcome.TIMED_OUT, f"not done within {self.running.task.timeout} ms{addition}")
+
     def _overran(self) -> Ending:
         """It could not be cut off, a function in a thread cannot, and has come to its end all the same."""
-        late = round((trio.current_time() - self._timing.deadline) * 1000)
-        return self._ending(
-            Outcome.TIMED_OUT,
-            f"not done within {self.running.task.timeout} ms; it could not be stopped, and took {late} more",
-        )
+        late_ms = round((trio.current_time() - self._scope.deadline) * 1000)
+        return self._timed_out(f"; it could not be stopped, and took {late_ms} more")
 
     def _failure(self, error: Exception) -> Ending | None:
         """It raised; what was cut off before that, and only then raised, has ended by what cut it off."""
@@ -92,9 +90,7 @@ class LiveAttempt:
             case "cancel":
                 return self._ending(Outcome.CANCELLED, f"cancelled, and then: {reason}")
             case "timeout":
-                return self._ending(
-                    Outcome.TIMED_OUT, f"not done within {self.running.task.timeout} ms, and then: {reason}"
-                )
+                return self._timed_out(f", and then: {reason}")
             case "shutdown":
                 return None
         if isinstance(error, HandlerFailedError):

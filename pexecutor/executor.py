@@ -8,9 +8,8 @@ It is pure Trio and starts nothing by itself::
         [verdict] = await executor.submit([Task("report", duration=200)])
         executor.drain()
 
-The shape: one nursery owns a feeder and ``pool_size`` workers. The feeder claims tasks from the store, never more
-than there are idle workers, and hands them over through a bounded memory channel. So the order of the store is the
-order of the starts, and nothing lies in the channel that a more urgent task would have to wait for.
+The shape: callers come in here and are answered by the store; what the store has to run is run by a ``Pool`` of workers
+(see ``pool.py``), which lives as long as ``run`` does.
 
 The stop, always in this order:
 
@@ -20,9 +19,6 @@ The stop, always in this order:
 4. What is left is cancelled and released.
 5. The store is closed, ``stopped`` is set, ``run`` returns.
 
-Invariants: a claimed task is settled exactly once, by ``finish`` or by ``release``, whatever happens in between; from
-its claim until then its scope is in ``_attempts``, so a cancel always reaches it.
-
 Road not taken: stopping by cancelling ``run`` from outside alone. That works too (it is step 4 at once) but
 leaves the running tasks no time.
 """
@@ -30,22 +26,17 @@ leaves the running tasks no time.
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Sequence
-from typing import Final
 
 import trio
 
-from .attempt import LiveAttempt
 from .errors import FieldError, InvalidTaskError
 from .handlers import BUILT_IN, Catalogue, Context
+from .pool import Pool
 from .rate import FinishRate
 from .statistics import Phase, Statistics, Tally
 from .stores import Page, PageRequest, Store
-from .task import DRAINING, Accepted, Ending, Finished, Full, Record, Running, Task, Verdict
-
-SETTLE_SECONDS_MAX: Final = 5.0
-"""How long recording an outcome or a release may take after the work was cancelled; the shield's bound."""
+from .task import DRAINING, Accepted, Finished, Full, Record, Running, Task, Verdict
 
 
 class Executor:
@@ -77,17 +68,12 @@ class Executor:
         self.handlers = handlers
         self._phase = Phase.NEW
         self.draining = trio.Event()
-        self._hard_stop = trio.CancelScope()
-        self._idle = trio.Semaphore(pool_size, max_value=pool_size)
-        # Filled by the feeder, emptied by the workers: claimed tasks whose worker has yet to wake.
-        self._handed_over: deque[LiveAttempt] = deque()
-        # Entered by the feeder, left by _settle: each task that this executor has claimed, by its serial.
-        self._attempts: dict[int, LiveAttempt] = {}
         # Owned by _wait_for_room and wait: the scopes of those who wait; drain() ends the ones, the stop the others.
         self._waiting_for_room: set[trio.CancelScope] = set()
         self._waiting_for_ends: set[trio.CancelScope] = set()
         self._tally = Tally()
         self._rate: FinishRate | None = None
+        self._pool = Pool(store, handlers, pool_size, tally=self._tally, ended=self._count_ending)
 
     # Life
 
@@ -99,13 +85,14 @@ class Executor:
         """
         if self._phase is Phase.STOPPED or self._rate is not None:
             raise RuntimeError("an Executor runs once; make a new one")
+        self._rate = FinishRate(trio.current_time)
         try:
             async with self.handlers.opened(), self._store.opened():
-                try:
-                    with self._hard_stop:
-                        await self._run_pool(task_status)
-                finally:
-                    await self._release([attempt.running for attempt in self._handed_over])
+                if self._phase is Phase.NEW:
+                    self._phase = Phase.SERVING
+                task_status.started()
+                if self._phase is Phase.SERVING:
+                    await self._pool.run()
         finally:
             self._phase = Phase.STOPPED
             self.draining.set()
@@ -113,27 +100,10 @@ class Executor:
             for scope in self._waiting_for_ends:
                 scope.cancel()
 
-    async def _run_pool(self, task_status: trio.TaskStatus[None]) -> None:
-        to_workers, from_feeder = trio.open_memory_channel[None](self.pool_size)
-        feeding = trio.CancelScope()
-        with from_feeder:
-            async with trio.open_nursery() as pool:
-                for _ in range(self.pool_size):
-                    pool.start_soon(self._work, from_feeder.clone())
-                pool.start_soon(self._feed, to_workers, feeding)
-                self._begin_serving()
-                task_status.started()
-                await self.draining.wait()
-                feeding.cancel()
-                self._hard_stop.deadline = trio.current_time() + self.drain_timeout_seconds
-
-    def _begin_serving(self) -> None:
-        self._rate = FinishRate(trio.current_time)
-        if self._phase is Phase.NEW:
-            self._phase = Phase.SERVING
-
     def drain(self) -> None:
         """Take no more, start no more, and end when what runs has ended. Calling it again changes nothing."""
+        if self._phase is Phase.SERVING:
+            self._pool.drain(self.drain_timeout_seconds)
         if self._phase in (Phase.NEW, Phase.SERVING):
             self._phase = Phase.DRAINING
             self.draining.set()
@@ -143,7 +113,7 @@ class Executor:
     def hard_stop(self) -> None:
         """Drain, and cancel and release what runs without waiting for it any longer."""
         self.drain()
-        self._hard_stop.cancel()
+        self._pool.stop_now()
 
     def _serving(self) -> bool:
         return self._phase is Phase.SERVING
@@ -188,7 +158,7 @@ class Executor:
         self._tally.count_taken(verdicts)
         for verdict in verdicts:
             if isinstance(verdict, Accepted) and verdict.superseded is not None:
-                self._cancel_attempt(verdict.superseded)
+                self._pool.cancel(verdict.superseded)
         return verdicts
 
     def fault(self, task: Task) -> tuple[str, str] | None:
@@ -225,14 +195,10 @@ class Executor:
         """
         record = await self._store.cancel(task_id)
         if isinstance(record, Running):
-            self._cancel_attempt(record)
+            self._pool.cancel(record)
         else:
             self._count_ending()
         return record
-
-    def _cancel_attempt(self, running: Running) -> None:
-        if (attempt := self._attempts.get(running.serial)) is not None:
-            attempt.cancel()
 
     async def wait(self, task_id: str, *, seconds_max: float = math.inf) -> Record:
         """Wait for a task's outcome; its record, or what it is by then when time is up or the executor stops.
@@ -255,8 +221,7 @@ class Executor:
 
     def context(self, record: Record) -> Context | None:
         """What the attempt of a task tells of itself, while it runs here."""
-        attempt = self._attempts.get(record.serial)
-        return None if attempt is None else attempt.context
+        return self._pool.context(record)
 
     async def page(self, request: PageRequest) -> Page:
         """Some records in listing order. Raises ``InvalidCursorError``."""
@@ -288,70 +253,6 @@ class Executor:
             f"<Executor {self._phase}, {now.running} of {self.pool_size} running, "
             f"{now.pending} of {now.queue_size} pending>"
         )
-
-    # Feeder and workers
-
-    async def _feed(self, to_workers: trio.MemorySendChannel[None], feeding: trio.CancelScope) -> None:
-        """Claim for idle workers, as many as there are; a claim is handed over without another await."""
-        with to_workers, feeding:
-            while True:
-                await self._idle.acquire()
-                idle = 1 + self._acquire_more_idle()
-                claimed: list[Running] = []
-                try:
-                    claimed = await self._store.claim(idle)
-                finally:
-                    self._release_idle(idle - len(claimed))
-                self._tally.started += len(claimed)
-                for running in claimed:
-                    attempt = self._attempts[running.serial] = LiveAttempt(running, self._hard_stop)
-                    self._handed_over.append(attempt)
-                    to_workers.send_nowait(None)
-
-    def _acquire_more_idle(self) -> int:
-        more = self._idle.value
-        for _ in range(more):
-            self._idle.acquire_nowait()
-        return more
-
-    def _release_idle(self, workers: int) -> None:
-        for _ in range(workers):
-            self._idle.release()
-
-    async def _work(self, from_feeder: trio.MemoryReceiveChannel[None]) -> None:
-        """Take turns; whichever worker wakes first takes the task that is first, as Trio wakes them in any order."""
-        with from_feeder:
-            async for _ in from_feeder:
-                try:
-                    await self._settle(self._handed_over.popleft())
-                finally:
-                    self._idle.release()
-
-    async def _settle(self, attempt: LiveAttempt) -> None:
-        """Run a task to the end of this attempt, or give it back."""
-        settled = False
-        try:
-            if self._serving():
-                ending = await attempt.run(self.handlers)
-                with trio.move_on_after(SETTLE_SECONDS_MAX, shield=True):
-                    if ending is not None:
-                        await self._finish(attempt.running, ending)
-                        settled = True
-        finally:
-            if not settled:
-                await self._release([attempt.running])
-            del self._attempts[attempt.running.serial]
-
-    async def _finish(self, running: Running, ending: Ending) -> None:
-        if isinstance(await self._store.finish(running, ending), Finished):
-            self._count_ending()
-        else:
-            self._tally.retried += 1
-
-    async def _release(self, tasks: Sequence[Running]) -> None:
-        with trio.move_on_after(SETTLE_SECONDS_MAX, shield=True):
-            await self._store.release(tasks)
-            self._tally.released += len(tasks)
 
     def _count_ending(self) -> None:
         if self._rate is not None:

@@ -93,6 +93,7 @@ class LocalStore:
             raise ValueError("queue_size must be at least 1")
         self.queue_size = queue_size
         self._commit = commit
+        self._durable = commit is not keep_in_memory_only
         self._now = now
         self._jitter = random.Random() if jitter is None else jitter
         self._tag = secrets.randbits(24) if tag is None else tag
@@ -224,7 +225,7 @@ class LocalStore:
 
     async def _make_durable(self, changes: Sequence[Record]) -> None:
         """Commit, whatever happens to the caller meanwhile: half of a step is never left behind."""
-        if not changes:
+        if not changes or not self._durable:
             return
         with trio.move_on_after(COMMIT_SECONDS_MAX, shield=True) as bound:
             await self._commit(changes)
@@ -276,5 +277,5 @@ class LocalStore:
             running=len(self._book.running),
             history=len(self._book.history),
             finished=dict(self._book.finished),
-            durable=self._commit is not keep_in_memory_only,
+            durable=self._durable,
         )
