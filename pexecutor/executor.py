@@ -137,16 +137,17 @@ class Executor:
         self._check(tasks)
         deadline = trio.current_time() + wait_for_room_seconds
         verdicts = await self._submit_once(tasks, atomic)
-        while refused := [index for index, verdict in enumerate(verdicts) if isinstance(verdict, Full)]:
+        refused = [index for index, verdict in enumerate(verdicts) if isinstance(verdict, Full)]
+        while refused:
             least = len({tasks[index].name for index in refused}) if atomic else 1
             places = await self._wait_for_room(least, len(refused), deadline)
             if not places:
                 break
-            retried = refused if atomic else refused[:places]
-            for index, verdict in zip(
-                retried, await self._submit_once([tasks[index] for index in retried], atomic), strict=True
-            ):
+            retried, left = (refused, []) if atomic else (refused[:places], refused[places:])
+            again = await self._submit_once([tasks[index] for index in retried], atomic)
+            for index, verdict in zip(retried, again, strict=True):
                 verdicts[index] = verdict
+            refused = [index for index in retried if isinstance(verdicts[index], Full)] + left
         self._tally.count_refused(verdicts)
         return verdicts
 

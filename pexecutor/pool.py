@@ -7,6 +7,9 @@ the channel that a more urgent task would have to wait for.
 Invariants: a claimed task is settled exactly once, by ``finish`` or by ``release``, whatever happens in between; from
 its claim until then its attempt is in ``_attempts``, so a cancel always reaches it.
 
+A store that cannot take a change is asked again after a while. Until then nothing new starts, and a task whose work is
+done stays running and holds its name; at a hard stop it is left to the store's own recovery.
+
 Road not taken: sending the tasks themselves through the channel. Trio wakes those who wait at the other end in any
 order, so tasks claimed together would begin in any order; what goes through the channel are turns.
 """
@@ -15,15 +18,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import trio
 
 from .attempt import LiveAttempt
+from .errors import StoreUnavailableError
 from .handlers import Catalogue, Context
 from .statistics import Tally
 from .stores import Store
 from .task import Ending, Finished, Record, Running
+
+STORE_RETRY_SECONDS: Final = 0.5
+"""How long to leave a store alone that could not take a change."""
 
 SETTLE_SECONDS_MAX: Final = 5.0
 """How long recording an outcome or a release may take after the work was cancelled; the shield's bound."""
@@ -97,7 +105,7 @@ class Pool:
                 idle = 1 + self._acquire_more_idle()
                 claimed: list[Running] = []
                 try:
-                    claimed = await self._store.claim(idle)
+                    claimed = await self._claim(idle)
                 finally:
                     self._release_idle(idle - len(claimed))
                 self._tally.started += len(claimed)
@@ -105,6 +113,13 @@ class Pool:
                     attempt = self._attempts[running.serial] = LiveAttempt(running, self._hard_stop)
                     self._handed_over.append(attempt)
                     to_workers.send_nowait(None)
+
+    async def _claim(self, limit: int) -> list[Running]:
+        while True:
+            try:
+                return await self._store.claim(limit)
+            except StoreUnavailableError:
+                await trio.sleep(STORE_RETRY_SECONDS)
 
     def _acquire_more_idle(self) -> int:
         more = self._idle.value
@@ -129,24 +144,26 @@ class Pool:
         """Run a task to the end of this attempt, or give it back."""
         settled = False
         try:
-            if not self._draining:
-                ending = await attempt.run(self._handlers)
-                with trio.move_on_after(SETTLE_SECONDS_MAX, shield=True):
-                    if ending is not None:
-                        await self._finish(attempt.running, ending)
-                        settled = True
+            if not self._draining and (ending := await attempt.run(self._handlers)) is not None:
+                await self._finish(attempt.running, ending)
+                settled = True
         finally:
             if not settled:
                 await self._release([attempt.running])
             del self._attempts[attempt.running.serial]
 
     async def _finish(self, running: Running, ending: Ending) -> None:
-        if isinstance(await self._store.finish(running, ending), Finished):
-            self._ended()
-        else:
-            self._tally.retried += 1
+        """Have the ending recorded; until the store can, the task is still running as far as anybody can know."""
+        while True:
+            with trio.move_on_after(SETTLE_SECONDS_MAX, shield=True), suppress(StoreUnavailableError):
+                if isinstance(await self._store.finish(running, ending), Finished):
+                    self._ended()
+                else:
+                    self._tally.retried += 1
+                return
+            await trio.sleep(STORE_RETRY_SECONDS)
 
     async def _release(self, tasks: Sequence[Running]) -> None:
-        with trio.move_on_after(SETTLE_SECONDS_MAX, shield=True):
+        with trio.move_on_after(SETTLE_SECONDS_MAX, shield=True), suppress(StoreUnavailableError):
             await self._store.release(tasks)
             self._tally.released += len(tasks)

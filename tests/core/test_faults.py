@@ -205,6 +205,21 @@ async def test_a_disk_that_hangs_is_given_up(autojump_clock: MockClock) -> None:
     assert store.statistics().pending == 0
 
 
+async def test_the_pool_asks_a_store_again_that_could_not_take_a_change(
+    autojump_clock: MockClock, run_here: RunHere
+) -> None:
+    """The start, the start once more, and the outcome: each is taken half a second later."""
+    disk = FakeDisk()
+    disk.fails_at = {2, 3, 5}
+    executor = await run_here(LocalStore(commit=disk))
+    [verdict] = await executor.submit([Task("a")])
+    assert isinstance(verdict, Accepted)
+    record = await executor.wait(verdict.record.id)
+    assert trio.current_time() == 1.5
+    assert executor.statistics().store.finished == {Outcome.SUCCEEDED: 1}
+    assert [type(written) for written in disk.written] == [type(verdict.record), Running, type(record)]
+
+
 async def test_two_hundred_submits_of_one_name_make_one_task(autojump_clock: MockClock, run_here: RunHere) -> None:
     executor = await run_here(LocalStore(commit=FakeDisk()), handler=Gate())
     words: list[str] = []
