@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 T = TypeVar("T")
+
+_GONE: Final[Any] = None
 
 
 class Lane(Generic[T]):
@@ -22,7 +24,7 @@ class Lane(Generic[T]):
 
     def __init__(self, key: Callable[[T], int]) -> None:
         self._key = key
-        # What lies before _front is gone already, though its items stay until they are cut off.
+        # What lies before _front is gone; its places stay until they are cut off.
         self._items: list[T] = []
         self._front = 0
 
@@ -38,12 +40,16 @@ class Lane(Generic[T]):
 
     def remove(self, item: T) -> None:
         """Take this item out. Raises ``KeyError`` when it is not in here."""
+        if len(self) and self._items[self._front] is item:
+            self._remove_first()
+            return
         index = self._index(self._key(item))
         if index == len(self._items) or self._items[index] is not item:
             raise KeyError(item)
-        if index > self._front:
-            del self._items[index]
-            return
+        del self._items[index]
+
+    def _remove_first(self) -> None:
+        self._items[self._front] = _GONE  # not to be kept alive by its empty place
         self._front += 1
         if self._front * 2 > len(self._items):
             del self._items[: self._front]
