@@ -9,6 +9,8 @@ half awaits a disk. So whoever decides about names first takes the locks of thei
 Another decision about one of these names waits for the verdict; a name of another shard does not. A write that
 fails can thus never have made somebody else a "duplicate" of a task that does not exist.
 
+A name's shard is the same in every process, so a simulated run can be repeated in another one.
+
 Invariants:
 
 * an entry changes only under its shard's lock;
@@ -25,6 +27,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Generic, TypeVar
+from zlib import crc32
 
 import msgspec
 import trio
@@ -88,7 +91,7 @@ class ShardedLockDict(Generic[V]):
         )
 
     def _shard(self, name: str) -> int:
-        return hash(name) % len(self._locks)
+        return crc32(name.encode(errors="surrogatepass")) % len(self._locks)
 
     def _owned(self, name: str) -> dict[str, V]:
         shard = self._shard(name)
