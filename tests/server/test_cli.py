@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from pexecutor.cli import main
+from pexecutor.cli import cli, main
 
 from .conftest import StartServer
 from .process import ServerProcess
@@ -53,18 +53,19 @@ def pool_and_queue(server: ServerProcess) -> tuple[int, int]:
 @pytest.mark.parametrize(
     "flags",
     [
-        ["-pool-size", "2", "-queue-size", "3"],
-        ["-pool-size=2", "-queue-size=3"],
-        ["--pool-size", "2", "--queue-size", "3"],
-        ["--pool-size=2", "--queue-size=3"],
-        ["serve", "-pool-size", "2", "--queue-size=3"],
+        ["-pool-size", "2", "-queue-size", "3", "-port", "0"],
+        ["-pool-size=2", "-queue-size=3", "-port=0"],
+        ["--pool-size", "2", "--queue-size", "3", "--port", "0"],
+        ["--pool-size=2", "--queue-size=3", "--port=0"],
     ],
 )
-def test_flags_as_in_the_original(start_server: StartServer, flags: list[str]) -> None:
-    command = ("-m", "pexecutor")
-    port = ["-port=0"] if flags[0] != "serve" else []
-    server = start_server(*port, *flags, *([] if port else ["-port", "0"]), command=command)
-    assert pool_and_queue(server) == (2, 3)
+def test_flags_are_written_as_in_the_original(flags: list[str]) -> None:
+    parsed = cli.commands["serve"].make_context("serve", list(flags)).params
+    assert (parsed["pool_size"], parsed["queue_size"], parsed["port"]) == ("2", "3", "0")
+
+
+def test_flags_without_a_command_are_for_serving(start_server: StartServer) -> None:
+    assert pool_and_queue(start_server("-pool-size", "2", "--queue-size=3")) == (2, 3)
 
 
 def test_defaults_are_those_of_the_original(start_server: StartServer) -> None:
