@@ -31,7 +31,7 @@ from collections.abc import Sequence
 import trio
 
 from .errors import FieldError, InvalidTaskError
-from .handlers import BUILT_IN, Catalogue, Context
+from .handlers import BUILT_IN, Catalogue, Complaint, Context
 from .pool import Pool
 from .rate import FinishRate
 from .statistics import Phase, Statistics, Tally
@@ -162,7 +162,7 @@ class Executor:
                 self._pool.cancel(verdict.superseded)
         return verdicts
 
-    def fault(self, task: Task) -> tuple[str, str] | None:
+    def fault(self, task: Task) -> Complaint | None:
         """What is wrong with a task that its handler would not take: the field, and why."""
         return self.handlers.check(task)
 

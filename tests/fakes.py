@@ -55,6 +55,21 @@ class Gate(Doing):
         self._open.set()
 
 
+async def fail_at_cleaning_up() -> None:
+    """Work until it is cancelled, and then make an error of it."""
+    try:
+        await trio.sleep_forever()
+    finally:
+        raise LookupError("cleaning up failed")
+
+
+class CleansUpBadly(Doing):
+    """A handler that makes an error of whatever cuts it off."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda _context, _task: fail_at_cleaning_up())
+
+
 class FakeDisk:
     """A commit that takes some awaits before the write and some after it, and fails when it is told to.
 

@@ -21,13 +21,12 @@ from quart import Response
 from ..config import Config
 from ..errors import FieldError, InvalidTaskError, PexecutorError
 from ..executor import Executor
+from ..handlers import Complaint
 from ..task import Draining, Task
 from .connection import StreamedRequest
 from .decode import decode_lines, decode_task
 from .errors import RequestTimeoutError, TooLargeError, problem_of
 from .wire import BatchReply, VerdictsListed, add_verdicts, json_response, refusal_response
-
-FaultOf = Callable[[Task], tuple[str, str] | None]
 
 LINE_BYTES_MAX: Final = 128 * 1024
 VERDICTS_LISTED_MAX: Final = 1000
@@ -76,7 +75,7 @@ async def _next_chunk(request: StreamedRequest, seconds_max: float) -> bytes | N
     raise RequestTimeoutError(f"nothing of the body came for {seconds_max:g} s")
 
 
-def _decode(lines: bytes, first_index: int, fault_of: FaultOf) -> Iterator[list[Task]]:
+def _decode(lines: bytes, first_index: int, fault_of: Callable[[Task], Complaint | None]) -> Iterator[list[Task]]:
     """The tasks of some lines; when one is faulty, first those before it, then its error."""
     tasks = decode_lines(lines)
     if tasks is not None and not any(map(fault_of, tasks)):

@@ -13,10 +13,10 @@ from quart_trio import QuartTrio
 from ..config import Config
 from ..executor import Executor
 from ..stores import PageRequest
-from ..task import Accepted, Draining, Duplicate, Finished, Full, State, Task
+from ..task import Accepted, Draining, Duplicate, Finished, Full, Record, State, Task
 from . import stream
 from .connection import current_request
-from .decode import decode_batch, decode_query, decode_task
+from .decode import Query, decode_batch, decode_query, decode_task
 from .errors import BadRequestError, UnsupportedMediaTypeError
 from .wire import (
     BatchReply,
@@ -89,7 +89,7 @@ class TaskRoutes:
     async def submit(self) -> Response:
         """One task, a list of them, or a stream."""
         request = current_request()
-        query = decode_query(request.args.to_dict(flat=False), SubmitQuery)
+        query = _query(SubmitQuery)
         match request.mimetype:
             case "application/json":
                 return await self._submit_json(query)
@@ -144,7 +144,7 @@ class TaskRoutes:
 
     async def list_tasks(self) -> Response:
         """Tasks of any state: scheduled ones, pending in start order, running by start time, finished latest first."""
-        query = decode_query(current_request().args.to_dict(flat=False), TasksQuery)
+        query = _query(TasksQuery)
         return await self._list("/tasks", query, state=query.state, name=query.name)
 
     async def list_pending(self) -> Response:
@@ -160,7 +160,7 @@ class TaskRoutes:
         return await self._list_state(State.FINISHED)
 
     async def _list_state(self, state: State) -> Response:
-        query = decode_query(current_request().args.to_dict(flat=False), PageQuery)
+        query = _query(PageQuery)
         return await self._list(f"/tasks/{state}", query, state=state)
 
     async def _list(self, path: str, query: PageQuery, *, state: State | None, name: str | None = None) -> Response:
@@ -174,17 +174,23 @@ class TaskRoutes:
 
     async def show(self, task_id: str) -> Response:
         """One record; with ``wait``, once it has its outcome or the time is up."""
-        query = decode_query(current_request().args.to_dict(flat=False), ShowQuery)
+        query = _query(ShowQuery)
         if query.wait:
             record = await self._executor.wait(task_id, seconds_max=query.wait)
         else:
             record = await self._executor.get(task_id)
-        return json_response(detail(record, self._executor.context(record)))
+        return self._shown(record, 200)
 
     async def cancel(self, task_id: str) -> Response:
         """Cancel: 200 when it has ended with this, 202 when its work has yet to end."""
-        decode_query(current_request().args.to_dict(flat=False), NoQuery)
+        _query(NoQuery)
         record = await self._executor.cancel(task_id)
-        return json_response(
-            detail(record, self._executor.context(record)), 200 if isinstance(record, Finished) else 202
-        )
+        return self._shown(record, 200 if isinstance(record, Finished) else 202)
+
+    def _shown(self, record: Record, status: int) -> Response:
+        return json_response(detail(record, self._executor.context(record)), status)
+
+
+def _query(parameters: type[Query]) -> Query:
+    """The parameters of the request that is being answered. Raises ``BadRequestError``."""
+    return decode_query(current_request().args.to_dict(flat=False), parameters)

@@ -25,7 +25,7 @@ from pexecutor import (
 )
 from pexecutor.handlers import Context, HandlerFailedError
 
-from ..fakes import Doing, Gate
+from ..fakes import CleansUpBadly, Doing, Gate
 from .conftest import EPOCH, RunHere, virtual_now
 
 
@@ -303,13 +303,7 @@ async def test_a_handler_can_see_why_it_is_cut_off(autojump_clock: MockClock, ru
 async def test_what_raises_once_it_is_cut_off_has_ended_by_what_cut_it_off(
     autojump_clock: MockClock, run_here: RunHere, how: str, outcome: Outcome
 ) -> None:
-    async def work(context: Context, task: Task) -> None:
-        try:
-            await trio.sleep_forever()
-        finally:
-            raise LookupError("cleaning up failed")
-
-    executor = await run_here(store(), handler=Doing(work))
+    executor = await run_here(store(), handler=CleansUpBadly())
     task = Task("a", retries=3 if how == "cancel" else 0, timeout=100 if how == "timeout" else None)
     task_id = await accepted(executor, task)
     await wait_all_tasks_blocked()

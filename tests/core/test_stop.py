@@ -23,7 +23,7 @@ from pexecutor import (
 )
 from pexecutor.handlers import Context
 
-from ..fakes import Doing, Gate
+from ..fakes import CleansUpBadly, Doing, Gate, fail_at_cleaning_up
 from .conftest import RunHere, virtual_now
 
 
@@ -177,14 +177,8 @@ async def test_a_handler_that_cleans_up_is_waited_for_before_its_task_is_release
 async def test_a_handler_that_makes_an_error_of_the_hard_stop_is_released_too(
     autojump_clock: MockClock, run_here: RunHere
 ) -> None:
-    async def work(context: Context, task: Task) -> None:
-        try:
-            await trio.sleep_forever()
-        finally:
-            raise LookupError("cleaning up failed")
-
     store = DiaryStore()
-    executor = await run_here(store, handler=Doing(work))
+    executor = await run_here(store, handler=CleansUpBadly())
     await submitted(executor, Task("a"))
     await wait_all_tasks_blocked()
     executor.hard_stop()
@@ -195,15 +189,9 @@ async def test_a_handler_that_makes_an_error_of_the_hard_stop_is_released_too(
 async def test_errors_of_a_handler_at_the_hard_stop_do_not_break_it(
     autojump_clock: MockClock, run_here: RunHere
 ) -> None:
-    async def clean_up_badly() -> None:
-        try:
-            await trio.sleep_forever()
-        finally:
-            raise LookupError("cleaning up failed")
-
     async def work(context: Context, task: Task) -> None:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(clean_up_badly)
+            nursery.start_soon(fail_at_cleaning_up)
             nursery.start_soon(trio.sleep_forever)
 
     store = DiaryStore()
