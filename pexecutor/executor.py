@@ -34,7 +34,7 @@ from .errors import FieldError, InvalidTaskError
 from .handlers import BUILT_IN, Catalogue, Complaint, Context
 from .pool import Pool
 from .rate import FinishRate
-from .statistics import Phase, Statistics, Tally
+from .statistics import Phase, Statistics, Tally, Timings, add_up
 from .stores import Page, PageRequest, Store
 from .task import DRAINING, Accepted, Finished, Full, Record, Running, Task, Verdict
 
@@ -71,7 +71,7 @@ class Executor:
         # Owned by _wait_for_room and wait: the scopes of those who wait; drain() ends the ones, the stop the others.
         self._waiting_for_room: set[trio.CancelScope] = set()
         self._waiting_for_ends: set[trio.CancelScope] = set()
-        self._tally = Tally()
+        self._tally = Tally(handlers.names())
         self._rate: FinishRate | None = None
         self._pool = Pool(store, handlers, pool_size, tally=self._tally, ended=self._count_ending)
 
@@ -148,7 +148,7 @@ class Executor:
             for index, verdict in zip(retried, again, strict=True):
                 verdicts[index] = verdict
             refused = [index for index in retried if isinstance(verdicts[index], Full)] + left
-        self._tally.count_refused(verdicts)
+        self._tally.count_refused(tasks, verdicts)
         return verdicts
 
     async def _submit_once(self, tasks: Sequence[Task], atomic: bool) -> list[Verdict]:
@@ -156,7 +156,7 @@ class Executor:
             await trio.lowlevel.checkpoint()
             return [DRAINING] * len(tasks)
         verdicts = await self._store.submit(tasks, atomic=atomic)
-        self._tally.count_taken(verdicts)
+        self._tally.count_taken(tasks, verdicts)
         for verdict in verdicts:
             if isinstance(verdict, Accepted) and verdict.superseded is not None:
                 self._pool.cancel(verdict.superseded)
@@ -234,19 +234,27 @@ class Executor:
 
     def statistics(self) -> Statistics:
         """A snapshot for observers."""
+        handlers = self._tally.by_handler()
+        total = add_up(handlers.values())
         return Statistics(
             phase=self._phase,
             pool_size=self.pool_size,
-            submitted=self._tally.submitted,
-            duplicates=self._tally.duplicates,
-            rejected=self._tally.rejected,
-            started=self._tally.started,
-            released=self._tally.released,
-            retried=self._tally.retried,
+            busy=self._pool.busy,
+            submitted=total.submitted,
+            duplicates=total.duplicates,
+            rejected=total.rejected,
+            started=total.started,
+            released=total.released,
+            retried=total.retried,
             finished_per_second=self._rate.per_second() if self._rate is not None else 0.0,
             waiting_for_room=len(self._waiting_for_room),
+            handlers=handlers,
             store=self._store.statistics(),
         )
+
+    def timings(self) -> Timings:
+        """How long things took so far."""
+        return Timings(self._tally.queued, self._tally.attempts, self._store.commits)
 
     def __repr__(self) -> str:
         now = self._store.statistics()

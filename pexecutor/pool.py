@@ -44,7 +44,7 @@ class Pool:
         store: where tasks are claimed and settled.
         handlers: what runs them.
         size: how many run at once.
-        tally: where starts, retries and releases are counted.
+        tally: where starts, ends and releases of attempts are counted.
         ended: called for each task that gets its outcome here.
     """
 
@@ -92,6 +92,11 @@ class Pool:
         if (attempt := self._attempts.get(running.serial)) is not None:
             attempt.cancel()
 
+    @property
+    def busy(self) -> int:
+        """How many workers have a task."""
+        return len(self._attempts)
+
     def context(self, record: Record) -> Context | None:
         """What the attempt of a task tells of itself, while it runs here."""
         attempt = self._attempts.get(record.serial)
@@ -108,7 +113,7 @@ class Pool:
                     claimed = await self._claim(idle)
                 finally:
                     self._release_idle(idle - len(claimed))
-                self._tally.started += len(claimed)
+                self._tally.count_started(claimed)
                 for running in claimed:
                     attempt = self._attempts[running.serial] = LiveAttempt(running, self._hard_stop)
                     self._handed_over.append(attempt)
@@ -156,14 +161,14 @@ class Pool:
         """Have the ending recorded; until the store can, the task is still running as far as anybody can know."""
         while True:
             with trio.move_on_after(SETTLE_SECONDS_MAX, shield=True), suppress(StoreUnavailableError):
-                if isinstance(await self._store.finish(running, ending), Finished):
+                record = await self._store.finish(running, ending)
+                self._tally.count_attempt(record)
+                if isinstance(record, Finished):
                     self._ended()
-                else:
-                    self._tally.retried += 1
                 return
             await trio.sleep(STORE_RETRY_SECONDS)
 
     async def _release(self, tasks: Sequence[Running]) -> None:
         with trio.move_on_after(SETTLE_SECONDS_MAX, shield=True), suppress(StoreUnavailableError):
             await self._store.release(tasks)
-            self._tally.released += len(tasks)
+            self._tally.count_released(tasks)

@@ -1,14 +1,22 @@
-"""One snapshot of an executor, and what it counts for it."""
+"""One snapshot of an executor, and what it counts for it.
+
+Counts are by handler, and a total is the sum of them: so the parts and the whole cannot disagree.
+"""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 import msgspec
 
+from .histogram import TASK_SECONDS, Histogram
 from .stores import StoreStatistics
-from .task import Accepted, Draining, Duplicate, Full, Verdict
+from .task import Accepted, Draining, Duplicate, Finished, Full, Outcome, Running, Scheduled, Task, Verdict
+
+_REFUSED: Final = (Full, Draining)
 
 
 class Phase(enum.StrEnum):
@@ -20,11 +28,43 @@ class Phase(enum.StrEnum):
     STOPPED = "stopped"
 
 
+class Counts(msgspec.Struct, frozen=True):
+    """What has happened since the start, to the tasks of one handler or of all.
+
+    Parameters:
+        submitted: tasks that were accepted, or have joined one that was.
+        duplicates: tasks that were refused because their name was held.
+        rejected: tasks that were refused for lack of room, or because of a drain.
+        started: attempts that have begun.
+        retried: attempts after which the task is tried again.
+        released: attempts that the stop cut off; their tasks are pending again.
+    """
+
+    submitted: int
+    duplicates: int
+    rejected: int
+    started: int
+    retried: int
+    released: int
+
+
 class Statistics(msgspec.Struct, frozen=True):
-    """One snapshot of an executor, for every observer. Counts are since its start."""
+    """One snapshot of an executor, for every observer. Counts are since its start.
+
+    Parameters:
+        phase: where it stands.
+        pool_size: how many tasks run at once.
+        busy: how many workers have a task.
+        submitted, duplicates, rejected, started, retried, released: the counts of all handlers, added up.
+        finished_per_second: how fast tasks end, over the last minute.
+        waiting_for_room: how many submits wait for room in the queue.
+        handlers: the counts of each handler, by its name.
+        store: a snapshot of the store.
+    """
 
     phase: Phase
     pool_size: int
+    busy: int
     submitted: int
     duplicates: int
     rejected: int
@@ -33,21 +73,90 @@ class Statistics(msgspec.Struct, frozen=True):
     released: int
     finished_per_second: float
     waiting_for_room: int
+    handlers: dict[str, Counts]
     store: StoreStatistics
 
 
+class Timings(msgspec.Struct, frozen=True):
+    """How long things took since the start; the histograms go on counting.
+
+    Parameters:
+        queued: by handler, from when a task was accepted, or was due if that is later, to its first start.
+        attempts: by handler and outcome, from the start of an attempt to its end.
+        commits: until a change was durable.
+    """
+
+    queued: Mapping[str, Histogram]
+    attempts: Mapping[tuple[str, Outcome], Histogram]
+    commits: Histogram
+
+
 class Tally:
-    """What has happened since the start. Owned by the executor."""
+    """What has happened since the start. Owned by the executor; only the ``count`` methods change it.
+
+    Parameters:
+        handlers: all that there are, so each is shown from the start.
+    """
+
+    def __init__(self, handlers: Iterable[str]) -> None:
+        names = list(handlers)
+        self.queued = defaultdict(_task_histogram, {name: _task_histogram() for name in names})
+        self.attempts: defaultdict[tuple[str, Outcome], Histogram] = defaultdict(_task_histogram)
+        self._of = defaultdict(_Counters, {name: _Counters() for name in names})
+
+    def count_taken(self, tasks: Sequence[Task], verdicts: Sequence[Verdict]) -> None:
+        """Count what a submit settled for good; the rest may yet find room."""
+        for task, verdict in zip(tasks, verdicts, strict=True):
+            if isinstance(verdict, Accepted):
+                self._of[task.handler].submitted += 1
+            elif isinstance(verdict, Duplicate):
+                self._of[task.handler].duplicates += 1
+
+    def count_refused(self, tasks: Sequence[Task], verdicts: Sequence[Verdict]) -> None:
+        """Count what a submit was refused in the end."""
+        for task, verdict in zip(tasks, verdicts, strict=True):
+            if isinstance(verdict, _REFUSED):
+                self._of[task.handler].rejected += 1
+
+    def count_started(self, claimed: Sequence[Running]) -> None:
+        """Count attempts that begin."""
+        for running in claimed:
+            task = running.task
+            self._of[task.handler].started += 1
+            if not running.attempts:
+                ready_at = max(running.submitted_at, task.due_at(running.submitted_at))
+                self.queued[task.handler].observe(running.started_at - ready_at)
+
+    def count_attempt(self, record: Finished | Scheduled) -> None:
+        """Count an attempt that has ended; ``record`` is what has become of its task."""
+        attempt, handler = record.attempts[-1], record.task.handler
+        self.attempts[handler, attempt.outcome].observe(attempt.ended_at - attempt.started_at)
+        if isinstance(record, Scheduled):
+            self._of[handler].retried += 1
+
+    def count_released(self, tasks: Sequence[Running]) -> None:
+        """Count attempts that were given back."""
+        for running in tasks:
+            self._of[running.task.handler].released += 1
+
+    def by_handler(self) -> dict[str, Counts]:
+        """The counts of each handler."""
+        return {name: Counts(**vars(counters)) for name, counters in self._of.items()}
+
+
+class _Counters:
+    """``Counts`` while they grow."""
 
     def __init__(self) -> None:
         self.submitted = self.duplicates = self.rejected = 0
         self.started = self.retried = self.released = 0
 
-    def count_taken(self, verdicts: Sequence[Verdict]) -> None:
-        """Count what a submit settled for good; the rest may yet find room."""
-        self.submitted += sum(isinstance(verdict, Accepted) for verdict in verdicts)
-        self.duplicates += sum(isinstance(verdict, Duplicate) for verdict in verdicts)
 
-    def count_refused(self, verdicts: Sequence[Verdict]) -> None:
-        """Count what a submit was refused in the end."""
-        self.rejected += sum(isinstance(verdict, Full | Draining) for verdict in verdicts)
+def _task_histogram() -> Histogram:
+    return Histogram(TASK_SECONDS)
+
+
+def add_up(counts: Iterable[Counts]) -> Counts:
+    """The total of some counts."""
+    listed = list(counts)
+    return Counts(*(sum(getattr(one, name) for one in listed) for name in Counts.__struct_fields__))

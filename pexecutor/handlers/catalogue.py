@@ -56,6 +56,10 @@ class Catalogue:
     def __getitem__(self, name: str) -> Handler:
         return self._handlers[name]
 
+    def names(self) -> list[str]:
+        """What tasks call them, sorted."""
+        return sorted(self._handlers)
+
     def check(self, task: Task) -> Complaint | None:
         """What is wrong with a task: there is no such handler, or it would not take it."""
         handler = self._handlers.get(task.handler)

@@ -37,7 +37,8 @@ between two pages shift nothing: a task that stays where it is appears exactly o
 twice but is never missed. History is bounded by count and by age.
 
 **Life.** ``opened`` is entered before the first call and left after the last; a store that needs a heartbeat or a
-writer runs it in there. Leaving it makes everything durable, and is bounded in time.
+writer runs it in there. Leaving it makes everything durable, and is bounded in time. ``commits`` counts how long
+changes took to be durable; a store that writes nothing counts none.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ from typing import Protocol
 
 import msgspec
 
+from ..histogram import Histogram
 from ..task import Ending, Finished, Outcome, Record, Running, Scheduled, State, Task, Verdict
 
 
@@ -71,7 +73,18 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class StoreStatistics(msgspec.Struct, frozen=True):
-    """A snapshot of a store. ``durable`` tells whether tasks outlive the process."""
+    """A snapshot of a store.
+
+    Parameters:
+        queue_size: how many tasks may wait, pending or scheduled.
+        pending: how many are due and wait for a worker.
+        scheduled: how many are not due.
+        running: how many run.
+        history: how many finished ones can be read.
+        finished: how many have ended, by outcome.
+        finished_by_handler: the same, by handler.
+        durable: whether tasks outlive the process.
+    """
 
     queue_size: int
     pending: int
@@ -79,11 +92,15 @@ class StoreStatistics(msgspec.Struct, frozen=True):
     running: int
     history: int
     finished: dict[Outcome, int]
+    finished_by_handler: dict[str, dict[Outcome, int]]
     durable: bool
 
 
 class Store(Protocol):
     """The verbs; what they promise is at the head of this module."""
+
+    @property
+    def commits(self) -> Histogram: ...
 
     def opened(self) -> AbstractAsyncContextManager[None]: ...
 

@@ -16,7 +16,7 @@ due, and a record that says when it is due says it again after a restart.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from operator import attrgetter
 
 import trio
@@ -50,7 +50,7 @@ class Book:
             bytes_max=history_bytes_max,
             forget=lambda record: self._records.__delitem__(record.serial),
         )
-        self.finished: Counter[Outcome] = Counter()
+        self.finished: defaultdict[str, Counter[Outcome]] = defaultdict(Counter)  # by handler
         self._records: dict[int, Record] = {}
         self._due = Deadlines()
         self._awaited: dict[int, _Awaited] = {}
@@ -112,7 +112,7 @@ class Book:
             self.registry[name] = record.serial
 
     def _end(self, record: Finished) -> None:
-        self.finished[record.outcome] += 1
+        self.finished[record.task.handler][record.outcome] += 1
         if (awaited := self._awaited.pop(record.serial, None)) is not None:
             awaited.record = record
             awaited.ended.set()

@@ -12,6 +12,7 @@ import math
 import random
 import secrets
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import islice
@@ -20,6 +21,7 @@ from typing import Final
 import trio
 
 from ..errors import AlreadyFinishedError, ExpiredTaskError, StoreUnavailableError, UnknownTaskError
+from ..histogram import COMMIT_SECONDS, Histogram
 from ..task import (
     Ending,
     Finished,
@@ -92,6 +94,7 @@ class LocalStore:
         if queue_size < 1:
             raise ValueError("queue_size must be at least 1")
         self.queue_size = queue_size
+        self.commits = Histogram(COMMIT_SECONDS)
         self._commit = commit
         self._durable = commit is not keep_in_memory_only
         self._now = now
@@ -227,8 +230,10 @@ class LocalStore:
         """Commit, whatever happens to the caller meanwhile: half of a step is never left behind."""
         if not changes or not self._durable:
             return
+        asked_at = trio.current_time()
         with trio.move_on_after(COMMIT_SECONDS_MAX, shield=True) as bound:
             await self._commit(changes)
+            self.commits.observe(trio.current_time() - asked_at)
         if bound.cancelled_caught:
             raise StoreUnavailableError(f"the store did not answer within {COMMIT_SECONDS_MAX:g} s")
 
@@ -270,12 +275,14 @@ class LocalStore:
     def statistics(self) -> StoreStatistics:
         """A snapshot for observers."""
         self._book.advance(self._now())
+        finished = self._book.finished
         return StoreStatistics(
             queue_size=self.queue_size,
             pending=len(self._book.pending),
             scheduled=len(self._book.later),
             running=len(self._book.running),
             history=len(self._book.history),
-            finished=dict(self._book.finished),
+            finished=dict(sum(finished.values(), Counter())),
+            finished_by_handler={handler: dict(counts) for handler, counts in finished.items()},
             durable=self._durable,
         )
