@@ -22,7 +22,10 @@ import msgspec
 class FieldError(msgspec.Struct, frozen=True):
     """One thing wrong with one submitted task.
 
-    ``index`` is its place in the batch, from 0; ``field`` is ``None`` when the element as a whole is wrong.
+    Parameters:
+        index: its place in the batch, from 0.
+        field: which field; ``None`` when the element as a whole is wrong.
+        detail: what is wrong with it.
     """
 
     index: int

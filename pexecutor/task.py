@@ -33,8 +33,12 @@ RETRIES_MAX: Final = 100
 PARAMS_BYTES_MAX: Final = 64 * 1024
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_WITHOUT_CONTROL: Final = {"pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"}
 _ACCEPTANCE_BITS: Final = 40
-_TASK_ID: Final = re.compile(r"([0-9a-f]{6})-([1-9][0-9]{0,12})")
+TASK_ID_PATTERN: Final = r"^([0-9a-f]{6})-([1-9][0-9]{0,12})$"
+_TASK_ID: Final = re.compile(TASK_ID_PATTERN)
+_YEAR_10000: Final = 253_402_300_800.0
+"""In seconds since 1970; there is no way to write such a time."""
 
 Milliseconds = Annotated[int, Meta(ge=0, le=SPAN_MS_MAX)]
 
@@ -63,11 +67,11 @@ class Task(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, om
         keep: how long its record can be read once it has ended; ``None`` for as long as the store keeps one.
 
     Raises:
-        ValueError: the name or the params are too long in bytes, the name holds a control character, or both
-            ``delay`` and ``run_at`` are given.
+        ValueError: the name or the params are too long in bytes, the name holds a control character, ``run_at`` is
+            behind the year 9999, or both ``delay`` and ``run_at`` are given.
     """
 
-    name: Annotated[str, Meta(min_length=1, max_length=NAME_BYTES_MAX)]
+    name: Annotated[str, Meta(min_length=1, max_length=NAME_BYTES_MAX, extra_json_schema=_WITHOUT_CONTROL)]
     duration: Milliseconds = 0
     handler: Annotated[str, Meta(min_length=1, max_length=NAME_BYTES_MAX)] = "sleep"
     params: dict[str, Any] = {}
@@ -88,8 +92,14 @@ class Task(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, om
             _check_name(name)
         if self.params and len(msgspec.json.encode(self.params)) > PARAMS_BYTES_MAX:
             raise ValueError(f"`params` must be at most {PARAMS_BYTES_MAX} bytes of JSON")
-        if self.run_at is not None and self.delay:
+        if self.run_at is not None:
+            self._check_run_at(self.run_at)
+
+    def _check_run_at(self, run_at: datetime) -> None:
+        if self.delay:
             raise ValueError("`run_at` and `delay` cannot both be given")
+        if run_at.timestamp() >= _YEAR_10000:
+            raise ValueError("`run_at` must be at most 9999-12-31T23:59:59Z")
 
     def due_at(self, submitted_at: float) -> float:
         """From when on it may start, in seconds since 1970."""

@@ -12,7 +12,8 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Final, NoReturn, TypeVar
+from types import NoneType
+from typing import Any, Final, NoReturn, TypeVar, Union, get_args
 
 import msgspec
 
@@ -94,7 +95,7 @@ def decode_query(arguments: Mapping[str, list[str]], query: type[Query]) -> Quer
     repeated = [name for name, values in arguments.items() if len(values) > 1]
     if repeated:
         raise BadRequestError(f"the query parameter `{repeated[0]}` is given more than once")
-    known = {field.name: field.type for field in msgspec.structs.fields(query)}
+    known = {field.name: _given(field.type) for field in msgspec.structs.fields(query)}
     values = {}
     for name, [value] in arguments.items():
         if name not in known:
@@ -105,6 +106,12 @@ def decode_query(arguments: Mapping[str, list[str]], query: type[Query]) -> Quer
         except msgspec.ValidationError as error:
             raise BadRequestError(f"the query parameter `{name}` cannot be {value!r}: {error}") from error
     return query(**values)
+
+
+def _given(kind: Any) -> Any:
+    """The type of a parameter that is there: the word ``null`` in a query is a word."""
+    kinds = get_args(kind)
+    return Union[tuple(one for one in kinds if one is not NoneType)] if NoneType in kinds else kind  # noqa: UP007
 
 
 def _check_size(tasks: int, tasks_max: int) -> None:

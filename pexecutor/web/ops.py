@@ -2,12 +2,47 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+import msgspec
 from quart import Response
 from quart_trio import QuartTrio
 
 from ..executor import Executor
-from ..statistics import Phase
-from .wire import json_response, problem_response
+from ..statistics import Phase, Statistics
+from .wire import Problem, json_response, problem_response
+
+
+class Alive(msgspec.Struct):
+    """The process answers; that is all this says.
+
+    Parameters:
+        status: always the same.
+    """
+
+    status: Literal["alive"] = "alive"
+
+
+class Situation(msgspec.Struct):
+    """What the executor is doing.
+
+    Parameters:
+        status: whether it takes tasks.
+        statistics: one snapshot of it.
+    """
+
+    status: Literal["ready", "draining"]
+    statistics: Statistics
+
+
+class NotReadyProblem(Problem):
+    """No task is taken.
+
+    Parameters:
+        statistics: one snapshot of the executor.
+    """
+
+    statistics: Statistics
 
 
 class OpsRoutes:
@@ -24,17 +59,17 @@ class OpsRoutes:
 
     async def livez(self) -> Response:
         """The process answers; that is all this says."""
-        return json_response({"status": "alive"})
+        return json_response(Alive())
 
     async def readyz(self) -> Response:
         """Whether a submit would be considered."""
         statistics = self._executor.statistics()
         if statistics.phase is Phase.SERVING:
-            return json_response({"status": "ready", "statistics": statistics})
+            return json_response(Situation("ready", statistics))
         detail = f"the executor is {statistics.phase} and takes no tasks; send them to another one"
         return problem_response(503, detail, extensions={"statistics": statistics})
 
     async def drain(self) -> Response:
         """Begin the stop; it goes on after this reply."""
         self._executor.drain()
-        return json_response({"status": "draining", "statistics": self._executor.statistics()}, 202)
+        return json_response(Situation("draining", self._executor.statistics()), 202)

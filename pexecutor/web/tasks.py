@@ -6,11 +6,13 @@ from typing import Annotated, Final
 from urllib.parse import urlencode
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 from quart import Response
 from quart_trio import QuartTrio
+from werkzeug.routing import BaseConverter
 
 from ..config import Config
+from ..errors import FieldError
 from ..executor import Executor
 from ..stores import PageRequest
 from ..task import Accepted, Draining, Duplicate, Finished, Full, Record, State, Task
@@ -20,6 +22,9 @@ from .decode import Query, decode_batch, decode_query, decode_task
 from .errors import BadRequestError, UnsupportedMediaTypeError
 from .wire import (
     BatchReply,
+    Problem,
+    TaskVerdict,
+    TaskView,
     VerdictsListed,
     add_verdicts,
     detail,
@@ -35,7 +40,13 @@ PAGE_RECORDS_MAX: Final = 1000
 
 
 class SubmitQuery(msgspec.Struct):
-    """How a submit is to be done."""
+    """How a submit is to be done.
+
+    Parameters:
+        verdicts: which tasks the reply to a list or a stream lists one by one.
+        atomic: whether all tasks of a list whose names are free must fit, or none is taken.
+        wait_for_room: seconds to wait for room before a task is refused; a stream always waits.
+    """
 
     verdicts: VerdictsListed = "refused"
     atomic: bool = False
@@ -43,27 +54,77 @@ class SubmitQuery(msgspec.Struct):
 
 
 class PageQuery(msgspec.Struct):
-    """Which part of a listing."""
+    """Which part of a listing.
+
+    Parameters:
+        limit: how many records a page has at most.
+        cursor: where the page begins; taken from the ``Link`` header of the page before.
+    """
 
     limit: Annotated[int, Meta(ge=1, le=PAGE_RECORDS_MAX)] = PAGE_RECORDS_MAX
     cursor: str | None = None
 
 
 class TasksQuery(PageQuery):
-    """Which tasks, and which part of the listing."""
+    """Which tasks, and which part of the listing.
+
+    Parameters:
+        name: only those with this name.
+        state: only those in this state.
+    """
 
     name: str | None = None
     state: State | None = None
 
 
 class ShowQuery(msgspec.Struct):
-    """How long to wait for the task's outcome, in seconds."""
+    """How long to wait for the task's outcome.
+
+    Parameters:
+        wait: seconds; what the record is by then is the answer.
+    """
 
     wait: Annotated[float, Meta(ge=0, le=WAIT_SECONDS_MAX)] = 0.0
 
 
 class NoQuery(msgspec.Struct):
     """A route without parameters."""
+
+
+class HeldProblem(Problem):
+    """A task was refused because its name is held.
+
+    Parameters:
+        holder: the task that has the name.
+    """
+
+    holder: TaskView
+
+
+class SubmitProblem(Problem, kw_only=True):
+    """A submit was refused, in whole or in part. What it counts was accepted, and stays accepted.
+
+    Parameters:
+        errors: what is wrong with which task; then none of a list was taken, and nothing behind it of a stream.
+        RequestedTask: how many tasks of a list or a stream were looked at.
+        SubmittedTasks: how many were accepted.
+        DuplicateTasks: how many were refused because their name was held.
+        RejectedTasks: how many were refused for lack of room, or because of a drain.
+        Tasks: what became of single tasks, as ``verdicts`` asked.
+    """
+
+    errors: list[FieldError] | UnsetType = UNSET
+    requested_task: int | UnsetType = msgspec.field(default=UNSET, name="RequestedTask")
+    submitted_tasks: int | UnsetType = msgspec.field(default=UNSET, name="SubmittedTasks")
+    duplicate_tasks: int | UnsetType = msgspec.field(default=UNSET, name="DuplicateTasks")
+    rejected_tasks: int | UnsetType = msgspec.field(default=UNSET, name="RejectedTasks")
+    tasks: list[TaskVerdict] | UnsetType = msgspec.field(default=UNSET, name="Tasks")
+
+
+class _TaskIdConverter(BaseConverter):
+    """A segment that may be an id: not that of a listing, or cancelling it would be a method that the listing has."""
+
+    regex = rf"(?!(?:{'|'.join(State)})$)[^/]+"
 
 
 class TaskRoutes:
@@ -75,14 +136,15 @@ class TaskRoutes:
 
     def add_to(self, app: QuartTrio) -> None:
         """Register them."""
+        app.url_map.converters["task_id"] = _TaskIdConverter
         app.add_url_rule("/tasks", view_func=self.submit, methods=["POST"])
         app.add_url_rule("/tasks", view_func=self.list_tasks, methods=["GET"])
         app.add_url_rule("/handlers", view_func=self.list_handlers, methods=["GET"])
         app.add_url_rule("/tasks/pending", view_func=self.list_pending, methods=["GET"])
         app.add_url_rule("/tasks/running", view_func=self.list_running, methods=["GET"])
         app.add_url_rule("/tasks/finished", view_func=self.list_finished, methods=["GET"])
-        app.add_url_rule("/tasks/<task_id>", view_func=self.show, methods=["GET"])
-        app.add_url_rule("/tasks/<task_id>", view_func=self.cancel, methods=["DELETE"])
+        app.add_url_rule("/tasks/<task_id:task_id>", view_func=self.show, methods=["GET"])
+        app.add_url_rule("/tasks/<task_id:task_id>", view_func=self.cancel, methods=["DELETE"])
 
     # Submit
 

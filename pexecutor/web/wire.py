@@ -14,6 +14,7 @@ from quart import Response
 
 from ..handlers import Context
 from ..task import (
+    TASK_ID_PATTERN,
     Accepted,
     Attempt,
     Draining,
@@ -37,47 +38,94 @@ _encode = msgspec.json.Encoder().encode
 
 PROBLEM_TYPE: Final = "application/problem+json"
 
+TaskId = Annotated[str, Meta(pattern=TASK_ID_PATTERN)]
+Timestamp = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+"""RFC 3339, in UTC, to the millisecond."""
+
 VerdictsListed = Literal["all", "refused", "none"]
 """Which verdicts a batch reply lists one by one: each, those that were not accepted, or none."""
 
 
 class Progress(msgspec.Struct):
-    """How far a running task says that it is."""
+    """How far a running task says that it is.
+
+    Parameters:
+        done: how much of it is done, in the handler's own unit.
+        total: how much there is; null when the handler does not know.
+    """
 
     done: float
     total: float | None
 
 
 class AttemptView(msgspec.Struct):
-    """One run that has ended."""
+    """One run that has ended.
 
-    started_at: str
-    ended_at: str
+    Parameters:
+        started_at: when it began.
+        ended_at: when it ended.
+        outcome: how it ended.
+        error: one sentence on why, for anything but a success.
+    """
+
+    started_at: Timestamp
+    ended_at: Timestamp
     outcome: Outcome
     error: str | UnsetType = UNSET
 
 
 class TaskView(msgspec.Struct, kw_only=True):
-    """A record on the wire, as listings show it. What is not known in a state is absent."""
+    """A record on the wire, as listings show it. What is not known in a state is absent.
 
-    id: str
+    Parameters:
+        id: what to ask for it by.
+        name: what dedup goes by.
+        state: where it stands.
+        duration: how long ``sleep`` works, in ms.
+        handler: what runs it.
+        priority: the higher starts first.
+        submitted_at: when it was accepted.
+        due_at: until when a scheduled one waits.
+        follows: the id of the task that it follows.
+        started_at: when its last attempt began.
+        finished_at: when it got its outcome.
+        progress: what a running one tells of itself.
+        outcome: how it ended.
+        error: one sentence on why it did not succeed.
+    """
+
+    id: TaskId
     name: str
     state: State
     duration: int
     handler: str
     priority: int
-    submitted_at: str
-    due_at: str | UnsetType = UNSET
-    follows: str | UnsetType = UNSET
-    started_at: str | UnsetType = UNSET
-    finished_at: str | UnsetType = UNSET
+    submitted_at: Timestamp
+    due_at: Timestamp | UnsetType = UNSET
+    follows: TaskId | UnsetType = UNSET
+    started_at: Timestamp | UnsetType = UNSET
+    finished_at: Timestamp | UnsetType = UNSET
     progress: Progress | UnsetType = UNSET
     outcome: Outcome | UnsetType = UNSET
     error: str | UnsetType = UNSET
 
 
 class TaskDetail(TaskView, kw_only=True):
-    """A record on the wire, whole."""
+    """A record on the wire, whole.
+
+    Parameters:
+        params: what its handler is told.
+        timeout: after so many ms an attempt is cancelled.
+        retries: how often it is tried again.
+        retry_delay: the most ms that the first retry waits.
+        retry_delay_max: the most ms that any retry waits.
+        on_conflict: what its submit did when the name was held.
+        on_crash: what becomes of it if the process dies while it runs.
+        keep: how many ms its record can be read after its end.
+        attempts: the runs that have ended.
+        result: what the handler returned; any JSON.
+        output: what the last attempt printed and the like.
+    """
 
     params: dict[str, Any]
     timeout: int | None
@@ -93,24 +141,57 @@ class TaskDetail(TaskView, kw_only=True):
 
 
 class TaskVerdict(msgspec.Struct):
-    """What became of one task of a batch; ``id``, ``state`` and ``since`` are those of the task that has the name."""
+    """What became of one task of a list; ``id``, ``state`` and ``since`` are those of the task that has the name.
+
+    Parameters:
+        index: its place in the list, from 0.
+        name: its name.
+        verdict: what became of it.
+        id: of the task that has the name.
+        state: where that one stands.
+        since: from when on it has been there.
+    """
 
     index: Annotated[int, Meta(ge=0)]
     name: str
     verdict: Literal["accepted", "duplicate", "full", "draining"]
-    id: str | UnsetType = UNSET
+    id: TaskId | UnsetType = UNSET
     state: State | UnsetType = UNSET
-    since: str | UnsetType = UNSET
+    since: Timestamp | UnsetType = UNSET
 
 
 class BatchReply(msgspec.Struct, rename="pascal"):
-    """The reply to a list of tasks. ``RequestedTask`` is singular on the wire: that is the contract."""
+    """The reply to a list of tasks. ``RequestedTask`` is singular on the wire: that is the contract.
+
+    Parameters:
+        RequestedTask: how many tasks there were: the sum of the other three.
+        SubmittedTasks: how many were accepted.
+        DuplicateTasks: how many were refused because their name was held.
+        RejectedTasks: how many were refused for lack of room, or because of a drain.
+        Tasks: what became of single tasks, as ``verdicts`` asked.
+    """
 
     requested_task: int = 0
     submitted_tasks: int = 0
     duplicate_tasks: int = 0
     rejected_tasks: int = 0
     tasks: list[TaskVerdict] = []
+
+
+class Problem(msgspec.Struct, kw_only=True):
+    """Problem details (RFC 9457).
+
+    Parameters:
+        type: always the same, so the status says what kind it is.
+        title: the status in words.
+        status: the status.
+        detail: what is wrong with this request, and what to do.
+    """
+
+    type: Literal["about:blank"] = "about:blank"
+    title: str
+    status: int
+    detail: str
 
 
 def view(record: Record, context: Context | None = None) -> TaskView:
@@ -239,8 +320,8 @@ def problem(status: int, detail: str, extensions: dict[str, Any] | None = None) 
         detail: what is wrong with this request, and what to do.
         extensions: further members.
     """
-    members = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
-    return _encode(members | (extensions or {}))
+    members = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
+    return _encode(msgspec.structs.asdict(members) | (extensions or {}))
 
 
 def refusal_response(

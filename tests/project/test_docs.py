@@ -10,6 +10,7 @@ from typing import Any
 import click
 import msgspec
 import pytest
+from prometheus_client.metrics_core import Metric
 
 import pexecutor
 from pexecutor import Executor, LocalStore, Outcome, State, Task
@@ -19,6 +20,7 @@ from pexecutor.handlers.command import CommandSettings
 from pexecutor.handlers.http import HttpSettings
 from pexecutor.web import create_app
 from pexecutor.web.errors import STATUS_OF
+from pexecutor.web.metrics import MetricsRoutes
 from pexecutor.web.tasks import PageQuery, ShowQuery, SubmitQuery, TasksQuery
 from pexecutor.web.wire import TaskDetail
 
@@ -122,6 +124,25 @@ def test_each_field_of_a_task_and_each_parameter_is_in_the_readme(structure: typ
 def test_each_member_of_a_record_is_in_the_readme() -> None:
     for field in msgspec.structs.fields(TaskDetail):
         assert f"`{field.name}`" in README
+
+
+def metrics() -> list[Metric]:
+    collected = MetricsRoutes(Executor(LocalStore())).registry.collect()
+    return [metric for metric in collected if metric.name.startswith("pexecutor_")]
+
+
+@pytest.mark.parametrize("metric", metrics(), ids=lambda metric: metric.name)
+def test_each_metric_is_in_the_readme_as_it_says_of_itself(metric: Metric) -> None:
+    _, _, meaning = ROWS[f"{metric.name}_total" if metric.type == "counter" else metric.name]
+
+    if metric.type == "counter":
+        assert meaning == metric.documentation
+
+
+def test_the_readme_names_no_metric_that_is_gone() -> None:
+    named = {subject.removesuffix("_total") for subject in ROWS if subject.startswith("pexecutor_")}
+
+    assert named == {metric.name for metric in metrics()}
 
 
 def test_each_state_outcome_and_status_is_in_the_readme() -> None:

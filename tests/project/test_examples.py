@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tarfile
@@ -177,9 +178,43 @@ def test_an_executor_is_embedded() -> None:
     assert executor == "<Executor stopped, 0 of 2 running, 0 of 100 pending>"
 
 
+def expressions(part: Any) -> Iterator[str]:
+    """What a dashboard asks Prometheus, wherever it does."""
+    match part:
+        case {"expr": str(expression)} | {"query": {"query": str(expression)}}:
+            yield expression
+        case dict():
+            yield from (found for inner in part.values() for found in expressions(inner))
+        case list():
+            yield from (found for inner in part for found in expressions(inner))
+
+
+def test_the_dashboard_asks_for_every_metric_and_for_none_that_is_not_there(served: Served) -> None:
+    dashboard = json.loads((EXAMPLES / "grafana.json").read_text(encoding="utf-8"))
+    asked = re.findall(r"\b(?:pexecutor|process)_\w+", " ".join(expressions(dashboard)))
+    with urlopen(f"http://127.0.0.1:{served.server.port}/metrics", timeout=WAIT_SECONDS) as response:
+        there_are = re.findall(r"^# TYPE (\S+)", response.read().decode(), re.MULTILINE)
+
+    assert {name.removesuffix("_bucket") for name in asked} <= set(there_are)
+    assert {name for name in there_are if name.startswith("pexecutor_")} <= {
+        *(name.removesuffix("_bucket") for name in asked),
+        "pexecutor_history_tasks",
+    }
+
+
+def test_every_panel_of_the_dashboard_says_what_it_shows() -> None:
+    panels = json.loads((EXAMPLES / "grafana.json").read_text(encoding="utf-8"))["panels"]
+
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    for panel in panels:
+        assert panel["title"]
+        assert panel["description"].endswith(".")
+
+
 def test_they_are_all_run() -> None:
     assert {path.name for path in EXAMPLES.iterdir() if path.is_file()} == {
         "thumbnails.py",
         "pexecutor.toml",
         "embed.py",
+        "grafana.json",
     }

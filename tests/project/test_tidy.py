@@ -26,17 +26,18 @@ MAY_IMPORT: Final = {
     "errors": set[str](),
     "task": {"errors"},
     "registry": {"task", "errors"},
-    "stores": {"registry", "task", "errors"},
+    "histogram": set[str](),
+    "stores": {"registry", "histogram", "task", "errors"},
     "handlers": {"task", "errors"},
     "rate": set[str](),
     "attempt": {"handlers", "task", "errors"},
-    "statistics": {"stores", "task"},
+    "statistics": {"stores", "histogram", "task"},
     "pool": {"attempt", "statistics", "handlers", "stores", "task", "errors"},
     "executor": {"pool", "statistics", "rate", "handlers", "stores", "task", "errors"},
     "__init__": {"executor", "statistics", "handlers", "stores", "task", "errors"},
     "config": {"errors"},
     "log": {"config"},
-    "web": {"executor", "statistics", "handlers", "stores", "task", "errors", "config"},
+    "web": {"__init__", "executor", "statistics", "histogram", "handlers", "stores", "task", "errors", "config"},
     "server": {"web", "executor", "statistics", "handlers", "stores", "config", "errors", "log"},
     "asgi": {"server", "web", "executor", "config", "errors"},
     "cli": {"__init__", "server", "web", "config", "errors", "log"},
@@ -44,7 +45,7 @@ MAY_IMPORT: Final = {
 }
 """The parts of the package, and what each may know of the others. Down only; a new part is entered here."""
 
-FRAMEWORKS: Final = {"quart", "quart_trio", "hypercorn", "h11", "click", "structlog", "werkzeug"}
+FRAMEWORKS: Final = {"quart", "quart_trio", "hypercorn", "h11", "click", "structlog", "werkzeug", "prometheus_client"}
 
 MAY_KNOW_FRAMEWORKS: Final = {"web", "server", "asgi", "cli", "log", "__main__"}
 
@@ -52,6 +53,9 @@ BROUGHT_BY: Final = {
     "quart_trio": "quart-trio",
     "quart": "quart-trio",
     "werkzeug": "quart-trio",
+    "jinja2": "quart-trio",
+    "markupsafe": "quart-trio",
+    "prometheus_client": "prometheus-client",
     "hypercorn": "hypercorn",
     "h11": "hypercorn",
 }

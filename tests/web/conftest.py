@@ -65,9 +65,9 @@ async def serve_here(nursery: trio.Nursery) -> AsyncIterator[ServeHere]:
     """Start a server with these settings; it ends with the test."""
     clients: list[httpx2.AsyncClient] = []
 
-    async def start(*, handler: Handler | None = None, **settings: Any) -> Served:
+    async def start(*, handler: Handler | None = None, store: LocalStore | None = None, **settings: Any) -> Served:
         config = msgspec.structs.replace(Config(), port=0, **settings)
-        store = LocalStore(
+        store = store or LocalStore(
             queue_size=config.queue_size,
             history_records_max=config.history_records_max,
             history_seconds_max=config.history_seconds_max,

@@ -66,6 +66,7 @@ async def assert_nothing_was_taken_and_all_is_well(served: Served) -> None:
         ({"name": "x", "timeout": 0}, "timeout"),
         ({"name": "x", "timeout": 604_800_001}, "timeout"),
         ({"name": "x", "timeout": "1"}, "timeout"),
+        ({"name": "x", "run_at": "9999-12-31T23:59:59-00:01"}, "run_at"),
         ({"name": "x", "color": 1}, "color"),
         ({"name": "x", "Duration": 1}, "Duration"),
         ({"name": "x", "": 1}, ""),

@@ -39,6 +39,7 @@ async def test_a_bad_query_parameter_is_named(served: Served, path: str, query: 
     ("method", "path", "named"),
     [
         ("GET", "/tasks?state=done", "state"),
+        ("GET", "/tasks?state=null", "state"),
         ("GET", "/tasks?state=pending&state=running", "state"),
         ("GET", "/tasks?name=a&name=a", "name"),
         ("GET", "/tasks/pending?state=pending", "state"),
