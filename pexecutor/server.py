@@ -18,6 +18,7 @@ import trio
 from .config import Config
 from .executor import Executor
 from .handlers import Catalogue, load_catalogue
+from .log import TaskLog
 from .statistics import Statistics
 from .stores.local import LocalStore
 from .web import create_app
@@ -42,6 +43,7 @@ def make_executor(config: Config, handlers: Catalogue | None = None) -> Executor
         history_records_max=config.history_records_max,
         history_seconds_max=config.history_seconds_max,
         history_bytes_max=config.history_bytes_max,
+        observe=TaskLog(config.log_level),
     )
     return Executor(
         store, pool_size=config.pool_size, drain_timeout_seconds=config.drain_timeout_seconds, handlers=handlers

@@ -58,6 +58,9 @@ Commit = Callable[[Sequence[Record]], Awaitable[None]]
 Raises ``StoreUnavailableError`` when it cannot; a commit that is cancelled has written nothing.
 """
 
+Observe = Callable[[Sequence[Record]], None]
+"""Is told of changed records in the step in which they can be read; it is quick, and raises nothing."""
+
 
 async def keep_in_memory_only(changes: Sequence[Record]) -> None:
     """The commit of a store that outlives nothing."""
@@ -72,6 +75,7 @@ class LocalStore:
         history_seconds_max: for how long after its end one can be read.
         history_bytes_max: how many bytes of results and output are kept in all.
         commit: what makes a change durable.
+        observe: told of each change, once everybody can read it.
         now: the wall clock, in seconds since 1970.
         jitter: what retries draw their delays from.
         tag: 24 bits that tell this store's ids from any other's; drawn at random by default.
@@ -85,6 +89,7 @@ class LocalStore:
         history_seconds_max: float = HISTORY_SECONDS_MAX,
         history_bytes_max: int = HISTORY_BYTES_MAX,
         commit: Commit = keep_in_memory_only,
+        observe: Observe = lambda _changes: None,
         now: Callable[[], float] = time.time,
         jitter: random.Random | None = None,
         tag: int | None = None,
@@ -93,6 +98,7 @@ class LocalStore:
             raise ValueError("queue_size must be at least 1")
         self.queue_size = queue_size
         self._commit = commit
+        self._observe = observe
         self._durable = commit is not keep_in_memory_only
         self._now = now
         self._jitter = random.Random() if jitter is None else jitter
@@ -235,6 +241,7 @@ class LocalStore:
     def _publish(self, changes: Sequence[Record]) -> None:
         for record in changes:
             self._book.put(record)
+        self._observe(changes)
         if any(isinstance(record, Pending | Scheduled) for record in changes):
             self._arrivals.unpark_all()
 

@@ -35,7 +35,7 @@ MAY_IMPORT: Final = {
     "executor": {"pool", "statistics", "rate", "handlers", "stores", "task", "errors"},
     "__init__": {"executor", "statistics", "handlers", "stores", "task", "errors"},
     "config": {"errors"},
-    "log": {"config"},
+    "log": {"config", "task"},
     "web": {"executor", "statistics", "handlers", "stores", "task", "errors", "config"},
     "server": {"web", "executor", "statistics", "handlers", "stores", "config", "errors", "log"},
     "asgi": {"server", "web", "executor", "config", "errors"},
