@@ -1,6 +1,7 @@
 """The command line. ``pexecutor`` alone serves; a failure is one line on standard error.
 
-Exit status: 0 after a clean stop, 1 when the server cannot do its work, 2 when it was asked for something impossible.
+Exit status of ``serve``: 0 after a clean stop, 1 when the server cannot do its work, 2 when it was asked for something
+impossible. The commands that talk with a server are in ``commands/``, and so are their exit statuses.
 """
 
 from __future__ import annotations
@@ -12,25 +13,39 @@ from typing import Any, NoReturn
 
 import click
 import trio
+from click.shell_completion import CompletionItem
 
 from . import __version__
+from .commands import COMMANDS
+from .commands.exits import Exit, exit_of, explain
 from .config import load_config
-from .errors import ConfigError
+from .errors import PexecutorError
 
 
 class _ServeByDefault(click.Group):
     """A group in which flags without a command belong to ``serve``, as the original's flags did."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if ctx.resilient_parsing and not args:  # the shell asks which commands there are
+            return super().parse_args(ctx, args)
         if not args or (args[0].startswith("-") and args[0] not in ("--help", "--version")):
             args = ["serve", *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands; and for a flag, those of ``serve``."""
+        flags = self.commands["serve"].shell_complete(ctx, incomplete) if incomplete.startswith("-") else []
+        return [*super().shell_complete(ctx, incomplete), *flags]
 
 
 @click.group(cls=_ServeByDefault)
 @click.version_option(__version__, prog_name="pexecutor")
 def cli() -> None:
     """A task executor you talk to over HTTP. Without a command, it serves."""
+
+
+for _command in COMMANDS:
+    cli.add_command(_command)
 
 
 @cli.command()
@@ -77,12 +92,12 @@ def main() -> None:
     """Run the command line, and exit."""
     try:
         status = cli.main(prog_name="pexecutor", standalone_mode=False)
-    except ConfigError as error:
-        _fail(str(error), 2)
+    except PexecutorError as error:
+        _fail(explain(error), exit_of(error))
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
     except click.Abort:
-        _fail("interrupted", 1)
+        _fail("interrupted", Exit.INTERRUPTED)
     sys.exit(status)
 
 

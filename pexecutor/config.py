@@ -19,6 +19,9 @@ from .errors import ConfigError
 
 ENVIRONMENT_PREFIX: Final = "PEXECUTOR_"
 
+OF_CLIENTS: Final = frozenset({"PEXECUTOR_URL", "PEXECUTOR_TOKEN"})
+"""Variables that tell clients where a server is; no settings of one that runs in the same environment."""
+
 Count = Annotated[int, Meta(ge=1, le=10_000_000)]
 Bytes = Annotated[int, Meta(ge=1, le=2**40)]
 Seconds = Annotated[float, Meta(ge=0, le=7 * 24 * 60 * 60)]
@@ -53,7 +56,7 @@ def load_config(*, file: Path | None, environment: Mapping[str, str], flags: Map
 
     Parameters:
         file: a TOML file, or none.
-        environment: variables; those that do not begin with ``PEXECUTOR_`` are ignored.
+        environment: variables; those that do not begin with ``PEXECUTOR_``, or are for clients, are ignored.
         flags: settings given on the command line, by field name; ``None`` is one that was not given.
 
     Raises:
@@ -63,7 +66,7 @@ def load_config(*, file: Path | None, environment: Mapping[str, str], flags: Map
     for name, value in (_read_file(file) if file is not None else {}).items():
         settings[name] = _checked(name, value, f"{name} in {file}")
     for variable, value in environment.items():
-        if variable.startswith(ENVIRONMENT_PREFIX):
+        if variable.startswith(ENVIRONMENT_PREFIX) and variable not in OF_CLIENTS:
             name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
             listed = tuple(filter(None, value.split(","))) if name in _LISTS else value
             settings[name] = _checked(name, listed, variable, strict=False)

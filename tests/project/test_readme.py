@@ -7,6 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from .conftest import Launch, ServerProcess, clean_environment
 from .markdown import Block, Step, normal, steps
 from .readme import BLOCKS, MODULES, PROGRAMS, WITH_HANDLERS, in_language, shown_after
@@ -15,10 +17,12 @@ COMMAND_SECONDS_MAX = 120
 LOOKS_MAX = 100
 LOOK_SECONDS = 0.1
 
+_CHANGES_SOMETHING = re.compile(r" -(d|X|T) |pexecutor (submit|cancel|drain)|mkdir")
+
 
 def test_nothing_is_shown_that_no_test_looks_at() -> None:
     assert {block.language for block in BLOCKS} == {"sh", "console", "toml", "python", "text"}
-    assert {block.heading for block in in_language("console")} == {"A session", "Real work"}
+    assert {block.heading for block in in_language("console")} == {"A session", "Real work", "From the command line"}
     assert {block.heading for block in MODULES} == {"Real work"}
     assert len(in_language("text")) == len(PROGRAMS) + 1, "one for each program, one for the log of the stop"
 
@@ -34,7 +38,7 @@ class Session:
     def check(self, step: Step, where: Block) -> None:
         """Do it, and compare; a command that only looks may look again until it sees what is shown."""
         output = first = self._run(step.command)
-        looks_left = 0 if re.search(r" -(d|X|T) ", step.command) else LOOKS_MAX
+        looks_left = 0 if _CHANGES_SOMETHING.search(step.command) else LOOKS_MAX
         while normal(output) != normal(step.shown):
             assert looks_left, (
                 f"{where}: {step.command}\nwas answered {normal(first)}\nand not     {normal(step.shown)}"
@@ -50,7 +54,7 @@ class Session:
         output = subprocess.run(
             ["bash", "-c", command],
             cwd=self._home,
-            env=clean_environment(),
+            env=clean_environment() | {"PEXECUTOR_URL": f"http://127.0.0.1:{self._server.port}"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -81,13 +85,23 @@ def test_a_session(server: ServerProcess, tmp_path: Path) -> None:
     assert normal(shown_after(last)) == normal(log.splitlines()[-1])
 
 
-def test_real_work(launch: Launch, tmp_path: Path) -> None:
+@pytest.fixture
+def working(launch: Launch, tmp_path: Path) -> ServerProcess:
+    """The server of "Real work"."""
     [settings] = [block for block in in_language("toml") if block.heading == "Real work"]
     [module] = MODULES
     (tmp_path / "pexecutor.toml").write_text(settings.text, encoding="utf-8")
     (tmp_path / "work.py").write_text(module.text, encoding="utf-8")
-    server = launch(["bash", "-c", WITH_HANDLERS.text], tmp_path, PEXECUTOR_PORT="0")
+    return launch(["bash", "-c", WITH_HANDLERS.text], tmp_path, PEXECUTOR_PORT="0")
 
-    play(server, tmp_path, "Real work")
 
-    assert server.stop()[0] == 0
+def test_real_work(working: ServerProcess, tmp_path: Path) -> None:
+    play(working, tmp_path, "Real work")
+
+    assert working.stop()[0] == 0
+
+
+def test_from_the_command_line(working: ServerProcess, tmp_path: Path) -> None:
+    play(working, tmp_path, "From the command line")
+
+    assert working.end()[0] == 0

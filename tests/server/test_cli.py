@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from pexecutor.cli import cli, main
+from pexecutor.config import Config, load_config
 
 from .conftest import StartServer
 from .process import ServerProcess
@@ -114,6 +115,11 @@ def test_an_impossible_variable_is_named(run: Run) -> None:
     result = run(PEXECUTOR_POOLSIZE="1")
     assert (result.returncode, result.stderr.count("\n")) == (2, 1)
     assert "PEXECUTOR_POOLSIZE is no setting" in result.stderr
+
+
+def test_variables_for_clients_are_no_settings() -> None:
+    environment = {"PEXECUTOR_URL": "http://elsewhere:1", "PEXECUTOR_TOKEN": "secret", "PEXECUTOR_PORT": "1"}
+    assert load_config(file=None, environment=environment, flags={}) == Config(port=1)
 
 
 @pytest.mark.parametrize(
