@@ -19,6 +19,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -29,16 +30,19 @@ from .server import make_executor
 from .web import create_app as create_web_app
 
 
-def create_app(**settings: Any) -> ExecutorApp:
+def create_app(file: str | None = None, **settings: Any) -> ExecutorApp:
     """An ASGI app with an executor of its own, which runs as long as the app's lifespan.
 
     Parameters:
-        settings: fields of ``Config``; the environment's ``PEXECUTOR_`` variables stand behind them.
+        file: a TOML file of settings.
+        settings: fields of ``Config``; the environment's ``PEXECUTOR_`` variables stand behind them, and the file
+            behind those.
 
     Raises:
         ConfigError: a setting is unknown or out of its range.
     """
-    return ExecutorApp(load_config(file=None, environment=os.environ, flags=settings))
+    path = None if file is None else Path(file)
+    return ExecutorApp(load_config(file=path, environment=os.environ, flags=settings))
 
 
 class ExecutorApp:

@@ -14,6 +14,7 @@ import click
 import trio
 
 from . import __version__
+from .access import SCOPES, check_token_name, hash_token, new_token
 from .config import load_config
 from .errors import ConfigError
 
@@ -51,6 +52,14 @@ def cli() -> None:
     multiple=True,
     help="A module, or a Python file, of handlers; may be given more than once.",
 )
+@click.option(
+    "--allow-anonymous",
+    is_flag=True,
+    default=None,
+    help="Let everybody in who reaches it, without a token, on any address.",
+)
+@click.option("--certfile", "tls_certfile", metavar="FILE", help="Serve HTTPS with this certificate, in PEM.")
+@click.option("--keyfile", "tls_keyfile", metavar="FILE", help="The certificate's key, if it is in a file of its own.")
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error. [default: info]")
 @click.option("--log-format", metavar="FORMAT", help="text or json. [default: text]")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="A TOML file of settings.")
@@ -71,6 +80,23 @@ def serve(file: Path | None, **flags: Any) -> None:
 
 def _announce(url: str) -> None:
     click.echo(f"pexecutor serves at {url}")
+
+
+@cli.group()
+def token() -> None:
+    """Make tokens for clients."""
+
+
+@token.command()
+@click.argument("name")
+@click.option("--scope", type=click.Choice(SCOPES), required=True, help="What it may do: read < submit < admin.")
+def new(name: str, scope: str) -> None:
+    """Print a new token, this once, and what the file of settings needs to know of it."""
+    check_token_name(name)
+    made = new_token()
+    click.echo(
+        f'{made}\n\n# for the file of settings:\n[tokens.{name}]\nsha256 = "{hash_token(made)}"\nscope = "{scope}"'
+    )
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 Every limit of the program is a setting here, with its unit in its name; the fields' annotations are the only place
 that knows their ranges. In the environment a setting is ``PEXECUTOR_`` and its name in capitals, a list with commas.
-Handlers are declared in the file alone.
+Handlers and tokens are declared in the file alone.
 """
 
 from __future__ import annotations
@@ -46,6 +46,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     batch_tasks_max: Count = 10_000
     request_timeout_seconds: Annotated[float, Meta(gt=0, le=3600)] = 30.0
     connections_max: Count = 1000
+    tokens: dict[str, dict[str, Any]] = {}
+    allow_anonymous: bool = False
+    allowed_hosts: tuple[str, ...] = ()
+    tls_certfile: str | None = None
+    tls_keyfile: str | None = None
 
 
 def load_config(*, file: Path | None, environment: Mapping[str, str], flags: Mapping[str, Any]) -> Config:
@@ -94,9 +99,12 @@ def _checked(name: str, value: Any, source: str, *, strict: bool = True) -> Any:
     try:
         return msgspec.convert(value, _TYPES[name], strict=strict)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{source} cannot be {value!r}: {error}".replace("Expected", "expected")) from error
+        shown = "this" if name in _NEVER_SHOWN else repr(value)
+        raise ConfigError(f"{source} cannot be {shown}: {error}".replace("Expected", "expected")) from error
 
 
-_FLAGS: Final = {"handler_modules": "handlers"}
-_LISTS: Final = {"handler_modules"}
+_FLAGS: Final = {"handler_modules": "handlers", "tls_certfile": "certfile", "tls_keyfile": "keyfile"}
+_LISTS: Final = {"handler_modules", "allowed_hosts"}
+_NEVER_SHOWN: Final = {"tokens"}
+"""What somebody may have put a secret into by mistake."""
 _TYPES: Final = {field.name: field.type for field in msgspec.structs.fields(Config)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import faulthandler
 import os
 import signal
+import socket
 from collections.abc import Callable
 from typing import Final
 
@@ -16,12 +17,15 @@ import structlog
 import trio
 
 from .config import Config
+from .errors import ConfigError
 from .executor import Executor
 from .handlers import Catalogue, load_catalogue
 from .statistics import Statistics
 from .stores.local import LocalStore
 from .web import create_app
 from .web.listener import HttpServer, listen
+from .web.origin import is_loopback
+from .web.tls import tls_context
 
 STOP_MARGIN_SECONDS: Final = 10.0
 """A stop takes at most the drain timeout and this, whatever the handlers do."""
@@ -57,16 +61,18 @@ async def serve(config: Config, *, announce: Callable[[str], None], handlers: Ca
         handlers: what runs tasks, by name; by default what the settings say.
 
     Raises:
-        ConfigError: a handler cannot be used.
+        ConfigError: a handler, a token or a certificate cannot be used, or everybody could come in.
         ListenError: the address cannot be listened on.
     """
     executor = make_executor(config, handlers)
-    listener = listen(config.host, config.port)
+    app = create_app(executor, config)
+    tls = tls_context(config.tls_certfile, config.tls_keyfile)
     http = HttpServer(
-        create_app(executor, config),
-        listener,
+        app,
+        _listen_guarded(config),
         connections_max=config.connections_max,
         idle_seconds_max=config.request_timeout_seconds,
+        tls=tls,
     )
     async with trio.open_nursery() as nursery:
         await nursery.start(_obey_signals, executor)
@@ -80,6 +86,22 @@ async def serve(config: Config, *, announce: Callable[[str], None], handlers: Ca
             http.stop()
         nursery.cancel_scope.cancel()
     _log_farewell(executor.statistics())
+
+
+def _listen_guarded(config: Config) -> socket.socket:
+    """Listen, unless that would let in everybody who can reach us.
+
+    What counts is the address that was bound: a name may stand for any.
+    """
+    listener = listen(config.host, config.port)
+    if config.tokens or config.allow_anonymous or is_loopback(listener.getsockname()[0]):
+        return listener
+    listener.close()
+    raise ConfigError(
+        f"--host {config.host} can be reached from elsewhere and no token is configured: put what "
+        "`pexecutor token new NAME --scope submit` prints into a file and add --config FILE; "
+        "or add --allow-anonymous, if something in front of it keeps others out"
+    )
 
 
 async def _obey_signals(executor: Executor, task_status: trio.TaskStatus[None]) -> None:

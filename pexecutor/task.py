@@ -24,6 +24,8 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from .traceparent import parse_traceparent
+
 NAME_BYTES_MAX: Final = 255
 SPAN_MS_MAX: Final = 7 * 24 * 60 * 60 * 1000
 """The longest duration or timeout that a task may ask for: seven days."""
@@ -61,10 +63,12 @@ class Task(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, om
         on_conflict: what this submit does when the name is held.
         on_crash: what becomes of it if the process dies while it runs.
         keep: how long its record can be read once it has ended; ``None`` for as long as the store keeps one.
+        traceparent: which trace it belongs to, as W3C Trace Context writes it; its handler is told. When the submit
+            of a task says none, it has the one of the request's header.
 
     Raises:
-        ValueError: the name or the params are too long in bytes, the name holds a control character, or both
-            ``delay`` and ``run_at`` are given.
+        ValueError: the name or the params are too long in bytes, the name holds a control character, both
+            ``delay`` and ``run_at`` are given, or ``traceparent`` is none.
     """
 
     name: Annotated[str, Meta(min_length=1, max_length=NAME_BYTES_MAX)]
@@ -81,6 +85,7 @@ class Task(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, om
     on_conflict: OnConflict = "reject"
     on_crash: OnCrash = "rerun"
     keep: Milliseconds | None = None
+    traceparent: str | None = None
 
     def __post_init__(self) -> None:
         name = self.name
@@ -90,6 +95,8 @@ class Task(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, om
             raise ValueError(f"`params` must be at most {PARAMS_BYTES_MAX} bytes of JSON")
         if self.run_at is not None and self.delay:
             raise ValueError("`run_at` and `delay` cannot both be given")
+        if self.traceparent is not None and parse_traceparent(self.traceparent) != self.traceparent:
+            raise ValueError("`traceparent` must be one of version 00, as W3C Trace Context defines it")
 
     def due_at(self, submitted_at: float) -> float:
         """From when on it may start, in seconds since 1970."""

@@ -38,7 +38,14 @@ def test_a_signal_drains_and_exits_0(start_server: StartServer, number: signal.S
 
     assert server.wait() == 0
     events = server.log_events()
-    assert [event["event"] for event in events] == ["serving", "signalled to stop", "draining", "stopped"]
+    assert [event["event"] for event in events] == [
+        "serving",
+        "submitted",
+        "signalled to stop",
+        "draining",
+        "cancelled",
+        "stopped",
+    ]
     assert events[-1]["finished"] == 3
     assert events[-1]["released"] == 0
     assert events[-1]["dropped"] == 1
