@@ -106,7 +106,7 @@ def main() -> None:
     except ConfigError as error:
         _fail(str(error), 2)
     except click.ClickException as error:
-        _fail(error.format_message(), error.exit_code)
+        _fail(" ".join(error.format_message().split()), error.exit_code)
     except click.Abort:
         _fail("interrupted", 1)
     sys.exit(status)

@@ -50,7 +50,7 @@ class ServerProcess:
         seen = []
         for line in self._process.stdout:
             seen.append(line)
-            if (found := re.search(r"http://127\.0\.0\.1:\d+", line)) is not None:
+            if (found := re.search(r"http://[\d.]+:\d+", line)) is not None:
                 return found[0]
         raise AssertionError(f"the server ended without having served: {''.join(seen)}")
 

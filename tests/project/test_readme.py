@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import time
 from pathlib import Path
@@ -18,7 +19,7 @@ LOOK_SECONDS = 0.1
 
 def test_nothing_is_shown_that_no_test_looks_at() -> None:
     assert {block.language for block in BLOCKS} == {"sh", "console", "toml", "python", "text"}
-    assert {block.heading for block in in_language("console")} == {"A session", "Real work"}
+    assert {block.heading for block in in_language("console")} == {"A session", "Real work", "Access"}
     assert {block.heading for block in MODULES} == {"Real work"}
     assert len(in_language("text")) == len(PROGRAMS) + 1, "one for each program, one for the log of the stop"
 
@@ -26,9 +27,10 @@ def test_nothing_is_shown_that_no_test_looks_at() -> None:
 class Session:
     """A shell in which the README's session goes on, and the server that it talks to."""
 
-    def __init__(self, server: ServerProcess, home: Path) -> None:
+    def __init__(self, server: ServerProcess, home: Path, **variables: str) -> None:
         self._server = server
         self._home = home
+        self._environment = clean_environment() | variables
         self._tag: str | None = None
 
     def check(self, step: Step, where: Block) -> None:
@@ -50,7 +52,7 @@ class Session:
         output = subprocess.run(
             ["bash", "-c", command],
             cwd=self._home,
-            env=clean_environment(),
+            env=self._environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -62,9 +64,9 @@ class Session:
         return output
 
 
-def play(server: ServerProcess, home: Path, heading: str) -> Block:
-    """Do what is shown under a heading; the last block of it."""
-    session = Session(server, home)
+def play(server: ServerProcess, home: Path, heading: str, **variables: str) -> Block:
+    """Do what is shown under a heading, with these variables in the environment; the last block of it."""
+    session = Session(server, home, **variables)
     shown = [block for block in in_language("console") if block.heading == heading]
     for block in shown:
         for step in steps(block):
@@ -89,5 +91,24 @@ def test_real_work(launch: Launch, tmp_path: Path) -> None:
     server = launch(["bash", "-c", WITH_HANDLERS.text], tmp_path, PEXECUTOR_PORT="0")
 
     play(server, tmp_path, "Real work")
+
+    assert server.stop()[0] == 0
+
+
+def test_access(launch: Launch, tmp_path: Path) -> None:
+    [new_token, *_] = [step for block in in_language("console") if block.heading == "Access" for step in steps(block)]
+    made = subprocess.run(
+        shlex.split(new_token.command),
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    token, _, lines = made.stdout.partition("\n")
+    (tmp_path / "pexecutor.toml").write_text(lines, encoding="utf-8")
+    server = launch(["pexecutor", "--port", "0", "--config", "pexecutor.toml"], tmp_path)
+
+    play(server, tmp_path, "Access", TOKEN=token)
 
     assert server.stop()[0] == 0

@@ -24,7 +24,9 @@ MODULE_LINES_MAX: Final = 400
 
 MAY_IMPORT: Final = {
     "errors": set[str](),
-    "task": {"errors"},
+    "traceparent": set[str](),
+    "access": {"errors"},
+    "task": {"errors", "traceparent"},
     "registry": {"task", "errors"},
     "stores": {"registry", "task", "errors"},
     "handlers": {"task", "errors"},
@@ -36,10 +38,20 @@ MAY_IMPORT: Final = {
     "__init__": {"executor", "statistics", "handlers", "stores", "task", "errors"},
     "config": {"errors"},
     "log": {"config"},
-    "web": {"executor", "statistics", "handlers", "stores", "task", "errors", "config"},
+    "web": {
+        "executor",
+        "statistics",
+        "handlers",
+        "stores",
+        "task",
+        "traceparent",
+        "access",
+        "errors",
+        "config",
+    },
     "server": {"web", "executor", "statistics", "handlers", "stores", "config", "errors", "log"},
     "asgi": {"server", "web", "executor", "config", "errors"},
-    "cli": {"__init__", "server", "web", "config", "errors", "log"},
+    "cli": {"__init__", "server", "web", "access", "config", "errors", "log"},
     "__main__": {"cli"},
 }
 """The parts of the package, and what each may know of the others. Down only; a new part is entered here."""
