@@ -53,8 +53,9 @@ def parse_authority(text: str) -> Authority | None:
     return Authority(name, int(match["port"]) if match["port"] else None)
 
 
-def is_loopback(name: str) -> bool:
-    """Whether a name or an address, as it is written here, is of this machine alone."""
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address is of this machine alone."""
+    name = canonical_address(host)
     try:
         return name == "localhost" or ip_address(name).is_loopback
     except ValueError:

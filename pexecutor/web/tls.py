@@ -33,6 +33,7 @@ def tls_context(certfile: str | None, keyfile: str | None) -> ssl.SSLContext | N
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.set_alpn_protocols(["http/1.1"])
+    context.options |= ssl.OP_NO_RENEGOTIATION  # which would cost us a handshake whenever a client likes
     try:
         context.load_cert_chain(certfile, keyfile, password="")  # which is not asked for at the terminal then
     except ssl.SSLError as error:

@@ -141,6 +141,14 @@ async def ask(served: Served, line: str, *headers: str, body: bytes | None = Non
         return await client.ask(request(line, *headers, body=body))
 
 
+@pytest.mark.parametrize("method", ["post", "Post", "pOST"])
+async def test_a_method_is_what_it_is_however_it_is_written(guarded: Served, method: str) -> None:
+    assert problem_in(await ask(guarded, f"{method} /drain"), 401)
+    assert problem_in(await ask(guarded, f"{method} /drain", f"Authorization: Bearer {TOKENS['submit']}"), 403)
+    other_site = [f"Authorization: Bearer {TOKENS['admin']}", "Origin: http://evil.example"]
+    assert problem_in(await ask(guarded, f"{method} /drain", *other_site), 403)
+
+
 @pytest.mark.parametrize("method", ["X-HTTP-Method-Override: GET", "X-HTTP-Method: GET", "X-Method-Override: GET"])
 async def test_a_method_cannot_be_said_to_be_another(guarded: Served, method: str) -> None:
     assert problem_in(await ask(guarded, "POST /drain", method, f"Authorization: Bearer {TOKENS['read']}"), 403)

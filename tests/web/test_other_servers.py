@@ -45,8 +45,14 @@ async def call(config: Config, path: str, server: Any, *headers: tuple[bytes, by
     return events[0]["status"], msgspec.json.decode(body)
 
 
-ELSEWHERE = [("192.0.2.7", 8080), ("2001:db8::1", 8080), ("0.0.0.0", 8080)]
-HERE = [("127.0.0.1", 8080), ("::1", 8080), ("127.9.9.9", 80), None]
+ELSEWHERE = [
+    ("192.0.2.7", 8080),
+    ("::ffff:192.0.2.7", 8080),
+    ("fe80::1%lo", 8080),
+    ("2001:db8::1", 8080),
+    ("0.0.0.0", 8080),
+]
+HERE = [("127.0.0.1", 8080), ("::1", 8080), ("127.9.9.9", 80), ("::ffff:127.0.0.1", 80), None]
 
 
 @pytest.mark.parametrize("server", ELSEWHERE)

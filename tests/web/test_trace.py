@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import msgspec
 import pytest
 import structlog
 import trio
@@ -179,6 +180,12 @@ async def test_the_handler_is_told(serve_here: ServeHere) -> None:
     await served.until(lambda now: now.store.history == 2)
 
     assert told == [TRACE, None]
+
+
+def test_whatever_keeps_a_task_as_json_keeps_its_trace() -> None:
+    task = Task("a", traceparent=TRACE)
+
+    assert msgspec.json.decode(msgspec.json.encode(task), type=Task) == task
 
 
 @pytest.mark.parametrize("headers", [["traceparent: x"], [f"traceparent: {TRACE}", f"traceparent: {TRACE}"], []])
