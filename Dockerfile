@@ -8,6 +8,9 @@ RUN python -m venv /opt/pexecutor && /opt/pexecutor/bin/pip install --no-cache-d
 FROM python:3.13-slim
 COPY --from=build /opt/pexecutor /opt/pexecutor
 ENV PATH="/opt/pexecutor/bin:$PATH"
+RUN mkdir --mode=700 /var/lib/pexecutor && chown 65532:65532 /var/lib/pexecutor
+ENV PEXECUTOR_DATA_DIR=/var/lib/pexecutor
+VOLUME /var/lib/pexecutor
 USER 65532:65532
 EXPOSE 8080
 # A drain takes up to 30 s and the stop 10 s more: run with --stop-timeout 45, or the engine kills it after 10 s.

@@ -29,9 +29,12 @@ class OpsRoutes:
     async def readyz(self) -> Response:
         """Whether a submit would be considered."""
         statistics = self._executor.statistics()
-        if statistics.phase is Phase.SERVING:
+        if statistics.phase is not Phase.SERVING:
+            detail = f"the executor is {statistics.phase} and takes no tasks; send them to another one"
+        elif statistics.store.trouble is not None:
+            detail = statistics.store.trouble
+        else:
             return json_response({"status": "ready", "statistics": statistics})
-        detail = f"the executor is {statistics.phase} and takes no tasks; send them to another one"
         return problem_response(503, detail, extensions={"statistics": statistics})
 
     async def drain(self) -> Response:

@@ -19,6 +19,7 @@ _VARYING = [
     (r"\b[0-9a-f]{6}-(\d+)\b", r"<tag>-\1"),
     (r"(?m)^date: .*$", "date: <date>"),
     (r"(?m)^retry-after: \d+$", "retry-after: <seconds>"),
+    (r"(?m)^\S*/pexecutor\.db\b", "<file>"),
     (r'"finished_per_second": ?[\d.e+-]+', '"finished_per_second":0.0'),
 ]
 

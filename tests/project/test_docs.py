@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def test_each_setting_is_in_the_readme(field: msgspec.structs.FieldInfo) -> None
 
 def _written(default: Any) -> str:
     match default:
-        case () | {}:
+        case () | {} | None:
             return "none"
         case float():
             return f"{default:.10g}"
@@ -94,9 +95,26 @@ def test_each_key_of_a_handlers_table_is_in_the_readme(structure: type[msgspec.S
             assert default.replace(",", "") == _written(field.default)
 
 
-@pytest.mark.parametrize("command", sorted(cli.commands))
+def commands(group: click.Group, *names: str) -> Iterator[tuple[str, click.Command]]:
+    """Every command that does something, as it is typed."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, *names, name)
+        else:
+            yield " ".join((*names, name)), command
+
+
+COMMANDS = dict(commands(cli))
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_each_command_and_its_options_are_in_the_readme(command: str) -> None:
-    options = [option for parameter in cli.commands[command].params for option in parameter.opts]
+    options = [
+        option
+        for parameter in COMMANDS[command].params
+        if isinstance(parameter, click.Option)
+        for option in parameter.opts
+    ]
 
     assert f"`pexecutor {command}`" in README
     for option in options:

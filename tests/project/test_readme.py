@@ -18,7 +18,7 @@ LOOK_SECONDS = 0.1
 
 def test_nothing_is_shown_that_no_test_looks_at() -> None:
     assert {block.language for block in BLOCKS} == {"sh", "console", "toml", "python", "text"}
-    assert {block.heading for block in in_language("console")} == {"A session", "Real work"}
+    assert {block.heading for block in in_language("console")} == {"A session", "Real work", "What is kept"}
     assert {block.heading for block in MODULES} == {"Real work"}
     assert len(in_language("text")) == len(PROGRAMS) + 1, "one for each program, one for the log of the stop"
 
@@ -89,5 +89,11 @@ def test_real_work(launch: Launch, tmp_path: Path) -> None:
     server = launch(["bash", "-c", WITH_HANDLERS.text], tmp_path, PEXECUTOR_PORT="0")
 
     play(server, tmp_path, "Real work")
+
+    assert server.stop()[0] == 0
+
+
+def test_what_is_kept(server: ServerProcess, tmp_path: Path) -> None:
+    play(server, tmp_path, "What is kept")
 
     assert server.stop()[0] == 0
