@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -93,7 +93,8 @@ def back_up(path: Path, copy: Path) -> None:
         words = reason(error) if isinstance(error, sqlite3.Error) else error.strerror
         raise UnusableStoreError(f"{copy} cannot be written: {words}") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
 
 
 @contextmanager
