@@ -28,7 +28,7 @@ from .context import Context
 TASK_ID_VARIABLE: Final = "PEXECUTOR_TASK_ID"
 TASK_NAME_VARIABLE: Final = "PEXECUTOR_TASK_NAME"
 
-TERMINATE_SECONDS_MAX: Final = 5.0
+TERMINATE_SECONDS_MAX: Final = 3.0
 """How long leftovers have between SIGTERM and SIGKILL."""
 
 GONE_SECONDS_MAX: Final = 5.0
