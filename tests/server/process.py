@@ -38,6 +38,11 @@ class ServerProcess:
     def pid(self) -> int:
         return self._process.pid
 
+    def announced(self) -> str:
+        """The line that it prints after its URL."""
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
