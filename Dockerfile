@@ -8,6 +8,9 @@ RUN python -m venv /opt/pexecutor && /opt/pexecutor/bin/pip install --no-cache-d
 FROM python:3.13-slim
 COPY --from=build /opt/pexecutor /opt/pexecutor
 ENV PATH="/opt/pexecutor/bin:$PATH"
+RUN mkdir --mode=700 /var/lib/pexecutor && chown 65532:65532 /var/lib/pexecutor
+ENV PEXECUTOR_DATA_DIR=/var/lib/pexecutor
+VOLUME /var/lib/pexecutor
 # A published port leads to an address that is not the loopback's. Whoever may reach it, only the engine knows: so it takes a
 # token in a file of settings, or --allow-anonymous, to start (see the README, "A container").
 ENV PEXECUTOR_HOST=0.0.0.0

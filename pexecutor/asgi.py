@@ -26,7 +26,8 @@ import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCallable, Scope
 
 from .config import Config, load_config
-from .server import make_executor
+from .errors import UnusableStoreError
+from .server import make_executor, unusable_store_alone
 from .web import create_app as create_web_app
 
 
@@ -61,14 +62,18 @@ class ExecutorApp:
             if only:
                 await self._live(scope, receive, send)
             else:
-                await receive()
-                message = "one worker only: tasks live in its memory, so run Hypercorn with -w 1"
-                await send({"type": "lifespan.startup.failed", "message": message})
+                await _refuse(
+                    receive, send, "one worker only: each would have a queue of its own, so run Hypercorn with -w 1"
+                )
 
     async def _live(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        async with trio.open_nursery() as nursery:
-            await nursery.start(self._executor.run)
-            await self._app(scope, self._drained_before_shutdown(receive), send)
+        try:
+            with unusable_store_alone():
+                async with trio.open_nursery() as nursery:
+                    await nursery.start(self._executor.run)
+                    await self._app(scope, self._drained_before_shutdown(receive), send)
+        except UnusableStoreError as error:
+            await _refuse(receive, send, str(error))
 
     def _drained_before_shutdown(self, receive: ASGIReceiveCallable) -> ASGIReceiveCallable:
         async def receive_drained() -> ASGIReceiveEvent:
@@ -79,6 +84,11 @@ class ExecutorApp:
             return event
 
         return receive_drained
+
+
+async def _refuse(receive: ASGIReceiveCallable, send: ASGISendCallable, message: str) -> None:
+    await receive()
+    await send({"type": "lifespan.startup.failed", "message": message})
 
 
 @contextmanager

@@ -15,8 +15,9 @@ import trio
 
 from . import __version__
 from .access import SCOPES, check_token_name, hash_token, new_token
-from .config import load_config
-from .errors import ConfigError
+from .commands.db import db
+from .config import Config, database_file, load_config
+from .errors import ConfigError, UnusableStoreError
 
 
 class _ServeByDefault(click.Group):
@@ -52,6 +53,12 @@ def cli() -> None:
     multiple=True,
     help="A module, or a Python file, of handlers; may be given more than once.",
 )
+@click.option("--store", metavar="KIND", help="sqlite, or memory: tasks die with the process. [default: sqlite]")
+@click.option("--data-dir", metavar="DIRECTORY", help="Where tasks are kept. [default: the user's data directory]")
+@click.option("--durability", metavar="LEVEL", help="full, or normal: a power cut may lose a moment. [default: full]")
+@click.option(
+    "--unknown-handlers", metavar="ACTION", help="Stored tasks without a handler: refuse, or fail. [default: refuse]"
+)
 @click.option(
     "--allow-anonymous",
     is_flag=True,
@@ -73,13 +80,17 @@ def serve(file: Path | None, **flags: Any) -> None:
 
     configure_logging(config.log_level, config.log_format)
     try:
-        trio.run(lambda: serve_http(config, announce=_announce))
+        trio.run(lambda: serve_http(config, announce=lambda url: _announce(url, config)))
     except ListenError as error:
         raise click.ClickException(str(error)) from error
 
 
-def _announce(url: str) -> None:
+cli.add_command(db)
+
+
+def _announce(url: str, config: Config) -> None:
     click.echo(f"pexecutor serves at {url}")
+    click.echo("its tasks live in memory" if config.store == "memory" else f"its tasks are in {database_file(config)}")
 
 
 @cli.group()
@@ -105,6 +116,8 @@ def main() -> None:
         status = cli.main(prog_name="pexecutor", standalone_mode=False)
     except ConfigError as error:
         _fail(str(error), 2)
+    except UnusableStoreError as error:
+        _fail(str(error), 1)
     except click.ClickException as error:
         _fail(" ".join(error.format_message().split()), error.exit_code)
     except click.Abort:

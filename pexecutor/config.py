@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
+import platformdirs
 from msgspec import Meta
 
 from .errors import ConfigError
@@ -23,6 +24,9 @@ Count = Annotated[int, Meta(ge=1, le=10_000_000)]
 Bytes = Annotated[int, Meta(ge=1, le=2**40)]
 Seconds = Annotated[float, Meta(ge=0, le=7 * 24 * 60 * 60)]
 
+Durability = Literal["full", "normal"]
+StoreKind = Literal["sqlite", "memory"]
+UnknownHandlers = Literal["refuse", "fail"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
 
@@ -35,8 +39,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     pool_size: Annotated[int, Meta(ge=1, le=10_000)] = 5
     queue_size: Count = 1000
     drain_timeout_seconds: Seconds = 30.0
+    store: StoreKind = "sqlite"
+    data_dir: str | None = None
+    durability: Durability = "full"
     handler_modules: tuple[str, ...] = ()
     handlers: dict[str, dict[str, Any]] = {}
+    unknown_handlers: UnknownHandlers = "refuse"
     log_level: LogLevel = "info"
     log_format: LogFormat = "text"
     history_records_max: Count = 10_000
@@ -58,7 +66,7 @@ def load_config(*, file: Path | None, environment: Mapping[str, str], flags: Map
 
     Parameters:
         file: a TOML file, or none.
-        environment: variables; those that do not begin with ``PEXECUTOR_`` are ignored.
+        environment: variables; the settings among them begin with ``PEXECUTOR_``.
         flags: settings given on the command line, by field name; ``None`` is one that was not given.
 
     Raises:
@@ -68,7 +76,7 @@ def load_config(*, file: Path | None, environment: Mapping[str, str], flags: Map
     for name, value in (_read_file(file) if file is not None else {}).items():
         settings[name] = _checked(name, value, f"{name} in {file}")
     for variable, value in environment.items():
-        if variable.startswith(ENVIRONMENT_PREFIX):
+        if variable.startswith(ENVIRONMENT_PREFIX) and variable not in _NO_SETTINGS:
             name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
             listed = tuple(filter(None, value.split(","))) if name in _LISTS else value
             settings[name] = _checked(name, listed, variable, strict=False)
@@ -76,6 +84,12 @@ def load_config(*, file: Path | None, environment: Mapping[str, str], flags: Map
         if value not in (None, ()):
             settings[name] = _checked(name, value, flag_of(name), strict=False)
     return msgspec.convert(settings, Config)
+
+
+def database_file(config: Config) -> Path:
+    """Where tasks are kept: in the directory of the settings, else in the user's data directory."""
+    directory = Path(config.data_dir) if config.data_dir is not None else platformdirs.user_data_path("pexecutor")
+    return directory / "pexecutor.db"
 
 
 def flag_of(setting: str) -> str:
@@ -107,4 +121,8 @@ _FLAGS: Final = {"handler_modules": "handlers", "tls_certfile": "certfile", "tls
 _LISTS: Final = {"handler_modules", "allowed_hosts"}
 _NEVER_SHOWN: Final = {"tokens"}
 """What somebody may have put a secret into by mistake."""
+
+_NO_SETTINGS: Final = {"PEXECUTOR_TASK_ID", "PEXECUTOR_TASK_NAME"}
+"""What a server finds in its environment that was started by a command of another."""
+
 _TYPES: Final = {field.name: field.type for field in msgspec.structs.fields(Config)}

@@ -35,6 +35,9 @@ RETRIES_MAX: Final = 100
 PARAMS_BYTES_MAX: Final = 64 * 1024
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+TAG_BITS: Final = 23
+"""With the acceptance number, a serial is a signed integer of 64 bits, which every store can hold."""
+
 _ACCEPTANCE_BITS: Final = 40
 _TASK_ID: Final = re.compile(r"([0-9a-f]{6})-([1-9][0-9]{0,12})")
 
@@ -126,6 +129,8 @@ class Outcome(enum.StrEnum):
     FAILED = "failed"
     TIMED_OUT = "timed_out"
     CANCELLED = "cancelled"
+    ABANDONED = "abandoned"
+    """The process died while it ran, and it was not to be run twice."""
 
 
 class Ending(msgspec.Struct, frozen=True):
@@ -282,7 +287,7 @@ DRAINING: Final = Draining()
 
 
 def make_serial(tag: int, acceptance: int) -> int:
-    """Join a store's 24-bit tag and an acceptance number (from 1) into one sortable number."""
+    """Join a store's tag and an acceptance number (from 1) into one sortable number."""
     return tag << _ACCEPTANCE_BITS | acceptance
 
 

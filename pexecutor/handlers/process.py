@@ -7,6 +7,7 @@ pipe of its own, a JSON object a line, so standard output and error stay free fo
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from .command import ending_text
 from .context import Context
 from .contract import HandlerFailedError
 from .group import Program, run_group
+from .leftovers import marked
 from .pipes import Inlet
 
 REPORT_BYTES_MAX: Final = 1024 * 1024
@@ -55,7 +57,8 @@ async def run_in_process(module: str, function: str, context: Context, params: d
     with Inlet(reports.take) as told:
         child = [sys.executable, "-m", "pexecutor.handlers.child", module, function, str(told.their_end)]
         order = Order(context.id, context.name, context.attempt, context.traceparent, params, sys.path)
-        exit_code = await run_group(Program(child), context.output, stdin=msgspec.json.encode(order), others=[told])
+        program = Program(child, marked(os.environ, context))
+        exit_code = await run_group(program, context.output, stdin=msgspec.json.encode(order), others=[told])
     if reports.last is None:
         raise HandlerFailedError(f"its process ended without a result: {ending_text(exit_code)}")
     if reports.last.error is not None:

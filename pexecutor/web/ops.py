@@ -37,9 +37,12 @@ class OpsRoutes:
         statistics = self._executor.statistics()
         identity = current_request().identity
         shown: dict[str, Any] = {} if identity is None or not identity.may("read") else {"statistics": statistics}
-        if statistics.phase is Phase.SERVING:
+        if statistics.phase is not Phase.SERVING:
+            detail = f"the executor is {statistics.phase} and takes no tasks; send them to another one"
+        elif statistics.store.trouble is not None:
+            detail = statistics.store.trouble
+        else:
             return json_response({"status": "ready", **shown})
-        detail = f"the executor is {statistics.phase} and takes no tasks; send them to another one"
         return problem_response(503, detail, extensions=shown)
 
     async def drain(self) -> Response:

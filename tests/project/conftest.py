@@ -20,8 +20,12 @@ STOP_SECONDS_MAX = 60
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment, without settings of ours, and with this virtual environment's programs in front."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PEXECUTOR_")}
+    """The environment with this virtual environment's programs in front, and of our settings only where data is."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("PEXECUTOR_") or name == "PEXECUTOR_DATA_DIR"
+    }
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     return environment
 

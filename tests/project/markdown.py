@@ -22,6 +22,7 @@ _VARYING = [
     (r"\bpex_\S+", "pex_<token>"),
     (r'(?m)^sha256 = ".*"$', 'sha256 = "<hash>"'),
     (r"(?m)^retry-after: \d+$", "retry-after: <seconds>"),
+    (r"(?m)^\S*/pexecutor\.db\b", "<file>"),
     (r'"finished_per_second": ?[\d.e+-]+', '"finished_per_second":0.0'),
 ]
 

@@ -69,6 +69,13 @@ def test_its_arguments_are_the_programs(launch: Launch) -> None:
     assert health_check(server.port) == 0
 
 
+def test_its_tasks_are_kept_in_a_volume_that_its_user_may_write_to() -> None:
+    [directory] = DOCKERFILE["VOLUME"]
+
+    assert f"PEXECUTOR_DATA_DIR={directory}" in DOCKERFILE["ENV"]
+    assert f"chown {DOCKERFILE['USER'][0]} {directory}" in DOCKERFILE["RUN"][-1]
+
+
 def test_it_copies_what_there_is_and_what_is_let_in() -> None:
     let_in = re.findall(r"^!(.*)$", (PROJECT / ".dockerignore").read_text(encoding="utf-8"), re.MULTILINE)
     sources = [word for copy in DOCKERFILE["COPY"] if not copy.startswith("--from") for word in copy.split()[:-1]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def test_each_setting_is_in_the_readme(field: msgspec.structs.FieldInfo) -> None
 
 def _written(default: Any) -> str:
     match default:
-        case None | () | {}:
+        case () | {} | None:
             return "none"
         case bool():
             return str(default).lower()
@@ -102,26 +103,28 @@ def test_each_key_of_a_handlers_table_is_in_the_readme(structure: type[msgspec.S
             assert default.replace(",", "") == _written(field.default)
 
 
-def commands(group: click.Group = cli, name: str = "pexecutor") -> dict[str, click.Command]:
-    """Every command, also those of a group, by how it is called."""
-    found = {}
-    for word, command in group.commands.items():
-        found[f"{name} {word}"] = command
+def commands(group: click.Group, *names: str) -> Iterator[tuple[str, click.Command]]:
+    """Every command that does something, as it is typed."""
+    for name, command in group.commands.items():
         if isinstance(command, click.Group):
-            found |= commands(command, f"{name} {word}")
-    return found
+            yield from commands(command, *names, name)
+        else:
+            yield " ".join((*names, name)), command
 
 
-@pytest.mark.parametrize("command", sorted(commands()))
+COMMANDS = dict(commands(cli))
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_each_command_and_its_options_are_in_the_readme(command: str) -> None:
     options = [
         option
-        for parameter in commands()[command].params
+        for parameter in COMMANDS[command].params
         if isinstance(parameter, click.Option)
         for option in parameter.opts
     ]
 
-    assert re.search(rf"`{command}[ `]", README)
+    assert re.search(rf"`pexecutor {command}[ `]", README)
     for option in options:
         assert re.search(rf"`{option}\b", README), option
 

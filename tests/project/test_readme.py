@@ -19,7 +19,7 @@ LOOK_SECONDS = 0.1
 
 def test_nothing_is_shown_that_no_test_looks_at() -> None:
     assert {block.language for block in BLOCKS} == {"sh", "console", "toml", "python", "text"}
-    assert {block.heading for block in in_language("console")} == {"A session", "Real work", "Access"}
+    assert {block.heading for block in in_language("console")} == {"A session", "Real work", "What is kept", "Access"}
     assert {block.heading for block in MODULES} == {"Real work"}
     assert len(in_language("text")) == len(PROGRAMS) + 1, "one for each program, one for the log of the stop"
 
@@ -110,5 +110,9 @@ def test_access(launch: Launch, tmp_path: Path) -> None:
     server = launch(["pexecutor", "--port", "0", "--config", "pexecutor.toml"], tmp_path)
 
     play(server, tmp_path, "Access", TOKEN=token)
+
+
+def test_what_is_kept(server: ServerProcess, tmp_path: Path) -> None:
+    play(server, tmp_path, "What is kept")
 
     assert server.stop()[0] == 0

@@ -28,9 +28,20 @@ class ServerProcess:
             )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
-        assert "serves at " in line, f"it did not start: {self.log_text()}"
+        if "serves at " not in line:
+            self._process.communicate(timeout=WAIT_SECONDS_MAX)
+            raise AssertionError(f"it did not start: {self.log_text()}")
         self.url = line.split()[-1]
         self.client = httpx2.Client(base_url=self.url, timeout=WAIT_SECONDS_MAX, verify=False)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def announced(self) -> str:
+        """The line that it prints after its URL."""
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
