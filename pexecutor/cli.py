@@ -1,7 +1,7 @@
 """The command line. ``pexecutor`` alone serves; a failure is one line on standard error.
 
 Exit status of ``serve``: 0 after a clean stop, 1 when the server cannot do its work, 2 when it was asked for something
-impossible. The commands that talk with a server are in ``commands/``, and so are their exit statuses.
+impossible. All other commands are in ``commands/``, and so are their exit statuses.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from click.shell_completion import CompletionItem
 from . import __version__
 from .commands import COMMANDS
 from .commands.exits import Exit, exit_of, explain
-from .config import load_config
+from .config import Config, database_file, load_config
 from .errors import PexecutorError
 
 
@@ -66,6 +66,20 @@ for _command in COMMANDS:
     multiple=True,
     help="A module, or a Python file, of handlers; may be given more than once.",
 )
+@click.option("--store", metavar="KIND", help="sqlite, or memory: tasks die with the process. [default: sqlite]")
+@click.option("--data-dir", metavar="DIRECTORY", help="Where tasks are kept. [default: the user's data directory]")
+@click.option("--durability", metavar="LEVEL", help="full, or normal: a power cut may lose a moment. [default: full]")
+@click.option(
+    "--unknown-handlers", metavar="ACTION", help="Stored tasks without a handler: refuse, or fail. [default: refuse]"
+)
+@click.option(
+    "--allow-anonymous",
+    is_flag=True,
+    default=None,
+    help="Let everybody in who reaches it, without a token, on any address.",
+)
+@click.option("--certfile", "tls_certfile", metavar="FILE", help="Serve HTTPS with this certificate, in PEM.")
+@click.option("--keyfile", "tls_keyfile", metavar="FILE", help="The certificate's key, if it is in a file of its own.")
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error. [default: info]")
 @click.option("--log-format", metavar="FORMAT", help="text or json. [default: text]")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="A TOML file of settings.")
@@ -79,13 +93,14 @@ def serve(file: Path | None, **flags: Any) -> None:
 
     configure_logging(config.log_level, config.log_format)
     try:
-        trio.run(lambda: serve_http(config, announce=_announce))
+        trio.run(lambda: serve_http(config, announce=lambda url: _announce(url, config)))
     except ListenError as error:
         raise click.ClickException(str(error)) from error
 
 
-def _announce(url: str) -> None:
+def _announce(url: str, config: Config) -> None:
     click.echo(f"pexecutor serves at {url}")
+    click.echo("its tasks live in memory" if config.store == "memory" else f"its tasks are in {database_file(config)}")
 
 
 def main() -> None:
@@ -95,7 +110,7 @@ def main() -> None:
     except PexecutorError as error:
         _fail(explain(error), exit_of(error))
     except click.ClickException as error:
-        _fail(error.format_message(), error.exit_code)
+        _fail(" ".join(error.format_message().split()), error.exit_code)
     except click.Abort:
         _fail("interrupted", Exit.INTERRUPTED)
     sys.exit(status)

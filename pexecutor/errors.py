@@ -5,6 +5,7 @@ An error's name says whose move is next:
 * the caller, with other input: ``InvalidTaskError``, ``InvalidCursorError``, ``ConfigError``;
 * the caller, who named a thing that cannot be acted on: ``UnknownTaskError``, ``ExpiredTaskError``,
   ``AlreadyFinishedError``;
+* the operator, with another file or another program: ``UnusableStoreError``;
 * the world, a while: ``StoreUnavailableError``;
 * for a client of the HTTP API, the caller again: ``RefusedError``, ``ForeignReplyError``; or the world:
   ``UnreachableError``.
@@ -50,6 +51,10 @@ class InvalidCursorError(PexecutorError):
 
 class ConfigError(PexecutorError):
     """The operator gave a setting that cannot be used; the message names the setting and its source."""
+
+
+class UnusableStoreError(PexecutorError):
+    """The operator gave a file that tasks cannot be kept in; the message says why, and what to do."""
 
 
 class _NamedTaskError(PexecutorError):

@@ -37,6 +37,9 @@ _OPTIONS: Final = [
     click.option("--retry-delay", metavar="SPAN", callback=milliseconds, help="The most that the first retry waits."),
     click.option("--retry-delay-max", metavar="SPAN", callback=milliseconds, help="The most that any retry waits."),
     click.option("--on-conflict", type=click.Choice(get_args(OnConflict)), help="When the name is held."),
+    click.option(
+        "--traceparent", metavar="TRACE", help="The trace that it belongs to, as W3C Trace Context writes it."
+    ),
     click.option("--on-crash", type=click.Choice(get_args(OnCrash)), help="When the server dies while it runs."),
     click.option(
         "--keep", metavar="SPAN", callback=milliseconds, help="How long its record can be read once it has ended."

@@ -17,6 +17,7 @@ due, and a record that says when it is due says it again after a restart.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from operator import attrgetter
 
 import trio
@@ -36,9 +37,17 @@ class Book:
         history_records_max: how many finished tasks to keep.
         history_seconds_max: for how long to keep one.
         history_bytes_max: how many bytes of results and output to keep in all.
+        forget: called with the serial of each record that is no longer kept.
     """
 
-    def __init__(self, *, history_records_max: int, history_seconds_max: float, history_bytes_max: int) -> None:
+    def __init__(
+        self,
+        *,
+        history_records_max: int,
+        history_seconds_max: float,
+        history_bytes_max: int,
+        forget: Callable[[int], None],
+    ) -> None:
         self.registry: ShardedLockDict[int] = ShardedLockDict()
         self.pending = StartOrder()
         self.later: Lane[Scheduled | Following] = Lane(attrgetter("serial"))
@@ -48,12 +57,13 @@ class Book:
             records_max=history_records_max,
             seconds_max=history_seconds_max,
             bytes_max=history_bytes_max,
-            forget=lambda record: self._records.__delitem__(record.serial),
+            forget=self._forget,
         )
         self.finished: Counter[Outcome] = Counter()
         self._records: dict[int, Record] = {}
         self._due = Deadlines()
         self._awaited: dict[int, _Awaited] = {}
+        self._tell_forgotten = forget
 
     def get(self, serial: int) -> Record | None:
         """The record with this serial, if it can be read."""
@@ -110,6 +120,10 @@ class Book:
                 del self.registry[name]
         elif not isinstance(record, Following) and not holds:
             self.registry[name] = record.serial
+
+    def _forget(self, record: Finished) -> None:
+        del self._records[record.serial]
+        self._tell_forgotten(record.serial)
 
     def _end(self, record: Finished) -> None:
         self.finished[record.outcome] += 1

@@ -89,7 +89,7 @@ def test_ctrl_c_ends_the_waiting_and_not_the_task(server: ServerProcess) -> None
 
 
 def test_a_server_that_has_forgotten_the_task(start_server: StartServer) -> None:
-    first, second = start_server(), start_server()
+    first, second = start_server(), start_server("--store", "memory")
     arguments = ["submit", "lost", "--duration", "600s", "--wait"]
     with proxy_to(first.url) as proxy, started(*arguments, url=proxy.url) as waiting:
         eventually(lambda: is_running(first, "lost") and b"?wait=" in proxy.asked)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import time
 from pathlib import Path
@@ -22,7 +23,13 @@ _CHANGES_SOMETHING = re.compile(r" -(d|X|T) |pexecutor (submit|cancel|drain)|mkd
 
 def test_nothing_is_shown_that_no_test_looks_at() -> None:
     assert {block.language for block in BLOCKS} == {"sh", "console", "toml", "python", "text"}
-    assert {block.heading for block in in_language("console")} == {"A session", "Real work", "From the command line"}
+    assert {block.heading for block in in_language("console")} == {
+        "A session",
+        "Real work",
+        "From the command line",
+        "What is kept",
+        "Access",
+    }
     assert {block.heading for block in MODULES} == {"Real work"}
     assert len(in_language("text")) == len(PROGRAMS) + 1, "one for each program, one for the log of the stop"
 
@@ -30,9 +37,11 @@ def test_nothing_is_shown_that_no_test_looks_at() -> None:
 class Session:
     """A shell in which the README's session goes on, and the server that it talks to."""
 
-    def __init__(self, server: ServerProcess, home: Path) -> None:
+    def __init__(self, server: ServerProcess, home: Path, **variables: str) -> None:
         self._server = server
         self._home = home
+        url = f"http://127.0.0.1:{server.port}"
+        self._environment = clean_environment() | {"PEXECUTOR_URL": url} | variables
         self._tag: str | None = None
 
     def check(self, step: Step, where: Block) -> None:
@@ -54,7 +63,7 @@ class Session:
         output = subprocess.run(
             ["bash", "-c", command],
             cwd=self._home,
-            env=clean_environment() | {"PEXECUTOR_URL": f"http://127.0.0.1:{self._server.port}"},
+            env=self._environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -66,9 +75,9 @@ class Session:
         return output
 
 
-def play(server: ServerProcess, home: Path, heading: str) -> Block:
-    """Do what is shown under a heading; the last block of it."""
-    session = Session(server, home)
+def play(server: ServerProcess, home: Path, heading: str, **variables: str) -> Block:
+    """Do what is shown under a heading, with these variables in the environment; the last block of it."""
+    session = Session(server, home, **variables)
     shown = [block for block in in_language("console") if block.heading == heading]
     for block in shown:
         for step in steps(block):
@@ -105,3 +114,26 @@ def test_from_the_command_line(working: ServerProcess, tmp_path: Path) -> None:
     play(working, tmp_path, "From the command line")
 
     assert working.end()[0] == 0
+
+
+def test_access(launch: Launch, tmp_path: Path) -> None:
+    [new_token, *_] = [step for block in in_language("console") if block.heading == "Access" for step in steps(block)]
+    made = subprocess.run(
+        shlex.split(new_token.command),
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    token, _, lines = made.stdout.partition("\n")
+    (tmp_path / "pexecutor.toml").write_text(lines, encoding="utf-8")
+    server = launch(["pexecutor", "--port", "0", "--config", "pexecutor.toml"], tmp_path)
+
+    play(server, tmp_path, "Access", TOKEN=token)
+
+
+def test_what_is_kept(server: ServerProcess, tmp_path: Path) -> None:
+    play(server, tmp_path, "What is kept")
+
+    assert server.stop()[0] == 0

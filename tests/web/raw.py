@@ -33,7 +33,7 @@ class RawReply(msgspec.Struct, frozen=True):
 class RawClient:
     """One connection."""
 
-    def __init__(self, stream: trio.SocketStream) -> None:
+    def __init__(self, stream: trio.abc.Stream) -> None:
         self.stream = stream
         self._received = bytearray()
 
@@ -50,7 +50,7 @@ class RawClient:
             head = (await self._until(b"\r\n\r\n")).decode("latin1")
             status_line, *lines = head.rstrip().split("\r\n")
             headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-            content = await self._exactly(int(headers["content-length"]))
+            content = await self._exactly(int(headers.get("content-length", 0)))
             return RawReply(int(status_line.split()[1]), headers, content)
 
     async def ended_within(self, seconds: float) -> bool:
@@ -94,10 +94,10 @@ async def connected(port: int) -> AsyncIterator[RawClient]:
         yield RawClient(stream)
 
 
-def request(line: str, *headers: str, body: bytes | None = None) -> bytes:
+def request(line: str, *headers: str, body: bytes | None = None, host: str = "localhost") -> bytes:
     """The bytes of an HTTP/1.1 request; with a body there is a Content-Length."""
     length = [] if body is None else [f"Content-Length: {len(body)}"]
-    head = "\r\n".join([f"{line} HTTP/1.1", "Host: localhost", *headers, *length])
+    head = "\r\n".join([f"{line} HTTP/1.1", f"Host: {host}", *headers, *length])
     return head.encode("latin1") + b"\r\n\r\n" + (body or b"")
 
 
