@@ -30,7 +30,7 @@ from collections.abc import Sequence
 
 import trio
 
-from .errors import FieldError, InvalidTaskError
+from .errors import FieldError, InvalidTaskError, StoreUnavailableError
 from .handlers import BUILT_IN, Catalogue, Complaint, Context
 from .pool import Pool
 from .rate import FinishRate
@@ -144,7 +144,12 @@ class Executor:
             if not places:
                 break
             retried, left = (refused, []) if atomic else (refused[:places], refused[places:])
-            again = await self._submit_once([tasks[index] for index in retried], atomic)
+            try:
+                again = await self._submit_once([tasks[index] for index in retried], atomic)
+            except StoreUnavailableError:
+                if any(isinstance(verdict, Accepted) for verdict in verdicts):
+                    break  # what was taken before has to be told
+                raise
             for index, verdict in zip(retried, again, strict=True):
                 verdicts[index] = verdict
             refused = [index for index in retried if isinstance(verdicts[index], Full)] + left

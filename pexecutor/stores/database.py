@@ -10,6 +10,7 @@ over what was left of it.
 
 from __future__ import annotations
 
+import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
@@ -30,10 +31,13 @@ BUSY_SECONDS_MAX: Final = 2.0
 
 WAL_BYTES_KEPT_MAX: Final = 64 * 1024 * 1024
 RECORDS_A_READ: Final = 2000
+_LOG_BYTES_A_READ: Final = 1024 * 1024
 
 _WRITE: Final = f"INSERT OR REPLACE INTO tasks VALUES ({', '.join('?' * len(COLUMNS))})"
 _FORGET: Final = "DELETE FROM tasks WHERE serial = ?"
-_COUNT: Final = "UPDATE store SET acceptances = ?"
+_COUNT: Final = "UPDATE store SET acceptances = ?, transactions = transactions + 1"
+"""Makes every transaction change something. One that does not, SQLite ends well without a look at the disk."""
+
 _READ: Final = f"SELECT {', '.join(COLUMNS)} FROM tasks ORDER BY serial"
 
 _REASONS: Final = {
@@ -60,8 +64,24 @@ class Identity(NamedTuple):
 def connected(path: Path) -> Iterator[Connection]:
     """A connection to a file that no other server uses."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with only_user_of(path), closing(connect(path)) as connection:
-        yield connection
+    with only_user_of(path):
+        write_again(path.resolve().with_name(f"{path.resolve().name}-wal"))
+        with closing(connect(path)) as connection:
+            yield connection
+
+
+def write_again(log: Path) -> None:
+    """Put the bytes of a log, if there is one, where they are, and flush them.
+
+    What a flush that failed has not written looks written, to the next process too, and no later flush writes it; all
+    that comes after it would be lost with it in a power cut.
+    """
+    with suppress(FileNotFoundError), log.open("r+b") as file:
+        while chunk := file.read(_LOG_BYTES_A_READ):
+            file.seek(-len(chunk), os.SEEK_CUR)
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def connect(path: Path, *, mode: Literal["rwc", "ro"] = "rwc") -> sqlite3.Connection:
@@ -122,7 +142,7 @@ class Database:
             row = self._connection.execute("SELECT tag, acceptances FROM store").fetchone()
             if row is None:
                 row = (secrets.randbits(TAG_BITS), 0)
-                self._connection.execute("INSERT INTO store VALUES (?, ?)", row)
+                self._connection.execute("INSERT INTO store VALUES (?, ?, 0)", row)
         return Identity(*row)
 
     def records(self) -> Iterator[list[Record]]:

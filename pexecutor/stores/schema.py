@@ -31,7 +31,13 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             output       BLOB
         ) STRICT
         """,
-        "CREATE TABLE store (tag INTEGER NOT NULL, acceptances INTEGER NOT NULL) STRICT",
+        """
+        CREATE TABLE store (
+            tag          INTEGER NOT NULL,
+            acceptances  INTEGER NOT NULL,
+            transactions INTEGER NOT NULL
+        ) STRICT
+        """,
         f"PRAGMA application_id = {APPLICATION_ID}",
     ),
 )

@@ -25,7 +25,7 @@ from pexecutor import (
 from pexecutor.handlers import Catalogue
 
 from ..fakes import FakeJournal, Gate
-from .conftest import RunHere
+from .conftest import RunHere, virtual_now
 from .steps import cancelled_at_step, every_await
 
 
@@ -181,6 +181,25 @@ async def test_a_failed_write_leaves_nothing_and_makes_nobody_a_duplicate(nurser
     [verdict] = seconds
     assert isinstance(verdict, Accepted), "the first one never existed"
     assert verdict.record.task.duration == 2
+
+
+async def test_what_was_taken_is_told_when_the_store_fails_later(autojump_clock: MockClock, run_here: RunHere) -> None:
+    """The first of two has a place, the second waits for one, and then there is trouble."""
+    disk = FakeJournal()
+    executor = await run_here(LocalStore(queue_size=1, journal=disk, now=virtual_now), handler=Gate(), pool_size=1)
+    await executor.submit([Task("running")])
+    await wait_all_tasks_blocked()
+
+    async def cancel_the_first() -> None:
+        await trio.sleep(1)
+        [first] = (await executor.page(PageRequest(State.PENDING))).records
+        await executor.cancel(first.id)
+        disk.fails_at = {disk.writes + 1}
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(cancel_the_first)
+        verdicts = await executor.submit([Task("first"), Task("second")], wait_for_room_seconds=60)
+    assert [verdict.verdict for verdict in verdicts] == ["accepted", "full"]
 
 
 async def test_places_are_reserved_while_a_write_is_under_way(nursery: trio.Nursery) -> None:

@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from itertools import islice
+from pathlib import Path
 from typing import Any, Final
 
 import apsw
+
+from pexecutor.stores.schema import Connection
 
 from .disk import FakeDisk
 
@@ -38,19 +41,32 @@ _CHECKPOINT: Final = re.compile(r"PRAGMA wal_autocheckpoint ?= ?(\d+)", re.IGNOR
 _CHANGES: Final = re.compile("INSERT|UPDATE|DELETE|REPLACE", re.IGNORECASE)
 
 
-def connect(disk: FakeDisk, path: str) -> sqlite3.Connection:
+def connect(disk: FakeDisk, path: str, *, checkpoint_pages: int = 1000) -> sqlite3.Connection:
     """Open a database; the file is made when there is none.
 
     There is no shared memory, so the write-ahead log needs the file for itself.
+
+    Parameters:
+        disk: where the file is.
+        path: its name there.
+        checkpoint_pages: how many pages the log has when they are taken over into the file; SQLite's default.
     """
-    return _Connection(disk, path)  # type: ignore[return-value]  # as much of it as is used
+    return _Connection(disk, path, checkpoint_pages)  # type: ignore[return-value]  # as much of it as is used
+
+
+@contextmanager
+def connected(disk: FakeDisk, path: Path, *, checkpoint_pages: int = 1000) -> Iterator[Connection]:
+    """What ``database.connected`` does, on this disk."""
+    disk.write_again(f"{path}-wal")
+    with closing(connect(disk, str(path), checkpoint_pages=checkpoint_pages)) as connection:
+        yield connection
 
 
 class _Connection:
-    def __init__(self, disk: FakeDisk, path: str) -> None:
+    def __init__(self, disk: FakeDisk, path: str, checkpoint_pages: int) -> None:
         self._disk = disk
         self._pages_in_log = 0
-        self._pages_in_log_max = 1000
+        self._checkpoint_pages = checkpoint_pages
         with self.translated_errors():
             self._real = apsw.Connection(path, vfs=disk.name)
             disk.connections.append(self._real)
@@ -87,17 +103,16 @@ class _Connection:
 
     def close(self) -> None:
         """Let go of the file; as with the standard library's, nothing is said of what fails at it."""
-        self._disk.raise_if_crashed()
-        with suppress(apsw.Error):
-            self._real.close()
-        self._disk.raise_if_crashed()
+        if not self._disk.crashed:
+            with suppress(apsw.Error):
+                self._real.close()
 
     # What a commit that went well does on top is SQLite's own affair: when its checkpoint fails, nobody is told. With
     # apsw, an error of the disk is always told. So the checkpoint is made here, and its errors stay here.
 
     def set_checkpoint(self, pages: int) -> None:
         """Make a checkpoint after each commit that leaves so many pages in the log."""
-        self._pages_in_log_max = pages
+        self._checkpoint_pages = pages
         self._real.set_wal_hook(self._note_commit)
 
     def _note_commit(self, connection: apsw.Connection, database: str, pages: int) -> int:
@@ -106,7 +121,7 @@ class _Connection:
 
     def after_statement(self) -> None:
         """What SQLite does once a statement is done."""
-        if 0 < self._pages_in_log_max <= self._pages_in_log:
+        if 0 < self._checkpoint_pages <= self._pages_in_log:
             self._pages_in_log = 0
             with suppress(apsw.Error):
                 self._real.wal_checkpoint()

@@ -6,7 +6,8 @@ none, all or some may have got there, a write also in part. What was synced is t
 
 Everything that changes something (a write, a truncation, a sync, a removal) is an operation, and has a number. Faults
 are planned by that number: a failure of some operations in a row, after which the disk works again, or a crash, from
-which on nothing works and nothing is kept. ``after_crash`` is the disk that the next process finds.
+which on nothing works and nothing is kept. ``after_crash`` is the disk that the next process finds; ``after_exit`` the
+one that it finds when the machine goes on.
 
 What is taken for granted is what SQLite takes for granted of a Unix file system: a write changes no byte next to
 it; the first sync of a file also syncs its directory. What is not: after a sync has failed, what it did not write is
@@ -18,6 +19,7 @@ recovery is used as it has to be is a part of what is tried.
 
 from __future__ import annotations
 
+import errno
 import math
 from itertools import count
 from random import Random
@@ -61,7 +63,6 @@ class FakeDisk(apsw.VFS):
         self.chance = chance
         self.operations = 0
         self.crashed = False
-        self.syncs = 0
         # Filled by connect, let go of by after_crash, as of a dead process's.
         self.connections: list[apsw.Connection] = []
         # Owned by xOpen and xDelete: the files that can be seen. Removed ones stay until that is durable.
@@ -85,11 +86,6 @@ class FakeDisk(apsw.VFS):
         """Work again."""
         self._fails_from = self._fails_until = math.inf
         self._next = self._crashes_at
-
-    @property
-    def failing(self) -> bool:
-        """Whether the next operation may fail."""
-        return self._fails_from <= self.operations + 1 < self._fails_until
 
     def crash_at(self, operation: float) -> None:
         """Crash in the middle of this operation, counted from the disk's first."""
@@ -120,8 +116,32 @@ class FakeDisk(apsw.VFS):
         self._let_go()
         return disk
 
+    def after_exit(self) -> FakeDisk:
+        """The disk as the next process finds it when only this one has ended, without faults: that syncs nothing."""
+        disk = self.copy()
+        self._let_go()
+        return disk
+
+    def copy(self) -> FakeDisk:
+        """A disk in the same state."""
+        disk = FakeDisk(self.chance)
+        disk._files = {path: file.copy() for path, file in self._files.items()}
+        disk._removed = {path: file.copy() for path, file in self._removed.items()}
+        return disk
+
+    def write_again(self, path: str) -> None:
+        """Put the bytes of a file, if there is one, where they are, and sync. Raises ``OSError``."""
+        if (file := self._files.get(path)) is not None:
+            opened = _OpenFile(self, file, is_log=False)
+            try:
+                opened.xWrite(bytes(file.data), 0)
+                opened.xSync(0)
+            except apsw.Error as error:
+                self.raise_if_crashed()
+                raise OSError(errno.EIO, "Input/output error") from error
+
     def _let_go(self) -> None:
-        """Close what the dead process had open; it is of no effect, so let it succeed."""
+        """Close what the process has left open; it is of no effect any more, so let it succeed."""
         self.crashed, self._next = False, math.inf
         for connection in self.connections:
             connection.close()
@@ -169,7 +189,7 @@ class FakeDisk(apsw.VFS):
             file = _File()
             if path:
                 self._files[path] = file
-        return _OpenFile(self, file)
+        return _OpenFile(self, file, is_log=path.endswith("-wal"))
 
     def xDelete(self, filename: str, syncdir: bool) -> None:
         if self.operation(write=False):
@@ -205,6 +225,13 @@ class _File:
         self.data = bytearray(content or b"")
         self.durable = None if content is None else bytearray(content)
         self.unsynced: list[tuple[int, bytes | None]] = []  # None: cut off there
+
+    def copy(self) -> _File:
+        copy = _File()
+        copy.data = self.data.copy()
+        copy.durable = None if self.durable is None else self.durable.copy()
+        copy.unsynced = self.unsynced.copy()
+        return copy
 
     def sync(self) -> None:
         if self.durable is None:
@@ -253,11 +280,12 @@ def _apply(content: bytearray, offset: int, written: bytes | None) -> None:
 class _OpenFile:
     """What SQLite holds of a file. One process has it, so locks are always there to be had."""
 
-    __slots__ = ("_disk", "_file")
+    __slots__ = ("_disk", "_file", "_is_log")
 
-    def __init__(self, disk: FakeDisk, file: _File) -> None:
+    def __init__(self, disk: FakeDisk, file: _File, *, is_log: bool) -> None:
         self._disk = disk
         self._file = file
+        self._is_log = is_log
 
     def xRead(self, amount: int, offset: int) -> bytes:
         if self._disk.crashed:
@@ -278,12 +306,13 @@ class _OpenFile:
 
     def xTruncate(self, newsize: int) -> None:
         if self._disk.operation(write=False):
+            if self._is_log and not self._disk.crashed:
+                return  # SQLite takes no notice, but apsw would raise what is raised here
             raise self._disk.error(apsw.SQLITE_IOERR_TRUNCATE)
         self._file.unsynced.append((newsize, None))
         _apply(self._file.data, newsize, None)
 
     def xSync(self, flags: int) -> None:
-        self._disk.syncs += 1
         if self._disk.operation(write=False):
             if not self._disk.crashed:
                 self._file.sync_in_part(self._disk.chance)

@@ -7,15 +7,20 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from pexecutor import Ending, Finished, Outcome, Pending, Record, Running, StoreUnavailableError, Task
 from pexecutor.errors import UnusableStoreError
 from pexecutor.stores import schema
-from pexecutor.stores.database import Database
+from pexecutor.stores.database import Database, write_again
+
+from ..simulation.connection import connected
+from ..simulation.disk import FakeDisk
 
 
 @pytest.fixture
@@ -37,6 +42,16 @@ def pending(serial: int, name: str = "", **fields: object) -> Pending:
 
 def everything(database: Database) -> list[Record]:
     return [record for some in database.records() for record in some]
+
+
+@contextmanager
+def opened_on(disk: FakeDisk) -> Iterator[Database]:
+    database = Database(Path("/tasks.db"), connected=partial(connected, disk))
+    try:
+        database.open()
+        yield database
+    finally:
+        database.close()
 
 
 def test_what_was_written_is_there_again(path: Path) -> None:
@@ -102,6 +117,38 @@ class TestTrouble:
             database.write([pending(1)], [], 1)
         database._connection.execute("PRAGMA query_only = 0")
         database.write([pending(1)], [], 1)
+
+    def test_a_disk_that_fails_is_not_taken_for_a_good_one_because_there_is_nothing_to_write(self) -> None:
+        disk = FakeDisk(Random(0))
+        with opened_on(disk) as database:
+            disk.fail("failing")
+            with pytest.raises(StoreUnavailableError, match="the disk failed"):
+                database.write([], [], 0)
+            disk.mend()
+            database.write([], [], 0)
+
+    @pytest.mark.parametrize("operation", range(24))
+    def test_what_an_earlier_life_could_not_flush_is_written_again(self, operation: int) -> None:
+        """It looks written, to the next process too, and a power cut would take that one's work with it."""
+        disk = FakeDisk(Random(0))
+        disk.fail("failing", after=operation)
+        with pytest.raises((StoreUnavailableError, UnusableStoreError)), opened_on(disk) as database:
+            database.write([pending(1)], [], 1)
+        disk.mend()
+        with opened_on(disk) as database:
+            database.write([pending(2)], [], 2)
+            disk = disk.after_crash("none")
+            with opened_on(disk) as after:
+                assert pending(2) in everything(after)
+
+    def test_a_log_is_written_again_as_it_is(self, database: Database, path: Path) -> None:
+        database.write([pending(serial, params={"x": "x" * 200}) for serial in range(1, 9000)], [], 9000)
+        log = path.with_name(f"{path.name}-wal")
+        before = log.read_bytes()
+        assert len(before) > 1024 * 1024
+        write_again(log)
+        assert log.read_bytes() == before
+        write_again(path.with_name("nothing"))
 
 
 class TestOneServer:
