@@ -4,7 +4,7 @@ An error's name says whose move is next:
 
 * the caller, with other input: ``InvalidTaskError``, ``InvalidCursorError``, ``ConfigError``;
 * the caller, who named a thing that cannot be acted on: ``UnknownTaskError``, ``ExpiredTaskError``,
-  ``AlreadyFinishedError``;
+  ``AlreadyFinishedError``, ``AlreadyStartedError``;
 * the world, a while: ``StoreUnavailableError``.
 
 A full queue and a held name are no errors: they are verdicts (see ``task.py``), because in a batch they
@@ -74,6 +74,12 @@ class AlreadyFinishedError(_NamedTaskError):
     """The task has its outcome already, so nothing is left to cancel."""
 
     sentence = "the task {!r} has already ended"
+
+
+class AlreadyStartedError(_NamedTaskError):
+    """The task runs, so its place in the queue cannot be changed any more."""
+
+    sentence = "the task {!r} has already started"
 
 
 class StoreUnavailableError(PexecutorError):

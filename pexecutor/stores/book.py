@@ -17,6 +17,7 @@ due, and a record that says when it is due says it again after a restart.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from operator import attrgetter
 
 import trio
@@ -54,6 +55,8 @@ class Book:
         self._records: dict[int, Record] = {}
         self._due = Deadlines()
         self._awaited: dict[int, _Awaited] = {}
+        self.changed: Callable[[Record], None] = lambda _: None
+        """Told of each record that is put in here, once everybody can see it."""
 
     def get(self, serial: int) -> Record | None:
         """The record with this serial, if it can be read."""
@@ -88,6 +91,7 @@ class Book:
             case Finished():
                 self._end(record)
         self._keep_name(record)
+        self.changed(record)
 
     def _take_out(self, old: Record | None) -> None:
         match old:

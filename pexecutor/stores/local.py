@@ -17,9 +17,16 @@ from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Final
 
+import msgspec
 import trio
 
-from ..errors import AlreadyFinishedError, ExpiredTaskError, StoreUnavailableError, UnknownTaskError
+from ..errors import (
+    AlreadyFinishedError,
+    AlreadyStartedError,
+    ExpiredTaskError,
+    StoreUnavailableError,
+    UnknownTaskError,
+)
 from ..task import (
     Ending,
     Finished,
@@ -105,6 +112,10 @@ class LocalStore:
         )
         self._arrivals = trio.lowlevel.ParkingLot()
         self._room = Room(queue_size, self._book.waiting)
+
+    def watch(self, changed: Callable[[Record], None]) -> None:
+        """Have this told of each change from now on."""
+        self._book.changed = changed
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -210,6 +221,22 @@ class LocalStore:
                     finished = await self._end(waiting, Ending(Outcome.CANCELLED))
                     self._room.offer()
                     return finished
+
+    async def set_priority(self, task_id: str, priority: int) -> Scheduled | Following | Pending:
+        """Give a task that waits another place in the start order."""
+        name = (await self.get(task_id)).task.name
+        async with self._book.registry.locked([name]):
+            match self._find(task_id):
+                case Finished():
+                    raise AlreadyFinishedError(task_id)
+                case Running():
+                    raise AlreadyStartedError(task_id)
+                case waiting:
+                    task = msgspec.structs.replace(waiting.task, priority=priority)
+                    moved = msgspec.structs.replace(waiting, task=task)
+                    await self._make_durable([moved])
+                    self._publish([moved])
+                    return moved
 
     async def _end(self, record: InFlight, ending: Ending) -> Finished:
         """The end of a task, and in the same step the turn of the one that follows it."""

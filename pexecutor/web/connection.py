@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from typing import Any, Final, cast
 
 import trio
@@ -37,6 +38,8 @@ class StreamedRequest(TrioRequest):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.incoming, self.chunks = trio.open_memory_channel[bytes](CHUNKS_BUFFERED)
+        self.until_answered = ExitStack()
+        """What is entered in here is left when the exchange has ended, whoever ended it."""
 
     async def read_body(self, *, bytes_max: int, seconds_max: float) -> bytes:
         """The whole body.
@@ -98,7 +101,8 @@ class Connection(TrioASGIHTTPConnection):
             else:
                 await send(event)
 
-        await super().handle_request(nursery, request, send_event)
+        with request.until_answered:
+            await super().handle_request(nursery, request, send_event)
 
 
 async def _drop_the_rest(request: StreamedRequest) -> None:

@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from ..errors import (
     AlreadyFinishedError,
+    AlreadyStartedError,
     ExpiredTaskError,
     InvalidCursorError,
     InvalidTaskError,
@@ -39,6 +40,10 @@ class RequestTimeoutError(PexecutorError):
     """The caller did not send the body in time."""
 
 
+class TooManyStreamsError(PexecutorError):
+    """As many event streams are open as there may be."""
+
+
 STATUS_OF: Final[dict[type[PexecutorError], int]] = {
     BadRequestError: 400,
     InvalidTaskError: 400,
@@ -46,10 +51,12 @@ STATUS_OF: Final[dict[type[PexecutorError], int]] = {
     UnknownTaskError: 404,
     RequestTimeoutError: 408,
     AlreadyFinishedError: 409,
+    AlreadyStartedError: 409,
     ExpiredTaskError: 410,
     TooLargeError: 413,
     UnsupportedMediaTypeError: 415,
     StoreUnavailableError: 503,
+    TooManyStreamsError: 503,
 }
 
 _HTTP_DETAIL: Final = {
