@@ -1,8 +1,8 @@
 """``Feed``: what happens to tasks, for whoever reads along.
 
-There is one ring for all readers, and a reader is no more than a place in it. So nothing is kept for anybody, and a slow
-reader costs nothing: once the ring has gone on over his place, he is told of a gap and goes on from there. While nobody
-reads, a change costs one place in the ring.
+There is one ring for all readers, and a reader is no more than a place in it. So nothing is kept for anybody, and a
+slow reader costs nothing: once the ring has gone on over his place, he is told of a gap and goes on from there. While
+nobody reads, a change costs one place in the ring.
 
 Numbers count on from the microsecond in which the feed was made. A number from an earlier process is therefore lower
 than all of this one's, and whoever comes back with it is told of the gap.

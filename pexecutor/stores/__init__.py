@@ -33,8 +33,8 @@ is: its work must end first, and whoever runs it sees to that. Unknown id: ``Unk
 **Priority.** ``set_priority`` moves a task that waits to its new place in the start order; a running one is
 ``AlreadyStartedError``, the other errors are those of ``cancel``.
 
-**Watch.** ``watch`` names whom to tell of each change of a record, in the order of the changes, once everybody can see it;
-becoming due is one. It is told without awaiting, and must not fail.
+**Watch.** ``watch`` names whom to tell of each change of a record, in the order of the changes, once everybody can see
+it; becoming due is one. It is told without awaiting, and must not fail.
 
 **Read.** ``get`` and ``wait`` have the first two errors; ``wait`` returns the task once it has its outcome. ``page``
 lists scheduled tasks in acceptance order, then pending ones in start order, then running ones by start time, then

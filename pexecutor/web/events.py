@@ -1,8 +1,8 @@
 """``GET /events``: what happens, as a stream of server-sent events.
 
 A stream sends what there is, then pauses for a moment, so what happens in a burst goes out together. A message is made
-once for all streams. A reader who does not keep up gets ``gap`` and then what happens from now on; one who does not read
-at all is given up by the listener, like any client that stalls. Streams end with the drain, by themselves.
+once for all streams. A reader who does not keep up gets ``gap`` and then what happens from now on; one who does not
+read at all is given up by the listener, like any client that stalls. Streams end with the drain, by themselves.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-// The server's HTTP API, at the place from where this page came.
+// The server's HTTP API, at the place that this page came from.
 
 import { noteServerTime } from "./format.js";
 
@@ -6,58 +6,49 @@ const REPLY_MS_MAX = 10_000;
 
 /** A reply that says no; `problem` is the server's own account of it. */
 export class ApiError extends Error {
-  constructor(status, problem) {
-    super(problem.detail ?? `the server answered ${status}`);
-    this.status = status;
-    this.problem = problem;
-  }
+	constructor(status, problem) {
+		super(problem.detail ?? `the server answered ${status}`);
+		Object.assign(this, { status, problem });
+	}
 }
 
-let signInWanted = () => {};
+/** What to tell people of an error. */
+export const reason = (error) => (error instanceof ApiError ? error.message : "the server does not answer");
 
-/** Have this called whenever the server wants to know who asks. */
-export function onSignInWanted(callback) {
-  signInWanted = callback;
-}
+let signIn;
+export const onUnknownCaller = (callback) => (signIn = callback);
 
-/**
- * Ask; the JSON of the reply, with its `Link` to the next page as `next`.
- * Throws ApiError when the answer is no, TypeError or a timeout's DOMException when there is none.
- */
-export async function ask(method, path, body) {
-  const reply = await fetch(path, {
-    method,
-    body: body === undefined ? undefined : JSON.stringify(body),
-    headers: body === undefined ? {} : { "Content-Type": "application/json" },
-    signal: AbortSignal.timeout(REPLY_MS_MAX),
-  });
-  if (reply.headers.has("Date")) noteServerTime(reply.headers.get("Date"));
-  const isJson = /json/.test(reply.headers.get("Content-Type") ?? "");
-  const data = isJson ? await reply.json() : {};
-  if (reply.status === 401) signInWanted();
-  if (!reply.ok) throw new ApiError(reply.status, data);
-  return { data, next: /<([^>]*)>; rel="next"/.exec(reply.headers.get("Link") ?? "")?.[1] };
+/** Ask; the reply's JSON as `data`, and where the next page is. Throws ApiError; any other error is no answer. */
+export async function ask(method, path, content) {
+	const body = content && JSON.stringify(content);
+	const headers = content ? { "Content-Type": "application/json" } : {};
+	const reply = await fetch(path, { method, body, headers, signal: AbortSignal.timeout(REPLY_MS_MAX) });
+	noteServerTime(reply.headers.get("Date"));
+	const data = reply.headers.get("Content-Type")?.includes("json") ? await reply.json() : {};
+	if (reply.status === 401) signIn();
+	if (!reply.ok) throw new ApiError(reply.status, data);
+	return { data, next: reply.headers.get("Link")?.match(/<\/(.*)>/)[1] };
 }
 
 export const get = async (path) => (await ask("GET", path)).data;
 
-/** Pages of a listing, one by one. Its links begin at the root, which need not be where we are. */
+/** The pages of a listing. */
 export async function* pages(path) {
-  for (let next = path; next !== undefined; ) {
-    const page = await ask("GET", next.replace(/^\//, ""));
-    yield page.data;
-    next = page.next;
-  }
+	for (let next = path; next; ) {
+		const page = await ask("GET", next);
+		yield page.data;
+		next = page.next;
+	}
 }
 
-/** What `/readyz` tells, whether ready or not: `statistics`, and `detail` when it is not. */
+/** What `/readyz` tells, ready or not. */
 export async function readiness() {
-  try {
-    return await get("readyz");
-  } catch (error) {
-    if (error instanceof ApiError && error.problem.statistics) return error.problem;
-    throw error;
-  }
+	try {
+		return await get("readyz");
+	} catch (error) {
+		if (error.problem?.statistics) return error.problem;
+		throw error;
+	}
 }
 
-export const taskPath = (id) => `tasks/${encodeURIComponent(id)}`;
+export const taskPath = (record) => `tasks/${record.id}`;

@@ -1,120 +1,92 @@
-// Form fields made from a JSON Schema. A field knows how its value is read, and where its faults are shown.
+// Form fields made from a JSON Schema.
 
 import { h } from "./dom.js";
 
-/**
- * A field: `{ name, element, read(), complain(text) }`. `read` gives undefined for what was left empty, and throws an
- * Error that says what is wrong with what was typed.
- */
-export function makeField(name, schema, { label = name, required = false, hint } = {}) {
-  const { input, read } = control(schema);
-  const id = `field-${name}`;
-  const fault = h("small", { className: "fault", id: `${id}-fault` });
-  const text = hint ?? describe(schema);
-  Object.assign(input, { id, ariaRequired: String(required) });
-  input.setAttribute("aria-describedby", `${id}-hint ${id}-fault`);
-  input.name = name;
-  const title = h("label", { htmlFor: id }, label, required && h("em", {}, " required"));
-  const element = h("div", { className: input.type === "checkbox" ? "field check" : "field" },
-    title, input, h("small", { className: "minor", id: `${id}-hint` }, text), fault);
-  return {
-    name,
-    element,
-    input,
-    read: () => {
-      const value = read();
-      if (value === undefined && required) throw new Error("This is needed.");
-      return value;
-    },
-    complain: (complaint) => {
-      fault.textContent = complaint;
-      input.ariaInvalid = String(Boolean(complaint));
-    },
-  };
+/** A field. `read` gives undefined for what was left empty, and throws an Error that says what is wrong. */
+export function makeField(name, schema, { label = name, hint = describe(schema), isRequired = false, isParam = false } = {}) {
+	const { input, read } = control(schema);
+	const id = `field-${name}`;
+	const fault = h("small", { className: "problem", id: `${id}-fault` });
+	Object.assign(input, { id, name, ariaRequired: isRequired, spellcheck: false });
+	input.setAttribute("aria-describedby", `${id}-hint ${id}-fault`);
+	const title = h("label", { htmlFor: id }, label, isRequired && h("span", { className: "minor" }, " required"));
+	return {
+		path: isParam ? `params.${name}` : name,
+		name,
+		isParam,
+		input,
+		element: h("div", { className: "field" }, title, input, h("small", { className: "minor", id: `${id}-hint` }, hint), fault),
+		read() {
+			const value = read();
+			if (value === undefined && isRequired) throw new Error("This is needed.");
+			return value;
+		},
+		complain(text) {
+			fault.textContent = text;
+			input.ariaInvalid = text !== "";
+			if (text) input.closest("details")?.setAttribute("open", "");
+			if (text) input.focus();
+		},
+	};
 }
 
-/** The fields of an object's schema. */
-export function makeFields(root) {
-  const schema = resolve(root, root);
-  const required = new Set(schema.required ?? []);
-  return Object.entries(schema.properties ?? {}).map(([name, property]) =>
-    makeField(name, resolve(property, root), { required: required.has(name) }));
+/** The fields of the params that a schema describes. */
+export function paramFields(root) {
+	const { properties = {}, required = [] } = resolve(root, root);
+	return Object.entries(properties).map(([name, schema]) =>
+		makeField(name, resolve(schema, root), { isRequired: required.includes(name), isParam: true }));
 }
 
-/** A schema with its reference followed, and without the null that stands for leaving it out. */
-function resolve(schema, root) {
-  if (schema.$ref) {
-    const { $ref, ...rest } = schema;
-    const target = $ref.split("/").slice(1).reduce((node, part) => node[part], root);
-    return resolve({ ...target, ...rest }, root);
-  }
-  const others = schema.anyOf?.filter((option) => option.type !== "null");
-  if (others?.length === 1) {
-    const { anyOf, ...rest } = schema;
-    return resolve({ ...others[0], ...rest }, root);
-  }
-  return schema;
+/** A schema with its references followed, and without the null that stands for leaving it out. */
+function resolve({ $ref, anyOf, ...schema }, root) {
+	if ($ref) return resolve({ ...$ref.split("/").slice(1).reduce((node, part) => node[part], root), ...schema }, root);
+	const others = anyOf?.filter((each) => each.type !== "null") ?? [];
+	return others.length === 1 ? resolve({ ...others[0], ...schema }, root) : schema;
 }
 
 function control(schema) {
-  if (schema.enum) return choice(schema);
-  switch (schema.type) {
-    case "boolean":
-      return flag(schema);
-    case "integer":
-    case "number":
-      return number(schema);
-    case "string":
-      return text(schema);
-    default:
-      return json(schema);
-  }
+	if (schema.enum) return choice(schema);
+	return ({ boolean: flag, integer: number, number, string: text }[schema.type] ?? json)(schema);
 }
 
-function choice(schema) {
-  const options = schema.enum.map((value) => h("option", { value: JSON.stringify(value) }, String(value)));
-  const input = h("select", {}, h("option", { value: "" }, "–"), ...options);
-  if (schema.default !== undefined) input.value = JSON.stringify(schema.default);
-  return { input, read: () => (input.value ? JSON.parse(input.value) : undefined) };
+function choice({ enum: values, default: standard }) {
+	const input = h("select", {}, h("option", { value: "" }), values.map((value) => h("option", { value: JSON.stringify(value) }, String(value))));
+	input.value = JSON.stringify(standard) ?? "";
+	return { input, read: () => (input.value ? JSON.parse(input.value) : undefined) };
 }
 
-function flag(schema) {
-  const input = h("input", { type: "checkbox", checked: schema.default === true });
-  return { input, read: () => input.checked };
+function flag({ default: standard }) {
+	const input = h("input", { type: "checkbox", checked: standard === true });
+	return { input, read: () => input.checked };
 }
 
-function number(schema) {
-  const input = h("input", { type: "number", step: schema.type === "integer" ? 1 : "any" });
-  for (const [name, limit] of [["min", schema.minimum], ["max", schema.maximum]]) if (limit !== undefined) input[name] = limit;
-  if (schema.default != null) input.value = schema.default;
-  const read = () => {
-    if (!input.validity.valid) throw new Error(input.validationMessage);
-    return input.value === "" ? undefined : input.valueAsNumber;
-  };
-  return { input, read };
+function number({ type, minimum = "", maximum = "", default: standard = "" }) {
+	const input = h("input", { type: "number", step: type === "integer" ? 1 : "any", min: minimum, max: maximum, value: standard });
+	const read = () => {
+		if (!input.checkValidity()) throw new Error(input.validationMessage);
+		return input.value ? input.valueAsNumber : undefined;
+	};
+	return { input, read };
 }
 
-function text(schema) {
-  const input = h("input", { type: "text", autocomplete: "off", spellcheck: false, value: schema.default ?? "" });
-  return { input, read: () => (input.value === "" && schema.default !== "" ? undefined : input.value) };
+function text({ default: standard }) {
+	const input = h("input", { value: standard ?? "", autocomplete: "off" });
+	return { input, read: () => input.value || (standard === "" ? "" : undefined) };
 }
 
-function json(schema) {
-  const input = h("textarea", { rows: 3, spellcheck: false, value: schema.default == null ? "" : JSON.stringify(schema.default) });
-  const read = () => {
-    if (!input.value.trim()) return undefined;
-    try {
-      return JSON.parse(input.value);
-    } catch {
-      throw new Error('This is no JSON. A list is ["a", "b"], an object {"key": 1}.');
-    }
-  };
-  return { input, read };
+function json({ default: standard }) {
+	const input = h("textarea", { rows: 3, value: standard == null ? "" : JSON.stringify(standard) });
+	const read = () => {
+		try {
+			return input.value.trim() ? JSON.parse(input.value) : undefined;
+		} catch {
+			throw new Error('This is no JSON. A list is ["a", 1], an object {"key": 2}.');
+		}
+	};
+	return { input, read };
 }
 
-function describe(schema) {
-  const kind = { array: "A JSON list", object: "A JSON object", integer: "A whole number", number: "A number" }[schema.type];
-  const free = schema.type || schema.enum ? undefined : "JSON";
-  const standard = schema.default != null && schema.default !== "" ? `${JSON.stringify(schema.default)} by default` : undefined;
-  return [schema.description ?? kind ?? free, standard].filter(Boolean).join(", ");
+function describe({ description, type, enum: values, default: standard }) {
+	const kinds = { array: "A JSON list", object: "A JSON object", integer: "A whole number", number: "A number", string: "" };
+	return description ?? (values || standard != null ? "" : (kinds[type] ?? (type ? "" : "JSON")));
 }

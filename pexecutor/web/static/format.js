@@ -1,53 +1,44 @@
 // How numbers and times are written.
 
-// The server's clock minus this one's, in ms; set by api.js from what replies say.
-let clockOffset = 0;
+// The server's clock minus this one's, in ms.
+let offset = 0;
 
 export function noteServerTime(date) {
-  const offset = Date.parse(date) - Date.now();
-  clockOffset = Math.abs(offset) > 2000 ? offset : 0; // the header knows whole seconds only
+	const found = Date.parse(date) - Date.now();
+	offset = Math.abs(found) > 2000 ? found : 0; // it was told in whole seconds
 }
 
-/** The server's time in ms since 1970. */
-export const now = () => Date.now() + clockOffset;
+/** The server's time, in ms since 1970. */
+export const now = () => Date.now() + offset;
 
-const counting = new Intl.NumberFormat("en");
-export const count = (number) => counting.format(number);
-
+const counts = new Intl.NumberFormat("en");
 const rates = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
-export const rate = (number) => (number < 0.05 ? "0" : rates.format(number));
+export const count = (number) => counts.format(number);
+export const rate = (number) => `${number < 0.05 ? 0 : rates.format(number)}/s`;
 
-/** A span of time, in two units at most: `840 ms`, `3.2 s`, `4 min 10 s`, `2 h 5 min`, `3 d 4 h`. */
+const UNITS = [["d", 86400, "h", 3600], ["h", 3600, "min", 60], ["min", 60, "s", 1]];
+
+/** A span of time: `840 ms`, `3.2 s`, `4 min 10 s`, `2 h 5 min`. */
 export function span(ms) {
-  const seconds = Math.max(0, ms) / 1000;
-  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
-  if (seconds < 10) return `${seconds.toFixed(1)} s`;
-  if (seconds < 60) return `${Math.floor(seconds)} s`;
-  for (const [below, size, unit, rest, part] of [
-    [3600, 60, "min", 1, "s"],
-    [86400, 3600, "h", 60, "min"],
-    [Infinity, 86400, "d", 3600, "h"],
-  ]) {
-    if (seconds >= below) continue;
-    const left = Math.floor((seconds % size) / rest);
-    return `${Math.floor(seconds / size)} ${unit}${left ? ` ${left} ${part}` : ""}`;
-  }
+	const seconds = Math.max(0, ms) / 1000;
+	if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
+	if (seconds < 10) return `${seconds.toFixed(1)} s`;
+	const [unit, size, lesser, part] = UNITS.find((each) => seconds >= each[1]) ?? ["s", 1];
+	const left = Math.floor((seconds % size) / part);
+	return `${Math.floor(seconds / size)} ${unit}${left ? ` ${left} ${lesser}` : ""}`;
 }
 
-/** The same in whole seconds, for what changes each second. */
-export const wholeSpan = (ms) => (ms < 60_000 ? `${Math.max(0, Math.floor(ms / 1000))} s` : span(ms));
+/** The same, for what goes on by the second. */
+export const clock = (ms) => (ms < 10_000 ? `${Math.max(0, Math.floor(ms / 1000))} s` : span(ms));
 
-export const since = (time) => now() - Date.parse(time);
+export const ago = (time) => `${clock(now() - Date.parse(time)).split(" ", 2).join(" ")} ago`;
 
-export function ago(time) {
-  const ms = since(time);
-  return ms < 5000 ? "just now" : `${wholeSpan(ms).split(" ").slice(0, 2).join(" ")} ago`;
-}
+const times = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
+const dates = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+export const clockTime = (time) => times.format(new Date(time));
+export const dateTime = (time) => dates.format(new Date(time));
 
-const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
-const dayAndClock = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
-export const clockTime = (time) => clock.format(new Date(time));
-export const dateTime = (time) => dayAndClock.format(new Date(time));
+/** How long a task's last attempt took, in ms. */
+export const took = (record) => Date.parse(record.finished_at) - Date.parse(record.started_at);
 
-/** `timed_out` as people write it. */
 export const words = (name) => name.replaceAll("_", " ");

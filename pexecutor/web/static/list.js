@@ -1,93 +1,76 @@
-// A list of any length of which only what can be seen is in the document. Rows are used again; each stays with its item
-// as long as that can be seen, so focus and clicks stay where they were meant.
-//
-// While somebody points at the list or is in it with the keyboard, it holds still: what a click hits is what was aimed at.
+// A list of any length: only what can be seen is in the document, in rows that are used again. While somebody points at
+// it, or is in it with the keyboard, it holds still: what a click hits is what was aimed at.
 
-import { h } from "./dom.js";
+import { h, setText } from "./dom.js";
 
+const ROW_PX = 36;
 const ROWS_AHEAD = 6;
 
 export class VirtualList {
-  #items = [];
-  #next; // what came while the list was held
-  #rows = new Map(); // by item's id
-  #free = [];
+	#items = [];
+	#next; // what has come while it was held
+	#rows = new Map(); // by item's id
+	#free = [];
+	#canvas = h("ul");
+	#empty = h("p", { className: "empty" });
 
-  /**
-   * @param viewport the element that scrolls.
-   * @param options `rowHeight` in px; `make()` a row `{ element, … }`; `fill(row, item)`; `empty` a text;
-   *   `held(yes)` is called when the list begins or ceases to hold still.
-   */
-  constructor(viewport, { rowHeight, make, fill, empty, held = () => {} }) {
-    Object.assign(this, { viewport, rowHeight, make, fill, held });
-    this.empty = h("p", { className: "empty" }, empty);
-    this.canvas = h("ul", { className: "canvas" });
-    viewport.append(this.canvas, this.empty);
-    viewport.addEventListener("scroll", () => this.#draw(), { passive: true });
-    for (const event of ["pointerleave", "focusout"]) viewport.addEventListener(event, () => setTimeout(() => this.#release()));
-    new ResizeObserver(() => this.#draw()).observe(viewport);
-  }
+	/** `make` gives a row, whose `element` is shown; `fill` puts an item into it. */
+	constructor(viewport, { make, fill }) {
+		Object.assign(this, { viewport, make, fill });
+		viewport.append(this.#canvas, this.#empty);
+		viewport.addEventListener("scroll", () => this.#draw(), { passive: true });
+		viewport.addEventListener("pointerleave", () => this.#release());
+		viewport.addEventListener("focusout", () => setTimeout(() => this.#release()));
+		new ResizeObserver(() => this.#draw()).observe(viewport);
+	}
 
-  get #isHeld() {
-    return this.viewport.matches(":hover, :focus-within");
-  }
+	/** Show these items, or `empty`; `isNow` also while it is held. */
+	show(items, empty, isNow = false) {
+		setText(this.#empty, items.length ? "" : empty);
+		const isHeld = !isNow && this.#items.length > 0 && this.viewport.matches(":hover, :focus-within");
+		this.#next = isHeld ? items : undefined;
+		if (!isHeld) this.#items = items;
+		this.viewport.classList.toggle("held", isHeld);
+		this.#draw();
+	}
 
-  /** Show these items; `now` also while the list is held. */
-  show(items, { now = false } = {}) {
-    if (!now && this.#isHeld && this.#items.length) {
-      this.#next = items;
-      this.held(true);
-    } else {
-      this.#items = items;
-      this.#next = undefined;
-    }
-    this.#draw();
-  }
+	#release() {
+		if (this.#next) this.show(this.#next, this.#empty.textContent);
+	}
 
-  #release() {
-    if (!this.#next || this.#isHeld) return;
-    this.held(false);
-    this.show(this.#next);
-  }
+	#draw() {
+		const { scrollTop, clientHeight } = this.viewport;
+		this.#canvas.style.height = `${this.#items.length * ROW_PX}px`;
+		const first = Math.max(0, Math.floor(scrollTop / ROW_PX) - ROWS_AHEAD);
+		const seen = this.#items.slice(first, Math.ceil((scrollTop + clientHeight) / ROW_PX) + ROWS_AHEAD);
+		this.#freeAllBut(new Set(seen.map((item) => item.id)));
+		seen.forEach((item, index) => this.#put(item, first + index));
+	}
 
-  #draw() {
-    const { viewport, rowHeight } = this;
-    this.empty.hidden = this.#items.length > 0;
-    this.canvas.style.height = `${this.#items.length * rowHeight}px`;
-    const first = Math.max(0, Math.floor(viewport.scrollTop / rowHeight) - ROWS_AHEAD);
-    const behind = Math.ceil((viewport.scrollTop + viewport.clientHeight) / rowHeight) + ROWS_AHEAD;
-    const seen = this.#items.slice(first, behind);
-    this.#freeAllBut(new Set(seen.map((item) => item.id)));
-    seen.forEach((item, index) => this.#place(item, first + index));
-  }
+	#freeAllBut(ids) {
+		for (const [id, row] of this.#rows) {
+			if (ids.has(id)) continue;
+			if (row.element.contains(document.activeElement)) this.viewport.focus({ preventScroll: true });
+			row.element.hidden = true;
+			this.#rows.delete(id);
+			this.#free.push(row);
+		}
+	}
 
-  #freeAllBut(ids) {
-    for (const [id, row] of this.#rows) {
-      if (ids.has(id)) continue;
-      if (row.element.contains(document.activeElement)) this.viewport.focus({ preventScroll: true });
-      row.element.hidden = true;
-      this.#rows.delete(id);
-      this.#free.push(row);
-    }
-  }
+	#put(item, index) {
+		const row = this.#rows.get(item.id) ?? this.#free.pop() ?? this.#add();
+		this.#rows.set(item.id, row);
+		row.item = item;
+		row.element.hidden = false;
+		row.element.style.transform = `translateY(${index * ROW_PX}px)`;
+		row.element.ariaPosInSet = index + 1;
+		row.element.ariaSetSize = this.#items.length;
+		this.fill(row, item);
+	}
 
-  #place(item, index) {
-    let row = this.#rows.get(item.id);
-    if (!row) {
-      row = this.#free.pop() ?? this.#add();
-      this.#rows.set(item.id, row);
-      row.element.hidden = false;
-    }
-    if (row.index !== index) row.element.style.transform = `translateY(${index * this.rowHeight}px)`;
-    row.index = index;
-    row.element.ariaPosInSet = index + 1;
-    row.element.ariaSetSize = this.#items.length;
-    this.fill(row, item);
-  }
-
-  #add() {
-    const row = this.make();
-    this.canvas.append(row.element);
-    return row;
-  }
+	#add() {
+		const row = this.make();
+		this.#canvas.append(row.element);
+		return row;
+	}
 }

@@ -1,40 +1,37 @@
 // Signing in and out. The server keeps the token in a cookie that this page cannot read.
 
-import { ask, onSignInWanted } from "./api.js";
+import { attempt } from "./actions.js";
+import { ask, onUnknownCaller, reason } from "./api.js";
 import { byId, setText } from "./dom.js";
 
-const REMEMBERED = "pexecutor-signed-in"; // only that, so as to offer signing out
+const SIGNED_IN = "pexecutor-signed-in";
 
-/** Ask for a token whenever the server wants one; `changed(signedIn)` is called when that has worked or was undone. */
+/** Ask for a token whenever the server wants one; `changed` is told when there is none, and when there is one. */
 export function startSession(changed) {
-  const dialog = byId("session");
-  const signOut = byId("sign-out");
-  signOut.hidden = !localStorage.getItem(REMEMBERED);
-  dialog.addEventListener("cancel", (event) => event.preventDefault()); // there is nothing to see without
-  onSignInWanted(() => {
-    if (dialog.open) return;
-    changed(false);
-    dialog.showModal();
-  });
-  byId("session-form").addEventListener("submit", async (event) => {
-    event.preventDefault();
-    const token = byId("session-token");
-    setText(byId("session-problem"), "");
-    try {
-      await ask("POST", "session", { token: token.value });
-    } catch (error) {
-      setText(byId("session-problem"), error.status === 401 ? "The server does not know this token." : error.message);
-      return;
-    }
-    token.value = "";
-    localStorage.setItem(REMEMBERED, "yes");
-    signOut.hidden = false;
-    dialog.close();
-    changed(true);
-  });
-  signOut.addEventListener("click", async () => {
-    await ask("DELETE", "session");
-    localStorage.removeItem(REMEMBERED);
-    location.reload();
-  });
+	const [dialog, token, signOut] = ["session", "token", "sign-out"].map(byId);
+	const form = dialog.querySelector("form");
+	signOut.hidden = !localStorage.getItem(SIGNED_IN);
+	dialog.oncancel = (event) => event.preventDefault(); // there is nothing behind it
+	onUnknownCaller(() => {
+		if (dialog.open) return;
+		changed(false);
+		dialog.showModal();
+	});
+	form.onsubmit = async (event) => {
+		event.preventDefault();
+		try {
+			await ask("POST", "session", { token: token.value });
+		} catch (error) {
+			return setText(form.querySelector(".problem"), error.status === 401 ? "This token is not known." : reason(error));
+		}
+		form.reset();
+		localStorage.setItem(SIGNED_IN, "yes");
+		location.reload();
+	};
+	signOut.onclick = () =>
+		attempt("sign out", async () => {
+			await ask("DELETE", "session");
+			localStorage.removeItem(SIGNED_IN);
+			location.reload();
+		});
 }

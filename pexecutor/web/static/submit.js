@@ -1,108 +1,99 @@
-// The handlers there are, and the form to submit a task for one of them.
+// The handlers that there are, and the form to submit a task for one of them.
 
-import { ApiError, ask, get } from "./api.js";
+import { ask, get, reason } from "./api.js";
 import { byId, h, setText, toast } from "./dom.js";
-import { makeField, makeFields } from "./fields.js";
+import { makeField, paramFields } from "./fields.js";
 
-const WEEK_MS = 7 * 24 * 60 * 60 * 1000;
-
-const milliseconds = { type: "integer", minimum: 0, maximum: WEEK_MS };
-const DURATION = ["duration", { ...milliseconds, default: 1000 }, { label: "Duration", hint: "In ms" }];
+const SPAN = { type: "integer", minimum: 0, maximum: 7 * 24 * 60 * 60 * 1000 };
 const OPTIONS = [
-  ["priority", { type: "integer", minimum: -100, maximum: 100 }, { label: "Priority", hint: "-100 to 100, the higher starts first" }],
-  ["delay", milliseconds, { label: "Delay", hint: "In ms" }],
-  ["timeout", { ...milliseconds, minimum: 1 }, { label: "Timeout", hint: "In ms" }],
-  ["retries", { type: "integer", minimum: 0, maximum: 100 }, { label: "Retries", hint: "After a failure or a timeout" }],
-  ["on_conflict", { enum: ["reject", "join", "latest", "supersede"] }, { label: "When the name is taken", hint: "reject by default" }],
+	["priority", { type: "integer", minimum: -100, maximum: 100 }, { label: "Priority", hint: "-100 to 100; the higher starts first" }],
+	["delay", SPAN, { label: "Delay", hint: "in ms" }],
+	["timeout", { ...SPAN, minimum: 1 }, { label: "Timeout", hint: "in ms" }],
+	["retries", { type: "integer", minimum: 0, maximum: 100 }, { label: "Retries", hint: "after a failure or a timeout" }],
+	["on_conflict", { enum: ["reject", "join", "latest", "supersede"] }, { label: "If the name is held", hint: "it is refused by default" }],
 ];
 
 export class SubmitView {
-  #handlers = [];
-  #fields = []; // of the form as it is
-  #dialog = byId("submit");
+	#dialog = byId("submit");
+	#problem = this.#dialog.querySelector("form > .problem");
+	#handlers = [];
+	#fields = [];
 
-  constructor() {
-    byId("new-task").addEventListener("click", () => this.open());
-    byId("submit-form").addEventListener("submit", (event) => {
-      event.preventDefault();
-      this.#submit();
-    });
-  }
+	constructor() {
+		byId("new-task").onclick = () => this.#open();
+		this.#dialog.querySelector("form").onsubmit = (event) => {
+			event.preventDefault();
+			this.#submit();
+		};
+	}
 
-  async load() {
-    this.#handlers = await get("handlers");
-    const cards = this.#handlers.map(({ name, description }) =>
-      h("li", {},
-        h("div", {}, h("b", {}, name), h("p", { className: "minor" }, description)),
-        h("button", { ariaLabel: `New task for ${name}`, onclick: () => this.open(name) }, "New task")));
-    byId("handlers").replaceChildren(...cards);
-  }
+	async load() {
+		this.#handlers = await get("handlers");
+		const items = this.#handlers.map(({ name, description }) =>
+			h("li", {}, h("div", {}, h("b", {}, name), h("p", { className: "minor" }, description)),
+				h("button", { ariaLabel: `New task for ${name}`, onclick: () => this.#open(name) }, "New task")));
+		byId("handlers").replaceChildren(...items);
+	}
 
-  open(handler = this.#handlers[0]?.name) {
-    this.#build(handler);
-    this.#dialog.showModal();
-    byId("field-name").focus();
-  }
+	#open(handler = this.#handlers[0].name) {
+		this.#build(handler);
+		this.#dialog.showModal();
+		byId("field-name").focus();
+	}
 
-  #build(handler) {
-    const { params, description } = this.#handlers.find((each) => each.name === handler) ?? { params: {}, description: "" };
-    const select = h("select", { id: "field-handler", onchange: () => this.#build(select.value) },
-      ...this.#handlers.map(({ name }) => h("option", { value: name, selected: name === handler }, name)));
-    const name = makeField("name", { type: "string" }, { label: "Name", required: true, hint: "No two tasks in flight have the same" });
-    name.input.value = byId("field-name")?.value ?? "";
-    const own = handler === "sleep" ? [makeField(...DURATION)] : makeFields(params).map((field) => ({ ...field, isParam: true }));
-    const options = OPTIONS.map((option) => makeField(...option));
-    this.#fields = [name, ...own, ...options];
-    setText(byId("submit-problem"), "");
-    byId("submit-fields").replaceChildren(
-      h("div", { className: "field" }, h("label", { htmlFor: select.id }, "Handler"), select, h("small", { className: "minor" }, description)),
-      name.element,
-      ...own.map((field) => field.element),
-      h("details", {}, h("summary", {}, "More"), ...options.map((field) => field.element)));
-  }
+	#build(handler) {
+		const { params, description } = this.#handlers.find((each) => each.name === handler);
+		const names = this.#handlers.map(({ name }) => name);
+		const select = makeField("handler", { enum: names, default: handler }, { label: "Handler", hint: description });
+		select.input.onchange = () => this.#build(JSON.parse(select.input.value || JSON.stringify(handler)));
+		const name = makeField("name", { type: "string" }, { label: "Name", hint: "held until it has ended", isRequired: true });
+		name.input.value = byId("field-name")?.value ?? "";
+		const duration = makeField("duration", { ...SPAN, default: 1000 }, { label: "Duration", hint: "in ms" });
+		const own = handler === "sleep" ? [duration] : paramFields(params);
+		const options = OPTIONS.map((option) => makeField(...option));
+		this.#fields = [select, name, ...own, ...options];
+		const shown = [select, name, ...own].map((field) => field.element);
+		const more = h("details", {}, h("summary", {}, "More"), options.map((field) => field.element));
+		byId("fields").replaceChildren(...shown, more);
+		setText(this.#problem, "");
+	}
 
-  async #submit() {
-    const task = this.#read();
-    if (!task) return;
-    setText(byId("submit-problem"), "");
-    try {
-      await ask("POST", "tasks", task);
-      toast(`Submitted ${task.name}`);
-      this.#dialog.close();
-    } catch (error) {
-      this.#explain(error);
-    }
-  }
+	async #submit() {
+		const task = this.#read();
+		if (!task) return;
+		try {
+			await ask("POST", "tasks", task);
+			toast(`Submitted ${task.name}`);
+			this.#dialog.close();
+		} catch (error) {
+			this.#explain(error);
+		}
+	}
 
-  /** The task as the form says, or undefined when a field has a fault, which it then tells. */
-  #read() {
-    const task = { handler: byId("field-handler").value };
-    const params = {};
-    let faulty;
-    for (const field of this.#fields) {
-      field.complain("");
-      try {
-        const value = field.read();
-        if (value !== undefined) (field.isParam ? params : task)[field.name] = value;
-      } catch (error) {
-        field.complain(error.message);
-        faulty ??= field;
-      }
-    }
-    faulty?.input.focus();
-    if (Object.keys(params).length) task.params = params;
-    return faulty ? undefined : task;
-  }
+	/** The task that the form says; undefined when a field is faulty, which it then tells. */
+	#read() {
+		const [task, params] = [{}, {}];
+		let faults = 0;
+		for (const field of this.#fields) {
+			field.complain("");
+			try {
+				(field.isParam ? params : task)[field.name] = field.read();
+			} catch (error) {
+				field.complain(error.message);
+				faults++;
+			}
+		}
+		return faults ? undefined : { ...task, params };
+	}
 
-  #explain(error) {
-    const left = (error instanceof ApiError ? (error.problem.errors ?? []) : []).filter(({ field, detail }) => {
-      const known = this.#fields.find((each) => field === (each.isParam ? `params.${each.name}` : each.name));
-      known?.complain(detail);
-      known?.input.closest("details")?.setAttribute("open", "");
-      known?.input.focus();
-      return !known;
-    });
-    const told = error instanceof ApiError && error.problem.errors ? left.map(({ detail }) => detail).join("; ") : error.message;
-    setText(byId("submit-problem"), error instanceof ApiError ? told : "The server does not answer.");
-  }
+	/** Say what the server found: at the field that it names, or else below. */
+	#explain(error) {
+		const faults = error.problem?.errors ?? [{ detail: reason(error) }];
+		const left = faults.filter(({ field, detail }) => {
+			const known = this.#fields.find((each) => each.path === field);
+			known?.complain(detail);
+			return !known;
+		});
+		setText(this.#problem, left.map(({ detail }) => detail).join("; "));
+	}
 }

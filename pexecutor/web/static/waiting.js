@@ -1,92 +1,59 @@
-// What waits: in start order, to be searched, cancelled and moved.
+// What waits, in start order: to be searched, cancelled and moved.
 
-import { cancel, setPriority } from "./actions.js";
+import { cancelButton, nameButton, setPriority } from "./actions.js";
 import { byId, h, setText } from "./dom.js";
 import { ago, count, now, span } from "./format.js";
 import { VirtualList } from "./list.js";
 
-const ROW_PX = 40;
-const PRIORITY_MAX = 100;
-
 export class WaitingView {
-  #isHeld = false;
-  #total = 0;
-  #shown = 0;
+	#search = byId("search");
+	#total = 0;
 
-  constructor(tasks, showDetail) {
-    this.tasks = tasks;
-    this.showDetail = showDetail;
-    this.search = byId("waiting-search");
-    this.search.addEventListener("input", () => this.#show({ now: true }));
-    this.list = new VirtualList(byId("waiting"), {
-      rowHeight: ROW_PX,
-      make: () => this.#make(),
-      fill: (row, item) => this.#fill(row, item),
-      empty: "Nothing waits.",
-      held: (yes) => {
-        this.#isHeld = yes;
-        this.#note();
-      },
-    });
-  }
+	constructor(tasks, show) {
+		this.tasks = tasks;
+		this.list = new VirtualList(byId("waiting"), { make: () => this.#make(show), fill: (row, item) => this.#fill(row, item) });
+		this.#search.oninput = () => this.#show(true);
+	}
 
-  render(total) {
-    this.#total = total;
-    this.#show({});
-  }
+	render(total) {
+		this.#total = total;
+		this.#show();
+	}
 
-  #show(options) {
-    const wanted = this.search.value.trim().toLowerCase();
-    const { waiting } = this.tasks;
-    const items = wanted ? waiting.filter((record) => record.name.toLowerCase().includes(wanted)) : waiting.slice();
-    this.#shown = items.length;
-    setText(this.list.empty, wanted ? "No waiting task has such a name." : "Nothing waits.");
-    this.list.show(items, options);
-    this.#note();
-  }
+	#show(isNow) {
+		const wanted = this.#search.value.trim().toLowerCase();
+		const { waiting, isComplete } = this.tasks;
+		const items = waiting.filter((record) => record.name.toLowerCase().includes(wanted));
+		this.list.show(items, wanted ? "No waiting task has such a name." : "Nothing waits.", isNow);
+		const among = isComplete ? "" : `, of which the first ${count(waiting.length)} are here`;
+		setText(byId("waiting-title").nextElementSibling, `${wanted ? `${count(items.length)} of ` : ""}${count(this.#total)}${among}`);
+	}
 
-  #note() {
-    const searched = this.search.value.trim() ? `${count(this.#shown)} of ` : "";
-    const part = this.tasks.complete ? "" : `, the first ${count(this.tasks.waiting.length)} are here`;
-    const held = this.#isHeld ? " · holds still" : "";
-    setText(byId("waiting-note"), `${searched}${count(this.#total)}${part}${held}`);
-  }
+	#make(show) {
+		const row = { when: h("span", { className: "minor" }) };
+		const move = ({ target }) => target.value && target.reportValidity() && setPriority(row.item, target.valueAsNumber);
+		row.name = nameButton(show, () => row.item);
+		row.priority = h("input", { type: "number", min: -100, max: 100, title: "Priority", onchange: move });
+		row.cancel = cancelButton(() => row.item);
+		row.element = h("li", {}, row.name, row.when, row.priority, row.cancel);
+		return row;
+	}
 
-  #make() {
-    const row = {};
-    row.name = h("button", { className: "name", onclick: () => this.showDetail(row.item.id) });
-    row.when = h("span", { className: "minor" });
-    row.priority = h("input", {
-      type: "number", min: -PRIORITY_MAX, max: PRIORITY_MAX, step: 1, className: "priority",
-      onchange: () => this.#move(row),
-    });
-    row.cancel = h("button", { className: "quiet", onclick: () => cancel(row.item) }, "Cancel");
-    row.element = h("li", { className: "row" }, row.name, row.when, row.priority, row.cancel);
-    return row;
-  }
-
-  #move(row) {
-    if (row.priority.reportValidity() && row.priority.value !== "") setPriority(row.item, row.priority.valueAsNumber);
-  }
-
-  #fill(row, item) {
-    const known = this.tasks.inFlight(item.id);
-    const record = known ?? item;
-    row.item = record;
-    setText(row.name, record.name);
-    row.name.title = `${record.name} · ${record.handler}`;
-    const waits = known && record.state !== "running";
-    setText(row.when, waits ? when(record) : known ? "started" : "ended");
-    row.element.classList.toggle("gone", !waits);
-    row.priority.ariaLabel = `Priority of ${record.name}`;
-    row.cancel.ariaLabel = `Cancel ${record.name}`;
-    row.priority.disabled = row.cancel.disabled = !waits;
-    if (row.priority !== document.activeElement) row.priority.value = record.priority;
-  }
+	#fill(row, item) {
+		const record = this.tasks.inFlight(item.id);
+		const waits = record !== undefined && record.state !== "running";
+		setText(row.name, item.name);
+		setText(row.when, waits ? when(record) : record ? "started" : "ended");
+		row.name.title = `${item.name} · ${item.handler}`;
+		row.element.classList.toggle("gone", !waits);
+		row.priority.ariaLabel = `Priority of ${item.name}`;
+		row.cancel.ariaLabel = `Cancel ${item.name}`;
+		row.priority.disabled = row.cancel.disabled = !waits;
+		if (row.priority !== document.activeElement) row.priority.value = (record ?? item).priority;
+	}
 }
 
-function when(record) {
-  if (record.follows) return `follows ${record.follows}`;
-  if (record.due_at) return `in ${span(Date.parse(record.due_at) - now())}`;
-  return ago(record.submitted_at);
+function when({ follows, due_at: due, submitted_at: submitted }) {
+	if (follows) return `follows ${follows}`;
+	return due ? `in ${span(Date.parse(due) - now())}` : ago(submitted);
 }

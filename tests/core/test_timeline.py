@@ -1,0 +1,69 @@
+"""What went through in the last quarter of an hour."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from pexecutor import LocalStore, Outcome, Task
+from pexecutor.handlers import Context
+from pexecutor.timeline import INTERVAL_SECONDS, INTERVALS_MAX, Percentiles
+
+from ..fakes import Doing
+from .conftest import EPOCH, RunHere, virtual_now
+
+
+async def test_an_interval_counts_what_ended_and_how_long_it_took(run_here: RunHere, autojump_clock: MockClock) -> None:
+    executor = await run_here(pool_size=1)
+    await executor.submit([Task("a", duration=2000), Task("b", duration=2000), Task("c", duration=9000, timeout=2000)])
+    await trio.sleep(10)
+
+    [interval] = executor.timeline.since(0)
+
+    assert interval.begins_at == EPOCH
+    assert interval.started == 3
+    assert interval.finished == {Outcome.SUCCEEDED: 2, Outcome.TIMED_OUT: 1}
+    assert interval.run == Percentiles(pytest.approx(2, rel=0.1), pytest.approx(2, rel=0.1))
+    assert interval.queue == Percentiles(pytest.approx(2, rel=0.1), pytest.approx(4, rel=0.1))
+
+
+async def test_a_delay_is_no_time_in_the_queue_and_a_retry_ran(run_here: RunHere, autojump_clock: MockClock) -> None:
+    async def work(context: Context, task: Task) -> None:
+        await trio.sleep(1)
+        if context.attempt == 1:
+            raise LookupError("once")
+
+    executor = await run_here(handler=Doing(work), pool_size=1)
+    await executor.submit([Task("a", delay=3000, retries=1, retry_delay=0)])
+    await trio.sleep(10)
+
+    [interval] = executor.timeline.since(0)
+
+    assert (interval.started, interval.finished) == (2, {Outcome.SUCCEEDED: 1})
+    assert interval.queue is not None
+    assert interval.queue.p95 < 0.002
+    assert interval.run == Percentiles(pytest.approx(1, rel=0.1), pytest.approx(1, rel=0.1))
+
+
+async def test_a_task_cancelled_while_it_waits_did_not_run(run_here: RunHere, autojump_clock: MockClock) -> None:
+    executor = await run_here(pool_size=1)
+    [accepted] = await executor.submit([Task("a", delay=1000)])
+    assert accepted.verdict == "accepted"
+    await executor.cancel(accepted.record.id)
+
+    [interval] = executor.timeline.since(0)
+
+    assert (interval.started, interval.finished, interval.run) == (0, {Outcome.CANCELLED: 1}, None)
+
+
+async def test_intervals_are_bounded_and_old_ones_are_left_out(run_here: RunHere, autojump_clock: MockClock) -> None:
+    executor = await run_here(LocalStore(now=virtual_now), pool_size=1)
+    for number in range(INTERVALS_MAX + 5):
+        await executor.submit([Task(f"{number}")])
+        await trio.sleep(INTERVAL_SECONDS)
+
+    assert [each.begins_at - EPOCH for each in executor.timeline.since(0)] == [
+        number * INTERVAL_SECONDS for number in range(5, INTERVALS_MAX + 5)
+    ]
+    assert len(executor.timeline.since(virtual_now() - 60)) == 4
