@@ -17,7 +17,7 @@ from quart import Response
 from quart_trio import QuartTrio
 
 from ..config import Config
-from ..events import DrainBegun, Event, Gap, Happening, Progress, Reader
+from ..events import DrainBegun, Event, Feed, Gap, Happening, Progress, Reader
 from ..executor import Executor
 from ..task import State
 from .connection import current_request
@@ -65,7 +65,7 @@ class EventRoutes:
         if request.method == "GET":
             request.until_answered.enter_context(self._place())
             reading = self._feed.reading(after=_last_event_id(), wanted=_filter(query))
-            stream = _stream(request.until_answered.enter_context(reading))
+            stream = _stream(self._feed, request.until_answered.enter_context(reading))
         return Response(stream, headers=headers, content_type="text/event-stream")
 
     @contextmanager
@@ -105,7 +105,7 @@ def _filter(query: EventsQuery) -> Callable[[Happening], bool] | None:
     return wanted
 
 
-async def _stream(reader: Reader) -> AsyncIterator[bytes]:
+async def _stream(feed: Feed, reader: Reader) -> AsyncIterator[bytes]:
     """Begin with the place of the reader, so that he can come back to it before anything has happened."""
     yield b"id: %d\nretry: %d\n\n" % (max(reader.place, 0), RECONNECT_MS)
     while True:
@@ -116,17 +116,19 @@ async def _stream(reader: Reader) -> AsyncIterator[bytes]:
         except trio.EndOfChannel:
             return
         yield b"".join(map(_message, events)) or HEARTBEAT
-        await trio.sleep(PAUSE_SECONDS)
+        if not feed.ended:  # from then on, what is left goes out at once
+            await trio.sleep(PAUSE_SECONDS)
 
 
 def _message(event: Event) -> bytes:
     if not event.encoded:
-        kind, data = _content(event.what)
+        kind, data = content(event.what)
         event.encoded = b"id: %d\nevent: %b\ndata: %b\n\n" % (event.number, kind, data)
     return event.encoded
 
 
-def _content(what: Happening) -> tuple[bytes, bytes]:
+def content(what: Happening) -> tuple[bytes, bytes]:
+    """What kind of event it is, and its data."""
     match what:
         case Progress():
             progress = ProgressView(what.done, what.total)

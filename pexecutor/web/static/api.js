@@ -18,7 +18,7 @@ export const reason = (error) => (error instanceof ApiError ? error.message : "t
 let signIn;
 export const onUnknownCaller = (callback) => (signIn = callback);
 
-/** Ask; the reply's JSON as `data`, and where the next page is. Throws ApiError; any other error is no answer. */
+/** The reply's JSON as `data`, and where the next page is. Throws ApiError; any other error is no answer. */
 export async function ask(method, path, content) {
 	const body = content && JSON.stringify(content);
 	const headers = content ? { "Content-Type": "application/json" } : {};

@@ -1,4 +1,4 @@
-// The page: it reads what there is, follows the events, and draws. The other modules are its parts.
+// The page: reads what there is, follows the events, draws.
 
 import { attempt } from "./actions.js";
 import { ApiError, ask, readiness } from "./api.js";
@@ -45,7 +45,7 @@ const live = new Live({
 	state: () => showState(),
 });
 
-/** The action, but not more often than so: a call too many is made good at the end of the time. */
+/** The action, at most so often; a call too many is made good at the end of the time. */
 function paced(ms, action) {
 	let timer;
 	let isWanted = false;
@@ -74,7 +74,7 @@ function changed() {
 	readCharts();
 }
 
-/** Ask how the server is. That it does not answer is how a stream is found out that has died without a word. */
+/** Ask how the server is; that also finds out a stream that has died without a word. */
 async function look() {
 	try {
 		ready = await readiness();
@@ -160,10 +160,18 @@ function offerDrain() {
 	};
 }
 
+function idle() {
+	if (document.hidden || byId("session").open) return;
+	look();
+	readCharts();
+}
+
+// A browser has few connections to one server for all its tabs: a page that nobody sees holds none.
+document.onvisibilitychange = () => (document.hidden ? live.close() : live.open());
+
 startSession(() => live.close());
 offerDrain();
 live.open();
 look();
-setInterval(() => byId("session").open || look(), IDLE_MS);
-setInterval(readCharts, 3 * IDLE_MS);
+setInterval(idle, IDLE_MS);
 setInterval(draw, 1000); // time goes on where nothing happens

@@ -29,7 +29,7 @@ export class ChartsView {
 	}
 }
 
-/** A chart: `read` makes of a point its values, `text` and height `top`, or nothing; `mark` draws them. */
+/** `read` makes of an interval its values, with `text` and `top`; `mark` draws them. */
 class Chart {
 	#points = [];
 	#at = -1; // which is looked at; -1 is the last that there is

@@ -1,4 +1,4 @@
-// One task, whole: its facts, its attempts, its result and what it printed. Read again while it is in flight.
+// One task, whole. Read again while it is in flight.
 
 import { cancel, runAgain } from "./actions.js";
 import { get, reason, taskPath } from "./api.js";

@@ -37,7 +37,7 @@ export function paramFields(root) {
 		makeField(name, resolve(schema, root), { isRequired: required.includes(name), isParam: true }));
 }
 
-/** A schema with its references followed, and without the null that stands for leaving it out. */
+/** A schema without references, and without the null that stands for nothing. */
 function resolve({ $ref, anyOf, ...schema }, root) {
 	if ($ref) return resolve({ ...$ref.split("/").slice(1).reduce((node, part) => node[part], root), ...schema }, root);
 	const others = anyOf?.filter((each) => each.type !== "null") ?? [];
@@ -86,7 +86,7 @@ function json({ default: standard }) {
 	return { input, read };
 }
 
-function describe({ description, type, enum: values, default: standard }) {
-	const kinds = { array: "A JSON list", object: "A JSON object", integer: "A whole number", number: "A number", string: "" };
-	return description ?? (values || standard != null ? "" : (kinds[type] ?? (type ? "" : "JSON")));
+function describe({ description, type, enum: values }) {
+	const kinds = { array: "a JSON list", object: "a JSON object", integer: "a whole number" };
+	return description ?? kinds[type] ?? (type || values ? "" : "JSON");
 }

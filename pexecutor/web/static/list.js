@@ -44,7 +44,7 @@ export class VirtualList {
 		const first = Math.max(0, Math.floor(scrollTop / ROW_PX) - ROWS_AHEAD);
 		const seen = this.#items.slice(first, Math.ceil((scrollTop + clientHeight) / ROW_PX) + ROWS_AHEAD);
 		this.#freeAllBut(new Set(seen.map((item) => item.id)));
-		seen.forEach((item, index) => this.#put(item, first + index));
+		seen.forEach((item, index) => this.#order(this.#put(item, first + index), index));
 	}
 
 	#freeAllBut(ids) {
@@ -66,6 +66,14 @@ export class VirtualList {
 		row.element.ariaPosInSet = index + 1;
 		row.element.ariaSetSize = this.#items.length;
 		this.fill(row, item);
+		return row.element;
+	}
+
+	/** The keyboard and screen readers follow the order in the document; a move keeps the focus. */
+	#order(element, index) {
+		const { children } = this.#canvas;
+		const move = this.#canvas.moveBefore ?? this.#canvas.insertBefore;
+		if (children[index] !== element) move.call(this.#canvas, element, children[index]);
 	}
 
 	#add() {

@@ -1,4 +1,4 @@
-// The pool: a cell for each worker. A task keeps its cell while it runs; which worker that is, is made up here.
+// The pool: a cell for each worker. A task keeps its cell while it runs.
 
 import { cancelButton, nameButton } from "./actions.js";
 import { byId, h, setBar, setText } from "./dom.js";

@@ -4,17 +4,17 @@ import { attempt } from "./actions.js";
 import { ask, onUnknownCaller, reason } from "./api.js";
 import { byId, setText } from "./dom.js";
 
-const SIGNED_IN = "pexecutor-signed-in";
+const SIGNED_IN = "signed-in";
 
-/** Ask for a token whenever the server wants one; `changed` is told when there is none, and when there is one. */
-export function startSession(changed) {
+/** Ask for a token whenever the server wants one; `pause` is called then. */
+export function startSession(pause) {
 	const [dialog, token, signOut] = ["session", "token", "sign-out"].map(byId);
 	const form = dialog.querySelector("form");
 	signOut.hidden = !localStorage.getItem(SIGNED_IN);
 	dialog.oncancel = (event) => event.preventDefault(); // there is nothing behind it
 	onUnknownCaller(() => {
 		if (dialog.open) return;
-		changed(false);
+		pause();
 		dialog.showModal();
 	});
 	form.onsubmit = async (event) => {

@@ -6,10 +6,10 @@ import { makeField, paramFields } from "./fields.js";
 
 const SPAN = { type: "integer", minimum: 0, maximum: 7 * 24 * 60 * 60 * 1000 };
 const OPTIONS = [
-	["priority", { type: "integer", minimum: -100, maximum: 100 }, { label: "Priority", hint: "-100 to 100; the higher starts first" }],
+	["priority", { type: "integer", minimum: -100, maximum: 100 }, { label: "Priority", hint: "the higher starts first" }],
 	["delay", SPAN, { label: "Delay", hint: "in ms" }],
 	["timeout", { ...SPAN, minimum: 1 }, { label: "Timeout", hint: "in ms" }],
-	["retries", { type: "integer", minimum: 0, maximum: 100 }, { label: "Retries", hint: "after a failure or a timeout" }],
+	["retries", { type: "integer", minimum: 0, maximum: 100 }, { label: "Retries", hint: "when it fails" }],
 	["on_conflict", { enum: ["reject", "join", "latest", "supersede"] }, { label: "If the name is held", hint: "it is refused by default" }],
 ];
 
@@ -70,7 +70,7 @@ export class SubmitView {
 		}
 	}
 
-	/** The task that the form says; undefined when a field is faulty, which it then tells. */
+	/** The task that the form says, or undefined: then a field tells its fault. */
 	#read() {
 		const [task, params] = [{}, {}];
 		let faults = 0;
@@ -86,7 +86,7 @@ export class SubmitView {
 		return faults ? undefined : { ...task, params };
 	}
 
-	/** Say what the server found: at the field that it names, or else below. */
+	/** Say what the server found at the field that it names, or below. */
 	#explain(error) {
 		const faults = error.problem?.errors ?? [{ detail: reason(error) }];
 		const left = faults.filter(({ field, detail }) => {

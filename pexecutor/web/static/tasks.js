@@ -21,9 +21,9 @@ export class Tasks {
 	isComplete = true; // whether `waiting` has all that wait
 	#waitingById = new Map();
 	#durations = new Map(); // how long the last runs took, by handler, and by handler and name
-	#reading = 0; // which reading of the listings goes on; none is 0
+	#reading = 0; // which reading of the listings goes on, if any
 	#readings = 0;
-	#told = new Set(); // the ids of which events told meanwhile: there, events are right
+	#told = new Set(); // ids of which events told meanwhile: they are right
 
 	/** Read everything anew; `show` is called when a part of it is there. */
 	async load(show) {
@@ -88,7 +88,7 @@ export class Tasks {
 
 	#wait(record) {
 		const place = this.#place(record);
-		if (!this.isComplete && !this.#reading && place === this.waiting.length) return; // among those that were not read
+		if (!this.isComplete && !this.#reading && place === this.waiting.length) return; // it is past what was read
 		this.waiting.splice(place, 0, record);
 		this.#waitingById.set(record.id, record);
 	}
