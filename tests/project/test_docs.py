@@ -15,9 +15,9 @@ import pexecutor
 from pexecutor import Executor, LocalStore, Outcome, State, Task
 from pexecutor.cli import cli
 from pexecutor.config import ENVIRONMENT_PREFIX, Config, flag_of
+from pexecutor.events import DrainBegun, Gap, Progress
 from pexecutor.handlers.command import CommandSettings
 from pexecutor.handlers.http import HttpSettings
-from pexecutor.events import DrainBegun, Gap, Progress
 from pexecutor.web import create_app
 from pexecutor.web.errors import STATUS_OF
 from pexecutor.web.events import EventsQuery, content
@@ -51,7 +51,7 @@ ROWS = rows(README)
 def routes() -> set[str]:
     app = create_app(Executor(LocalStore()), Config())
     return {
-        f"{method} {re.sub('<(?:task_)?(.*)>', '{\\1}', rule.rule)}"
+        f"{method} {rule.rule.replace('task_', '').translate(str.maketrans('<>', '{}'))}"
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
