@@ -107,7 +107,8 @@ function drawNumbers(statistics, store) {
 	number("queue", queued, `of ${count(store.queue_size)}`);
 	number("finished", ended.reduce((sum, [, times]) => sum + times, 0), `${rate(statistics.finished_per_second)} in the last minute`,
 		ended.map(([outcome, times]) => `${count(times)} ${words(outcome)}`).join(" · "));
-	number("taken", statistics.submitted, "", `${count(statistics.duplicates)} duplicate · ${count(statistics.rejected)} refused${waits}`);
+	number("taken", statistics.submitted, "",
+		`${count(statistics.duplicates)} duplicate · ${count(statistics.rejected)} refused${waits}`);
 	setBar(byId("m-running"), store.running / statistics.pool_size, "Workers that are busy");
 	setBar(byId("m-queue"), queued / store.queue_size, "Places that are taken");
 	byId("m-queue").classList.toggle("full", queued > store.queue_size * 0.9);
@@ -139,7 +140,8 @@ function alarm(statistics) {
 		const seen = answeredAt ? ` What is shown is from ${clockTime(answeredAt)}.` : "";
 		return ["lost", (phase === "draining" ? "The server has stopped." : "The connection is lost; trying again.") + seen];
 	}
-	if (phase === "draining") return ["", `Draining: nothing new is taken, ${count(statistics.store.running)} still run. Then the server stops.`];
+	const { running } = statistics?.store ?? {};
+	if (phase === "draining") return ["", `Draining: nothing new is taken, ${count(running)} still run. Then the server stops.`];
 	if (phase === "serving" && ready.status === 503) return ["lost", `Tasks cannot be taken: ${ready.detail}`];
 	return ["", ""];
 }
@@ -149,8 +151,8 @@ function offerDrain() {
 	byId("drain").onclick = () => {
 		const { running, pending, scheduled, durable } = ready.statistics.store;
 		const fate = durable ? "kept" : "in memory only, and lost";
-		const text = `Nothing more is taken or started. ${count(running)} that run have time to end, then the server stops. ${count(pending + scheduled)} that wait are ${fate}.`;
-		setText(dialog.querySelector("p"), text);
+		const text = `Nothing more is taken or started. ${count(running)} that run have time to end, then the server stops.`;
+		setText(dialog.querySelector("p"), `${text} ${count(pending + scheduled)} that wait are ${fate}.`);
 		dialog.showModal();
 	};
 	byId("drain-yes").onclick = async () => {

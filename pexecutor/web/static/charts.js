@@ -10,7 +10,11 @@ const MINUTES = 15;
 const OUTCOMES = ["succeeded", "failed", "timed_out", "cancelled"];
 
 export class ChartsView {
-	#charts = [new Chart("Finished", finished, bars), new Chart("Time in queue", spread("queue_seconds"), band), new Chart("Run time", spread("run_seconds"), band)];
+	#charts = [
+		new Chart("Finished", finished, bars),
+		new Chart("Time in queue", spread("queue_seconds"), band),
+		new Chart("Run time", spread("run_seconds"), band),
+	];
 
 	constructor() {
 		byId("charts").append(...this.#charts.map((chart) => chart.figure));

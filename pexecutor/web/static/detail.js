@@ -74,7 +74,7 @@ function content(record) {
 }
 
 function facts(record, output) {
-	const { progress, started_at: started } = record;
+	const { started_at: started } = record;
 	const rows = [
 		["Handler", record.handler],
 		["Priority", record.priority],
@@ -83,15 +83,14 @@ function facts(record, output) {
 		["Follows", record.follows],
 		["Started", started && dateTime(started)],
 		["Took", record.finished_at && started && span(took(record))],
-		["Progress", progress && `${count(progress.done)}${progress.total ? ` of ${count(progress.total)}` : ""}`],
-		["Duration", record.duration && span(record.duration)],
+		["Duration", record.duration ? span(record.duration) : null],
 		["Timeout", record.timeout && span(record.timeout)],
 		["Retries", record.retries || null],
 		["Exit code", output.exit_code],
 		["Status", output.status],
 		["Id", record.id],
 	];
-	const known = rows.filter(([, value]) => value != null && value !== "" && value !== false);
+	const known = rows.filter(([, value]) => value != null);
 	return h("dl", {}, known.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, String(value))]));
 }
 

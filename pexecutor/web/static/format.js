@@ -33,10 +33,8 @@ export const clock = (ms) => (ms < 10_000 ? `${Math.max(0, Math.floor(ms / 1000)
 
 export const ago = (time) => `${clock(now() - Date.parse(time)).split(" ", 2).join(" ")} ago`;
 
-const times = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
-const dates = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
-export const clockTime = (time) => times.format(new Date(time));
-export const dateTime = (time) => dates.format(new Date(time));
+export const clockTime = (time) => new Date(time).toLocaleTimeString("en-GB");
+export const dateTime = (time) => new Date(time).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 
 /** How long a task's last attempt took, in ms. */
 export const took = (record) => Date.parse(record.finished_at) - Date.parse(record.started_at);
