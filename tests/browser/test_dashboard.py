@@ -139,6 +139,8 @@ def test_twenty_thousand_that_wait(page: Page, start: Start) -> None:
         input.value = 50; input.dispatchEvent(new Event('change'))"""
     )
     page.shows("#toasts", "job-19997 has priority 50")
+    page.fill("#search", "job-1999")
+    page.until(lambda: len(page.texts("#waiting .name")) == 9, "what has ended is still there")
     page.fill("#search", " ")
     page.run("document.getElementById('waiting').scrollTop = 0; document.getElementById('search').focus()")
     page.until(lambda: page.texts("#waiting .name")[0] == "job-19997", "it was not moved to the front")

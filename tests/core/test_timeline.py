@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import trio
 from trio.testing import MockClock
 
@@ -51,15 +53,22 @@ async def test_a_delay_is_no_time_in_the_queue_and_a_retry_ran(run_here: RunHere
     assert about(interval.run) == (1, 1)
 
 
-async def test_a_task_cancelled_while_it_waits_did_not_run(run_here: RunHere, autojump_clock: MockClock) -> None:
-    executor = await run_here(pool_size=1)
-    [accepted] = await executor.submit([Task("a", delay=1000)])
+async def test_a_task_cancelled_while_it_waits_did_not_run_again(run_here: RunHere, autojump_clock: MockClock) -> None:
+    async def work(context: Context, task: Task) -> None:
+        raise LookupError("always")
+
+    store = LocalStore(now=virtual_now, jitter=Random(1))
+    executor = await run_here(store, handler=Doing(work), pool_size=1)
+    [accepted] = await executor.submit([Task("a", retries=1, retry_delay=600_000, retry_delay_max=600_000)])
     assert accepted.verdict == "accepted"
+    await trio.sleep(INTERVAL_SECONDS)
     await executor.cancel(accepted.record.id)
 
-    [interval] = executor.timeline.since(0)
+    first, second = executor.timeline.since(0)
 
-    assert (interval.started, interval.finished, interval.run) == (0, {Outcome.CANCELLED: 1}, None)
+    assert (first.started, first.finished) == (1, {})
+    assert first.run is not None
+    assert (second.started, second.finished, second.run) == (0, {Outcome.CANCELLED: 1}, None)
 
 
 async def test_intervals_are_bounded_and_old_ones_are_left_out(run_here: RunHere, autojump_clock: MockClock) -> None:
