@@ -12,7 +12,7 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
-WAIT_SECONDS_MAX = 10
+WAIT_SECONDS_MAX = 20
 POLL_SECONDS = 0.05
 
 T = TypeVar("T")

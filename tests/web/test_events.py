@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import trio
 
@@ -57,7 +59,7 @@ async def test_a_place_that_is_not_known_is_a_gap(served: Served, last: str) -> 
 async def test_a_slow_reader_gets_a_gap_and_then_what_happens(
     serve_here: ServeHere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Feed.__init__, "__kwdefaults__", {"begin": None, "events_max": 4})
+    monkeypatch.setattr("pexecutor.executor.Feed", partial(Feed, events_max=4))
     served = await serve_here(handler=Gate(), pool_size=1)
     async with reading(served, "/events?name=late") as reader:
         await served.client.post("/tasks", json=[{"name": f"{number}"} for number in range(9)])

@@ -48,6 +48,7 @@ class Chart {
 		const [plot, caption] = [this.#plot, h("figcaption", {}, h("h2", {}, title), this.#value, this.#note)];
 		const axis = h("p", { className: "minor" }, h("span", {}, `${MINUTES} min ago`), h("span", {}, "now"));
 		this.figure = h("figure", {}, caption, this.#top, plot, axis);
+		plot.ariaLabel = title;
 		plot.onpointermove = (event) => this.#lookAt(Math.floor((event.offsetX / plot.clientWidth) * this.#points.length));
 		plot.onpointerleave = plot.onblur = () => this.#lookAt(-1);
 		plot.onkeydown = ({ key }) => {
