@@ -176,4 +176,4 @@ offerDrain();
 live.open();
 look();
 setInterval(idle, IDLE_MS);
-setInterval(draw, 1000); // time goes on where nothing happens
+setInterval(() => live.state === "lost" || draw(), 1000); // time goes on where nothing happens
