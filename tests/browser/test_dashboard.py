@@ -188,6 +188,19 @@ def test_the_drain(page: Page, start: Start) -> None:
     page.shows("#banner", "The server has stopped.")
 
 
+def test_a_store_that_is_lost_is_told(page: Page, server: ServerProcess) -> None:
+    page.open(server.url)
+    page.run(
+        """const real = window.fetch;
+        const refusal = { status: 503, headers: { "Content-Type": "application/problem+json" } };
+        const lost = async () => ({ status: 503, detail: "the disk is full", ...await (await real("readyz")).json() });
+        const answer = async () => new Response(JSON.stringify({ ...await lost(), status: 503 }), refusal);
+        window.fetch = (path, options) => path === "readyz" ? answer() : real(path, options);"""
+    )
+    submit(server, name=a_name())
+    page.shows("#banner", "Tasks cannot be taken: the disk is full")
+
+
 def test_a_server_that_wants_to_know_who_asks(page: Page, server: ServerProcess) -> None:
     with signing_in(int(server.url.rsplit(":", 1)[1])) as url:
         page.open(url, until="")

@@ -130,19 +130,19 @@ function showState() {
 	banner.hidden = !text;
 	banner.className = kind;
 	setText(banner, text);
-	const takesNone = ["draining", "stopped"].includes(ready?.statistics.phase);
-	byId("drain").disabled = byId("new-task").disabled = takesNone || !ready;
+	byId("drain").disabled = byId("new-task").disabled = !ready || isStopping();
 }
 
+const isStopping = () => ["draining", "stopped"].includes(ready?.statistics.phase);
+
 function alarm(statistics) {
-	const phase = statistics?.phase;
 	if (live.state === "lost") {
 		const seen = answeredAt ? ` What is shown is from ${clockTime(answeredAt)}.` : "";
-		return ["lost", (phase === "draining" ? "The server has stopped." : "The connection is lost; trying again.") + seen];
+		return ["lost", (isStopping() ? "The server has stopped." : "The connection is lost; trying again.") + seen];
 	}
 	const { running } = statistics?.store ?? {};
-	if (phase === "draining") return ["", `Draining: nothing new is taken, ${count(running)} still run. Then the server stops.`];
-	if (phase === "serving" && ready.status === 503) return ["lost", `Tasks cannot be taken: ${ready.detail}`];
+	if (isStopping()) return ["", `Draining: nothing new is taken, ${count(running)} still run. Then the server stops.`];
+	if (ready?.status === 503) return ["lost", `Tasks cannot be taken: ${ready.detail}`];
 	return ["", ""];
 }
 
