@@ -5,7 +5,10 @@ An error's name says whose move is next:
 * the caller, with other input: ``InvalidTaskError``, ``InvalidCursorError``, ``ConfigError``;
 * the caller, who named a thing that cannot be acted on: ``UnknownTaskError``, ``ExpiredTaskError``,
   ``AlreadyFinishedError``, ``AlreadyStartedError``;
-* the world, a while: ``StoreUnavailableError``.
+* the operator, with another file or another program: ``UnusableStoreError``;
+* the world, a while: ``StoreUnavailableError``;
+* for a client of the HTTP API, the caller again: ``RefusedError``, ``ForeignReplyError``; or the world:
+  ``UnreachableError``.
 
 A full queue and a held name are no errors: they are verdicts (see ``task.py``), because in a batch they
 befall some tasks and not others.
@@ -13,8 +16,8 @@ befall some tasks and not others.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -48,6 +51,10 @@ class InvalidCursorError(PexecutorError):
 
 class ConfigError(PexecutorError):
     """The operator gave a setting that cannot be used; the message names the setting and its source."""
+
+
+class UnusableStoreError(PexecutorError):
+    """The operator gave a file that tasks cannot be kept in; the message says why, and what to do."""
 
 
 class _NamedTaskError(PexecutorError):
@@ -84,3 +91,27 @@ class AlreadyStartedError(_NamedTaskError):
 
 class StoreUnavailableError(PexecutorError):
     """The store could not make a change durable; nothing was changed, trying again later may work."""
+
+
+class RefusedError(PexecutorError):
+    """A server has understood a request, and refuses it.
+
+    Parameters:
+        status: the reply's.
+        problem: its problem details; empty when it had none.
+        retry_after: what it says about when to come back, as it is.
+    """
+
+    def __init__(self, status: int, problem: Mapping[str, Any], retry_after: str | None = None) -> None:
+        self.status = status
+        self.problem = problem
+        self.retry_after = retry_after
+        super().__init__(problem.get("detail") or f"the server answered with the status {status}")
+
+
+class UnreachableError(PexecutorError):
+    """A server cannot be reached, or the connection to it was lost; it may come back."""
+
+
+class ForeignReplyError(PexecutorError):
+    """The caller gave a URL at which something else answers."""

@@ -26,7 +26,7 @@ leaves the running tasks no time.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import trio
@@ -67,6 +67,7 @@ class Executor:
         pool_size: how many tasks run at once.
         drain_timeout_seconds: how long running tasks have to end once a drain has begun.
         handlers: what runs tasks, by name.
+        on_change: told of each change of a task, once everybody can see it; it is quick, and raises nothing.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Executor:
         pool_size: int = 5,
         drain_timeout_seconds: float = 30.0,
         handlers: Catalogue = BUILT_IN,
+        on_change: Callable[[Record], None] = lambda _: None,
     ) -> None:
         if pool_size < 1:
             raise ValueError("pool_size must be at least 1")
@@ -86,6 +88,7 @@ class Executor:
         self.stopped = trio.Event()
         self._store = store
         self.handlers = handlers
+        self._on_change = on_change
         self._phase = Phase.NEW
         self.draining = trio.Event()
         # Owned by _wait_for_room and wait: the scopes of those who wait; drain() ends the ones, the stop the others.
@@ -150,6 +153,7 @@ class Executor:
     def _note(self, record: Record) -> None:
         self.events.put(record)
         self.timeline.note(record)
+        self._on_change(record)
 
     def drain(self) -> None:
         """Take no more, start no more, and end when what runs has ended. Calling it again changes nothing."""

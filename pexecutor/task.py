@@ -24,6 +24,8 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from .traceparent import parse_traceparent
+
 NAME_BYTES_MAX: Final = 255
 SPAN_MS_MAX: Final = 7 * 24 * 60 * 60 * 1000
 """The longest duration or timeout that a task may ask for: seven days."""
@@ -33,6 +35,9 @@ RETRIES_MAX: Final = 100
 PARAMS_BYTES_MAX: Final = 64 * 1024
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+TAG_BITS: Final = 23
+"""With the acceptance number, a serial is a signed integer of 64 bits, which every store can hold."""
+
 _ACCEPTANCE_BITS: Final = 40
 _TASK_ID: Final = re.compile(r"([0-9a-f]{6})-([1-9][0-9]{0,12})")
 
@@ -62,10 +67,12 @@ class Task(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, om
         on_conflict: what this submit does when the name is held.
         on_crash: what becomes of it if the process dies while it runs.
         keep: how long its record can be read once it has ended; ``None`` for as long as the store keeps one.
+        traceparent: which trace it belongs to, as W3C Trace Context writes it; its handler is told. When the submit
+            of a task says none, it has the one of the request's header.
 
     Raises:
-        ValueError: the name or the params are too long in bytes, the name holds a control character, or both
-            ``delay`` and ``run_at`` are given.
+        ValueError: the name or the params are too long in bytes, the name holds a control character, both
+            ``delay`` and ``run_at`` are given, or ``traceparent`` is none.
     """
 
     name: Annotated[str, Meta(min_length=1, max_length=NAME_BYTES_MAX)]
@@ -82,6 +89,7 @@ class Task(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, om
     on_conflict: OnConflict = "reject"
     on_crash: OnCrash = "rerun"
     keep: Milliseconds | None = None
+    traceparent: str | None = None
 
     def __post_init__(self) -> None:
         name = self.name
@@ -91,6 +99,8 @@ class Task(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, om
             raise ValueError(f"`params` must be at most {PARAMS_BYTES_MAX} bytes of JSON")
         if self.run_at is not None and self.delay:
             raise ValueError("`run_at` and `delay` cannot both be given")
+        if self.traceparent is not None and parse_traceparent(self.traceparent) != self.traceparent:
+            raise ValueError("`traceparent` must be one of version 00, as W3C Trace Context defines it")
 
     def due_at(self, submitted_at: float) -> float:
         """From when on it may start, in seconds since 1970."""
@@ -120,6 +130,8 @@ class Outcome(enum.StrEnum):
     FAILED = "failed"
     TIMED_OUT = "timed_out"
     CANCELLED = "cancelled"
+    ABANDONED = "abandoned"
+    """The process died while it ran, and it was not to be run twice."""
 
 
 class Ending(msgspec.Struct, frozen=True):
@@ -276,7 +288,7 @@ DRAINING: Final = Draining()
 
 
 def make_serial(tag: int, acceptance: int) -> int:
-    """Join a store's 24-bit tag and an acceptance number (from 1) into one sortable number."""
+    """Join a store's tag and an acceptance number (from 1) into one sortable number."""
     return tag << _ACCEPTANCE_BITS | acceptance
 
 

@@ -43,7 +43,8 @@ between two pages shift nothing: a task that stays where it is appears exactly o
 twice but is never missed. History is bounded by count and by age.
 
 **Life.** ``opened`` is entered before the first call and left after the last; a store that needs a heartbeat or a
-writer runs it in there. Leaving it makes everything durable, and is bounded in time.
+writer runs it in there, and a durable one finds its tasks of earlier lives: those that waited wait again at their
+place, and those that ran get what their ``on_crash`` says. Leaving it makes everything durable, and is bounded in time.
 """
 
 from __future__ import annotations
@@ -77,7 +78,10 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class StoreStatistics(msgspec.Struct, frozen=True):
-    """A snapshot of a store. ``durable`` tells whether tasks outlive the process."""
+    """A snapshot of a store.
+
+    ``durable`` tells whether tasks outlive the process; ``trouble`` why nothing can be made so at present, if so.
+    """
 
     queue_size: int
     pending: int
@@ -86,6 +90,7 @@ class StoreStatistics(msgspec.Struct, frozen=True):
     history: int
     finished: dict[Outcome, int]
     durable: bool
+    trouble: str | None
 
 
 class Store(Protocol):

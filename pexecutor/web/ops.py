@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
+import structlog
 from quart import Response
 from quart_trio import QuartTrio
 
 from ..executor import Executor
 from ..statistics import Phase
 from ..timeline import INTERVAL_SECONDS, INTERVALS_MAX
+from .connection import current_request
 from .wire import interval_view, json_response, problem_response
+
+_log = structlog.get_logger()
 
 
 class OpsRoutes:
@@ -31,12 +36,17 @@ class OpsRoutes:
         return json_response({"status": "alive"})
 
     async def readyz(self) -> Response:
-        """Whether a submit would be considered."""
+        """Whether a submit would be considered; the statistics are for those who may read."""
         statistics = self._executor.statistics()
-        if statistics.phase is Phase.SERVING:
-            return json_response({"status": "ready", "statistics": statistics})
-        detail = f"the executor is {statistics.phase} and takes no tasks; send them to another one"
-        return problem_response(503, detail, extensions={"statistics": statistics})
+        identity = current_request().identity
+        shown: dict[str, Any] = {} if identity is None or not identity.may("read") else {"statistics": statistics}
+        if statistics.phase is not Phase.SERVING:
+            detail = f"the executor is {statistics.phase} and takes no tasks; send them to another one"
+        elif statistics.store.trouble is not None:
+            detail = statistics.store.trouble
+        else:
+            return json_response({"status": "ready", **shown})
+        return problem_response(503, detail, extensions=shown)
 
     async def history(self) -> Response:
         """What went through in the last quarter of an hour; an interval in which nothing happened is left out."""
@@ -46,5 +56,6 @@ class OpsRoutes:
 
     async def drain(self) -> Response:
         """Begin the stop; it goes on after this reply."""
+        _log.info("asked to drain")
         self._executor.drain()
         return json_response({"status": "draining", "statistics": self._executor.statistics()}, 202)

@@ -6,6 +6,8 @@ from typing import Annotated, Final
 from urllib.parse import urlencode
 
 import msgspec
+import structlog
+import trio
 from msgspec import Meta
 from quart import Response
 from quart_trio import QuartTrio
@@ -13,7 +15,7 @@ from quart_trio import QuartTrio
 from ..config import Config
 from ..executor import Executor
 from ..stores import PageRequest
-from ..task import Accepted, Draining, Duplicate, Finished, Full, Record, State, Task
+from ..task import Accepted, Draining, Duplicate, Finished, Full, Record, State, Task, Verdict
 from . import stream
 from .connection import current_request
 from .decode import Query, decode_batch, decode_change, decode_query, decode_task
@@ -22,6 +24,7 @@ from .wire import (
     BatchReply,
     VerdictsListed,
     add_verdicts,
+    counts,
     detail,
     json_response,
     problem_response,
@@ -32,6 +35,8 @@ from .wire import (
 WAIT_FOR_ROOM_SECONDS_MAX: Final = 60
 WAIT_SECONDS_MAX: Final = 300
 PAGE_RECORDS_MAX: Final = 1000
+
+_log = structlog.get_logger()
 
 
 class SubmitQuery(msgspec.Struct):
@@ -112,7 +117,7 @@ class TaskRoutes:
         )
 
     async def _submit_one(self, task: Task, query: SubmitQuery) -> Response:
-        [verdict] = await self._executor.submit([task], wait_for_room_seconds=query.wait_for_room)
+        _, [verdict] = await self._submit([task], query)
         match verdict:
             case Accepted(record):
                 return json_response(detail(record), 202, {"Location": f"/tasks/{record.id}"})
@@ -125,12 +130,25 @@ class TaskRoutes:
     async def _submit_batch(self, tasks: list[Task], query: SubmitQuery) -> Response:
         if query.atomic:
             self._refuse_what_can_never_fit(tasks)
-        verdicts = await self._executor.submit(tasks, atomic=query.atomic, wait_for_room_seconds=query.wait_for_room)
-        reply = BatchReply()
-        add_verdicts(reply, tasks, verdicts, query.verdicts)
+        reply, verdicts = await self._submit(tasks, query)
         if reply.rejected_tasks:
             return refusal_response(verdicts, self._executor.retry_after_seconds, msgspec.to_builtins(reply))
         return json_response(reply)
+
+    async def _submit(self, tasks: list[Task], query: SubmitQuery) -> tuple[BatchReply, list[Verdict]]:
+        """The verdicts, and the reply that they make."""
+        reply = BatchReply()
+        try:
+            verdicts = await self._executor.submit(
+                current_request().with_trace(tasks), atomic=query.atomic, wait_for_room_seconds=query.wait_for_room
+            )
+        except trio.Cancelled:
+            _log.info("a submit was cut off; it is not known here what of it was taken", requested=len(tasks))
+            raise
+        add_verdicts(reply, tasks, verdicts, query.verdicts)
+        if reply.submitted_tasks:
+            _log.info("submitted", **counts(reply), **({"name": tasks[0].name} if len(tasks) == 1 else {}))
+        return reply, verdicts
 
     def _refuse_what_can_never_fit(self, tasks: list[Task]) -> None:
         names = len({task.name for task in tasks})
@@ -197,6 +215,7 @@ class TaskRoutes:
         """Cancel: 200 when it has ended with this, 202 when its work has yet to end."""
         _query(NoQuery)
         record = await self._executor.cancel(task_id)
+        _log.info("cancelled", id=record.id, name=record.task.name)
         return self._shown(record, 200 if isinstance(record, Finished) else 202)
 
     def _shown(self, record: Record, status: int) -> Response:

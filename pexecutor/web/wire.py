@@ -88,6 +88,7 @@ class TaskDetail(TaskView, kw_only=True):
     on_conflict: OnConflict
     on_crash: OnCrash
     keep: int | None
+    traceparent: str | UnsetType = UNSET
     attempts: list[AttemptView]
     result: msgspec.Raw | UnsetType = UNSET
     output: msgspec.Raw | UnsetType = UNSET
@@ -142,6 +143,7 @@ def detail(record: Record, context: Context | None = None) -> TaskDetail:
         on_conflict=task.on_conflict,
         on_crash=task.on_crash,
         keep=task.keep,
+        traceparent=UNSET if task.traceparent is None else task.traceparent,
         attempts=list(map(_attempt, record.attempts)),
     )
     if isinstance(record, Finished):
@@ -228,6 +230,16 @@ def add_verdicts(
         if wanted and len(reply.tasks) < listed_max:
             reply.tasks.append(_task_verdict(index, task.name, verdict))
     reply.requested_task += len(tasks)
+
+
+def counts(reply: BatchReply) -> dict[str, int]:
+    """How a batch has come out, for the log."""
+    return {
+        "requested": reply.requested_task,
+        "accepted": reply.submitted_tasks,
+        "duplicates": reply.duplicate_tasks,
+        "rejected": reply.rejected_tasks,
+    }
 
 
 def _task_verdict(index: int, name: str, verdict: Verdict) -> TaskVerdict:

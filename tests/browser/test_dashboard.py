@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from pexecutor.access import hash_token, new_token
+
 from ..server.process import ServerProcess, eventually
 from .conftest import Start
-from .front import TOKEN, signing_in
 from .page import Page
 
 SCREENSHOTS = Path(__file__).with_name("screenshots")
@@ -149,7 +150,7 @@ def test_twenty_thousand_that_wait(page: Page, start: Start) -> None:
 
 
 def test_the_connection_is_lost_and_comes_back(page: Page, start: Start) -> None:
-    server = start()
+    server = start("--store", "memory")
     port = server.url.rsplit(":", 1)[1]
     submit(server, name="before", duration=600_000)
     page.open(server.url)
@@ -160,7 +161,7 @@ def test_the_connection_is_lost_and_comes_back(page: Page, start: Start) -> None
     page.shows("#banner", "The connection is lost; trying again. What is shown is from ")
     assert "before" in page.texts("#pool .name")
 
-    again = start("--port", port)
+    again = start("--port", port, "--store", "memory")
     submit(again, name="after", duration=600_000)
     page.shows("#connection", "Live")
     page.shows("#pool .name", "after")
@@ -169,7 +170,7 @@ def test_the_connection_is_lost_and_comes_back(page: Page, start: Start) -> None
 
 
 def test_the_drain(page: Page, start: Start) -> None:
-    server = start("--drain-timeout", "600", "-pool-size", "1")
+    server = start("--drain-timeout", "600", "-pool-size", "1", "--store", "memory")
     submit(server, name="running", duration=600_000)
     submit(server, name="waiting", duration=600_000)
     page.open(server.url)
@@ -201,20 +202,26 @@ def test_a_store_that_is_lost_is_told(page: Page, server: ServerProcess) -> None
     page.shows("#banner", "Tasks cannot be taken: the disk is full")
 
 
-def test_a_server_that_wants_to_know_who_asks(page: Page, server: ServerProcess) -> None:
-    with signing_in(int(server.url.rsplit(":", 1)[1])) as url:
-        page.open(url, until="")
-        page.shows("#session", "Sign in")
-        page.fill("#token", "not this")
-        page.click("#session .primary")
-        page.shows("#session .problem", "This token is not known.")
-        page.fill("#token", TOKEN)
-        page.click("#session .primary")
-        page.shows("#connection", "Live")
-        page.shows("#n-running", "")
-        page.press("Sign out")
-        page.shows("#session", "Sign in")
-        page.driver.get("about:blank")
+def test_a_server_that_wants_to_know_who_asks(page: Page, start: Start, tmp_path: Path) -> None:
+    token = new_token()
+    settings = tmp_path / "settings.toml"
+    settings.write_text(f'[tokens.somebody]\nsha256 = "{hash_token(token)}"\nscope = "admin"\n')
+    server = start("--config", str(settings))
+    page.open(server.url, until="")
+    page.shows("#session", "Sign in")
+    page.fill("#token", new_token())
+    page.click("#session .primary")
+    page.shows("#session .problem", "This token is not known.")
+    page.fill("#token", token)
+    page.click("#session .primary")
+    page.shows("#connection", "Live")
+    page.press("New task")
+    page.fill("#submit [name=name]", name := a_name())
+    page.click("#submit .primary")
+    page.shows("#finished .name", name)
+    page.press("Sign out")
+    page.shows("#session", "Sign in")
+    page.driver.get("about:blank")
 
 
 def test_nothing_in_line_runs_and_nothing_is_complained_of(page: Page, server: ServerProcess) -> None:

@@ -16,7 +16,7 @@ from pexecutor import (
     UnknownTaskError,
 )
 
-from ..fakes import FakeDisk, Gate
+from ..fakes import FakeJournal, Gate
 from .conftest import RunHere, virtual_now
 from .steps import cancelled_at_step, every_await
 
@@ -71,8 +71,8 @@ async def test_who_has_started_or_ended_cannot_be_moved(run_here: RunHere, autoj
 
 
 async def test_a_disk_that_fails_leaves_it_where_it_was(autojump_clock: MockClock) -> None:
-    disk = FakeDisk()
-    store = LocalStore(commit=disk, now=virtual_now)
+    disk = FakeJournal()
+    store = LocalStore(journal=disk, now=virtual_now)
     await store.submit([Task("a"), Task("b")])
     last = next(record for record in disk.written if record.task.name == "b")
     disk.fails_at = {2}
@@ -86,8 +86,8 @@ async def test_a_disk_that_fails_leaves_it_where_it_was(autojump_clock: MockCloc
 
 async def test_a_cancel_at_any_await_moves_it_or_does_not(autojump_clock: MockClock) -> None:
     for step in every_await():
-        disk = FakeDisk()
-        store = LocalStore(commit=disk, now=virtual_now)
+        disk = FakeJournal()
+        store = LocalStore(journal=disk, now=virtual_now)
         await store.submit([Task("a")])
         task_id = disk.written[0].id
         cut = await cancelled_at_step(step, lambda: store.set_priority(task_id, 9))  # noqa: B023

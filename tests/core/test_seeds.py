@@ -29,7 +29,7 @@ from pexecutor import (
 from pexecutor.handlers import Catalogue, Context
 
 from ..determinism import deterministic_scheduling
-from ..fakes import Doing, FakeDisk
+from ..fakes import Doing, FakeJournal
 from .conftest import virtual_now
 
 NAMES = "abcdefgh"
@@ -40,11 +40,11 @@ class World:
 
     def __init__(self, seed: int) -> None:
         self.chance = Random(seed)
-        self.disk = FakeDisk(awaits=self.chance.randrange(3))
+        self.disk = FakeJournal(awaits=self.chance.randrange(3))
         self.queue_size = self.chance.randint(1, 6)
         self.pool_size = self.chance.randint(1, 3)
         self.store = LocalStore(
-            queue_size=self.queue_size, commit=self.disk, now=virtual_now, jitter=Random(seed), tag=1
+            queue_size=self.queue_size, journal=self.disk, now=virtual_now, jitter=Random(seed), tag=1
         )
         handlers = Catalogue({"sleep": Doing(self.work)})
         self.executor = Executor(self.store, pool_size=self.pool_size, handlers=handlers)

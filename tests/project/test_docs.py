@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 import pexecutor
 from pexecutor import Executor, LocalStore, Outcome, State, Task
+from pexecutor.access import SCOPES, TokenSettings
 from pexecutor.cli import cli
 from pexecutor.config import ENVIRONMENT_PREFIX, Config, flag_of
 from pexecutor.events import DrainBegun, Gap, Progress
@@ -32,7 +34,7 @@ CHANGELOG = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 SERVE = cli.commands["serve"]
 
-IN_THE_FILE_ALONE = {"handlers"}
+IN_THE_FILE_ALONE = {"handlers", "tokens"}
 
 
 def rows(document: str) -> dict[str, list[str]]:
@@ -80,12 +82,19 @@ def test_each_setting_is_in_the_readme(field: msgspec.structs.FieldInfo) -> None
 
 def _written(default: Any) -> str:
     match default:
-        case () | {}:
+        case () | {} | None:
             return "none"
+        case bool():
+            return str(default).lower()
         case float():
             return f"{default:.10g}"
         case _:
             return str(default)
+
+
+def test_each_key_of_a_tokens_table_and_each_scope_is_in_the_readme() -> None:
+    for word in [*TokenSettings.__struct_fields__, *SCOPES]:
+        assert f"`{word}`" in README
 
 
 @pytest.mark.parametrize("structure", [CommandSettings, HttpSettings], ids=lambda kind: kind.__name__)
@@ -96,11 +105,28 @@ def test_each_key_of_a_handlers_table_is_in_the_readme(structure: type[msgspec.S
             assert default.replace(",", "") == _written(field.default)
 
 
-@pytest.mark.parametrize("command", sorted(cli.commands))
-def test_each_command_and_its_options_are_in_the_readme(command: str) -> None:
-    options = [option for parameter in cli.commands[command].params for option in parameter.opts]
+def commands(group: click.Group, *names: str) -> Iterator[tuple[str, click.Command]]:
+    """Every command that does something, as it is typed."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, *names, name)
+        else:
+            yield " ".join((*names, name)), command
 
-    assert f"`pexecutor {command}`" in README
+
+COMMANDS = dict(commands(cli))
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_each_command_and_its_options_are_in_the_readme(command: str) -> None:
+    options = [
+        option
+        for parameter in COMMANDS[command].params
+        if isinstance(parameter, click.Option)
+        for option in parameter.opts
+    ]
+
+    assert re.search(rf"`pexecutor {command}[ `]", README)
     for option in options:
         assert re.search(rf"`{option}\b", README), option
 

@@ -27,6 +27,7 @@ def test_a_signal_drains_and_exits_0(start_server: StartServer, number: signal.S
     server = start_server("-pool-size", "2")
     submit(server, ("short", 300), ("long", 900), ("queued", 10), ("doomed", 10))
     doomed = server.client.get("/tasks?name=doomed").json()[0]["id"]
+    eventually(lambda: running(server) == ["short", "long"])
 
     server.signal(number)
     eventually(lambda: server.client.get("/readyz").status_code == 503)
@@ -38,10 +39,17 @@ def test_a_signal_drains_and_exits_0(start_server: StartServer, number: signal.S
 
     assert server.wait() == 0
     events = server.log_events()
-    assert [event["event"] for event in events] == ["serving", "signalled to stop", "draining", "stopped"]
+    assert [event["event"] for event in events] == [
+        "serving",
+        "submitted",
+        "signalled to stop",
+        "draining",
+        "cancelled",
+        "stopped",
+    ]
     assert events[-1]["finished"] == 3
     assert events[-1]["released"] == 0
-    assert events[-1]["dropped"] == 1
+    assert events[-1]["kept"] == 1
 
 
 def test_what_outlasts_the_drain_is_released(start_server: StartServer) -> None:
@@ -69,6 +77,7 @@ def test_a_second_signal_stops_at_once(start_server: StartServer) -> None:
 def test_post_drain_stops_as_a_signal_does(start_server: StartServer) -> None:
     server = start_server()
     submit(server, ("short", 300))
+    eventually(lambda: running(server) == ["short"])
     assert server.client.post("/drain").status_code == 202
     assert server.wait() == 0
     assert server.log_events()[-1]["finished"] == 1

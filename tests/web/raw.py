@@ -33,7 +33,7 @@ class RawReply(msgspec.Struct, frozen=True):
 class RawClient:
     """One connection."""
 
-    def __init__(self, stream: trio.SocketStream) -> None:
+    def __init__(self, stream: trio.abc.Stream) -> None:
         self.stream = stream
         self._received = bytearray()
 
@@ -48,7 +48,8 @@ class RawClient:
         """The next reply. Raises ``EOFError`` when the connection ended before it had come."""
         with trio.fail_after(seconds_max):
             head = await self.head()
-            return RawReply(head.status_code, head.headers, await self._exactly(int(head.headers["content-length"])))
+            content = await self._exactly(int(head.headers.get("content-length", 0)))
+            return RawReply(head.status_code, head.headers, content)
 
     async def head(self) -> RawReply:
         """The next reply without its content."""
@@ -103,10 +104,10 @@ async def connected(port: int) -> AsyncIterator[RawClient]:
         yield RawClient(stream)
 
 
-def request(line: str, *headers: str, body: bytes | None = None) -> bytes:
+def request(line: str, *headers: str, body: bytes | None = None, host: str = "localhost") -> bytes:
     """The bytes of an HTTP/1.1 request; with a body there is a Content-Length."""
     length = [] if body is None else [f"Content-Length: {len(body)}"]
-    head = "\r\n".join([f"{line} HTTP/1.1", "Host: localhost", *headers, *length])
+    head = "\r\n".join([f"{line} HTTP/1.1", f"Host: {host}", *headers, *length])
     return head.encode("latin1") + b"\r\n\r\n" + (body or b"")
 
 
