@@ -57,6 +57,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     batch_tasks_max: Count = 10_000
     request_timeout_seconds: Annotated[float, Meta(gt=0, le=3600)] = 30.0
     connections_max: Count = 1000
+    event_streams_max: Count = 100
     tokens: dict[str, dict[str, Any]] = {}
     allow_anonymous: bool = False
     allowed_hosts: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ An error's name says whose move is next:
 
 * the caller, with other input: ``InvalidTaskError``, ``InvalidCursorError``, ``ConfigError``;
 * the caller, who named a thing that cannot be acted on: ``UnknownTaskError``, ``ExpiredTaskError``,
-  ``AlreadyFinishedError``;
+  ``AlreadyFinishedError``, ``AlreadyStartedError``;
 * the operator, with another file or another program: ``UnusableStoreError``;
 * the world, a while: ``StoreUnavailableError``;
 * for a client of the HTTP API, the caller again: ``RefusedError``, ``ForeignReplyError``; or the world:
@@ -81,6 +81,12 @@ class AlreadyFinishedError(_NamedTaskError):
     """The task has its outcome already, so nothing is left to cancel."""
 
     sentence = "the task {!r} has already ended"
+
+
+class AlreadyStartedError(_NamedTaskError):
+    """The task runs, so its place in the queue cannot be changed any more."""
+
+    sentence = "the task {!r} has already started"
 
 
 class StoreUnavailableError(PexecutorError):

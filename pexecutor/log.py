@@ -11,7 +11,7 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
@@ -49,7 +49,7 @@ def configure_logging(level: LogLevel, log_format: LogFormat) -> None:
 
 
 class TaskLog:
-    """Logs what becomes of tasks; told by the store.
+    """Logs what becomes of tasks; told by the executor.
 
     Parameters:
         level: the log's level; at any but debug, only failures are looked at.
@@ -63,13 +63,12 @@ class TaskLog:
         self._warnings = 0
         self._left_out = 0
 
-    def __call__(self, changes: Sequence[Record]) -> None:
-        """Log some changes."""
-        for record in changes:
-            if isinstance(record, Finished) and record.outcome not in _UNREMARKABLE:
-                self._warn(record)
-            elif self._details:
-                _log.debug("task", **_facts(record))
+    def __call__(self, record: Record) -> None:
+        """Log a change."""
+        if isinstance(record, Finished) and record.outcome not in _UNREMARKABLE:
+            self._warn(record)
+        elif self._details:
+            _log.debug("task", **_facts(record))
 
     def _warn(self, record: Finished) -> None:
         now = self._now()

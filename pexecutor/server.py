@@ -53,6 +53,7 @@ def make_executor(config: Config, handlers: Catalogue | None = None) -> Executor
         pool_size=config.pool_size,
         drain_timeout_seconds=config.drain_timeout_seconds,
         handlers=handlers,
+        on_change=TaskLog(config.log_level),
     )
 
 
@@ -66,7 +67,6 @@ def _make_store(config: Config, handlers: Catalogue) -> LocalStore:
         known_handlers=handlers if config.unknown_handlers == "refuse" else None,
         end_leftovers=end_leftovers,
         on_recovered=_log_recovered,
-        observe=TaskLog(config.log_level),
     )
 
 

@@ -42,6 +42,7 @@ _ACCEPTANCE_BITS: Final = 40
 _TASK_ID: Final = re.compile(r"([0-9a-f]{6})-([1-9][0-9]{0,12})")
 
 Milliseconds = Annotated[int, Meta(ge=0, le=SPAN_MS_MAX)]
+Priority = Annotated[int, Meta(ge=-PRIORITY_MAX, le=PRIORITY_MAX)]
 
 
 OnConflict = Literal["reject", "join", "latest", "supersede"]
@@ -78,7 +79,7 @@ class Task(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, om
     duration: Milliseconds = 0
     handler: Annotated[str, Meta(min_length=1, max_length=NAME_BYTES_MAX)] = "sleep"
     params: dict[str, Any] = {}
-    priority: Annotated[int, Meta(ge=-PRIORITY_MAX, le=PRIORITY_MAX)] = 0
+    priority: Priority = 0
     delay: Milliseconds = 0
     run_at: Annotated[datetime, Meta(tz=True)] | None = None
     timeout: Annotated[int, Meta(ge=1, le=SPAN_MS_MAX)] | None = None

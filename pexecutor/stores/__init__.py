@@ -30,6 +30,12 @@ the order; that is no failure. Both are called in a bounded shield.
 is: its work must end first, and whoever runs it sees to that. Unknown id: ``UnknownTaskError``; gone from history:
 ``ExpiredTaskError``; already ended: ``AlreadyFinishedError``.
 
+**Priority.** ``set_priority`` moves a task that waits to its new place in the start order; a running one is
+``AlreadyStartedError``, the other errors are those of ``cancel``.
+
+**Watch.** ``watch`` names whom to tell of each change of a record, in the order of the changes, once everybody can see
+it; becoming due is one. It is told without awaiting, and must not fail.
+
 **Read.** ``get`` and ``wait`` have the first two errors; ``wait`` returns the task once it has its outcome. ``page``
 lists scheduled tasks in acceptance order, then pending ones in start order, then running ones by start time, then
 finished ones, the latest first. A cursor names a place in that order, not a row count, so tasks that come and go
@@ -43,13 +49,13 @@ place, and those that ran get what their ``on_crash`` says. Leaving it makes eve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 import msgspec
 
-from ..task import Ending, Finished, Outcome, Record, Running, Scheduled, State, Task, Verdict
+from ..task import Ending, Finished, Following, Outcome, Pending, Record, Running, Scheduled, State, Task, Verdict
 
 
 class PageRequest(msgspec.Struct, frozen=True):
@@ -103,6 +109,10 @@ class Store(Protocol):
     async def release(self, tasks: Sequence[Running]) -> None: ...
 
     async def cancel(self, task_id: str) -> Running | Finished: ...
+
+    async def set_priority(self, task_id: str, priority: int) -> Scheduled | Following | Pending: ...
+
+    def watch(self, changed: Callable[[Record], None]) -> None: ...
 
     async def get(self, task_id: str) -> Record: ...
 

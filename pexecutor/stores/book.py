@@ -17,7 +17,8 @@ due, and a record that says when it is due says it again after a restart.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from operator import attrgetter
 
 import trio
@@ -63,7 +64,19 @@ class Book:
         self._records: dict[int, Record] = {}
         self._due = Deadlines()
         self._awaited: dict[int, _Awaited] = {}
+        self.changed: Callable[[Record], None] = lambda _: None
+        """Told of each record that is put in here, once everybody can see it."""
         self._tell_forgotten = forget
+
+    @contextmanager
+    def restoring(self) -> Iterator[None]:
+        """While in here, records are put as an earlier life has left them: nobody is told, and no ending counts."""
+        changed, self.changed = self.changed, lambda _: None
+        try:
+            yield
+        finally:
+            self.changed = changed
+            self.finished.clear()
 
     def get(self, serial: int) -> Record | None:
         """The record with this serial, if it can be read."""
@@ -98,6 +111,7 @@ class Book:
             case Finished():
                 self._end(record)
         self._keep_name(record)
+        self.changed(record)
 
     def _take_out(self, old: Record | None) -> None:
         match old:

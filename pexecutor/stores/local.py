@@ -16,13 +16,21 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import islice
 from typing import Final, Protocol
 
+import msgspec
 import trio
 
-from ..errors import AlreadyFinishedError, ExpiredTaskError, StoreUnavailableError, UnknownTaskError
+from ..errors import (
+    AlreadyFinishedError,
+    AlreadyStartedError,
+    ExpiredTaskError,
+    StoreUnavailableError,
+    UnknownTaskError,
+)
 from ..task import (
     TAG_BITS,
     Ending,
     Finished,
+    Following,
     InFlight,
     Outcome,
     Pending,
@@ -80,10 +88,6 @@ class Journal(Protocol):
         """Drop a record, in time."""
 
 
-Observe = Callable[[Sequence[Record]], None]
-"""Is told of changed records in the step in which they can be read; it is quick, and raises nothing."""
-
-
 async def nothing_left(running: Sequence[Running]) -> None:
     """For handlers whose work ends with the process."""
 
@@ -100,7 +104,6 @@ class LocalStore:
         known_handlers: what stored tasks may need; opening is refused when one needs another.
         end_leftovers: called with the tasks that ran when an earlier process died, to end what they left at work.
         on_recovered: called with what an earlier life has left, once that is settled.
-        observe: told of each change, once everybody can read it.
         now: the wall clock, in seconds since 1970.
         jitter: what retries draw their delays from.
         tag: the bits that tell this store's ids from any other's; drawn at random by default.
@@ -117,7 +120,6 @@ class LocalStore:
         known_handlers: Container[str] | None = None,
         end_leftovers: Callable[[Sequence[Running]], Awaitable[None]] = nothing_left,
         on_recovered: Callable[[Recovered], None] = lambda _: None,
-        observe: Observe = lambda _changes: None,
         now: Callable[[], float] = time.time,
         jitter: random.Random | None = None,
         tag: int | None = None,
@@ -129,7 +131,6 @@ class LocalStore:
         self._known_handlers = known_handlers
         self._end_leftovers = end_leftovers
         self._on_recovered = on_recovered
-        self._observe = observe
         self._now = now
         self._jitter = random.Random() if jitter is None else jitter
         self._tag = secrets.randbits(TAG_BITS) if tag is None else tag
@@ -142,6 +143,10 @@ class LocalStore:
         )
         self._arrivals = trio.lowlevel.ParkingLot()
         self._room = Room(queue_size, self._book.waiting)
+
+    def watch(self, changed: Callable[[Record], None]) -> None:
+        """Have this told of each change from now on."""
+        self._book.changed = changed
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -274,6 +279,22 @@ class LocalStore:
                     self._room.offer()
                     return finished
 
+    async def set_priority(self, task_id: str, priority: int) -> Scheduled | Following | Pending:
+        """Give a task that waits another place in the start order."""
+        name = (await self.get(task_id)).task.name
+        async with self._book.registry.locked([name]):
+            match self._find(task_id):
+                case Finished():
+                    raise AlreadyFinishedError(task_id)
+                case Running():
+                    raise AlreadyStartedError(task_id)
+                case waiting:
+                    task = msgspec.structs.replace(waiting.task, priority=priority)
+                    moved = msgspec.structs.replace(waiting, task=task)
+                    await self._make_durable([moved])
+                    self._publish([moved])
+                    return moved
+
     async def _end(self, record: InFlight, ending: Ending) -> Finished:
         """The end of a task, and in the same step the turn of the one that follows it."""
         changes = end_and_pass_on(self._book, record, ending, self._now())
@@ -295,7 +316,6 @@ class LocalStore:
     def _publish(self, changes: Sequence[Record]) -> None:
         for record in changes:
             self._book.put(record)
-        self._observe(changes)
         if any(isinstance(record, Pending | Scheduled) for record in changes):
             self._arrivals.unpark_all()
 

@@ -50,17 +50,17 @@ async def load(records: AsyncIterable[Sequence[Record]], book: Book) -> Counter[
     """
     history: list[Finished] = []
     handlers: Counter[str] = Counter()
-    async for some in records:
-        for record in some:
-            if isinstance(record, Finished):
-                history.append(record)
-            else:
-                book.put(record)
-                handlers[record.task.handler] += 1
-    _check_names(book, in_flight=handlers.total())
-    for finished in sorted(history, key=attrgetter("finished_at", "serial")):
-        book.put(finished)
-    book.finished.clear()  # it counts this life's
+    with book.restoring():
+        async for some in records:
+            for record in some:
+                if isinstance(record, Finished):
+                    history.append(record)
+                else:
+                    book.put(record)
+                    handlers[record.task.handler] += 1
+        _check_names(book, in_flight=handlers.total())
+        for finished in sorted(history, key=attrgetter("finished_at", "serial")):
+            book.put(finished)
     return handlers
 
 

@@ -8,7 +8,9 @@ from quart_trio import QuartTrio
 from ..config import Config
 from ..executor import Executor
 from .connection import Connection, StreamedRequest, current_request
+from .dashboard import DashboardRoutes
 from .errors import register_errors
+from .events import EventRoutes
 from .gate import Gate
 from .ops import OpsRoutes
 from .session import SessionRoutes
@@ -37,6 +39,8 @@ def create_app(executor: Executor, config: Config) -> QuartTrio:
     app.before_request(gate.check)
     TaskRoutes(executor, config).add_to(app)
     OpsRoutes(executor).add_to(app)
+    EventRoutes(executor, config).add_to(app)
+    DashboardRoutes().add_to(app)
     SessionRoutes(gate, config).add_to(app)
     register_errors(app)
     return app

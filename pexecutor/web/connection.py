@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterable
+from contextlib import ExitStack
 from typing import Any, Final, cast
 
 import msgspec
@@ -55,6 +56,8 @@ class StreamedRequest(TrioRequest):
         self.identity: Identity | None = None
         """Who asks, once the gate has looked; ``None`` for somebody unknown at an open door."""
         self.incoming, self.chunks = trio.open_memory_channel[bytes](CHUNKS_BUFFERED)
+        self.until_answered = ExitStack()
+        """What is entered in here is left when the exchange has ended, whoever ended it."""
 
     def header_values(self, name: bytes) -> list[str]:
         """What was sent in each header of this name, in lower case; the framework would make one of several."""
@@ -153,7 +156,8 @@ class Connection(TrioASGIHTTPConnection):
             else:
                 await send(event)
 
-        await super().handle_request(nursery, request, send_event)
+        with request.until_answered:
+            await super().handle_request(nursery, request, send_event)
 
 
 def new_request_id() -> str:

@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from ..errors import (
     AlreadyFinishedError,
+    AlreadyStartedError,
     ExpiredTaskError,
     InvalidCursorError,
     InvalidTaskError,
@@ -37,6 +38,10 @@ class UnsupportedMediaTypeError(PexecutorError):
 
 class RequestTimeoutError(PexecutorError):
     """The caller did not send the body in time."""
+
+
+class TooManyStreamsError(PexecutorError):
+    """As many event streams are open as there may be."""
 
 
 class AccessError(PexecutorError):
@@ -91,6 +96,7 @@ STATUS_OF: Final[dict[type[PexecutorError], int]] = {
     UnknownTaskError: 404,
     RequestTimeoutError: 408,
     AlreadyFinishedError: 409,
+    AlreadyStartedError: 409,
     NothingToSignInToError: 409,
     ExpiredTaskError: 410,
     TooLargeError: 413,
@@ -98,6 +104,7 @@ STATUS_OF: Final[dict[type[PexecutorError], int]] = {
     MisdirectedError: 421,
     TooManyAttemptsError: 429,
     StoreUnavailableError: 503,
+    TooManyStreamsError: 503,
 }
 
 _HTTP_DETAIL: Final = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import structlog
@@ -10,8 +11,9 @@ from quart_trio import QuartTrio
 
 from ..executor import Executor
 from ..statistics import Phase
+from ..timeline import INTERVAL_SECONDS, INTERVALS_MAX
 from .connection import current_request
-from .wire import json_response, problem_response
+from .wire import interval_view, json_response, problem_response
 
 _log = structlog.get_logger()
 
@@ -26,6 +28,7 @@ class OpsRoutes:
         """Register them."""
         app.add_url_rule("/livez", view_func=self.livez, methods=["GET"])
         app.add_url_rule("/readyz", view_func=self.readyz, methods=["GET"])
+        app.add_url_rule("/statistics/history", view_func=self.history, methods=["GET"])
         app.add_url_rule("/drain", view_func=self.drain, methods=["POST"])
 
     async def livez(self) -> Response:
@@ -44,6 +47,12 @@ class OpsRoutes:
         else:
             return json_response({"status": "ready", **shown})
         return problem_response(503, detail, extensions=shown)
+
+    async def history(self) -> Response:
+        """What went through in the last quarter of an hour; an interval in which nothing happened is left out."""
+        since = time.time() - INTERVAL_SECONDS * INTERVALS_MAX
+        intervals = [interval_view(interval) for interval in self._executor.timeline.since(since)]
+        return json_response({"interval_seconds": INTERVAL_SECONDS, "intervals": intervals})
 
     async def drain(self) -> Response:
         """Begin the stop; it goes on after this reply."""

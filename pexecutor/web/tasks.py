@@ -18,7 +18,7 @@ from ..stores import PageRequest
 from ..task import Accepted, Draining, Duplicate, Finished, Full, Record, State, Task, Verdict
 from . import stream
 from .connection import current_request
-from .decode import Query, decode_batch, decode_query, decode_task
+from .decode import Query, decode_batch, decode_change, decode_query, decode_task
 from .errors import BadRequestError, UnsupportedMediaTypeError
 from .wire import (
     BatchReply,
@@ -87,6 +87,7 @@ class TaskRoutes:
         app.add_url_rule("/tasks/running", view_func=self.list_running, methods=["GET"])
         app.add_url_rule("/tasks/finished", view_func=self.list_finished, methods=["GET"])
         app.add_url_rule("/tasks/<task_id>", view_func=self.show, methods=["GET"])
+        app.add_url_rule("/tasks/<task_id>", view_func=self.change, methods=["PATCH"])
         app.add_url_rule("/tasks/<task_id>", view_func=self.cancel, methods=["DELETE"])
 
     # Submit
@@ -105,13 +106,15 @@ class TaskRoutes:
                 raise UnsupportedMediaTypeError(f"Content-Type is {other!r}; send {taken}")
 
     async def _submit_json(self, query: SubmitQuery) -> Response:
-        config = self._config
-        body = await current_request().read_body(
-            bytes_max=config.body_bytes_max, seconds_max=config.request_timeout_seconds
-        )
+        body = await self._read_body()
         if body.lstrip(b" \t\r\n").startswith(b"{"):
             return await self._submit_one(decode_task(body), query)
-        return await self._submit_batch(decode_batch(body, tasks_max=config.batch_tasks_max), query)
+        return await self._submit_batch(decode_batch(body, tasks_max=self._config.batch_tasks_max), query)
+
+    async def _read_body(self) -> bytes:
+        return await current_request().read_body(
+            bytes_max=self._config.body_bytes_max, seconds_max=self._config.request_timeout_seconds
+        )
 
     async def _submit_one(self, task: Task, query: SubmitQuery) -> Response:
         _, [verdict] = await self._submit([task], query)
@@ -154,7 +157,7 @@ class TaskRoutes:
                 f"{names} tasks can never be taken atomically by a queue of {self._config.queue_size}: split the list"
             )
 
-    # Read and cancel
+    # Read, change and cancel
 
     async def list_handlers(self) -> Response:
         """What can run tasks here, and the params that each takes."""
@@ -198,6 +201,15 @@ class TaskRoutes:
         else:
             record = await self._executor.get(task_id)
         return self._shown(record, 200)
+
+    async def change(self, task_id: str) -> Response:
+        """Change a task that waits; its priority is what can be changed."""
+        request = current_request()
+        _query(NoQuery)
+        if request.mimetype != "application/json":
+            raise UnsupportedMediaTypeError(f"Content-Type is {request.mimetype!r}; send application/json")
+        body = await self._read_body()
+        return self._shown(await self._executor.set_priority(task_id, decode_change(body).priority), 200)
 
     async def cancel(self, task_id: str) -> Response:
         """Cancel: 200 when it has ended with this, 202 when its work has yet to end."""

@@ -32,6 +32,7 @@ from ..task import (
     Verdict,
     format_task_id,
 )
+from ..timeline import Interval, Percentiles
 
 _encode = msgspec.json.Encoder().encode
 
@@ -91,6 +92,16 @@ class TaskDetail(TaskView, kw_only=True):
     attempts: list[AttemptView]
     result: msgspec.Raw | UnsetType = UNSET
     output: msgspec.Raw | UnsetType = UNSET
+
+
+class IntervalView(msgspec.Struct):
+    """One interval of the timeline; durations are seconds, and absent when there was none."""
+
+    begins_at: str
+    started: int
+    finished: dict[Outcome, int]
+    queue_seconds: Percentiles | UnsetType = UNSET
+    run_seconds: Percentiles | UnsetType = UNSET
 
 
 class TaskVerdict(msgspec.Struct):
@@ -180,6 +191,17 @@ def _ending(record: Finished) -> dict[str, Any]:
 def _attempt(attempt: Attempt) -> AttemptView:
     error = UNSET if attempt.error is None else attempt.error
     return AttemptView(timestamp(attempt.started_at), timestamp(attempt.ended_at), attempt.outcome, error)
+
+
+def interval_view(interval: Interval) -> IntervalView:
+    """An interval on the wire."""
+    return IntervalView(
+        timestamp(interval.begins_at),
+        interval.started,
+        interval.finished,
+        UNSET if interval.queue is None else interval.queue,
+        UNSET if interval.run is None else interval.run,
+    )
 
 
 def timestamp(seconds: float) -> str:

@@ -17,12 +17,14 @@ from pexecutor import Executor, LocalStore, Outcome, State, Task
 from pexecutor.access import SCOPES, TokenSettings
 from pexecutor.cli import cli
 from pexecutor.config import ENVIRONMENT_PREFIX, Config, flag_of
+from pexecutor.events import DrainBegun, Gap, Progress
 from pexecutor.handlers.command import CommandSettings
 from pexecutor.handlers.http import HttpSettings
 from pexecutor.web import create_app
 from pexecutor.web.errors import STATUS_OF
+from pexecutor.web.events import EventsQuery, content
 from pexecutor.web.tasks import PageQuery, ShowQuery, SubmitQuery, TasksQuery
-from pexecutor.web.wire import TaskDetail
+from pexecutor.web.wire import IntervalView, TaskDetail
 
 from .conftest import PROJECT
 
@@ -51,7 +53,7 @@ ROWS = rows(README)
 def routes() -> set[str]:
     app = create_app(Executor(LocalStore()), Config())
     return {
-        f"{method} {re.sub('<.*>', '{id}', rule.rule)}"
+        f"{method} {rule.rule.replace('task_', '').translate(str.maketrans('<>', '{}'))}"
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
@@ -138,7 +140,7 @@ def test_the_options_that_every_program_has_are_in_the_readme() -> None:
 
 
 @pytest.mark.parametrize(
-    "structure", [Task, SubmitQuery, PageQuery, TasksQuery, ShowQuery], ids=lambda kind: kind.__name__
+    "structure", [Task, SubmitQuery, PageQuery, TasksQuery, ShowQuery, EventsQuery], ids=lambda kind: kind.__name__
 )
 def test_each_field_of_a_task_and_each_parameter_is_in_the_readme(structure: type[msgspec.Struct]) -> None:
     for field in msgspec.structs.fields(structure):
@@ -148,6 +150,17 @@ def test_each_field_of_a_task_and_each_parameter_is_in_the_readme(structure: typ
 def test_each_member_of_a_record_is_in_the_readme() -> None:
     for field in msgspec.structs.fields(TaskDetail):
         assert f"`{field.name}`" in README
+
+
+def test_each_member_of_an_interval_is_in_the_readme() -> None:
+    for field in msgspec.structs.fields(IntervalView):
+        assert f"`{field.name}`" in README
+
+
+def test_each_kind_of_event_is_in_the_readme() -> None:
+    for what in (Progress("1", "a", 1, 2), DrainBegun(), Gap()):
+        kind, _ = content(what)
+        assert kind.decode() in ROWS
 
 
 def test_each_state_outcome_and_status_is_in_the_readme() -> None:

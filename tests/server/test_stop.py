@@ -112,6 +112,28 @@ def test_a_reader_that_stalls_does_not_hold_the_stop(start_server: StartServer) 
     stalled.close()
 
 
+def test_event_streams_do_not_hold_the_stop_whether_they_are_read_or_not(start_server: StartServer) -> None:
+    server = start_server("-queue-size", "100000", "-pool-size", "1", "--drain-timeout", "0.2")
+    port = int(server.url.rsplit(":", 1)[1])
+    ask = b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n"
+    stalled = socket.socket()
+    stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    stalled.connect(("127.0.0.1", port))
+    stalled.sendall(ask)
+    for batch in range(20):
+        submit(server, *((f"{'x' * 240}-{batch}-{number}", 60_000) for number in range(1000)))
+    read = socket.create_connection(("127.0.0.1", port))
+    read.sendall(ask)
+    assert b"text/event-stream" in read.recv(65536)
+    server.signal(signal.SIGTERM)
+    told = b"".join(iter(lambda: read.recv(65536), b""))
+    assert b"event: drain" in told
+    assert told.endswith(b"0\r\n\r\n"), "the stream ended by itself"
+    assert server.wait() == 0
+    stalled.close()
+    read.close()
+
+
 @pytest.mark.parametrize("stubbornness", ["blocks", "ignores"])
 def test_the_bound_holds_whatever_a_handler_does(start_server: StartServer, stubbornness: str) -> None:
     server = start_server(command=("-m", "tests.server.stubborn", stubbornness))

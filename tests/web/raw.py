@@ -47,11 +47,21 @@ class RawClient:
     async def reply(self, *, seconds_max: float = 5.0) -> RawReply:
         """The next reply. Raises ``EOFError`` when the connection ended before it had come."""
         with trio.fail_after(seconds_max):
-            head = (await self._until(b"\r\n\r\n")).decode("latin1")
-            status_line, *lines = head.rstrip().split("\r\n")
-            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-            content = await self._exactly(int(headers.get("content-length", 0)))
-            return RawReply(int(status_line.split()[1]), headers, content)
+            head = await self.head()
+            content = await self._exactly(int(head.headers.get("content-length", 0)))
+            return RawReply(head.status_code, head.headers, content)
+
+    async def head(self) -> RawReply:
+        """The next reply without its content."""
+        head = (await self._until(b"\r\n\r\n")).decode("latin1")
+        status_line, *lines = head.rstrip().split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        return RawReply(int(status_line.split()[1]), headers, b"")
+
+    async def chunk(self) -> bytes:
+        """The next chunk of a chunked content; the last one is empty."""
+        size = int(await self._until(b"\r\n"), 16)
+        return (await self._exactly(size + 2))[:-2]
 
     async def ended_within(self, seconds: float) -> bool:
         """Whether the server closes the connection in this time; what it still sends is dropped."""
