@@ -54,6 +54,20 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_recovery(session: nox.Session) -> None:
+    """Measure how soon a server that was killed serves again. Arguments go to the benchmark."""
+    install(session)
+    session.run("python", "-m", "bench.recovery", *session.posargs)
+
+
+@nox.session
+def simulate(session: nox.Session) -> None:
+    """Run seeds of the simulation, over all processors: ``nox -s simulate -- --seeds 10000 --first 0``."""
+    install(session, "test")
+    session.run("python", "-m", "tests.simulation", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure batches over HTTP against a bare loop. Arguments go to the benchmark."""
     install(session)

@@ -73,7 +73,18 @@ def make_bodies(batches: int, round_number: int) -> list[bytes]:
 @contextmanager
 def serving() -> Iterator[http.client.HTTPConnection]:
     """A server process on a free port, and a connection to it."""
-    flags = ["--port", "0", "--pool-size", str(POOL_SIZE), "--queue-size", str(QUEUE_SIZE), "--log-level", "error"]
+    flags = [
+        "--port",
+        "0",
+        "--store",
+        "memory",
+        "--pool-size",
+        str(POOL_SIZE),
+        "--queue-size",
+        str(QUEUE_SIZE),
+        "--log-level",
+        "error",
+    ]
     command = [sys.executable, "-m", "pexecutor", *flags]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:

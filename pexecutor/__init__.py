@@ -5,6 +5,7 @@ Importing this package imports no web framework and starts nothing; see ``pexecu
 
 from .errors import (
     AlreadyFinishedError,
+    AlreadyStartedError,
     ConfigError,
     ExpiredTaskError,
     FieldError,
@@ -43,6 +44,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Accepted",
     "AlreadyFinishedError",
+    "AlreadyStartedError",
     "Attempt",
     "Catalogue",
     "ConfigError",

@@ -19,26 +19,31 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCallable, Scope
 
 from .config import Config, load_config
-from .server import make_executor
+from .errors import UnusableStoreError
+from .server import make_executor, unusable_store_alone
 from .web import create_app as create_web_app
 
 
-def create_app(**settings: Any) -> ExecutorApp:
+def create_app(file: str | None = None, **settings: Any) -> ExecutorApp:
     """An ASGI app with an executor of its own, which runs as long as the app's lifespan.
 
     Parameters:
-        settings: fields of ``Config``; the environment's ``PEXECUTOR_`` variables stand behind them.
+        file: a TOML file of settings.
+        settings: fields of ``Config``; the environment's ``PEXECUTOR_`` variables stand behind them, and the file
+            behind those.
 
     Raises:
         ConfigError: a setting is unknown or out of its range.
     """
-    return ExecutorApp(load_config(file=None, environment=os.environ, flags=settings))
+    path = None if file is None else Path(file)
+    return ExecutorApp(load_config(file=path, environment=os.environ, flags=settings))
 
 
 class ExecutorApp:
@@ -57,14 +62,18 @@ class ExecutorApp:
             if only:
                 await self._live(scope, receive, send)
             else:
-                await receive()
-                message = "one worker only: tasks live in its memory, so run Hypercorn with -w 1"
-                await send({"type": "lifespan.startup.failed", "message": message})
+                await _refuse(
+                    receive, send, "one worker only: each would have a queue of its own, so run Hypercorn with -w 1"
+                )
 
     async def _live(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        async with trio.open_nursery() as nursery:
-            await nursery.start(self._executor.run)
-            await self._app(scope, self._drained_before_shutdown(receive), send)
+        try:
+            with unusable_store_alone():
+                async with trio.open_nursery() as nursery:
+                    await nursery.start(self._executor.run)
+                    await self._app(scope, self._drained_before_shutdown(receive), send)
+        except UnusableStoreError as error:
+            await _refuse(receive, send, str(error))
 
     def _drained_before_shutdown(self, receive: ASGIReceiveCallable) -> ASGIReceiveCallable:
         async def receive_drained() -> ASGIReceiveEvent:
@@ -75,6 +84,11 @@ class ExecutorApp:
             return event
 
         return receive_drained
+
+
+async def _refuse(receive: ASGIReceiveCallable, send: ASGISendCallable, message: str) -> None:
+    await receive()
+    await send({"type": "lifespan.startup.failed", "message": message})
 
 
 @contextmanager

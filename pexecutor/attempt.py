@@ -28,7 +28,13 @@ class LiveAttempt:
 
     def __init__(self, running: Running, stopping: trio.CancelScope) -> None:
         self.running = running
-        self.context = Context(running.id, running.task.name, len(running.attempts) + 1, cut_off_by=self._cut_off_by)
+        self.context = Context(
+            running.id,
+            running.task.name,
+            len(running.attempts) + 1,
+            traceparent=running.task.traceparent,
+            cut_off_by=self._cut_off_by,
+        )
         self._scope = trio.CancelScope()
         self._cancelled = False
         self._stopping = stopping

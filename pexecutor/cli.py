@@ -1,6 +1,7 @@
 """The command line. ``pexecutor`` alone serves; a failure is one line on standard error.
 
-Exit status: 0 after a clean stop, 1 when the server cannot do its work, 2 when it was asked for something impossible.
+Exit status of ``serve``: 0 after a clean stop, 1 when the server cannot do its work, 2 when it was asked for something
+impossible. All other commands are in ``commands/``, and so are their exit statuses.
 """
 
 from __future__ import annotations
@@ -12,25 +13,39 @@ from typing import Any, NoReturn
 
 import click
 import trio
+from click.shell_completion import CompletionItem
 
 from . import __version__
-from .config import load_config
-from .errors import ConfigError
+from .commands import COMMANDS
+from .commands.exits import Exit, exit_of, explain
+from .config import Config, database_file, load_config
+from .errors import PexecutorError
 
 
 class _ServeByDefault(click.Group):
     """A group in which flags without a command belong to ``serve``, as the original's flags did."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if ctx.resilient_parsing and not args:  # the shell asks which commands there are
+            return super().parse_args(ctx, args)
         if not args or (args[0].startswith("-") and args[0] not in ("--help", "--version")):
             args = ["serve", *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands; and for a flag, those of ``serve``."""
+        flags = self.commands["serve"].shell_complete(ctx, incomplete) if incomplete.startswith("-") else []
+        return [*super().shell_complete(ctx, incomplete), *flags]
 
 
 @click.group(cls=_ServeByDefault)
 @click.version_option(__version__, prog_name="pexecutor")
 def cli() -> None:
     """A task executor you talk to over HTTP. Without a command, it serves."""
+
+
+for _command in COMMANDS:
+    cli.add_command(_command)
 
 
 @cli.command()
@@ -51,6 +66,20 @@ def cli() -> None:
     multiple=True,
     help="A module, or a Python file, of handlers; may be given more than once.",
 )
+@click.option("--store", metavar="KIND", help="sqlite, or memory: tasks die with the process. [default: sqlite]")
+@click.option("--data-dir", metavar="DIRECTORY", help="Where tasks are kept. [default: the user's data directory]")
+@click.option("--durability", metavar="LEVEL", help="full, or normal: a power cut may lose a moment. [default: full]")
+@click.option(
+    "--unknown-handlers", metavar="ACTION", help="Stored tasks without a handler: refuse, or fail. [default: refuse]"
+)
+@click.option(
+    "--allow-anonymous",
+    is_flag=True,
+    default=None,
+    help="Let everybody in who reaches it, without a token, on any address.",
+)
+@click.option("--certfile", "tls_certfile", metavar="FILE", help="Serve HTTPS with this certificate, in PEM.")
+@click.option("--keyfile", "tls_keyfile", metavar="FILE", help="The certificate's key, if it is in a file of its own.")
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error. [default: info]")
 @click.option("--log-format", metavar="FORMAT", help="text or json. [default: text]")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="A TOML file of settings.")
@@ -64,25 +93,26 @@ def serve(file: Path | None, **flags: Any) -> None:
 
     configure_logging(config.log_level, config.log_format)
     try:
-        trio.run(lambda: serve_http(config, announce=_announce))
+        trio.run(lambda: serve_http(config, announce=lambda url: _announce(url, config)))
     except ListenError as error:
         raise click.ClickException(str(error)) from error
 
 
-def _announce(url: str) -> None:
+def _announce(url: str, config: Config) -> None:
     click.echo(f"pexecutor serves at {url}")
+    click.echo("its tasks live in memory" if config.store == "memory" else f"its tasks are in {database_file(config)}")
 
 
 def main() -> None:
     """Run the command line, and exit."""
     try:
         status = cli.main(prog_name="pexecutor", standalone_mode=False)
-    except ConfigError as error:
-        _fail(str(error), 2)
+    except PexecutorError as error:
+        _fail(explain(error), exit_of(error))
     except click.ClickException as error:
-        _fail(error.format_message(), error.exit_code)
+        _fail(" ".join(error.format_message().split()), error.exit_code)
     except click.Abort:
-        _fail("interrupted", 1)
+        _fail("interrupted", Exit.INTERRUPTED)
     sys.exit(status)
 
 

@@ -2,7 +2,7 @@
 
 Every limit of the program is a setting here, with its unit in its name; the fields' annotations are the only place
 that knows their ranges. In the environment a setting is ``PEXECUTOR_`` and its name in capitals, a list with commas.
-Handlers are declared in the file alone.
+Handlers and tokens are declared in the file alone.
 """
 
 from __future__ import annotations
@@ -13,16 +13,23 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
+import platformdirs
 from msgspec import Meta
 
 from .errors import ConfigError
 
 ENVIRONMENT_PREFIX: Final = "PEXECUTOR_"
 
+NO_SETTINGS: Final = frozenset({"PEXECUTOR_URL", "PEXECUTOR_TOKEN", "PEXECUTOR_TASK_ID", "PEXECUTOR_TASK_NAME"})
+"""Variables of clients, and of the commands that a server runs."""
+
 Count = Annotated[int, Meta(ge=1, le=10_000_000)]
 Bytes = Annotated[int, Meta(ge=1, le=2**40)]
 Seconds = Annotated[float, Meta(ge=0, le=7 * 24 * 60 * 60)]
 
+Durability = Literal["full", "normal"]
+StoreKind = Literal["sqlite", "memory"]
+UnknownHandlers = Literal["refuse", "fail"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
 
@@ -35,8 +42,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     pool_size: Annotated[int, Meta(ge=1, le=10_000)] = 5
     queue_size: Count = 1000
     drain_timeout_seconds: Seconds = 30.0
+    store: StoreKind = "sqlite"
+    data_dir: str | None = None
+    durability: Durability = "full"
     handler_modules: tuple[str, ...] = ()
     handlers: dict[str, dict[str, Any]] = {}
+    unknown_handlers: UnknownHandlers = "refuse"
     log_level: LogLevel = "info"
     log_format: LogFormat = "text"
     history_records_max: Count = 10_000
@@ -46,6 +57,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     batch_tasks_max: Count = 10_000
     request_timeout_seconds: Annotated[float, Meta(gt=0, le=3600)] = 30.0
     connections_max: Count = 1000
+    event_streams_max: Count = 100
+    tokens: dict[str, dict[str, Any]] = {}
+    allow_anonymous: bool = False
+    allowed_hosts: tuple[str, ...] = ()
+    tls_certfile: str | None = None
+    tls_keyfile: str | None = None
 
 
 def load_config(*, file: Path | None, environment: Mapping[str, str], flags: Mapping[str, Any]) -> Config:
@@ -53,7 +70,7 @@ def load_config(*, file: Path | None, environment: Mapping[str, str], flags: Map
 
     Parameters:
         file: a TOML file, or none.
-        environment: variables; those that do not begin with ``PEXECUTOR_`` are ignored.
+        environment: variables; the settings among them begin with ``PEXECUTOR_``.
         flags: settings given on the command line, by field name; ``None`` is one that was not given.
 
     Raises:
@@ -63,7 +80,7 @@ def load_config(*, file: Path | None, environment: Mapping[str, str], flags: Map
     for name, value in (_read_file(file) if file is not None else {}).items():
         settings[name] = _checked(name, value, f"{name} in {file}")
     for variable, value in environment.items():
-        if variable.startswith(ENVIRONMENT_PREFIX):
+        if variable.startswith(ENVIRONMENT_PREFIX) and variable not in NO_SETTINGS:
             name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
             listed = tuple(filter(None, value.split(","))) if name in _LISTS else value
             settings[name] = _checked(name, listed, variable, strict=False)
@@ -71,6 +88,12 @@ def load_config(*, file: Path | None, environment: Mapping[str, str], flags: Map
         if value not in (None, ()):
             settings[name] = _checked(name, value, flag_of(name), strict=False)
     return msgspec.convert(settings, Config)
+
+
+def database_file(config: Config) -> Path:
+    """Where tasks are kept: in the directory of the settings, else in the user's data directory."""
+    directory = Path(config.data_dir) if config.data_dir is not None else platformdirs.user_data_path("pexecutor")
+    return directory / "pexecutor.db"
 
 
 def flag_of(setting: str) -> str:
@@ -94,9 +117,13 @@ def _checked(name: str, value: Any, source: str, *, strict: bool = True) -> Any:
     try:
         return msgspec.convert(value, _TYPES[name], strict=strict)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{source} cannot be {value!r}: {error}".replace("Expected", "expected")) from error
+        shown = "this" if name in _NEVER_SHOWN else repr(value)
+        raise ConfigError(f"{source} cannot be {shown}: {error}".replace("Expected", "expected")) from error
 
 
-_FLAGS: Final = {"handler_modules": "handlers"}
-_LISTS: Final = {"handler_modules"}
+_FLAGS: Final = {"handler_modules": "handlers", "tls_certfile": "certfile", "tls_keyfile": "keyfile"}
+_LISTS: Final = {"handler_modules", "allowed_hosts"}
+_NEVER_SHOWN: Final = {"tokens"}
+"""What somebody may have put a secret into by mistake."""
+
 _TYPES: Final = {field.name: field.type for field in msgspec.structs.fields(Config)}

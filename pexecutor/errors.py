@@ -4,8 +4,11 @@ An error's name says whose move is next:
 
 * the caller, with other input: ``InvalidTaskError``, ``InvalidCursorError``, ``ConfigError``;
 * the caller, who named a thing that cannot be acted on: ``UnknownTaskError``, ``ExpiredTaskError``,
-  ``AlreadyFinishedError``;
-* the world, a while: ``StoreUnavailableError``.
+  ``AlreadyFinishedError``, ``AlreadyStartedError``;
+* the operator, with another file or another program: ``UnusableStoreError``;
+* the world, a while: ``StoreUnavailableError``;
+* for a client of the HTTP API, the caller again: ``RefusedError``, ``ForeignReplyError``; or the world:
+  ``UnreachableError``.
 
 A full queue and a held name are no errors: they are verdicts (see ``task.py``), because in a batch they
 befall some tasks and not others.
@@ -13,8 +16,8 @@ befall some tasks and not others.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -53,6 +56,10 @@ class ConfigError(PexecutorError):
     """The operator gave a setting that cannot be used; the message names the setting and its source."""
 
 
+class UnusableStoreError(PexecutorError):
+    """The operator gave a file that tasks cannot be kept in; the message says why, and what to do."""
+
+
 class _NamedTaskError(PexecutorError):
     sentence: ClassVar[str]
 
@@ -79,5 +86,35 @@ class AlreadyFinishedError(_NamedTaskError):
     sentence = "the task {!r} has already ended"
 
 
+class AlreadyStartedError(_NamedTaskError):
+    """The task runs, so its place in the queue cannot be changed any more."""
+
+    sentence = "the task {!r} has already started"
+
+
 class StoreUnavailableError(PexecutorError):
     """The store could not make a change durable; nothing was changed, trying again later may work."""
+
+
+class RefusedError(PexecutorError):
+    """A server has understood a request, and refuses it.
+
+    Parameters:
+        status: the reply's.
+        problem: its problem details; empty when it had none.
+        retry_after: what it says about when to come back, as it is.
+    """
+
+    def __init__(self, status: int, problem: Mapping[str, Any], retry_after: str | None = None) -> None:
+        self.status = status
+        self.problem = problem
+        self.retry_after = retry_after
+        super().__init__(problem.get("detail") or f"the server answered with the status {status}")
+
+
+class UnreachableError(PexecutorError):
+    """A server cannot be reached, or the connection to it was lost; it may come back."""
+
+
+class ForeignReplyError(PexecutorError):
+    """The caller gave a URL at which something else answers."""

@@ -17,7 +17,7 @@ The stop, always in this order:
 2. The feeder ends. What was claimed and whose worker has yet to wake is released.
 3. Running tasks have ``drain_timeout_seconds``, or until ``hard_stop()``.
 4. What is left is cancelled and released.
-5. The store is closed, ``stopped`` is set, ``run`` returns.
+5. The events end, the store is closed, ``stopped`` is set, ``run`` returns.
 
 Road not taken: stopping by cancelling ``run`` from outside alone. That works too (it is step 4 at once) but
 leaves the running tasks no time.
@@ -26,27 +26,48 @@ leaves the running tasks no time.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import trio
 
-from .errors import FieldError, InvalidTaskError
+from .errors import FieldError, InvalidTaskError, StoreUnavailableError
+from .events import DrainBegun, Feed, Progress
 from .handlers import BUILT_IN, Catalogue, Complaint, Context
 from .pool import Pool
 from .rate import FinishRate
 from .statistics import Phase, Statistics, Tally, Timings, add_up
 from .stores import Page, PageRequest, Store
-from .task import DRAINING, Accepted, Finished, Full, Record, Running, Task, Verdict
+from .task import (
+    DRAINING,
+    Accepted,
+    Finished,
+    Following,
+    Full,
+    Pending,
+    Record,
+    Running,
+    Scheduled,
+    Task,
+    Verdict,
+)
+from .timeline import Timeline
+
+PROGRESS_SECONDS: Final = 0.2
+"""How often the events tell of a task's progress at most."""
 
 
 class Executor:
     """A pool of workers on a store.
+
+    ``events`` tells what happens, ``timeline`` what went through lately.
 
     Parameters:
         store: where tasks live.
         pool_size: how many tasks run at once.
         drain_timeout_seconds: how long running tasks have to end once a drain has begun.
         handlers: what runs tasks, by name.
+        on_change: told of each change of a task, once everybody can see it; it is quick, and raises nothing.
     """
 
     def __init__(
@@ -56,6 +77,7 @@ class Executor:
         pool_size: int = 5,
         drain_timeout_seconds: float = 30.0,
         handlers: Catalogue = BUILT_IN,
+        on_change: Callable[[Record], None] = lambda _: None,
     ) -> None:
         if pool_size < 1:
             raise ValueError("pool_size must be at least 1")
@@ -66,6 +88,7 @@ class Executor:
         self.stopped = trio.Event()
         self._store = store
         self.handlers = handlers
+        self._on_change = on_change
         self._phase = Phase.NEW
         self.draining = trio.Event()
         # Owned by _wait_for_room and wait: the scopes of those who wait; drain() ends the ones, the stop the others.
@@ -73,6 +96,9 @@ class Executor:
         self._waiting_for_ends: set[trio.CancelScope] = set()
         self._tally = Tally(handlers.names())
         self._rate: FinishRate | None = None
+        self.events = Feed()
+        self.timeline = Timeline()
+        store.watch(self._note)
         self._pool = Pool(store, handlers, pool_size, tally=self._tally, ended=self._count_ending)
 
     # Life
@@ -92,13 +118,42 @@ class Executor:
                     self._phase = Phase.SERVING
                 task_status.started()
                 if self._phase is Phase.SERVING:
-                    await self._pool.run()
+                    await self._run_pool()
+                self.events.end()
         finally:
+            self.events.end()
             self._phase = Phase.STOPPED
             self.draining.set()
             self.stopped.set()
             for scope in self._waiting_for_ends:
                 scope.cancel()
+
+    async def _run_pool(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._tell_progress)
+            await self._pool.run()
+            nursery.cancel_scope.cancel()
+
+    async def _tell_progress(self) -> None:
+        """While somebody reads the events, tell of progress as it is seen, at most so often."""
+        told: dict[str, Progress] = {}
+        while True:
+            await self.events.read_by_anybody()
+            seen = {
+                context.id: Progress(context.id, context.name, context.done, context.total)
+                for context in self._pool.contexts()
+                if context.done is not None
+            }
+            for progress in seen.values():
+                if told.get(progress.id) != progress:
+                    self.events.put(progress)
+            told = seen
+            await trio.sleep(PROGRESS_SECONDS)
+
+    def _note(self, record: Record) -> None:
+        self.events.put(record)
+        self.timeline.note(record)
+        self._on_change(record)
 
     def drain(self) -> None:
         """Take no more, start no more, and end when what runs has ended. Calling it again changes nothing."""
@@ -107,6 +162,7 @@ class Executor:
         if self._phase in (Phase.NEW, Phase.SERVING):
             self._phase = Phase.DRAINING
             self.draining.set()
+            self.events.put(DrainBegun())
             for scope in self._waiting_for_room:
                 scope.cancel()
 
@@ -144,7 +200,12 @@ class Executor:
             if not places:
                 break
             retried, left = (refused, []) if atomic else (refused[:places], refused[places:])
-            again = await self._submit_once([tasks[index] for index in retried], atomic)
+            try:
+                again = await self._submit_once([tasks[index] for index in retried], atomic)
+            except StoreUnavailableError:
+                if any(isinstance(verdict, Accepted) for verdict in verdicts):
+                    break  # what was taken before has to be told
+                raise
             for index, verdict in zip(retried, again, strict=True):
                 verdicts[index] = verdict
             refused = [index for index in retried if isinstance(verdicts[index], Full)] + left
@@ -200,6 +261,15 @@ class Executor:
         else:
             self._count_ending()
         return record
+
+    async def set_priority(self, task_id: str, priority: int) -> Scheduled | Following | Pending:
+        """Give a task that waits another place in the start order; its record.
+
+        Raises:
+            UnknownTaskError, ExpiredTaskError, AlreadyStartedError, AlreadyFinishedError: it does not wait.
+            StoreUnavailableError: it could not be made durable, and nothing was changed.
+        """
+        return await self._store.set_priority(task_id, priority)
 
     async def wait(self, task_id: str, *, seconds_max: float = math.inf) -> Record:
         """Wait for a task's outcome; its record, or what it is by then when time is up or the executor stops.

@@ -1,13 +1,31 @@
-"""Logs: one event a line on standard error, as text for people or JSON for machines."""
+"""Logs: one event a line on standard error, as text for people or JSON for machines.
+
+What becomes of a task is an event too, and there may be many thousands of them a second. So each change of its state is
+logged at debug, and at info none of that; only a task that has ended in failure for good is a warning, and of those no
+more than a few a second. The rest is counted, and the next warning says how many.
+"""
 
 from __future__ import annotations
 
 import logging
+import re
 import sys
+import time
+from collections.abc import Callable
+from typing import Any, Final
 
 import structlog
 
 from .config import LogFormat, LogLevel
+from .task import Finished, Outcome, Record, Scheduled
+
+WARNINGS_PER_SECOND_MAX: Final = 10
+ERROR_CHARACTERS_MAX: Final = 500
+
+_UNREMARKABLE: Final = frozenset({Outcome.SUCCEEDED, Outcome.CANCELLED})
+_NOT_ONE_LINE: Final = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
+
+_log = structlog.get_logger()
 
 
 def configure_logging(level: LogLevel, log_format: LogFormat) -> None:
@@ -28,3 +46,52 @@ def configure_logging(level: LogLevel, log_format: LogFormat) -> None:
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+class TaskLog:
+    """Logs what becomes of tasks; told by the executor.
+
+    Parameters:
+        level: the log's level; at any but debug, only failures are looked at.
+        now: a clock, in seconds.
+    """
+
+    def __init__(self, level: LogLevel, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._details = level == "debug"
+        self._now = now
+        self._window = 0.0
+        self._warnings = 0
+        self._left_out = 0
+
+    def __call__(self, record: Record) -> None:
+        """Log a change."""
+        if isinstance(record, Finished) and record.outcome not in _UNREMARKABLE:
+            self._warn(record)
+        elif self._details:
+            _log.debug("task", **_facts(record))
+
+    def _warn(self, record: Finished) -> None:
+        now = self._now()
+        if now >= self._window + 1:
+            self._window, self._warnings = now, 0
+        if self._warnings == WARNINGS_PER_SECOND_MAX:
+            self._left_out += 1
+            return
+        self._warnings += 1
+        left_out = {"left_out": self._left_out} if self._left_out else {}
+        self._left_out = 0
+        _log.warning("task", **_facts(record), **left_out)
+
+
+def _facts(record: Record) -> dict[str, Any]:
+    """What a line says of a task."""
+    facts: dict[str, Any] = {"id": record.id, "task": record.task.name, "handler": record.task.handler}
+    facts |= {"state": record.state.value, "attempts": len(record.attempts)}
+    if isinstance(record, Finished):
+        facts["outcome"] = record.outcome.value
+    if record.attempts and isinstance(record, Scheduled | Finished):
+        last = record.attempts[-1]
+        facts["seconds"] = round(last.ended_at - last.started_at, 3)
+        if last.error is not None:
+            facts["error"] = _NOT_ONE_LINE.sub(" ", last.error)[:ERROR_CHARACTERS_MAX]
+    return facts

@@ -17,7 +17,7 @@ order, so tasks claimed together would begin in any order; what goes through the
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -101,6 +101,10 @@ class Pool:
         """What the attempt of a task tells of itself, while it runs here."""
         attempt = self._attempts.get(record.serial)
         return None if attempt is None else attempt.context
+
+    def contexts(self) -> Iterator[Context]:
+        """What every attempt here tells of itself."""
+        return (attempt.context for attempt in self._attempts.values())
 
     async def _feed(self, to_workers: trio.MemorySendChannel[None]) -> None:
         """Claim for idle workers, as many as there are; a claim is handed over without another await."""

@@ -62,6 +62,10 @@ class ShardedLockDict(Generic[V]):
         shards = sorted({self._shard(name) for name in names})
         return _ShardLocks([self._locks[shard] for shard in shards])
 
+    def all_locked(self) -> _ShardLocks:
+        """The same for every name there may be."""
+        return _ShardLocks(self._locks)
+
     def get(self, name: str) -> V | None:
         """The record that holds the name, or ``None`` when it is free."""
         return self._entries[self._shard(name)].get(name)

@@ -9,19 +9,30 @@ from __future__ import annotations
 import faulthandler
 import os
 import signal
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
+import msgspec
 import structlog
 import trio
 
-from .config import Config
+from .config import Config, database_file
+from .errors import ConfigError, UnusableStoreError
 from .executor import Executor
 from .handlers import Catalogue, load_catalogue
+from .handlers.leftovers import end_leftovers
+from .log import TaskLog
 from .statistics import Statistics
+from .stores.database import Database
+from .stores.journal import SqliteJournal
 from .stores.local import LocalStore
+from .stores.recovery import Recovered
 from .web import create_app
 from .web.listener import HttpServer, listen
+from .web.origin import is_loopback
+from .web.tls import tls_context
 
 STOP_MARGIN_SECONDS: Final = 10.0
 """A stop takes at most the drain timeout and this, whatever the handlers do."""
@@ -37,15 +48,44 @@ def make_executor(config: Config, handlers: Catalogue | None = None) -> Executor
     """
     if handlers is None:
         handlers = load_catalogue(declared=config.handlers, modules=config.handler_modules, environment=os.environ)
-    store = LocalStore(
+    return Executor(
+        _make_store(config, handlers),
+        pool_size=config.pool_size,
+        drain_timeout_seconds=config.drain_timeout_seconds,
+        handlers=handlers,
+        on_change=TaskLog(config.log_level),
+    )
+
+
+def _make_store(config: Config, handlers: Catalogue) -> LocalStore:
+    return LocalStore(
         queue_size=config.queue_size,
         history_records_max=config.history_records_max,
         history_seconds_max=config.history_seconds_max,
         history_bytes_max=config.history_bytes_max,
+        journal=_make_journal(config) if config.store == "sqlite" else None,
+        known_handlers=handlers if config.unknown_handlers == "refuse" else None,
+        end_leftovers=end_leftovers,
+        on_recovered=_log_recovered,
     )
-    return Executor(
-        store, pool_size=config.pool_size, drain_timeout_seconds=config.drain_timeout_seconds, handlers=handlers
-    )
+
+
+def _make_journal(config: Config) -> SqliteJournal:
+    database = Database(database_file(config), durability=config.durability)
+    return SqliteJournal(database, on_trouble=_log_trouble)
+
+
+def _log_recovered(recovered: Recovered) -> None:
+    found = msgspec.structs.asdict(recovered)
+    if any(found.values()):
+        _log.info("recovered", **found)
+
+
+def _log_trouble(trouble: str | None) -> None:
+    if trouble is None:
+        _log.info("the store can be written again")
+    else:
+        _log.error("submits are refused", reason=trouble)
 
 
 async def serve(config: Config, *, announce: Callable[[str], None], handlers: Catalogue | None = None) -> None:
@@ -57,29 +97,64 @@ async def serve(config: Config, *, announce: Callable[[str], None], handlers: Ca
         handlers: what runs tasks, by name; by default what the settings say.
 
     Raises:
-        ConfigError: a handler cannot be used.
+        ConfigError: a handler, a token or a certificate cannot be used, or everybody could come in.
         ListenError: the address cannot be listened on.
+        UnusableStoreError: tasks cannot be kept where the settings say.
     """
     executor = make_executor(config, handlers)
-    listener = listen(config.host, config.port)
-    http = HttpServer(
-        create_app(executor, config),
-        listener,
-        connections_max=config.connections_max,
-        idle_seconds_max=config.request_timeout_seconds,
-    )
-    async with trio.open_nursery() as nursery:
-        await nursery.start(_obey_signals, executor)
-        nursery.start_soon(_bound_the_stop, executor)
-        await nursery.start(executor.run)
-        async with trio.open_nursery() as serving:
-            await serving.start(http.run)
-            announce(http.url)
-            _log.info("serving", url=http.url, pool_size=config.pool_size, queue_size=config.queue_size)
-            await executor.stopped.wait()
-            http.stop()
-        nursery.cancel_scope.cancel()
+    app = create_app(executor, config)
+    tls = tls_context(config.tls_certfile, config.tls_keyfile)
+    with _listen_guarded(config) as listener, unusable_store_alone():
+        http = HttpServer(
+            app,
+            listener,
+            connections_max=config.connections_max,
+            idle_seconds_max=config.request_timeout_seconds,
+            tls=tls,
+        )
+        async with trio.open_nursery() as nursery:
+            await nursery.start(_obey_signals, executor)
+            nursery.start_soon(_bound_the_stop, executor)
+            await nursery.start(executor.run)
+            async with trio.open_nursery() as serving:
+                await serving.start(http.run)
+                announce(http.url)
+                _log.info("serving", url=http.url, pool_size=config.pool_size, queue_size=config.queue_size)
+                await executor.stopped.wait()
+                http.stop()
+            nursery.cancel_scope.cancel()
     _log_farewell(executor.statistics())
+
+
+def _listen_guarded(config: Config) -> socket.socket:
+    """Listen, unless that would let in everybody who can reach us.
+
+    What counts is the address that was bound: a name may stand for any.
+    """
+    listener = listen(config.host, config.port)
+    if config.tokens or config.allow_anonymous or is_loopback(listener.getsockname()[0]):
+        return listener
+    listener.close()
+    raise ConfigError(
+        f"--host {config.host} can be reached from elsewhere and no token is configured: put what "
+        "`pexecutor token new NAME --scope submit` prints into a file and add --config FILE; "
+        "or add --allow-anonymous, if something in front of it keeps others out"
+    )
+
+
+@contextmanager
+def unusable_store_alone() -> Iterator[None]:
+    """Let an ``UnusableStoreError`` out of the groups that nurseries put it in."""
+    try:
+        yield
+    except ExceptionGroup as group:
+        unusable, others = group.split(UnusableStoreError)
+        if unusable is None or others is not None:
+            raise
+        error: BaseException = unusable
+        while isinstance(error, BaseExceptionGroup):
+            [error, *_] = error.exceptions
+        raise error from group
 
 
 async def _obey_signals(executor: Executor, task_status: trio.TaskStatus[None]) -> None:

@@ -24,6 +24,8 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from .traceparent import parse_traceparent
+
 NAME_BYTES_MAX: Final = 255
 SPAN_MS_MAX: Final = 7 * 24 * 60 * 60 * 1000
 """The longest duration or timeout that a task may ask for: seven days."""
@@ -34,6 +36,9 @@ PARAMS_BYTES_MAX: Final = 64 * 1024
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _WITHOUT_CONTROL: Final = {"pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"}
+TAG_BITS: Final = 23
+"""With the acceptance number, a serial is a signed integer of 64 bits, which every store can hold."""
+
 _ACCEPTANCE_BITS: Final = 40
 TASK_ID_PATTERN: Final = r"^([0-9a-f]{6})-([1-9][0-9]{0,12})$"
 _TASK_ID: Final = re.compile(TASK_ID_PATTERN)
@@ -41,6 +46,7 @@ _YEAR_10000: Final = 253_402_300_800.0
 """In seconds since 1970; there is no way to write such a time."""
 
 Milliseconds = Annotated[int, Meta(ge=0, le=SPAN_MS_MAX)]
+Priority = Annotated[int, Meta(ge=-PRIORITY_MAX, le=PRIORITY_MAX)]
 
 
 OnConflict = Literal["reject", "join", "latest", "supersede"]
@@ -65,17 +71,19 @@ class Task(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, om
         on_conflict: what this submit does when the name is held.
         on_crash: what becomes of it if the process dies while it runs.
         keep: how long its record can be read once it has ended; ``None`` for as long as the store keeps one.
+        traceparent: which trace it belongs to, as W3C Trace Context writes it; its handler is told. When the submit
+            of a task says none, it has the one of the request's header.
 
     Raises:
         ValueError: the name or the params are too long in bytes, the name holds a control character, ``run_at`` is
-            behind the year 9999, or both ``delay`` and ``run_at`` are given.
+            behind the year 9999, both ``delay`` and ``run_at`` are given, or ``traceparent`` is none.
     """
 
     name: Annotated[str, Meta(min_length=1, max_length=NAME_BYTES_MAX, extra_json_schema=_WITHOUT_CONTROL)]
     duration: Milliseconds = 0
     handler: Annotated[str, Meta(min_length=1, max_length=NAME_BYTES_MAX)] = "sleep"
     params: dict[str, Any] = {}
-    priority: Annotated[int, Meta(ge=-PRIORITY_MAX, le=PRIORITY_MAX)] = 0
+    priority: Priority = 0
     delay: Milliseconds = 0
     run_at: Annotated[datetime, Meta(tz=True)] | None = None
     timeout: Annotated[int, Meta(ge=1, le=SPAN_MS_MAX)] | None = None
@@ -85,6 +93,7 @@ class Task(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, om
     on_conflict: OnConflict = "reject"
     on_crash: OnCrash = "rerun"
     keep: Milliseconds | None = None
+    traceparent: str | None = None
 
     def __post_init__(self) -> None:
         name = self.name
@@ -94,6 +103,8 @@ class Task(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, om
             raise ValueError(f"`params` must be at most {PARAMS_BYTES_MAX} bytes of JSON")
         if self.run_at is not None:
             self._check_run_at(self.run_at)
+        if self.traceparent is not None and parse_traceparent(self.traceparent) != self.traceparent:
+            raise ValueError("`traceparent` must be one of version 00, as W3C Trace Context defines it")
 
     def _check_run_at(self, run_at: datetime) -> None:
         if self.delay:
@@ -129,6 +140,8 @@ class Outcome(enum.StrEnum):
     FAILED = "failed"
     TIMED_OUT = "timed_out"
     CANCELLED = "cancelled"
+    ABANDONED = "abandoned"
+    """The process died while it ran, and it was not to be run twice."""
 
 
 class Ending(msgspec.Struct, frozen=True):
@@ -285,7 +298,7 @@ DRAINING: Final = Draining()
 
 
 def make_serial(tag: int, acceptance: int) -> int:
-    """Join a store's 24-bit tag and an acceptance number (from 1) into one sortable number."""
+    """Join a store's tag and an acceptance number (from 1) into one sortable number."""
     return tag << _ACCEPTANCE_BITS | acceptance
 
 

@@ -1,10 +1,21 @@
-"""How the tests are spread over processes."""
+"""For every test: how they are spread over processes, and that none touches the data of whoever runs them."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
+
+import pytest
 
 
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are processors: a good part of the tests waits, for processes and for timers."""
     return (os.cpu_count() or 1) + 1
+
+
+@pytest.fixture(autouse=True)
+def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the servers of this test keep their tasks."""
+    directory = tmp_path / "data"
+    monkeypatch.setenv("PEXECUTOR_DATA_DIR", str(directory))
+    return directory

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
 import trio
@@ -70,20 +71,32 @@ class CleansUpBadly(Doing):
         super().__init__(lambda _context, _task: fail_at_cleaning_up())
 
 
-class FakeDisk:
-    """A commit that takes some awaits before the write and some after it, and fails when it is told to.
+class FakeJournal:
+    """A journal that takes some awaits before the write and some after it, and fails when it is told to.
 
-    ``on_write`` is called with the number of the write, from 1, once the write has been asked for.
+    A store that is opened on it finds what was written. ``on_write`` is called with the number of the write, from 1,
+    once the write has been asked for.
     """
+
+    trouble = None
+    tag = 1
 
     def __init__(self, awaits: int = 2) -> None:
         self.awaits = awaits
         self.writes = 0
+        self.acceptances = 0
         self.fails_at: set[int] = set()
         self.written: list[Record] = []
         self.on_write: Callable[[int], None] = lambda _: None
 
-    async def __call__(self, changes: Sequence[Record]) -> None:
+    @asynccontextmanager
+    async def opened(self, current: Callable[[int], Record | None]) -> AsyncIterator[tuple[int, int]]:
+        yield self.tag, self.acceptances
+
+    async def records(self) -> AsyncIterator[list[Record]]:
+        yield list({record.serial: record for record in self.written}.values())
+
+    async def commit(self, changes: Sequence[Record], acceptances: int) -> None:
         self.writes += 1
         number = self.writes
         self.on_write(number)
@@ -91,7 +104,11 @@ class FakeDisk:
         if number in self.fails_at:
             raise StoreUnavailableError(f"the disk failed at write {number}")
         self.written.extend(changes)
+        self.acceptances = acceptances
         await self._turn()
+
+    def forget(self, serial: int) -> None:
+        pass
 
     async def _turn(self) -> None:
         for _ in range(self.awaits):

@@ -18,7 +18,7 @@ import msgspec
 from ..errors import ConfigError
 from ..task import Task
 from .command import command_handler
-from .contract import Complaint, Handler
+from .contract import Complaint, Handler, HandlerFailedError
 from .function import load_functions
 from .sleep import Sleep
 
@@ -54,11 +54,17 @@ class Catalogue:
         self._resources = resources
 
     def __getitem__(self, name: str) -> Handler:
+        """The handler of this name. Raises ``HandlerFailedError`` when there is none: a stored task may outlive it."""
+        if name not in self._handlers:
+            raise HandlerFailedError(f"there is no handler `{name}` any more", retryable=False)
         return self._handlers[name]
 
     def names(self) -> list[str]:
         """What tasks call them, sorted."""
         return sorted(self._handlers)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._handlers
 
     def check(self, task: Task) -> Complaint | None:
         """What is wrong with a task: there is no such handler, or it would not take it."""

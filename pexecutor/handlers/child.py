@@ -36,7 +36,12 @@ def main(module: str, function: str, file_descriptor: str) -> int:
     with os.fdopen(int(file_descriptor), "wb") as pipe:
         reporter = _Reporter(pipe)
         context = Context(
-            order.id, order.name, order.attempt, on_progress=reporter.tell_progress, on_log=reporter.tell_log
+            order.id,
+            order.name,
+            order.attempt,
+            traceparent=order.traceparent,
+            on_progress=reporter.tell_progress,
+            on_log=reporter.tell_log,
         )
         report = _call(module, function, context, order.params)
         reporter.tell(report)

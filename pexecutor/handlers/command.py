@@ -7,7 +7,8 @@ Never a shell, and never an argument that the operator did not leave a place for
 ``slots.py``), and the program itself is never a slot. What fills a slot reaches the program as it is, also when it
 begins with a dash: an operator who does not want it taken for an option puts ``--`` before it.
 
-The environment is the operator's as well: what ``inherit_env`` names, and what ``env`` sets.
+The environment is the operator's as well: what ``inherit_env`` names, and what ``env`` sets. The task's id, its name
+and its trace are in it, too (see ``leftovers.py``).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from .complaints import missing, settings_from, unknown, wrong
 from .context import Context
 from .contract import Complaint, HandlerFailedError
 from .group import Program, run_group
+from .leftovers import marked
 from .slots import VALUE_SCHEMA, Slot, parse_element, value_text
 
 KILL_AFTER_SECONDS: Final = 5.0
@@ -33,6 +35,7 @@ KILL_AFTER_SECONDS_MAX: Final = 6.0
 """With what a killed group takes to be gone, less than the margin that a stop has."""
 INHERITED: Final = ("PATH", "HOME", "LANG", "TZ")
 STDIN: Final = "stdin"
+TRACE_VARIABLE: Final = "TRACEPARENT"
 
 
 class CommandSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -119,7 +122,9 @@ class CommandHandler:
         """
         filled = {name: self._content(name, task.params[name]) for name in self._names}
         argv = [filled[element.name] if isinstance(element, Slot) else element for element in self._argv]
-        program = Program(argv, self._environment, self._settings.cwd, self._settings.kill_after)
+        trace = {} if context.traceparent is None else {TRACE_VARIABLE: context.traceparent}
+        environment = marked({**self._environment, **trace}, context)
+        program = Program(argv, environment, self._settings.cwd, self._settings.kill_after)
         exit_code = await run_group(program, context.output, stdin=filled.get(STDIN))
         if exit_code != 0:
             raise HandlerFailedError(ending_text(exit_code))

@@ -23,6 +23,7 @@ class Context:
         id: the task's id.
         name: the task's name.
         attempt: which attempt this is, from 1.
+        traceparent: which trace the task belongs to, as W3C Trace Context writes it, if it belongs to one.
         cut_off_by: says why the attempt is being cut off, or ``None`` while it is not.
         on_progress: called with each progress, in the thread that told it.
         on_log: called with each line, in the thread that told it.
@@ -39,6 +40,7 @@ class Context:
         "deadline",
         "id",
         "name",
+        "traceparent",
     )
 
     def __init__(
@@ -47,6 +49,7 @@ class Context:
         name: str,
         attempt: int = 1,
         *,
+        traceparent: str | None = None,
         cut_off_by: Callable[[], CancelledBy | None] = lambda: None,
         on_progress: Callable[[float, float | None], None] | None = None,
         on_log: Callable[[str], None] | None = None,
@@ -54,6 +57,7 @@ class Context:
         self.id = id
         self.name = name
         self.attempt = attempt
+        self.traceparent = traceparent
         self.deadline = math.inf
         """When the attempt times out, by Trio's clock."""
         self._cut_off_by = cut_off_by

@@ -48,13 +48,13 @@ class Program(msgspec.Struct, frozen=True):
 
     Parameters:
         argv: the program, which is looked up in the ``PATH`` of its environment, and its arguments.
-        environment: its whole environment; ``None`` for ours.
+        environment: its whole environment.
         directory: where it starts; ``None`` for where we are.
         kill_after_seconds: how long the group has between SIGTERM and SIGKILL.
     """
 
     argv: Sequence[str | bytes]
-    environment: Mapping[str, str] | None = None
+    environment: Mapping[str, str]
     directory: str | None = None
     kill_after_seconds: float = 5.0
 

@@ -12,6 +12,8 @@ What an answer means: 2xx succeeds. 429, 5xx and a connection that fails are wor
 ``Retry-After`` says so. Anything else is final, a redirect too: it is not followed, as the operator did not declare
 where it leads.
 
+A task that belongs to a trace takes it along, in the header ``traceparent``.
+
 The texts of the client's own errors are not passed on: they may quote what was sent.
 """
 
@@ -175,11 +177,12 @@ class HttpHandler:
 
     async def _call(self, context: Context, task: Task) -> int:
         rest = {name: value for name, value in task.params.items() if name not in self._url.names}
+        trace = {} if context.traceparent is None else {"traceparent": context.traceparent}
         async with self._pool.client.stream(
             self._settings.method,
             self._url.filled(task.params),
             content=msgspec.json.encode(rest) if self._sends_params else None,
-            headers=self._headers,
+            headers={**self._headers, **trace},
             timeout=self._timeout,
         ) as response:
             context.output.status = response.status_code

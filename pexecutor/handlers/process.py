@@ -7,6 +7,7 @@ pipe of its own, a JSON object a line, so standard output and error stay free fo
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from .command import ending_text
 from .context import Context
 from .contract import HandlerFailedError
 from .group import Program, run_group
+from .leftovers import marked
 from .pipes import Inlet
 
 REPORT_BYTES_MAX: Final = 1024 * 1024
@@ -23,11 +25,12 @@ REPORT_BYTES_MAX: Final = 1024 * 1024
 
 
 class Order(msgspec.Struct):
-    """What a process is told: whose attempt this is, its params, and where modules are looked for."""
+    """What a process is told: whose attempt this is, of which trace, its params, and where modules are looked for."""
 
     id: str
     name: str
     attempt: int
+    traceparent: str | None
     params: dict[str, Any]
     module_path: list[str]
 
@@ -53,8 +56,9 @@ async def run_in_process(module: str, function: str, context: Context, params: d
     reports = _Reports(context)
     with Inlet(reports.take) as told:
         child = [sys.executable, "-m", "pexecutor.handlers.child", module, function, str(told.their_end)]
-        order = msgspec.json.encode(Order(context.id, context.name, context.attempt, params, sys.path))
-        exit_code = await run_group(Program(child), context.output, stdin=order, others=[told])
+        order = Order(context.id, context.name, context.attempt, context.traceparent, params, sys.path)
+        program = Program(child, marked(os.environ, context))
+        exit_code = await run_group(program, context.output, stdin=msgspec.json.encode(order), others=[told])
     if reports.last is None:
         raise HandlerFailedError(f"its process ended without a result: {ending_text(exit_code)}")
     if reports.last.error is not None:

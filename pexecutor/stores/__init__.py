@@ -30,6 +30,12 @@ the order; that is no failure. Both are called in a bounded shield.
 is: its work must end first, and whoever runs it sees to that. Unknown id: ``UnknownTaskError``; gone from history:
 ``ExpiredTaskError``; already ended: ``AlreadyFinishedError``.
 
+**Priority.** ``set_priority`` moves a task that waits to its new place in the start order; a running one is
+``AlreadyStartedError``, the other errors are those of ``cancel``.
+
+**Watch.** ``watch`` names whom to tell of each change of a record, in the order of the changes, once everybody can see
+it; becoming due is one. It is told without awaiting, and must not fail.
+
 **Read.** ``get`` and ``wait`` have the first two errors; ``wait`` returns the task once it has its outcome. ``page``
 lists scheduled tasks in acceptance order, then pending ones in start order, then running ones by start time, then
 finished ones, the latest first. A cursor names a place in that order, not a row count, so tasks that come and go
@@ -37,20 +43,21 @@ between two pages shift nothing: a task that stays where it is appears exactly o
 twice but is never missed. History is bounded by count and by age.
 
 **Life.** ``opened`` is entered before the first call and left after the last; a store that needs a heartbeat or a
-writer runs it in there. Leaving it makes everything durable, and is bounded in time. ``commits`` counts how long
-changes took to be durable; a store that writes nothing counts none.
+writer runs it in there, and a durable one finds its tasks of earlier lives: those that waited wait again at their
+place, and those that ran get what their ``on_crash`` says. Leaving it makes everything durable, and is bounded in time.
+``commits`` counts how long changes took to be durable; a store that writes nothing counts none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 import msgspec
 
 from ..histogram import Histogram
-from ..task import Ending, Finished, Outcome, Record, Running, Scheduled, State, Task, Verdict
+from ..task import Ending, Finished, Following, Outcome, Pending, Record, Running, Scheduled, State, Task, Verdict
 
 
 class PageRequest(msgspec.Struct, frozen=True):
@@ -84,6 +91,7 @@ class StoreStatistics(msgspec.Struct, frozen=True):
         finished: how many have ended, by outcome.
         finished_by_handler: the same, by handler.
         durable: whether tasks outlive the process.
+        trouble: why nothing can be made durable at present; ``None`` when it can.
     """
 
     queue_size: int
@@ -94,6 +102,7 @@ class StoreStatistics(msgspec.Struct, frozen=True):
     finished: dict[Outcome, int]
     finished_by_handler: dict[str, dict[Outcome, int]]
     durable: bool
+    trouble: str | None
 
 
 class Store(Protocol):
@@ -115,6 +124,10 @@ class Store(Protocol):
     async def release(self, tasks: Sequence[Running]) -> None: ...
 
     async def cancel(self, task_id: str) -> Running | Finished: ...
+
+    async def set_priority(self, task_id: str, priority: int) -> Scheduled | Following | Pending: ...
+
+    def watch(self, changed: Callable[[Record], None]) -> None: ...
 
     async def get(self, task_id: str) -> Record: ...
 

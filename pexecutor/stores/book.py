@@ -17,6 +17,8 @@ due, and a record that says when it is due says it again after a restart.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from operator import attrgetter
 
 import trio
@@ -36,9 +38,17 @@ class Book:
         history_records_max: how many finished tasks to keep.
         history_seconds_max: for how long to keep one.
         history_bytes_max: how many bytes of results and output to keep in all.
+        forget: called with the serial of each record that is no longer kept.
     """
 
-    def __init__(self, *, history_records_max: int, history_seconds_max: float, history_bytes_max: int) -> None:
+    def __init__(
+        self,
+        *,
+        history_records_max: int,
+        history_seconds_max: float,
+        history_bytes_max: int,
+        forget: Callable[[int], None],
+    ) -> None:
         self.registry: ShardedLockDict[int] = ShardedLockDict()
         self.pending = StartOrder()
         self.later: Lane[Scheduled | Following] = Lane(attrgetter("serial"))
@@ -48,12 +58,25 @@ class Book:
             records_max=history_records_max,
             seconds_max=history_seconds_max,
             bytes_max=history_bytes_max,
-            forget=lambda record: self._records.__delitem__(record.serial),
+            forget=self._forget,
         )
         self.finished: defaultdict[str, Counter[Outcome]] = defaultdict(Counter)  # by handler
         self._records: dict[int, Record] = {}
         self._due = Deadlines()
         self._awaited: dict[int, _Awaited] = {}
+        self.changed: Callable[[Record], None] = lambda _: None
+        """Told of each record that is put in here, once everybody can see it."""
+        self._tell_forgotten = forget
+
+    @contextmanager
+    def restoring(self) -> Iterator[None]:
+        """While in here, records are put as an earlier life has left them: nobody is told, and no ending counts."""
+        changed, self.changed = self.changed, lambda _: None
+        try:
+            yield
+        finally:
+            self.changed = changed
+            self.finished.clear()
 
     def get(self, serial: int) -> Record | None:
         """The record with this serial, if it can be read."""
@@ -88,6 +111,7 @@ class Book:
             case Finished():
                 self._end(record)
         self._keep_name(record)
+        self.changed(record)
 
     def _take_out(self, old: Record | None) -> None:
         match old:
@@ -110,6 +134,10 @@ class Book:
                 del self.registry[name]
         elif not isinstance(record, Following) and not holds:
             self.registry[name] = record.serial
+
+    def _forget(self, record: Finished) -> None:
+        del self._records[record.serial]
+        self._tell_forgotten(record.serial)
 
     def _end(self, record: Finished) -> None:
         self.finished[record.task.handler][record.outcome] += 1

@@ -1,9 +1,8 @@
-"""``LocalStore``: tasks in the memory of one process.
+"""``LocalStore``: tasks in the memory of one process, and with a journal on its disk.
 
 Each verb that changes a named task has the same four steps: take the name's lock, decide without awaiting, make the
-decision durable, put it in the book in one go. What durable means comes in by the constructor: ``commit`` is awaited
-with the changes before anybody can see them. By default there is nothing to write to, and tasks live as long as the
-process.
+decision durable, put it in the book in one go. What durable means comes in by the constructor: a journal is handed the
+changes before anybody can see them. Without one there is nothing to write to, and tasks live as long as the process.
 """
 
 from __future__ import annotations
@@ -13,16 +12,24 @@ import random
 import secrets
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import islice
-from typing import Final
+from typing import Final, Protocol
 
+import msgspec
 import trio
 
-from ..errors import AlreadyFinishedError, ExpiredTaskError, StoreUnavailableError, UnknownTaskError
+from ..errors import (
+    AlreadyFinishedError,
+    AlreadyStartedError,
+    ExpiredTaskError,
+    StoreUnavailableError,
+    UnknownTaskError,
+)
 from ..histogram import COMMIT_SECONDS, Histogram
 from ..task import (
+    TAG_BITS,
     Ending,
     Finished,
     Following,
@@ -40,11 +47,12 @@ from ..task import (
 from . import Page, PageRequest, StoreStatistics
 from .book import Book
 from .listing import list_page
+from .recovery import Recovered, check_handlers, load, recovery
 from .retry import retry_at
 from .room import Room
-from .submission import Submission, attempts, begin, end
+from .submission import Submission, attempts, end_and_pass_on
 
-COMMIT_SECONDS_MAX: Final = 10.0
+COMMIT_SECONDS_MAX: Final = 5.0
 """How long a verb waits for its changes to be durable before it gives up; the shield's bound."""
 
 CLOCK_CHECK_SECONDS: Final = 60.0
@@ -54,15 +62,36 @@ HISTORY_RECORDS_MAX: Final = 10_000
 HISTORY_SECONDS_MAX: Final = 7 * 24 * 60 * 60.0
 HISTORY_BYTES_MAX: Final = 128 * 1024 * 1024
 
-Commit = Callable[[Sequence[Record]], Awaitable[None]]
-"""Makes the new state of some records durable, all of them or none.
 
-Raises ``StoreUnavailableError`` when it cannot; a commit that is cancelled has written nothing.
-"""
+class Journal(Protocol):
+    """Keeps the records of a store beyond the life of its process."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing can be made durable at present, if so."""
+
+    def opened(self, current: Callable[[int], Record | None]) -> AbstractAsyncContextManager[tuple[int, int]]:
+        """While in here, changes can be committed. Gives the store's tag, and how many tasks it has accepted.
+
+        ``current`` is asked for the record of a serial whose commit was given up while it was under way.
+        """
+
+    def records(self) -> AsyncIterator[list[Record]]:
+        """What earlier lives have left, in order of acceptance."""
+
+    async def commit(self, changes: Sequence[Record], acceptances: int) -> None:
+        """Make the new state of some records durable, all of them or none.
+
+        Raises ``StoreUnavailableError`` when it cannot. One that is cancelled has written nothing, or will see to it
+        that nothing of it is left.
+        """
+
+    def forget(self, serial: int) -> None:
+        """Drop a record, in time."""
 
 
-async def keep_in_memory_only(changes: Sequence[Record]) -> None:
-    """The commit of a store that outlives nothing."""
+async def nothing_left(running: Sequence[Running]) -> None:
+    """For handlers whose work ends with the process."""
 
 
 class LocalStore:
@@ -73,10 +102,13 @@ class LocalStore:
         history_records_max: how many finished tasks can be read.
         history_seconds_max: for how long after its end one can be read.
         history_bytes_max: how many bytes of results and output are kept in all.
-        commit: what makes a change durable.
+        journal: what makes changes durable; ``None`` when tasks may die with the process.
+        known_handlers: what stored tasks may need; opening is refused when one needs another.
+        end_leftovers: called with the tasks that ran when an earlier process died, to end what they left at work.
+        on_recovered: called with what an earlier life has left, once that is settled.
         now: the wall clock, in seconds since 1970.
         jitter: what retries draw their delays from.
-        tag: 24 bits that tell this store's ids from any other's; drawn at random by default.
+        tag: the bits that tell this store's ids from any other's; drawn at random by default.
     """
 
     def __init__(
@@ -86,7 +118,10 @@ class LocalStore:
         history_records_max: int = HISTORY_RECORDS_MAX,
         history_seconds_max: float = HISTORY_SECONDS_MAX,
         history_bytes_max: int = HISTORY_BYTES_MAX,
-        commit: Commit = keep_in_memory_only,
+        journal: Journal | None = None,
+        known_handlers: Container[str] | None = None,
+        end_leftovers: Callable[[Sequence[Running]], Awaitable[None]] = nothing_left,
+        on_recovered: Callable[[Recovered], None] = lambda _: None,
         now: Callable[[], float] = time.time,
         jitter: random.Random | None = None,
         tag: int | None = None,
@@ -95,24 +130,59 @@ class LocalStore:
             raise ValueError("queue_size must be at least 1")
         self.queue_size = queue_size
         self.commits = Histogram(COMMIT_SECONDS)
-        self._commit = commit
-        self._durable = commit is not keep_in_memory_only
+        self._journal = journal
+        self._known_handlers = known_handlers
+        self._end_leftovers = end_leftovers
+        self._on_recovered = on_recovered
         self._now = now
         self._jitter = random.Random() if jitter is None else jitter
-        self._tag = secrets.randbits(24) if tag is None else tag
+        self._tag = secrets.randbits(TAG_BITS) if tag is None else tag
         self._acceptances = 0
         self._book = Book(
             history_records_max=history_records_max,
             history_seconds_max=history_seconds_max,
             history_bytes_max=history_bytes_max,
+            forget=journal.forget if journal is not None else lambda _: None,
         )
         self._arrivals = trio.lowlevel.ParkingLot()
         self._room = Room(queue_size, self._book.waiting)
 
+    def watch(self, changed: Callable[[Record], None]) -> None:
+        """Have this told of each change from now on."""
+        self._book.changed = changed
+
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Nothing to open, nothing to flush."""
-        yield
+        """Find again what an earlier life has left; at the end, everything is durable.
+
+        Raises:
+            UnusableStoreError: what it has left cannot be used.
+        """
+        if self._journal is None:
+            yield
+            return
+        async with self._journal.opened(self._book.get) as (self._tag, self._acceptances):
+            async with self._book.registry.all_locked():
+                self._on_recovered(await self._recover(self._journal))
+            yield
+
+    async def _recover(self, journal: Journal) -> Recovered:
+        handlers = await load(journal.records(), self._book)
+        if self._known_handlers is not None:
+            check_handlers(handlers, self._known_handlers)
+        running = list(self._book.running.values())
+        await self._end_leftovers(running)
+        changes = recovery(self._book, running, self._now())
+        await self._make_durable(changes)
+        self._publish(changes)
+        return Recovered(
+            waiting=self._book.waiting()
+            - len(running)
+            + (ended := sum(map(Counter.total, self._book.finished.values()))),
+            rerun=len(running) - ended,
+            ended=ended,
+            history=len(self._book.history) - ended,
+        )
 
     # Submit
 
@@ -214,25 +284,38 @@ class LocalStore:
                     self._room.offer()
                     return finished
 
+    async def set_priority(self, task_id: str, priority: int) -> Scheduled | Following | Pending:
+        """Give a task that waits another place in the start order."""
+        name = (await self.get(task_id)).task.name
+        async with self._book.registry.locked([name]):
+            match self._find(task_id):
+                case Finished():
+                    raise AlreadyFinishedError(task_id)
+                case Running():
+                    raise AlreadyStartedError(task_id)
+                case waiting:
+                    task = msgspec.structs.replace(waiting.task, priority=priority)
+                    moved = msgspec.structs.replace(waiting, task=task)
+                    await self._make_durable([moved])
+                    self._publish([moved])
+                    return moved
+
     async def _end(self, record: InFlight, ending: Ending) -> Finished:
         """The end of a task, and in the same step the turn of the one that follows it."""
-        now = self._now()
-        finished = end(record, ending, now)
-        changes: list[Record] = [finished]
-        follower = self._book.following.get(record.serial)
-        if follower is not None and not isinstance(record, Following):
-            changes.append(begin(follower.serial, follower.task, follower.submitted_at, now))
+        changes = end_and_pass_on(self._book, record, ending, self._now())
         await self._make_durable(changes)
         self._publish(changes)
+        [finished, *_] = changes
+        assert isinstance(finished, Finished), "the end comes first"
         return finished
 
     async def _make_durable(self, changes: Sequence[Record]) -> None:
         """Commit, whatever happens to the caller meanwhile: half of a step is never left behind."""
-        if not changes or not self._durable:
+        if not changes or self._journal is None:
             return
         asked_at = trio.current_time()
         with trio.move_on_after(COMMIT_SECONDS_MAX, shield=True) as bound:
-            await self._commit(changes)
+            await self._journal.commit(changes, self._acceptances)
             self.commits.observe(trio.current_time() - asked_at)
         if bound.cancelled_caught:
             raise StoreUnavailableError(f"the store did not answer within {COMMIT_SECONDS_MAX:g} s")
@@ -284,5 +367,6 @@ class LocalStore:
             history=len(self._book.history),
             finished=dict(sum(finished.values(), Counter())),
             finished_by_handler={handler: dict(counts) for handler, counts in finished.items()},
-            durable=self._durable,
+            durable=self._journal is not None,
+            trouble=self._journal.trouble if self._journal is not None else None,
         )

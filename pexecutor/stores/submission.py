@@ -17,6 +17,7 @@ store, which makes them durable and then puts them in its book.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 
@@ -42,7 +43,8 @@ from ..task import (
 )
 from .book import Book
 
-NO_ATTEMPTS: tuple[Attempt, ...] = ()
+NO_ATTEMPTS: Final[tuple[Attempt, ...]] = ()
+SUPERSEDED: Final = Ending(Outcome.CANCELLED, "superseded by a newer submit of its name")
 
 
 class Submission:
@@ -132,7 +134,7 @@ class Submission:
 
     def _cancel(self, record: Waiting | Following) -> None:
         self.places -= 1
-        self._put(end(record, Ending(Outcome.CANCELLED, "superseded by a newer submit of its name"), self._now))
+        self._put(end(record, SUPERSEDED, self._now))
 
     def _put(self, record: InFlight | Finished) -> None:
         self.changes.append(record)
@@ -170,6 +172,15 @@ def begin(serial: int, task: Task, submitted_at: float, now: float) -> Waiting:
 def end(record: InFlight, ending: Ending, now: float) -> Finished:
     """The last state of a task."""
     return Finished(record.serial, record.task, record.submitted_at, attempts(record, ending, now), now, ending)
+
+
+def end_and_pass_on(book: Book, record: InFlight, ending: Ending, now: float) -> list[Record]:
+    """The end of a task, and in the same step the turn of the one that follows it."""
+    changes: list[Record] = [end(record, ending, now)]
+    follower = book.following.get(record.serial)
+    if follower is not None and not isinstance(record, Following):
+        changes.append(begin(follower.serial, follower.task, follower.submitted_at, now))
+    return changes
 
 
 def attempts(record: InFlight, ending: Ending, now: float) -> tuple[Attempt, ...]:

@@ -18,7 +18,7 @@ from typing import Any, Final, NoReturn, TypeVar, Union, get_args
 import msgspec
 
 from ..errors import FieldError, InvalidTaskError
-from ..task import Task
+from ..task import Priority, Task
 from .errors import BadRequestError, TooLargeError
 
 ERRORS_LISTED_MAX: Final = 100
@@ -27,9 +27,19 @@ ERRORS_LISTED_MAX: Final = 100
 FIELD_CHARACTERS_SHOWN_MAX: Final = 100
 """How much of the name of a field that we do not have is sent back."""
 
-TASK_FIELDS: Final = tuple(field.name for field in msgspec.structs.fields(Task))
+
+class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What can be changed of a task that waits.
+
+    Parameters:
+        priority: -100 to 100, the higher starts first.
+    """
+
+    priority: Priority
+
 
 _decode_task = msgspec.json.Decoder(Task).decode
+_decode_change = msgspec.json.Decoder(Change).decode
 _decode_lines = msgspec.json.Decoder(Task).decode_lines
 _decode_batch = msgspec.json.Decoder(list[Task]).decode
 _decode_elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -68,12 +78,22 @@ def decode_task(body: bytes, *, index: int = 0) -> Task:
     Raises:
         InvalidTaskError: it cannot be taken, or is no JSON object.
     """
-    fault = _fault(body, index)
-    if fault is not None:
-        raise InvalidTaskError([fault])
+    _refuse_faults(body, index, Task)
     task = _decode_task(body)
     _refuse_repeated_keys(body, task, index)
     return task
+
+
+def decode_change(body: bytes) -> Change:
+    """The change of one JSON object.
+
+    Raises:
+        InvalidTaskError: it cannot be made, or is no JSON object.
+    """
+    _refuse_faults(body, 0, Change)
+    change = _decode_change(body)
+    _refuse_repeated_keys(body, change)
+    return change
 
 
 def decode_lines(lines: bytes) -> list[Task] | None:
@@ -132,30 +152,36 @@ def _explain_batch(body: bytes, tasks_max: int) -> NoReturn:
     raise InvalidTaskError(faults[:ERRORS_LISTED_MAX])
 
 
-def _fault(element: bytes, index: int) -> FieldError | None:
+def _refuse_faults(body: bytes, index: int, kind: type[msgspec.Struct]) -> None:
+    fault = _fault(body, index, kind)
+    if fault is not None:
+        raise InvalidTaskError([fault])
+
+
+def _fault(element: bytes, index: int, kind: type[msgspec.Struct] = Task) -> FieldError | None:
     try:
-        _decode_task(element)
+        msgspec.json.decode(element, type=kind)
     except msgspec.ValidationError as error:
-        return _as_field_error(str(error), index)
+        return _as_field_error(str(error), index, kind)
     except (ValueError, RecursionError) as error:
         return FieldError(index, None, _malformed(error))
     return None
 
 
-def _as_field_error(message: str, index: int) -> FieldError:
+def _as_field_error(message: str, index: int, kind: type[msgspec.Struct]) -> FieldError:
     """A decoder's complaint in our words; it names the field in its text or as a path behind it."""
     at = _AT_PATH.search(message)
     message, path = (message[: at.start()], at[1]) if at is not None else (message, "")
     if (unknown := _NO_SUCH_FIELD.fullmatch(message)) is not None:
         field = unknown[1][:FIELD_CHARACTERS_SHOWN_MAX]
-        return FieldError(index, field, f"there is no field `{field}`; there are: {', '.join(TASK_FIELDS)}")
+        return FieldError(index, field, f"there is no field `{field}`; there are: {', '.join(kind.__struct_fields__)}")
     if (named := _NAMED_FIELD.match(message)) is not None:
         field = named["field"]
         return FieldError(index, field, f"`{field}` is required" if named["missing"] else message)
     message = message.replace("Expected", "expected", 1)
     if (known := _FIELD_PATH.search(path)) is not None:
         return FieldError(index, known[1], f"`{known[1]}`: {message}")
-    return FieldError(index, None, f"a task: {message}")
+    return FieldError(index, None, f"a {kind.__name__.lower()}: {message}")
 
 
 def _malformed(error: ValueError | RecursionError) -> str:
@@ -168,7 +194,7 @@ def _malformed(error: ValueError | RecursionError) -> str:
             return f"the body is not valid JSON: {error}"
 
 
-def _refuse_repeated_keys(body: bytes, understood: Task | list[Task], index: int = 0) -> None:
+def _refuse_repeated_keys(body: bytes, understood: Task | Change | list[Task], index: int = 0) -> None:
     try:
         if len(_encode(understood)) == len(msgspec.json.format(body, indent=-1)):
             return

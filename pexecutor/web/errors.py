@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from ..errors import (
     AlreadyFinishedError,
+    AlreadyStartedError,
     ExpiredTaskError,
     InvalidCursorError,
     InvalidTaskError,
@@ -39,17 +40,71 @@ class RequestTimeoutError(PexecutorError):
     """The caller did not send the body in time."""
 
 
+class TooManyStreamsError(PexecutorError):
+    """As many event streams are open as there may be."""
+
+
+class AccessError(PexecutorError):
+    """The caller may not do this, or not like this.
+
+    Parameters:
+        detail: one sentence on why, and what to do.
+        headers: what the reply has to say to programs.
+    """
+
+    def __init__(self, detail: str, headers: dict[str, str] | None = None) -> None:
+        self.headers = headers
+        super().__init__(detail)
+
+
+class BadCredentialsError(AccessError):
+    """The caller showed a token in a way that has no one meaning."""
+
+
+class NotAuthenticatedError(AccessError):
+    """The caller has shown no token, or none that opens anything."""
+
+
+class NotAllowedError(AccessError):
+    """The caller is known, and this is not for them."""
+
+
+class OtherSiteError(AccessError):
+    """The caller is a browser with a page that is not ours."""
+
+
+class MisdirectedError(AccessError):
+    """The caller asks for a host that we are not."""
+
+
+class NothingToSignInToError(PexecutorError):
+    """The caller wants to sign in, and no token is configured."""
+
+
+class TooManyAttemptsError(AccessError):
+    """The caller has failed too often, and has to wait."""
+
+
 STATUS_OF: Final[dict[type[PexecutorError], int]] = {
     BadRequestError: 400,
     InvalidTaskError: 400,
     InvalidCursorError: 400,
+    BadCredentialsError: 400,
+    NotAuthenticatedError: 401,
+    NotAllowedError: 403,
+    OtherSiteError: 403,
     UnknownTaskError: 404,
     RequestTimeoutError: 408,
     AlreadyFinishedError: 409,
+    AlreadyStartedError: 409,
+    NothingToSignInToError: 409,
     ExpiredTaskError: 410,
     TooLargeError: 413,
     UnsupportedMediaTypeError: 415,
+    MisdirectedError: 421,
+    TooManyAttemptsError: 429,
     StoreUnavailableError: 503,
+    TooManyStreamsError: 503,
 }
 
 _HTTP_DETAIL: Final = {
@@ -71,6 +126,8 @@ def problem_of(error: PexecutorError, extensions: dict[str, Any] | None = None) 
     if isinstance(error, InvalidTaskError):
         extensions = {"errors": error.errors, **(extensions or {})}
     headers = {"Retry-After": "1"} if status == 503 else None
+    if isinstance(error, AccessError):
+        headers = error.headers
     return problem_response(status, str(error), headers=headers, extensions=extensions)
 
 

@@ -24,7 +24,7 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
-from .connection import LINGER_SECONDS_MAX
+from .connection import LINGER_SECONDS_MAX, REQUEST_ID_HEADER, new_request_id
 from .wire import PROBLEM_TYPE, problem
 
 BYTES_DROPPED_AT_ONCE: Final = 65536
@@ -55,12 +55,17 @@ class Http1Server(TCPServer):
         except* OSError:
             pass  # the client is gone
         finally:
-            self.plain_stream.socket.close()
+            self.socket.close()
 
     @property
-    def plain_stream(self) -> trio.SocketStream:
-        """The connection; it is annotated as TLS only, and serves both."""
-        return cast(trio.SocketStream, self.stream)
+    def is_secured(self) -> bool:
+        """Whether the connection is under TLS; it is annotated so, and serves both."""
+        return isinstance(self.stream, trio.SSLStream)
+
+    @property
+    def socket(self) -> trio.socket.SocketType:
+        """What the connection goes over."""
+        return self.stream.transport_stream.socket if self.is_secured else cast(trio.SocketStream, self.stream).socket
 
     async def protocol_send(self, event: Event) -> None:
         """Send; before closing because of what was received, drop what else comes.
@@ -76,28 +81,30 @@ class Http1Server(TCPServer):
 
     async def _drop_the_rest(self) -> None:
         with trio.move_on_after(LINGER_SECONDS_MAX), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            while await self.plain_stream.receive_some(BYTES_DROPPED_AT_ONCE):
+            while await self.stream.receive_some(BYTES_DROPPED_AT_ONCE):
                 pass
 
     async def end_sending(self) -> None:
-        """Let the client know that nothing follows."""
+        """Let the client know that nothing follows. Under TLS there is no half of a connection to close."""
+        if self.is_secured:
+            return
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             async with self.send_lock:
-                await self.plain_stream.send_eof()
+                await cast(trio.SocketStream, self.stream).send_eof()
 
 
 class _Http1(H11Protocol):
     """One connection's requests and replies."""
 
     def __init__(self, server: Http1Server, task_group: TaskGroup) -> None:
-        socket = server.plain_stream.socket
+        socket = server.socket
         super().__init__(
             server.app,
             server.config,
             server.context,
             task_group,
             ConnectionState(server.state),
-            False,
+            server.is_secured,
             parse_socket_addr(socket.family, socket.getpeername()),
             parse_socket_addr(socket.family, socket.getsockname()),
             server.protocol_send,
@@ -120,6 +127,7 @@ class _Http1(H11Protocol):
             (b"content-type", PROBLEM_TYPE.encode()),
             (b"content-length", b"%d" % len(body)),
             (b"connection", b"close"),
+            (REQUEST_ID_HEADER, new_request_id().encode()),
             *self.config.response_headers("h11"),
         ]
         reply = h11.Response(status_code=status_code, headers=headers), h11.Data(data=body), h11.EndOfMessage()

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -27,6 +28,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework, ConnectionState
 
 from .http1 import Http1Server
+from .tls import secure
 
 _log = structlog.get_logger()
 
@@ -77,21 +79,31 @@ class HttpServer:
         listener: a bound socket; it is closed when ``run`` ends.
         connections_max: how many connections may be open.
         idle_seconds_max: how long a connection may take to send a request's head, and stay idle between two.
+        tls: what connections are secured with; ``None`` for plain ones.
     """
 
     def __init__(
-        self, app: ASGIFramework, listener: socket.socket, *, connections_max: int, idle_seconds_max: float
+        self,
+        app: ASGIFramework,
+        listener: socket.socket,
+        *,
+        connections_max: int,
+        idle_seconds_max: float,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._app = ASGIWrapper(app)
         self._listener = _BoundedListener(listener, connections_max)
         self._context = WorkerContext(None)
         self._stopping = trio.Event()
+        self._tls = tls
+        # Owned by _secured(): the handshakes that are under way.
+        self._handshakes: set[trio.CancelScope] = set()
         self._config = HypercornConfig()
         self._config.keep_alive_timeout = idle_seconds_max
         self._config.keep_alive_max_requests = 1_000_000_000
         self._config.include_server_header = False
         self._config.errorlog = None
-        self.url = self._listener.url
+        self.url = f"{'http' if tls is None else 'https'}://{self._listener.authority}"
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Accept and serve; ends some time after ``stop``, when all connections have ended."""
@@ -116,14 +128,29 @@ class HttpServer:
     def stop(self) -> None:
         """Accept no more; idle connections are closed, the others after the reply they are sending."""
         self._stopping.set()
+        for scope in self._handshakes:
+            scope.cancel()
 
     async def _serve_connection(self, stream: trio.SocketStream) -> None:
         with self._listener.place_of(stream):
-            plain: Any = stream  # annotated as TLS only, serves both
             try:
-                await Http1Server(self._app, self._config, self._context, ConnectionState({}), plain).run()
+                # annotated as TLS only, serves both
+                ready: Any = stream if self._tls is None else await self._secured(stream, self._tls)
+                if ready is not None:
+                    await Http1Server(self._app, self._config, self._context, ConnectionState({}), ready).run()
             except Exception:
                 _log.exception("a connection failed")
+
+    async def _secured(
+        self, stream: trio.SocketStream, tls: ssl.SSLContext
+    ) -> trio.SSLStream[trio.SocketStream] | None:
+        with trio.CancelScope() as scope:
+            self._handshakes.add(scope)
+            try:
+                return await secure(stream, tls)
+            finally:
+                self._handshakes.discard(scope)
+        return None
 
     async def _cut_off_stragglers(self, connections: trio.CancelScope) -> None:
         """Once the stop has taken its time, or at a cancel: end what no cancel reaches by closing the sockets."""
@@ -145,9 +172,9 @@ class _BoundedListener(trio.abc.Listener[trio.SocketStream]):
         self._open: set[trio.SocketStream] = set()
 
     @property
-    def url(self) -> str:
+    def authority(self) -> str:
         host, port = self._listener.socket.getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     async def accept(self) -> trio.SocketStream:
         await self._free.acquire()

@@ -109,7 +109,7 @@ def _store_gauges(store: StoreStatistics) -> Iterator[Metric]:
     yield in_flight
     yield _gauge("queue_size", "Tasks that may wait, pending or scheduled.", store.queue_size)
     yield _gauge("history_tasks", "Finished tasks that can be read.", store.history)
-    yield _gauge("store_up", "Whether the store takes changes.", True)
+    yield _gauge("store_up", "Whether the store takes changes.", store.trouble is None)
 
 
 def _gauge(name: str, documentation: str, value: float) -> Metric:

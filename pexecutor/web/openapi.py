@@ -28,20 +28,52 @@ from ..handlers.output import Output
 from ..statistics import Counts, Statistics
 from ..stores import StoreStatistics
 from ..task import Task
-from .errors import STATUS_OF
-from .ops import Alive, NotReadyProblem, Situation
+from ..timeline import Percentiles
+from .decode import Change
+from .errors import (
+    STATUS_OF,
+    BadCredentialsError,
+    MisdirectedError,
+    NotAllowedError,
+    NotAuthenticatedError,
+    OtherSiteError,
+    TooManyAttemptsError,
+)
+from .gate import SESSION_COOKIE
+from .ops import Alive, NotReadyProblem, Situation, TimelineView
 from .tasks import HeldProblem, SubmitProblem
-from .wire import PROBLEM_TYPE, AttemptView, BatchReply, Problem, Progress, TaskDetail, TaskVerdict, TaskView
+from .wire import (
+    PROBLEM_TYPE,
+    AttemptView,
+    BatchReply,
+    IntervalView,
+    Problem,
+    Progress,
+    TaskDetail,
+    TaskVerdict,
+    TaskView,
+)
 
 JsonObject = dict[str, Any]
 
-RECEIVED: Final = (Task,)
+RECEIVED: Final = (Task, Change)
 
 SENT: Final = (
     *(TaskView, TaskDetail, AttemptView, Progress, Output, BatchReply, TaskVerdict, HandlerView),
     *(Problem, SubmitProblem, FieldError, HeldProblem, NotReadyProblem),
-    *(Alive, Situation, Statistics, Counts, StoreStatistics),
+    *(Alive, Situation, Statistics, Counts, StoreStatistics, TimelineView, IntervalView, Percentiles),
 )
+
+AT_THE_GATE: Final = (
+    *(BadCredentialsError, NotAuthenticatedError, NotAllowedError),
+    *(OtherSiteError, MisdirectedError, TooManyAttemptsError),
+)
+"""What can befall any request, before its route is asked."""
+
+SECURITY: Final[JsonObject] = {
+    "token": {"type": "http", "scheme": "bearer"},
+    "session": {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE},
+}
 
 NDJSON: Final = "application/x-ndjson"
 """A body that its schema has as a list is an element a line in this format."""
@@ -131,7 +163,12 @@ def openapi_document(
         "servers": [{"url": "/"}],
         "tags": frame["tags"],
         "paths": paths,
-        "components": {"schemas": _schemas(handlers, config), "headers": frame["headers"]},
+        "security": [*({name: []} for name in SECURITY), {}],  # none is needed where no token is configured
+        "components": {
+            "schemas": _schemas(handlers, config),
+            "headers": frame["headers"],
+            "securitySchemes": SECURITY,
+        },
     }
 
 
@@ -180,8 +217,8 @@ def _without_null(schema: JsonObject) -> JsonObject:
 
 def _responses(operation: Operation) -> JsonObject:
     replies = dict(operation.replies)
-    for status, sentences in _sentences(operation.errors).items():
-        headers = ("Retry-After",) if status == 503 else ()
+    for status, sentences in _sentences((*operation.errors, *AT_THE_GATE)).items():
+        headers = ("Retry-After",) if status in (429, 503) else ()
         replies.setdefault(status, Reply(" ".join(sentences), (problem_media(),), headers))
     return {str(status): _response(reply) for status, reply in sorted(replies.items())}
 

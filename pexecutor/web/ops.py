@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from typing import Literal
 
 import msgspec
+import structlog
+from msgspec import UNSET, UnsetType
 from quart import Response
 from quart_trio import QuartTrio
 
 from ..executor import Executor
 from ..statistics import Phase, Statistics
-from .wire import Problem, json_response, problem_response
+from ..timeline import INTERVAL_SECONDS, INTERVALS_MAX
+from .connection import current_request
+from .wire import IntervalView, Problem, interval_view, json_response, problem_response
+
+_log = structlog.get_logger()
 
 
 class Alive(msgspec.Struct):
@@ -28,21 +35,33 @@ class Situation(msgspec.Struct):
 
     Parameters:
         status: whether it takes tasks.
-        statistics: one snapshot of it.
+        statistics: one snapshot of it, for those who may read.
     """
 
     status: Literal["ready", "draining"]
-    statistics: Statistics
+    statistics: Statistics | UnsetType = UNSET
 
 
 class NotReadyProblem(Problem):
     """No task is taken.
 
     Parameters:
-        statistics: one snapshot of the executor.
+        statistics: one snapshot of the executor, for those who may read.
     """
 
-    statistics: Statistics
+    statistics: Statistics | UnsetType = UNSET
+
+
+class TimelineView(msgspec.Struct):
+    """What went through lately.
+
+    Parameters:
+        interval_seconds: how long each interval is.
+        intervals: those in which something happened, in order.
+    """
+
+    interval_seconds: float
+    intervals: list[IntervalView]
 
 
 class OpsRoutes:
@@ -55,6 +74,7 @@ class OpsRoutes:
         """Register them."""
         app.add_url_rule("/livez", view_func=self.livez, methods=["GET"])
         app.add_url_rule("/readyz", view_func=self.readyz, methods=["GET"])
+        app.add_url_rule("/statistics/history", view_func=self.history, methods=["GET"])
         app.add_url_rule("/drain", view_func=self.drain, methods=["POST"])
 
     async def livez(self) -> Response:
@@ -62,14 +82,26 @@ class OpsRoutes:
         return json_response(Alive())
 
     async def readyz(self) -> Response:
-        """Whether a submit would be considered."""
+        """Whether a submit would be considered; the statistics are for those who may read."""
         statistics = self._executor.statistics()
-        if statistics.phase is Phase.SERVING:
-            return json_response(Situation("ready", statistics))
-        detail = f"the executor is {statistics.phase} and takes no tasks; send them to another one"
-        return problem_response(503, detail, extensions={"statistics": statistics})
+        identity = current_request().identity
+        shown = statistics if identity is not None and identity.may("read") else UNSET
+        if statistics.phase is not Phase.SERVING:
+            detail = f"the executor is {statistics.phase} and takes no tasks; send them to another one"
+        elif statistics.store.trouble is not None:
+            detail = statistics.store.trouble
+        else:
+            return json_response(Situation("ready", shown))
+        return problem_response(503, detail, extensions={} if shown is UNSET else {"statistics": shown})
+
+    async def history(self) -> Response:
+        """What went through in the last quarter of an hour; an interval in which nothing happened is left out."""
+        since = time.time() - INTERVAL_SECONDS * INTERVALS_MAX
+        intervals = [interval_view(interval) for interval in self._executor.timeline.since(since)]
+        return json_response(TimelineView(INTERVAL_SECONDS, intervals))
 
     async def drain(self) -> Response:
         """Begin the stop; it goes on after this reply."""
+        _log.info("asked to drain")
         self._executor.drain()
         return json_response(Situation("draining", self._executor.statistics()), 202)

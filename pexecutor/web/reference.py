@@ -1,5 +1,7 @@
 """The table of all routes, as the document of the API has them. A new route is a new row here; a test says so.
 
+What only browsers ask for is left out: the dashboard, and its session.
+
 Examples are real: those of requests are sent to a server by a test, those of replies are made by the code that makes
 replies.
 """
@@ -12,6 +14,7 @@ import msgspec
 
 from ..errors import (
     AlreadyFinishedError,
+    AlreadyStartedError,
     ExpiredTaskError,
     FieldError,
     InvalidCursorError,
@@ -21,9 +24,17 @@ from ..errors import (
 )
 from ..handlers.catalogue import HandlerView
 from ..task import Attempt, Ending, Finished, Outcome, Pending, Running, Task, make_serial
-from .errors import BadRequestError, RequestTimeoutError, TooLargeError, UnsupportedMediaTypeError
+from .decode import Change
+from .errors import (
+    BadRequestError,
+    RequestTimeoutError,
+    TooLargeError,
+    TooManyStreamsError,
+    UnsupportedMediaTypeError,
+)
+from .events import EventsQuery
 from .openapi import NDJSON, JsonObject, Media, Operation, Reply, json_media, problem_media, ref
-from .ops import Alive, NotReadyProblem, Situation
+from .ops import Alive, NotReadyProblem, Situation, TimelineView
 from .tasks import HeldProblem, PageQuery, ShowQuery, SubmitProblem, SubmitQuery, TasksQuery
 from .wire import BatchReply, TaskDetail, TaskVerdict, TaskView, detail, problem, timestamp, view
 
@@ -180,6 +191,19 @@ OPERATIONS: Final = (
         errors=(BadRequestError, UnknownTaskError, ExpiredTaskError),
     ),
     Operation(
+        method="PATCH",
+        path="/tasks/{id}",
+        id="change_task",
+        group="Tasks",
+        summary="Change the priority of a task that waits.",
+        body=(json_media(ref(Change), urgent={"priority": 50}),),
+        replies={200: Reply("The record as it is now.", (json_media(ref(TaskDetail)),))},
+        errors=(
+            *(BadRequestError, InvalidTaskError, UnknownTaskError, RequestTimeoutError, AlreadyFinishedError),
+            *(AlreadyStartedError, ExpiredTaskError, TooLargeError, UnsupportedMediaTypeError, StoreUnavailableError),
+        ),
+    ),
+    Operation(
         method="DELETE",
         path="/tasks/{id}",
         id="cancel_task",
@@ -195,6 +219,20 @@ OPERATIONS: Final = (
             ),
         },
         errors=(BadRequestError, UnknownTaskError, AlreadyFinishedError, ExpiredTaskError, StoreUnavailableError),
+    ),
+    Operation(
+        method="GET",
+        path="/events",
+        id="events",
+        group="Tasks",
+        summary="What happens, as a stream of server-sent events.",
+        description=(
+            "`task` has a record as a listing shows it, whenever its state changes; `progress` how far a task is;"
+            " `drain` is the beginning of the stop; after a `gap` read the listings anew. `Last-Event-ID` resumes."
+        ),
+        query=EventsQuery,
+        replies={200: Reply("A stream without an end.", (Media("text/event-stream", {"type": "string"}),))},
+        errors=(BadRequestError, TooManyStreamsError),
     ),
     Operation(
         method="GET",
@@ -220,7 +258,7 @@ OPERATIONS: Final = (
         summary="Whether tasks are taken, and what the executor is doing.",
         replies={
             200: Reply("Tasks are taken.", (json_media(ref(Situation)),)),
-            503: Reply("The stop has begun.", (problem_media(NotReadyProblem),)),
+            503: Reply("The stop has begun, or nothing can be written.", (problem_media(NotReadyProblem),)),
         },
     ),
     Operation(
@@ -238,6 +276,14 @@ OPERATIONS: Final = (
                 ),
             )
         },
+    ),
+    Operation(
+        method="GET",
+        path="/statistics/history",
+        id="history",
+        group="Server",
+        summary="What went through in the last 15 minutes.",
+        replies={200: Reply("The intervals in which something happened.", (json_media(ref(TimelineView)),))},
     ),
     Operation(
         method="POST",

@@ -15,6 +15,7 @@ from contextlib import aclosing
 from typing import Final
 
 import msgspec
+import structlog
 import trio
 from quart import Response
 
@@ -26,11 +27,13 @@ from ..task import Draining, Task
 from .connection import StreamedRequest
 from .decode import decode_lines, decode_task
 from .errors import RequestTimeoutError, TooLargeError, problem_of
-from .wire import BatchReply, VerdictsListed, add_verdicts, json_response, refusal_response
+from .wire import BatchReply, VerdictsListed, add_verdicts, counts, json_response, refusal_response
 
 LINE_BYTES_MAX: Final = 128 * 1024
 VERDICTS_LISTED_MAX: Final = 1000
 """How many single verdicts the reply to a stream lists; those behind are only counted."""
+
+_log = structlog.get_logger()
 
 
 async def submit(request: StreamedRequest, executor: Executor, config: Config, listed: VerdictsListed) -> Response:
@@ -40,12 +43,15 @@ async def submit(request: StreamedRequest, executor: Executor, config: Config, l
         async with aclosing(_whole_lines(request, config.request_timeout_seconds)) as slices:
             async for lines in slices:
                 for tasks in _decode(lines, reply.requested_task, executor.fault):
-                    verdicts = await executor.submit(tasks, wait_for_room_seconds=math.inf)
+                    verdicts = await executor.submit(request.with_trace(tasks), wait_for_room_seconds=math.inf)
                     add_verdicts(reply, tasks, verdicts, listed, listed_max=VERDICTS_LISTED_MAX)
                     if any(isinstance(verdict, Draining) for verdict in verdicts):
                         return refusal_response(verdicts, executor.retry_after_seconds, msgspec.to_builtins(reply))
     except PexecutorError as error:
         return problem_of(error, msgspec.to_builtins(reply))
+    finally:
+        if reply.submitted_tasks:
+            _log.info("submitted", **counts(reply))
     return json_response(reply)
 
 

@@ -6,6 +6,8 @@ from typing import Annotated, Final
 from urllib.parse import urlencode
 
 import msgspec
+import structlog
+import trio
 from msgspec import UNSET, Meta, UnsetType
 from quart import Response
 from quart_trio import QuartTrio
@@ -15,10 +17,10 @@ from ..config import Config
 from ..errors import FieldError
 from ..executor import Executor
 from ..stores import PageRequest
-from ..task import Accepted, Draining, Duplicate, Finished, Full, Record, State, Task
+from ..task import Accepted, Draining, Duplicate, Finished, Full, Record, State, Task, Verdict
 from . import stream
 from .connection import current_request
-from .decode import Query, decode_batch, decode_query, decode_task
+from .decode import Query, decode_batch, decode_change, decode_query, decode_task
 from .errors import BadRequestError, UnsupportedMediaTypeError
 from .wire import (
     BatchReply,
@@ -27,6 +29,7 @@ from .wire import (
     TaskView,
     VerdictsListed,
     add_verdicts,
+    counts,
     detail,
     json_response,
     problem_response,
@@ -37,6 +40,8 @@ from .wire import (
 WAIT_FOR_ROOM_SECONDS_MAX: Final = 60
 WAIT_SECONDS_MAX: Final = 300
 PAGE_RECORDS_MAX: Final = 1000
+
+_log = structlog.get_logger()
 
 
 class SubmitQuery(msgspec.Struct):
@@ -144,6 +149,7 @@ class TaskRoutes:
         app.add_url_rule("/tasks/running", view_func=self.list_running, methods=["GET"])
         app.add_url_rule("/tasks/finished", view_func=self.list_finished, methods=["GET"])
         app.add_url_rule("/tasks/<task_id:task_id>", view_func=self.show, methods=["GET"])
+        app.add_url_rule("/tasks/<task_id:task_id>", view_func=self.change, methods=["PATCH"])
         app.add_url_rule("/tasks/<task_id:task_id>", view_func=self.cancel, methods=["DELETE"])
 
     # Submit
@@ -162,16 +168,18 @@ class TaskRoutes:
                 raise UnsupportedMediaTypeError(f"Content-Type is {other!r}; send {taken}")
 
     async def _submit_json(self, query: SubmitQuery) -> Response:
-        config = self._config
-        body = await current_request().read_body(
-            bytes_max=config.body_bytes_max, seconds_max=config.request_timeout_seconds
-        )
+        body = await self._read_body()
         if body.lstrip(b" \t\r\n").startswith(b"{"):
             return await self._submit_one(decode_task(body), query)
-        return await self._submit_batch(decode_batch(body, tasks_max=config.batch_tasks_max), query)
+        return await self._submit_batch(decode_batch(body, tasks_max=self._config.batch_tasks_max), query)
+
+    async def _read_body(self) -> bytes:
+        return await current_request().read_body(
+            bytes_max=self._config.body_bytes_max, seconds_max=self._config.request_timeout_seconds
+        )
 
     async def _submit_one(self, task: Task, query: SubmitQuery) -> Response:
-        [verdict] = await self._executor.submit([task], wait_for_room_seconds=query.wait_for_room)
+        _, [verdict] = await self._submit([task], query)
         match verdict:
             case Accepted(record):
                 return json_response(detail(record), 202, {"Location": f"/tasks/{record.id}"})
@@ -184,12 +192,25 @@ class TaskRoutes:
     async def _submit_batch(self, tasks: list[Task], query: SubmitQuery) -> Response:
         if query.atomic:
             self._refuse_what_can_never_fit(tasks)
-        verdicts = await self._executor.submit(tasks, atomic=query.atomic, wait_for_room_seconds=query.wait_for_room)
-        reply = BatchReply()
-        add_verdicts(reply, tasks, verdicts, query.verdicts)
+        reply, verdicts = await self._submit(tasks, query)
         if reply.rejected_tasks:
             return refusal_response(verdicts, self._executor.retry_after_seconds, msgspec.to_builtins(reply))
         return json_response(reply)
+
+    async def _submit(self, tasks: list[Task], query: SubmitQuery) -> tuple[BatchReply, list[Verdict]]:
+        """The verdicts, and the reply that they make."""
+        reply = BatchReply()
+        try:
+            verdicts = await self._executor.submit(
+                current_request().with_trace(tasks), atomic=query.atomic, wait_for_room_seconds=query.wait_for_room
+            )
+        except trio.Cancelled:
+            _log.info("a submit was cut off; it is not known here what of it was taken", requested=len(tasks))
+            raise
+        add_verdicts(reply, tasks, verdicts, query.verdicts)
+        if reply.submitted_tasks:
+            _log.info("submitted", **counts(reply), **({"name": tasks[0].name} if len(tasks) == 1 else {}))
+        return reply, verdicts
 
     def _refuse_what_can_never_fit(self, tasks: list[Task]) -> None:
         names = len({task.name for task in tasks})
@@ -198,7 +219,7 @@ class TaskRoutes:
                 f"{names} tasks can never be taken atomically by a queue of {self._config.queue_size}: split the list"
             )
 
-    # Read and cancel
+    # Read, change and cancel
 
     async def list_handlers(self) -> Response:
         """What can run tasks here, and the params that each takes."""
@@ -243,10 +264,20 @@ class TaskRoutes:
             record = await self._executor.get(task_id)
         return self._shown(record, 200)
 
+    async def change(self, task_id: str) -> Response:
+        """Change a task that waits; its priority is what can be changed."""
+        request = current_request()
+        _query(NoQuery)
+        if request.mimetype != "application/json":
+            raise UnsupportedMediaTypeError(f"Content-Type is {request.mimetype!r}; send application/json")
+        body = await self._read_body()
+        return self._shown(await self._executor.set_priority(task_id, decode_change(body).priority), 200)
+
     async def cancel(self, task_id: str) -> Response:
         """Cancel: 200 when it has ended with this, 202 when its work has yet to end."""
         _query(NoQuery)
         record = await self._executor.cancel(task_id)
+        _log.info("cancelled", id=record.id, name=record.task.name)
         return self._shown(record, 200 if isinstance(record, Finished) else 202)
 
     def _shown(self, record: Record, status: int) -> Response:

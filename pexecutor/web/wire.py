@@ -33,6 +33,7 @@ from ..task import (
     Verdict,
     format_task_id,
 )
+from ..timeline import Interval, Percentiles
 
 _encode = msgspec.json.Encoder().encode
 
@@ -122,6 +123,7 @@ class TaskDetail(TaskView, kw_only=True):
         on_conflict: what its submit did when the name was held.
         on_crash: what becomes of it if the process dies while it runs.
         keep: how many ms its record can be read after its end.
+        traceparent: which trace it belongs to.
         attempts: the runs that have ended.
         result: what the handler returned; any JSON.
         output: what the last attempt printed and the like.
@@ -135,9 +137,28 @@ class TaskDetail(TaskView, kw_only=True):
     on_conflict: OnConflict
     on_crash: OnCrash
     keep: int | None
+    traceparent: str | UnsetType = UNSET
     attempts: list[AttemptView]
     result: msgspec.Raw | UnsetType = UNSET
     output: msgspec.Raw | UnsetType = UNSET
+
+
+class IntervalView(msgspec.Struct):
+    """One interval of the timeline; durations are seconds, and absent when there was none.
+
+    Parameters:
+        begins_at: when it begins.
+        started: how many attempts began in it.
+        finished: how many tasks ended in it, by outcome.
+        queue_seconds: how long those that started had waited.
+        run_seconds: how long those attempts that ended had run.
+    """
+
+    begins_at: str
+    started: int
+    finished: dict[Outcome, int]
+    queue_seconds: Percentiles | UnsetType = UNSET
+    run_seconds: Percentiles | UnsetType = UNSET
 
 
 class TaskVerdict(msgspec.Struct):
@@ -212,6 +233,7 @@ def detail(record: Record, context: Context | None = None) -> TaskDetail:
         on_conflict=task.on_conflict,
         on_crash=task.on_crash,
         keep=task.keep,
+        traceparent=UNSET if task.traceparent is None else task.traceparent,
         attempts=list(map(_attempt, record.attempts)),
     )
     if isinstance(record, Finished):
@@ -261,6 +283,17 @@ def _attempt(attempt: Attempt) -> AttemptView:
     return AttemptView(timestamp(attempt.started_at), timestamp(attempt.ended_at), attempt.outcome, error)
 
 
+def interval_view(interval: Interval) -> IntervalView:
+    """An interval on the wire."""
+    return IntervalView(
+        timestamp(interval.begins_at),
+        interval.started,
+        interval.finished,
+        UNSET if interval.queue is None else interval.queue,
+        UNSET if interval.run is None else interval.run,
+    )
+
+
 def timestamp(seconds: float) -> str:
     """RFC 3339, in UTC, to the millisecond."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -287,6 +320,16 @@ def add_verdicts(
         if wanted and len(reply.tasks) < listed_max:
             reply.tasks.append(_task_verdict(index, task.name, verdict))
     reply.requested_task += len(tasks)
+
+
+def counts(reply: BatchReply) -> dict[str, int]:
+    """How a batch has come out, for the log."""
+    return {
+        "requested": reply.requested_task,
+        "accepted": reply.submitted_tasks,
+        "duplicates": reply.duplicate_tasks,
+        "rejected": reply.rejected_tasks,
+    }
 
 
 def _task_verdict(index: int, name: str, verdict: Verdict) -> TaskVerdict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import pytest
@@ -14,6 +15,7 @@ from pexecutor import (
     LocalStore,
     Outcome,
     PageRequest,
+    Record,
     Running,
     State,
     StoreUnavailableError,
@@ -22,8 +24,8 @@ from pexecutor import (
 )
 from pexecutor.handlers import Catalogue
 
-from ..fakes import FakeDisk, Gate
-from .conftest import RunHere
+from ..fakes import FakeJournal, Gate
+from .conftest import RunHere, virtual_now
 from .steps import cancelled_at_step, every_await
 
 
@@ -45,8 +47,8 @@ async def test_a_submit_cancelled_at_any_await_leaves_all_or_nothing() -> None:
     names = [f"task-{number}" for number in range(100)]
     outcomes = set()
     for step in every_await():
-        disk = FakeDisk()
-        store = LocalStore(commit=disk)
+        disk = FakeJournal()
+        store = LocalStore(journal=disk)
         tasks = [Task(name) for name in names]
         cancelled = await cancelled_at_step(step, lambda store=store, tasks=tasks: store.submit(tasks))  # type: ignore[misc]
         held = await pending_names(store)
@@ -139,9 +141,9 @@ async def test_a_claim_cancelled_at_any_await_loses_no_task() -> None:
 
 async def test_the_whole_executor_cancelled_at_any_await_releases_what_it_ran() -> None:
     for step in every_await(steps_max=200):
-        disk = FakeDisk(awaits=1)
-        store = LocalStore(commit=disk)
-        await store.submit([Task("a"), Task("b"), Task("c")])
+        disk = FakeJournal(awaits=1)
+        await LocalStore(journal=disk, tag=disk.tag).submit([Task("a"), Task("b"), Task("c")])
+        store = LocalStore(journal=disk)
         gate = Gate()
         executor = Executor(store, pool_size=2, handlers=Catalogue({"sleep": gate}))
 
@@ -164,9 +166,9 @@ async def test_the_whole_executor_cancelled_at_any_await_releases_what_it_ran() 
 
 
 async def test_a_failed_write_leaves_nothing_and_makes_nobody_a_duplicate(nursery: trio.Nursery) -> None:
-    disk = FakeDisk()
+    disk = FakeJournal()
     disk.fails_at = {1}
-    store = LocalStore(commit=disk)
+    store = LocalStore(journal=disk)
     seconds: list[Verdict] = []
 
     async def second() -> None:
@@ -181,9 +183,28 @@ async def test_a_failed_write_leaves_nothing_and_makes_nobody_a_duplicate(nurser
     assert verdict.record.task.duration == 2
 
 
+async def test_what_was_taken_is_told_when_the_store_fails_later(autojump_clock: MockClock, run_here: RunHere) -> None:
+    """The first of two has a place, the second waits for one, and then there is trouble."""
+    disk = FakeJournal()
+    executor = await run_here(LocalStore(queue_size=1, journal=disk, now=virtual_now), handler=Gate(), pool_size=1)
+    await executor.submit([Task("running")])
+    await wait_all_tasks_blocked()
+
+    async def cancel_the_first() -> None:
+        await trio.sleep(1)
+        [first] = (await executor.page(PageRequest(State.PENDING))).records
+        await executor.cancel(first.id)
+        disk.fails_at = {disk.writes + 1}
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(cancel_the_first)
+        verdicts = await executor.submit([Task("first"), Task("second")], wait_for_room_seconds=60)
+    assert [verdict.verdict for verdict in verdicts] == ["accepted", "full"]
+
+
 async def test_places_are_reserved_while_a_write_is_under_way(nursery: trio.Nursery) -> None:
-    disk = FakeDisk(awaits=5)
-    store = LocalStore(queue_size=10, commit=disk)
+    disk = FakeJournal(awaits=5)
+    store = LocalStore(queue_size=10, journal=disk)
     words: list[str] = []
 
     async def submit(name: str) -> None:
@@ -196,11 +217,12 @@ async def test_places_are_reserved_while_a_write_is_under_way(nursery: trio.Nurs
 
 
 async def test_a_disk_that_hangs_is_given_up(autojump_clock: MockClock) -> None:
-    async def hang(_: object) -> None:
-        await trio.sleep_forever()
+    class Hangs(FakeJournal):
+        async def commit(self, changes: Sequence[Record], acceptances: int) -> None:
+            await trio.sleep_forever()
 
-    store = LocalStore(commit=hang)
-    with pytest.raises(StoreUnavailableError, match="within 10 s"):
+    store = LocalStore(journal=Hangs())
+    with pytest.raises(StoreUnavailableError, match="within 5 s"):
         await store.submit([Task("a")])
     assert store.statistics().pending == 0
 
@@ -209,9 +231,9 @@ async def test_the_pool_asks_a_store_again_that_could_not_take_a_change(
     autojump_clock: MockClock, run_here: RunHere
 ) -> None:
     """The start, the start once more, and the outcome: each is taken half a second later."""
-    disk = FakeDisk()
+    disk = FakeJournal()
     disk.fails_at = {2, 3, 5}
-    executor = await run_here(LocalStore(commit=disk))
+    executor = await run_here(LocalStore(journal=disk))
     [verdict] = await executor.submit([Task("a")])
     assert isinstance(verdict, Accepted)
     record = await executor.wait(verdict.record.id)
@@ -221,7 +243,7 @@ async def test_the_pool_asks_a_store_again_that_could_not_take_a_change(
 
 
 async def test_two_hundred_submits_of_one_name_make_one_task(autojump_clock: MockClock, run_here: RunHere) -> None:
-    executor = await run_here(LocalStore(commit=FakeDisk()), handler=Gate())
+    executor = await run_here(LocalStore(journal=FakeJournal()), handler=Gate())
     words: list[str] = []
 
     async def submit(name: str) -> None:

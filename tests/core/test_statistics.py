@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock
 
-from pexecutor import Context, Executor, HandlerFailedError, LocalStore, Outcome, Task
+from pexecutor import Context, Executor, HandlerFailedError, LocalStore, Outcome, Record, Task
 from pexecutor.handlers import BUILT_IN, Catalogue
 from pexecutor.histogram import Histogram
 
-from ..fakes import Doing
+from ..fakes import Doing, FakeJournal
 from .conftest import RunHere, virtual_now
 
 
@@ -98,10 +99,11 @@ async def test_what_the_stop_cut_off_was_released_and_is_no_attempt(
 
 
 async def test_a_commit_that_was_made_is_timed(autojump_clock: MockClock, run_here: RunHere) -> None:
-    async def write(*_: Any) -> None:
-        await trio.sleep(0.25)
+    class Takes(FakeJournal):
+        async def commit(self, changes: Sequence[Record], acceptances: int) -> None:
+            await trio.sleep(0.25)
 
-    executor = await run_here(LocalStore(commit=write, now=virtual_now))
+    executor = await run_here(LocalStore(journal=Takes(), now=virtual_now))
 
     await ended(executor, Task("a"))
 

@@ -113,7 +113,8 @@ async def test_the_environment_is_the_operators_alone(lab: Lab, context: Context
     await command.run(context, task())
     environment = json.loads(context.output.snapshot().stdout)
     environment.pop("LC_CTYPE", None)  # Python sets it for itself
-    assert environment == {"PATH": "/usr/bin:/bin", "MODE": "night"}
+    marks = {"PEXECUTOR_TASK_ID": context.id, "PEXECUTOR_TASK_NAME": context.name}
+    assert environment == {"PATH": "/usr/bin:/bin", "MODE": "night", **marks}
 
 
 async def test_standard_input_is_fed_when_it_is_declared(lab: Lab, context: Context) -> None:

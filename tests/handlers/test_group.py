@@ -143,7 +143,7 @@ async def test_a_group_that_cannot_be_ended_is_a_failure_that_says_so(
     monkeypatch.setattr(group._Group, "_is_gone", never)
     monkeypatch.setattr(group, "KILL_SECONDS_MAX", 0.2)
     with pytest.raises(HandlerFailedError, match=r"could not be ended within 0\.3 s") as failed:
-        await run_group(Program(["true"], kill_after_seconds=0.1), context.output)
+        await run_group(Program(["true"], {}, kill_after_seconds=0.1), context.output)
     assert not failed.value.retryable
 
 

@@ -20,8 +20,12 @@ STOP_SECONDS_MAX = 60
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment, without settings of ours, and with this virtual environment's programs in front."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PEXECUTOR_")}
+    """The environment with this virtual environment's programs in front, and of our settings only where data is."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("PEXECUTOR_") or name == "PEXECUTOR_DATA_DIR"
+    }
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     return environment
 
@@ -50,7 +54,7 @@ class ServerProcess:
         seen = []
         for line in self._process.stdout:
             seen.append(line)
-            if (found := re.search(r"http://127\.0\.0\.1:\d+", line)) is not None:
+            if (found := re.search(r"http://[\d.]+:\d+", line)) is not None:
                 return found[0]
         raise AssertionError(f"the server ended without having served: {''.join(seen)}")
 

@@ -18,7 +18,11 @@ _VARYING = [
     (r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", "<time>"),
     (r"\b[0-9a-f]{6}-(\d+)\b", r"<tag>-\1"),
     (r"(?m)^date: .*$", "date: <date>"),
+    (r"(?m)^x-request-id: \w+$", "x-request-id: <id>"),
+    (r"\bpex_\S+", "pex_<token>"),
+    (r'(?m)^sha256 = ".*"$', 'sha256 = "<hash>"'),
     (r"(?m)^retry-after: \d+$", "retry-after: <seconds>"),
+    (r"(?m)^\S*/pexecutor\.db\b", "<file>"),
     (r'"finished_per_second": ?[\d.e+-]+', '"finished_per_second":0.0'),
 ]
 

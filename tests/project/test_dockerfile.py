@@ -9,9 +9,7 @@ import sys
 from collections import defaultdict
 from typing import Any
 
-from pexecutor.cli import cli
-
-from .conftest import PROJECT, ServerProcess, clean_environment
+from .conftest import PROJECT, Launch, ServerProcess, clean_environment
 
 
 def instructions() -> dict[str, list[str]]:
@@ -42,11 +40,40 @@ def test_it_runs_as_an_unprivileged_user_and_can_be_stopped() -> None:
     assert DOCKERFILE["STOPSIGNAL"] == ["SIGTERM"]
 
 
-def test_its_command_is_one_that_the_program_understands() -> None:
-    context = cli.commands["serve"].make_context("serve", exec_form("CMD"))
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Do what ``docker run`` does with these arguments behind the image's name, on a free port."""
+    settings = dict(pair.split("=", 1) for pair in DOCKERFILE["ENV"] if pair.startswith("PEXECUTOR_"))
+    return subprocess.run(
+        [*exec_form("ENTRYPOINT"), *arguments],
+        env=clean_environment() | settings | {"PEXECUTOR_PORT": "0"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
-    assert exec_form("ENTRYPOINT") == ["pexecutor"]
-    assert context.params["host"] == "0.0.0.0"
+
+def test_it_does_not_start_open_to_everybody() -> None:
+    refused = run()
+
+    assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
+    assert "--host 0.0.0.0 can be reached from elsewhere" in refused.stderr
+
+
+def test_its_arguments_are_the_programs(launch: Launch) -> None:
+    assert "CMD" not in DOCKERFILE
+    assert run("token", "new", "ci", "--scope", "read").stdout.startswith("pex_")
+
+    settings = dict(pair.split("=", 1) for pair in DOCKERFILE["ENV"] if pair.startswith("PEXECUTOR_"))
+    server = launch([*exec_form("ENTRYPOINT"), "--allow-anonymous"], **settings, PEXECUTOR_PORT="0")
+    assert health_check(server.port) == 0
+
+
+def test_its_tasks_are_kept_in_a_volume_that_its_user_may_write_to() -> None:
+    [directory] = DOCKERFILE["VOLUME"]
+
+    assert f"PEXECUTOR_DATA_DIR={directory}" in DOCKERFILE["ENV"]
+    assert f"chown {DOCKERFILE['USER'][0]} {directory}" in DOCKERFILE["RUN"][-1]
 
 
 def test_it_copies_what_there_is_and_what_is_let_in() -> None:

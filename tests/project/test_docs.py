@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,18 @@ from prometheus_client.metrics_core import Metric
 
 import pexecutor
 from pexecutor import Executor, LocalStore, Outcome, State, Task
+from pexecutor.access import SCOPES, TokenSettings
 from pexecutor.cli import cli
 from pexecutor.config import ENVIRONMENT_PREFIX, Config, flag_of
+from pexecutor.events import DrainBegun, Gap, Progress
 from pexecutor.handlers.command import CommandSettings
 from pexecutor.handlers.http import HttpSettings
 from pexecutor.web import create_app
 from pexecutor.web.errors import STATUS_OF
+from pexecutor.web.events import EventsQuery, content
 from pexecutor.web.metrics import MetricsRoutes
 from pexecutor.web.tasks import PageQuery, ShowQuery, SubmitQuery, TasksQuery
-from pexecutor.web.wire import TaskDetail
+from pexecutor.web.wire import IntervalView, TaskDetail
 
 from .conftest import PROJECT
 
@@ -32,7 +36,7 @@ CHANGELOG = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 SERVE = cli.commands["serve"]
 
-IN_THE_FILE_ALONE = {"handlers"}
+IN_THE_FILE_ALONE = {"handlers", "tokens"}
 
 
 def rows(document: str) -> dict[str, list[str]]:
@@ -51,7 +55,7 @@ ROWS = rows(README)
 def routes() -> set[str]:
     app = create_app(Executor(LocalStore()), Config())
     return {
-        f"{method} {re.sub('<.*>', '{id}', rule.rule)}"
+        method + " " + re.sub(r"<(?:.*:)?(?:task_)?(.*)>", r"{\1}", rule.rule)
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
@@ -80,12 +84,19 @@ def test_each_setting_is_in_the_readme(field: msgspec.structs.FieldInfo) -> None
 
 def _written(default: Any) -> str:
     match default:
-        case () | {}:
+        case () | {} | None:
             return "none"
+        case bool():
+            return str(default).lower()
         case float():
             return f"{default:.10g}"
         case _:
             return str(default)
+
+
+def test_each_key_of_a_tokens_table_and_each_scope_is_in_the_readme() -> None:
+    for word in [*TokenSettings.__struct_fields__, *SCOPES]:
+        assert f"`{word}`" in README
 
 
 @pytest.mark.parametrize("structure", [CommandSettings, HttpSettings], ids=lambda kind: kind.__name__)
@@ -96,11 +107,28 @@ def test_each_key_of_a_handlers_table_is_in_the_readme(structure: type[msgspec.S
             assert default.replace(",", "") == _written(field.default)
 
 
-@pytest.mark.parametrize("command", sorted(cli.commands))
-def test_each_command_and_its_options_are_in_the_readme(command: str) -> None:
-    options = [option for parameter in cli.commands[command].params for option in parameter.opts]
+def commands(group: click.Group, *names: str) -> Iterator[tuple[str, click.Command]]:
+    """Every command that does something, as it is typed."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, *names, name)
+        else:
+            yield " ".join((*names, name)), command
 
-    assert f"`pexecutor {command}`" in README
+
+COMMANDS = dict(commands(cli))
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_each_command_and_its_options_are_in_the_readme(command: str) -> None:
+    options = [
+        option
+        for parameter in COMMANDS[command].params
+        if isinstance(parameter, click.Option)
+        for option in parameter.opts
+    ]
+
+    assert re.search(rf"`pexecutor {command}[ `]", README)
     for option in options:
         assert re.search(rf"`{option}\b", README), option
 
@@ -114,7 +142,7 @@ def test_the_options_that_every_program_has_are_in_the_readme() -> None:
 
 
 @pytest.mark.parametrize(
-    "structure", [Task, SubmitQuery, PageQuery, TasksQuery, ShowQuery], ids=lambda kind: kind.__name__
+    "structure", [Task, SubmitQuery, PageQuery, TasksQuery, ShowQuery, EventsQuery], ids=lambda kind: kind.__name__
 )
 def test_each_field_of_a_task_and_each_parameter_is_in_the_readme(structure: type[msgspec.Struct]) -> None:
     for field in msgspec.structs.fields(structure):
@@ -143,6 +171,17 @@ def test_the_readme_names_no_metric_that_is_gone() -> None:
     named = {subject.removesuffix("_total") for subject in ROWS if subject.startswith("pexecutor_")}
 
     assert named == {metric.name for metric in metrics()}
+
+
+def test_each_member_of_an_interval_is_in_the_readme() -> None:
+    for field in msgspec.structs.fields(IntervalView):
+        assert f"`{field.name}`" in README
+
+
+def test_each_kind_of_event_is_in_the_readme() -> None:
+    for what in (Progress("1", "a", 1, 2), DrainBegun(), Gap()):
+        kind, _ = content(what)
+        assert kind.decode() in ROWS
 
 
 def test_each_state_outcome_and_status_is_in_the_readme() -> None:

@@ -95,7 +95,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         (home / "pexecutor.toml").write_text(settings, encoding="utf-8")
         command = [sys.executable, "-m", "pexecutor", "--config", "pexecutor.toml"]
         command += ["--handlers", str(EXAMPLES / "thumbnails.py")]
-        server = stack.enter_context(serving(command, home, CHAT_TOKEN=TOKEN))
+        server = stack.enter_context(serving(command, home, CHAT_TOKEN=TOKEN, PEXECUTOR_DATA_DIR=str(home)))
         yield Served(server, home, received)
         status, log = server.stop()
     assert status == 0

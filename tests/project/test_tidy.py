@@ -24,30 +24,50 @@ MODULE_LINES_MAX: Final = 400
 
 MAY_IMPORT: Final = {
     "errors": set[str](),
-    "task": {"errors"},
+    "traceparent": set[str](),
+    "access": {"errors"},
+    "task": {"errors", "traceparent"},
     "registry": {"task", "errors"},
     "histogram": set[str](),
     "stores": {"registry", "histogram", "task", "errors"},
     "handlers": {"task", "errors"},
     "rate": set[str](),
+    "events": {"task"},
+    "timeline": {"task"},
     "attempt": {"handlers", "task", "errors"},
     "statistics": {"stores", "histogram", "task"},
     "pool": {"attempt", "statistics", "handlers", "stores", "task", "errors"},
-    "executor": {"pool", "statistics", "rate", "handlers", "stores", "task", "errors"},
+    "executor": {"pool", "statistics", "rate", "events", "timeline", "handlers", "stores", "task", "errors"},
     "__init__": {"executor", "statistics", "handlers", "stores", "task", "errors"},
     "config": {"errors"},
-    "log": {"config"},
-    "web": {"__init__", "executor", "statistics", "histogram", "handlers", "stores", "task", "errors", "config"},
+    "log": {"config", "task"},
+    "web": {
+        "__init__",
+        "executor",
+        "statistics",
+        "histogram",
+        "events",
+        "timeline",
+        "handlers",
+        "stores",
+        "task",
+        "traceparent",
+        "access",
+        "errors",
+        "config",
+    },
     "server": {"web", "executor", "statistics", "handlers", "stores", "config", "errors", "log"},
     "asgi": {"server", "web", "executor", "config", "errors"},
-    "cli": {"__init__", "server", "web", "config", "errors", "log"},
+    "client": {"errors"},
+    "commands": {"client", "handlers", "stores", "config", "access", "task", "errors"},
+    "cli": {"__init__", "commands", "server", "web", "config", "errors", "log"},
     "__main__": {"cli"},
 }
 """The parts of the package, and what each may know of the others. Down only; a new part is entered here."""
 
 FRAMEWORKS: Final = {"quart", "quart_trio", "hypercorn", "h11", "click", "structlog", "werkzeug", "prometheus_client"}
 
-MAY_KNOW_FRAMEWORKS: Final = {"web", "server", "asgi", "cli", "log", "__main__"}
+MAY_KNOW_FRAMEWORKS: Final = {"web", "server", "asgi", "cli", "commands", "log", "__main__"}
 
 BROUGHT_BY: Final = {
     "quart_trio": "quart-trio",

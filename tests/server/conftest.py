@@ -1,11 +1,23 @@
+"""Servers as processes, ours and Hypercorn's, and the command line in this one."""
+
 from __future__ import annotations
 
+import os
+import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
+import httpx2
 import pytest
 
-from .process import ServerProcess
+from pexecutor.cli import main
+
+from .process import WAIT_SECONDS_MAX, ServerProcess
 
 StartServer = Callable[..., ServerProcess]
 
@@ -24,3 +36,67 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
     yield start
     for server in started:
         server.close()
+
+
+class Result(NamedTuple):
+    """How a command ended, and what it said."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run the command line in this process, to its exit."""
+
+    def run_here(*arguments: str, **environment: str) -> Result:
+        monkeypatch.setattr(sys, "argv", ["pexecutor", *arguments])
+        for variable, value in environment.items():
+            monkeypatch.setenv(variable, value)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        for variable in environment:
+            monkeypatch.delenv(variable)
+        return Result(int(ended.value.code or 0), *capfd.readouterr())
+
+    return run_here
+
+
+APP = "pexecutor.asgi:create_app(pool_size=2, queue_size=3)"
+
+Launch = Callable[..., tuple[subprocess.Popen[bytes], httpx2.Client]]
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Launch]:
+    """Start ``hypercorn -k trio APP`` on a free port."""
+    processes: list[subprocess.Popen[bytes]] = []
+    clients: list[httpx2.Client] = []
+
+    def start(*flags: str, app: str = APP) -> tuple[subprocess.Popen[bytes], httpx2.Client]:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            address = f"127.0.0.1:{free.getsockname()[1]}"
+        with (tmp_path / "log").open("wb") as log:
+            command = [sys.executable, "-m", "hypercorn", "-k", "trio", app, "-b", address, *flags]
+            processes.append(subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True))
+        clients.append(httpx2.Client(base_url=f"http://{address}", timeout=WAIT_SECONDS_MAX, verify=False))
+        return processes[-1], clients[-1]
+
+    yield start
+    for client in clients:
+        client.close()
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def is_ready(client: httpx2.Client) -> bool:
+    try:
+        return client.get("/readyz").status_code == 200
+    except httpx2.TransportError:
+        return False

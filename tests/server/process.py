@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx2
@@ -22,15 +23,32 @@ class ServerProcess:
 
     def __init__(self, *flags: str, command: Sequence[str] = ("-m", "pexecutor"), log: Path | None = None) -> None:
         self._log = log
+        self._directory = TemporaryDirectory()  # where its tasks are kept when no test has said where
         with (log or Path(os.devnull)).open("wb") as stderr:
             self._process = subprocess.Popen(
-                [sys.executable, "-W", "error", *command, *flags], stdout=subprocess.PIPE, stderr=stderr, text=True
+                [sys.executable, "-W", "error", *command, *flags],
+                env={"PEXECUTOR_DATA_DIR": self._directory.name, **os.environ},
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
             )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
-        assert "serves at " in line, f"it did not start: {self.log_text()}"
+        if "serves at " not in line:
+            self._process.communicate(timeout=WAIT_SECONDS_MAX)
+            self._directory.cleanup()
+            raise AssertionError(f"it did not start: {self.log_text()}")
         self.url = line.split()[-1]
         self.client = httpx2.Client(base_url=self.url, timeout=WAIT_SECONDS_MAX, verify=False)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def announced(self) -> str:
+        """The line that it prints after its URL."""
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
@@ -51,6 +69,7 @@ class ServerProcess:
             self._process.wait()
         assert self._process.stdout is not None
         self._process.stdout.close()
+        self._directory.cleanup()
 
 
 def eventually(condition: Any) -> Any:

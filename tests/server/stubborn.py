@@ -29,7 +29,7 @@ async def ignore_cancels(context: Context, task: Task) -> None:
 def main() -> None:
     work = {"blocks": block_the_loop, "ignores": ignore_cancels}[sys.argv[1]]
     server.STOP_MARGIN_SECONDS = 0.5  # type: ignore[misc]
-    config = Config(port=0, drain_timeout_seconds=0.1)
+    config = Config(port=0, store="memory", drain_timeout_seconds=0.1)
     trio.run(lambda: server.serve(config, announce=_announce, handlers=Catalogue({"sleep": Doing(work)})))
 
 

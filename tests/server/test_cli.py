@@ -5,44 +5,15 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from pexecutor.cli import cli, main
+from pexecutor.cli import cli
+from pexecutor.config import Config, load_config
 
-from .conftest import StartServer
+from .conftest import Run, StartServer
 from .process import ServerProcess
-
-
-class Result(NamedTuple):
-    """How a command ended, and what it said."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Run the command line in this process, to its exit."""
-
-    def run_here(*arguments: str, **environment: str) -> Result:
-        monkeypatch.setattr(sys, "argv", ["pexecutor", *arguments])
-        for variable, value in environment.items():
-            monkeypatch.setenv(variable, value)
-        with pytest.raises(SystemExit) as ended:
-            main()
-        for variable in environment:
-            monkeypatch.delenv(variable)
-        return Result(int(ended.value.code or 0), *capfd.readouterr())
-
-    return run_here
 
 
 def pool_and_queue(server: ServerProcess) -> tuple[int, int]:
@@ -114,6 +85,11 @@ def test_an_impossible_variable_is_named(run: Run) -> None:
     result = run(PEXECUTOR_POOLSIZE="1")
     assert (result.returncode, result.stderr.count("\n")) == (2, 1)
     assert "PEXECUTOR_POOLSIZE is no setting" in result.stderr
+
+
+def test_variables_for_clients_are_no_settings() -> None:
+    environment = {"PEXECUTOR_URL": "http://elsewhere:1", "PEXECUTOR_TOKEN": "secret", "PEXECUTOR_PORT": "1"}
+    assert load_config(file=None, environment=environment, flags={}) == Config(port=1)
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ def test_a_signal_drains_and_exits_0(start_server: StartServer, number: signal.S
     server = start_server("-pool-size", "2")
     submit(server, ("short", 300), ("long", 900), ("queued", 10), ("doomed", 10))
     doomed = server.client.get("/tasks?name=doomed").json()[0]["id"]
+    eventually(lambda: running(server) == ["short", "long"])
 
     server.signal(number)
     eventually(lambda: server.client.get("/readyz").status_code == 503)
@@ -38,10 +39,17 @@ def test_a_signal_drains_and_exits_0(start_server: StartServer, number: signal.S
 
     assert server.wait() == 0
     events = server.log_events()
-    assert [event["event"] for event in events] == ["serving", "signalled to stop", "draining", "stopped"]
+    assert [event["event"] for event in events] == [
+        "serving",
+        "submitted",
+        "signalled to stop",
+        "draining",
+        "cancelled",
+        "stopped",
+    ]
     assert events[-1]["finished"] == 3
     assert events[-1]["released"] == 0
-    assert events[-1]["dropped"] == 1
+    assert events[-1]["kept"] == 1
 
 
 def test_what_outlasts_the_drain_is_released(start_server: StartServer) -> None:
@@ -69,6 +77,7 @@ def test_a_second_signal_stops_at_once(start_server: StartServer) -> None:
 def test_post_drain_stops_as_a_signal_does(start_server: StartServer) -> None:
     server = start_server()
     submit(server, ("short", 300))
+    eventually(lambda: running(server) == ["short"])
     assert server.client.post("/drain").status_code == 202
     assert server.wait() == 0
     assert server.log_events()[-1]["finished"] == 1
@@ -101,6 +110,28 @@ def test_a_reader_that_stalls_does_not_hold_the_stop(start_server: StartServer) 
     server.signal(signal.SIGTERM)
     assert server.wait() == 0
     stalled.close()
+
+
+def test_event_streams_do_not_hold_the_stop_whether_they_are_read_or_not(start_server: StartServer) -> None:
+    server = start_server("-queue-size", "100000", "-pool-size", "1", "--drain-timeout", "0.2")
+    port = int(server.url.rsplit(":", 1)[1])
+    ask = b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n"
+    stalled = socket.socket()
+    stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    stalled.connect(("127.0.0.1", port))
+    stalled.sendall(ask)
+    for batch in range(20):
+        submit(server, *((f"{'x' * 240}-{batch}-{number}", 60_000) for number in range(1000)))
+    read = socket.create_connection(("127.0.0.1", port))
+    read.sendall(ask)
+    assert b"text/event-stream" in read.recv(65536)
+    server.signal(signal.SIGTERM)
+    told = b"".join(iter(lambda: read.recv(65536), b""))
+    assert b"event: drain" in told
+    assert told.endswith(b"0\r\n\r\n"), "the stream ended by itself"
+    assert server.wait() == 0
+    stalled.close()
+    read.close()
 
 
 @pytest.mark.parametrize("stubbornness", ["blocks", "ignores"])

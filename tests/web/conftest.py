@@ -16,6 +16,7 @@ from pexecutor.handlers import BUILT_IN, Catalogue, Handler
 from pexecutor.statistics import Statistics
 from pexecutor.web import create_app
 from pexecutor.web.listener import HttpServer, listen
+from pexecutor.web.tls import tls_context
 
 from ..fakes import Gate
 
@@ -79,6 +80,7 @@ async def serve_here(nursery: trio.Nursery) -> AsyncIterator[ServeHere]:
             listen(config.host, config.port),
             connections_max=config.connections_max,
             idle_seconds_max=config.request_timeout_seconds,
+            tls=tls_context(config.tls_certfile, config.tls_keyfile),
         )
         clients.append(httpx2.AsyncClient(base_url=http.url, timeout=20, verify=False))  # loading roots takes a while
         served = Served(executor, http, clients[-1])

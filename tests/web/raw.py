@@ -33,7 +33,7 @@ class RawReply(msgspec.Struct, frozen=True):
 class RawClient:
     """One connection."""
 
-    def __init__(self, stream: trio.SocketStream) -> None:
+    def __init__(self, stream: trio.abc.Stream) -> None:
         self.stream = stream
         self._received = bytearray()
 
@@ -47,11 +47,21 @@ class RawClient:
     async def reply(self, *, seconds_max: float = 5.0) -> RawReply:
         """The next reply. Raises ``EOFError`` when the connection ended before it had come."""
         with trio.fail_after(seconds_max):
-            head = (await self._until(b"\r\n\r\n")).decode("latin1")
-            status_line, *lines = head.rstrip().split("\r\n")
-            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-            content = await self._exactly(int(headers["content-length"]))
-            return RawReply(int(status_line.split()[1]), headers, content)
+            head = await self.head()
+            content = await self._exactly(int(head.headers.get("content-length", 0)))
+            return RawReply(head.status_code, head.headers, content)
+
+    async def head(self) -> RawReply:
+        """The next reply without its content."""
+        head = (await self._until(b"\r\n\r\n")).decode("latin1")
+        status_line, *lines = head.rstrip().split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        return RawReply(int(status_line.split()[1]), headers, b"")
+
+    async def chunk(self) -> bytes:
+        """The next chunk of a chunked content; the last one is empty."""
+        size = int(await self._until(b"\r\n"), 16)
+        return (await self._exactly(size + 2))[:-2]
 
     async def ended_within(self, seconds: float) -> bool:
         """Whether the server closes the connection in this time; what it still sends is dropped."""
@@ -94,10 +104,10 @@ async def connected(port: int) -> AsyncIterator[RawClient]:
         yield RawClient(stream)
 
 
-def request(line: str, *headers: str, body: bytes | None = None) -> bytes:
+def request(line: str, *headers: str, body: bytes | None = None, host: str = "localhost") -> bytes:
     """The bytes of an HTTP/1.1 request; with a body there is a Content-Length."""
     length = [] if body is None else [f"Content-Length: {len(body)}"]
-    head = "\r\n".join([f"{line} HTTP/1.1", "Host: localhost", *headers, *length])
+    head = "\r\n".join([f"{line} HTTP/1.1", f"Host: {host}", *headers, *length])
     return head.encode("latin1") + b"\r\n\r\n" + (body or b"")
 
 

@@ -153,16 +153,10 @@ async def test_what_is_no_http_is_answered_and_the_connection_ends(served: Serve
 @pytest.mark.parametrize(
     "target",
     [
-        "?x",
         "*",
         "x",
         "x:80",
-        "http://x",
-        "http://[/x",
-        "http://x?y",
-        "HTTPS://x/y",
-        "//",
-        "///",
+        "HTTPS://[::1]:1/y",
         "/tasks//x",
         "/%",
         "/..//x",
@@ -173,13 +167,18 @@ async def test_a_strange_target_is_not_found(served: Served, target: str) -> Non
     assert problem_in(await ask(served, request(f"GET {target}")), 404)
 
 
+@pytest.mark.parametrize("target", ["?x", "http://localhost", "http://localhost?y", "//", "///"])
+async def test_a_target_without_a_path_is_the_root(served: Served, target: str) -> None:
+    assert (await ask(served, request(f"GET {target}"))).content.startswith(b"<!doctype html>")
+
+
 @pytest.mark.parametrize(
-    "host", ["", ".", ".x", "x..y", "x" * 64, "a b", "[::1", "x:y", "\xff", "x/y", "x, y", "http://x"]
+    "host", ["", "a b", "[::1", "[localhost]", "x:y", "\xff", "x/y", "x, y", "http://x", "x@localhost"]
 )
-async def test_any_host_will_do(served: Served, host: str) -> None:
+async def test_a_host_that_is_none_is_refused(served: Served, host: str) -> None:
     head = f"GET /tasks HTTP/1.1\r\nHost: {host}\r\n\r\n"
 
-    assert (await ask(served, head.encode("latin1"))).content == b"[]"
+    assert problem_in(await ask(served, head.encode("latin1")), 400)
 
 
 async def test_a_target_in_absolute_form_is_understood(served: Served) -> None:
@@ -192,7 +191,7 @@ async def test_a_chunked_stream_that_breaks_ends_in_an_error(served: Served) -> 
     assert problem_in(reply, 400)
 
 
-@pytest.mark.parametrize("path", ["/", "/task", "/tasks/", "/tasks/a/b", "/Tasks", "/tasks/pending/x", "/static/x"])
+@pytest.mark.parametrize("path", ["/x", "/task", "/tasks/", "/tasks/a/b", "/Tasks", "/tasks/pending/x", "/static/x"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_a_wrong_path_is_not_found(served: Served, method: str, path: str) -> None:
     assert problem_in(await served.client.request(method, path, json=[{"name": "a"}]), 404)

@@ -16,7 +16,7 @@ from pexecutor import Executor, LocalStore
 from pexecutor.config import Config
 from pexecutor.web import create_app
 
-from ..fakes import Doing, FakeDisk, Gate
+from ..fakes import Doing, FakeJournal, Gate
 from .conftest import Served, ServeHere
 
 OPENMETRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}
@@ -110,7 +110,7 @@ async def test_the_time_of_attempts_is_counted_by_outcome_and_that_in_the_queue_
 
 
 async def test_commits_are_timed(nursery: trio.Nursery) -> None:
-    executor = Executor(LocalStore(commit=FakeDisk()))
+    executor = Executor(LocalStore(journal=FakeJournal()))
     await nursery.start(executor.run)
     client = create_app(executor, Config()).test_client()
     await client.post("/tasks", json={"name": "x"})

@@ -19,18 +19,25 @@ from pexecutor.handlers import Catalogue, load_catalogue
 from pexecutor.handlers.sleep import Sleep
 from pexecutor.web import create_app
 from pexecutor.web.docs import DocsRoutes
-from pexecutor.web.errors import STATUS_OF
-from pexecutor.web.openapi import NDJSON, JsonObject
+from pexecutor.web.errors import STATUS_OF, NothingToSignInToError
+from pexecutor.web.openapi import AT_THE_GATE, NDJSON, JsonObject
 from pexecutor.web.reference import OPERATIONS
 
-from ..fakes import Doing, FakeDisk
+from ..fakes import Doing, FakeJournal
 from .conftest import Served, ServeHere
 
 ROUTES = [(operation.method, operation.path) for operation in OPERATIONS]
 
+FOR_BROWSERS = {
+    *(("GET", "/"), ("GET", "/dashboard/{file}")),
+    *((method, "/session") for method in ("GET", "POST", "DELETE")),
+}
+
 BY_ID = {operation.id: operation for operation in OPERATIONS}
 
 REQUEST_SECONDS_MAX = 0.1
+
+JSON_TYPE = {"Content-Type": "application/json"}
 
 DECLARED = {"pack": {"command": ["tar", "{file}"]}, "a b/ü": {"command": ["true"]}}
 
@@ -75,17 +82,20 @@ def test_it_is_valid(document: JsonObject) -> None:
 def test_it_has_every_route_and_no_other() -> None:
     app = create_app(Executor(LocalStore()), Config())
     served = {
-        (method, re.sub("<.*>", "{id}", rule.rule))
+        (method, re.sub("<(?:.*:)?(.*)>", r"{\1}", rule.rule).replace("task_id", "id"))
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
 
-    assert set(ROUTES) == served
-    assert len(ROUTES) == len(served)
+    assert set(ROUTES) == served - FOR_BROWSERS
+    assert served > FOR_BROWSERS
+    assert len(ROUTES) == len(served - FOR_BROWSERS)
 
 
 def test_every_error_that_is_answered_is_in_it() -> None:
-    assert {error for operation in OPERATIONS for error in operation.errors} == set(STATUS_OF)
+    errors = {error for operation in OPERATIONS for error in operation.errors}
+
+    assert {*errors, *AT_THE_GATE, NothingToSignInToError} == set(STATUS_OF)
 
 
 def test_every_field_and_every_parameter_is_described(document: JsonObject) -> None:
@@ -172,10 +182,17 @@ async def test_the_example_of_each_request_is_taken(served: Served) -> None:
             for example in media.examples.values():
                 encoder = msgspec.json.Encoder()
                 content = encoder.encode_lines(example) if media.type == NDJSON else encoder.encode(example)
+                path = operation.path.replace("{id}", await _waiting(served))
                 reply = await served.client.request(
-                    operation.method, operation.path, content=content, headers={"Content-Type": media.type}
+                    operation.method, path, content=content, headers={"Content-Type": media.type}
                 )
                 assert reply.is_success, reply.text
+
+
+async def _waiting(served: Served) -> str:
+    """The id of a task that waits."""
+    task = {"name": "waits", "delay": 60_000, "on_conflict": "join"}
+    return str((await served.client.post("/tasks", json=task)).json()["id"])
 
 
 # What is answered
@@ -213,17 +230,24 @@ async def test_every_reply_that_the_document_has_is_given_as_it_is_described(
     serve_here: ServeHere, full: Served
 ) -> None:
     witness = Witness()
-    served = await serve_here(pool_size=1, history_records_max=1, batch_tasks_max=3, handler=Doing(work))
+    limits = {"history_records_max": 1, "batch_tasks_max": 3, "body_bytes_max": 1000, "event_streams_max": 1}
+    served = await serve_here(pool_size=1, **limits, handler=Doing(work))
 
     await _submit(witness, served, full)
     await _read(witness, served)
+    await _change(witness, served, full)
     await _cancel(witness, served, full)
+    await _listen(witness, served)
     await _have_bad_luck(witness, serve_here)
     await _look(witness, served)
     await _drain(witness, full)
 
-    described = responses((await served.client.get("/openapi.json")).json())
-    assert {(name, status) for name, status, _ in described if status != "500"} == witness.seen
+    described = {
+        (operation.id, str(status))
+        for operation in OPERATIONS
+        for status in (*operation.replies, *(STATUS_OF[error] for error in operation.errors))
+    }
+    assert witness.seen == described
 
 
 async def work(context: Context, task: Task) -> dict[str, int]:
@@ -269,6 +293,31 @@ async def _read(witness: Witness, served: Served) -> None:
     await witness.ask(served, "cancel_task", 410, f"/tasks/{running[:6]}-1")
 
 
+async def _change(witness: Witness, served: Served, full: Served) -> None:
+    [waiting, *_] = await full.listing("/tasks/pending")
+    [running] = await served.listing("/tasks/running")
+    [finished] = await served.listing("/tasks/finished")
+    urgent = {"json": {"priority": 9}}
+    await witness.ask(full, "change_task", 200, f"/tasks/{waiting['id']}", **urgent)
+    await witness.ask(served, "change_task", 400, f"/tasks/{running['id']}", json={"priority": 101})
+    await witness.ask(served, "change_task", 400, f"/tasks/{running['id']}?wat=1", **urgent)
+    await witness.ask(served, "change_task", 404, "/tasks/x", **urgent)
+    await witness.ask(served, "change_task", 409, f"/tasks/{running['id']}", **urgent)
+    await witness.ask(served, "change_task", 409, f"/tasks/{finished['id']}", **urgent)
+    await witness.ask(served, "change_task", 410, f"/tasks/{running['id'][:6]}-1", **urgent)
+    await witness.ask(served, "change_task", 413, f"/tasks/{running['id']}", content=b" " * 1001, headers=JSON_TYPE)
+    await witness.ask(served, "change_task", 415, f"/tasks/{running['id']}", content=b"x")
+
+
+async def _listen(witness: Witness, served: Served) -> None:
+    await witness.ask(served, "events", 400, params={"wat": "1"})
+    async with served.client.stream("GET", "/events") as stream:
+        assert stream.status_code == 200
+        assert stream.headers["content-type"] == "text/event-stream"
+        await witness.ask(served, "events", 503)
+    witness.seen.add(("events", "200"))
+
+
 async def _cancel(witness: Witness, served: Served, full: Served) -> None:
     [waiting, *_] = await full.listing("/tasks/pending")
     [running] = await served.listing("/tasks/running")
@@ -284,18 +333,20 @@ async def _have_bad_luck(witness: Witness, serve_here: ServeHere) -> None:
             yield b" "
             await trio.sleep(REQUEST_SECONDS_MAX)
 
-    disk = FakeDisk()
-    unlucky = await serve_here(store=LocalStore(commit=disk), request_timeout_seconds=REQUEST_SECONDS_MAX)
+    disk = FakeJournal()
+    unlucky = await serve_here(store=LocalStore(journal=disk), request_timeout_seconds=REQUEST_SECONDS_MAX)
     submitted = (await unlucky.client.post("/tasks", json={"name": "a", "delay": 60_000})).json()
-    json_type = {"Content-Type": "application/json"}
-    await witness.ask(unlucky, "submit_tasks", 408, content=slowly(), headers=json_type)
+    target = f"/tasks/{submitted['id']}"
+    await witness.ask(unlucky, "submit_tasks", 408, content=slowly(), headers=JSON_TYPE)
+    await witness.ask(unlucky, "change_task", 408, target, content=slowly(), headers=JSON_TYPE)
     disk.fails_at = set(range(disk.writes, disk.writes + 10))
     await witness.ask(unlucky, "submit_tasks", 503, json={"name": "b"})
-    await witness.ask(unlucky, "cancel_task", 503, f"/tasks/{submitted['id']}")
+    await witness.ask(unlucky, "cancel_task", 503, target)
+    await witness.ask(unlucky, "change_task", 503, target, json={"priority": 9})
 
 
 async def _look(witness: Witness, served: Served) -> None:
-    for name in ("list_handlers", "live", "ready", "openapi", "docs", "docs_style", "metrics"):
+    for name in ("list_handlers", "live", "ready", "openapi", "docs", "docs_style", "metrics", "history"):
         await witness.ask(served, name, 200)
     await witness.ask(served, "metrics", 200, headers={"Accept": "application/openmetrics-text"})
 

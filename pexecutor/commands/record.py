@@ -1,0 +1,93 @@
+"""How a record reads: what its fields come to in a word or two.
+
+Whatever a handler said is in here, so what goes to a terminal is one line, without control characters.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+_NOT_ONE_LINE: Final = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
+
+_SPANS: Final = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
+
+Record = Mapping[str, Any]
+
+
+def standing(record: Record) -> str:
+    """Where it stands: its outcome, or its state while there is none."""
+    return str(record.get("outcome") or record["state"])
+
+
+def since(record: Record) -> str:
+    """The time that matters: of its end, of its start, of when it is due, or of its acceptance; as the API has it."""
+    for member in ("finished_at", "started_at", "due_at"):
+        if member in record:
+            return str(record[member])
+    return str(record["submitted_at"])
+
+
+def note(record: Record) -> str:
+    """What else there is to say: why it failed, what it came to, how far it is, whom it follows."""
+    if "error" in record:
+        return one_line(record["error"])
+    if record.get("result") is not None:
+        return one_line(json.dumps(record["result"], ensure_ascii=False))
+    if "progress" in record:
+        done, total = record["progress"]["done"], record["progress"]["total"]
+        return f"{done:g}" if total is None else f"{done:g} of {total:g}"
+    return f"follows {record['follows']}" if "follows" in record else ""
+
+
+def members(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """The members of a document and of the objects in it, each as a line; what there is none of is left out."""
+    for member, value in document.items():
+        match value:
+            case dict():
+                yield from members(value, f"{prefix}{member}.")
+            case [dict(), *_]:
+                for place, element in enumerate(value, 1):
+                    yield from members(element, f"{prefix}{member}.{place}.")
+            case None | []:
+                pass
+            case str():
+                yield prefix + member, one_line(value)
+            case _:
+                yield prefix + member, json.dumps(value, ensure_ascii=False)
+
+
+def one_line(text: str) -> str:
+    """A text without line breaks, tabs and control characters."""
+    return _NOT_ONE_LINE.sub(" ", text).strip()
+
+
+def span(seconds: float) -> str:
+    """A time span in one unit or two."""
+    seconds = abs(seconds)
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    for index, (size, unit) in enumerate(_SPANS):
+        if seconds >= size:
+            whole, rest = divmod(seconds, size)
+            smaller = _SPANS[index + 1] if index + 1 < len(_SPANS) else None
+            less = f" {rest // smaller[0]:.0f} {smaller[1]}" if smaller and rest >= smaller[0] else ""
+            return f"{whole:.0f} {unit}{less}"
+    raise AssertionError("a second is the smallest")
+
+
+def seconds_of(timestamp: str) -> float:
+    """A time of the API, in seconds since 1970."""
+    return datetime.fromisoformat(timestamp).timestamp()
+
+
+def ago(timestamp: str) -> str:
+    """A time of the API, as people say it."""
+    seconds = time.time() - seconds_of(timestamp)
+    return f"{span(seconds)} ago" if seconds >= 0 else f"in {span(seconds)}"

@@ -1,0 +1,226 @@
+"""``Database``: a store's file, and every statement that it is asked. Nothing in here awaits, or knows of threads.
+
+The file is SQLite's, in WAL mode: a transaction is appended to a log, and is there when that has reached the disk, or
+is not there at all. With ``durability`` at ``full`` every commit is flushed, so what was answered survives a power cut;
+at ``normal`` it survives the death of the process, and a power cut may take the last moments.
+
+The connection stays open through every error: SQLite undoes a transaction that failed, and the next one is written
+over what was left of it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+from ..errors import StoreUnavailableError, UnusableStoreError
+from ..task import TAG_BITS, Record
+from .exclusive import only_user_of
+from .rows import COLUMNS, from_row, to_row
+from .schema import Connection, migrate
+
+Durability = Literal["full", "normal"]
+
+BUSY_SECONDS_MAX: Final = 2.0
+"""How long to wait for another program that holds the file."""
+
+WAL_BYTES_KEPT_MAX: Final = 64 * 1024 * 1024
+RECORDS_A_READ: Final = 2000
+_LOG_BYTES_A_READ: Final = 1024 * 1024
+
+_WRITE: Final = f"INSERT OR REPLACE INTO tasks VALUES ({', '.join('?' * len(COLUMNS))})"
+_FORGET: Final = "DELETE FROM tasks WHERE serial = ?"
+_COUNT: Final = "UPDATE store SET acceptances = ?, transactions = transactions + 1"
+"""Makes every transaction change something. One that does not, SQLite ends well without a look at the disk."""
+
+_READ: Final = f"SELECT {', '.join(COLUMNS)} FROM tasks ORDER BY serial"
+
+_REASONS: Final = {
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_IOERR: "the disk failed",
+    sqlite3.SQLITE_READONLY: "the file cannot be written to",
+    sqlite3.SQLITE_CANTOPEN: "the file cannot be opened",
+    sqlite3.SQLITE_PERM: "the file cannot be opened",
+    sqlite3.SQLITE_BUSY: "another program holds the file",
+    sqlite3.SQLITE_LOCKED: "another program holds the file",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged",
+    sqlite3.SQLITE_NOTADB: "the file is damaged",
+}
+
+
+class Identity(NamedTuple):
+    """What makes the ids of a store: its tag, and how many tasks it has accepted."""
+
+    tag: int
+    acceptances: int
+
+
+@contextmanager
+def connected(path: Path) -> Iterator[Connection]:
+    """A connection to a file that no other server uses."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with only_user_of(path):
+        write_again(path.resolve().with_name(f"{path.resolve().name}-wal"))
+        with closing(connect(path)) as connection:
+            yield connection
+
+
+def write_again(log: Path) -> None:
+    """Put the bytes of a log, if there is one, where they are, and flush them.
+
+    What a flush that failed has not written looks written, to the next process too, and no later flush writes it; all
+    that comes after it would be lost with it in a power cut.
+    """
+    with suppress(FileNotFoundError), log.open("r+b") as file:
+        while chunk := file.read(_LOG_BYTES_A_READ):
+            file.seek(-len(chunk), os.SEEK_CUR)
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def connect(path: Path, *, mode: Literal["rwc", "ro"] = "rwc") -> sqlite3.Connection:
+    """A connection in autocommit mode, for one thread at a time."""
+    return sqlite3.connect(
+        f"{path.resolve().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=BUSY_SECONDS_MAX,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+
+
+class Database:
+    """The file of a store; used by one thread at a time.
+
+    Parameters:
+        path: where it is; it and its directory are made when they are not there.
+        durability: ``full`` flushes every commit, ``normal`` does not.
+        connected: makes the connection, and ends it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        durability: Durability = "full",
+        connected: Callable[[Path], AbstractContextManager[Connection]] = connected,
+    ) -> None:
+        self.path = path
+        self._durability = durability
+        self._connected = connected
+        self._open = ExitStack()
+        self._acceptances = 0
+
+    def open(self) -> Identity:
+        """Open the file, or make it.
+
+        Raises:
+            UnusableStoreError: it cannot be used; says why, and what to do.
+        """
+        with self._only_usable(), ExitStack() as opening:
+            self._connection = opening.enter_context(self._connected(self.path))
+            self._set_up()
+            identity = self._identity()
+            self._open = opening.pop_all()
+        self._acceptances = identity.acceptances
+        return identity
+
+    def _set_up(self) -> None:
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute(f"PRAGMA synchronous = {self._durability}")
+        self._connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_KEPT_MAX}")
+        migrate(self._connection, str(self.path))
+
+    def _identity(self) -> Identity:
+        with self._transaction():
+            row = self._connection.execute("SELECT tag, acceptances FROM store").fetchone()
+            if row is None:
+                row = (secrets.randbits(TAG_BITS), 0)
+                self._connection.execute("INSERT INTO store VALUES (?, ?, 0)", row)
+        return Identity(*row)
+
+    def records(self) -> Iterator[list[Record]]:
+        """Every record, in order of acceptance, some at a time.
+
+        Raises:
+            UnusableStoreError: one cannot be read.
+        """
+        with self._only_usable():
+            cursor = self._connection.execute(_READ)
+            while rows := cursor.fetchmany(RECORDS_A_READ):
+                yield [from_row(row) for row in rows]
+
+    def write(self, records: Iterable[Record], forgotten: Iterable[int], acceptances: int) -> None:
+        """Write the new state of records and drop what is forgotten, in one transaction.
+
+        Parameters:
+            records: the later of two of the same task wins.
+            forgotten: serials whose records are no longer kept.
+            acceptances: how many tasks the store has accepted by then.
+
+        Raises:
+            StoreUnavailableError: nothing of it was written; says why.
+        """
+        try:
+            with self._transaction():
+                self._connection.executemany(_WRITE, map(to_row, records))
+                self._connection.executemany(_FORGET, ((serial,) for serial in forgotten))
+                self._connection.execute(_COUNT, (acceptances,))
+        except sqlite3.Error as error:
+            raise StoreUnavailableError(f"the store cannot be written: {reason(error)}") from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def _only_usable(self) -> Iterator[None]:
+        try:
+            yield
+        except ValueError as error:
+            raise UnusableStoreError(damaged(self.path, f"a task cannot be read: {error}")) from error
+        except sqlite3.Error as error:
+            if is_damage(error):
+                raise UnusableStoreError(damaged(self.path, str(error))) from error
+            raise UnusableStoreError(f"{self.path} cannot be used: {reason(error)}") from error
+        except OSError as error:
+            raise UnusableStoreError(f"{self.path} cannot be used: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Close the file, and let another server have it."""
+        with suppress(sqlite3.Error):
+            self._open.close()
+
+
+def reason(error: sqlite3.Error) -> str:
+    """Why a file cannot be used, in words that a caller may read."""
+    return _REASONS.get(primary_code(error), "the file cannot be used")
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether it is the file that is broken, and not the world around it."""
+    return primary_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def primary_code(error: sqlite3.Error) -> int:
+    """SQLite's result code without its extension."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def damaged(path: Path, what: str) -> str:
+    """The message about a broken file."""
+    return f"{path} is damaged ({what}): `pexecutor db check` tells more, `pexecutor db export` saves what can be read"

@@ -1,0 +1,106 @@
+"""A record and its row in a file: every state in one table, each fact in a column of its own.
+
+What is the same for all states is always there; ``at`` is when the task is due, was started or has ended, by its
+state. The task stands as the JSON that was submitted, so a file can be looked into with SQL alone. A row that cannot be
+read back raises ``ValueError``: the file is damaged, or somebody has changed it by hand.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from ..task import Attempt, Ending, Finished, Following, Pending, Record, Running, Scheduled, Task
+
+Row = tuple[Any, ...]
+
+COLUMNS: Final = (
+    "serial",
+    "state",
+    "submitted_at",
+    "at",
+    "task",
+    "attempts",
+    "follows",
+    "supersedes",
+    "ending",
+    "result",
+    "output",
+)
+
+FOLLOWING: Final = "following"
+"""The one state that the wire does not tell from ``scheduled``."""
+
+_encode = msgspec.json.Encoder().encode
+_decode_task = msgspec.json.Decoder(Task).decode
+_decode_attempts = msgspec.json.Decoder(tuple[Attempt, ...]).decode
+_decode_ending = msgspec.json.Decoder(Ending).decode
+
+
+def to_row(record: Record) -> Row:
+    """The row of a record, in the order of ``COLUMNS``."""
+    at: float | None = None
+    follows: int | None = None
+    supersedes: bool | None = None
+    ending: str | None = None
+    result: bytes | None = None
+    output: bytes | None = None
+    state: str = record.state
+    match record:
+        case Scheduled():
+            at = record.due_at
+        case Following():
+            state, follows, supersedes = FOLLOWING, record.follows, record.supersedes
+        case Running():
+            at = record.started_at
+        case Finished():
+            at, result, output = record.finished_at, record.ending.result, record.ending.output
+            ending = _text(msgspec.structs.replace(record.ending, result=None, output=None))
+    attempts = _text(record.attempts) if record.attempts else None
+    return (
+        record.serial,
+        state,
+        record.submitted_at,
+        at,
+        _text(record.task),
+        attempts,
+        follows,
+        supersedes,
+        ending,
+        result,
+        output,
+    )
+
+
+def from_row(row: Row) -> Record:
+    """The record of a row.
+
+    Raises:
+        ValueError: it is not one that ``to_row`` made.
+    """
+    serial, state, submitted_at, at, task, attempts, follows, supersedes, ending, result, output = row
+    head = (
+        serial,
+        _decode_task(task),
+        submitted_at,
+        () if attempts is None else _decode_attempts(attempts),
+    )
+    match state:
+        case "pending":
+            return Pending(*head)
+        case "scheduled":
+            return Scheduled(*head, at)
+        case "following":
+            return Following(*head, follows, bool(supersedes))
+        case "running":
+            return Running(*head, at)
+        case "finished":
+            end = msgspec.structs.replace(_decode_ending(ending), result=result, output=output)
+            return Finished(*head, at, end)
+        case _:
+            raise ValueError(f"there is no state {state!r}")
+
+
+def _text(value: Any) -> str:
+    return _encode(value).decode()

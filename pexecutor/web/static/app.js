@@ -1,0 +1,179 @@
+// The page: reads what there is, follows the events, draws.
+
+import { attempt } from "./actions.js";
+import { ApiError, ask, readiness } from "./api.js";
+import { ChartsView } from "./charts.js";
+import { DetailView } from "./detail.js";
+import { byId, setBar, setText } from "./dom.js";
+import { FinishedView } from "./finished.js";
+import { clockTime, count, rate, words } from "./format.js";
+import { Live } from "./live.js";
+import { PoolView } from "./pool.js";
+import { startSession } from "./session.js";
+import { SubmitView } from "./submit.js";
+import { Tasks } from "./tasks.js";
+import { WaitingView } from "./waiting.js";
+
+const DRAW_MS = 200;
+const LOOK_MS = 700;
+const ANEW_MS = 2000;
+const IDLE_MS = 5000;
+
+const tasks = new Tasks();
+const { show } = new DetailView();
+const submit = new SubmitView();
+const charts = new ChartsView();
+const pool = new PoolView(tasks, show);
+const waiting = new WaitingView(tasks, show);
+const finished = new FinishedView(tasks, show);
+
+// Owned by look(): the last answer of /readyz, and when it came.
+let ready;
+let answeredAt;
+
+const live = new Live({
+	task(record) {
+		tasks.apply(record);
+		changed();
+	},
+	progress(told) {
+		tasks.progress(told);
+		draw();
+	},
+	drain: () => look(),
+	anew: () => readAnew(),
+	state: () => showState(),
+});
+
+/** The action, at most so often; a call too many is made good at the end of the time. */
+function paced(ms, action) {
+	let timer;
+	let isWanted = false;
+	const run = () => {
+		timer = isWanted ? setTimeout(run, ms) : undefined;
+		if (isWanted) action();
+		isWanted = false;
+	};
+	return () => {
+		isWanted = true;
+		if (!timer) run();
+	};
+}
+
+const draw = paced(DRAW_MS, () => requestAnimationFrame(drawAll));
+const lookSoon = paced(LOOK_MS, () => look());
+const readCharts = paced(IDLE_MS, () => charts.load().catch(unreachable));
+const readAnew = paced(ANEW_MS, () => {
+	Promise.all([tasks.load(draw), submit.load(), look()]).catch(unreachable);
+	readCharts();
+});
+
+function changed() {
+	draw();
+	lookSoon();
+	readCharts();
+}
+
+/** Ask how the server is; that also finds out a stream that has died without a word. */
+async function look() {
+	try {
+		ready = await readiness();
+		answeredAt = Date.now();
+		draw();
+	} catch (error) {
+		unreachable(error);
+	}
+}
+
+function unreachable(error) {
+	if (!(error instanceof ApiError)) live.suspect();
+}
+
+function drawAll() {
+	if (!ready) return;
+	const { statistics } = ready;
+	drawNumbers(statistics, statistics.store);
+	pool.render(statistics.pool_size);
+	waiting.render(statistics.store.pending + statistics.store.scheduled);
+	finished.render();
+	showState();
+}
+
+function drawNumbers(statistics, store) {
+	const queued = store.pending + store.scheduled;
+	const ended = Object.entries(store.finished);
+	const waits = statistics.waiting_for_room ? ` · ${count(statistics.waiting_for_room)} wait for room` : "";
+	number("running", store.running, `of ${count(statistics.pool_size)}`);
+	number("queue", queued, `of ${count(store.queue_size)}`);
+	number("finished", ended.reduce((sum, [, times]) => sum + times, 0), `${rate(statistics.finished_per_second)} in the last minute`,
+		ended.map(([outcome, times]) => `${count(times)} ${words(outcome)}`).join(" · "));
+	number("taken", statistics.submitted, "",
+		`${count(statistics.duplicates)} duplicate · ${count(statistics.rejected)} refused${waits}`);
+	setBar(byId("m-running"), store.running / statistics.pool_size, "Workers that are busy");
+	setBar(byId("m-queue"), queued / store.queue_size, "Places that are taken");
+	byId("m-queue").classList.toggle("full", queued > store.queue_size * 0.9);
+}
+
+function number(name, value, among, note) {
+	const shown = byId(`n-${name}`);
+	setText(shown, count(value));
+	setText(shown.nextElementSibling, among);
+	if (note) setText(shown.parentElement.nextElementSibling, note);
+}
+
+/** Whether the page is live, and what has to be known at once. */
+function showState() {
+	const [kind, text] = alarm(ready?.statistics);
+	const [banner, connection] = [byId("banner"), byId("connection")];
+	connection.className = live.state;
+	setText(connection, { connecting: "Connecting", live: "Live", lost: "Not connected" }[live.state]);
+	banner.hidden = !text;
+	banner.className = kind;
+	setText(banner, text);
+	byId("drain").disabled = byId("new-task").disabled = !ready || isStopping();
+}
+
+const isStopping = () => ["draining", "stopped"].includes(ready?.statistics.phase);
+
+function alarm(statistics) {
+	if (live.state === "lost") {
+		const seen = answeredAt ? ` What is shown is from ${clockTime(answeredAt)}.` : "";
+		return ["lost", (isStopping() ? "The server has stopped." : "The connection is lost; trying again.") + seen];
+	}
+	const { running } = statistics?.store ?? {};
+	if (isStopping()) return ["", `Draining: nothing new is taken, ${count(running)} still run. Then the server stops.`];
+	if (ready?.status === 503) return ["lost", `Tasks cannot be taken: ${ready.detail}`];
+	return ["", ""];
+}
+
+function offerDrain() {
+	const dialog = byId("drain-dialog");
+	byId("drain").onclick = () => {
+		const { running, pending, scheduled, durable } = ready.statistics.store;
+		const fate = durable ? "kept" : "in memory only, and lost";
+		const text = `Nothing more is taken or started. ${count(running)} that run have time to end, then the server stops.`;
+		setText(dialog.querySelector("p"), `${text} ${count(pending + scheduled)} that wait are ${fate}.`);
+		dialog.showModal();
+	};
+	byId("drain-yes").onclick = async () => {
+		dialog.close();
+		await attempt("drain", () => ask("POST", "drain"));
+		look();
+	};
+}
+
+function idle() {
+	if (document.hidden || byId("session").open) return;
+	look();
+	readCharts();
+}
+
+// A browser has few connections to one server for all its tabs: a page that nobody sees holds none.
+document.onvisibilitychange = () => (document.hidden ? live.close() : live.open());
+
+startSession(() => live.close());
+offerDrain();
+live.open();
+look();
+setInterval(idle, IDLE_MS);
+setInterval(() => live.state === "lost" || draw(), 1000); // time goes on where nothing happens

@@ -1,0 +1,84 @@
+"""One browser for all tests of a process, and one server for all that do not end it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+
+from ..server.process import ServerProcess
+from .page import Page
+
+WORK = str(Path(__file__).with_name("work.py"))
+
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--force-prefers-reduced-motion",
+]
+
+Start = Callable[..., ServerProcess]
+
+
+def program(name: str) -> str:
+    path = shutil.which(name)
+    assert path is not None, f"there is no {name}: the tests need the Debian packages chromium and chromium-driver"
+    return path
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    """A browser with a new profile."""
+    options = ChromeOptions()
+    options.binary_location = program("chromium")
+    for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = Chrome(options=options, service=Service(program("chromedriver")))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def page(driver: Chrome) -> Page:
+    """A page on a desktop's screen, in light."""
+    page = Page(driver)
+    page.look()
+    return page
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[ServerProcess]:
+    """A server that no test ends."""
+    server = start_server()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start servers of the test's own."""
+    with ExitStack() as stack:
+
+        def start(*flags: str) -> ServerProcess:
+            server = start_server(*flags)
+            stack.callback(server.close)
+            return server
+
+        yield start
+
+
+def start_server(*flags: str) -> ServerProcess:
+    return ServerProcess("--port", "0", "--handlers", WORK, "--queue-size", "50000", *flags)

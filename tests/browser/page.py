@@ -1,0 +1,95 @@
+"""The dashboard in a browser, as a person meets it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from selenium.common.exceptions import WebDriverException
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+
+WAIT_SECONDS_MAX = 20
+POLL_SECONDS = 0.05
+
+T = TypeVar("T")
+
+
+class Page:
+    """What can be seen and done. Everything that is asked for is waited for, with a bound."""
+
+    def __init__(self, driver: Chrome) -> None:
+        self.driver = driver
+
+    def open(self, url: str, *, until: str = "Live") -> None:
+        """Load it, and wait until it says this of its connection."""
+        self.driver.get("about:blank")
+        self.log()
+        self.driver.get(url)
+        self.shows("#connection", until)
+
+    def until(self, condition: Callable[[], T], what: str) -> T:
+        """Ask until the answer is true; elements may come and go meanwhile."""
+        end = time.monotonic() + WAIT_SECONDS_MAX
+        while True:
+            with suppress(WebDriverException):
+                if answer := condition():
+                    return answer
+            assert time.monotonic() < end, f"{what}; there is: {self.run('return document.body.innerText')}"
+            time.sleep(POLL_SECONDS)
+
+    def shows(self, selector: str, text: str) -> None:
+        """Wait until some element that matches shows this text."""
+        self.until(lambda: any(text in shown for shown in self.texts(selector)), f"{selector} never showed {text!r}")
+
+    def texts(self, selector: str) -> list[str]:
+        """What the visible elements that match say."""
+        script = """return [...document.querySelectorAll(arguments[0])]
+            .filter((element) => element.checkVisibility()).map((element) => element.innerText)"""
+        texts: list[str] = self.run(script, selector)
+        return texts
+
+    def run(self, script: str, *arguments: Any) -> Any:
+        return self.driver.execute_script(script, *arguments)
+
+    def element(self, selector: str) -> WebElement:
+        return self.until(lambda: self.driver.find_element(By.CSS_SELECTOR, selector), f"there is no {selector}")
+
+    def click(self, selector: str) -> None:
+        self.until(lambda: clicked(self.driver.find_element(By.CSS_SELECTOR, selector)), f"no click on {selector}")
+
+    def press(self, name: str) -> None:
+        """Click the button of this name, as a screen reader would tell it."""
+        script = """return [...document.querySelectorAll('button')]
+            .find((it) => it.checkVisibility() && (it.ariaLabel ?? it.textContent) === arguments[0])"""
+        self.until(lambda: clicked(self.run(script, name)), f"no button {name!r}")
+
+    def fill(self, selector: str, text: str) -> None:
+        field = self.element(selector)
+        field.clear()
+        field.send_keys(text)
+
+    def look(self, *, scheme: str = "light", width: int = 1440, height: int = 1200) -> None:
+        """Look at it on a screen of this size, in light or in dark."""
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+    def complaints(self) -> list[str]:
+        """What the browser complained of: errors of scripts, of the policy, of what it could not load."""
+        return [entry["message"] for entry in self.log() if entry["level"] in ("SEVERE", "WARNING")]
+
+    def log(self) -> list[dict[str, Any]]:
+        """What the browser has said since it was last asked."""
+        entries: list[dict[str, Any]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
+        return entries
+
+
+def clicked(element: WebElement | None) -> bool:
+    if element is not None:
+        element.click()
+    return element is not None

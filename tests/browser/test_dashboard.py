@@ -1,0 +1,273 @@
+"""The dashboard in a real browser: submit, watch, cancel, search, lose the server and find it again, drain."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pexecutor.access import hash_token, new_token
+
+from ..server.process import ServerProcess, eventually
+from .conftest import Start
+from .page import Page
+
+SCREENSHOTS = Path(__file__).with_name("screenshots")
+numbers = itertools.count(1)
+
+
+def a_name() -> str:
+    """One that no other task has."""
+    return f"task-{next(numbers)}"
+
+
+def submit(server: ServerProcess, **task: Any) -> str:
+    reply = server.client.post("/tasks", json=task)
+    assert reply.status_code == 202, reply.text
+    return str(reply.json()["id"])
+
+
+def test_a_task_from_the_form_to_its_outcome(page: Page, server: ServerProcess) -> None:
+    name = a_name()
+    page.open(server.url)
+    page.shows("#handlers", "Goes on step by step")
+
+    page.press("New task for steps")
+    page.fill("#field-name", name)
+    page.fill("#field-count", "1000")
+    page.click("#submit .primary")
+    page.shows("#pool .name", name)
+    page.shows("#pool li", "of 1,000")
+    page.until(
+        lambda: (
+            float(page.run("return getComputedStyle(document.querySelector('#pool .bar')).getPropertyValue('--part')"))
+            > 0
+        ),
+        "no bar",
+    )
+    page.press(f"Cancel {name}")
+
+    page.shows("#finished li", name)
+    page.shows("#finished li", "cancelled")
+    page.click(f"#finished .name[title={name}]")
+    page.shows("#detail header", "cancelled")
+    page.shows("#detail pre", "1 of 1000 rows")
+    page.shows("#detail dl", "steps")
+    page.press("Run again")
+    page.shows("#toasts", f"Submitted {name} again")
+    page.shows("#pool .name", name)
+    page.press(f"Cancel {name}")
+    page.until(lambda: page.texts("#finished .name").count(name) == 2, "the second run did not end")
+    assert page.complaints() == []
+
+
+def test_outcomes_are_told_apart_and_explained(page: Page, server: ServerProcess) -> None:
+    good, bad = a_name(), a_name()
+    page.open(server.url)
+    submit(server, name=good, handler="steps", params={"count": 2, "note": "two rows"})
+    submit(server, name=bad, handler="fail", retries=1, retry_delay=0)
+    page.shows("#finished .name", bad)
+    page.shows("#finished .name", good)
+
+    page.run(
+        "const it = document.getElementById('outcome'); it.value = 'failed'; it.dispatchEvent(new Event('change'))"
+    )
+    page.until(lambda: good not in page.texts("#finished .name"), "the filter lets others through")
+    page.run(
+        "[...document.querySelectorAll('#finished .name')].find((it) => it.textContent === arguments[0]).click()", bad
+    )
+    page.shows("#detail .problem", "there is no such table")
+    page.shows("#detail ol", "failed after")
+    page.press("Close")
+    page.run("const it = document.getElementById('outcome'); it.value = ''; it.dispatchEvent(new Event('change'))")
+    page.click(f"#finished .name[title={good}]")
+    page.shows("#detail pre", '"two rows"')
+
+
+def test_the_form_tells_what_is_wrong_where_it_is_wrong(page: Page, server: ServerProcess) -> None:
+    name = a_name()
+    submit(server, name=name, duration=60_000)
+    page.open(server.url)
+    page.press("New task for steps")
+
+    page.fill("#field-count", "1.5")
+    page.click("#submit .primary")
+    assert page.texts("#field-name-fault") == ["This is needed."]
+    assert page.texts("#field-count-fault") != [""]
+
+    page.fill("#field-name", name)
+    page.fill("#field-count", "5")
+    page.click("#submit .primary")
+    page.shows("#submit .problem", f"the name '{name}' is held by")
+
+    page.run("document.getElementById('field-name').value = 'x'.repeat(256)")
+    page.click("#submit .primary")
+    page.shows("#field-name-fault", "`name`")
+    assert page.run("return document.getElementById('field-name').ariaInvalid") == "true"
+    assert page.run("return document.getElementById('field-unit').value") == '"rows"'
+
+
+def test_twenty_thousand_that_wait(page: Page, start: Start) -> None:
+    server = start("-pool-size", "1")
+    submit(server, name="first", duration=600_000)
+    for batch in range(2):
+        tasks = [{"name": f"job-{batch * 10_000 + number:05}", "duration": 1} for number in range(10_000)]
+        assert server.client.post("/tasks?verdicts=none", json=tasks).status_code == 200
+    page.open(server.url)
+    page.shows("#n-queue", "20,000")
+    page.until(
+        lambda: page.run("return document.getElementById('waiting').scrollHeight") == 20_000 * 36, "not all is there"
+    )
+
+    most = 0
+    for number in [0, 5000, 12_345, 19_999]:
+        page.run("document.getElementById('waiting').scrollTop = arguments[0] * 36", number)
+        page.shows("#waiting .name", f"job-{number:05}")
+        most = max(most, page.run("return document.querySelectorAll('#waiting li').length"))
+    assert most < 40, "rows are used again"
+    assert page.run("return document.querySelector('#waiting li:not([hidden])').ariaSetSize") == "20000"
+
+    page.fill("#search", "JOB-1999")
+    page.until(lambda: len(page.texts("#waiting .name")) == 10, "the search finds others")
+    page.press("Cancel job-19995")
+    page.shows("#waiting li", "ended")
+    page.run(
+        """const inputs = [...document.querySelectorAll('#waiting input')];
+        const input = inputs.find((it) => it.ariaLabel.endsWith('job-19997'));
+        input.value = 50; input.dispatchEvent(new Event('change'))"""
+    )
+    page.shows("#toasts", "job-19997 has priority 50")
+    page.fill("#search", "job-1999")
+    page.until(lambda: len(page.texts("#waiting .name")) == 9, "what has ended is still there")
+    page.fill("#search", " ")
+    page.run("document.getElementById('waiting').scrollTop = 0; document.getElementById('search').focus()")
+    page.until(lambda: page.texts("#waiting .name")[0] == "job-19997", "it was not moved to the front")
+    assert server.client.get("/tasks/pending?limit=1").json()[0]["name"] == "job-19997"
+    page.shows("#waiting-title + p", "19,999")
+
+
+def test_the_connection_is_lost_and_comes_back(page: Page, start: Start) -> None:
+    server = start("--store", "memory")
+    port = server.url.rsplit(":", 1)[1]
+    submit(server, name="before", duration=600_000)
+    page.open(server.url)
+    page.shows("#pool .name", "before")
+    server.signal(signal.SIGKILL)
+    server.wait()
+    page.shows("#connection", "Not connected")
+    page.shows("#banner", "The connection is lost; trying again. What is shown is from ")
+    assert "before" in page.texts("#pool .name")
+
+    again = start("--port", port, "--store", "memory")
+    submit(again, name="after", duration=600_000)
+    page.shows("#connection", "Live")
+    page.shows("#pool .name", "after")
+    page.until(lambda: page.texts("#banner") == [], "the banner stays")
+    page.until(lambda: "before" not in page.texts("#pool .name"), "what is gone is still shown")
+
+
+def test_the_drain(page: Page, start: Start) -> None:
+    server = start("--drain-timeout", "600", "-pool-size", "1", "--store", "memory")
+    submit(server, name="running", duration=600_000)
+    submit(server, name="waiting", duration=600_000)
+    page.open(server.url)
+    page.shows("#waiting .name", "waiting")
+
+    page.press("Drain…")
+    page.shows("#drain-dialog", "1 that wait are in memory only, and lost")
+    page.press("Keep it running")
+    assert server.client.get("/readyz").status_code == 200
+    page.press("Drain…")
+    page.press("Drain and stop")
+    page.shows("#banner", "Draining: nothing new is taken, 1 still run")
+    assert page.run("return document.getElementById('new-task').disabled")
+    page.press("Cancel running")
+    assert server.wait() == 0
+    page.shows("#banner", "The server has stopped.")
+
+
+def test_a_store_that_is_lost_is_told(page: Page, server: ServerProcess) -> None:
+    page.open(server.url)
+    page.run(
+        """const real = window.fetch;
+        const refusal = { status: 503, headers: { "Content-Type": "application/problem+json" } };
+        const lost = async () => ({ status: 503, detail: "the disk is full", ...await (await real("readyz")).json() });
+        const answer = async () => new Response(JSON.stringify({ ...await lost(), status: 503 }), refusal);
+        window.fetch = (path, options) => path === "readyz" ? answer() : real(path, options);"""
+    )
+    submit(server, name=a_name())
+    page.shows("#banner", "Tasks cannot be taken: the disk is full")
+
+
+def test_a_server_that_wants_to_know_who_asks(page: Page, start: Start, tmp_path: Path) -> None:
+    token = new_token()
+    settings = tmp_path / "settings.toml"
+    settings.write_text(f'[tokens.somebody]\nsha256 = "{hash_token(token)}"\nscope = "admin"\n')
+    server = start("--config", str(settings))
+    page.open(server.url, until="")
+    page.shows("#session", "Sign in")
+    page.fill("#token", new_token())
+    page.click("#session .primary")
+    page.shows("#session .problem", "This token is not known.")
+    page.fill("#token", token)
+    page.click("#session .primary")
+    page.shows("#connection", "Live")
+    page.press("New task")
+    page.fill("#submit [name=name]", name := a_name())
+    page.click("#submit .primary")
+    page.shows("#finished .name", name)
+    page.press("Sign out")
+    page.shows("#session", "Sign in")
+    page.driver.get("about:blank")
+
+
+def test_nothing_in_line_runs_and_nothing_is_complained_of(page: Page, server: ServerProcess) -> None:
+    page.open(server.url)
+    page.shows("#charts figure", "Run time")
+    assert page.complaints() == []
+    nameless = """return [...document.querySelectorAll('button, input, select, [tabindex], [role=img]')]
+        .filter((it) => it.checkVisibility())
+        .filter((it) => !(it.ariaLabel || it.labels?.length || it.textContent.trim())).map((it) => it.outerHTML)"""
+    assert page.run(nameless) == [], "everything that can be reached has a name"
+    page.run("const it = document.createElement('script'); it.text = 'window.broken = 1'; document.body.append(it)")
+    assert page.run("return window.broken") is None
+    assert any("Content Security Policy" in complaint for complaint in page.complaints())
+
+
+@pytest.mark.parametrize(
+    ("name", "scheme", "width", "height"),
+    [
+        ("light", "light", 1440, 1200),
+        ("dark", "dark", 1440, 1200),
+        ("phone", "light", 390, 2400),
+    ],
+)
+def test_it_looks_right(page: Page, server: ServerProcess, name: str, scheme: str, width: int, height: int) -> None:
+    scene(server)
+    page.look(scheme=scheme, width=width, height=height)
+    page.open(server.url)
+    page.shows("#finished .name", "reports/")
+    page.shows("#charts figure", "min ago")
+    page.until(lambda: page.run("return document.querySelectorAll('#charts rect').length") > 0, "there is no chart")
+    assert page.run("return document.documentElement.scrollWidth") <= width, "it is wider than the screen"
+    assert page.run("return document.querySelector('.top').getBoundingClientRect().height") < 70
+
+    SCREENSHOTS.mkdir(exist_ok=True)
+    assert page.driver.save_screenshot(str(SCREENSHOTS / f"{name}.png"))
+
+
+def scene(server: ServerProcess) -> None:
+    """Something of everything to look at; again and again it is the same."""
+    tasks: list[dict[str, Any]] = [
+        {"name": "reports/weekly", "handler": "fail"},
+        {"name": "reports/monthly", "duration": 200},
+        {"name": "reports/yearly", "duration": 900, "timeout": 50},
+        {"name": "import/customers.csv", "handler": "steps", "params": {"count": 900}},
+        *({"name": f"thumbnails/holiday-{number:04}.jpg", "duration": 60_000} for number in range(400)),
+        {"name": "backup/nightly", "delay": 3_600_000},
+    ]
+    assert server.client.post("/tasks?verdicts=none", json=tasks).status_code == 200
+    eventually(lambda: server.client.get("/tasks?state=finished&name=reports/yearly").json())

@@ -1,0 +1,59 @@
+"""``cancel`` and ``drain``."""
+
+from __future__ import annotations
+
+from ..server.conftest import StartServer
+from ..server.process import eventually
+from .conftest import Run
+
+
+def test_a_waiting_task_ends_and_a_running_one_is_told_to(run: Run) -> None:
+    waiting = run("submit", "waits", "--delay", "1h").fields[0][0]
+    run("submit", "runs", "--duration", "600s")
+    eventually(lambda: run("list", "--name", "runs", "--state", "running").out)
+    result = run("cancel", waiting, "runs")
+    assert (result.status, result.err) == (0, "")
+    assert [fields[1:3] for fields in result.fields] == [["cancelled", "waits"], ["running", "runs"]]
+    eventually(lambda: run("show", "runs", "--json").json.get("outcome") == "cancelled")
+
+
+def test_one_that_cannot_be_cancelled_does_not_keep_the_others(run: Run) -> None:
+    ended = run("submit", "over", "--wait").fields[0][0]
+    run("submit", "other", "--delay", "1h")
+    result = run("cancel", ended, "over", "nobody", "other")
+    assert (result.status, [fields[2] for fields in result.fields]) == (7, ["other"])
+    assert result.err.splitlines() == [
+        f"pexecutor: the task '{ended}' has already ended",
+        "pexecutor: no task in flight is called 'over'",
+        "pexecutor: no task in flight is called 'nobody'",
+    ]
+
+
+def test_cancelled_records_are_those_of_the_api(run: Run) -> None:
+    run("submit", "whole", "--delay", "1h")
+    record = run("cancel", "whole", "--json").json
+    assert (record["name"], record["outcome"]) == ("whole", "cancelled")
+    assert run("show", record["id"], "--json").json == record
+
+
+def test_a_drain(run: Run, start_server: StartServer) -> None:
+    server = start_server()
+    run("submit", "last", "--duration", "600s", url=server.url)
+    eventually(lambda: run("list", "--state", "running", url=server.url).out)
+    result = run("drain", "--json", url=server.url)
+    assert (result.status, result.json["status"]) == (0, "draining")
+    assert run("list", url=server.url).fields[0][1:3] == ["running", "last"]
+    result = run("drain", "--wait", "--wait-timeout", "0.1", url=server.url)
+    assert (result.status, ["status", "draining"] in result.fields) == (12, True)
+    assert result.err == "pexecutor: the server is still draining, with 1 running: the time to wait is up\n"
+    run("cancel", "last", url=server.url)
+    assert run("drain", "--wait", url=server.url).status in (0, 9), "it may have ended before that"
+    assert server.wait() == 0
+
+
+def test_a_drain_that_is_waited_for(run: Run, start_server: StartServer) -> None:
+    server = start_server()
+    run("submit", "last", "--duration", "500ms", url=server.url)
+    assert run("drain", "--wait", url=server.url).status == 0
+    assert server.wait() == 0
+    assert server.log_events()[-1]["finished"] == 1

@@ -1,0 +1,70 @@
+"""How a record reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pexecutor.commands.record import members, note, one_line, since, span, standing
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 ms"),
+        (0.0123, "12 ms"),
+        (1.25, "1.2 s"),
+        (59.4, "59 s"),
+        (60, "1 min"),
+        (200, "3 min 20 s"),
+        (3600, "1 h"),
+        (7500, "2 h 5 min"),
+        (86_400, "1 d"),
+        (7 * 86_400 - 1, "6 d 23 h"),
+        (-90, "1 min 30 s"),
+    ],
+)
+def test_a_span_has_one_unit_or_two(seconds: float, text: str) -> None:
+    assert span(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("record", "text"),
+    [
+        ({}, ""),
+        ({"error": "first\nsecond\x1b[2J"}, "first second [2J"),
+        ({"result": None}, ""),
+        ({"result": 0}, "0"),
+        ({"result": {"a": "ä\n"}}, '{"a": "ä\\n"}'),
+        ({"progress": {"done": 3.0, "total": 4}}, "3 of 4"),
+        ({"progress": {"done": 0.5, "total": None}}, "0.5"),
+        ({"follows": "abcdef-1"}, "follows abcdef-1"),
+    ],
+)
+def test_a_note_is_one_line(record: dict[str, Any], text: str) -> None:
+    assert note(record) == text
+
+
+def test_the_time_is_that_of_the_latest_thing_that_happened() -> None:
+    record = {"state": "scheduled", "submitted_at": "1", "due_at": "2"}
+    assert (since(record), standing(record)) == ("2", "scheduled")
+    record |= {"state": "running", "started_at": "3"}
+    assert (since(record), standing(record)) == ("3", "running")
+    record |= {"state": "finished", "finished_at": "4", "outcome": "failed"}
+    assert (since(record), standing(record)) == ("4", "failed")
+
+
+def test_members_are_flat() -> None:
+    document = {"a": 1, "b": {"c": "x\ty", "d": None}, "e": [{"f": True}, {"f": False}], "g": [], "h": [1, "2"]}
+    assert list(members(document)) == [
+        ("a", "1"),
+        ("b.c", "x y"),
+        ("e.1.f", "true"),
+        ("e.2.f", "false"),
+        ("h", '[1, "2"]'),
+    ]
+
+
+def test_a_text_of_one_line_has_no_control_characters() -> None:
+    assert one_line(" a\x00\x07\x85b\u2028c ") == "a b c"

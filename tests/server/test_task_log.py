@@ -1,0 +1,100 @@
+"""What the log says of tasks: everything at debug, failures alone above that, and never too many of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
+
+from pexecutor import Attempt, Ending, Finished, Outcome, Pending, Record, Running, Scheduled, Task
+from pexecutor.log import WARNINGS_PER_SECOND_MAX, TaskLog
+from pexecutor.task import make_serial
+
+from .conftest import StartServer
+
+TASK = Task("a")
+SERIAL = make_serial(0xABCDEF, 1)
+FAILED = Attempt(1.0, 1.5, Outcome.FAILED, "no\nway")
+
+
+def finished(outcome: Outcome) -> Finished:
+    attempts = (Attempt(1.0, 1.5, outcome, None if outcome is Outcome.SUCCEEDED else "no\nway"),)
+    return Finished(SERIAL, TASK, 1.0, attempts, 2.0, Ending(outcome))
+
+
+LIFE: list[Record] = [
+    Scheduled(SERIAL, TASK, 1.0, (), 5.0),
+    Pending(SERIAL, TASK, 1.0, ()),
+    Running(SERIAL, TASK, 1.0, (), 1.0),
+    Scheduled(SERIAL, TASK, 1.0, (FAILED,), 5.0),
+    finished(Outcome.SUCCEEDED),
+    finished(Outcome.CANCELLED),
+]
+
+
+@pytest.fixture
+def logged() -> Iterator[list[EventDict]]:
+    """Everything that is logged, whatever was set up before."""
+    structlog.reset_defaults()
+    with capture_logs() as events:
+        yield events
+
+
+def test_each_change_is_one_line_at_debug(logged: list[EventDict]) -> None:
+    log = TaskLog("debug")
+    for record in LIFE:
+        log(record)
+    assert [(event["log_level"], event["event"], event["state"]) for event in logged] == [
+        ("debug", "task", "scheduled"),
+        ("debug", "task", "pending"),
+        ("debug", "task", "running"),
+        ("debug", "task", "scheduled"),
+        ("debug", "task", "finished"),
+        ("debug", "task", "finished"),
+    ]
+    common = {"event": "task", "log_level": "debug", "id": "abcdef-1", "task": "a", "handler": "sleep"}
+    assert logged[3] == common | {"state": "scheduled", "attempts": 1, "seconds": 0.5, "error": "no way"}
+    assert logged[4] == common | {"state": "finished", "attempts": 1, "seconds": 0.5, "outcome": "succeeded"}
+
+
+def test_above_debug_only_failures_are_logged(logged: list[EventDict]) -> None:
+    log = TaskLog("info")
+    for record in [*LIFE, finished(Outcome.FAILED), finished(Outcome.TIMED_OUT)]:
+        log(record)
+    assert [(event["log_level"], event["outcome"]) for event in logged] == [
+        ("warning", "failed"),
+        ("warning", "timed_out"),
+    ]
+
+
+def test_failures_are_no_flood_and_none_is_lost_count_of(logged: list[EventDict]) -> None:
+    now = 100.0
+    log = TaskLog("info", now=lambda: now)
+    failure = finished(Outcome.FAILED)
+    for _ in range(WARNINGS_PER_SECOND_MAX + 5):
+        log(failure)
+    assert len(logged) == WARNINGS_PER_SECOND_MAX
+    now += 0.9
+    log(failure)
+    assert len(logged) == WARNINGS_PER_SECOND_MAX
+    now += 0.1
+    log(failure)
+    log(failure)
+    assert [event.get("left_out") for event in logged[WARNINGS_PER_SECOND_MAX:]] == [6, None]
+
+
+@pytest.mark.parametrize(("level", "states"), [("debug", {"pending", "running", "finished"}), ("info", set())])
+def test_a_server_logs_them(start_server: StartServer, level: str, states: set[str]) -> None:
+    server = start_server("--log-level", level)
+    task_id = server.client.post("/tasks", json={"name": "a"}).json()["id"]
+    server.client.get(f"/tasks/{task_id}?wait=10")
+    events: list[dict[str, Any]] = [event for event in server.log_events() if event["event"] == "task"]
+    assert {event["state"] for event in events} == states
+    failing = server.client.post("/tasks", json={"name": "b", "duration": 60000, "timeout": 1}).json()["id"]
+    server.client.get(f"/tasks/{failing}?wait=10")
+    last = server.log_events()[-1]
+    assert (last["level"], last["id"], last["outcome"]) == ("warning", failing, "timed_out")

@@ -1,0 +1,220 @@
+"""``Process``: one life of the program on a disk: database, journal, store and executor, as ``server.py`` joins them.
+
+Its thread is simulated, and it can die: at any step of any Trio task, or in the middle of any operation of its disk. A
+dead process does nothing more. That Trio then unwinds it is of no consequence: its disk keeps nothing of that, and
+nobody listens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any, Final, TypeVar
+
+import trio
+
+from pexecutor import Executor, LocalStore, Record, Task
+from pexecutor.handlers import Catalogue, Context
+from pexecutor.stores.book import Book
+from pexecutor.stores.database import Database, Durability
+from pexecutor.stores.journal import SqliteJournal
+
+from ..fakes import Doing
+from .connection import connected
+from .disk import Crash, FakeDisk
+from .ledger import Ledger, demand
+
+T = TypeVar("T")
+
+FILE: Final = Path("/tasks.db")
+
+Work = Callable[["Process", Context, Task], Awaitable[int]]
+
+
+class Process:
+    """One life.
+
+    Parameters:
+        disk: what it finds and leaves.
+        ledger: is told of every transaction, and looks at the store; it also has the sizes of the queue and the pool.
+        nursery: where its thread works; cancelled when it dies.
+        chance: decides how long the disk takes, and how long retries wait.
+        now: the wall clock.
+        disk_seconds: how long a call in the thread takes at most.
+        durability: of its file.
+        checkpoint_pages: how many pages its log has when they are taken over into the file.
+        history_records_max: how many finished tasks it keeps.
+        say: writes the trace.
+        work: what its handler does.
+    """
+
+    def __init__(
+        self,
+        disk: FakeDisk,
+        ledger: Ledger,
+        nursery: trio.Nursery,
+        *,
+        chance: Random,
+        now: Callable[[], float],
+        disk_seconds: float,
+        durability: Durability,
+        checkpoint_pages: int,
+        history_records_max: int,
+        say: Callable[[str, str], None],
+        work: Work,
+    ) -> None:
+        self.disk = disk
+        self.ledger = ledger
+        self.serving = False
+        self.dead = False
+        self.at_work: set[str] = set()  # names; changed by the handler
+        self.broken: Exception | None = None
+        """The promise that was found broken at its death."""
+        self.hang_seconds = 0.0
+        """How long the next call in the thread hangs."""
+        self._nursery = nursery
+        self._chance = chance
+        self._now = now
+        self._disk_seconds = disk_seconds
+        self._say = say
+        self._one_call = trio.Semaphore(1)
+        self.database = Database(
+            FILE, durability=durability, connected=partial(connected, disk, checkpoint_pages=checkpoint_pages)
+        )
+        self.store = LocalStore(
+            queue_size=ledger.queue_size,
+            history_records_max=history_records_max,
+            journal=_Journal(self),
+            now=now,
+            jitter=chance,
+        )
+        handlers = Catalogue({"sleep": Doing(lambda context, task: work(self, context, task))})
+        self.executor = Executor(self.store, pool_size=ledger.pool_size, handlers=handlers)
+
+    @property
+    def book(self) -> Book:
+        """What its store knows."""
+        return self.store._book
+
+    def look(self) -> None:
+        """See that everything is as it has to be, now."""
+        if self.serving and not self.dead:
+            self.ledger.look(self.book, self._now(), self.at_work)
+
+    def die(self, how: str) -> None:
+        """From here on it does nothing any more."""
+        if not self.dead:
+            self._say("process", f"dies {how}")
+            try:
+                self.look()
+            except Exception as error:
+                self.broken = error
+            self.dead = True
+            self.disk.crash()
+            self._nursery.cancel_scope.cancel()
+
+    # The thread: one call at a time, and it goes on when the caller has given up.
+
+    async def in_thread(self, function: Callable[..., T], /, *arguments: Any) -> T:
+        """Call a function as if in a thread."""
+        await self._one_call.acquire()
+        call = _Call(function, arguments)
+        self._nursery.start_soon(self._run, call)
+        await call.done.wait()
+        if call.error is not None:
+            raise call.error
+        return call.result  # type: ignore[no-any-return]
+
+    async def _run(self, call: _Call) -> None:
+        await self._take_time()
+        if not self.dead:
+            with suppress(Crash):
+                try:
+                    call.result = self._watched(call)
+                except Exception as error:
+                    call.error = error
+            if self.disk.crashed:
+                self.die(f"at operation {self.disk.operations} of the disk")
+        if self.dead:
+            await trio.sleep_forever()
+        self._one_call.release()
+        call.done.set()
+
+    async def _take_time(self) -> None:
+        hang, self.hang_seconds = self.hang_seconds, 0.0
+        if hang:
+            await trio.sleep(hang)
+        elif self._disk_seconds and self._chance.random() < 0.5:
+            await trio.sleep(self._disk_seconds * self._chance.random())
+        else:
+            await trio.lowlevel.checkpoint()
+
+    def _watched(self, call: _Call) -> Any:
+        if call.function != self.database.write:
+            return call.function(*call.arguments)
+        records, gone, _ = call.arguments
+        self.ledger.write_begins(records, gone)
+        operations = self.disk.operations
+        try:
+            call.function(*call.arguments)
+        except Exception as error:
+            self._say("disk", f"fails: {error}")
+            raise
+        demand(self.disk.operations > operations, "what has succeeded was written", records, gone)
+        self.ledger.write_succeeded()
+        return None
+
+
+class _Call:
+    """A call in the thread. ``result`` or ``error`` is there once ``done`` is set."""
+
+    def __init__(self, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
+        self.function = function
+        self.arguments = arguments
+        self.done = trio.Event()
+        self.result: Any = None
+        self.error: Exception | None = None
+
+
+class _Journal(SqliteJournal):
+    """The journal, in the simulated thread; the ledger hears what is forgotten."""
+
+    def __init__(self, process: Process) -> None:
+        super().__init__(
+            process.database,
+            in_thread=process.in_thread,
+            on_trouble=lambda trouble: process._say("journal", f"trouble: {trouble}"),
+        )
+        self._process = process
+
+    def forget(self, serial: int) -> None:
+        if not self._process.dead:
+            self._process.ledger.forget(serial)
+        super().forget(serial)
+
+
+class DieAtStep(trio.abc.Instrument):
+    """Ends a process just before the n-th step that Trio takes."""
+
+    def __init__(self, process: Process, step: int) -> None:
+        self._process = process
+        self._step = step
+        self._steps_left = step
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self._steps_left -= 1
+        if self._steps_left == 0:
+            self._process.die(f"at step {self._step}, before {task.name.rpartition('.')[2]}")
+
+
+def read_file(disk: FakeDisk) -> tuple[list[Record], int, int]:
+    """The records in a disk's file, the store's tag, and how many tasks it has accepted; the disk stays as it is."""
+    database = Database(FILE, connected=partial(connected, disk.copy(), checkpoint_pages=0))
+    tag, acceptances = database.open()
+    try:
+        return [record for some in database.records() for record in some], tag, acceptances
+    finally:
+        database.close()

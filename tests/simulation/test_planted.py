@@ -1,0 +1,114 @@
+"""The test of the simulation: bugs of the kind that it is there for, planted one at a time, are all found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import pytest
+import trio
+
+from pexecutor import Ending, Finished, LocalStore, Pending, Record, Running, Scheduled
+from pexecutor.errors import UnusableStoreError
+from pexecutor.pool import Pool
+from pexecutor.stores import database, local, recovery
+from pexecutor.stores.database import Database
+from pexecutor.stores.journal import SqliteJournal, _Commit
+from pexecutor.stores.submission import end_and_pass_on
+from pexecutor.task import InFlight
+
+from .ledger import BrokenInvariantError
+from .world import World
+
+SEEDS_MAX: Final = 200
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def forget_to_journal_a_finish(patch: pytest.MonkeyPatch) -> None:
+    async def end(self: LocalStore, record: InFlight, ending: Ending) -> Record:
+        await trio.lowlevel.checkpoint()
+        changes = end_and_pass_on(self._book, record, ending, self._now())
+        self._publish(changes)
+        return changes[0]
+
+    patch.setattr(LocalStore, "_end", end)
+
+
+def acknowledge_before_the_commit(patch: pytest.MonkeyPatch) -> None:
+    async def commit(self: SqliteJournal, changes: Sequence[Record], acceptances: int) -> None:
+        self._line.append(_Commit(changes, acceptances))
+        self._wanted.unpark_all()
+        await trio.lowlevel.checkpoint()
+
+    patch.setattr(SqliteJournal, "commit", commit)
+
+
+def free_the_name_before_the_outcome(patch: pytest.MonkeyPatch) -> None:
+    finish = LocalStore.finish
+
+    async def finish_in_two_steps(self: LocalStore, running: Running, ending: Ending) -> Finished | Scheduled:
+        async with self._book.registry.locked([running.task.name]):
+            del self._book.registry[running.task.name]
+        return await finish(self, running, ending)
+
+    patch.setattr(LocalStore, "finish", finish_in_two_steps)
+
+
+def drop_the_release_on_a_hard_stop(patch: pytest.MonkeyPatch) -> None:
+    async def release(self: Pool, tasks: Sequence[Running]) -> None:
+        await trio.lowlevel.checkpoint()
+
+    patch.setattr(Pool, "_release", release)
+
+
+def lose_the_retry_counter(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(local, "attempts", lambda running, _ending, _now: running.attempts)
+
+
+def lose_the_retry_counter_in_a_crash(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(recovery, "Pending", lambda serial, task, submitted_at, _: Pending(serial, task, submitted_at, ()))
+
+
+def leave_doubt_in_the_file(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(SqliteJournal, "_doubt", lambda *_: None)
+
+
+def flush_nothing(patch: pytest.MonkeyPatch) -> None:
+    set_up = Database._set_up
+
+    def set_up_carelessly(self: Database) -> None:
+        set_up(self)
+        self._connection.execute("PRAGMA synchronous = OFF")
+
+    patch.setattr(Database, "_set_up", set_up_carelessly)
+
+
+def believe_a_write_that_writes_nothing(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(database, "_COUNT", "UPDATE store SET acceptances = ?")
+
+
+PLANTED: Final[dict[Plant, str]] = {
+    forget_to_journal_a_finish: "what can be read is in the file",
+    acknowledge_before_the_commit: "what can be read is in the file",
+    free_the_name_before_the_outcome: "a free name is free",
+    drop_the_release_on_a_hard_stop: "what is cut off is released",
+    lose_the_retry_counter: "an attempt counts",
+    lose_the_retry_counter_in_a_crash: "what ran waits to run again",
+    leave_doubt_in_the_file: "the file is set right",
+    flush_nothing: "the file holds what it was given|is damaged",
+    believe_a_write_that_writes_nothing: "what has succeeded was written",
+}
+"""Each with the promise that it breaks."""
+
+
+@pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)
+def test_a_planted_bug_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch)
+    with pytest.raises((BrokenInvariantError, UnusableStoreError), match=PLANTED[plant]):
+        _run_seeds()
+
+
+def _run_seeds() -> None:
+    for seed in range(SEEDS_MAX):
+        World(seed).run()

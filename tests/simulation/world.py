@@ -1,0 +1,216 @@
+"""``World``: everything that one seed decides, from the first life of a program to its last.
+
+A seed is several lives on one disk. Each begins with what the one before has left, lives through callers, failing
+handlers and trouble with the disk, and ends with a stop or dies. The last life has no trouble, and time to bring
+everything to its end.
+
+All of it goes by one ``Random``, Trio's choices and the clock included, so a seed is one run, in every process.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from itertools import count
+from random import Random
+from typing import Final, NamedTuple
+from unittest import mock
+
+import trio
+from trio.testing import MockClock
+
+from pexecutor.errors import StoreUnavailableError, UnusableStoreError
+from pexecutor.stores import database, journal
+from pexecutor.stores.database import Durability
+from pexecutor.task import make_serial
+
+from ..determinism import deterministic_scheduling
+from .callers import Callers, work
+from .disk import SURVIVES, FakeDisk
+from .ledger import Ledger, demand
+from .process import DieAtStep, Process, read_file
+
+EPOCH: Final = 1_800_000_000.0
+LAST_LIFE_SECONDS_MAX: Final = 24 * 60 * 60.0
+
+
+class Report(NamedTuple):
+    """What a seed came to.
+
+    Parameters:
+        seconds: of virtual time.
+        crashes: lives that ended in the middle of something.
+        transactions: that reached the disk.
+        tasks: that were accepted.
+    """
+
+    seconds: float
+    crashes: int
+    transactions: int
+    tasks: int
+
+
+class World:
+    """One seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.chance = chance = Random(seed)
+        self.trace: list[str] = []
+        self.disk = FakeDisk(chance)
+        self.disk_seconds = chance.choice([0, 0, 0.001, 0.05, 1.0])
+        self.durability: Durability = chance.choice(["full", "full", "full", "full", "normal"])
+        self.history_records_max = chance.choice([10_000, 10_000, 3])
+        self.checkpoint_pages = chance.choice([1000, 30, 10])
+        self.records_at_once = chance.choice([2000, 2])
+        self.has_trouble = chance.random() < 0.5
+        self.ledger = Ledger(chance.randint(1, 10), chance.randint(1, 3), in_order=not self.disk_seconds)
+        self.trace.append(
+            f"queue of {self.ledger.queue_size}, pool of {self.ledger.pool_size}, "
+            f"history of {self.history_records_max}, {self.durability} durability, disk up to {self.disk_seconds} s, "
+            f"checkpoint at {self.checkpoint_pages} pages, {self.records_at_once} records at once, "
+            f"{'with' if self.has_trouble else 'without'} trouble"
+        )
+        self._marks = count(1)
+        self._crashes = 0
+        self._seconds = 0.0
+
+    def run(self) -> Report:
+        """Live all lives.
+
+        Raises:
+            BrokenInvariantError: or whatever else went wrong, with the seed and the trace as a note.
+        """
+        try:
+            with deterministic_scheduling(self.seed), self._settings_without_a_way_in():
+                for _ in range(self.chance.randint(1, 4)):
+                    self._live(last=False)
+                self._live(last=True)
+        except Exception as error:
+            first = _first_of(error)
+            first.add_note("\n".join([f"seed {self.seed}", *self.trace]))
+            raise first from None
+        return Report(self._seconds, self._crashes, self.ledger.writes, len(self.ledger.accepted))
+
+    @contextmanager
+    def _settings_without_a_way_in(self) -> Iterator[None]:
+        with (
+            mock.patch.object(secrets, "randbits", self.chance.getrandbits),
+            mock.patch.object(database, "RECORDS_A_READ", self.records_at_once),
+            mock.patch.object(journal, "CHANGES_A_TRANSACTION_MAX", self.records_at_once),
+        ):
+            yield
+
+    def now(self) -> float:
+        """The wall clock."""
+        return EPOCH + self._seconds + trio.current_time()
+
+    def say(self, who: str, what: str) -> None:
+        """Write a line of the trace."""
+        self.trace.append(f"{self._seconds + trio.current_time():12.3f} {who:8} {what}")
+
+    def _live(self, *, last: bool) -> None:
+        trio.run(self._life, last, clock=MockClock(autojump_threshold=0))
+        self._seconds += self.chance.choice([0, 1, 3600])
+        if self.process.broken is not None:
+            raise self.process.broken
+        if self.process.dead:
+            self._crashes += 1
+            self.disk = self.disk.after_crash("all" if self.durability == "normal" else self.chance.choice(SURVIVES))
+        else:
+            self.disk = self.disk.after_exit()
+
+    async def _life(self, last: bool) -> None:
+        found, tag, acceptances = read_file(self.disk)
+        self.ledger.found(found, make_serial(tag, acceptances))
+        async with trio.open_nursery() as machine:
+            process = self.process = self._process_on(machine)
+            if not last:
+                self._plan_death(process)
+            self.say("process", f"starts{' for the last time' if last else ''} with {len(found)} records")
+            try:
+                async with trio.open_nursery() as nursery:
+                    await nursery.start(process.executor.run)
+                    if not process.dead:
+                        self.ledger.recovered(process.book, found)
+                        process.serving = True
+                        process.look()
+                        await (self._come_to_the_end(process) if last else self._be_used(process))
+            except* (UnusableStoreError, StoreUnavailableError) as errors:
+                if last:
+                    raise
+                self.say("process", f"ends: {_first_of(errors)}")
+            machine.cancel_scope.cancel()
+        self._seconds += trio.current_time()
+
+    def _process_on(self, machine: trio.Nursery) -> Process:
+        return Process(
+            self.disk,
+            self.ledger,
+            machine,
+            chance=self.chance,
+            now=self.now,
+            disk_seconds=self.disk_seconds,
+            durability=self.durability,
+            checkpoint_pages=self.checkpoint_pages,
+            history_records_max=self.history_records_max,
+            say=self.say,
+            work=partial(work, chance=self.chance, say=self.say),
+        )
+
+    def _plan_death(self, process: Process) -> None:
+        if self.has_trouble and self.chance.random() < 0.3:
+            self.disk.fail("failing", after=self.chance.randrange(20), operations=self.chance.choice([1, 2, 9]))
+        match self.chance.choice(["step", "step", "operation", "operation", "none"]):
+            case "step":
+                step = int(self.chance.expovariate(1 / 400)) + 1
+                trio.lowlevel.add_instrument(DieAtStep(process, step))
+            case "operation":
+                self.disk.crash_at(self.disk.operations + int(self.chance.expovariate(1 / 100)) + 1)
+
+    async def _be_used(self, process: Process) -> None:
+        callers = Callers(process, self.chance, self.say, lambda: next(self._marks))
+        async with trio.open_nursery() as trouble:
+            if self.has_trouble:
+                trouble.start_soon(callers.trouble)
+            async with trio.open_nursery() as nursery:
+                for number in range(3):
+                    nursery.start_soon(callers.call, f"caller {number + 1}", self.chance.randint(3, 25))
+            trouble.cancel_scope.cancel()
+        if self.has_trouble and self.chance.random() < 0.5:
+            self.disk.fail("failing", operations=self.chance.choice([3, 1000]))
+        process.executor.drain()
+        self.say("process", "drains")
+        with trio.move_on_after(self.chance.choice([0, 1, 100])):
+            await process.executor.stopped.wait()
+        process.executor.hard_stop()
+        self.say("process", "stops")
+        await process.executor.stopped.wait()
+        self._after_stop(process)
+
+    def _after_stop(self, process: Process) -> None:
+        if process.dead:
+            return
+        process.look()
+        demand(not process.at_work, "nothing is at work after a stop", process.at_work)
+        if not self.has_trouble:
+            demand(not process.book.running, "what is cut off is released", process.book.running)
+            self.ledger.settled()
+
+    async def _come_to_the_end(self, process: Process) -> None:
+        with trio.fail_after(LAST_LIFE_SECONDS_MAX):
+            while process.book.waiting() or process.book.running:
+                await trio.sleep(60)
+                process.look()
+        self.ledger.all_done(process.book)
+        process.executor.drain()
+        await process.executor.stopped.wait()
+        self._after_stop(process)
+
+
+def _first_of(error: Exception) -> Exception:
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
