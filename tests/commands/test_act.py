@@ -54,6 +54,7 @@ def test_a_drain(run: Run, start_server: StartServer) -> None:
 def test_a_drain_that_is_waited_for(run: Run, start_server: StartServer) -> None:
     server = start_server()
     run("submit", "last", "--duration", "500ms", url=server.url)
+    eventually(lambda: server.client.get("/tasks/running").json())
     assert run("drain", "--wait", url=server.url).status == 0
     assert server.wait() == 0
     assert server.log_events()[-1]["finished"] == 1

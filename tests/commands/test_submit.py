@@ -165,6 +165,7 @@ def test_a_full_queue(run: Run, start_server: StartServer) -> None:
 def test_a_server_that_drains_and_one_that_is_gone(run: Run, start_server: StartServer) -> None:
     server = start_server()
     run("submit", "a", "--duration", "60s", url=server.url)
+    eventually(lambda: server.client.get("/tasks/running").json())
     run("drain", url=server.url)
     result = run("submit", "b", url=server.url)
     assert (result.status, result.out) == (9, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -70,7 +71,7 @@ def submit_until_refused(server: ServerProcess) -> tuple[list[str], str]:
 
 def test_nothing_is_forgotten_and_it_ends_by_itself(start_server: StartServer, disk: SmallDisk) -> None:
     in_python = "import os, sys; os.execvp(sys.argv[1], sys.argv[1:])"
-    serve = ("pexecutor", "-port", "0", "--log-format", "json", "--data-dir", str(disk.path))
+    serve = (sys.executable, "-m", "pexecutor", "-port", "0", "--log-format", "json", "--data-dir", str(disk.path))
     server = start_server(command=("-c", in_python, *disk.within, *serve))
     quick = server.client.post("/tasks", json={"name": "quick", "duration": 700}).json()["id"]
     eventually(lambda: server.client.get(f"/tasks/{quick}").json()["state"] == "running")

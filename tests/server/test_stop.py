@@ -105,7 +105,7 @@ def test_a_reader_that_stalls_does_not_hold_the_stop(start_server: StartServer) 
     stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     stalled.connect(("127.0.0.1", port))
     for _ in range(20):
-        stalled.sendall(b"GET /tasks/pending HTTP/1.1\r\nHost: x\r\n\r\n")
+        stalled.sendall(b"GET /tasks/pending HTTP/1.1\r\nHost: localhost\r\n\r\n")
     eventually(lambda: server.client.get("/livez").status_code == 200)
     server.signal(signal.SIGTERM)
     assert server.wait() == 0
@@ -115,7 +115,7 @@ def test_a_reader_that_stalls_does_not_hold_the_stop(start_server: StartServer) 
 def test_event_streams_do_not_hold_the_stop_whether_they_are_read_or_not(start_server: StartServer) -> None:
     server = start_server("-queue-size", "100000", "-pool-size", "1", "--drain-timeout", "0.2")
     port = int(server.url.rsplit(":", 1)[1])
-    ask = b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n"
+    ask = b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n"
     stalled = socket.socket()
     stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     stalled.connect(("127.0.0.1", port))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -131,6 +132,6 @@ class TestDb:
 
 def test_under_hypercorn_a_file_in_use_is_an_error_at_the_start(start_server: StartServer) -> None:
     server = start_server()
-    command = ["hypercorn", "-k", "trio", "pexecutor.asgi:create_app()", "-b", "127.0.0.1:0"]
+    command = [sys.executable, "-m", "hypercorn", "-k", "trio", "pexecutor.asgi:create_app()", "-b", "127.0.0.1:0"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert f"in use by the server with pid {server.pid}" in run.stderr
