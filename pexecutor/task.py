@@ -36,6 +36,7 @@ PARAMS_BYTES_MAX: Final = 64 * 1024
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _WITHOUT_CONTROL: Final = {"pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"}
+_TRACEPARENT: Final = {"pattern": "^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$"}
 TAG_BITS: Final = 23
 """With the acceptance number, a serial is a signed integer of 64 bits, which every store can hold."""
 
@@ -93,7 +94,7 @@ class Task(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, om
     on_conflict: OnConflict = "reject"
     on_crash: OnCrash = "rerun"
     keep: Milliseconds | None = None
-    traceparent: str | None = None
+    traceparent: Annotated[str, Meta(extra_json_schema=_TRACEPARENT)] | None = None
 
     def __post_init__(self) -> None:
         name = self.name

@@ -32,7 +32,7 @@ HEADERS: Final = {
 }
 """The page shows, and does nothing else."""
 
-_STATIC: Final = files(__package__) / "static"
+_STATIC: Final = files(__package__) / "docs_page"
 _STYLE: Final = (_STATIC / "docs.css").read_bytes()
 _TEMPLATE: Final = (_STATIC / "docs.html").read_text(encoding="utf-8")
 _EXAMPLE_ID: Final = "a3f09c-42"

@@ -84,7 +84,7 @@ async def test_nothing_new_starts_while_draining_and_what_waits_is_kept(full: Se
         ("DELETE", "/tasks", {"GET", "HEAD", "POST"}),
         ("POST", "/tasks/running", {"GET", "HEAD"}),
         ("DELETE", "/tasks/pending", {"GET", "HEAD"}),
-        ("POST", "/tasks/x", {"GET", "HEAD", "DELETE"}),
+        ("POST", "/tasks/x", {"GET", "HEAD", "PATCH", "DELETE"}),
         ("BREW", "/tasks/finished", {"GET", "HEAD"}),
     ],
 )

@@ -24,6 +24,8 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
     if case.operation.path == "/tasks" and case.method == "POST":
         body: Any = case.body
         case.body = [_task(task) for task in body] if isinstance(body, list) else _task(body)
+    if case.method == "PATCH":
+        case.body = _written(case.body)
 
 
 def _parameter(name: str, value: Any, case: Case[Any]) -> Any:
