@@ -7,7 +7,7 @@ import { clockTime, now, rate, span } from "./format.js";
 const WIDTH = 360;
 const HEIGHT = 92;
 const MINUTES = 15;
-const OUTCOMES = ["succeeded", "failed", "timed_out", "cancelled"];
+const OUTCOMES = ["succeeded", "failed", "timed_out", "abandoned", "cancelled"];
 
 export class ChartsView {
 	#charts = [
