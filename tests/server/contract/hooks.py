@@ -50,6 +50,8 @@ def _written(value: Any) -> Any:
     match value:
         case float() if value.is_integer():
             return int(value)
+        case str():  # no argument of a program can hold a NUL character
+            return value.replace("\0", "")
         case dict():
             return {key: _written(inner) for key, inner in value.items()}
         case list():
