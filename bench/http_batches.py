@@ -12,20 +12,17 @@ says something about the machine; the ratio says something about the program.
 from __future__ import annotations
 
 import argparse
-import http.client
-import re
 import statistics
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import msgspec
 import trio
 
 from pexecutor import Task
+
+from .server import Server
 
 BATCH_TASKS: Final = 1000
 POOL_SIZE: Final = 5
@@ -42,21 +39,6 @@ class Pace(NamedTuple):
     finished: float
 
 
-class ReadyStore(msgspec.Struct):
-    pending: int
-    running: int
-
-
-class ReadyStatistics(msgspec.Struct):
-    store: ReadyStore
-
-
-class Ready(msgspec.Struct):
-    """What of ``/readyz`` is of interest here."""
-
-    statistics: ReadyStatistics
-
-
 def make_bodies(batches: int, round_number: int) -> list[bytes]:
     """Batches of tasks that take no time, each with a name of its own."""
     return [
@@ -70,56 +52,16 @@ def make_bodies(batches: int, round_number: int) -> list[bytes]:
 # The real thing
 
 
-@contextmanager
-def serving() -> Iterator[http.client.HTTPConnection]:
-    """A server process on a free port, and a connection to it."""
-    flags = [
-        "--port",
-        "0",
-        "--store",
-        "memory",
-        "--pool-size",
-        str(POOL_SIZE),
-        "--queue-size",
-        str(QUEUE_SIZE),
-        "--log-level",
-        "error",
-    ]
-    command = [sys.executable, "-m", "pexecutor", *flags]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            announced = re.search(r":(\d+)$", process.stdout.readline().strip())
-            if announced is None:
-                raise SystemExit("the server did not start")
-            connection = http.client.HTTPConnection("127.0.0.1", int(announced[1]), timeout=60)
-            yield connection
-            connection.close()
-        finally:
-            process.terminate()
-
-
-def measure_server(connection: http.client.HTTPConnection, bodies: Sequence[bytes]) -> Pace:
+def measure_server(server: Server, bodies: Sequence[bytes]) -> Pace:
     """Send the batches one after the other, then wait until all has finished."""
     tasks = len(bodies) * BATCH_TASKS
     begin = time.perf_counter()
     for body in bodies:
-        connection.request("POST", "/tasks?verdicts=none", body, {"Content-Type": "application/json"})
-        response = connection.getresponse()
-        reply = response.read()
-        if response.status != 200:
-            raise SystemExit(f"a batch was answered {response.status}: {reply.decode()}")
+        server.submit(body)
     accepted = time.perf_counter()
-    while in_flight(connection):
+    while server.in_flight():
         time.sleep(POLL_SECONDS)
     return Pace(tasks / (accepted - begin), tasks / (time.perf_counter() - begin))
-
-
-def in_flight(connection: http.client.HTTPConnection) -> int:
-    """How many tasks have not finished yet."""
-    connection.request("GET", "/readyz")
-    store = msgspec.json.decode(connection.getresponse().read(), type=Ready).statistics.store
-    return store.pending + store.running
 
 
 # The reference
@@ -172,10 +114,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     servers, references = [], []
-    with serving() as connection:
+    flags = ["--store", "memory", "--pool-size", str(POOL_SIZE), "--queue-size", str(QUEUE_SIZE)]
+    with Server(*flags) as server:
         for round_number in range(options.rounds):
             bodies = make_bodies(options.batches, round_number)
-            servers.append(measure_server(connection, bodies))
+            servers.append(measure_server(server, bodies))
             references.append(trio.run(measure_reference, bodies))
     print(f"{options.rounds} rounds of {options.batches} batches of {BATCH_TASKS} tasks: median (lowest to highest)")
     show("accepted", [pace.accepted for pace in servers], [pace.accepted for pace in references])

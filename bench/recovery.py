@@ -8,84 +8,41 @@ of its listing over HTTP. Every task is counted after the start: one that is mis
 from __future__ import annotations
 
 import argparse
-import http.client
 import json
-import re
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple
+
+from .server import Server
 
 BATCH_TASKS: Final = 10_000
 PAGES: Final = 20
 PAGE_RECORDS: Final = 1000
 
 
-class Server:
-    """A server process on a directory, and how long it took until it answered."""
+def serving(directory: Path, queue_size: int) -> Server:
+    """A server on a directory; its one worker is there to be kept from the rest."""
+    return Server("--data-dir", str(directory), "--queue-size", str(queue_size), "--pool-size", "1")
 
-    def __init__(self, directory: Path, queue_size: int) -> None:
+
+def fill(server: Server, tasks: int) -> None:
+    """Have so many tasks wait, behind one that runs."""
+    server.submit(json.dumps([{"name": "blocker", "duration": 600_000, "priority": 1}]).encode())
+    for first in range(0, tasks, BATCH_TASKS):
+        names = [{"name": f"task-{number}"} for number in range(first, min(first + BATCH_TASKS, tasks))]
+        server.submit(json.dumps(names).encode())
+
+
+def page_seconds(server: Server) -> list[float]:
+    """How long some pages took, the first one aside."""
+    seconds = []
+    for _ in range(PAGES):
         begin = time.perf_counter()
-        flags = ["--port", "0", "--queue-size", str(queue_size), "--pool-size", "1", "--log-level", "error"]
-        command = [sys.executable, "-m", "pexecutor", *flags, "--data-dir", str(directory)]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self._process.stdout is not None
-        announced = re.search(r":(\d+)$", self._process.stdout.readline().strip())
-        if announced is None:
-            raise SystemExit("the server did not start")
-        self._connection = http.client.HTTPConnection("127.0.0.1", int(announced[1]), timeout=60)
-        self.get("/readyz")
-        self.seconds_to_serve = time.perf_counter() - begin
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()
-        self._process.kill()
-        self._process.communicate()
-
-    def get(self, path: str) -> bytes:
-        """The body of an answer."""
-        self._connection.request("GET", path)
-        return self._connection.getresponse().read()
-
-    def submit(self, tasks: int) -> None:
-        """Have so many tasks wait, behind one that runs."""
-        self._post([{"name": "blocker", "duration": 600_000, "priority": 1}])
-        for first in range(0, tasks, BATCH_TASKS):
-            self._post([{"name": f"task-{number}"} for number in range(first, min(first + BATCH_TASKS, tasks))])
-
-    def _post(self, batch: list[dict[str, object]]) -> None:
-        headers = {"Content-Type": "application/json"}
-        self._connection.request("POST", "/tasks?verdicts=none", json.dumps(batch), headers)
-        response = self._connection.getresponse()
-        reply = response.read()
-        if response.status != 200:
-            raise SystemExit(f"a batch was answered {response.status}: {reply.decode()}")
-
-    def in_flight(self) -> int:
-        """How many tasks wait or run."""
-        store = json.loads(self.get("/readyz"))["statistics"]["store"]
-        return int(store["pending"] + store["running"])
-
-    def memory_bytes(self) -> int:
-        """Its resident memory."""
-        status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="utf-8")
-        [kilobytes] = re.findall(r"^VmRSS:\s+(\d+) kB$", status, re.MULTILINE)
-        return int(kilobytes) * 1024
-
-    def page_seconds(self) -> list[float]:
-        """How long some pages took, the first one of a connection aside."""
-        path, seconds = f"/tasks/pending?limit={PAGE_RECORDS}", []
-        for _ in range(PAGES):
-            begin = time.perf_counter()
-            self.get(path)
-            seconds.append(time.perf_counter() - begin)
-        return seconds[1:]
+        server.get(f"/tasks/pending?limit={PAGE_RECORDS}")
+        seconds.append(time.perf_counter() - begin)
+    return seconds[1:]
 
 
 class Recovery(NamedTuple):
@@ -100,13 +57,13 @@ class Recovery(NamedTuple):
 def measure(tasks: int, idle_bytes: int) -> Recovery:
     """Kill a server with so many tasks that wait, and start it again."""
     with tempfile.TemporaryDirectory() as directory:
-        with Server(Path(directory), tasks + 1) as server:
-            server.submit(tasks)
-        with Server(Path(directory), tasks + 1) as server:
+        with serving(Path(directory), tasks + 1) as server:
+            fill(server, tasks)
+        with serving(Path(directory), tasks + 1) as server:
             if server.in_flight() != tasks + 1:
                 raise SystemExit(f"of {tasks + 1} tasks there are {server.in_flight()}")
             bytes_a_task = (server.memory_bytes() - idle_bytes) / tasks
-            return Recovery(tasks, server.seconds_to_serve, bytes_a_task, server.page_seconds())
+            return Recovery(tasks, server.seconds_to_serve, bytes_a_task, page_seconds(server))
 
 
 def main() -> None:
@@ -115,7 +72,7 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, nargs="+", default=[10_000, 1_000_000])
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory, Server(Path(directory), 1) as idle:
+    with tempfile.TemporaryDirectory() as directory, serving(Path(directory), 1) as idle:
         idle_bytes, idle_seconds = idle.memory_bytes(), idle.seconds_to_serve
     print(f"without tasks: serves after {idle_seconds:.2f} s, {idle_bytes / 1e6:.0f} MB")
     for tasks in options.tasks:

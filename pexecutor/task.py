@@ -24,6 +24,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from .traceparent import PATTERN as TRACEPARENT_PATTERN
 from .traceparent import parse_traceparent
 
 NAME_BYTES_MAX: Final = 255
@@ -36,7 +37,8 @@ PARAMS_BYTES_MAX: Final = 64 * 1024
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _WITHOUT_CONTROL: Final = {"pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"}
-_TRACEPARENT: Final = {"pattern": "^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$"}
+_TRACEPARENT: Final = {"pattern": TRACEPARENT_PATTERN}
+
 TAG_BITS: Final = 23
 """With the acceptance number, a serial is a signed integer of 64 bits, which every store can hold."""
 

@@ -10,7 +10,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_VERSION_00: Final = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
+PATTERN: Final = "^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$"
+"""Version 00, as it is handed on."""
+
+_VERSION_00: Final = re.compile(PATTERN, re.ASCII)
 _LATER: Final = re.compile(r"[0-9a-f]{2}-(?P<ids>[0-9a-f]{32}-[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})(?:-.*)?", re.ASCII)
 _NOBODY: Final = re.compile(r"..-0{32}-|.{36}0{16}-")
 """An id of zeros alone, of the trace or of its parent."""

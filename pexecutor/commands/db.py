@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,12 +23,11 @@ def db() -> None:
 def _of_file(command: Callable[..., None]) -> Callable[..., None]:
     """The options that say which file; the command is called with its path."""
 
+    @wraps(command)
     def with_path(file: Path | None, data_dir: str | None, **others: Any) -> None:
         config = load_config(file=file, environment=os.environ, flags={"data_dir": data_dir})
         command(database_file(config), **others)
 
-    with_path.__doc__ = command.__doc__
-    with_path.__name__ = command.__name__
     with_config = click.option("--config", "file", type=click.Path(path_type=Path), help="A TOML file of settings.")
     with_data_dir = click.option("--data-dir", metavar="DIRECTORY", help="Where tasks are kept.")
     return with_config(with_data_dir(with_path))

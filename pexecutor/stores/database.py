@@ -38,7 +38,7 @@ _FORGET: Final = "DELETE FROM tasks WHERE serial = ?"
 _COUNT: Final = "UPDATE store SET acceptances = ?, transactions = transactions + 1"
 """Makes every transaction change something. One that does not, SQLite ends well without a look at the disk."""
 
-_READ: Final = f"SELECT {', '.join(COLUMNS)} FROM tasks ORDER BY serial"
+READ_ALL: Final = f"SELECT {', '.join(COLUMNS)} FROM tasks ORDER BY serial"
 
 _REASONS: Final = {
     sqlite3.SQLITE_FULL: "the disk is full",
@@ -152,7 +152,7 @@ class Database:
             UnusableStoreError: one cannot be read.
         """
         with self._only_usable():
-            cursor = self._connection.execute(_READ)
+            cursor = self._connection.execute(READ_ALL)
             while rows := cursor.fetchmany(RECORDS_A_READ):
                 yield [from_row(row) for row in rows]
 

@@ -16,13 +16,12 @@ import msgspec
 
 from ..errors import UnusableStoreError
 from ..task import Finished, InFlight, Record
-from .database import connect, is_damage, reason
+from .database import READ_ALL, connect, is_damage, reason
 from .rows import COLUMNS, Row, from_row
 from .schema import Connection, check_version
 
 FAULTS_TOLD_MAX: Final = 100
 
-_FORWARDS: Final = f"SELECT {', '.join(COLUMNS)} FROM tasks ORDER BY serial"
 _BACKWARDS: Final = f"SELECT {', '.join(COLUMNS)} FROM tasks WHERE serial > ? ORDER BY serial DESC"
 
 
@@ -114,7 +113,7 @@ def _records(connection: Connection, findings: Findings) -> Iterator[Record]:
     """Every record that can be read, in order; faults are noted."""
     last = 0
     try:
-        for row in connection.execute(_FORWARDS):
+        for row in connection.execute(READ_ALL):
             last = row[0]
             yield from _record(row, findings)
         return

@@ -170,19 +170,13 @@ class LocalStore:
         handlers = await load(journal.records(), self._book)
         if self._known_handlers is not None:
             check_handlers(handlers, self._known_handlers)
+        waiting, history = self._book.waiting(), len(self._book.history)
         running = list(self._book.running.values())
         await self._end_leftovers(running)
         changes = recovery(self._book, running, self._now())
-        await self._make_durable(changes)
-        self._publish(changes)
-        return Recovered(
-            waiting=self._book.waiting()
-            - len(running)
-            + (ended := sum(map(Counter.total, self._book.finished.values()))),
-            rerun=len(running) - ended,
-            ended=ended,
-            history=len(self._book.history) - ended,
-        )
+        await self._apply(changes)
+        ended = sum(isinstance(change, Finished) for change in changes)
+        return Recovered(waiting=waiting, rerun=len(running) - ended, ended=ended, history=history)
 
     # Submit
 
@@ -229,8 +223,7 @@ class LocalStore:
                     for record in first
                     if self._book.get(record.serial) is record
                 ]
-                await self._make_durable(started)
-                self._publish(started)
+                await self._apply(started)
                 self._room.offer()
                 if started:
                     return started
@@ -255,8 +248,7 @@ class LocalStore:
                 return await self._end(running, ending)
             tried = attempts(running, ending, now)
             again = Scheduled(running.serial, running.task, running.submitted_at, tried, at)
-            await self._make_durable([again])
-            self._publish([again])
+            await self._apply([again])
             return again
 
     async def release(self, tasks: Sequence[Running]) -> None:
@@ -267,8 +259,7 @@ class LocalStore:
                 for task in tasks
                 if self._book.get(task.serial) is task
             ]
-            await self._make_durable(returned)
-            self._publish(returned)
+            await self._apply(returned)
 
     async def cancel(self, task_id: str) -> Running | Finished:
         """End a task that waits; return a running one as it is, for its worker to end."""
@@ -296,18 +287,21 @@ class LocalStore:
                 case waiting:
                     task = msgspec.structs.replace(waiting.task, priority=priority)
                     moved = msgspec.structs.replace(waiting, task=task)
-                    await self._make_durable([moved])
-                    self._publish([moved])
+                    await self._apply([moved])
                     return moved
 
     async def _end(self, record: InFlight, ending: Ending) -> Finished:
         """The end of a task, and in the same step the turn of the one that follows it."""
         changes = end_and_pass_on(self._book, record, ending, self._now())
-        await self._make_durable(changes)
-        self._publish(changes)
+        await self._apply(changes)
         [finished, *_] = changes
         assert isinstance(finished, Finished), "the end comes first"
         return finished
+
+    async def _apply(self, changes: Sequence[Record]) -> None:
+        """The second half of a step that was decided: durable first, and then there for everybody to see."""
+        await self._make_durable(changes)
+        self._publish(changes)
 
     async def _make_durable(self, changes: Sequence[Record]) -> None:
         """Commit, whatever happens to the caller meanwhile: half of a step is never left behind."""

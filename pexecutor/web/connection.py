@@ -32,7 +32,7 @@ from structlog.contextvars import bound_contextvars
 from ..access import Identity
 from ..task import Task
 from ..traceparent import parse_traceparent
-from .errors import RequestTimeoutError, TooLargeError
+from .errors import RequestTimeoutError, TooLargeError, UnsupportedMediaTypeError
 
 LAST_EVENT_SECONDS_MAX: Final = 5.0
 LINGER_SECONDS_MAX: Final = 2.0
@@ -79,6 +79,16 @@ class StreamedRequest(TrioRequest):
             msgspec.structs.replace(task, traceparent=traceparent) if task.traceparent is None else task
             for task in tasks
         ]
+
+    async def read_json_body(self, *, bytes_max: int, seconds_max: float) -> bytes:
+        """The same of a route that takes JSON alone.
+
+        Raises:
+            UnsupportedMediaTypeError: it is said to be something else; and what ``read_body`` raises.
+        """
+        if self.mimetype != "application/json":
+            raise UnsupportedMediaTypeError(f"Content-Type is {self.mimetype!r}; send application/json")
+        return await self.read_body(bytes_max=bytes_max, seconds_max=seconds_max)
 
     async def read_body(self, *, bytes_max: int, seconds_max: float) -> bytes:
         """The whole body.

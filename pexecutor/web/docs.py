@@ -47,8 +47,8 @@ class DocsRoutes:
     """
 
     def __init__(self, executor: Executor, config: Config) -> None:
-        handlers = executor.handlers.describe()
-        self.document = openapi_document(OPERATIONS, frame=FRAME, handlers=handlers, config=config)
+        self._executor = executor
+        self._config = config
 
     def add_to(self, app: QuartTrio) -> None:
         """Register them."""
@@ -67,6 +67,12 @@ class DocsRoutes:
     async def style(self) -> Response:
         """How that looks."""
         return Response(_STYLE, headers=HEADERS, content_type="text/css; charset=utf-8")
+
+    @cached_property
+    def document(self) -> JsonObject:
+        """The document; made when it is first asked for, as few starts are followed by that."""
+        handlers = self._executor.handlers.describe()
+        return openapi_document(OPERATIONS, frame=FRAME, handlers=handlers, config=self._config)
 
     @cached_property
     def _page(self) -> str:

@@ -11,7 +11,7 @@ from quart_trio import QuartTrio
 
 from ..config import Config
 from .connection import StreamedRequest, current_request
-from .errors import BadRequestError, NothingToSignInToError, UnsupportedMediaTypeError
+from .errors import BadRequestError, NothingToSignInToError
 from .gate import SESSION_COOKIE, Gate, peer_of, session_of
 from .sessions import SESSION_SECONDS_MAX
 from .wire import json_response
@@ -78,9 +78,8 @@ class SessionRoutes:
             self._gate.sessions.end(session_id)
 
     async def _token(self, request: StreamedRequest) -> str:
-        if request.mimetype != "application/json":
-            raise UnsupportedMediaTypeError(f"Content-Type is {request.mimetype!r}; send application/json")
-        body = await request.read_body(bytes_max=SIGN_IN_BYTES_MAX, seconds_max=self._config.request_timeout_seconds)
+        seconds_max = self._config.request_timeout_seconds
+        body = await request.read_json_body(bytes_max=SIGN_IN_BYTES_MAX, seconds_max=seconds_max)
         try:
             return msgspec.json.decode(body, type=SignIn).token
         except (ValueError, RecursionError) as error:

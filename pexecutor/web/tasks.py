@@ -266,11 +266,10 @@ class TaskRoutes:
 
     async def change(self, task_id: str) -> Response:
         """Change a task that waits; its priority is what can be changed."""
-        request = current_request()
         _query(NoQuery)
-        if request.mimetype != "application/json":
-            raise UnsupportedMediaTypeError(f"Content-Type is {request.mimetype!r}; send application/json")
-        body = await self._read_body()
+        body = await current_request().read_json_body(
+            bytes_max=self._config.body_bytes_max, seconds_max=self._config.request_timeout_seconds
+        )
         return self._shown(await self._executor.set_priority(task_id, decode_change(body).priority), 200)
 
     async def cancel(self, task_id: str) -> Response:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +13,8 @@ import pytest
 from pexecutor import Running, Task
 from pexecutor.handlers import leftovers
 from pexecutor.handlers.leftovers import TASK_ID_VARIABLE, end_leftovers
+
+from ..server.process import eventually
 
 RUNNING = Running((7 << 40) + 42, Task("a"), 0.5, (), 1.0)
 
@@ -75,7 +76,7 @@ async def test_what_is_in_a_group_with_it_is_ended(start: Start) -> None:
     [child] = children(process.pid)
     await end_leftovers([RUNNING])
     assert ends(process)
-    assert eventually_gone(child)
+    assert eventually(lambda: is_gone(child))
 
 
 async def test_nobody_else_is_ended(start: Start) -> None:
@@ -98,12 +99,9 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def eventually_gone(pid: int) -> bool:
-    end = time.monotonic() + 20
-    while time.monotonic() < end:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.01)
+def is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
     return False
