@@ -39,7 +39,7 @@ async def watch_screen(client: Client, seconds: float) -> int:
     with keys_unbuffered(), Live(console=_console(), screen=True, auto_refresh=False) as live:
         async with trio.open_nursery() as nursery:
             screen = Screen(live, client.url, first, nursery.cancel_scope)
-            nursery.start_soon(screen.obey_signals)
+            await nursery.start(screen.obey_signals)  # before the first drawing: its size may change at once
             nursery.start_soon(screen.look, client, seconds)
             await quit_pressed()
             nursery.cancel_scope.cancel()
@@ -93,9 +93,10 @@ class Screen:
                 self.error = error
                 self._watching.cancel()
 
-    async def obey_signals(self) -> None:
+    async def obey_signals(self, task_status: trio.TaskStatus[None]) -> None:
         """Draw it anew when the terminal has another size; end when told to."""
         with trio.open_signal_receiver(*_ENDS, signal.SIGWINCH) as signals:
+            task_status.started()
             async for number in signals:
                 if number == signal.SIGWINCH:
                     self.draw()
