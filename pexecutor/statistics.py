@@ -121,11 +121,10 @@ class Tally:
     def count_started(self, claimed: Sequence[Running]) -> None:
         """Count attempts that begin."""
         for running in claimed:
-            task = running.task
-            self._of[task.handler].started += 1
+            handler = running.task.handler
+            self._of[handler].started += 1
             if not running.attempts:
-                ready_at = max(running.submitted_at, task.due_at(running.submitted_at))
-                self.queued[task.handler].observe(running.started_at - ready_at)
+                self.queued[handler].observe(running.queued_seconds)
 
     def count_attempt(self, record: Finished | Scheduled) -> None:
         """Count an attempt that has ended; ``record`` is what has become of its task."""

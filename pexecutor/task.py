@@ -227,6 +227,11 @@ class Running(_Record, frozen=True, gc=False):
     started_at: float
 
     @property
+    def queued_seconds(self) -> float:
+        """How long it had been due when this attempt began: of a first attempt, the time in the queue."""
+        return self.started_at - max(self.submitted_at, self.task.due_at(self.submitted_at))
+
+    @property
     def since(self) -> float:
         """When this attempt began, in seconds since 1970."""
         return self.started_at

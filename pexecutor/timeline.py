@@ -70,7 +70,7 @@ class Timeline:
                 counting = self._at(record.started_at)
                 counting.started += 1
                 if not record.attempts:
-                    counting.queue.add(record.started_at - record.task.due_at(record.submitted_at))
+                    counting.queue.add(record.queued_seconds)
             case Finished():
                 counting = self._at(record.finished_at)
                 counting.finished[record.outcome] += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from random import Random
 
 import trio
@@ -51,6 +52,17 @@ async def test_a_delay_is_no_time_in_the_queue_and_a_retry_ran(run_here: RunHere
     assert interval.queue is not None
     assert interval.queue.p95 < 0.002
     assert about(interval.run) == (1, 1)
+
+
+async def test_a_time_before_the_submit_is_no_time_in_the_queue(run_here: RunHere, autojump_clock: MockClock) -> None:
+    executor = await run_here()
+    await executor.submit([Task("a", run_at=datetime.fromtimestamp(EPOCH - 3600, UTC))])
+    await trio.sleep(1)
+
+    [interval] = executor.timeline.since(0)
+
+    assert interval.queue is not None
+    assert interval.queue.p95 < 0.002
 
 
 async def test_a_task_cancelled_while_it_waits_did_not_run_again(run_here: RunHere, autojump_clock: MockClock) -> None:
