@@ -95,8 +95,10 @@ class Book:
 
     def put(self, record: Record) -> None:
         """Make this the state of its task."""
-        self._take_out(self._records.get(record.serial))
+        old = self._records.get(record.serial)
         self._records[record.serial] = record
+        if old is not None:
+            self._take_out(old)
         match record:
             case Pending():
                 self.pending.add(record)
@@ -110,10 +112,10 @@ class Book:
                 self.running[record.serial] = record
             case Finished():
                 self._end(record)
-        self._keep_name(record)
+        self._pass_name(old, record)
         self.changed(record)
 
-    def _take_out(self, old: Record | None) -> None:
+    def _take_out(self, old: Record) -> None:
         match old:
             case Pending():
                 self.pending.remove(old)
@@ -126,14 +128,14 @@ class Book:
             case Running():
                 del self.running[old.serial]
 
-    def _keep_name(self, record: Record) -> None:
-        name = record.task.name
-        holds = self.registry.get(name) == record.serial
-        if isinstance(record, Finished):
-            if holds:
-                del self.registry[name]
-        elif not isinstance(record, Following) and not holds:
-            self.registry[name] = record.serial
+    def _pass_name(self, old: Record | None, record: Record) -> None:
+        """Take the name with the first state that holds it, and free it with the last one."""
+        held = old is not None and not isinstance(old, Following)
+        holds = not isinstance(record, Following | Finished)
+        if holds and not held:
+            self.registry[record.task.name] = record.serial
+        elif held and not holds:
+            del self.registry[record.task.name]
 
     def _forget(self, record: Finished) -> None:
         del self._records[record.serial]
