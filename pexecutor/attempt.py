@@ -1,8 +1,8 @@
 """``LiveAttempt``: one run of a task, from its claim to how it ended.
 
-Three things can cut it off. A cancel and the task's timeout share a scope of its own, and make an ending. The hard stop
-cancels around the whole pool, and makes none: it gets out as ``Cancelled``, or as no ending when the handler made an
-error of it, for whoever runs the attempt to give the task back.
+Four things can cut it off. A cancel and the task's timeout share a scope of its own, and make an ending. So does the
+loss of the lease, but nobody can record it. The hard stop cancels around the whole pool, and makes none: it gets out as
+``Cancelled``, or as no ending when the handler made an error of it, for whoever runs the attempt to give the task back.
 """
 
 from __future__ import annotations
@@ -32,11 +32,13 @@ class LiveAttempt:
             running.id,
             running.task.name,
             len(running.attempts) + 1,
+            token=running.token,
             traceparent=running.task.traceparent,
             cut_off_by=self._cut_off_by,
         )
         self._scope = trio.CancelScope()
         self._cancelled = False
+        self.lost = False
         self._stopping = stopping
 
     def cancel(self) -> None:
@@ -44,7 +46,14 @@ class LiveAttempt:
         self._cancelled = True
         self._scope.cancel()
 
+    def lose(self) -> None:
+        """Have it end at once: the task is not ours any more."""
+        self.lost = True
+        self._scope.cancel()
+
     def _cut_off_by(self) -> CancelledBy | None:
+        if self.lost:
+            return "lease"
         if self._cancelled:
             return "cancel"
         if self._scope.cancel_called:
@@ -54,7 +63,7 @@ class LiveAttempt:
     async def run(self, handlers: Catalogue) -> Ending | None:
         """Call the handler; how that ended, or ``None`` when it raised because of the hard stop."""
         task = self.running.task
-        if self._cancelled:
+        if self._cancelled or self.lost:
             return self._ending(Outcome.CANCELLED)
         if task.timeout is not None:
             self.context.deadline = self._scope.deadline = trio.current_time() + task.timeout / 1000
@@ -69,7 +78,7 @@ class LiveAttempt:
             if hard_stop is None or not isinstance(errors, ExceptionGroup | None):
                 raise
             raise hard_stop from errors  # a handler that failed at cleaning up does not break the stop
-        return self._ending(Outcome.CANCELLED) if self._cut_off_by() == "cancel" else self._timed_out()
+        return self._timed_out() if self._cut_off_by() == "timeout" else self._ending(Outcome.CANCELLED)
 
     def _success(self, result: object) -> Ending:
         try:
@@ -93,7 +102,7 @@ class LiveAttempt:
         """It raised; what was cut off before that, and only then raised, has ended by what cut it off."""
         reason = _reason(error)
         match self._cut_off_by():
-            case "cancel":
+            case "cancel" | "lease":
                 return self._ending(Outcome.CANCELLED, f"cancelled, and then: {reason}")
             case "timeout":
                 return self._timed_out(f", and then: {reason}")

@@ -37,7 +37,7 @@ from .handlers import BUILT_IN, Catalogue, Complaint, Context
 from .pool import Pool
 from .rate import FinishRate
 from .statistics import Phase, Statistics, Tally, Timings, add_up
-from .stores import Page, PageRequest, Store
+from .stores import Node, NodeState, Page, PageRequest, Store, Watcher
 from .task import (
     DRAINING,
     Accepted,
@@ -98,8 +98,8 @@ class Executor:
         self._rate: FinishRate | None = None
         self.events = Feed()
         self.timeline = Timeline()
-        store.watch(self._note)
         self._pool = Pool(store, handlers, pool_size, tally=self._tally, ended=self._count_ending)
+        store.watch(Watcher(self._note, self._pool.cancel, self._pool.lose, self._describe))
 
     # Life
 
@@ -154,6 +154,9 @@ class Executor:
         self.events.put(record)
         self.timeline.note(record)
         self._on_change(record)
+
+    def _describe(self) -> NodeState:
+        return NodeState(self.pool_size, self._pool.busy, self._phase is not Phase.SERVING)
 
     def drain(self) -> None:
         """Take no more, start no more, and end when what runs has ended. Calling it again changes nothing."""
@@ -220,7 +223,7 @@ class Executor:
         self._tally.count_taken(tasks, verdicts)
         for verdict in verdicts:
             if isinstance(verdict, Accepted) and verdict.superseded is not None:
-                self._pool.cancel(verdict.superseded)
+                self._pool.cancel(verdict.superseded.serial)
         return verdicts
 
     def fault(self, task: Task) -> Complaint | None:
@@ -257,7 +260,7 @@ class Executor:
         """
         record = await self._store.cancel(task_id)
         if isinstance(record, Running):
-            self._pool.cancel(record)
+            self._pool.cancel(record.serial)
         else:
             self._count_ending()
         return record
@@ -293,6 +296,10 @@ class Executor:
     def context(self, record: Record) -> Context | None:
         """What the attempt of a task tells of itself, while it runs here."""
         return self._pool.context(record)
+
+    async def nodes(self) -> list[Node]:
+        """The processes that share the store; none when nobody does."""
+        return await self._store.nodes()
 
     async def page(self, request: PageRequest) -> Page:
         """Some records in listing order. Raises ``InvalidCursorError``."""

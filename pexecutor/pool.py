@@ -1,17 +1,15 @@
 """``Pool``: the feeder and the workers.
 
 One nursery owns them all. The feeder claims tasks from the store, never more than there are idle workers, and hands
-them over through a bounded memory channel. So the order of the store is the order of the starts, and nothing lies in
-the channel that a more urgent task would have to wait for.
+them over with a turn through a bounded memory channel. So the order of the store is the order of the starts, and
+nothing waits in here that a more urgent task would have to wait for.
 
-Invariants: a claimed task is settled exactly once, by ``finish`` or by ``release``, whatever happens in between; from
-its claim until then its attempt is in ``_attempts``, so a cancel always reaches it.
-
-A store that cannot take a change is asked again after a while. Until then nothing new starts, and a task whose work is
-done stays running and holds its name; at a hard stop it is left to the store's own recovery.
+Invariants: a claimed task is settled exactly once, by the ``Recorder`` or by ``release``, unless it was lost; from its
+claim until then its attempt is in ``_attempts``, so a cancel always reaches it, and a worker's place is taken for it.
 
 Road not taken: sending the tasks themselves through the channel. Trio wakes those who wait at the other end in any
-order, so tasks claimed together would begin in any order; what goes through the channel are turns.
+order, so tasks claimed together would begin in any order, and would cost a wake-up each. What goes through the channel
+are turns, one at a time: who has it takes the first task, and passes the turn on before he begins, if there are more.
 """
 
 from __future__ import annotations
@@ -26,15 +24,13 @@ import trio
 from .attempt import LiveAttempt
 from .errors import StoreUnavailableError
 from .handlers import Catalogue, Context
+from .recorder import SETTLE_SECONDS_MAX, STORE_RETRY_SECONDS, Recorder
 from .statistics import Tally
 from .stores import Store
-from .task import Ending, Finished, Record, Running
+from .task import Ending, Finished, Record, Running, Scheduled
 
-STORE_RETRY_SECONDS: Final = 0.5
-"""How long to leave a store alone that could not take a change."""
-
-SETTLE_SECONDS_MAX: Final = 5.0
-"""How long recording an outcome or a release may take after the work was cancelled; the shield's bound."""
+TURNS_AT_ONCE_MAX: Final = 64
+"""How many tasks a worker begins before it lets others have their turn, if none of them waits for anything."""
 
 
 class Pool:
@@ -62,20 +58,36 @@ class Pool:
         self._idle = trio.Semaphore(size, max_value=size)
         # Filled by the feeder, emptied by the workers: claimed tasks whose worker has yet to wake.
         self._handed_over: deque[LiveAttempt] = deque()
-        # Entered by the feeder, left by _settle: each task that is claimed here, by its serial.
+        # Entered by the feeder, left by _forget: each task that is claimed here, by its serial.
         self._attempts: dict[int, LiveAttempt] = {}
+        self._recorder = Recorder(store, self._recorded)
+        self._to_workers, self._from_feeder = trio.open_memory_channel[None](size)
+        self._turn_given = False
 
     async def run(self) -> None:
         """Run tasks until a drain has ended."""
-        to_workers, from_feeder = trio.open_memory_channel[None](self._size)
+        async with trio.open_nursery() as recording:
+            recording.start_soon(self._recorder.run)
+            try:
+                await self._run_workers()
+            finally:
+                self._recorder.close(self._record_until())
+
+    def _record_until(self) -> float:
+        """A drain that ended by itself has the rest of its time for what is still to be recorded."""
+        now = trio.current_time()
+        ended_by_itself = self._draining and not self._hard_stop.cancel_called
+        return (max(now, self._hard_stop.deadline) if ended_by_itself else now) + SETTLE_SECONDS_MAX
+
+    async def _run_workers(self) -> None:
         try:
-            with self._hard_stop, from_feeder:
+            with self._hard_stop, self._from_feeder:
                 async with trio.open_nursery() as nursery:
                     for _ in range(self._size):
-                        nursery.start_soon(self._work, from_feeder.clone())
-                    nursery.start_soon(self._feed, to_workers)
+                        nursery.start_soon(self._work, self._from_feeder.clone())
+                    nursery.start_soon(self._feed)
         finally:
-            await self._release([attempt.running for attempt in self._handed_over])
+            await self._release_handed_over()
 
     def drain(self, seconds_max: float) -> None:
         """Start nothing new; what runs has this long to end, and is then cancelled and released."""
@@ -87,10 +99,15 @@ class Pool:
         """Cancel what runs, and release it."""
         self._hard_stop.cancel()
 
-    def cancel(self, running: Running) -> None:
+    def cancel(self, serial: int) -> None:
         """Cancel a task, if it runs here."""
-        if (attempt := self._attempts.get(running.serial)) is not None:
+        if (attempt := self._attempts.get(serial)) is not None:
             attempt.cancel()
+
+    def lose(self, serial: int) -> None:
+        """Cut off the work of a task that is not ours any more."""
+        if (attempt := self._attempts.get(serial)) is not None:
+            attempt.lose()
 
     @property
     def busy(self) -> int:
@@ -106,29 +123,35 @@ class Pool:
         """What every attempt here tells of itself."""
         return (attempt.context for attempt in self._attempts.values())
 
-    async def _feed(self, to_workers: trio.MemorySendChannel[None]) -> None:
+    async def _feed(self) -> None:
         """Claim for idle workers, as many as there are; a claim is handed over without another await."""
-        with to_workers, self._feeding:
-            while True:
-                await self._idle.acquire()
-                idle = 1 + self._acquire_more_idle()
-                claimed: list[Running] = []
-                try:
-                    claimed = await self._claim(idle)
-                finally:
-                    self._release_idle(idle - len(claimed))
-                self._tally.count_started(claimed)
-                for running in claimed:
-                    attempt = self._attempts[running.serial] = LiveAttempt(running, self._hard_stop)
-                    self._handed_over.append(attempt)
-                    to_workers.send_nowait(None)
+        with self._to_workers:
+            with self._feeding:
+                while True:
+                    await self._idle.acquire()
+                    self._hand_over(await self._claim(1 + self._acquire_more_idle()))
+            await self._release_handed_over()
 
-    async def _claim(self, limit: int) -> list[Running]:
-        while True:
-            try:
-                return await self._store.claim(limit)
-            except StoreUnavailableError:
-                await trio.sleep(STORE_RETRY_SECONDS)
+    def _hand_over(self, claimed: Sequence[Running]) -> None:
+        self._tally.count_started(claimed)
+        for running in claimed:
+            attempt = self._attempts[running.serial] = LiveAttempt(running, self._hard_stop)
+            self._handed_over.append(attempt)
+        self._give_turn()
+
+    async def _claim(self, idle: int) -> list[Running]:
+        """Claim for so many workers; those that nothing was found for are idle again."""
+        claimed: list[Running] = []
+        try:
+            while not claimed:
+                try:
+                    claimed = await self._store.claim(idle)
+                except StoreUnavailableError:
+                    await trio.sleep(STORE_RETRY_SECONDS)
+        finally:
+            for _ in range(idle - len(claimed)):
+                self._idle.release()
+        return claimed
 
     def _acquire_more_idle(self) -> int:
         more = self._idle.value
@@ -136,43 +159,63 @@ class Pool:
             self._idle.acquire_nowait()
         return more
 
-    def _release_idle(self, workers: int) -> None:
-        for _ in range(workers):
-            self._idle.release()
-
     async def _work(self, from_feeder: trio.MemoryReceiveChannel[None]) -> None:
-        """Take turns: whichever worker wakes first takes the task that is first."""
+        """Take turns: whichever worker wakes first takes the task that is first.
+
+        It is greedy, since waking up costs more than a short task does. One that has to wait for something in between
+        does not keep the others waiting: the next worker has been woken before.
+        """
         with from_feeder:
             async for _ in from_feeder:
-                try:
-                    await self._settle(self._handed_over.popleft())
-                finally:
-                    self._idle.release()
+                self._turn_given = False
+                for _ in range(TURNS_AT_ONCE_MAX):
+                    if not self._handed_over:
+                        break
+                    attempt = self._handed_over.popleft()
+                    self._give_turn()
+                    await self._settle(attempt)
+
+    def _give_turn(self) -> None:
+        """Wake a worker, if there is something to do for it and none is waking up."""
+        if self._handed_over and not self._turn_given:
+            self._to_workers.send_nowait(None)
+            self._turn_given = True
 
     async def _settle(self, attempt: LiveAttempt) -> None:
-        """Run a task to the end of this attempt, or give it back."""
-        settled = False
+        """Run a task to the end of this attempt and hand that in, or give the task back."""
+        ending: Ending | None = None
         try:
-            if not self._draining and (ending := await attempt.run(self._handlers)) is not None:
-                await self._finish(attempt.running, ending)
-                settled = True
+            if not self._draining:
+                ending = await attempt.run(self._handlers)
         finally:
-            if not settled:
-                await self._release([attempt.running])
-            del self._attempts[attempt.running.serial]
+            if attempt.lost:
+                self._recorded(attempt, None)
+            elif ending is None:
+                await self._release([attempt])
+            else:
+                self._recorder.add(attempt, ending)
 
-    async def _finish(self, running: Running, ending: Ending) -> None:
-        """Have the ending recorded; until the store can, the task is still running as far as anybody can know."""
-        while True:
-            with trio.move_on_after(SETTLE_SECONDS_MAX, shield=True), suppress(StoreUnavailableError):
-                record = await self._store.finish(running, ending)
-                self._tally.count_attempt(record)
-                if isinstance(record, Finished):
-                    self._ended()
-                return
-            await trio.sleep(STORE_RETRY_SECONDS)
+    def _recorded(self, attempt: LiveAttempt, record: Finished | Scheduled | None) -> None:
+        """Take note of what has become of a task; its worker's place is free."""
+        if record is not None:
+            self._tally.count_attempt(record)
+        if isinstance(record, Finished):
+            self._ended()
+        self._forget(attempt)
 
-    async def _release(self, tasks: Sequence[Running]) -> None:
+    def _forget(self, attempt: LiveAttempt) -> None:
+        del self._attempts[attempt.running.serial]
+        self._idle.release()
+
+    async def _release_handed_over(self) -> None:
+        attempts = list(self._handed_over)
+        self._handed_over.clear()
+        await self._release(attempts)
+
+    async def _release(self, attempts: Sequence[LiveAttempt]) -> None:
+        tasks = [attempt.running for attempt in attempts if not attempt.lost]
         with trio.move_on_after(SETTLE_SECONDS_MAX, shield=True), suppress(StoreUnavailableError):
             await self._store.release(tasks)
             self._tally.count_released(tasks)
+        for attempt in attempts:
+            self._forget(attempt)

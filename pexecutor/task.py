@@ -225,6 +225,8 @@ class Running(_Record, frozen=True, gc=False):
     state: ClassVar[State] = State.RUNNING
 
     started_at: float
+    token: int = 0
+    """The fencing token: of one task each claim has a higher one. 0 where only one process can claim."""
 
     @property
     def queued_seconds(self) -> float:

@@ -13,7 +13,8 @@ from typing import Literal
 
 from .output import LiveOutput
 
-CancelledBy = Literal["timeout", "cancel", "shutdown"]
+CancelledBy = Literal["timeout", "cancel", "shutdown", "lease"]
+"""``lease``: its node was out of reach for so long that others may have begun the task again."""
 
 
 class Context:
@@ -23,6 +24,8 @@ class Context:
         id: the task's id.
         name: the task's name.
         attempt: which attempt this is, from 1.
+        token: of one task, each run has a higher one on a shared store; 0 on a store of one process. Whoever keeps
+            something that a late run could spoil refuses a token below the highest he has seen.
         traceparent: which trace the task belongs to, as W3C Trace Context writes it, if it belongs to one.
         cut_off_by: says why the attempt is being cut off, or ``None`` while it is not.
         on_progress: called with each progress, in the thread that told it.
@@ -40,6 +43,7 @@ class Context:
         "deadline",
         "id",
         "name",
+        "token",
         "traceparent",
     )
 
@@ -49,6 +53,7 @@ class Context:
         name: str,
         attempt: int = 1,
         *,
+        token: int = 0,
         traceparent: str | None = None,
         cut_off_by: Callable[[], CancelledBy | None] = lambda: None,
         on_progress: Callable[[float, float | None], None] | None = None,
@@ -57,6 +62,7 @@ class Context:
         self.id = id
         self.name = name
         self.attempt = attempt
+        self.token = token
         self.traceparent = traceparent
         self.deadline = math.inf
         """When the attempt times out, by Trio's clock."""

@@ -20,11 +20,17 @@ all. Who then submits may still find that another was quicker. Those who wait ar
 in acceptance order within one: when it returns, they are running, durably so. No task is claimed twice. A claim that
 is cancelled has started nothing.
 
-**Finish, release.** ``finish`` is told how an attempt ended. It is either tried again, after a while in which it is
-``Scheduled`` and holds its name, or it is ``Finished``: that records the outcome and frees the name, or passes it to
-the task that follows, in the same step. Whoever can read the outcome can submit the name again, and nobody can
-before. A task that is followed is not retried. ``release`` makes running tasks pending again, at their old place in
-the order; that is no failure. Both are called in a bounded shield.
+**Finish, release.** ``finish`` is told how attempts ended, of many tasks in one step. Each is either tried again, after
+a while in which it is ``Scheduled`` and holds its name, or it is ``Finished``: that records the outcome and frees the
+name, or passes it to the task that follows, in the same step. Whoever can read the outcome can submit the name again,
+and nobody can before. A task that is followed is not retried. ``release`` makes running tasks pending again, at their
+old place in the order; that is no failure. Both are called in a bounded shield.
+
+**Nodes.** A store that several processes share knows them as nodes, and a claim in it is a lease: it holds as long as
+the node is heard of. One that is not loses what it runs, and each of these tasks gets what its ``on_crash`` says; so
+does a task that its node knows nothing of. Each claim has a ``token``, higher than that of any claim of the task
+before. What a task has become since, a node that has lost it cannot change: ``finish`` answers ``None`` for it, and
+``release`` does nothing. A store that is not shared knows no nodes, and its claims have no end.
 
 **Cancel.** ``cancel`` finishes a task that waits at once and returns it ``Finished``. A running one is returned as it
 is: its work must end first, and whoever runs it sees to that. Unknown id: ``UnknownTaskError``; gone from history:
@@ -34,7 +40,9 @@ is: its work must end first, and whoever runs it sees to that. Unknown id: ``Unk
 ``AlreadyStartedError``, the other errors are those of ``cancel``.
 
 **Watch.** ``watch`` names whom to tell of each change of a record, in the order of the changes, once everybody can see
-it; becoming due is one. It is told without awaiting, and must not fail.
+it; becoming due is one. It is told without awaiting, and must not fail. Of the nodes of a shared store one is told of a
+change, the one that it was made through. A node is told, too, of a task it runs that was cancelled on another, and of
+one that it has lost.
 
 **Read.** ``get`` and ``wait`` have the first two errors; ``wait`` returns the task once it has its outcome. ``page``
 lists scheduled tasks in acceptance order, then pending ones in start order, then running ones by start time, then
@@ -52,7 +60,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -105,6 +113,47 @@ class StoreStatistics(msgspec.Struct, frozen=True):
     trouble: str | None
 
 
+class NodeState(msgspec.Struct, frozen=True):
+    """What a node says of itself: how many tasks it can run at once, how many it runs, and whether it is draining."""
+
+    pool_size: int = 0
+    busy: int = 0
+    draining: bool = False
+
+
+class Node(msgspec.Struct, frozen=True):
+    """One of the processes that share a store.
+
+    Parameters:
+        name: the host, the number of the process there, and something that no other start has.
+        beat_at: when it was heard of last, in seconds since 1970, by the store's clock.
+        lease_until: when it will be taken for dead, if it is not heard of before.
+        state: what it said of itself then.
+    """
+
+    name: str
+    beat_at: float
+    lease_until: float
+    state: NodeState
+
+
+class Watcher(NamedTuple):
+    """Whom a store tells.
+
+    Parameters:
+        changed: told of each change.
+        cancel: told the serial of a task that runs here and was cancelled elsewhere; its attempt ends as cancelled.
+        lost: told the serial of a task that runs here and is no longer held; its work is cut off at once, and nothing
+            is recorded of it.
+        describe: asked what to tell other nodes.
+    """
+
+    changed: Callable[[Record], None] = lambda _: None
+    cancel: Callable[[int], None] = lambda _: None
+    lost: Callable[[int], None] = lambda _: None
+    describe: Callable[[], NodeState] = NodeState
+
+
 class Store(Protocol):
     """The verbs; what they promise is at the head of this module."""
 
@@ -119,7 +168,7 @@ class Store(Protocol):
 
     async def claim(self, limit: int) -> list[Running]: ...
 
-    async def finish(self, running: Running, ending: Ending) -> Finished | Scheduled: ...
+    async def finish(self, ended: Sequence[tuple[Running, Ending]]) -> list[Finished | Scheduled | None]: ...
 
     async def release(self, tasks: Sequence[Running]) -> None: ...
 
@@ -127,7 +176,9 @@ class Store(Protocol):
 
     async def set_priority(self, task_id: str, priority: int) -> Scheduled | Following | Pending: ...
 
-    def watch(self, changed: Callable[[Record], None]) -> None: ...
+    def watch(self, watcher: Watcher) -> None: ...
+
+    async def nodes(self) -> list[Node]: ...
 
     async def get(self, task_id: str) -> Record: ...
 

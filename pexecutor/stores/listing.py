@@ -40,12 +40,12 @@ def list_page(book: Book, request: PageRequest) -> Page:
     """
     every = _sections(book) if request.name is None else _sections_of(book, request.name)
     sections = [section for section in every if request.state in (None, section.state)]
-    first, place = _parse_cursor(sections, request.cursor) if request.cursor is not None else (0, None)
+    first, place = _enter(sections, request.cursor) if request.cursor is not None else (0, None)
     records: list[Record] = []
     for section in sections[first:]:
         for record in islice(section.after(place), request.limit + 1 - len(records)):
             if len(records) == request.limit:
-                return Page(records, _format_cursor(sections, records[-1]))
+                return Page(records, _cursor_behind(sections, records[-1]))
             records.append(record)
         place = None
     return Page(records, None)
@@ -110,15 +110,30 @@ def _behind(place: Place | None, place_of: Callable[[R], Place], records: Iterab
     return iter(in_order if place is None else [record for record in in_order if place_of(record) > place])
 
 
-def _format_cursor(sections: Sequence[Section], last: Record) -> str:
+def _cursor_behind(sections: Sequence[Section], last: Record) -> str:
     section = next(section for section in sections if section.state is last.state)
-    order, number = section.place_of(last)
-    return f"{last.state}.{order}.{number}"
+    return format_cursor(last.state, section.place_of(last))
 
 
-def _parse_cursor(sections: Sequence[Section], cursor: str) -> tuple[int, Place]:
-    if (match := _CURSOR.fullmatch(cursor)) is not None:
-        for index, section in enumerate(sections):
-            if section.state == match[1]:
-                return index, (int(match[2]), int(match[3]))
-    raise InvalidCursorError("`cursor` is not one that this listing gave: take it from the Link header as it is")
+def _enter(sections: Sequence[Section], cursor: str) -> tuple[int, Place]:
+    states = [section.state for section in sections]
+    state, place = parse_cursor(states, cursor)
+    return states.index(state), place
+
+
+def format_cursor(state: str, place: Place) -> str:
+    """Write a place in a section."""
+    order, number = place
+    return f"{state}.{order}.{number}"
+
+
+def parse_cursor(states: Sequence[State], cursor: str) -> tuple[State, Place]:
+    """Read it back.
+
+    Raises:
+        InvalidCursorError: it is no place in a section of these states.
+    """
+    match = _CURSOR.fullmatch(cursor)
+    if match is None or match[1] not in states:
+        raise InvalidCursorError("`cursor` is not one that this listing gave: take it from the Link header as it is")
+    return State(match[1]), (int(match[2]), int(match[3]))

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import islice
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 import trio
@@ -44,7 +44,7 @@ from ..task import (
     make_serial,
     parse_task_id,
 )
-from . import Page, PageRequest, StoreStatistics
+from . import Node, Page, PageRequest, StoreStatistics, Watcher
 from .book import Book
 from .listing import list_page
 from .recovery import Recovered, check_handlers, load, recovery
@@ -147,9 +147,9 @@ class LocalStore:
         self._arrivals = trio.lowlevel.ParkingLot()
         self._room = Room(queue_size, self._book.waiting)
 
-    def watch(self, changed: Callable[[Record], None]) -> None:
+    def watch(self, watcher: Watcher) -> None:
         """Have this told of each change from now on."""
-        self._book.changed = changed
+        self._book.changed = watcher.changed
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -239,17 +239,22 @@ class LocalStore:
                 await self._arrivals.park()
             self._book.advance(self._now())
 
-    async def finish(self, running: Running, ending: Ending) -> Finished | Scheduled:
-        """Record how an attempt ended: the task's outcome, or when it is tried again."""
-        async with self._book.registry.locked([running.task.name]):
+    async def finish(self, ended: Sequence[tuple[Running, Ending]]) -> list[Finished | Scheduled | None]:
+        """Record how attempts ended: each task's outcome, or when it is tried again."""
+        async with self._book.registry.locked([running.task.name for running, _ in ended]):
             now = self._now()
-            at = None if running.serial in self._book.following else retry_at(running, ending, now, self._jitter)
-            if at is None:
-                return await self._end(running, ending)
-            tried = attempts(running, ending, now)
-            again = Scheduled(running.serial, running.task, running.submitted_at, tried, at)
-            await self._apply([again])
-            return again
+            changes = [self._after(running, ending, now) for running, ending in ended]
+            await self._apply([record for those in changes for record in those])
+            return [those[0] for those in changes]  # the task's own change comes first
+
+    def _after(self, running: Running, ending: Ending, now: float) -> list[Any]:
+        """What an attempt comes to."""
+        if running.serial not in self._book.following:
+            at = retry_at(running, ending, now, self._jitter)
+            if at is not None:
+                tried = attempts(running, ending, now)
+                return [Scheduled(running.serial, running.task, running.submitted_at, tried, at)]
+        return end_and_pass_on(self._book, running, ending, now)
 
     async def release(self, tasks: Sequence[Running]) -> None:
         """Make running tasks pending again, at their old place in the order."""
@@ -348,6 +353,11 @@ class LocalStore:
         await trio.lowlevel.checkpoint()
         self._book.advance(self._now())
         return list_page(self._book, request)
+
+    async def nodes(self) -> list[Node]:
+        """There are none: nobody shares this store."""
+        await trio.lowlevel.checkpoint()
+        return []
 
     def statistics(self) -> StoreStatistics:
         """A snapshot for observers."""

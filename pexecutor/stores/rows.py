@@ -79,6 +79,13 @@ def from_row(row: Row) -> Record:
     Raises:
         ValueError: it is not one that ``to_row`` made.
     """
+    try:
+        return _read(row)
+    except TypeError as error:  # a value of another type where there is text
+        raise ValueError(str(error)) from error
+
+
+def _read(row: Row) -> Record:
     serial, state, submitted_at, at, task, attempts, follows, supersedes, ending, result, output = row
     head = (
         serial,

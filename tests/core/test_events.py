@@ -9,6 +9,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from pexecutor import Ending, Finished, LocalStore, Outcome, Record, Task
 from pexecutor.events import DrainBegun, Feed, Gap, Happening, Progress, Reader
 from pexecutor.handlers import Context
+from pexecutor.stores import Watcher
 
 from ..fakes import Doing
 from .conftest import RunHere, virtual_now
@@ -144,10 +145,10 @@ async def test_what_is_told_can_be_read_and_its_name_is_free(autojump_clock: Moc
         free = store._book.holder("a") is None
         seen.append(store._book.get(record.serial) is record and free == isinstance(record, Finished))
 
-    store.watch(look)
+    store.watch(Watcher(look))
     await store.submit([Task("a")])
     [running] = await store.claim(1)
-    await store.finish(running, Ending(Outcome.SUCCEEDED))
+    await store.finish([(running, Ending(Outcome.SUCCEEDED))])
     assert seen == [True, True, True]
 
 

@@ -21,7 +21,9 @@ from .conftest import EPOCH
 async def finish(store: LocalStore, name: str) -> str:
     await store.submit([Task(name)])
     [running] = await store.claim(1)
-    return (await store.finish(running, Ending(Outcome.SUCCEEDED))).id
+    [finished] = await store.finish([(running, Ending(Outcome.SUCCEEDED))])
+    assert finished is not None
+    return finished.id
 
 
 async def names(store: LocalStore, **request: object) -> list[str]:

@@ -45,9 +45,9 @@ class DiaryStore(LocalStore):
         self.diary.extend(f"start {running.task.name}" for running in claimed)
         return claimed
 
-    async def finish(self, running: Running, ending: Ending) -> Finished | Scheduled:
-        self.diary.append(f"finish {running.task.name}")
-        return await super().finish(running, ending)
+    async def finish(self, ended: Sequence[tuple[Running, Ending]]) -> list[Finished | Scheduled | None]:
+        self.diary.extend(f"finish {running.task.name}" for running, _ in ended)
+        return await super().finish(ended)
 
     async def release(self, tasks: Sequence[Running]) -> None:
         self.diary.extend(f"release {task.task.name}" for task in tasks)

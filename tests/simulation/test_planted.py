@@ -9,13 +9,12 @@ import pytest
 import trio
 
 from pexecutor import Ending, Finished, LocalStore, Pending, Record, Running, Scheduled
+from pexecutor.attempt import LiveAttempt
 from pexecutor.errors import UnusableStoreError
 from pexecutor.pool import Pool
 from pexecutor.stores import database, local, recovery, submission
 from pexecutor.stores.database import Database
 from pexecutor.stores.journal import SqliteJournal, _Commit
-from pexecutor.stores.submission import end_and_pass_on
-from pexecutor.task import InFlight
 
 from .ledger import BrokenInvariantError
 from .world import World
@@ -26,13 +25,13 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 
 
 def forget_to_journal_a_finish(patch: pytest.MonkeyPatch) -> None:
-    async def end(self: LocalStore, record: InFlight, ending: Ending) -> Record:
-        await trio.lowlevel.checkpoint()
-        changes = end_and_pass_on(self._book, record, ending, self._now())
-        self._publish(changes)
-        return changes[0]
+    apply = LocalStore._apply
 
-    patch.setattr(LocalStore, "_end", end)
+    async def apply_all_but_ends(self: LocalStore, changes: Sequence[Record]) -> None:
+        await apply(self, [record for record in changes if not isinstance(record, Finished)])
+        self._publish([record for record in changes if isinstance(record, Finished)])
+
+    patch.setattr(LocalStore, "_apply", apply_all_but_ends)
 
 
 def acknowledge_before_the_commit(patch: pytest.MonkeyPatch) -> None:
@@ -47,16 +46,19 @@ def acknowledge_before_the_commit(patch: pytest.MonkeyPatch) -> None:
 def free_the_name_before_the_outcome(patch: pytest.MonkeyPatch) -> None:
     finish = LocalStore.finish
 
-    async def finish_in_two_steps(self: LocalStore, running: Running, ending: Ending) -> Finished | Scheduled:
-        async with self._book.registry.locked([running.task.name]):
-            del self._book.registry[running.task.name]
-        return await finish(self, running, ending)
+    async def finish_in_two_steps(
+        self: LocalStore, ended: Sequence[tuple[Running, Ending]]
+    ) -> list[Finished | Scheduled | None]:
+        for running, _ in ended:
+            async with self._book.registry.locked([running.task.name]):
+                del self._book.registry[running.task.name]
+        return await finish(self, ended)
 
     patch.setattr(LocalStore, "finish", finish_in_two_steps)
 
 
 def drop_the_release_on_a_hard_stop(patch: pytest.MonkeyPatch) -> None:
-    async def release(self: Pool, tasks: Sequence[Running]) -> None:
+    async def release(self: Pool, attempts: Sequence[LiveAttempt]) -> None:
         await trio.lowlevel.checkpoint()
 
     patch.setattr(Pool, "_release", release)

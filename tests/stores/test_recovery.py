@@ -113,7 +113,7 @@ async def test_what_ran_is_run_again_with_its_attempts(live: Live, clock: Clock)
     async with live() as store:
         await accept(store, Task("a", retries=3, retry_delay=0), Task("b"))
         [a] = await store.claim(1)
-        await store.finish(a, Ending(Outcome.FAILED, "so"))
+        await store.finish([(a, Ending(Outcome.FAILED, "so"))])
         clock.now += 1
         [a] = await store.claim(1)
         assert len(a.attempts) == 1
@@ -165,7 +165,7 @@ async def test_a_follower_follows_again(live: Live) -> None:
         assert waiting[:3] == [("b", 1, State.SCHEDULED), ("b", 0, State.PENDING), ("a", 1, State.PENDING)]
         [b, a] = await store.claim(2)
         assert (b.task.duration, a.task.duration) == (0, 1), "it took over the name of the one that was abandoned"
-        await store.finish(b, Ending(Outcome.SUCCEEDED))
+        await store.finish([(b, Ending(Outcome.SUCCEEDED))])
         [b] = await store.claim(1)
         assert b.task.duration == 1
 
@@ -188,7 +188,7 @@ async def test_history_is_there_in_its_order(live: Live, clock: Clock) -> None:
         for running in reversed(await store.claim(3)):
             clock.now += 1
             ending = Ending(Outcome.FAILED, "so", False, 0.0, b'{"exit_code":1}', b'{"stdout":"x"}')
-            await store.finish(running, ending)
+            await store.finish([(running, ending)])
         before = await everything(store)
         assert [record.task.name for record in before] == ["a", "b", "c"]
     async with live() as store:
@@ -199,7 +199,7 @@ async def test_what_left_the_history_is_gone_for_good(live: Live) -> None:
     async with live(history_records_max=1) as store:
         ids = await accept(store, Task("a"), Task("b"))
         for running in await store.claim(2):
-            await store.finish(running, Ending(Outcome.SUCCEEDED))
+            await store.finish([(running, Ending(Outcome.SUCCEEDED))])
     async with live() as store:
         assert [record.id for record in await everything(store)] == ids[1:]
         with pytest.raises(ExpiredTaskError):

@@ -1,0 +1,152 @@
+"""The pool: greedy and fair workers, endings recorded together, and tasks that are lost to others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from pexecutor import Ending, Finished, LocalStore, Outcome, Record, Running, Scheduled, Task
+from pexecutor.handlers import Context
+from pexecutor.pool import TURNS_AT_ONCE_MAX
+from pexecutor.stores import Watcher
+
+from ..fakes import Doing, FakeJournal, Gate
+from .conftest import RunHere
+
+
+class Leased(LocalStore):
+    """A store that can take its tasks away again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: Watcher = Watcher()
+        self.finishes: list[list[str]] = []
+        self.releases: list[str] = []
+        self.lost: set[int] = set()
+
+    def watch(self, watcher: Watcher) -> None:
+        super().watch(watcher)
+        self.told = watcher
+
+    async def finish(self, ended: Sequence[tuple[Running, Ending]]) -> list[Finished | Scheduled | None]:
+        self.finishes.append([running.task.name for running, _ in ended])
+        ours = await super().finish([one for one in ended if one[0].serial not in self.lost])
+        records = {record.serial: record for record in ours if record is not None}
+        return [records.get(running.serial) for running, _ in ended]
+
+    async def release(self, tasks: Sequence[Running]) -> None:
+        self.releases += [running.task.name for running in tasks]
+        await super().release(tasks)
+
+    def running(self, name: str) -> Running:
+        [found] = [record for record in self._book.running.values() if record.task.name == name]
+        return found
+
+
+async def test_others_have_their_turn_after_so_many_tasks_that_wait_for_nothing(
+    autojump_clock: MockClock, run_here: RunHere
+) -> None:
+    ran: list[int] = []
+    begun: list[str] = []
+
+    async def work(context: Context, task: Task) -> None:
+        begun.append(task.name)
+
+    size = 5 * TURNS_AT_ONCE_MAX
+    executor = await run_here(handler=Doing(work), pool_size=size)
+    await executor.submit([Task(f"task-{number}") for number in range(size)])
+    while len(begun) < size:
+        ran.append(len(begun))
+        await trio.lowlevel.checkpoint()
+    steps = [after - before for before, after in zip(ran, [*ran[1:], size], strict=True)]
+    assert max(steps) <= 2 * TURNS_AT_ONCE_MAX, "a tick of the scheduler may have its turns in any order"
+    await wait_all_tasks_blocked()
+    assert executor.statistics().store.finished == {Outcome.SUCCEEDED: size}
+
+
+async def test_what_ends_during_a_write_is_recorded_in_the_next_one(
+    autojump_clock: MockClock, run_here: RunHere
+) -> None:
+    store = Leased()
+    store._journal = FakeJournal()
+    gate = Gate()
+    executor = await run_here(store, handler=gate, pool_size=10)
+    await executor.submit([Task(f"task-{number}") for number in range(10)])
+    await wait_all_tasks_blocked()
+    gate.open()
+    await wait_all_tasks_blocked()
+    assert sorted(name for some in store.finishes for name in some) == [f"task-{number}" for number in range(10)]
+    assert len(store.finishes) <= 2
+
+
+async def test_a_lost_task_is_cut_off_and_nothing_is_recorded_of_it(
+    autojump_clock: MockClock, run_here: RunHere
+) -> None:
+    store, seen = Leased(), list[str | None]()
+
+    async def work(context: Context, task: Task) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            seen.append(context.cancelled_by)
+
+    executor = await run_here(store, handler=Doing(work), pool_size=1)
+    await executor.submit([Task("lost"), Task("next")])
+    await wait_all_tasks_blocked()
+    store.told.lost(store.running("lost").serial)
+    await wait_all_tasks_blocked()
+    assert seen == ["lease"]
+    assert (store.finishes, store.releases) == ([], [])
+    assert [executor.statistics().busy, store.running("next").task.name] == [1, "next"], "its place is free again"
+
+
+async def test_a_task_that_is_lost_while_its_ending_waits_is_not_recorded(
+    autojump_clock: MockClock, run_here: RunHere
+) -> None:
+    store = Leased()
+    journal = FakeJournal()
+    journal.fails_at = {3}
+    store._journal = journal
+    gate = Gate()
+    executor = await run_here(store, handler=gate, pool_size=1)
+    await executor.submit([Task("lost")])
+    await wait_all_tasks_blocked()
+    serial = store.running("lost").serial
+    gate.open()
+    await trio.sleep(0.1)
+    assert store.finishes == [["lost"]], "it could not be recorded yet"
+    store.told.lost(serial)
+    await trio.sleep(1)
+    assert store.finishes == [["lost"]]
+    assert executor.statistics().busy == 0
+
+
+async def test_an_outcome_that_is_not_ours_to_record_counts_for_nobody(
+    autojump_clock: MockClock, run_here: RunHere
+) -> None:
+    store, gate = Leased(), Gate()
+    executor = await run_here(store, handler=gate, pool_size=1)
+    await executor.submit([Task("lost")])
+    await wait_all_tasks_blocked()
+    store.lost.add(store.running("lost").serial)
+    gate.open()
+    await wait_all_tasks_blocked()
+    assert store.finishes == [["lost"]]
+    assert executor.statistics().store.finished == {}
+    assert executor.timings().attempts == {}
+    assert executor.statistics().busy == 0
+
+
+async def test_a_cancel_from_elsewhere_ends_the_task_as_cancelled(autojump_clock: MockClock, run_here: RunHere) -> None:
+    store = Leased()
+    changes: list[Record] = []
+    executor = await run_here(store, handler=Gate(), pool_size=1, on_change=changes.append)
+    await executor.submit([Task("a")])
+    await wait_all_tasks_blocked()
+    store.told.cancel(store.running("a").serial)
+    await wait_all_tasks_blocked()
+    last = changes[-1]
+    assert isinstance(last, Finished)
+    assert last.outcome is Outcome.CANCELLED
