@@ -30,7 +30,8 @@ old place in the order; that is no failure. Both are called in a bounded shield.
 the node is heard of. One that is not loses what it runs, and each of these tasks gets what its ``on_crash`` says; so
 does a task that its node knows nothing of. Each claim has a ``token``, higher than that of any claim of the task
 before. What a task has become since, a node that has lost it cannot change: ``finish`` answers ``None`` for it, and
-``release`` does nothing. A store that is not shared knows no nodes, and its claims have no end.
+``release`` does nothing. Such a store remembers that a running task was cancelled: it is ``CANCELLED`` when its node
+releases or loses it. A store that is not shared knows no nodes, and its claims have no end.
 
 **Cancel.** ``cancel`` finishes a task that waits at once and returns it ``Finished``. A running one is returned as it
 is: its work must end first, and whoever runs it sees to that. Unknown id: ``UnknownTaskError``; gone from history:
