@@ -12,6 +12,7 @@ from __future__ import annotations
 import click
 
 from .act import cancel, drain
+from .conformance import conformance
 from .db import db
 from .logs import logs
 from .read import handlers, list_tasks, show
@@ -29,6 +30,7 @@ COMMANDS: tuple[click.Command, ...] = (
     drain,
     handlers,
     db,
+    conformance,
     token,
 )
 

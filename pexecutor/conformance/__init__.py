@@ -11,15 +11,16 @@ a check would have to destroy a machine for; a subject says what is left unprove
 from __future__ import annotations
 
 from . import attempts, cancelling, conflicts, keeping, names, order, reading, room, sharing
-from .guarantee import GUARANTEES, BrokenPromiseError, Guarantee, Need, Place, Subject
+from .guarantee import DECLARED, BrokenPromiseError, Guarantee, Need, Place, Subject
 from .trial import Finding, Standing, try_all
 
-PARTS = (names, room, order, conflicts, attempts, cancelling, reading, keeping, sharing)
-"""The modules in which guarantees are declared, in the order in which they are told."""
+_PARTS = [part.__name__ for part in (names, room, order, conflicts, attempts, cancelling, reading, keeping, sharing)]
+
+GUARANTEES = tuple(sorted(DECLARED, key=lambda guarantee: _PARTS.index(guarantee.check.__module__)))
+"""All of them, in the order in which they are told."""
 
 __all__ = [
     "GUARANTEES",
-    "PARTS",
     "BrokenPromiseError",
     "Finding",
     "Guarantee",

@@ -96,15 +96,15 @@ class Guarantee(msgspec.Struct, frozen=True):
         return self.check.__name__
 
 
-GUARANTEES: Final[list[Guarantee]] = []
-"""All of them; ``guarantee`` alone adds one, when its module is imported."""
+DECLARED: Final[list[Guarantee]] = []
+"""All of them, as they came; ``guarantee`` alone adds one, when its module is imported."""
 
 
 def guarantee(group: str, sentence: str, *needs: Need, promise: str) -> Callable[[Check], Check]:
     """Declare what a check proves."""
 
     def declare(check: Check) -> Check:
-        GUARANTEES.append(Guarantee(group, sentence, promise, frozenset(needs), check))
+        DECLARED.append(Guarantee(group, sentence, promise, frozenset(needs), check))
         return check
 
     return declare

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 import trio
 
+from ..errors import first_cause
 from .guarantee import BrokenPromiseError, Guarantee, Subject
 
 CHECK_SECONDS_MAX: Final = 15.0
@@ -76,12 +77,10 @@ async def try_one(subject: Subject, guarantee: Guarantee) -> Finding:
 
 def _reason(error: BaseException) -> str:
     """The first cause, in a sentence."""
-    while isinstance(error, BaseExceptionGroup):
-        [error, *_] = error.exceptions
-    match error:
+    match cause := first_cause(error):
         case BrokenPromiseError():
-            return str(error)
+            return str(cause)
         case trio.TooSlowError():
             return f"it did not come to an end in {CHECK_SECONDS_MAX:g} s"
         case _:
-            return f"the store raised {type(error).__name__}: {error}"
+            return f"the store raised {type(cause).__name__}: {cause}"
