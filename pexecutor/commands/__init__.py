@@ -15,6 +15,7 @@ from .act import cancel, drain
 from .conformance import conformance
 from .db import db
 from .logs import logs
+from .move import move
 from .read import handlers, list_tasks, show
 from .submit import submit
 from .token import token
@@ -31,6 +32,7 @@ COMMANDS: tuple[click.Command, ...] = (
     handlers,
     db,
     conformance,
+    move,
     token,
 )
 
