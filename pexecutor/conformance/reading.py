@@ -6,7 +6,7 @@ import trio
 
 from ..errors import ExpiredTaskError, InvalidCursorError, UnknownTaskError
 from ..stores import PageRequest, Store
-from ..task import Finished, State, Task
+from ..task import Ending, Finished, Outcome, State, Task
 from .asking import (
     IDLE_SECONDS,
     WAIT_SECONDS_MAX,
@@ -29,7 +29,7 @@ _ORDER = (
 _CURSOR = (
     "A cursor names a place in that order, not a row count, so tasks that come and go between two pages shift nothing"
 )
-_HISTORY = "History is bounded by count and by age."
+_HISTORY = "History is bounded by count, by age and by the bytes of results and output"
 _WAIT = "``wait`` returns the task once it has its outcome"
 
 
@@ -153,6 +153,21 @@ async def history_by_age(place: Place) -> None:
 
         await until(lambda: is_gone(short.id), "a task that is to be kept for 0.1 s is kept")
         await until(lambda: is_gone(long.id), "a store that keeps tasks for 0.6 s keeps one")
+
+
+@guarantee(
+    "reading",
+    "History keeps results and output up to its bytes; the oldest go first, and the last one stays.",
+    promise="one that is too big alone goes with the next",
+)
+async def history_by_bytes(place: Place) -> None:
+    async with place.open(history_bytes_max=10_000) as store:
+        for name, size, wanted in (("a", 1000, ["a"]), ("b", 1000, ["b", "a"]), ("c", 50_000, ["c"]), ("d", 9, ["d"])):
+            await accept(store, Task(name))
+            [running] = await start(store)
+            await end(store, running, Ending(Outcome.SUCCEEDED, result=b"1" * size))
+            kept = await listed_names(store)
+            expect(kept == wanted, f"of up to 10,000 bytes, after {size} of {name!r} it keeps {kept} and not {wanted}")
 
 
 @guarantee(
