@@ -72,7 +72,7 @@ async def full(here: Path) -> list[Record]:
         await accept(store, Task("ended"), Task("retried", retries=3, retry_delay=60_000), Task("a"))
         ended, retried, a = await start(store, 3)
         ending = Ending(Outcome.FAILED, "so", False, 0.0, b'{"exit_code":1}', b'{"stdout":"x"}')
-        await store.finish([(ended, ending), (retried, Ending(Outcome.FAILED, "not yet"))])
+        await store.finish([(ended, ending), (retried, Ending(Outcome.FAILED, "not yet", retry_after_seconds=600))])
         await accept(store, Task("a", duration=7, on_conflict="latest"))
         await accept(store, Task("later", delay=600_000), Task("low", priority=-3), Task("b", params={"x": [1]}))
         await store.release([a])
@@ -224,6 +224,20 @@ class TestRefused:
             assert await everything(store) == full
 
 
+async def test_a_copy_that_was_ahead_goes_on_behind_its_own_last_id(here: Path, there: Path) -> None:
+    async with serving(here) as store:
+        [task] = await accept(store, Task("a", delay=600_000, keep=0))
+    await trio.Path(there).write_bytes(await trio.Path(here).read_bytes())
+    async with serving(there) as store:
+        await store.cancel(task.id)
+        for record in await accept(store, Task("b", keep=0), Task("c", keep=0)):
+            await store.cancel(record.id)
+    await move_files(here, there)
+    async with serving(there) as store:
+        [new] = await accept(store, Task("new"))
+        assert new.id == task.id.replace("-1", "-4")
+
+
 async def test_what_ran_is_settled_as_a_start_would(here: Path, there: Path) -> None:
     left: list[str] = []
     async with serving(here) as store:
@@ -329,7 +343,8 @@ async def test_cut_short_it_is_completed_by_the_same_command(
     assert sorted([await is_served(here), await is_served(there)]) in ([False, True], [False, False])
     assert not await is_served(here) or step == 1, "only before it is sealed"
     if step < 7:
-        await move_files(here, there, history=step == 1)  # from the first mark on it is known what goes along
+        moved = await move_files(here, there, history=step == 1)  # from the first mark on it is known what goes along
+        assert (moved.history, moved.history_left) == (1, 0)
     async with serving(there) as store:
         assert await everything(store) == full
     assert not await is_served(here)
