@@ -68,7 +68,7 @@ def move(
     elif as_json:
         click.echo(msgspec.json.encode(moved))
     else:
-        _tell(moved, "would be moved" if dry_run else "moved")
+        _tell(moved, dry_run=dry_run)
 
 
 def _side(option: str, text: str, config: Config, *, must_exist: bool) -> FileSide:
@@ -84,7 +84,8 @@ def _side(option: str, text: str, config: Config, *, must_exist: bool) -> FileSi
             raise ConfigError(f"{option} cannot be {address.shown}")
 
 
-def _tell(moved: Moved, verb: str) -> None:
+def _tell(moved: Moved, *, dry_run: bool) -> None:
+    verb = "would be moved" if dry_run else "moved"
     total = sum(moved.in_flight.values())
     states = ", ".join(f"{number} {state}" for state, number in sorted(moved.in_flight.items()))
     click.echo(f"{verb} from {moved.source} to {moved.target}: {total} in flight" + (f" ({states})" if states else ""))
@@ -92,4 +93,5 @@ def _tell(moved: Moved, verb: str) -> None:
     if moved.history:
         click.echo(f"finished: {moved.history}")
     if moved.history_left:
-        click.echo(f"finished tasks that stay behind: {moved.history_left}; --history takes them along")
+        hint = "; --history takes them along" if dry_run else ""
+        click.echo(f"finished tasks that stay behind: {moved.history_left}{hint}")
