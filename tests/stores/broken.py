@@ -28,7 +28,7 @@ from pexecutor import (
 )
 from pexecutor.conformance import Need, Place
 from pexecutor.conformance.subjects import MemorySubject
-from pexecutor.errors import AlreadyFinishedError
+from pexecutor.errors import AlreadyFinishedError, ExpiredTaskError, UnknownTaskError
 from pexecutor.stores import Store, StoreStatistics, Watcher
 from pexecutor.stores.journal import SqliteJournal, _Commit
 
@@ -233,6 +233,47 @@ class NamesNobodyToStop(LocalStore):
         return [Accepted(verdict.record) if isinstance(verdict, Accepted) else verdict for verdict in verdicts]
 
 
+class DecidesBeforeItIsItsTurn(LocalStore):
+    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False) -> list[Verdict]:
+        held = {record.task.name for record in (await self.page(PageRequest())).records}
+        await trio.sleep(0.01)
+        verdicts = await super().submit(tasks, atomic=atomic)
+        return [
+            Accepted(verdict.holder) if isinstance(verdict, Duplicate) and task.name not in held else verdict
+            for task, verdict in zip(tasks, verdicts, strict=True)
+        ]
+
+
+class SupersedesNobody(LocalStore):
+    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False) -> list[Verdict]:
+        return await super().submit([_less_eager(task) for task in tasks], atomic=atomic)
+
+
+def _less_eager(task: Task) -> Task:
+    return msgspec.structs.replace(task, on_conflict="latest") if task.on_conflict == "supersede" else task
+
+
+class TriesAgainInVain(LocalStore):
+    async def finish(self, ended: Sequence[tuple[Running, Ending]]) -> list[Finished | Scheduled | None]:
+        return await super().finish(
+            [(running, msgspec.structs.replace(ending, retryable=True)) for running, ending in ended]
+        )
+
+
+class LosesOneBetweenPages(LocalStore):
+    async def page(self, request: PageRequest) -> Page:
+        page = await super().page(msgspec.structs.replace(request, limit=request.limit + 1))
+        return Page(page.records[: request.limit], page.next_cursor)
+
+
+class RemembersWhatNeverWas(LocalStore):
+    async def get(self, task_id: str) -> Record:
+        try:
+            return await super().get(task_id)
+        except UnknownTaskError as error:
+            raise ExpiredTaskError(task_id) from error
+
+
 BROKEN: dict[type[LocalStore], str] = {
     GivesATaskTwice: "no_task_is_claimed_twice",
     LeaksAName: "cancel_what_waits",
@@ -261,6 +302,11 @@ BROKEN: dict[type[LocalStore], str] = {
     MakesTwoFollowers: "latest_on_one_that_runs",
     JoinsNobody: "join",
     NamesNobodyToStop: "supersede_one_that_runs",
+    DecidesBeforeItIsItsTurn: "one_of_many_submits",
+    SupersedesNobody: "supersede_one_that_waits",
+    TriesAgainInVain: "not_retried",
+    LosesOneBetweenPages: "pages_make_a_listing",
+    RemembersWhatNeverWas: "unknown_ids",
 }
 """What tells each of them."""
 
