@@ -14,7 +14,7 @@ from pexecutor.conformance import GUARANTEES
 from pexecutor.conformance.subjects import MemorySubject
 
 from ..server.conftest import Run, run
-from ..stores.broken import LosesResults
+from ..stores.broken import NamesNobodyToStop
 
 __all__ = ["run"]
 
@@ -48,11 +48,11 @@ def test_one_document(run: Run) -> None:
 
 
 def test_a_broken_promise(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pexecutor.conformance.subjects.MemorySubject", partial(MemorySubject, LosesResults))
+    monkeypatch.setattr("pexecutor.conformance.subjects.MemorySubject", partial(MemorySubject, NamesNobodyToStop))
     result = run("conformance", "--store", "memory")
     [broken] = [line.split("\t") for line in result.stdout.splitlines() if line.startswith("broken")]
-    assert broken[2] == "An outcome is recorded with all that came of the attempt."
-    assert "it has recorded Ending(" in broken[3]
+    assert broken[2] == "supersede names the running task that has to stop, and runs once that has ended."
+    assert "the answer does not name the one that has to stop" in broken[3]
     assert "1 are broken" in result.stdout
     assert result.returncode == 1
 
