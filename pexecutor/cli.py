@@ -20,6 +20,7 @@ from .commands import COMMANDS
 from .commands.exits import Exit, exit_of, explain
 from .config import Config, database_file, load_config
 from .errors import PexecutorError
+from .stores.address import MemoryAddress, SqliteAddress, parse_store
 
 
 class _ServeByDefault(click.Group):
@@ -66,9 +67,15 @@ for _command in COMMANDS:
     multiple=True,
     help="A module, or a Python file, of handlers; may be given more than once.",
 )
-@click.option("--store", metavar="KIND", help="sqlite, or memory: tasks die with the process. [default: sqlite]")
+@click.option("--store", metavar="STORE", help="sqlite, memory, or valkey://HOST:PORT/DATABASE. [default: sqlite]")
+@click.option("--queue", metavar="NAME", help="Which queue on a shared store. [default: default]")
+@click.option(
+    "--lease", "lease_seconds", metavar="SECONDS", help="When a silent node's tasks are given to others. [default: 15]"
+)
 @click.option("--data-dir", metavar="DIRECTORY", help="Where tasks are kept. [default: the user's data directory]")
-@click.option("--durability", metavar="LEVEL", help="full, or normal: a power cut may lose a moment. [default: full]")
+@click.option(
+    "--durability", metavar="LEVEL", help="full or normal; on a server none, aof or fsync. [default: full; aof]"
+)
 @click.option(
     "--unknown-handlers", metavar="ACTION", help="Stored tasks without a handler: refuse, or fail. [default: refuse]"
 )
@@ -100,7 +107,17 @@ def serve(file: Path | None, **flags: Any) -> None:
 
 def _announce(url: str, config: Config) -> None:
     click.echo(f"pexecutor serves at {url}")
-    click.echo("its tasks live in memory" if config.store == "memory" else f"its tasks are in {database_file(config)}")
+    click.echo(_where_tasks_are(config))
+
+
+def _where_tasks_are(config: Config) -> str:
+    match address := parse_store(config.store):
+        case MemoryAddress():
+            return "its tasks live in memory"
+        case SqliteAddress():
+            return f"its tasks are in {database_file(config)}"
+        case _:
+            return f"its tasks are in the queue {config.queue!r} of {address.shown}"
 
 
 def main() -> None:

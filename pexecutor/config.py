@@ -17,6 +17,7 @@ import platformdirs
 from msgspec import Meta
 
 from .errors import ConfigError
+from .stores.address import MemoryAddress, SqliteAddress, StoreAddress, ValkeyAddress, parse_store
 
 ENVIRONMENT_PREFIX: Final = "PEXECUTOR_"
 
@@ -27,8 +28,7 @@ Count = Annotated[int, Meta(ge=1, le=10_000_000)]
 Bytes = Annotated[int, Meta(ge=1, le=2**40)]
 Seconds = Annotated[float, Meta(ge=0, le=7 * 24 * 60 * 60)]
 
-Durability = Literal["full", "normal"]
-StoreKind = Literal["sqlite", "memory"]
+Durability = Literal["full", "normal", "none", "aof", "fsync"]
 UnknownHandlers = Literal["refuse", "fail"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
@@ -42,9 +42,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     pool_size: Annotated[int, Meta(ge=1, le=10_000)] = 5
     queue_size: Count = 1000
     drain_timeout_seconds: Seconds = 30.0
-    store: StoreKind = "sqlite"
+    store: str = "sqlite"
+    queue: Annotated[str, Meta(pattern=r"^[\w.:-]{1,100}$")] = "default"
     data_dir: str | None = None
-    durability: Durability = "full"
+    durability: Durability | None = None
+    lease_seconds: Annotated[float, Meta(ge=3, le=3600)] = 15.0
     handler_modules: tuple[str, ...] = ()
     handlers: dict[str, dict[str, Any]] = {}
     unknown_handlers: UnknownHandlers = "refuse"
@@ -87,11 +89,30 @@ def load_config(*, file: Path | None, environment: Mapping[str, str], flags: Map
     for name, value in flags.items():
         if value not in (None, ()):
             settings[name] = _checked(name, value, flag_of(name), strict=False)
-    return msgspec.convert(settings, Config)
+    config = msgspec.convert(settings, Config)
+    durability_of(config)
+    return config
+
+
+def durability_of(config: Config) -> Durability:
+    """How far a task is kept before it is answered.
+
+    Raises:
+        ConfigError: the store is none, or knows no such level.
+    """
+    levels = _DURABILITIES[type(parse_store(config.store))]
+    if config.durability is None:
+        return levels[0]
+    if config.durability not in levels:
+        raise ConfigError(f"durability cannot be {config.durability!r} on this store; it can be {', '.join(levels)}")
+    return config.durability
 
 
 def database_file(config: Config) -> Path:
     """Where tasks are kept: in the directory of the settings, else in the user's data directory."""
+    address = parse_store(config.store)
+    if isinstance(address, SqliteAddress) and address.file is not None:
+        return address.file
     directory = Path(config.data_dir) if config.data_dir is not None else platformdirs.user_data_path("pexecutor")
     return directory / "pexecutor.db"
 
@@ -121,9 +142,16 @@ def _checked(name: str, value: Any, source: str, *, strict: bool = True) -> Any:
         raise ConfigError(f"{source} cannot be {shown}: {error}".replace("Expected", "expected")) from error
 
 
+_DURABILITIES: Final[dict[type[StoreAddress], tuple[Durability, ...]]] = {
+    MemoryAddress: ("none",),
+    SqliteAddress: ("full", "normal"),
+    ValkeyAddress: ("aof", "none", "fsync"),
+}
+"""The levels that a store knows, its default first."""
+
 _FLAGS: Final = {"handler_modules": "handlers", "tls_certfile": "certfile", "tls_keyfile": "keyfile"}
 _LISTS: Final = {"handler_modules", "allowed_hosts"}
-_NEVER_SHOWN: Final = {"tokens"}
+_NEVER_SHOWN: Final = {"tokens", "store"}
 """What somebody may have put a secret into by mistake."""
 
 _TYPES: Final = {field.name: field.type for field in msgspec.structs.fields(Config)}

@@ -12,23 +12,28 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 import structlog
 import trio
 
-from .config import Config, database_file
+from .config import Config, database_file, durability_of
 from .errors import ConfigError, UnusableStoreError
 from .executor import Executor
 from .handlers import Catalogue, load_catalogue
 from .handlers.leftovers import end_leftovers
 from .log import TaskLog
 from .statistics import Statistics
+from .stores import Store
+from .stores.address import SqliteAddress, ValkeyAddress, parse_store
 from .stores.database import Database
+from .stores.database import Durability as DatabaseDurability
 from .stores.journal import SqliteJournal
 from .stores.local import LocalStore
 from .stores.recovery import Recovered
+from .stores.valkey import ValkeyStore, doubts
+from .stores.valkey import make_store as make_shared_store
 from .web import create_app
 from .web.listener import HttpServer, listen
 from .web.origin import is_loopback
@@ -57,21 +62,38 @@ def make_executor(config: Config, handlers: Catalogue | None = None) -> Executor
     )
 
 
-def _make_store(config: Config, handlers: Catalogue) -> LocalStore:
+def _make_store(config: Config, handlers: Catalogue) -> Store:
+    address = parse_store(config.store)
+    if isinstance(address, ValkeyAddress):
+        return _make_shared_store(config, address)
     return LocalStore(
         queue_size=config.queue_size,
         history_records_max=config.history_records_max,
         history_seconds_max=config.history_seconds_max,
         history_bytes_max=config.history_bytes_max,
-        journal=_make_journal(config) if config.store == "sqlite" else None,
+        journal=_make_journal(config) if isinstance(address, SqliteAddress) else None,
         known_handlers=handlers if config.unknown_handlers == "refuse" else None,
         end_leftovers=end_leftovers,
         on_recovered=_log_recovered,
     )
 
 
+def _make_shared_store(config: Config, address: ValkeyAddress) -> ValkeyStore:
+    return make_shared_store(
+        address,
+        config.queue,
+        durability=cast("doubts.Durability", durability_of(config)),
+        on_doubt=lambda doubt: _log.warning("tasks may be lost", reason=doubt),
+        queue_size=config.queue_size,
+        history_records_max=config.history_records_max,
+        history_seconds_max=config.history_seconds_max,
+        history_bytes_max=config.history_bytes_max,
+        lease_seconds=config.lease_seconds,
+    )
+
+
 def _make_journal(config: Config) -> SqliteJournal:
-    database = Database(database_file(config), durability=config.durability)
+    database = Database(database_file(config), durability=cast("DatabaseDurability", durability_of(config)))
     return SqliteJournal(database, on_trouble=_log_trouble)
 
 

@@ -1,0 +1,120 @@
+-- Nodes and leases
+
+-- After a restart or a failover the server's last moments may be missing. So nothing is started before each node that
+-- lives has compared what it runs with what is known here, and all have the time for it.
+local run_id
+
+local function notice_restart()
+  run_id = run_id or string.match(call('INFO', 'server'), 'run_id:(%w+)')
+  if call('HGET', key('meta'), 'run_id') == run_id then return end
+  call('HSET', key('meta'), 'run_id', run_id)
+  call('DEL', key('seen'))
+  for _, node in ipairs(call('ZRANGE', key('nodes'), 0, -1)) do
+    call('ZADD', key('nodes'), 'GT', now + tonumber(call('HGET', key('leases'), node) or 0), node)
+  end
+end
+
+local function everybody_has_compared()
+  for _, node in ipairs(call('ZRANGE', key('nodes'), now, '+inf', 'BYSCORE')) do
+    if call('SISMEMBER', key('seen'), node) == 0 then return false end
+  end
+  return true
+end
+
+local function is_held(record, node, token)
+  return record and record.state == 'running' and record.node == node and record.token == token
+end
+
+local function recover_all_of(node, known)
+  for _, number in ipairs(call('ZRANGE', key('running'), 0, -1)) do
+    local record = find(number)
+    if record.node == node and not known[record.number] then recover(record) end
+  end
+end
+
+local function remove_node(node)
+  recover_all_of(node, {})
+  call('ZREM', key('nodes'), node)
+  call('HDEL', key('node'), node)
+  call('HDEL', key('leases'), node)
+  call('SREM', key('seen'), node)
+  call('DEL', key('cancels:' .. node))
+  tell('work')
+end
+
+local function reap()
+  for _, node in ipairs(call('ZRANGE', key('nodes'), '-inf', now, 'BYSCORE')) do remove_node(node) end
+end
+
+-- What was claimed by a call.
+local function answer_of(id)
+  local answer = call('GET', key('reply:' .. id))
+  return answer and cmsgpack.unpack(answer)[1] or {}
+end
+
+-- Which of the tasks that a node runs it has lost. Those that the server has as running there, and the node knows
+-- nothing of, are recovered: `settling` and the claims that are under way are known too.
+local function compare(node, held, settling, claims)
+  local known, lost = {}, {}
+  for _, task in ipairs(held) do
+    if is_held(find(task[1]), node, task[2]) then known[task[1]] = true else lost[#lost + 1] = task[1] end
+  end
+  for _, number in ipairs(settling) do known[number] = true end
+  for _, id in ipairs(claims) do
+    for _, number in ipairs(answer_of(id)) do known[number] = true end
+  end
+  recover_all_of(node, known)
+  call('SADD', key('seen'), node)
+  tell('work')
+  return lost
+end
+
+local function extend(node, lease)
+  call('ZADD', key('nodes'), now + lease, node)
+  call('HSET', key('leases'), node, lease)
+end
+
+verb('join', function(tag)
+  local layout = call('HGET', key('meta'), 'layout')
+  if layout and layout ~= LAYOUT then return {layout, 0} end
+  call('HSET', key('meta'), 'layout', LAYOUT)
+  call('HSETNX', key('meta'), 'tag', tag)
+  return {LAYOUT, tonumber(call('HGET', key('meta'), 'tag'))}
+end)
+
+-- One for all that the node holds. Without `holdings` it is refused when the node has to compare first.
+verb('beat', function(node, lease, about, holdings, records_max, bytes_max)
+  notice_restart()
+  local is_known = call('ZSCORE', key('nodes'), node) and call('SISMEMBER', key('seen'), node) == 1
+  if not is_known and not holdings then return {false, {}, {}} end
+  extend(node, lease)
+  call('HSET', key('node'), node, cmsgpack.pack({now, about}))
+  local lost = holdings and compare(node, unpack(holdings)) or {}
+  reap()
+  bound_history(records_max, bytes_max)
+  local cancelled = call('SMEMBERS', key('cancels:' .. node))
+  call('DEL', key('cancels:' .. node))
+  for i, number in ipairs(cancelled) do cancelled[i] = tonumber(number) end
+  return {true, lost, cancelled}
+end)
+
+-- What it never heard that it had claimed, it has not begun.
+verb('leave', function(node, claims)
+  for _, id in ipairs(claims) do
+    for _, number in ipairs(answer_of(id)) do
+      local record = find(number)
+      if record and record.state == 'running' and record.node == node then give_back(record) end
+    end
+  end
+  remove_node(node)
+  return true
+end)
+
+verb('nodes', function()
+  local nodes = {}
+  for i, node in ipairs(call('ZRANGE', key('nodes'), 0, -1)) do
+    local said = cmsgpack.unpack(call('HGET', key('node'), node))
+    nodes[i] = {node, said[1], tonumber(call('ZSCORE', key('nodes'), node)), said[2]}
+  end
+  return nodes
+end)

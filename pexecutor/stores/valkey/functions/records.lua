@@ -1,0 +1,43 @@
+-- One task
+
+-- Its row and the state it was found in; or `false` and how many tasks there were so far, by which one that is gone is
+-- told from one that never was.
+local function found(record, act)
+  if not record then return {false, tonumber(call('HGET', key('meta'), 'acceptances') or 0)} end
+  local state = record.state
+  return {row(act and act(record) or record), state}
+end
+
+local function find_kept(number)
+  local record = find(number)
+  return record and is_kept(record) and record
+end
+
+verb('get', function(number, lingering)
+  return found(lingering and find(number) or find_kept(number))
+end)
+
+local function cancel(record)
+  if record.state == 'finished' then return record end
+  if record.state == 'running' then
+    put(record, with(record, {cancelled = true}))
+    tell_to_cancel(record)
+    return record
+  end
+  end_as(record, 'cancelled', false)
+  tell_of_room()
+  return find(record.number)
+end
+
+verb('cancel', function(number, id)
+  return once(id, function() return found(find_kept(number), cancel) end)
+end)
+
+local function move(record, priority)
+  if record.state == 'finished' or record.state == 'running' then return record end
+  return change(record, {priority = priority})
+end
+
+verb('set_priority', function(number, priority)
+  return found(find_kept(number), function(record) return move(record, priority) end)
+end)

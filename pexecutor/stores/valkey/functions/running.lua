@@ -1,0 +1,64 @@
+-- Claim, finish, release
+
+local function claim(node, limit)
+  local numbers = call('ZRANGE', key('pending'), 0, limit - 1)
+  if #numbers == 0 then return numbers end
+  local token = call('HINCRBY', key('meta'), 'claims', 1)
+  for i, number in ipairs(numbers) do
+    local record = find(number)
+    put(record, with(record, {state = 'running', at = now, node = node, token = token}))
+    numbers[i] = record.number
+  end
+  tell_of_room()
+  return numbers
+end
+
+verb('claim', function(id, node, limit)
+  notice_restart()
+  if not call('ZSCORE', key('nodes'), node) or not everybody_has_compared() then return {} end
+  local rows = {}
+  for _, number in ipairs(once(id, function() return claim(node, limit) end)) do
+    local record = find(number)
+    if record and record.state == 'running' and record.node == node then rows[#rows + 1] = row(record) end
+  end
+  return rows
+end)
+
+-- The same call once more, because its answer was lost, finds what it has made of the task.
+local function finished_before(record)
+  local last = record.attempts[#record.attempts]
+  if record.state == 'finished' then return {record.at, -1} end
+  return {last and last[2] or now, record.at}
+end
+
+-- How an attempt ended; `delay` is how long the next one has to wait, below 0 when there is none.
+local function finish(node, number, token, outcome, reason, ending, delay)
+  local record = find(number)
+  if not record or record.token ~= token then return false end
+  if record.state ~= 'running' then return finished_before(record) end
+  if record.node ~= node then return false end
+  if delay >= 0 and not follower_of(record) then
+    put(record, with(record, {state = 'scheduled', at = now + delay, attempts = attempts_and(record, outcome, reason),
+      node = '', cancelled = false}))
+    changes[#changes + 1] = number
+    return {now, now + delay}
+  end
+  changes[#changes + 1] = number
+  end_and_pass_on(record, with(ended(record, outcome, reason, ending), {token = token}))
+  return {now, -1}
+end
+
+verb('finish', function(node, attempts, records_max, bytes_max)
+  local answers = {}
+  for i, attempt in ipairs(attempts) do answers[i] = finish(node, unpack(attempt)) end
+  bound_history(records_max, bytes_max)
+  return answers
+end)
+
+verb('release', function(node, tasks)
+  for _, task in ipairs(tasks) do
+    local record = find(task[1])
+    if is_held(record, node, task[2]) then give_back(record) end
+  end
+  return true
+end)

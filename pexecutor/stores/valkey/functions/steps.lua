@@ -1,0 +1,143 @@
+-- Steps of a task's life
+
+local function tell(message)
+  call('PUBLISH', queue, message)
+end
+
+local function tell_of_room()
+  if call('EXISTS', key('seekers')) == 1 then tell('room') end
+end
+
+local function tell_to_cancel(record)
+  call('SADD', key('cancels:' .. record.node), record.number)
+  tell('cancel ' .. record.node .. ' ' .. digits(record.number))
+end
+
+local function first_state(record)
+  return record.at > now and 'scheduled' or 'pending'
+end
+
+local function attempts_and(record, outcome, reason)
+  local attempts = {}
+  for i, attempt in ipairs(record.attempts) do attempts[i] = attempt end
+  attempts[#attempts + 1] = {record.at, now, outcome, reason}
+  return attempts
+end
+
+-- Only the one who has the token of the last claim can end an attempt, so whatever else ends it takes the token away.
+local function ended(record, outcome, reason, ending)
+  local attempts = record.attempts
+  if record.state == 'running' then attempts = attempts_and(record, outcome, reason) end
+  return with(record, {state = 'finished', at = now, ending = ending, attempts = attempts, token = 0, node = '',
+    follows = 0, supersedes = false, cancelled = false})
+end
+
+-- The end of a task, and in the same step the turn of the one that follows it.
+local function end_and_pass_on(record, finished)
+  local follower = record.state ~= 'following' and follower_of(record)
+  put(record, finished)
+  if follower then
+    change(follower, {state = first_state(follower), follows = 0, supersedes = false})
+    tell('work')
+  end
+end
+
+local function ending_of(outcome, reason, retryable)
+  local fields = {outcome = outcome, error = reason or nil}
+  if retryable == false then fields.retryable = false end
+  return cjson.encode(fields)
+end
+
+local SUPERSEDED = 'superseded by a newer submit of its name'
+local ABANDONED = 'its node was lost while it ran'
+
+local function end_as(record, outcome, reason, retryable)
+  local finished = ended(record, outcome, reason, ending_of(outcome, reason, retryable))
+  told(finished)
+  end_and_pass_on(record, finished)
+end
+
+local function give_back(record)
+  if record.cancelled then
+    end_as(record, 'cancelled', false)
+  else
+    change(record, {state = 'pending', token = 0, node = ''})
+    tell('work')
+  end
+end
+
+-- What becomes of a task whose node is gone, or does not know of it.
+local function recover(record)
+  local follower = follower_of(record)
+  if follower and follower.supersedes then
+    end_as(record, 'cancelled', SUPERSEDED)
+  elseif record.on_crash == 'fail' and not record.cancelled then
+    end_as(record, 'abandoned', ABANDONED, false)
+  else
+    give_back(record)
+  end
+end
+
+-- Whether it can be read: a record lingers for a while after that.
+local function is_kept(record)
+  return record.state ~= 'finished' or record.at + record.keep > now
+end
+
+-- Time
+
+local function sweep()
+  local due = call('ZRANGE', key('due'), '-inf', now, 'BYSCORE', 'LIMIT', 0, SWEEP_MAX)
+  for _, number in ipairs(due) do
+    change(find(number), {state = 'pending'})
+  end
+  if #due > 0 then tell('work') end
+  for _, number in ipairs(call('ZRANGE', key('expiry'), '-inf', now, 'BYSCORE', 'LIMIT', 0, SWEEP_MAX)) do
+    forget(find(number))
+  end
+end
+
+local function bound_history(records_max, bytes_max)
+  local over = call('ZCARD', key('history')) - records_max
+  local bytes = tonumber(call('HGET', key('meta'), 'history_bytes') or 0) - bytes_max
+  while over > 0 or bytes > 0 do
+    local record = find(call('ZRANGE', key('history'), 0, 0)[1])
+    forget(record)
+    over, bytes = over - 1, bytes - #record.ending
+  end
+end
+
+-- Calls
+
+local function counts()
+  local next_due = call('ZRANGE', key('due'), 0, 0, 'WITHSCORES')[2]
+  return {call('ZCARD', key('pending')), call('ZCARD', key('later')), call('ZCARD', key('running')),
+    call('ZCARD', key('history')), next_due and tonumber(next_due) - now or -1}
+end
+
+-- A verb may free memory and never asks for more than it frees, unless it takes tasks in: only that one is refused when
+-- memory is short.
+local function verb(name, body, flags)
+  local function callback(keys, args)
+    local time = call('TIME')
+    queue, changes, endings = keys[1], {}, {}
+    now = tonumber(time[1]) + tonumber(time[2]) / 1e6
+    sweep()
+    local result = body(unpack(cmsgpack.unpack(args[1])))
+    if #endings > 0 then tell('ended ' .. table.concat(endings, ' ')) end
+    return cmsgpack.pack({result, changes, counts(), now})
+  end
+  redis.register_function{function_name = 'LIBRARY_' .. name, callback = callback, flags = flags or {'allow-oom'}}
+end
+
+-- A call whose answer is lost can be made again, and is answered as the first time.
+local function once(id, body)
+  local before = call('GET', key('reply:' .. id))
+  if before then
+    local answer = cmsgpack.unpack(before)
+    changes = answer[2]
+    return answer[1]
+  end
+  local result = body()
+  call('SET', key('reply:' .. id), cmsgpack.pack({result, changes}), 'PX', REPLY_MS)
+  return result
+end

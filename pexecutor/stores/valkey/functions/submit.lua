@@ -1,0 +1,160 @@
+-- Submit: the decisions about one list, each on top of those before it; nothing is changed before `apply`.
+
+-- As submitted: name, priority, delay, run_at (below 0 when there is none), on_conflict, on_crash, keep, JSON.
+local function due_at(task, submitted_at)
+  return task[4] >= 0 and task[4] or submitted_at + task[3]
+end
+
+local Submission = {}
+Submission.__index = Submission
+
+function Submission.new(room)
+  local acceptances = tonumber(call('HGET', key('meta'), 'acceptances') or 0)
+  return setmetatable({room = room, places = 0, acceptances = acceptances, verdicts = {}, steps = {}, holders = {},
+    followers = {}}, Submission)
+end
+
+function Submission:holder(name)
+  local known = self.holders[name]
+  if known == nil then return holder_of(name) end
+  return known
+end
+
+function Submission:follower(holder)
+  local known = self.followers[holder.number]
+  if known == nil then return follower_of(holder) end
+  return known
+end
+
+function Submission:put(old, record)
+  self.steps[#self.steps + 1] = {old, record}
+  if record.state == 'following' then
+    self.followers[record.follows] = record
+  elseif record.state ~= 'finished' then
+    self.holders[record.name] = record
+  elseif old.state == 'following' then
+    self.followers[old.follows] = false
+  else
+    self.holders[record.name] = false
+  end
+end
+
+function Submission:take(task, holder, supersedes)
+  if self.places >= self.room then return {word = 'full'} end
+  self.places = self.places + 1
+  self.acceptances = self.acceptances + 1
+  local record = {number = self.acceptances, name = task[1], priority = task[2], submitted_at = now,
+    at = due_at(task, now), on_crash = task[6], keep = task[7], token = 0, node = '', follows = 0, supersedes = false,
+    attempts = {}, ending = '', cancelled = false, task = task[8]}
+  if holder then
+    record.state, record.follows, record.supersedes = 'following', holder.number, supersedes
+  else
+    record.state = first_state(record)
+  end
+  self:put(false, record)
+  return {word = 'accepted', record = record, fresh = true, superseded = supersedes and holder}
+end
+
+function Submission:renew(task, holder)
+  local target = self:follower(holder)
+  if not target then
+    if holder.state == 'running' then return self:take(task, holder, false) end
+    target = holder
+  end
+  local renewed = with(target, {priority = task[2], on_crash = task[6], keep = task[7], task = task[8]})
+  if target.state == 'following' then renewed.at = due_at(task, target.submitted_at) end
+  self:put(target, renewed)
+  return {word = 'accepted', record = renewed}
+end
+
+function Submission:cancel(record)
+  self.places = self.places - 1
+  self:put(record, ended(record, 'cancelled', SUPERSEDED, ending_of('cancelled', SUPERSEDED)))
+end
+
+function Submission:supersede(task, holder)
+  local follower = self:follower(holder)
+  if follower then self:cancel(follower) end
+  if holder.state == 'running' then return self:take(task, holder, true) end
+  self:cancel(holder)
+  return self:take(task)
+end
+
+function Submission:meet(task, holder)
+  local on_conflict = task[5]
+  if on_conflict == 'join' then return {word = 'accepted', record = holder} end
+  if on_conflict == 'latest' then return self:renew(task, holder) end
+  if on_conflict == 'supersede' then return self:supersede(task, holder) end
+  return {word = 'duplicate', record = holder}
+end
+
+function Submission:decide(tasks)
+  for i, task in ipairs(tasks) do
+    local holder = self:holder(task[1])
+    self.verdicts[i] = holder and self:meet(task, holder) or self:take(task)
+  end
+end
+
+function Submission:has_refused()
+  for _, verdict in ipairs(self.verdicts) do
+    if verdict.word == 'full' then return true end
+  end
+  return false
+end
+
+-- Nothing of it is taken: what was accepted does not fit as a whole.
+function Submission:refuse()
+  for i, verdict in ipairs(self.verdicts) do
+    if verdict.word ~= 'duplicate' or not find(verdict.record.number) then self.verdicts[i] = {word = 'full'} end
+  end
+  self.steps = {}
+end
+
+function Submission:apply()
+  if #self.steps == 0 then return end
+  call('HSET', key('meta'), 'acceptances', self.acceptances)
+  for _, step in ipairs(self.steps) do
+    local old, record = step[1], step[2]
+    put(old, record)
+    if not old and record.state == 'pending' then
+      changes[#changes + 1] = record.number
+    else
+      told(record)
+    end
+  end
+  tell('work')
+end
+
+-- A task that was taken and is pending is answered by its number alone: whoever asked knows the rest.
+function Submission:answer()
+  local answers = {}
+  for i, verdict in ipairs(self.verdicts) do
+    local record, superseded = verdict.record, verdict.superseded
+    if not record then
+      answers[i] = 0
+    elseif verdict.fresh and record.state == 'pending' then
+      answers[i] = record.number
+    else
+      answers[i] = {verdict.word, row(record), superseded and row(superseded) or false}
+    end
+    if superseded then tell_to_cancel(superseded) end
+  end
+  return answers
+end
+
+verb('submit', function(id, tasks, atomic, queue_size)
+  return once(id, function()
+    local submission = Submission.new(queue_size - waiting())
+    submission:decide(tasks)
+    if atomic and submission:has_refused() then submission:refuse() end
+    submission:apply()
+    return submission:answer()
+  end)
+end, {})
+
+-- How many places there are; whoever finds too few is told when there are more.
+verb('seek', function(least, queue_size)
+  local free = queue_size - waiting()
+  if free < least then call('SET', key('seekers'), '1', 'PX', SEEK_MS) end
+  return free
+end)

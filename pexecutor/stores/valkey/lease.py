@@ -1,0 +1,138 @@
+"""``Lease``: a node's hold on the tasks it runs, and the beat that keeps it.
+
+One beat a second extends the lease for everything the node holds; when it has not for ``lease_seconds``, by the
+server's clock, any other node's beat reaps it: its tasks are pending again, or abandoned, as their ``on_crash`` says.
+
+So a node that gets no beat through must end its work before that. It goes by its own clock, from when the last beat
+that was answered was *sent*, and gives up after two thirds: the last third is for cancelled work to come to its end.
+Only lengths of time are compared, so it does not matter what the clocks show.
+
+A node can be too late all the same: paused, it does not know how late it is. Then its work goes on for a moment after
+it wakes, side by side with the next run of the same task. Its outcome is not taken, as the task has a newer token; and
+what it does to others is theirs to refuse, by the same token (``context.token``). (Martin Kleppmann, "How to do
+distributed locking", 2016.)
+
+After a reconnect, and when the server asks for it, the node and the server compare what the one runs and the other
+remembers. What the node has lost is cut off; what it knows nothing of is recovered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final, Literal
+
+import trio
+
+from ...errors import StoreUnavailableError
+from .wire import Beat
+
+BEAT_SECONDS: Final = 1.0
+LEASE_SECONDS_MIN: Final = 3.0
+"""Room for a few beats to fail."""
+
+
+class Holdings:
+    """What a node has claimed. Changed by the store's claim, finish and release, and by the loss of it all."""
+
+    def __init__(self) -> None:
+        self.tokens: dict[int, int] = {}  # by number
+        self.settling: set[int] = set()  # those whose finish or release is under way: its answer tells how they stand
+        self.claims: list[str] = []  # ids of claims without an answer
+
+    def as_arguments(self) -> list[object]:
+        """All of it, for the server to compare."""
+        held = [[number, token] for number, token in self.tokens.items() if number not in self.settling]
+        return [held, list(self.settling), self.claims]
+
+    def drop(self, number: int) -> None:
+        """Have nothing to do with a task any more."""
+        self.tokens.pop(number, None)
+        self.settling.discard(number)
+
+
+class Lease:
+    """Beats, and gives up in time.
+
+    Parameters:
+        seconds: how long a lease is.
+        holdings: what is held under it.
+        beat: makes one beat, and has the holdings compared, if it is given them.
+        lost: told the number of each task that is lost.
+        cancelled: told the number of each task that was cancelled from elsewhere.
+        clock: this node's clock, in seconds; it runs at about the speed of the server's, and never back.
+        sleep: waits so many seconds of that clock.
+    """
+
+    def __init__(
+        self,
+        seconds: float,
+        holdings: Holdings,
+        *,
+        beat: Callable[[list[object] | Literal[False]], Awaitable[Beat]],
+        lost: Callable[[int], None],
+        cancelled: Callable[[int], None],
+        clock: Callable[[], float] = trio.current_time,
+        sleep: Callable[[float], Awaitable[None]] = trio.sleep,
+    ) -> None:
+        self._seconds = seconds
+        self._holdings = holdings
+        self._beat = beat
+        self._lost = lost
+        self._cancelled = cancelled
+        self._clock = clock
+        self._sleep = sleep
+        self._must_compare = True
+        self._good_until = -1.0
+        self._good = trio.Event()
+
+    async def good(self) -> None:
+        """Return when work may be claimed."""
+        while self._clock() >= self._good_until:
+            await self._good.wait()
+
+    def compare_soon(self) -> None:
+        """Have the next beat compare: messages, or the server's last moments, may be missing."""
+        self._must_compare = True
+
+    async def run(self) -> None:
+        """Beat until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._guard)
+            while True:
+                await self._beat_once()
+                await self._sleep(0 if self._must_compare and self._good.is_set() else BEAT_SECONDS)
+
+    async def _beat_once(self) -> None:
+        sent_at = self._clock()
+        comparing, self._must_compare = self._must_compare, False
+        try:
+            beat = await self._beat(comparing and self._holdings.as_arguments())
+        except StoreUnavailableError:
+            self._must_compare = True
+            return
+        self._must_compare = self._must_compare or not beat.extended
+        if beat.extended:
+            self._good_until = sent_at + self._seconds * 2 / 3
+            self._good.set()
+        for number in beat.lost:
+            self._lose(number)
+        for number in beat.cancelled:
+            self._cancelled(number)
+
+    async def _guard(self) -> None:
+        """Give up all that is held when no beat got through in time."""
+        while True:
+            await self._good.wait()
+            left = self._good_until - self._clock()
+            if left > 0:
+                await self._sleep(left)
+                continue
+            self._good = trio.Event()
+            self._must_compare = True
+            for number in list(self._holdings.tokens):
+                self._lose(number)
+
+    def _lose(self, number: int) -> None:
+        if number in self._holdings.tokens and number not in self._holdings.settling:
+            self._holdings.drop(number)
+            self._lost(number)

@@ -1,0 +1,508 @@
+"""``ValkeyStore``: the tasks of many nodes, in one queue on a Valkey or Redis server.
+
+Each verb is one call of a function on the server (``functions/``), where it is one step for everybody: nothing is
+decided here. What is here is what one node has to do with it: say which tasks it holds, wait without asking again and
+again, and tell of what has changed through it.
+
+Waiting goes by the server's messages: 'work', 'room', 'ended', 'cancel'. A message can be lost with its connection, so
+whoever waits looks again after each reconnect, and once a beat.
+
+``statistics`` is of the last reply, whatever it was to; the beat brings one a second. Endings are counted by the node
+that recorded them.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import secrets
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from typing import Any, Final, Literal, Protocol
+
+import msgspec
+import trio
+
+from ...errors import (
+    AlreadyFinishedError,
+    AlreadyStartedError,
+    ExpiredTaskError,
+    StoreUnavailableError,
+    UnknownTaskError,
+    UnusableStoreError,
+)
+from ...histogram import COMMIT_SECONDS, Histogram
+from ...task import (
+    FULL,
+    TAG_BITS,
+    Accepted,
+    Attempt,
+    Duplicate,
+    Ending,
+    Finished,
+    Following,
+    Outcome,
+    Pending,
+    Record,
+    Running,
+    Scheduled,
+    State,
+    Task,
+    Verdict,
+    make_serial,
+    parse_task_id,
+)
+from .. import Node, NodeState, Page, PageRequest, StoreStatistics, Watcher
+from ..listing import format_cursor, parse_cursor
+from ..retry import retry_at
+from .doubts import SETTINGS, Durability, doubts
+from .lease import Holdings, Lease
+from .wire import (
+    NO_RETRY,
+    NO_ROOM,
+    Beat,
+    Counts,
+    Found,
+    NodeRow,
+    PageReply,
+    Reply,
+    Row,
+    Taken,
+    decoder,
+    to_arguments,
+    to_record,
+    to_text,
+)
+
+LAYOUT: Final = "1"
+CALL_SECONDS_MAX: Final = 5.0
+"""How long a verb waits for its answer before it gives up; the shield's bound."""
+
+LINGERING: Final = True
+"""Asks for a record also when it is there only for those who waited for it."""
+
+LOOK_AGAIN_SECONDS: Final = 1.0
+"""How long to go by the messages alone."""
+
+_DECODERS: Final = {
+    "join": decoder(tuple[str, int]),
+    "beat": decoder(Beat),
+    "leave": decoder(bool),
+    "nodes": decoder(list[NodeRow]),
+    "submit": decoder(list[int | Taken]),
+    "seek": decoder(int),
+    "claim": decoder(list[Row]),
+    "finish": decoder(list[tuple[float, float] | bool]),
+    "release": decoder(bool),
+    "get": decoder(Found),
+    "cancel": decoder(Found),
+    "set_priority": decoder(Found),
+    "page": decoder(PageReply),
+}
+
+_decode_about = msgspec.json.Decoder(NodeState).decode
+
+
+class Link(Protocol):
+    """A way to the server."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the server cannot be asked at present, if so."""
+
+    def opened(self, hear: Callable[[str], None]) -> AbstractAsyncContextManager[None]:
+        """While in here the server can be called; ``hear`` is told its messages, '' when some may have been missed."""
+
+    async def call(self, verb: str, *arguments: Any) -> bytes:
+        """Call a function; its reply. Raises ``StoreUnavailableError`` when there is none."""
+
+    async def settings(self, *names: str) -> Mapping[str, str]:
+        """The server's own settings; none where it does not show them."""
+
+    async def flush(self) -> None:
+        """Return when what was done so far is as durable as was asked. Raises ``StoreUnavailableError``."""
+
+
+class ValkeyStore:
+    """One node's side of a shared store; its promises are the contract's (see ``pexecutor.stores``).
+
+    Parameters:
+        link: the way to the server and the queue.
+        node: this node's name; no other has it, and it is a new one with each start.
+        queue_size: how many tasks may wait, on all nodes together.
+        history_records_max: how many finished tasks can be read.
+        history_seconds_max: for how long after its end one can be read.
+        history_bytes_max: how many bytes of endings are kept in all.
+        durability: how far a task is kept before it is answered; the link sees to it, here it is said.
+        on_doubt: told what the server's own settings leave to be desired.
+        lease_seconds: after how long without a beat a node is taken for dead.
+        jitter: what retries draw their delays from.
+        clock: this node's clock, in seconds; only lengths of time are taken from it.
+        sleep: waits so many seconds of that clock.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        *,
+        node: str,
+        queue_size: int = 1000,
+        history_records_max: int = 10_000,
+        history_seconds_max: float = 7 * 24 * 60 * 60.0,
+        history_bytes_max: int = 128 * 1024 * 1024,
+        durability: Durability = "aof",
+        on_doubt: Callable[[str], None] = lambda _: None,
+        lease_seconds: float = 15.0,
+        jitter: random.Random | None = None,
+        clock: Callable[[], float] = trio.current_time,
+        sleep: Callable[[float], Awaitable[None]] = trio.sleep,
+    ) -> None:
+        if queue_size < 1:
+            raise ValueError("queue_size must be at least 1")
+        self.queue_size = queue_size
+        self.commits = Histogram(COMMIT_SECONDS)
+        self._link = link
+        self._node = node
+        self._history = (history_records_max, history_bytes_max)
+        self._keep_seconds_max = history_seconds_max
+        self._durability: Durability = durability
+        self._on_doubt = on_doubt
+        self._lease_seconds = lease_seconds
+        self._jitter = random.Random() if jitter is None else jitter
+        self._watcher: Watcher | None = None
+        self._tag = 0
+        self._calls = 0
+        self._counts = Counts()
+        self._finished: defaultdict[str, Counter[Outcome]] = defaultdict(Counter)
+        self._holdings = Holdings()
+        # Those who wait; what they wait for is looked at again whenever their lot is unparked.
+        self._for_work = trio.lowlevel.ParkingLot()
+        self._for_room = trio.lowlevel.ParkingLot()
+        self._for_ends: dict[int, trio.lowlevel.ParkingLot] = {}  # by number
+        self._lease = Lease(
+            lease_seconds,
+            self._holdings,
+            beat=self._beat,
+            lost=self._tell_lost,
+            cancelled=self._tell_cancelled,
+            clock=clock,
+            sleep=sleep,
+        )
+
+    def watch(self, watcher: Watcher) -> None:
+        """Have this told of each change that is made through this node, and of what its work has to hear."""
+        self._watcher = watcher
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Be one of the queue's nodes.
+
+        Raises:
+            UnusableStoreError: there is no such server, or its queue is of another program's making.
+        """
+        async with self._link.opened(self._hear):
+            layout, self._tag = await self._call("join", secrets.randbits(TAG_BITS))
+            if layout != LAYOUT:
+                raise UnusableStoreError(
+                    f"the queue has layout {layout} and this program writes layout {LAYOUT}: "
+                    "use the version that made it, or another --queue"
+                )
+            for doubt in doubts(await self._link.settings(*SETTINGS), self._durability):
+                self._on_doubt(doubt)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._lease.run)
+                try:
+                    yield
+                finally:
+                    nursery.cancel_scope.cancel()
+                    with suppress(StoreUnavailableError):  # then its lease runs out
+                        await self._call("leave", self._node, self._holdings.claims)
+
+    # Calls
+
+    async def _call(self, verb: str, *arguments: Any) -> Any:
+        """Call a function, and tell of what it has changed; its result."""
+        reply = await self._ask(verb, *arguments)
+        self._tell_all(reply.changes, {})
+        return reply.result
+
+    async def _ask(self, verb: str, *arguments: Any) -> Reply[Any]:
+        """Call a function. It goes to its end whatever happens to the caller, who has to tell of what has changed."""
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + CALL_SECONDS_MAX):
+            reply: Reply[Any] = _DECODERS[verb].decode(await self._link.call(verb, *arguments))
+            self._counts = reply.counts
+            if reply.counts.pending:
+                self._for_work.unpark_all()
+            return reply
+        raise StoreUnavailableError(f"the store did not answer within {CALL_SECONDS_MAX:g} s")
+
+    def _tell_all(self, changes: Sequence[int | Row], own: Mapping[int, Record]) -> None:
+        """Tell of all changes, in their order; a number stands for a record that is known here."""
+        for change in changes:
+            self._tell(own[change] if isinstance(change, int) else to_record(change, self._tag))
+
+    def _id(self) -> str:
+        self._calls += 1
+        return f"{self._node}.{self._calls}"
+
+    def _tell(self, record: Record) -> None:
+        if isinstance(record, Finished):
+            self._finished[record.task.handler][record.outcome] += 1
+        if self._watcher is not None:
+            self._watcher.changed(record)
+
+    # What the server tells
+
+    def _hear(self, message: str) -> None:
+        match message.split():
+            case ["work"]:
+                self._for_work.unpark_all()
+            case ["room"]:
+                self._for_room.unpark_all()
+            case ["ended", *numbers] if self._for_ends:
+                self._wake_those_who_wait_for(map(int, numbers))
+            case ["cancel", node, number] if node == self._node:
+                self._tell_cancelled(int(number))
+            case []:
+                self._lease.compare_soon()
+                self._look_again()
+
+    def _look_again(self) -> None:
+        self._for_work.unpark_all()
+        self._for_room.unpark_all()
+        self._wake_those_who_wait_for(list(self._for_ends))
+
+    def _wake_those_who_wait_for(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            if (lot := self._for_ends.get(number)) is not None:
+                lot.unpark_all()
+
+    # The lease
+
+    async def _beat(self, holdings: list[object] | Literal[False]) -> Beat:
+        about = "{}" if self._watcher is None else msgspec.json.encode(self._watcher.describe()).decode()
+        beat: Beat = await self._call("beat", self._node, self._lease_seconds, about, holdings, *self._history)
+        if not beat.lost:
+            self._for_room.unpark_all()
+        return beat
+
+    def _tell_lost(self, number: int) -> None:
+        if self._watcher is not None:
+            self._watcher.lost(make_serial(self._tag, number))
+
+    def _tell_cancelled(self, number: int) -> None:
+        if self._watcher is not None:
+            self._watcher.cancel(make_serial(self._tag, number))
+
+    async def nodes(self) -> list[Node]:
+        """Who runs the tasks of this queue."""
+        rows: list[NodeRow] = await self._call("nodes")
+        return [Node(row.node, row.beat_at, row.lease_until, _decode_about(row.about)) for row in rows]
+
+    # Submit
+
+    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False) -> list[Verdict]:
+        """Give each task its verdict."""
+        asked_at = trio.current_time()
+        arguments = [to_arguments(task, self._keep_seconds_max) for task in tasks]
+        reply = await self._ask("submit", self._id(), arguments, atomic, self.queue_size)
+        verdicts = self._verdicts(tasks, reply)
+        await self._link.flush()
+        self.commits.observe(trio.current_time() - asked_at)
+        return verdicts
+
+    def _verdicts(self, tasks: Sequence[Task], reply: Reply[list[int | Taken]]) -> list[Verdict]:
+        """What became of the tasks; those that were just taken are told of with everything else that has changed."""
+        verdicts: list[Verdict] = []
+        taken: dict[int, Record] = {}
+        for task, answer in zip(tasks, reply.result, strict=True):
+            if answer == NO_ROOM:
+                verdicts.append(FULL)
+            elif isinstance(answer, int):
+                serial = make_serial(self._tag, answer)
+                record = Pending(serial, task, reply.at, ())
+                taken[answer] = record
+                verdicts.append(Accepted(record))
+            else:
+                verdicts.append(self._verdict(answer))
+        self._tell_all(reply.changes, taken)
+        return verdicts
+
+    def _verdict(self, answer: Taken) -> Verdict:
+        record = to_record(answer.row, self._tag)
+        assert not isinstance(record, Finished), "what has ended holds no name"
+        if answer.verdict == "duplicate":
+            assert not isinstance(record, Following), "neither does one that follows"
+            return Duplicate(record)
+        superseded = to_record(answer.superseded, self._tag) if isinstance(answer.superseded, Row) else None
+        assert superseded is None or isinstance(superseded, Running)
+        return Accepted(record, superseded)
+
+    async def wait_for_room(self, least: int, most: int) -> int:
+        """Wait until ``least`` places are likely free; how many there are, at most ``most``."""
+        if least > self.queue_size:
+            return 0
+        while True:
+            free: int = await self._call("seek", least, self.queue_size)
+            if free >= least:
+                return min(free, most)
+            with trio.move_on_after(LOOK_AGAIN_SECONDS):
+                await self._for_room.park()
+
+    # Claim, finish, release, cancel
+
+    async def claim(self, limit: int) -> list[Running]:
+        """Wait for work, then start at most ``limit`` tasks, in start order."""
+        while True:
+            await self._lease.good()
+            if started := await self._claim(limit):
+                return started
+            await self._work_to_come()
+
+    async def _claim(self, limit: int) -> list[Running]:
+        """Claim once; when there was no answer, the same claim is made again next time."""
+        if not self._holdings.claims:
+            self._holdings.claims.append(self._id())
+        [claim] = self._holdings.claims
+        rows: list[Row] = await self._call("claim", claim, self._node, limit)
+        self._holdings.claims.remove(claim)
+        started: list[Running] = []
+        for row in rows:
+            record = to_record(row, self._tag)
+            assert isinstance(record, Running), "what was claimed runs"
+            self._holdings.tokens[row.number] = row.token
+            self._tell(record)
+            started.append(record)
+        return started
+
+    async def _work_to_come(self) -> None:
+        """Return when another claim may find something."""
+        await trio.lowlevel.checkpoint()
+        due = self._counts.next_due_seconds
+        with trio.move_on_after(due if due >= 0 else math.inf):
+            await self._for_work.park()
+
+    async def finish(self, ended: Sequence[tuple[Running, Ending]]) -> list[Finished | Scheduled | None]:
+        """Record how attempts ended: each task's outcome, or when it is tried again; ``None`` for one that is lost."""
+        asked_at = trio.current_time()
+        numbers = [number_of(running) for running, _ in ended]
+        arguments = [self._attempt(number, *one) for number, one in zip(numbers, ended, strict=True)]
+        self._holdings.settling.update(numbers)
+        reply = await self._ask("finish", self._node, arguments, *self._history)
+        self.commits.observe(trio.current_time() - asked_at)
+        for number in numbers:
+            self._holdings.drop(number)
+        settled = [_settled(*one, answer) for one, answer in zip(ended, reply.result, strict=True)]
+        self._tell_all(reply.changes, {number_of(record): record for record in settled if record is not None})
+        return settled
+
+    def _attempt(self, number: int, running: Running, ending: Ending) -> list[Any]:
+        again_at = retry_at(running, ending, 0.0, self._jitter)
+        delay = NO_RETRY if again_at is None else again_at
+        return [number, running.token, ending.outcome, ending.error or False, to_text(ending), delay]
+
+    async def release(self, tasks: Sequence[Running]) -> None:
+        """Make running tasks pending again, at their old place in the order."""
+        numbers = [number_of(running) for running in tasks]
+        self._holdings.settling.update(numbers)
+        held = [[number, running.token] for number, running in zip(numbers, tasks, strict=True)]
+        await self._call("release", self._node, held)
+        for number in numbers:
+            self._holdings.drop(number)
+
+    async def cancel(self, task_id: str) -> Running | Finished:
+        """End a task that waits; return a running one as it is: it is told, on whichever node it runs."""
+        record, state = await self._found(task_id, "cancel", self._id())
+        if state == "finished":
+            raise AlreadyFinishedError(task_id)
+        assert isinstance(record, Running | Finished), "what waited has ended"
+        return record
+
+    async def set_priority(self, task_id: str, priority: int) -> Scheduled | Following | Pending:
+        """Give a task that waits another place in the start order."""
+        record, _ = await self._found(task_id, "set_priority", priority)
+        if isinstance(record, Finished):
+            raise AlreadyFinishedError(task_id)
+        if isinstance(record, Running):
+            raise AlreadyStartedError(task_id)
+        return record
+
+    # Read
+
+    async def _found(self, task_id: str, verb: str, *arguments: Any) -> tuple[Record, str]:
+        """What a verb has made of one task, and the state in which it found it."""
+        serial = parse_task_id(task_id)
+        number = 0 if serial is None else serial - make_serial(self._tag, 0)
+        if not 0 < number < make_serial(1, 0):
+            await trio.lowlevel.checkpoint()
+            raise UnknownTaskError(task_id)
+        found: Found = await self._call(verb, number, *arguments)
+        if isinstance(found.row, Row):
+            assert isinstance(found.state_or_acceptances, str)
+            return to_record(found.row, self._tag), found.state_or_acceptances
+        if number > int(found.state_or_acceptances):
+            raise UnknownTaskError(task_id)
+        raise ExpiredTaskError(task_id)
+
+    async def get(self, task_id: str) -> Record:
+        """The record with this id."""
+        record, _ = await self._found(task_id, "get", not LINGERING)
+        return record
+
+    async def wait(self, task_id: str) -> Finished:
+        """Wait for a task's outcome."""
+        record = await self.get(task_id)
+        with self._waiting_for_end_of(number_of(record)) as lot:
+            while not isinstance(record, Finished):
+                record, _ = await self._found(task_id, "get", LINGERING)
+                if not isinstance(record, Finished):
+                    await lot.park()
+        return record
+
+    @contextmanager
+    def _waiting_for_end_of(self, number: int) -> Iterator[trio.lowlevel.ParkingLot]:
+        lot = self._for_ends.setdefault(number, trio.lowlevel.ParkingLot())
+        try:
+            yield lot
+        finally:
+            if not lot and self._for_ends.get(number) is lot:
+                del self._for_ends[number]
+
+    async def page(self, request: PageRequest) -> Page:
+        """Some records in listing order."""
+        state = "" if request.state is None else request.state.value
+        states = list(State) if request.state is None else [request.state]
+        first, place = (None, (0, 0)) if request.cursor is None else parse_cursor(states, request.cursor)
+        reply: PageReply = await self._call("page", state, request.name or "", request.limit, first or "", *place)
+        records = [to_record(row, self._tag) for row in reply.rows]
+        return Page(records, None if isinstance(reply.last, bool) else format_cursor(reply.last[0], reply.last[1:]))
+
+    def statistics(self) -> StoreStatistics:
+        """A snapshot for observers."""
+        return StoreStatistics(
+            queue_size=self.queue_size,
+            pending=self._counts.pending,
+            scheduled=self._counts.later,
+            running=self._counts.running,
+            history=self._counts.history,
+            finished=dict(sum(self._finished.values(), Counter())),
+            finished_by_handler={handler: dict(counts) for handler, counts in self._finished.items()},
+            durable=self._durability != "none",
+            trouble=self._link.trouble,
+        )
+
+
+def number_of(record: Record) -> int:
+    """A task's number in its queue."""
+    return record.serial & make_serial(1, 0) - 1
+
+
+def _settled(running: Running, ending: Ending, answer: tuple[float, float] | bool) -> Finished | Scheduled | None:
+    """What a task is after an attempt; nothing to us when it was lost."""
+    if isinstance(answer, bool):
+        return None
+    ended_at, due_at = answer
+    attempts = (*running.attempts, Attempt(running.started_at, ended_at, ending.outcome, ending.error))
+    head = (running.serial, running.task, running.submitted_at, attempts)
+    return Finished(*head, ended_at, ending) if due_at == NO_RETRY else Scheduled(*head, due_at)

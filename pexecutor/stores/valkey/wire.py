@@ -1,0 +1,162 @@
+"""What goes to the server's functions and comes back from them, as MessagePack.
+
+A record crosses as a ``Row``: its number, for the tag is the same for a whole queue, the task as the JSON that was
+submitted, and what ``functions/book.lua`` keeps beside it. Only here it is known which place in a row means what.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+
+from ...task import (
+    Attempt,
+    Ending,
+    Finished,
+    Following,
+    Outcome,
+    Pending,
+    Record,
+    Running,
+    Scheduled,
+    Task,
+    make_serial,
+)
+
+T = TypeVar("T")
+
+NO_RUN_AT: Final = -1
+NO_RETRY: Final = -1
+NO_ROOM: Final = 0
+"""What stands for a task that found no room; no task has this number."""
+
+_encode_task = msgspec.json.Encoder().encode
+_decode_task = msgspec.json.Decoder(Task).decode
+_decode_ending = msgspec.json.Decoder(Ending).decode
+
+
+class Row(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One record; ``at`` is when it is due, was started or has ended, by its state."""
+
+    number: int
+    state: str
+    submitted_at: float
+    at: float
+    priority: int
+    attempts: list[tuple[float, float, Outcome, str | bool]]
+    token: int
+    node: str
+    follows: int
+    supersedes: bool
+    ending: str
+    task: str
+
+
+class Counts(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """How many records there are, by state; ``next_due_seconds`` is below 0 when none is scheduled."""
+
+    pending: int = 0
+    later: int = 0
+    running: int = 0
+    history: int = 0
+    next_due_seconds: float = -1
+
+
+class Reply(msgspec.Struct, Generic[T], frozen=True, gc=False, array_like=True):
+    """What a call came to, what has changed with it, and how it stands now.
+
+    ``changes`` are in their order; a number alone stands for a record that the caller can make himself. ``at`` is the
+    server's time of the call.
+    """
+
+    result: T
+    changes: list[int | Row]
+    counts: Counts
+    at: float
+
+
+class Taken(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """The verdict of a submitted task that its number does not tell."""
+
+    verdict: str
+    row: Row
+    superseded: Row | bool
+
+
+class Found(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A record and the state in which it was found, or no row and how many tasks there were so far."""
+
+    row: Row | bool
+    state_or_acceptances: str | int
+
+
+class Beat(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """``extended`` is false when the node has to compare its tasks first."""
+
+    extended: bool
+    lost: list[int]
+    cancelled: list[int]
+
+
+class NodeRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What is known of a node."""
+
+    node: str
+    beat_at: float
+    lease_until: float
+    about: str
+
+
+class PageReply(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """Rows, and the place of the last one when there are more."""
+
+    rows: list[Row]
+    last: tuple[str, int, int] | bool
+
+
+def decoder(result: Any) -> msgspec.msgpack.Decoder[Any]:
+    """What reads the reply of a verb with this result."""
+    return msgspec.msgpack.Decoder(Reply[result])
+
+
+def to_arguments(task: Task, keep_seconds_max: float) -> list[Any]:
+    """A task as ``submit`` takes it."""
+    return [
+        task.name,
+        task.priority,
+        task.delay / 1000,
+        NO_RUN_AT if task.run_at is None else task.run_at.timestamp(),
+        task.on_conflict,
+        task.on_crash,
+        keep_seconds_max if task.keep is None else min(task.keep / 1000, keep_seconds_max),
+        _encode_task(task).decode(),
+    ]
+
+
+def to_text(ending: Ending) -> str:
+    """An ending as the server keeps it."""
+    return msgspec.json.encode(ending).decode()
+
+
+def to_record(row: Row, tag: int) -> Record:
+    """The record of a row."""
+    task = _decode_task(row.task)
+    if task.priority != row.priority:
+        task = msgspec.structs.replace(task, priority=row.priority)
+    attempts = tuple(
+        Attempt(started_at, ended_at, outcome, None if isinstance(error, bool) else error)
+        for started_at, ended_at, outcome, error in row.attempts
+    )
+    head = (make_serial(tag, row.number), task, row.submitted_at, attempts)
+    match row.state:
+        case "pending":
+            return Pending(*head)
+        case "scheduled":
+            return Scheduled(*head, row.at)
+        case "following":
+            return Following(*head, make_serial(tag, row.follows), row.supersedes)
+        case "running":
+            return Running(*head, row.at, row.token)
+        case _:
+            return Finished(*head, row.at, _decode_ending(row.ending))
