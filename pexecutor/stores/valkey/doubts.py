@@ -41,9 +41,7 @@ def _of_the_file(settings: Mapping[str, str], durability: Durability) -> list[st
         ]
     match settings.get("appendfsync"), durability:
         case "no", "aof":
-            return [
-                "its system decides when the server's file is written (appendfsync no): a power cut may lose half a minute"
-            ]
+            return ["its system decides when the server's file is written (appendfsync no): a power cut may lose much"]
         case "everysec" | "no", "fsync":
             return [
                 "each submit waits up to a second for the server's next write: `appendfsync always` would be quicker"

@@ -20,8 +20,8 @@ from typing import Any, Final
 import msgspec
 import trio
 from coredis.connection import TCPConnection
-from coredis.exceptions import MovedError, ReadOnlyError, RedisError, ResponseError
 from coredis.exceptions import ConnectionError as BrokenConnectionError
+from coredis.exceptions import MovedError, ReadOnlyError, RedisError, ResponseError
 
 from ...errors import StoreUnavailableError, UnusableStoreError
 from ..address import ValkeyAddress

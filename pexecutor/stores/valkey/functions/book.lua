@@ -143,7 +143,7 @@ local function put_in(record, number)
   else
     call('ZADD', key('history'), call('HINCRBY', key('meta'), 'endings', 1), number)
     call('HINCRBY', key('meta'), 'history_bytes', #record.ending)
-    call('ZADD', key('expiry'), record.at + math.max(record.keep, LINGER), number)
+    call('ZADD', key('expiry'), record.at + record.keep, number)
     endings[#endings + 1] = record.number
   end
 end

@@ -63,7 +63,7 @@ local function of_name(name, section, order, number, limit)
   if section.state == 'finished' then
     for _, other in ipairs(section.after(order, number, -1)) do
       local record = find(other)
-      if record.name == name and is_kept(record) and #records < limit then records[#records + 1] = record end
+      if record.name == name and #records < limit then records[#records + 1] = record end
     end
     return records
   end
@@ -80,8 +80,7 @@ local function of_all(section, order, number, limit)
   local records = {}
   for i, other in ipairs(section.after(order, number, limit)) do
     if i > limit then break end
-    local record = find(other)
-    if is_kept(record) then records[#records + 1] = record end
+    records[i] = find(other)
   end
   return records
 end

@@ -85,6 +85,15 @@ end
 
 -- Time
 
+-- It leaves the listing first, and then for good.
+local function expire(record)
+  local until_when = record.at + LINGER
+  if until_when <= now then return forget(record) end
+  local number = digits(record.number)
+  call('ZREM', key('history'), number)
+  call('ZADD', key('expiry'), until_when, number)
+end
+
 local function sweep()
   local due = call('ZRANGE', key('due'), '-inf', now, 'BYSCORE', 'LIMIT', 0, SWEEP_MAX)
   for _, number in ipairs(due) do
@@ -92,7 +101,7 @@ local function sweep()
   end
   if #due > 0 then tell('work') end
   for _, number in ipairs(call('ZRANGE', key('expiry'), '-inf', now, 'BYSCORE', 'LIMIT', 0, SWEEP_MAX)) do
-    forget(find(number))
+    expire(find(number))
   end
 end
 

@@ -80,8 +80,10 @@ function Submission:supersede(task, holder)
   return self:take(task)
 end
 
+-- The holder is told of as it is now: what comes later in the list may give it another task.
 function Submission:meet(task, holder)
   local on_conflict = task[5]
+  holder.task = holder.task or call('HGET', key('task'), digits(holder.number))
   if on_conflict == 'join' then return {word = 'accepted', record = holder} end
   if on_conflict == 'latest' then return self:renew(task, holder) end
   if on_conflict == 'supersede' then return self:supersede(task, holder) end
