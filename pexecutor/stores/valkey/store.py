@@ -176,6 +176,8 @@ class ValkeyStore:
         self._counts = Counts()
         self._finished: defaultdict[str, Counter[Outcome]] = defaultdict(Counter)
         self._holdings = Holdings()
+        self._claiming = trio.Lock()  # so that no two calls have the id of one claim
+        self._turn = trio.Lock()  # who is next to find room
         # Those who wait; what they wait for is looked at again whenever their lot is unparked.
         self._for_work = trio.lowlevel.ParkingLot()
         self._for_room = trio.lowlevel.ParkingLot()
@@ -343,12 +345,13 @@ class ValkeyStore:
         """Wait until ``least`` places are likely free; how many there are, at most ``most``."""
         if least > self.queue_size:
             return 0
-        while True:
-            free: int = await self._call("seek", least, self.queue_size)
-            if free >= least:
-                return min(free, most)
-            with trio.move_on_after(LOOK_AGAIN_SECONDS):
-                await self._for_room.park()
+        async with self._turn:
+            while True:
+                free: int = await self._call("seek", least, self.queue_size)
+                if free >= least:
+                    return min(free, most)
+                with trio.move_on_after(LOOK_AGAIN_SECONDS):
+                    await self._for_room.park()
 
     # Claim, finish, release, cancel
 
@@ -356,7 +359,9 @@ class ValkeyStore:
         """Wait for work, then start at most ``limit`` tasks, in start order."""
         while True:
             await self._lease.good()
-            if started := await self._claim(limit):
+            async with self._claiming:
+                started = await self._claim(limit)
+            if started:
                 return started
             await self._work_to_come()
 

@@ -105,13 +105,15 @@ local function sweep()
   end
 end
 
+-- The oldest go first; the last one stays, however big it is.
 local function bound_history(records_max, bytes_max)
-  local over = call('ZCARD', key('history')) - records_max
+  local kept = call('ZCARD', key('history'))
+  local over = kept - records_max
   local bytes = tonumber(call('HGET', key('meta'), 'history_bytes') or 0) - bytes_max
-  while over > 0 or bytes > 0 do
+  while over > 0 or (bytes > 0 and kept > 1) do
     local record = find(call('ZRANGE', key('history'), 0, 0)[1])
     forget(record)
-    over, bytes = over - 1, bytes - #record.ending
+    over, bytes, kept = over - 1, bytes - #record.ending, kept - 1
   end
 end
 
