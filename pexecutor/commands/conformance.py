@@ -8,19 +8,21 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 import msgspec
 
-from ..config import Config, database_file, load_config
-from ..errors import ConfigError
-from ..stores.address import MemoryAddress, SqliteAddress, StoreAddress, parse_store
+from ..config import Config, database_file, durability_of, load_config
+from ..stores import valkey
+from ..stores.address import MemoryAddress, SqliteAddress, StoreAddress, ValkeyAddress, parse_store
 from .exits import Exit
 from .running import run
 
 if TYPE_CHECKING:
     from ..conformance import Finding, Subject
+    from ..stores import database
+    from ..stores.valkey import doubts
 
 _COLOURS = {"holds": "green", "broken": "red", "does not apply": "bright_black"}
 
@@ -31,13 +33,13 @@ _COLOURS = {"holds": "green", "broken": "red", "does not apply": "bright_black"}
 @click.option("--data-dir", metavar="DIRECTORY", help="Where `sqlite` makes files of its own. [default: as `serve`]")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="A TOML file of settings.")
 @click.option("--json", "as_json", is_flag=True, help="One document, with the words of the contract.")
-def conformance(store: str | None, file: Path | None, as_json: bool, **flags: str | None) -> int:
+def conformance(file: Path | None, as_json: bool, **flags: str | None) -> int:
     """Try every promise on a store. Nothing that is in it is touched. Exit status 1 when one is broken."""
     # Imported here, as no other command needs it.
     from ..conformance import GUARANTEES, try_all
 
     config = load_config(file=file, environment=os.environ, flags=flags)
-    subject = _subject(parse_store(store or config.store), config)
+    subject = _subject(parse_store(config.store), config)
 
     async def try_it() -> list[Finding]:
         async with subject.opened():
@@ -54,12 +56,14 @@ def _subject(address: StoreAddress, config: Config) -> Subject:
     match address:
         case MemoryAddress():
             return MemorySubject()
-        case SqliteAddress(file):
-            path = file or database_file(config)
+        case SqliteAddress():
+            path = database_file(config)
             directory = path if path.is_dir() else path.parent
-            return SqliteSubject(directory, durability=config.durability)
-        case _:
-            raise ConfigError(f"{address.shown} cannot be tried")
+            return SqliteSubject(directory, durability=cast("database.Durability", durability_of(config)))
+        case ValkeyAddress():
+            with valkey.needs_driver():
+                from ..conformance.shared import ValkeySubject
+            return ValkeySubject(address, durability=cast("doubts.Durability", durability_of(config)))
 
 
 def _tell_as_json(subject: Subject, findings: Sequence[Finding]) -> None:

@@ -11,12 +11,14 @@ import msgspec
 
 from ..config import Config, database_file, load_config
 from ..errors import ConfigError
-from ..stores.address import MemoryAddress, SqliteAddress, parse_store
+from ..stores import valkey
+from ..stores.address import MemoryAddress, SqliteAddress, ValkeyAddress, parse_store
 from .running import run
 
 if TYPE_CHECKING:
     from ..stores.moving import Moved
     from ..stores.moving_file import FileSide
+    from ..stores.valkey.moving import QueueSide
 
 
 @click.command()
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 @click.option("--history", is_flag=True, help="Move finished tasks, too.")
 @click.option("--recover", is_flag=True, help="Do about tasks that ran when the server died what a start would do.")
 @click.option("--new-ids", is_flag=True, help="Move them also where they cannot keep their ids.")
+@click.option("--queue", metavar="NAME", help="Which queue on a shared store. [default: default]")
+@click.option("--volatile", is_flag=True, help="Move them also to a server that loses everything when it is restarted.")
 @click.option("--queue-size", metavar="N", help="How many tasks may wait where they are to be. [default: as `serve`]")
 @click.option("--undo", is_flag=True, help="Take back a move that was cut short before its tasks had arrived.")
 @click.option("--dry-run", is_flag=True, help="See whether they can be moved, and change nothing.")
@@ -40,6 +44,7 @@ def move(
     new_ids: bool,
     undo: bool,
     dry_run: bool,
+    volatile: bool,
     file: Path | None,
     as_json: bool,
     **flags: str | None,
@@ -50,8 +55,8 @@ def move(
 
     config = load_config(file=file, environment=os.environ, flags=flags)
     terms = moving.Terms(config.queue_size, history, recover, new_ids)
-    here = _side("--from", source, config, must_exist=True)
-    there = _side("--to", target, config, must_exist=False)
+    here = _side("--from", source, config, must_exist=True, volatile=volatile)
+    there = _side("--to", target, config, must_exist=False, volatile=volatile)
     if here.shown == there.shown:
         raise ConfigError(f"--from and --to are both {here.shown}")
 
@@ -71,7 +76,7 @@ def move(
         _tell(moved, dry_run=dry_run)
 
 
-def _side(option: str, text: str, config: Config, *, must_exist: bool) -> FileSide:
+def _side(option: str, text: str, config: Config, *, must_exist: bool, volatile: bool) -> FileSide | QueueSide:
     from ..handlers.leftovers import end_leftovers
     from ..stores.moving_file import FileSide
 
@@ -80,8 +85,15 @@ def _side(option: str, text: str, config: Config, *, must_exist: bool) -> FileSi
             return FileSide(file or database_file(config), must_exist=must_exist, end_leftovers=end_leftovers)
         case MemoryAddress():
             raise ConfigError(f"{option} cannot be memory: what is in there dies with its process")
-        case _:
-            raise ConfigError(f"{option} cannot be {address.shown}")
+        case ValkeyAddress():
+            with valkey.needs_driver():
+                from ..stores.valkey.moving import QueueSide
+            return QueueSide(
+                address,
+                config.queue,
+                keep_seconds_max=config.history_seconds_max,
+                may_forget=volatile,
+            )
 
 
 def _tell(moved: Moved, *, dry_run: bool) -> None:

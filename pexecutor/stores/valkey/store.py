@@ -55,6 +55,7 @@ from ...task import (
 )
 from .. import Node, NodeState, Page, PageRequest, StoreStatistics, Watcher
 from ..listing import format_cursor, parse_cursor
+from ..marks import check_not_sealed
 from ..retry import retry_at
 from .doubts import SETTINGS, Durability, doubts
 from .lease import Holdings, Lease
@@ -64,6 +65,7 @@ from .wire import (
     Beat,
     Counts,
     Found,
+    MarkRow,
     NodeRow,
     PageReply,
     Reply,
@@ -71,6 +73,7 @@ from .wire import (
     Taken,
     decoder,
     to_arguments,
+    to_mark,
     to_record,
     to_text,
 )
@@ -98,6 +101,7 @@ _DECODERS: Final = {
     "get": decoder(Found),
     "cancel": decoder(Found),
     "set_priority": decoder(Found),
+    "marks": decoder(list[MarkRow]),
     "page": decoder(PageReply),
 }
 
@@ -204,6 +208,7 @@ class ValkeyStore:
             UnusableStoreError: there is no such server, or its queue is of another program's making.
         """
         async with self._link.opened(self._hear):
+            check_not_sealed([to_mark(row) for row in await self._call("marks")], "this queue")
             layout, self._tag = await self._call("join", secrets.randbits(TAG_BITS))
             if layout != LAYOUT:
                 raise UnusableStoreError(
