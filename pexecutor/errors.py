@@ -118,3 +118,10 @@ class UnreachableError(PexecutorError):
 
 class ForeignReplyError(PexecutorError):
     """The caller gave a URL at which something else answers."""
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """The error itself, or the first one in a group, and in the groups in there."""
+    while isinstance(error, BaseExceptionGroup):
+        [error, *_] = error.exceptions
+    return error

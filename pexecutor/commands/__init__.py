@@ -12,8 +12,10 @@ from __future__ import annotations
 import click
 
 from .act import cancel, drain
+from .conformance import conformance
 from .db import db
 from .logs import logs
+from .move import move
 from .read import handlers, list_tasks, show
 from .submit import submit
 from .token import token
@@ -29,6 +31,8 @@ COMMANDS: tuple[click.Command, ...] = (
     drain,
     handlers,
     db,
+    conformance,
+    move,
     token,
 )
 

@@ -49,7 +49,8 @@ one that it has lost.
 lists scheduled tasks in acceptance order, then pending ones in start order, then running ones by start time, then
 finished ones, the latest first. A cursor names a place in that order, not a row count, so tasks that come and go
 between two pages shift nothing: a task that stays where it is appears exactly once, and one that moves on may appear
-twice but is never missed. History is bounded by count and by age.
+twice but is never missed. History is bounded by count, by age and by the bytes of results
+and output; one that is too big alone goes with the next.
 
 **Life.** ``opened`` is entered before the first call and left after the last; a store that needs a heartbeat or a
 writer runs it in there, and a durable one finds its tasks of earlier lives: those that waited wait again at their

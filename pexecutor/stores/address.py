@@ -13,6 +13,7 @@ percent-encoded (RFC 3986). A password is shown nowhere.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -30,6 +31,7 @@ ACCEPTED: Final = (
 )
 
 _SCHEME: Final = re.compile(r"(?:valkey|redis)(s?)(\+sentinel)?")
+_WORD: Final = re.compile(r"[\w+.-]*")
 
 
 class MemoryAddress(msgspec.Struct, frozen=True):
@@ -99,7 +101,8 @@ def parse_store(text: str) -> StoreAddress:
     scheme, separator, _ = text.partition("://")
     match = _SCHEME.fullmatch(scheme)
     if not separator or match is None:
-        raise ConfigError(f"the store cannot be {scheme!r}: give one of {ACCEPTED}")
+        shown = repr(scheme) if _WORD.fullmatch(scheme) else "this"  # which may hold a password
+        raise ConfigError(f"the store cannot be {shown}: give one of {ACCEPTED}")
     try:
         return _parse_server(urlsplit(text), tls=bool(match[1]), by_sentinels=bool(match[2]))
     except ValueError as error:
@@ -138,7 +141,15 @@ def _parse_host(text: str, default_port: int) -> tuple[str, int]:
     parts = urlsplit(f"//{text}")
     if not parts.hostname:
         raise ValueError("it names no host")
-    return parts.hostname, parts.port or default_port
+    return parts.hostname, _parse_port(parts) or default_port
+
+
+def _parse_port(parts: SplitResult) -> int | None:
+    """The port, without a word of what stands in its place: that may be the middle of a password."""
+    with suppress(ValueError):
+        if parts.port != 0:
+            return parts.port
+    raise ValueError("a port is a number from 1 to 65535 (in a password, / is written %2F, # %23 and ? %3F)")
 
 
 def _parse_database(text: str) -> int:

@@ -21,6 +21,7 @@ from typing import Final, Literal, NamedTuple
 from ..errors import StoreUnavailableError, UnusableStoreError
 from ..task import TAG_BITS, Record
 from .exclusive import only_user_of
+from .marks import Mark, Role, check_not_sealed
 from .rows import COLUMNS, from_row, to_row
 from .schema import Connection, migrate
 
@@ -33,12 +34,13 @@ WAL_BYTES_KEPT_MAX: Final = 64 * 1024 * 1024
 RECORDS_A_READ: Final = 2000
 _LOG_BYTES_A_READ: Final = 1024 * 1024
 
-_WRITE: Final = f"INSERT OR REPLACE INTO tasks VALUES ({', '.join('?' * len(COLUMNS))})"
+WRITE: Final = f"INSERT OR REPLACE INTO tasks VALUES ({', '.join('?' * len(COLUMNS))})"
 _FORGET: Final = "DELETE FROM tasks WHERE serial = ?"
 _COUNT: Final = "UPDATE store SET acceptances = ?, transactions = transactions + 1"
 """Makes every transaction change something. One that does not, SQLite ends well without a look at the disk."""
 
 READ_ALL: Final = f"SELECT {', '.join(COLUMNS)} FROM tasks ORDER BY serial"
+_READ_SOME: Final = f"SELECT {', '.join(COLUMNS)} FROM tasks WHERE serial > ? ORDER BY serial LIMIT ?"
 
 _REASONS: Final = {
     sqlite3.SQLITE_FULL: "the disk is full",
@@ -123,9 +125,10 @@ class Database:
         Raises:
             UnusableStoreError: it cannot be used; says why, and what to do.
         """
-        with self._only_usable(), ExitStack() as opening:
+        with usable(self.path), ExitStack() as opening:
             self._connection = opening.enter_context(self._connected(self.path))
             self._set_up()
+            check_not_sealed(read_marks(self._connection), str(self.path))
             identity = self._identity()
             self._open = opening.pop_all()
         self._acceptances = identity.acceptances
@@ -138,7 +141,7 @@ class Database:
         migrate(self._connection, str(self.path))
 
     def _identity(self) -> Identity:
-        with self._transaction():
+        with transaction(self._connection):
             row = self._connection.execute("SELECT tag, acceptances FROM store").fetchone()
             if row is None:
                 row = (secrets.randbits(TAG_BITS), 0)
@@ -151,7 +154,7 @@ class Database:
         Raises:
             UnusableStoreError: one cannot be read.
         """
-        with self._only_usable():
+        with usable(self.path):
             cursor = self._connection.execute(READ_ALL)
             while rows := cursor.fetchmany(RECORDS_A_READ):
                 yield [from_row(row) for row in rows]
@@ -168,42 +171,61 @@ class Database:
             StoreUnavailableError: nothing of it was written; says why.
         """
         try:
-            with self._transaction():
-                self._connection.executemany(_WRITE, map(to_row, records))
+            with transaction(self._connection):
+                self._connection.executemany(WRITE, map(to_row, records))
                 self._connection.executemany(_FORGET, ((serial,) for serial in forgotten))
                 self._connection.execute(_COUNT, (acceptances,))
         except sqlite3.Error as error:
             raise StoreUnavailableError(f"the store cannot be written: {reason(error)}") from error
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        except BaseException:
-            with suppress(sqlite3.Error):
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-            raise
-
-    @contextmanager
-    def _only_usable(self) -> Iterator[None]:
-        try:
-            yield
-        except ValueError as error:
-            raise UnusableStoreError(damaged(self.path, f"a task cannot be read: {error}")) from error
-        except sqlite3.Error as error:
-            if is_damage(error):
-                raise UnusableStoreError(damaged(self.path, str(error))) from error
-            raise UnusableStoreError(f"{self.path} cannot be used: {reason(error)}") from error
-        except OSError as error:
-            raise UnusableStoreError(f"{self.path} cannot be used: {error.strerror}") from error
-
     def close(self) -> None:
         """Close the file, and let another server have it."""
         with suppress(sqlite3.Error):
             self._open.close()
+
+
+@contextmanager
+def transaction(connection: Connection) -> Iterator[None]:
+    """Have what is done in here done as a whole, or not at all."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def usable(path: Path) -> Iterator[None]:
+    """Say of a file that cannot be used why, and what to do.
+
+    Raises:
+        UnusableStoreError: what is in here cannot be done with it.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise UnusableStoreError(damaged(path, f"a task cannot be read: {error}")) from error
+    except sqlite3.Error as error:
+        if is_damage(error):
+            raise UnusableStoreError(damaged(path, str(error))) from error
+        raise UnusableStoreError(f"{path} cannot be used: {reason(error)}") from error
+    except OSError as error:
+        raise UnusableStoreError(f"{path} cannot be used: {error.strerror}") from error
+
+
+def read_behind(connection: Connection, serial: int) -> list[Record]:
+    """The first records behind a serial, in order of acceptance; none at the end."""
+    return [from_row(row) for row in connection.execute(_READ_SOME, (serial, RECORDS_A_READ))]
+
+
+def read_marks(connection: Connection) -> list[Mark]:
+    """What moves have left in a file."""
+    rows = connection.execute("SELECT move, role, other, history FROM moves")
+    return [Mark(move, Role(role), other, bool(history)) for move, role, other, history in rows]
 
 
 def reason(error: sqlite3.Error) -> str:

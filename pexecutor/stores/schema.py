@@ -40,7 +40,19 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         """,
         f"PRAGMA application_id = {APPLICATION_ID}",
     ),
+    (
+        """
+        CREATE TABLE moves (
+            move         TEXT PRIMARY KEY,
+            role         TEXT NOT NULL,
+            other        TEXT NOT NULL,
+            history      INTEGER NOT NULL
+        ) STRICT
+        """,
+    ),
 )
+
+_MARKS_VERSION: Final = 2
 
 
 class Connection(Protocol):
@@ -86,6 +98,11 @@ def check_version(connection: Connection, name: str) -> None:
             f"{name} was written by a newer pexecutor (its format is {version}, the newest known here is "
             f"{len(MIGRATIONS)}): start it with that one"
         )
+
+
+def has_marks(connection: Connection) -> bool:
+    """Whether a file is of a version that knows of moves."""
+    return _pragma(connection, "user_version") >= _MARKS_VERSION
 
 
 def _pragma(connection: Connection, name: str) -> int:

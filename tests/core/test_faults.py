@@ -22,11 +22,11 @@ from pexecutor import (
     Task,
     Verdict,
 )
+from pexecutor.conformance.steps import cancelled_at_step, every_await
 from pexecutor.handlers import Catalogue
 
 from ..fakes import FakeJournal, Gate
 from .conftest import RunHere, virtual_now
-from .steps import cancelled_at_step, every_await
 
 
 async def pending_names(store: LocalStore) -> list[str]:

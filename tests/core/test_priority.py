@@ -15,10 +15,10 @@ from pexecutor import (
     Task,
     UnknownTaskError,
 )
+from pexecutor.conformance.steps import cancelled_at_step, every_await
 
 from ..fakes import FakeJournal, Gate
 from .conftest import RunHere, virtual_now
-from .steps import cancelled_at_step, every_await
 
 
 async def accepted(executor: Executor, *tasks: Task) -> list[str]:

@@ -23,6 +23,7 @@ _VARYING = [
     (r'(?m)^sha256 = ".*"$', 'sha256 = "<hash>"'),
     (r"(?m)^retry-after: \d+$", "retry-after: <seconds>"),
     (r"(?m)^\S*/pexecutor\.db\b", "<file>"),
+    (r"\bsqlite:/\S*/(?=monday|new)", "sqlite:<directory>/"),
     (r'"finished_per_second": ?[\d.e+-]+', '"finished_per_second":0.0'),
 ]
 

@@ -60,7 +60,8 @@ MAY_IMPORT: Final = {
     "server": {"web", "executor", "statistics", "handlers", "stores", "config", "errors", "log"},
     "asgi": {"server", "web", "executor", "config", "errors"},
     "client": {"errors"},
-    "commands": {"client", "handlers", "stores", "config", "access", "task", "errors"},
+    "conformance": {"stores", "task", "errors"},
+    "commands": {"client", "conformance", "handlers", "stores", "config", "access", "task", "errors"},
     "cli": {"__init__", "commands", "server", "web", "config", "errors", "log"},
     "__main__": {"cli"},
 }

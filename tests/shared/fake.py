@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import json
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -134,6 +133,9 @@ class FakeValkey:
     def _hash(self, key: str) -> dict[str, str]:
         found: dict[str, str] = self.data.setdefault(key, {})
         return found
+
+    def _hkeys(self, key: str) -> list[str]:
+        return sorted(self._hash(key))
 
     def _hget(self, key: str, field: str) -> str | None:
         return self._hash(key).get(field)

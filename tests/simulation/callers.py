@@ -17,10 +17,10 @@ from pexecutor import (
     StoreUnavailableError,
     Task,
 )
+from pexecutor.conformance.steps import cancelled_at_step
 from pexecutor.handlers import Context, HandlerFailedError
 from pexecutor.task import format_task_id
 
-from ..core.steps import cancelled_at_step
 from .disk import Failure
 from .ledger import demand
 from .process import Process

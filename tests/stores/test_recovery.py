@@ -1,4 +1,7 @@
-"""The next life of a store on its file: what waited waits, what ran gets what it asked for, what ended is there."""
+"""The next life of a store on its file, in what the contract leaves open: clocks, counts, handlers, damage.
+
+That what waited waits, what ran gets what it asked for and what ended is there, is in the suite for every store.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,6 @@ import pytest
 
 from pexecutor import (
     Accepted,
-    Duplicate,
     Ending,
     ExpiredTaskError,
     Finished,
@@ -71,34 +73,12 @@ async def everything(store: LocalStore) -> list[Record]:
     return (await store.page(PageRequest())).records
 
 
-async def test_what_waits_waits_again_at_its_place(live: Live, clock: Clock) -> None:
-    async with live() as store:
-        await accept(store, Task("low", priority=-1), Task("later", delay=60_000), Task("a"), Task("b"), Task("c"))
-        [b] = [record.id for record in await everything(store) if record.task.name == "b"]
-        await store.cancel(b)
-        before = await everything(store)
-    async with live() as store:
-        assert await everything(store) == before
-        [verdict] = await store.submit([Task("later")])
-        assert isinstance(verdict, Duplicate)
-        assert [record.task.name for record in await store.claim(10)] == ["a", "c", "low"]
-        clock.now += 60
-        assert [record.task.name for record in await store.claim(10)] == ["later"]
-
-
 async def test_what_became_due_meanwhile_is_pending(live: Live, clock: Clock) -> None:
     async with live() as store:
         await accept(store, Task("later", delay=60_000))
     clock.now += 100
     async with live() as store:
         assert [record.state for record in await everything(store)] == [State.PENDING]
-
-
-async def test_places_are_taken_as_before(live: Live) -> None:
-    async with live(queue_size=2) as store:
-        await accept(store, Task("a"), Task("b"))
-    async with live(queue_size=2) as store:
-        assert [verdict.verdict for verdict in await store.submit([Task("c")])] == ["full"]
 
 
 async def test_more_than_the_bound_are_all_kept_when_the_bound_was_lowered(live: Live) -> None:
@@ -153,33 +133,6 @@ async def test_it_is_abandoned_once(live: Live, clock: Clock) -> None:
     async with live() as store:
         assert await everything(store) == first
         assert store.statistics().finished == {}, "this life has ended nothing"
-
-
-async def test_a_follower_follows_again(live: Live) -> None:
-    async with live() as store:
-        await accept(store, Task("a", on_crash="fail"), Task("b"))
-        await store.claim(2)
-        await accept(store, Task("a", duration=1, on_conflict="latest"), Task("b", duration=1, on_conflict="latest"))
-    async with live() as store:
-        waiting = [(record.task.name, record.task.duration, record.state) for record in await everything(store)]
-        assert waiting[:3] == [("b", 1, State.SCHEDULED), ("b", 0, State.PENDING), ("a", 1, State.PENDING)]
-        [b, a] = await store.claim(2)
-        assert (b.task.duration, a.task.duration) == (0, 1), "it took over the name of the one that was abandoned"
-        await store.finish([(b, Ending(Outcome.SUCCEEDED))])
-        [b] = await store.claim(1)
-        assert b.task.duration == 1
-
-
-async def test_what_was_told_to_stop_for_a_newer_one_does_not_run_again(live: Live) -> None:
-    async with live() as store:
-        [old] = await accept(store, Task("a"))
-        await store.claim(1)
-        await accept(store, Task("a", duration=1, on_conflict="supersede"))
-    async with live() as store:
-        assert [record.task.duration for record in await store.claim(5)] == [1]
-        record = await store.get(old)
-        assert isinstance(record, Finished)
-        assert record.outcome is Outcome.CANCELLED
 
 
 async def test_history_is_there_in_its_order(live: Live, clock: Clock) -> None:

@@ -13,6 +13,8 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ...errors import ConfigError
@@ -20,7 +22,16 @@ from ..address import ValkeyAddress
 from .doubts import Durability
 from .store import ValkeyStore
 
-__all__ = ["ValkeyStore", "make_store"]
+__all__ = ["ValkeyStore", "make_store", "needs_driver"]
+
+
+@contextmanager
+def needs_driver() -> Iterator[None]:
+    """Say of a driver that cannot be imported in here how to get it."""
+    try:
+        yield
+    except ImportError as error:
+        raise ConfigError("a shared store needs a driver: install it with `pip install 'pexecutor[valkey]'`") from error
 
 
 def make_store(address: ValkeyAddress, queue: str, *, durability: Durability = "aof", **settings: Any) -> ValkeyStore:
@@ -35,10 +46,8 @@ def make_store(address: ValkeyAddress, queue: str, *, durability: Durability = "
     Raises:
         ConfigError: the driver is not installed.
     """
-    try:
+    with needs_driver():
         from .link import ValkeyLink
-    except ImportError as error:
-        raise ConfigError("a shared store needs a driver: install it with `pip install 'pexecutor[valkey]'`") from error
     link = ValkeyLink(address, queue, flushed=durability == "fsync")
     node = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     return ValkeyStore(link, node=node, durability=durability, **settings)

@@ -35,7 +35,7 @@ START_SECONDS_MAX: Final = 10.0
 
 FLUSH_MS_MAX: Final = 3500
 
-PARTS: Final = ("book", "steps", "nodes", "running", "submit", "records", "listing")
+PARTS: Final = ("book", "steps", "nodes", "running", "submit", "records", "listing", "moves")
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -143,6 +143,23 @@ class ValkeyLink:
             return {}
         assert isinstance(found, dict), "what RESP3 answers"
         return {str(name): str(value) for name, value in found.items()}
+
+    async def remove(self, queues: str) -> None:
+        """Remove everything that is kept of some queues.
+
+        Parameters:
+            queues: their names, as a pattern of the server's.
+        """
+        connection = await self._line.connection()
+        cursor: Any = b"0"
+        while True:
+            pattern = f"pexecutor:{{{queues}}}*"
+            reply: Any = await connection.create_request(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", 1000)
+            cursor, keys = reply
+            if keys:
+                await connection.create_request(b"UNLINK", *keys)
+            if int(cursor) == 0:
+                return
 
     async def flush(self) -> None:
         """Wait until what was done so far is as durable as was asked; many who wait share one wait.

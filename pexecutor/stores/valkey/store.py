@@ -55,6 +55,7 @@ from ...task import (
 )
 from .. import Node, NodeState, Page, PageRequest, StoreStatistics, Watcher
 from ..listing import format_cursor, parse_cursor
+from ..marks import check_not_sealed
 from ..retry import retry_at
 from .doubts import SETTINGS, Durability, doubts
 from .lease import Holdings, Lease
@@ -64,6 +65,7 @@ from .wire import (
     Beat,
     Counts,
     Found,
+    MarkRow,
     NodeRow,
     PageReply,
     Reply,
@@ -71,6 +73,7 @@ from .wire import (
     Taken,
     decoder,
     to_arguments,
+    to_mark,
     to_record,
     to_text,
 )
@@ -98,6 +101,7 @@ _DECODERS: Final = {
     "get": decoder(Found),
     "cancel": decoder(Found),
     "set_priority": decoder(Found),
+    "marks": decoder(list[MarkRow]),
     "page": decoder(PageReply),
 }
 
@@ -176,6 +180,8 @@ class ValkeyStore:
         self._counts = Counts()
         self._finished: defaultdict[str, Counter[Outcome]] = defaultdict(Counter)
         self._holdings = Holdings()
+        self._claiming = trio.Lock()  # so that no two calls have the id of one claim
+        self._turn = trio.Lock()  # who is next to find room
         # Those who wait; what they wait for is looked at again whenever their lot is unparked.
         self._for_work = trio.lowlevel.ParkingLot()
         self._for_room = trio.lowlevel.ParkingLot()
@@ -202,6 +208,7 @@ class ValkeyStore:
             UnusableStoreError: there is no such server, or its queue is of another program's making.
         """
         async with self._link.opened(self._hear):
+            check_not_sealed([to_mark(row) for row in await self._call("marks")], "this queue")
             layout, self._tag = await self._call("join", secrets.randbits(TAG_BITS))
             if layout != LAYOUT:
                 raise UnusableStoreError(
@@ -343,12 +350,13 @@ class ValkeyStore:
         """Wait until ``least`` places are likely free; how many there are, at most ``most``."""
         if least > self.queue_size:
             return 0
-        while True:
-            free: int = await self._call("seek", least, self.queue_size)
-            if free >= least:
-                return min(free, most)
-            with trio.move_on_after(LOOK_AGAIN_SECONDS):
-                await self._for_room.park()
+        async with self._turn:
+            while True:
+                free: int = await self._call("seek", least, self.queue_size)
+                if free >= least:
+                    return min(free, most)
+                with trio.move_on_after(LOOK_AGAIN_SECONDS):
+                    await self._for_room.park()
 
     # Claim, finish, release, cancel
 
@@ -356,7 +364,9 @@ class ValkeyStore:
         """Wait for work, then start at most ``limit`` tasks, in start order."""
         while True:
             await self._lease.good()
-            if started := await self._claim(limit):
+            async with self._claiming:
+                started = await self._claim(limit)
+            if started:
                 return started
             await self._work_to_come()
 

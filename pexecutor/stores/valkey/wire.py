@@ -23,6 +23,7 @@ from ...task import (
     Task,
     make_serial,
 )
+from ..marks import Mark, Role
 
 T = TypeVar("T")
 
@@ -113,6 +114,20 @@ class PageReply(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
     rows: list[Row]
     last: tuple[str, int, int] | bool
+
+
+class MarkRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What a move has left in a queue."""
+
+    move: str
+    role: Role
+    other: str
+    history: bool
+
+
+def to_mark(row: MarkRow) -> Mark:
+    """The mark of a row."""
+    return Mark(row.move, row.role, row.other, row.history)
 
 
 def decoder(result: Any) -> msgspec.msgpack.Decoder[Any]:

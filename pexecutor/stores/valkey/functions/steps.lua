@@ -105,13 +105,15 @@ local function sweep()
   end
 end
 
+-- The oldest go first; the last one stays, however big it is.
 local function bound_history(records_max, bytes_max)
-  local over = call('ZCARD', key('history')) - records_max
+  local kept = call('ZCARD', key('history'))
+  local over = kept - records_max
   local bytes = tonumber(call('HGET', key('meta'), 'history_bytes') or 0) - bytes_max
-  while over > 0 or bytes > 0 do
+  while over > 0 or (bytes > 0 and kept > 1) do
     local record = find(call('ZRANGE', key('history'), 0, 0)[1])
     forget(record)
-    over, bytes = over - 1, bytes - #record.ending
+    over, bytes, kept = over - 1, bytes - #record.ending, kept - 1
   end
 end
 
@@ -125,12 +127,17 @@ end
 
 -- A verb may free memory and never asks for more than it frees, unless it takes tasks in: only that one is refused when
 -- memory is short.
-local function verb(name, body, flags)
+-- `of_a_move`: it is answered also while the queue is sealed.
+local function verb(name, body, flags, of_a_move)
   local function callback(keys, args)
     local time = call('TIME')
     queue, changes, endings = keys[1], {}, {}
     now = tonumber(time[1]) + tonumber(time[2]) / 1e6
-    sweep()
+    if not of_a_move then
+      local sealed = call('HGET', key('meta'), 'sealed')
+      if sealed then return redis.error_reply('SEALED ' .. sealed) end
+      sweep()
+    end
     local result = body(unpack(cmsgpack.unpack(args[1])))
     if #endings > 0 then tell('ended ' .. table.concat(endings, ' ')) end
     return cmsgpack.pack({result, changes, counts(), now})

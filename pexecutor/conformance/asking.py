@@ -1,0 +1,146 @@
+"""How checks ask a store: as they would say it, with a bound on each wait, and a sentence for what does not come."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final, TypeVar
+
+import trio
+
+from ..errors import PexecutorError
+from ..stores import PageRequest, Store
+from ..task import Accepted, Ending, Finished, InFlight, Outcome, Record, Running, Scheduled, State, Task, Verdict
+from .guarantee import BrokenPromiseError, expect
+
+T = TypeVar("T")
+
+WAIT_SECONDS_MAX: Final = 4.0
+"""How long something may take that should happen at once."""
+
+LOOK_SECONDS: Final = 0.02
+IDLE_SECONDS: Final = 0.15
+"""How long to watch that nothing happens."""
+
+DONE: Final = Ending(Outcome.SUCCEEDED)
+FAILED: Final = Ending(Outcome.FAILED, "on purpose")
+
+
+async def accept(store: Store, *tasks: Task) -> list[InFlight]:
+    """Submit tasks all of which have to be accepted; their records."""
+    verdicts = await store.submit(tasks)
+    records = [verdict.record for verdict in verdicts if isinstance(verdict, Accepted)]
+    expect(len(records) == len(tasks), f"{_named(tasks)} should be accepted and was answered {words(verdicts)}")
+    return records
+
+
+def words(verdicts: Sequence[Verdict]) -> list[str]:
+    """The verdicts, a word each."""
+    return [verdict.verdict for verdict in verdicts]
+
+
+async def submit(store: Store, *tasks: Task) -> list[str]:
+    """Submit; the verdicts, a word each."""
+    return words(await store.submit(tasks))
+
+
+async def start(store: Store, count: int = 1) -> list[Running]:
+    """Claim until so many run."""
+    started: list[Running] = []
+    with within(WAIT_SECONDS_MAX, f"{count} tasks should start and did not"):
+        while len(started) < count:
+            started += await store.claim(count - len(started))
+    return started
+
+
+async def start_nothing(store: Store, why: str) -> None:
+    """See that there is nothing to start."""
+    with trio.move_on_after(IDLE_SECONDS):
+        started = await store.claim(1)
+        raise BrokenPromiseError(f"{_named([record.task for record in started])} was started, but {why}")
+
+
+async def end(store: Store, running: Running, ending: Ending = DONE) -> Finished:
+    """Record how an attempt ended, after which there is no other."""
+    [record] = await store.finish([(running, ending)])
+    if not isinstance(record, Finished):
+        raise BrokenPromiseError(f"{running.task.name!r} should have ended and is {record}")
+    return record
+
+
+async def end_for_now(store: Store, running: Running, ending: Ending = FAILED) -> Scheduled:
+    """Record how an attempt ended, after which there is another."""
+    [record] = await store.finish([(running, ending)])
+    if not isinstance(record, Scheduled):
+        raise BrokenPromiseError(f"{running.task.name!r} should be tried again and is {record}")
+    return record
+
+
+async def listed(
+    store: Store, state: State | None = None, *, name: str | None = None, limit: int = 1000
+) -> list[Record]:
+    """A whole listing, page by page."""
+    records: list[Record] = []
+    cursor: str | None = None
+    while True:
+        page = await store.page(PageRequest(state, name, limit, cursor))
+        records += page.records
+        cursor = page.next_cursor
+        if cursor is None:
+            return records
+        expect(len(page.records) == limit, f"a page of {limit} has {len(page.records)} records and says there are more")
+
+
+async def listed_names(store: Store, state: State | None = None) -> list[str]:
+    """The names in a listing."""
+    return [record.task.name for record in await listed(store, state)]
+
+
+def ended_as(record: Record) -> Outcome | None:
+    """How a task has ended, if it has."""
+    return record.outcome if isinstance(record, Finished) else None
+
+
+@contextmanager
+def within(seconds: float, sentence: str) -> Iterator[None]:
+    """Let what is in here take so long."""
+    with trio.move_on_after(seconds) as scope:
+        yield
+    expect(not scope.cancelled_caught, f"{sentence} (waited {seconds:g} s)")
+
+
+async def until(look: Callable[[], Awaitable[bool]], sentence: str, *, seconds: float = WAIT_SECONDS_MAX) -> None:
+    """Look again and again until it is so."""
+    with within(seconds, sentence):
+        while True:
+            if await look():
+                return
+            await trio.sleep(LOOK_SECONDS)
+
+
+@contextmanager
+def refused(error: type[PexecutorError], what: str) -> Iterator[None]:
+    """See that what is in here is refused with this error."""
+    try:
+        yield
+    except error:
+        return
+    raise BrokenPromiseError(f"{what} should raise {error.__name__} and did not")
+
+
+async def at_once(calls: Iterable[Callable[[], Awaitable[T]]]) -> list[T]:
+    """Make calls side by side; what they return, in their order."""
+    answers: dict[int, T] = {}
+
+    async def answer(place: int, call: Callable[[], Awaitable[T]]) -> None:
+        answers[place] = await call()
+
+    async with trio.open_nursery() as nursery:
+        for place, call in enumerate(calls):
+            nursery.start_soon(answer, place, call)
+    return [answers[place] for place in sorted(answers)]
+
+
+def _named(tasks: Sequence[Task]) -> str:
+    shown = ", ".join(repr(task.name) for task in tasks[:5])
+    return shown + (f" and {len(tasks) - 5} more" if len(tasks) > 5 else "")

@@ -1,0 +1,165 @@
+"""What outlives a process: everything that was answered, as it was answered."""
+
+from __future__ import annotations
+
+from ..stores import Store
+from ..task import Ending, Outcome, Pending, Record, Running, State, Task
+from .asking import accept, end, end_for_now, ended_as, listed, start, submit, until
+from .guarantee import Need, Place, expect, guarantee
+
+_FINDS = "a durable one finds its tasks of earlier lives"
+_WAITED = "those that waited wait again at their place"
+_RAN = "those that ran get what their ``on_crash`` says"
+
+REAP_SECONDS_MAX = 8.0
+"""How long a store may take to find that a process is dead."""
+
+
+@guarantee(
+    "keeping",
+    "What was accepted is there in the next life, at its place, with its name held.",
+    Need.DURABLE,
+    promise=_WAITED,
+)
+async def what_waits_waits_again(place: Place) -> None:
+    async with place.open(queue_size=5) as store:
+        await accept(store, Task("low", priority=-1), Task("later", delay=90_000), Task("a"), Task("b"), Task("c"))
+        b = (await listed(store, name="b"))[0]
+        await store.cancel(b.id)
+        c = (await listed(store, name="c"))[0]
+        await store.set_priority(c.id, 9)
+        before = await listed(store)
+        await place.cut(store)
+    async with place.open(queue_size=5) as store:
+        expect(await listed(store) == before, f"before it was {before} and now it is {await listed(store)}")
+        answered = await submit(store, Task("later"), Task("d"), Task("e"))
+        expect(answered == ["duplicate", "accepted", "full"], f"a held name and two for one place were {answered}")
+        started = [record.task.name for record in await start(store, 4)]
+        expect(started == ["c", "a", "d", "low"], f"they were started as {started}")
+
+
+@guarantee(
+    "keeping",
+    "An outcome that was answered can be read in the next life, and its name is free.",
+    Need.DURABLE,
+    promise=_FINDS,
+)
+async def outcomes_are_kept(place: Place) -> None:
+    async with place.open() as store:
+        await accept(store, Task("a", retries=1, retry_delay=0), Task("b"))
+        a, b = await start(store, 2)
+        await end_for_now(store, a)
+        await end(store, b, Ending(Outcome.FAILED, "so", False, 0.0, b'{"exit_code":1}', b'{"stdout":"x"}'))
+        [a] = await start(store)
+        await end(store, a, Ending(Outcome.SUCCEEDED, result=b"[1]"))
+        before = await listed(store)
+        await place.cut(store)
+    async with place.open() as store:
+        expect(await listed(store) == before, f"before it was {before} and now it is {await listed(store)}")
+        answered = await submit(store, Task("a"), Task("b"))
+        expect(answered == ["accepted"] * 2, f"their names were {answered}")
+
+
+@guarantee(
+    "keeping",
+    "What ran when its process died runs again, at its old place and with no attempt counted.",
+    Need.DURABLE,
+    promise=_RAN,
+)
+async def what_ran_runs_again(place: Place) -> None:
+    async with place.open() as store:
+        before, _ = await accept(store, Task("a"), Task("b"))
+        await start(store)
+        await place.cut(store)
+    async with place.open() as store:
+        await _settled(store)
+        after = await store.get(before.id)
+        expect(after == before, f"it was {before} and is {after}")
+        started = [record.task.name for record in await start(store, 2)]
+        expect(started == ["a", "b"], f"they were started as {started}")
+
+
+@guarantee("keeping", "What was not to run twice is abandoned when its process died.", Need.DURABLE, promise=_RAN)
+async def what_ran_is_abandoned(place: Place) -> None:
+    async with place.open() as store:
+        once, waits = await accept(store, Task("once", on_crash="fail"), Task("waits", on_crash="fail"))
+        await start(store)
+        await place.cut(store)
+    async with place.open() as store:
+        await _settled(store)
+        record = await store.get(once.id)
+        expect(ended_as(record) is Outcome.ABANDONED, f"it is {record}")
+        expect(len(record.attempts) == 1, "its one attempt is not recorded")
+        expect(isinstance(await store.get(waits.id), Pending), "what had not begun was abandoned, too")
+        answered = await submit(store, Task("once"))
+        expect(answered == ["accepted"], f"its name was {answered}")
+
+
+@guarantee(
+    "keeping",
+    "A follower follows in the next life, and has its turn if what it followed does not come back.",
+    Need.DURABLE,
+    promise=_RAN,
+)
+async def followers_follow_again(place: Place) -> None:
+    async with place.open() as store:
+        await accept(store, Task("again"), Task("once", on_crash="fail"), Task("old"))
+        await start(store, 3)
+        for name, on_conflict in (("again", "latest"), ("once", "latest"), ("old", "supersede")):
+            await accept(store, Task(name, duration=1, on_conflict=on_conflict))  # type: ignore[arg-type]
+        await place.cut(store)
+    async with place.open() as store:
+        await _settled(store)
+        found = sorted(map(_shown, await listed(store)))
+        wanted = [
+            ("again", 0, "pending"),
+            ("again", 1, "scheduled"),
+            ("old", 0, "cancelled"),
+            ("old", 1, "pending"),
+            ("once", 0, "abandoned"),
+            ("once", 1, "pending"),
+        ]
+        expect(found == wanted, f"it is {found}")
+
+
+def _shown(record: Record) -> tuple[str, int, str]:
+    return record.task.name, record.task.duration, ended_as(record) or record.state
+
+
+@guarantee(
+    "keeping",
+    "What is left properly is there as well, and nothing runs any more.",
+    Need.DURABLE,
+    promise="Leaving it makes everything durable",
+)
+async def left_properly(place: Place) -> None:
+    async with place.open() as store:
+        await accept(store, Task("a"), Task("b"))
+        running = await start(store, 2)
+        await store.release(running)
+    async with place.open() as store:
+        found = [(record.task.name, record.state.value) for record in await listed(store)]
+        expect(found == [("a", "pending"), ("b", "pending")], f"it is {found}")
+
+
+@guarantee("keeping", "No id is given to two tasks, whatever happens between them.", Need.DURABLE, promise=_FINDS)
+async def ids_are_not_given_twice(place: Place) -> None:
+    ids: list[str] = []
+    for _ in range(3):
+        async with place.open(history_records_max=1) as store:
+            for name in ("a", "b"):
+                [record] = await accept(store, Task(name))
+                await store.cancel(record.id)
+                ids.append(record.id)
+            await place.cut(store)
+    expect(len(set(ids)) == len(ids), f"in three lives the ids were {ids}")
+    expect(len({task_id.partition("-")[0] for task_id in ids}) == 1, f"the lives do not know each other's ids: {ids}")
+
+
+async def _settled(store: Store) -> None:
+    """Wait until nothing runs that the dead process has left."""
+
+    async def nothing_runs() -> bool:
+        return not any(isinstance(record, Running) for record in await listed(store, State.RUNNING))
+
+    await until(nothing_runs, "what a dead process has left still counts as running", seconds=REAP_SECONDS_MAX)

@@ -1,0 +1,162 @@
+"""In which order tasks start, and when."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import trio
+
+from ..errors import AlreadyFinishedError, AlreadyStartedError, UnknownTaskError
+from ..stores import Store
+from ..task import Running, Task
+from .asking import (
+    accept,
+    at_once,
+    end,
+    listed,
+    listed_names,
+    refused,
+    start,
+    start_nothing,
+)
+from .guarantee import Place, expect, guarantee
+
+_CLAIM = "starts at most ``limit`` pending tasks, the highest priority first, in acceptance order within one"
+_PRIORITY = "``set_priority`` moves a task that waits to its new place in the start order"
+
+
+def _names(started: list[Running]) -> list[str]:
+    return [record.task.name for record in started]
+
+
+@guarantee("order", "Tasks of one priority start in the order in which they were accepted.", promise=_CLAIM)
+async def acceptance_order(place: Place) -> None:
+    async with place.open() as store:
+        names = [f"task-{number * 7 % 12}" for number in range(12)]
+        for name in names[:6]:
+            await accept(store, Task(name))
+        await accept(store, *map(Task, names[6:]))
+        started = _names([record for _ in range(12) for record in await start(store)])
+        expect(started == names, f"accepted as {names}, they were started as {started}")
+
+
+@guarantee("order", "A higher priority starts first.", promise=_CLAIM)
+async def priority_order(place: Place) -> None:
+    async with place.open() as store:
+        await accept(store, *(Task(str(priority), priority=priority) for priority in (0, -100, 7, 100, -1)))
+        started = _names(await start(store, 5))
+        expect(started == ["100", "7", "0", "-1", "-100"], f"they were started as {started}")
+
+
+@guarantee("order", "A claim starts at most as many as it is told to.", promise=_CLAIM)
+async def claims_are_bounded(place: Place) -> None:
+    async with place.open() as store:
+        await accept(store, *(Task(f"task-{number}") for number in range(5)))
+        expect(len(await store.claim(2)) == 2, "a claim of two has not started two of five")
+        expect(len(await store.claim(9)) == 3, "a claim of nine has not started the other three")
+
+
+@guarantee("order", "A claim waits for work, and gets it when it comes.", promise="``claim(limit)`` waits for work")
+async def claims_wait(place: Place) -> None:
+    async with place.open() as store, trio.open_nursery() as nursery:
+        nursery.start_soon(start, store)
+        await trio.sleep(0.05)
+        await accept(store, Task("a"))
+
+
+@guarantee(
+    "order",
+    "A delayed task starts once it is due, without being asked for, and not before.",
+    promise="``claim(limit)`` waits for work",
+)
+async def due_and_not_before(place: Place) -> None:
+    async with place.open() as store:
+        [record] = await accept(store, Task("a", delay=300))
+        await start_nothing(store, "it is not due")
+        [running] = await start(store)
+        early = record.submitted_at + 0.3 - running.started_at
+        expect(early < 0.001, f"it was started {early:.3f} s before it was due")
+
+
+@guarantee("order", "A task that is released starts at its old place.", promise="at their old place in the order")
+async def released_at_its_old_place(place: Place) -> None:
+    async with place.open() as store:
+        await accept(store, Task("a"), Task("b"), Task("c"))
+        [a, b] = await start(store, 2)
+        await store.release([b, a])
+        started = _names(await start(store, 3))
+        expect(started == ["a", "b", "c"], f"a and b were released and all were started as {started}")
+
+
+@guarantee("order", "A new priority moves a task that waits, and nothing else.", promise=_PRIORITY)
+async def new_priority(place: Place) -> None:
+    async with place.open() as store:
+        records = await accept(store, Task("a"), Task("b"), Task("c"), Task("later", delay=60_000))
+        await store.set_priority(records[2].id, 5)
+        await store.set_priority(records[0].id, -5)
+        later = await store.set_priority(records[3].id, 9)
+        expect(later.task.priority == 9, f"the answer has not the new priority: {later}")
+        listing = await listed_names(store)
+        expect(listing == ["later", "c", "b", "a"], f"the listing is {listing}")
+        started = _names(await start(store, 3))
+        expect(started == ["c", "b", "a"], f"they were started as {started}")
+
+
+@guarantee(
+    "order",
+    "The priority of what runs, has ended or never was is not changed.",
+    promise="a running one is ``AlreadyStartedError``, the other errors are those of ``cancel``",
+)
+async def no_priority_to_change(place: Place) -> None:
+    async with place.open() as store:
+        [record] = await accept(store, Task("a"))
+        [running] = await start(store)
+        with refused(AlreadyStartedError, "a new priority for what runs"):
+            await store.set_priority(record.id, 1)
+        await end(store, running)
+        with refused(AlreadyFinishedError, "a new priority for what has ended"):
+            await store.set_priority(record.id, 1)
+        with refused(UnknownTaskError, "a new priority for what never was"):
+            await store.set_priority(_next_id(record.id), 1)
+
+
+def _next_id(task_id: str) -> str:
+    tag, _, number = task_id.partition("-")
+    return f"{tag}-{int(number) + 1_000_000}"
+
+
+@guarantee("order", "No task is given to two claims.", promise="No task is claimed twice.")
+async def no_task_is_claimed_twice(place: Place) -> None:
+    async with place.open() as store:
+        await accept(store, *(Task(f"task-{number}") for number in range(60)))
+        claims = await at_once([partial(start, store, 10)] * 6)
+        names = sorted(record.task.name for started in claims for record in started)
+        expect(len(set(names)) == len(names), "a task was given to two claims")
+
+
+@guarantee(
+    "order", "A claim that is cancelled has started nothing.", promise="A claim that is cancelled has started nothing."
+)
+async def cancelled_claim(place: Place) -> None:
+    async with place.open() as store:
+        given: list[Running] = []
+        for number in range(20):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_claim_into, store, given)
+                for _ in range(number):
+                    await trio.lowlevel.checkpoint()
+                await accept(store, Task(f"task-{number}"))
+                nursery.cancel_scope.cancel()
+            running = [record.task.name for record in await _running(store)]
+            expect(running == _names(given), f"{len(given)} were given out by claims, and {running} run")
+        given += await start(store, 20 - len(given)) if len(given) < 20 else []
+        expect(len({record.id for record in given}) == 20, "not each task was given out once in the end")
+
+
+async def _claim_into(store: Store, given: list[Running]) -> None:
+    given += await store.claim(1)
+
+
+async def _running(store: Store) -> list[Running]:
+    records = await listed(store)
+    return [record for record in records if isinstance(record, Running)]

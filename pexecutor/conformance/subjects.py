@@ -1,0 +1,144 @@
+"""The stores of one process as subjects: in memory, and in a file."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import trio
+
+from ..errors import UnusableStoreError
+from ..stores import Store
+from ..stores.database import Database, Durability
+from ..stores.journal import SqliteJournal
+from ..stores.local import LocalStore
+from .guarantee import Need, Place
+
+_ONE_PROCESS: Final = "one process at a time has such a store"
+
+_POWER: Final[Mapping[Durability, str]] = {
+    "full": "Each change was flushed to the disk before it was answered. That it survives a power cut is then up to "
+    "the disk, and was not tried: tried is the death of the process.",
+    "normal": "With this durability a power cut may take the last moments. Tried is the death of the process.",
+}
+
+
+class MemorySubject:
+    """Stores in memory, each for itself.
+
+    Parameters:
+        make: makes one, from its settings.
+    """
+
+    shown = "memory"
+    lacks: Mapping[Need, str] = {Need.DURABLE: "tasks live as long as the process", Need.SHARED: _ONE_PROCESS}
+    unproved: Sequence[str] = ()
+
+    def __init__(self, make: Callable[..., Store] = LocalStore) -> None:
+        self._make = make
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """There is nothing to open."""
+        await trio.lowlevel.checkpoint()
+        yield
+
+    def place(self) -> Place:
+        """Nothing but memory."""
+        return _MemoryPlace(self._make)
+
+
+class _MemoryPlace:
+    def __init__(self, make: Callable[..., Store]) -> None:
+        self._make = make
+
+    def open(self, **settings: Any) -> AbstractAsyncContextManager[Store]:
+        return _opened(self._make(**settings))
+
+    async def cut(self, _: Store) -> None:
+        raise NotImplementedError("what needs this does not apply")
+
+    mend = cut
+
+
+class SqliteSubject:
+    """Stores in files of their own, in a directory that is removed at the end.
+
+    Parameters:
+        directory: where that one is made.
+        durability: how far changes are kept before they are answered.
+        make_journal: makes what keeps a store's changes, from its file.
+    """
+
+    lacks: Mapping[Need, str] = {Need.SHARED: _ONE_PROCESS}
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        durability: Durability = "full",
+        make_journal: Callable[[Database], SqliteJournal] = SqliteJournal,
+    ) -> None:
+        self.shown = f"sqlite, in {directory}"
+        self.unproved = (_POWER[durability],)
+        self._directory = directory
+        self._durability: Durability = durability
+        self._make_journal = make_journal
+        self._files: Path | None = None
+        self._places = 0
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Have a directory.
+
+        Raises:
+            UnusableStoreError: none can be made there.
+        """
+        await trio.lowlevel.checkpoint()
+        try:
+            files = tempfile.TemporaryDirectory(prefix=".pexecutor-conformance-", dir=self._directory)
+        except OSError as error:
+            raise UnusableStoreError(f"no files can be made in {self._directory}: {error.strerror}") from error
+        with files as name:
+            self._files = Path(name)
+            yield
+
+    def place(self) -> Place:
+        """A file that is not there yet."""
+        assert self._files is not None, "it is opened"
+        self._places += 1
+        return _SqlitePlace(self._files / f"{self._places}.db", self._durability, self._make_journal)
+
+
+class _SqlitePlace:
+    def __init__(self, path: Path, durability: Durability, make_journal: Callable[[Database], SqliteJournal]) -> None:
+        self._path = path
+        self._durability: Durability = durability
+        self._make_journal = make_journal
+
+    def open(self, **settings: Any) -> AbstractAsyncContextManager[Store]:
+        journal = self._make_journal(Database(self._path, durability=self._durability))
+        return _opened(LocalStore(journal=journal, **settings))
+
+    async def cut(self, _: Store) -> None:
+        """Go on with what the file is at this instant, as the next process would."""
+        await trio.lowlevel.checkpoint()
+        copy = self._path.with_suffix(".next.db")
+        for suffix in ("", "-wal"):
+            file = self._path.with_name(self._path.name + suffix)
+            if file.exists():
+                shutil.copy(file, copy.with_name(copy.name + suffix))
+        self._path = copy
+
+    async def mend(self, _: Store) -> None:
+        raise NotImplementedError("what needs this does not apply")
+
+
+@asynccontextmanager
+async def _opened(store: Store) -> AsyncIterator[Store]:
+    async with store.opened():
+        yield store

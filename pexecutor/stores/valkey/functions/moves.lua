@@ -1,0 +1,132 @@
+-- Moves: tasks leave for another store, or come from one. Meanwhile the queue is sealed: no other verb does anything.
+--
+--   moves      hash    move -> role, the other store, whether history goes along; MessagePack
+--   arrivals   set     what has come so far with a move that is under way
+--   meta       hash    sealed: why no other verb does anything
+
+local SEALS = {leaving = 'its tasks are being moved to ', left = 'its tasks have been moved to ',
+  arriving = 'tasks are being moved here from '}
+
+local function marks()
+  local found = {}
+  for _, move in ipairs(call('HKEYS', key('moves'))) do
+    local mark = cmsgpack.unpack(call('HGET', key('moves'), move))
+    found[#found + 1] = {move, mark[1], mark[2], mark[3]}
+  end
+  return found
+end
+
+local function seal_as_marked()
+  call('HDEL', key('meta'), 'sealed')
+  for _, mark in ipairs(marks()) do
+    if SEALS[mark[2]] then call('HSET', key('meta'), 'sealed', SEALS[mark[2]] .. mark[3]) end
+  end
+end
+
+local function leave_mark(move, role, other, history)
+  call('HSET', key('moves'), move, cmsgpack.pack({role, other, history}))
+  seal_as_marked()
+end
+
+local function drop(record)
+  local number = digits(record.number)
+  if record.state == 'finished' then return forget(record) end
+  take_out(record, number)
+  if holds_name(record) then call('HDEL', key('names'), record.name) end
+  call('HDEL', key('record'), number)
+  call('HDEL', key('task'), number)
+end
+
+local function move_verb(name, body, flags)
+  verb(name, body, flags, true)
+end
+
+move_verb('marks', marks)
+
+move_verb('identity', function()
+  return {tonumber(call('HGET', key('meta'), 'tag') or 0), tonumber(call('HGET', key('meta'), 'acceptances') or 0)}
+end)
+
+-- Who is at work here, once those that are dead have been reaped.
+move_verb('enter', function()
+  reap()
+  return call('ZRANGE', key('nodes'), 0, -1)
+end)
+
+move_verb('numbers', function()
+  local numbers = {}
+  for _, state in ipairs({'later', 'pending', 'running', 'history'}) do
+    for _, number in ipairs(call('ZRANGE', key(state), 0, -1)) do numbers[#numbers + 1] = tonumber(number) end
+  end
+  return numbers
+end)
+
+move_verb('rows', function(numbers)
+  local rows = {}
+  for _, number in ipairs(numbers) do
+    local record = find(number)
+    if record then rows[#rows + 1] = row(record) end
+  end
+  return rows
+end)
+
+move_verb('seal', function(move, role, other, history)
+  if call('ZCARD', key('nodes')) > 0 then return false end
+  for _, mark in ipairs(marks()) do
+    if mark[1] ~= move and (mark[2] == 'leaving' or mark[2] == 'arriving') then return false end
+    if mark[1] ~= move and mark[2] == 'left' and role == 'arriving' then call('HDEL', key('moves'), mark[1]) end
+  end
+  leave_mark(move, role, other, history)
+  return true
+end)
+
+move_verb('unseal', function(move)
+  call('HDEL', key('moves'), move)
+  seal_as_marked()
+  return true
+end)
+
+move_verb('identify', function(tag, acceptances)
+  call('HSET', key('meta'), 'layout', LAYOUT)
+  call('HSET', key('meta'), 'tag', tag)
+  call('HSET', key('meta'), 'acceptances', acceptances)
+  return true
+end)
+
+-- Takes records over as they are; how many there were already is 0, unless another store has given out the same ids.
+move_verb('arrive', function(records)
+  local known = 0
+  for _, record in ipairs(records) do
+    if find(record.number) then
+      known = known + 1
+    else
+      put(false, record)
+      call('SADD', key('arrivals'), record.number)
+    end
+  end
+  return known
+end, {})
+
+-- Drops some of what has come with a move that was cut short; how many there were.
+move_verb('drop_arrivals', function(most)
+  local numbers = call('SPOP', key('arrivals'), most)
+  for _, number in ipairs(numbers) do
+    local record = find(number)
+    if record then drop(record) end
+  end
+  return #numbers
+end)
+
+move_verb('settle', function(move, role, other, history)
+  call('DEL', key('arrivals'))
+  leave_mark(move, role, other, history)
+  return true
+end)
+
+move_verb('drop', function(numbers)
+  for _, number in ipairs(numbers) do
+    local record = find(number)
+    if record then drop(record) end
+  end
+  return true
+end)

@@ -1,0 +1,392 @@
+"""Stores that break the contract, each in one way, as one might by mistake."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import trio
+
+from pexecutor import (
+    Accepted,
+    Duplicate,
+    Ending,
+    Finished,
+    Following,
+    LocalStore,
+    Outcome,
+    Page,
+    PageRequest,
+    Pending,
+    Record,
+    Running,
+    Scheduled,
+    Task,
+    Verdict,
+)
+from pexecutor.conformance import Need, Place
+from pexecutor.conformance.subjects import MemorySubject
+from pexecutor.errors import AlreadyFinishedError, ExpiredTaskError, UnknownTaskError
+from pexecutor.stores import Store, StoreStatistics, Watcher
+from pexecutor.stores.journal import SqliteJournal, _Commit
+
+
+class GivesATaskTwice(LocalStore):
+    async def claim(self, limit: int) -> list[Running]:
+        started = await super().claim(limit)
+        await super().release(started)
+        await trio.lowlevel.checkpoint()
+        return started
+
+
+class LeaksAName(LocalStore):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._leaked: dict[str, Any] = {}
+
+    async def cancel(self, task_id: str) -> Running | Finished:
+        record = await super().get(task_id)
+        answer = await super().cancel(task_id)
+        if isinstance(answer, Finished):
+            self._leaked[answer.task.name] = record
+        return answer
+
+    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False) -> list[Verdict]:
+        verdicts = await super().submit([task for task in tasks if task.name not in self._leaked], atomic=atomic)
+        rest = iter(verdicts)
+        return [Duplicate(self._leaked[task.name]) if task.name in self._leaked else next(rest) for task in tasks]
+
+
+class TakesTheSecondOfTwo(LocalStore):
+    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False) -> list[Verdict]:
+        return list(reversed(await super().submit(list(reversed(tasks)), atomic=atomic)))
+
+
+class StartsTheLatestFirst(LocalStore):
+    async def claim(self, limit: int) -> list[Running]:
+        started = await super().claim(1000)
+        await super().release(started[:-limit])
+        return started[-limit:]
+
+
+class KnowsNoPriority(LocalStore):
+    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False) -> list[Verdict]:
+        return await super().submit([msgspec.structs.replace(task, priority=0) for task in tasks], atomic=atomic)
+
+
+class HasOnePlaceMore(LocalStore):
+    def __init__(self, *, queue_size: int = 1000, **settings: Any) -> None:
+        super().__init__(queue_size=queue_size + 1, **settings)
+
+
+class TakesAPartOfAnAtomicSubmit(LocalStore):
+    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False) -> list[Verdict]:
+        return await super().submit(tasks)
+
+
+class ForgetsHalfOfACancelledSubmit(LocalStore):
+    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False) -> list[Verdict]:
+        verdicts: list[Verdict] = []
+        for task in tasks:
+            verdicts += await super().submit([task], atomic=atomic)
+            await trio.lowlevel.checkpoint()
+        return verdicts
+
+
+class CountsARelease(LocalStore):
+    async def release(self, tasks: Sequence[Running]) -> None:
+        await super().finish([(task, Ending(Outcome.FAILED, "released")) for task in tasks])
+
+
+class NeverTriesAgain(LocalStore):
+    async def finish(self, ended: Sequence[tuple[Running, Ending]]) -> list[Finished | Scheduled | None]:
+        return await super().finish(
+            [(running, msgspec.structs.replace(ending, retryable=False)) for running, ending in ended]
+        )
+
+
+class RetriesAtOnce(LocalStore):
+    async def finish(self, ended: Sequence[tuple[Running, Ending]]) -> list[Finished | Scheduled | None]:
+        return await super().finish(
+            [(running, msgspec.structs.replace(ending, retry_after_seconds=0.0)) for running, ending in ended]
+        )
+
+
+class LosesResults(LocalStore):
+    async def finish(self, ended: Sequence[tuple[Running, Ending]]) -> list[Finished | Scheduled | None]:
+        return await super().finish(
+            [(running, msgspec.structs.replace(ending, result=None)) for running, ending in ended]
+        )
+
+
+class AnswersEndingsInAnotherOrder(LocalStore):
+    async def finish(self, ended: Sequence[tuple[Running, Ending]]) -> list[Finished | Scheduled | None]:
+        return list(reversed(await super().finish(ended)))
+
+
+class EndsWhatRuns(LocalStore):
+    async def cancel(self, task_id: str) -> Running | Finished:
+        answer = await super().cancel(task_id)
+        if isinstance(answer, Running):
+            await super().finish([(answer, Ending(Outcome.CANCELLED))])
+        return answer
+
+
+class CancelsTwice(LocalStore):
+    async def cancel(self, task_id: str) -> Running | Finished:
+        try:
+            return await super().cancel(task_id)
+        except AlreadyFinishedError:
+            record = await self.get(task_id)
+            assert isinstance(record, Finished)
+            return record
+
+
+class ChangesNoPriority(LocalStore):
+    async def set_priority(self, task_id: str, priority: int) -> Any:
+        record = await self.get(task_id)
+        return record if isinstance(record, Pending | Scheduled) else await super().set_priority(task_id, priority)
+
+
+class CountsRowsInItsCursors(LocalStore):
+    async def page(self, request: PageRequest) -> Page:
+        first = int((request.cursor or "0").rpartition(".")[2])
+        everything = await super().page(msgspec.structs.replace(request, limit=10_000, cursor=None))
+        records = everything.records[first : first + request.limit]
+        more = first + request.limit < len(everything.records)
+        return Page(records, f"{request.state}.0.{first + request.limit}" if more else None)
+
+
+class KeepsEverything(LocalStore):
+    def __init__(self, *, history_records_max: int = 0, history_seconds_max: float = 0, **settings: Any) -> None:
+        super().__init__(**settings)
+
+
+class TellsNobodyWhoWaits(LocalStore):
+    async def wait(self, task_id: str) -> Finished:
+        record = await self.get(task_id)
+        if not isinstance(record, Finished):
+            await trio.sleep_forever()
+        return record
+
+
+class WakesNobody(LocalStore):
+    async def claim(self, limit: int) -> list[Running]:
+        if not self.statistics().pending:
+            await trio.sleep_forever()
+        return await super().claim(limit)
+
+
+class StartsBeforeItIsDue(LocalStore):
+    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False) -> list[Verdict]:
+        hasty = [msgspec.structs.replace(task, delay=task.delay // 10) for task in tasks]
+        return await super().submit(hasty, atomic=atomic)
+
+
+class TellsNoChanges(LocalStore):
+    def watch(self, watcher: Watcher) -> None:
+        super().watch(Watcher())
+
+
+class TellsBackwards(LocalStore):
+    def watch(self, watcher: Watcher) -> None:
+        self._told: list[Record] = []
+        super().watch(Watcher(changed=lambda record: self._told.insert(0, record)))
+        self._watcher = watcher
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        async with super().opened():
+            yield
+        for record in getattr(self, "_told", []):
+            self._watcher.changed(record)
+
+
+class CountsWrongly(LocalStore):
+    def statistics(self) -> StoreStatistics:
+        return msgspec.structs.replace(super().statistics(), pending=0)
+
+
+class MakesTwoFollowers(LocalStore):
+    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False) -> list[Verdict]:
+        return await super().submit([_more_eager(task) for task in tasks], atomic=atomic)
+
+
+def _more_eager(task: Task) -> Task:
+    return msgspec.structs.replace(task, on_conflict="supersede") if task.on_conflict == "latest" else task
+
+
+class JoinsNobody(LocalStore):
+    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False) -> list[Verdict]:
+        rejecting = [
+            msgspec.structs.replace(task, on_conflict="reject") if task.on_conflict == "join" else task
+            for task in tasks
+        ]
+        return await super().submit(rejecting, atomic=atomic)
+
+
+class NamesNobodyToStop(LocalStore):
+    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False) -> list[Verdict]:
+        verdicts = await super().submit(tasks, atomic=atomic)
+        return [Accepted(verdict.record) if isinstance(verdict, Accepted) else verdict for verdict in verdicts]
+
+
+class DecidesBeforeItIsItsTurn(LocalStore):
+    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False) -> list[Verdict]:
+        held = {record.task.name for record in (await self.page(PageRequest())).records}
+        await trio.sleep(0.01)
+        verdicts = await super().submit(tasks, atomic=atomic)
+        return [
+            Accepted(verdict.holder) if isinstance(verdict, Duplicate) and task.name not in held else verdict
+            for task, verdict in zip(tasks, verdicts, strict=True)
+        ]
+
+
+class SupersedesNobody(LocalStore):
+    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False) -> list[Verdict]:
+        return await super().submit([_less_eager(task) for task in tasks], atomic=atomic)
+
+
+def _less_eager(task: Task) -> Task:
+    return msgspec.structs.replace(task, on_conflict="latest") if task.on_conflict == "supersede" else task
+
+
+class TriesAgainInVain(LocalStore):
+    async def finish(self, ended: Sequence[tuple[Running, Ending]]) -> list[Finished | Scheduled | None]:
+        return await super().finish(
+            [(running, msgspec.structs.replace(ending, retryable=True)) for running, ending in ended]
+        )
+
+
+class LosesOneBetweenPages(LocalStore):
+    async def page(self, request: PageRequest) -> Page:
+        page = await super().page(msgspec.structs.replace(request, limit=request.limit + 1))
+        return Page(page.records[: request.limit], page.next_cursor)
+
+
+class RemembersWhatNeverWas(LocalStore):
+    async def get(self, task_id: str) -> Record:
+        try:
+            return await super().get(task_id)
+        except UnknownTaskError as error:
+            raise ExpiredTaskError(task_id) from error
+
+
+BROKEN: dict[type[LocalStore], str] = {
+    GivesATaskTwice: "no_task_is_claimed_twice",
+    LeaksAName: "cancel_what_waits",
+    TakesTheSecondOfTwo: "first_of_two_equal_names",
+    StartsTheLatestFirst: "acceptance_order",
+    KnowsNoPriority: "priority_order",
+    HasOnePlaceMore: "never_more_than_the_bound",
+    TakesAPartOfAnAtomicSubmit: "atomic_is_all_or_nothing",
+    ForgetsHalfOfACancelledSubmit: "cancelled_submit_is_whole",
+    CountsARelease: "released",
+    NeverTriesAgain: "retries",
+    RetriesAtOnce: "retries_wait",
+    LosesResults: "outcome_is_recorded",
+    AnswersEndingsInAnotherOrder: "many_endings_in_one_step",
+    EndsWhatRuns: "cancel_what_runs",
+    CancelsTwice: "nothing_to_cancel",
+    ChangesNoPriority: "new_priority",
+    CountsRowsInItsCursors: "pages_do_not_shift",
+    KeepsEverything: "history_by_age",
+    TellsNobodyWhoWaits: "waiting_for_an_outcome",
+    WakesNobody: "claims_wait",
+    StartsBeforeItIsDue: "due_and_not_before",
+    TellsNoChanges: "changes_are_told",
+    TellsBackwards: "changes_are_told",
+    CountsWrongly: "listing_order",
+    MakesTwoFollowers: "latest_on_one_that_runs",
+    JoinsNobody: "join",
+    NamesNobodyToStop: "supersede_one_that_runs",
+    DecidesBeforeItIsItsTurn: "one_of_many_submits",
+    SupersedesNobody: "supersede_one_that_waits",
+    TriesAgainInVain: "not_retried",
+    LosesOneBetweenPages: "pages_make_a_listing",
+    RemembersWhatNeverWas: "unknown_ids",
+}
+"""What tells each of them."""
+
+
+class AnswersBeforeItIsWritten(SqliteJournal):
+    async def commit(self, changes: Sequence[Record], acceptances: int) -> None:
+        await trio.lowlevel.checkpoint()
+        self._line.append(_Commit(changes, acceptances))  # and nobody wakes the writer before the end
+
+
+class ForgetsEndings(SqliteJournal):
+    async def commit(self, changes: Sequence[Record], acceptances: int) -> None:
+        await super().commit([record for record in changes if not isinstance(record, Finished)], acceptances)
+
+
+class ForgetsWhoFollows(SqliteJournal):
+    async def commit(self, changes: Sequence[Record], acceptances: int) -> None:
+        await super().commit([record for record in changes if not isinstance(record, Following)], acceptances)
+
+
+class NumbersTasksAnew(SqliteJournal):
+    async def commit(self, changes: Sequence[Record], acceptances: int) -> None:
+        await super().commit(changes, 0)
+
+
+class RunsEverythingAgain(SqliteJournal):
+    async def commit(self, changes: Sequence[Record], acceptances: int) -> None:
+        await super().commit([_to_be_rerun(record) for record in changes], acceptances)
+
+
+def _to_be_rerun(record: Record) -> Record:
+    return msgspec.structs.replace(record, task=msgspec.structs.replace(record.task, on_crash="rerun"))
+
+
+class LosesWhatRuns(SqliteJournal):
+    async def commit(self, changes: Sequence[Record], acceptances: int) -> None:
+        for record in changes:
+            if isinstance(record, Running):
+                self.forget(record.serial)
+        await super().commit(changes, acceptances)
+
+
+BROKEN_JOURNALS: dict[type[SqliteJournal], str] = {
+    AnswersBeforeItIsWritten: "what_waits_waits_again",
+    ForgetsEndings: "outcomes_are_kept",
+    ForgetsWhoFollows: "followers_follow_again",
+    NumbersTasksAnew: "ids_are_not_given_twice",
+    RunsEverythingAgain: "what_ran_is_abandoned",
+    LosesWhatRuns: "what_ran_runs_again",
+}
+
+
+class SharedByPretence(MemorySubject):
+    """Says that its stores are nodes of one queue, and every one is for itself."""
+
+    lacks: Mapping[Need, str] = {}
+
+
+class SharedWithoutLeases(MemorySubject):
+    """One store for all nodes, which knows none of them."""
+
+    lacks: Mapping[Need, str] = {}
+
+    def place(self) -> Place:
+        return _OneStore(self._make)
+
+
+class _OneStore:
+    def __init__(self, make: Callable[..., Store]) -> None:
+        self._make = make
+        self._store: Store | None = None
+
+    @asynccontextmanager
+    async def open(self, **settings: Any) -> AsyncIterator[Store]:
+        await trio.lowlevel.checkpoint()
+        if self._store is None:
+            self._store = self._make(**settings)
+        yield self._store
+
+    async def cut(self, store: Store) -> None:
+        await trio.lowlevel.checkpoint()
+
+    mend = cut
