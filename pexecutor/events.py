@@ -7,7 +7,7 @@ nobody reads, a change costs one place in the ring.
 Numbers count on from the microsecond in which the feed was made. A number from an earlier process is therefore lower
 than all of this one's, and whoever comes back with it is told of the gap.
 
-What lies in the ring is stripped of what no listing shows, so it does not keep alive what history has let go.
+What lies in the ring is stripped of what no listing shows, so it does not keep alive much that history has let go.
 
 Road not taken: a channel for each reader. Memory would grow with the readers, and somebody would have to decide whom to
 drop and when.
@@ -16,14 +16,17 @@ drop and when.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
 import msgspec
 import trio
 
-from .task import Finished, Record
+from .task import Ending, Finished, Record
+
+SMALL_RESULT_BYTES_MAX: Final = 32
+"""Up to here a result is kept as it is."""
 
 EVENTS_MAX: Final = 10_000
 """How many events the ring holds."""
@@ -69,8 +72,9 @@ class Feed:
     def __init__(self, *, begin: int | None = None, events_max: int = EVENTS_MAX) -> None:
         self.last = time.time_ns() // 1000 if begin is None else begin
         self.ended = False
-        # Changed by put() alone: the event with number n is at n modulo the ring's length.
-        self._ring: list[Event | None] = [None] * events_max
+        # Changed by put() and put_all(): what has the number n is at n modulo the ring's length, as an event once it
+        # has been read.
+        self._ring: list[Event | Happening | None] = [None] * events_max
         self._begin = self.last
         self._readers = 0
         self._news = trio.lowlevel.ParkingLot()
@@ -79,7 +83,18 @@ class Feed:
     def put(self, what: Happening) -> None:
         """Tell of something, with the next number."""
         self.last += 1
-        self._ring[self.last % len(self._ring)] = Event(self.last, what if isinstance(what, _BARE) else _strip(what))
+        self._ring[self.last % len(self._ring)] = what if isinstance(what, _BARE) else _strip(what)
+        if self._news:
+            self._news.unpark_all()
+
+    def put_all(self, records: Sequence[Record]) -> None:
+        """Tell of some changes, in their order."""
+        last, ring, length = self.last, self._ring, len(self._ring)
+        for record in records:
+            last += 1
+            small = not record.task.params and (not isinstance(record, Finished) or _is_small(record.ending))
+            ring[last % length] = record if small else _strip(record)
+        self.last = last
         if self._news:
             self._news.unpark_all()
 
@@ -121,9 +136,11 @@ class Feed:
 
     def at(self, number: int) -> Event:
         """The event with a number that is still here."""
-        event = self._ring[number % len(self._ring)]
+        place = number % len(self._ring)
+        event = self._ring[place]
         assert event is not None
-        assert event.number == number
+        if not isinstance(event, Event):
+            event = self._ring[place] = Event(number, event)
         return event
 
 
@@ -165,6 +182,10 @@ class Reader:
 
 
 _BARE: Final = (Progress, DrainBegun, Gap)
+
+
+def _is_small(ending: Ending) -> bool:
+    return ending.output is None and (ending.result is None or len(ending.result) <= SMALL_RESULT_BYTES_MAX)
 
 
 def _strip(record: Record) -> Record:

@@ -67,7 +67,7 @@ class Executor:
         pool_size: how many tasks run at once.
         drain_timeout_seconds: how long running tasks have to end once a drain has begun.
         handlers: what runs tasks, by name.
-        on_change: told of each change of a task, once everybody can see it; it is quick, and raises nothing.
+        on_change: told of changes of tasks, in their order, once everybody can see them; is quick, and raises nothing.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Executor:
         pool_size: int = 5,
         drain_timeout_seconds: float = 30.0,
         handlers: Catalogue = BUILT_IN,
-        on_change: Callable[[Record], None] = lambda _: None,
+        on_change: Callable[[Sequence[Record]], None] | None = None,
     ) -> None:
         if pool_size < 1:
             raise ValueError("pool_size must be at least 1")
@@ -98,7 +98,7 @@ class Executor:
         self._rate: FinishRate | None = None
         self.events = Feed()
         self.timeline = Timeline()
-        self._pool = Pool(store, handlers, pool_size, tally=self._tally, ended=self._count_ending)
+        self._pool = Pool(store, handlers, pool_size, tally=self._tally, ended=self._count_endings)
         store.watch(Watcher(self._note, self._pool.cancel, self._pool.lose, self._describe))
 
     # Life
@@ -150,10 +150,11 @@ class Executor:
             told = seen
             await trio.sleep(PROGRESS_SECONDS)
 
-    def _note(self, record: Record) -> None:
-        self.events.put(record)
-        self.timeline.note(record)
-        self._on_change(record)
+    def _note(self, records: Sequence[Record]) -> None:
+        self.events.put_all(records)
+        self.timeline.note(records)
+        if self._on_change is not None:
+            self._on_change(records)
 
     def _describe(self) -> NodeState:
         return NodeState(self.pool_size, self._pool.busy, self._phase is not Phase.SERVING)
@@ -196,6 +197,8 @@ class Executor:
         self._check(tasks)
         deadline = trio.current_time() + wait_for_room_seconds
         verdicts = await self._submit_once(tasks, atomic)
+        if set(map(type, verdicts)) == {Accepted}:
+            return verdicts
         refused = [index for index, verdict in enumerate(verdicts) if isinstance(verdict, Full)]
         while refused:
             least = len({tasks[index].name for index in refused}) if atomic else 1
@@ -221,9 +224,9 @@ class Executor:
             return [DRAINING] * len(tasks)
         verdicts = await self._store.submit(tasks, atomic=atomic)
         self._tally.count_taken(tasks, verdicts)
-        for verdict in verdicts:
-            if isinstance(verdict, Accepted) and verdict.superseded is not None:
-                self._pool.cancel(verdict.superseded.serial)
+        for superseded in [verdict.superseded for verdict in verdicts if isinstance(verdict, Accepted)]:
+            if superseded is not None:
+                self._pool.cancel(superseded.serial)
         return verdicts
 
     def fault(self, task: Task) -> Complaint | None:
@@ -231,9 +234,8 @@ class Executor:
         return self.handlers.check(task)
 
     def _check(self, tasks: Sequence[Task]) -> None:
-        faults = [
-            FieldError(index, *fault) for index, task in enumerate(tasks) if (fault := self.fault(task)) is not None
-        ]
+        check = self.handlers.check
+        faults = [FieldError(index, *fault) for index, task in enumerate(tasks) if (fault := check(task)) is not None]
         if faults:
             raise InvalidTaskError(faults)
 
@@ -262,7 +264,7 @@ class Executor:
         if isinstance(record, Running):
             self._pool.cancel(record.serial)
         else:
-            self._count_ending()
+            self._count_endings(1)
         return record
 
     async def set_priority(self, task_id: str, priority: int) -> Scheduled | Following | Pending:
@@ -340,6 +342,6 @@ class Executor:
             f"{now.pending} of {now.queue_size} pending>"
         )
 
-    def _count_ending(self) -> None:
+    def _count_endings(self, endings: int) -> None:
         if self._rate is not None:
-            self._rate.count()
+            self._rate.count(endings)

@@ -31,7 +31,6 @@ class Histogram:
 
     def observe(self, seconds: float) -> None:
         """Count one; a wall clock that was set back makes no negative time."""
-        if seconds < 0.0:
-            seconds = 0.0
         self.counts[bisect_left(self.bounds, seconds)] += 1
-        self.sum += seconds
+        if seconds > 0.0:
+            self.sum += seconds

@@ -11,7 +11,7 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import structlog
@@ -63,12 +63,15 @@ class TaskLog:
         self._warnings = 0
         self._left_out = 0
 
-    def __call__(self, record: Record) -> None:
-        """Log a change."""
-        if isinstance(record, Finished) and record.outcome not in _UNREMARKABLE:
-            self._warn(record)
-        elif self._details:
-            _log.debug("task", **_facts(record))
+    def __call__(self, records: Sequence[Record]) -> None:
+        """Log changes."""
+        if not self._details and Finished not in set(map(type, records)):
+            return
+        for record in records:
+            if isinstance(record, Finished) and record.ending.outcome not in _UNREMARKABLE:
+                self._warn(record)
+            elif self._details:
+                _log.debug("task", **_facts(record))
 
     def _warn(self, record: Finished) -> None:
         now = self._now()

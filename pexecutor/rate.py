@@ -24,14 +24,14 @@ class FinishRate:
         self._buckets: deque[tuple[int, int]] = deque()  # (second, endings in it), the oldest first
         self._total = 0
 
-    def count(self) -> None:
-        """One task has ended."""
+    def count(self, endings: int = 1) -> None:
+        """So many tasks have ended."""
         second = math.floor(self._now())
         if self._buckets and self._buckets[-1][0] == second:
-            self._buckets[-1] = (second, self._buckets[-1][1] + 1)
+            self._buckets[-1] = (second, self._buckets[-1][1] + endings)
         else:
-            self._buckets.append((second, 1))
-        self._total += 1
+            self._buckets.append((second, endings))
+        self._total += endings
 
     def per_second(self) -> float:
         """Endings a second over the window, or since the start when that is shorter."""

@@ -2,7 +2,8 @@
 
 Workers hand in endings and go on; one Trio task records what has come together meanwhile. So a durable store writes
 once for all that ended during its last write, and a worker never waits for it. Nothing waits for company either: an
-ending that comes alone is recorded alone, at once.
+ending that comes alone is recorded alone, at once. When the store has nothing to await, a worker that looks for more to
+do has what it has handed in recorded on the way.
 
 A store that cannot take them is asked again after a while. Until then a task whose work is done stays running and holds
 its name, and its worker's place is not free: no more tasks run than there are workers, as everybody can see them.
@@ -13,7 +14,7 @@ then is left to the store's own recovery.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import trio
@@ -35,21 +36,40 @@ class Recorder:
 
     Parameters:
         store: where.
-        recorded: called with each attempt and what has become of its task: ``None`` when that is not ours to say.
+        recorded: called with attempts and what has become of their tasks: ``None`` when that is not ours to say.
+        go_on: called when that was found out in the recorder's own time.
     """
 
-    def __init__(self, store: Store, recorded: Callable[[LiveAttempt, Finished | Scheduled | None], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        recorded: Callable[[Sequence[LiveAttempt], Sequence[Finished | Scheduled | None]], None],
+        *,
+        go_on: Callable[[], None],
+    ) -> None:
         self._store = store
         self._recorded = recorded
+        self._go_on = go_on
         self._ended: list[tuple[LiveAttempt, Ending]] = []
         self._scope = trio.CancelScope(shield=True)
         self._wake = trio.Event()
+        self._recording = False
         self._closed = False
 
     def add(self, attempt: LiveAttempt, ending: Ending) -> None:
         """Have an ending recorded."""
         self._ended.append((attempt, ending))
-        self._wake.set()
+        if len(self._ended) == 1:
+            self._wake.set()
+
+    def record_nowait(self) -> None:
+        """Record what there is, if that needs no waiting."""
+        if self._ended and not self._recording and (batch := self._take_ours()):
+            settled = self._store.finish_nowait([(attempt.running, ending) for attempt, ending in batch])
+            if settled is None:
+                self._ended = batch
+            else:
+                self._recorded([attempt for attempt, _ in batch], settled)
 
     def close(self, deadline: float) -> None:
         """End when all is recorded, and then at the latest."""
@@ -63,11 +83,15 @@ class Recorder:
             while self._ended or not self._closed:
                 await self._wake.wait()
                 self._wake = trio.Event()
-                await self._record_all()
+                if self._ended:
+                    self._recording = True
+                    await self._record_all()
+                    self._recording = False
 
     async def _record_all(self) -> None:
         while self._ended:
             if not (batch := self._take_ours()):
+                self._go_on()
                 return
             try:
                 settled = await self._store.finish([(attempt.running, ending) for attempt, ending in batch])
@@ -75,13 +99,13 @@ class Recorder:
                 self._ended = batch + self._ended
                 await trio.sleep(STORE_RETRY_SECONDS)
             else:
-                for (attempt, _), record in zip(batch, settled, strict=True):
-                    self._recorded(attempt, record)
+                self._recorded([attempt for attempt, _ in batch], settled)
+                self._go_on()
 
     def _take_ours(self) -> list[tuple[LiveAttempt, Ending]]:
         """What is to be recorded; what was lost while it waited is not."""
         ended, self._ended = self._ended, []
-        for attempt, _ in ended:
-            if attempt.lost:
-                self._recorded(attempt, None)
-        return [(attempt, ending) for attempt, ending in ended if not attempt.lost]
+        if lost := [attempt for attempt, _ in ended if attempt.lost]:
+            self._recorded(lost, [None] * len(lost))
+            return [(attempt, ending) for attempt, ending in ended if not attempt.lost]
+        return ended

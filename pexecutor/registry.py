@@ -13,26 +13,33 @@ A name's shard is the same in every process, so a simulated run can be repeated 
 
 Invariants:
 
-* an entry changes only under its shard's lock;
+* an entry changes only under its shard's lock, or in a step that awaits nothing while nobody has that lock;
 * locks are taken in ascending order, all at once and never nested, so no two decisions can wait for each other;
 * reading one entry needs no lock: between two awaits nothing else runs.
 
-It buys exactness, not speed: one dict is faster than thirty-two. Roads not taken: one lock for everything (each
-submit would wait for each other's disk write), and a lock a name (a second table to keep in step with this one,
+It buys exactness, not speed. The entries are in parts of their own, by the hash that Python has of a name anyway: a
+dict that outgrows its table is copied at once, and a small one is copied soon. Roads not taken: one lock for everything
+(each submit would wait for each other's disk write), and a lock a name (a second table to keep in step with this one,
 and to clean).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 from zlib import crc32
 
 import msgspec
 import trio
 
 V = TypeVar("V")
+
+_NAMES_A_SHARD: Final = 4
+"""From so many names a shard on, a list of names takes every lock: it would need nearly all of them."""
+
+_PARTS: Final = 32
+_LAST_PART: Final = _PARTS - 1
 
 
 class RegistryStatistics(msgspec.Struct, frozen=True):
@@ -44,7 +51,7 @@ class RegistryStatistics(msgspec.Struct, frozen=True):
 
 
 class ShardedLockDict(Generic[V]):
-    """A dict from name to record, in shards, each with its own lock.
+    """A dict from name to record, and a lock for each shard of the names.
 
     Parameters:
         shards: how many; more shards let more decisions wait for the disk side by side.
@@ -53,12 +60,14 @@ class ShardedLockDict(Generic[V]):
     def __init__(self, shards: int = 32) -> None:
         if shards < 1:
             raise ValueError("shards must be at least 1")
-        # An entry changes only in __setitem__ and __delitem__, and only under its shard's lock.
-        self._entries: list[dict[str, V]] = [{} for _ in range(shards)]
+        # Changed by __setitem__ and __delitem__ under the name's lock, and by hold_all() and free_all().
+        self._entries: list[dict[str, V]] = [{} for _ in range(_PARTS)]
         self._locks = [trio.Lock() for _ in range(shards)]
 
-    def locked(self, names: Iterable[str]) -> _ShardLocks:
+    def locked(self, names: Sequence[str]) -> _ShardLocks:
         """An async context in which the caller alone decides about these names."""
+        if len(names) > _NAMES_A_SHARD * len(self._locks):
+            return self.all_locked()
         shards = sorted({self._shard(name) for name in names})
         return _ShardLocks([self._locks[shard] for shard in shards])
 
@@ -68,13 +77,39 @@ class ShardedLockDict(Generic[V]):
 
     def get(self, name: str) -> V | None:
         """The record that holds the name, or ``None`` when it is free."""
-        return self._entries[self._shard(name)].get(name)
+        return self._entries[hash(name) & _LAST_PART].get(name)
+
+    def holds_any(self, names: Iterable[str]) -> bool:
+        """Whether one of these names is held."""
+        entries = self._entries
+        for name in names:  # noqa: SIM110  # a generator would take half as long again
+            if name in entries[hash(name) & _LAST_PART]:
+                return True
+        return False
+
+    def decided_about(self, name: str) -> bool:
+        """Whether somebody decides about this name at present."""
+        return self._locks[self._shard(name)].locked()
 
     def __setitem__(self, name: str, record: V) -> None:
-        self._owned(name)[name] = record
+        self._demand_locked(name)
+        self._entries[hash(name) & _LAST_PART][name] = record
 
     def __delitem__(self, name: str) -> None:
-        del self._owned(name)[name]
+        self._demand_locked(name)
+        del self._entries[hash(name) & _LAST_PART][name]
+
+    def hold_all(self, records: Iterable[tuple[str, V]]) -> None:
+        """Set many entries, by a caller that has their locks, or awaits nothing and knows that nobody has."""
+        entries = self._entries
+        for name, record in records:
+            entries[hash(name) & _LAST_PART][name] = record
+
+    def free_all(self, names: Iterable[str]) -> None:
+        """Delete many entries, on the same condition."""
+        entries = self._entries
+        for name in names:
+            del entries[hash(name) & _LAST_PART][name]
 
     def __len__(self) -> int:
         return sum(map(len, self._entries))
@@ -97,11 +132,9 @@ class ShardedLockDict(Generic[V]):
     def _shard(self, name: str) -> int:
         return crc32(name.encode(errors="surrogatepass")) % len(self._locks)
 
-    def _owned(self, name: str) -> dict[str, V]:
-        shard = self._shard(name)
-        if not self._locks[shard].locked():
+    def _demand_locked(self, name: str) -> None:
+        if not self.decided_about(name):
             raise RuntimeError(f"the name {name!r} was changed outside of locked()")
-        return self._entries[shard]
 
 
 class _ShardLocks:

@@ -73,6 +73,7 @@ def _make_store(config: Config, handlers: Catalogue) -> Store:
         history_bytes_max=config.history_bytes_max,
         journal=_make_journal(config) if isinstance(address, SqliteAddress) else None,
         known_handlers=handlers if config.unknown_handlers == "refuse" else None,
+        ends_with_us=handlers.ending_with_us(),
         end_leftovers=end_leftovers,
         on_recovered=_log_recovered,
     )

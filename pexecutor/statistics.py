@@ -6,7 +6,7 @@ Counts are by handler, and a total is the sum of them: so the parts and the whol
 from __future__ import annotations
 
 import enum
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -106,6 +106,10 @@ class Tally:
 
     def count_taken(self, tasks: Sequence[Task], verdicts: Sequence[Verdict]) -> None:
         """Count what a submit settled for good; the rest may yet find room."""
+        if set(map(type, verdicts)) == {Accepted}:
+            for handler, accepted in Counter([task.handler for task in tasks]).items():
+                self._of[handler].submitted += accepted
+            return
         for task, verdict in zip(tasks, verdicts, strict=True):
             if isinstance(verdict, Accepted):
                 self._of[task.handler].submitted += 1
@@ -120,18 +124,22 @@ class Tally:
 
     def count_started(self, claimed: Sequence[Running]) -> None:
         """Count attempts that begin."""
+        of, queued = self._of, self.queued
         for running in claimed:
             handler = running.task.handler
-            self._of[handler].started += 1
+            of[handler].started += 1
             if not running.attempts:
-                self.queued[handler].observe(running.queued_seconds)
+                queued[handler].observe(running.queued_seconds)
 
-    def count_attempt(self, record: Finished | Scheduled) -> None:
-        """Count an attempt that has ended; ``record`` is what has become of its task."""
-        attempt, handler = record.attempts[-1], record.task.handler
-        self.attempts[handler, attempt.outcome].observe(attempt.ended_at - attempt.started_at)
-        if isinstance(record, Scheduled):
-            self._of[handler].retried += 1
+    def count_attempts(self, records: Sequence[Finished | Scheduled | None]) -> None:
+        """Count attempts that have ended; a record is what has become of a task, ``None`` when that is not known."""
+        attempts = self.attempts
+        for record in records:
+            if record is not None:
+                attempt, handler = record.attempts[-1], record.task.handler
+                attempts[handler, attempt.outcome].observe(attempt.ended_at - attempt.started_at)
+                if isinstance(record, Scheduled):
+                    self._of[handler].retried += 1
 
     def count_released(self, tasks: Sequence[Running]) -> None:
         """Count attempts that were given back."""

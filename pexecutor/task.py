@@ -117,7 +117,9 @@ class Task(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, om
 
     def due_at(self, submitted_at: float) -> float:
         """From when on it may start, in seconds since 1970."""
-        return submitted_at + self.delay / 1000 if self.run_at is None else self.run_at.timestamp()
+        if self.run_at is not None:
+            return self.run_at.timestamp()
+        return submitted_at + self.delay / 1000 if self.delay else submitted_at
 
 
 def _check_name(name: str) -> None:
@@ -138,6 +140,8 @@ class State(enum.StrEnum):
 
 class Outcome(enum.StrEnum):
     """How a task ended."""
+
+    __hash__ = str.__hash__  # as quick as its value's, and equal for what is equal
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -231,7 +235,10 @@ class Running(_Record, frozen=True, gc=False):
     @property
     def queued_seconds(self) -> float:
         """How long it had been due when this attempt began: of a first attempt, the time in the queue."""
-        return self.started_at - max(self.submitted_at, self.task.due_at(self.submitted_at))
+        task, submitted_at = self.task, self.submitted_at
+        if not task.delay and task.run_at is None:
+            return self.started_at - submitted_at
+        return self.started_at - max(submitted_at, task.due_at(submitted_at))
 
     @property
     def since(self) -> float:

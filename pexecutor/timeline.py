@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
-from .task import Finished, Outcome, Record, Running, Scheduled
+from .task import Finished, Outcome, Pending, Record, Running, Scheduled
 
 INTERVAL_SECONDS: Final = 15
 INTERVALS_MAX: Final = 60
@@ -62,21 +63,25 @@ class Timeline:
 
     def __init__(self) -> None:
         self._intervals: deque[_Counting] = deque(maxlen=INTERVALS_MAX)
+        self._latest: _Counting | None = None
 
-    def note(self, record: Record) -> None:
-        """Take in that a task has come into this state."""
-        match record:
-            case Running():
+    def note(self, records: Sequence[Record]) -> None:
+        """Take in that tasks have come into these states, at one time."""
+        if set(map(type, records)) == {Pending}:
+            return
+        for record in records:
+            if isinstance(record, Running):
                 counting = self._at(record.started_at)
                 counting.started += 1
                 if not record.attempts:
                     counting.queue.add(record.queued_seconds)
-            case Finished():
+            elif isinstance(record, Finished):
                 counting = self._at(record.finished_at)
-                counting.finished[record.outcome] += 1
+                counting.finished[record.ending.outcome] += 1
                 if record.attempts and record.attempts[-1].ended_at == record.finished_at:
                     counting.run.add(record.finished_at - record.attempts[-1].started_at)
-            case Scheduled(attempts=[*_, last]):
+            elif isinstance(record, Scheduled) and record.attempts:
+                last = record.attempts[-1]
                 self._at(last.ended_at).run.add(last.ended_at - last.started_at)
 
     def since(self, time: float) -> list[Interval]:
@@ -84,10 +89,10 @@ class Timeline:
         return [counting.summary() for counting in self._intervals if counting.begins_at + INTERVAL_SECONDS > time]
 
     def _at(self, time: float) -> _Counting:
-        begins_at = int(time // INTERVAL_SECONDS) * INTERVAL_SECONDS
-        if not self._intervals or self._intervals[-1].begins_at < begins_at:
-            self._intervals.append(_Counting(begins_at))
-        return self._intervals[-1]
+        if self._latest is None or time >= self._latest.begins_at + INTERVAL_SECONDS:
+            self._latest = _Counting(int(time // INTERVAL_SECONDS) * INTERVAL_SECONDS)
+            self._intervals.append(self._latest)
+        return self._latest
 
 
 class _Counting:
@@ -111,9 +116,15 @@ class _Distribution:
 
     def __init__(self) -> None:
         self._counts: Counter[int] = Counter()
+        # The duration that came last, and its size: tasks that come together often wait for the same time.
+        self._seconds = -math.inf
+        self._size = 0
 
     def add(self, seconds: float) -> None:
-        self._counts[math.floor(math.log2(max(seconds, _SECONDS_MIN)) * _STEPS_A_DOUBLING)] += 1
+        if seconds != self._seconds:
+            self._seconds = seconds
+            self._size = math.floor(math.log2(max(seconds, _SECONDS_MIN)) * _STEPS_A_DOUBLING)
+        self._counts[self._size] += 1
 
     def percentiles(self) -> Percentiles | None:
         return Percentiles(self._quantile(0.5), self._quantile(0.95)) if self._counts else None

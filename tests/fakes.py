@@ -17,6 +17,7 @@ class Doing:
 
     description = "a test's own"
     params_schema: ClassVar[dict[str, Any]] = {}
+    ends_with_us = True
 
     def __init__(self, work: Callable[[Context, Task], Awaitable[Any]]) -> None:
         self._work = work
@@ -107,7 +108,7 @@ class FakeJournal:
         self.acceptances = acceptances
         await self._turn()
 
-    def forget(self, serial: int) -> None:
+    def forget(self, serials: Sequence[int]) -> None:
         pass
 
     async def _turn(self) -> None:

@@ -99,12 +99,12 @@ async def released_too_late(place: Place) -> None:
 @guarantee(
     "attempts",
     "Whoever watches is told of each change, in order.",
-    promise="``watch`` names whom to tell of each change of a record, in the order of the changes",
+    promise="``watch`` names whom to tell of the changes of records, in their order",
 )
 async def changes_are_told(place: Place) -> None:
     told: list[Record] = []
     async with place.open() as store:
-        store.watch(Watcher(changed=told.append))
+        store.watch(Watcher(changed=told.extend))
         await accept(store, Task("a", retries=1, retry_delay=0), Task("later", delay=60_000))
         [running] = await start(store)
         again = await end_for_now(store, running)

@@ -63,6 +63,10 @@ class Catalogue:
         """What tasks call them, sorted."""
         return sorted(self._handlers)
 
+    def ending_with_us(self) -> frozenset[str]:
+        """Those whose work ends with this process, however that ends."""
+        return frozenset(name for name, handler in self._handlers.items() if handler.ends_with_us)
+
     def __contains__(self, name: object) -> bool:
         return name in self._handlers
 

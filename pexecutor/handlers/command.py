@@ -80,6 +80,7 @@ class CommandHandler:
         self._names = dict.fromkeys([*slots, *([STDIN] if settings.stdin else [])])
         self._environment = _environment(settings, environment, where)
         self.description = settings.description or f"runs {settings.command[0]}"
+        self.ends_with_us = False
 
     @property
     def params_schema(self) -> dict[str, Any]:

@@ -9,19 +9,23 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
-from typing import Literal
+from typing import Final, Literal
 
+from ..task import format_task_id
 from .output import LiveOutput
 
 CancelledBy = Literal["timeout", "cancel", "shutdown", "lease"]
 """``lease``: its node was out of reach for so long that others may have begun the task again."""
+
+_one_thread: Final = threading.Lock()
+"""Held for no longer than it takes to append a line; one for all runs, since most of them never need it."""
 
 
 class Context:
     """One attempt of a task, as its handler sees it.
 
     Parameters:
-        id: the task's id.
+        id: the task's id, or its serial.
         name: the task's name.
         attempt: which attempt this is, from 1.
         token: of one task, each run has a higher one on a shared store; 0 on a store of one process. Whoever keeps
@@ -34,14 +38,13 @@ class Context:
 
     __slots__ = (
         "_cut_off_by",
-        "_lock",
+        "_id",
         "_on_log",
         "_on_progress",
         "_output",
         "_progress",
         "attempt",
         "deadline",
-        "id",
         "name",
         "token",
         "traceparent",
@@ -49,7 +52,7 @@ class Context:
 
     def __init__(
         self,
-        id: str,  # noqa: A002  # it is what a handler reads as `context.id`
+        id: str | int,  # noqa: A002  # it is what a handler reads as `context.id`
         name: str,
         attempt: int = 1,
         *,
@@ -59,7 +62,7 @@ class Context:
         on_progress: Callable[[float, float | None], None] | None = None,
         on_log: Callable[[str], None] | None = None,
     ) -> None:
-        self.id = id
+        self._id = id
         self.name = name
         self.attempt = attempt
         self.token = token
@@ -71,7 +74,11 @@ class Context:
         self._on_log = on_log
         self._progress: tuple[float, float | None] | None = None
         self._output: LiveOutput | None = None
-        self._lock = threading.Lock()
+
+    @property
+    def id(self) -> str:
+        """The task's id."""
+        return self._id if isinstance(self._id, str) else format_task_id(self._id)
 
     @property
     def cancelled_by(self) -> CancelledBy | None:
@@ -96,7 +103,7 @@ class Context:
         """Add a line to the task's log."""
         line = f"{message}\n".encode(errors="replace")
         output = self.output
-        with self._lock:
+        with _one_thread:
             output.log.append(line)
         if self._on_log is not None:
             self._on_log(message)
@@ -112,10 +119,15 @@ class Context:
         return None if self._progress is None else self._progress[1]
 
     @property
+    def has_output(self) -> bool:
+        """Whether there is anything to be read of this run."""
+        return bool(self._output)
+
+    @property
     def output(self) -> LiveOutput:
         """What there is to be read of this run. Made when first asked for: most runs of ``sleep`` never are."""
         if self._output is None:
-            with self._lock:
+            with _one_thread:
                 if self._output is None:  # nobody else was quicker
                     self._output = LiveOutput()
         return self._output

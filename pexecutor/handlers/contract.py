@@ -36,6 +36,10 @@ class Handler(Protocol):
     def check(self, task: Task, /) -> Complaint | None:
         """What is wrong with the task, or ``None``."""
 
+    @property
+    def ends_with_us(self) -> bool:
+        """Whether its work ends with this process, however that ends: nothing that it starts can go on alone."""
+
     async def run(self, context: Context, task: Task, /) -> Any:
         """Make one attempt.
 

@@ -133,6 +133,7 @@ class FunctionHandler:
         self._module = module
         self._attribute = attribute
         self._process = process
+        self.ends_with_us = not process
         where = f"{module}.{attribute}"
         if process and inspect.iscoroutinefunction(function):
             raise ConfigError(f"{where}: an async function cannot have process=True")

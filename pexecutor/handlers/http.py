@@ -131,6 +131,7 @@ class HttpHandler:
             self._headers[name.lower()] = _header(name, value, environment, f"{where}.headers.{name}")
         self._secrets = _secrets(settings.headers.values(), environment)
         self.description = settings.description or f"{settings.method} {self._url.origin}"
+        self.ends_with_us = True
 
     @property
     def params_schema(self) -> dict[str, Any]:

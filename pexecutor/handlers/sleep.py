@@ -17,6 +17,7 @@ class Sleep:
     """Takes the task's ``duration``; the only handler that looks at it."""
 
     description = "takes the task's duration, in milliseconds"
+    ends_with_us = True
 
     @property
     def params_schema(self) -> dict[str, Any]:
@@ -28,5 +29,6 @@ class Sleep:
         return ("params", "`params`: the handler `sleep` has none; it takes `duration`") if task.params else None
 
     async def run(self, _context: Context, task: Task, /) -> None:
-        """Take the time."""
-        await trio.sleep(task.duration / 1000)
+        """Take the time, if it is any."""
+        if task.duration:
+            await trio.sleep(task.duration / 1000)

@@ -18,13 +18,18 @@ all. Who then submits may still find that another was quicker. Those who wait ar
 
 **Claim.** ``claim(limit)`` waits for work, then starts at most ``limit`` pending tasks, the highest priority first,
 in acceptance order within one: when it returns, they are running, durably so. No task is claimed twice. A claim that
-is cancelled has started nothing.
+is cancelled has started nothing. Where a crash comes to the same for a running task as for a pending one, the start
+need not be durable: where ``on_crash`` is ``rerun``, the handler's work ends with the process, and nobody supersedes
+the task.
 
 **Finish, release.** ``finish`` is told how attempts ended, of many tasks in one step. Each is either tried again, after
 a while in which it is ``Scheduled`` and holds its name, or it is ``Finished``: that records the outcome and frees the
 name, or passes it to the task that follows, in the same step. Whoever can read the outcome can submit the name again,
 and nobody can before. A task that is followed is not retried. ``release`` makes running tasks pending again, at their
 old place in the order; that is no failure. Both are called in a bounded shield.
+
+**At once.** ``claim_nowait`` and ``finish_nowait`` do the same without awaiting, for a store that has nothing to await
+then. Otherwise they do nothing: the one gives no task, the other ``None``.
 
 **Nodes.** A store that several processes share knows them as nodes, and a claim in it is a lease: it holds as long as
 the node is heard of. One that is not loses what it runs, and each of these tasks gets what its ``on_crash`` says; so
@@ -40,10 +45,10 @@ is: its work must end first, and whoever runs it sees to that. Unknown id: ``Unk
 **Priority.** ``set_priority`` moves a task that waits to its new place in the start order; a running one is
 ``AlreadyStartedError``, the other errors are those of ``cancel``.
 
-**Watch.** ``watch`` names whom to tell of each change of a record, in the order of the changes, once everybody can see
-it; becoming due is one. It is told without awaiting, and must not fail. Of the nodes of a shared store one is told of a
-change, the one that it was made through. A node is told, too, of a task it runs that was cancelled on another, and of
-one that it has lost.
+**Watch.** ``watch`` names whom to tell of the changes of records, in their order, once everybody can see them;
+becoming due is one. He is told without awaiting, of one or of many at once, and must not fail. Of the nodes of a shared
+store one is told of a change, the one that it was made through. A node is told, too, of a task it runs that was
+cancelled on another, and of one that it has lost.
 
 **Read.** ``get`` and ``wait`` have the first two errors; ``wait`` returns the task once it has its outcome. ``page``
 lists scheduled tasks in acceptance order, then pending ones in start order, then running ones by start time, then
@@ -143,14 +148,14 @@ class Watcher(NamedTuple):
     """Whom a store tells.
 
     Parameters:
-        changed: told of each change.
+        changed: told of changes, in their order.
         cancel: told the serial of a task that runs here and was cancelled elsewhere; its attempt ends as cancelled.
         lost: told the serial of a task that runs here and is no longer held; its work is cut off at once, and nothing
             is recorded of it.
         describe: asked what to tell other nodes.
     """
 
-    changed: Callable[[Record], None] = lambda _: None
+    changed: Callable[[Sequence[Record]], None] = lambda _: None
     cancel: Callable[[int], None] = lambda _: None
     lost: Callable[[int], None] = lambda _: None
     describe: Callable[[], NodeState] = NodeState
@@ -170,7 +175,13 @@ class Store(Protocol):
 
     async def claim(self, limit: int) -> list[Running]: ...
 
+    def claim_nowait(self, limit: int) -> list[Running]: ...
+
     async def finish(self, ended: Sequence[tuple[Running, Ending]]) -> list[Finished | Scheduled | None]: ...
+
+    def finish_nowait(
+        self, ended: Sequence[tuple[Running, Ending]]
+    ) -> Sequence[Finished | Scheduled | None] | None: ...
 
     async def release(self, tasks: Sequence[Running]) -> None: ...
 

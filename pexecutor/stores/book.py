@@ -1,9 +1,11 @@
 """``Book``: everything that a local store knows, and plain code only: nothing in here awaits.
 
-``put`` is the one way in which anything changes: it takes a record's old state out of its index and its new state into
+``put`` is the way in which everything changes: it takes a record's old state out of its index and its new state into
 one. The name follows: a task holds it from its first state on (a ``Following`` one from its second) to its end.
+What happens to nearly every task, and to many at once, has a short way each, which comes to the same: ``accept``,
+``start`` and ``end``.
 
-Who owns what, all of it changed by ``put`` alone:
+Who owns what, all of it changed by these four alone:
 
 * ``registry``: the serial of the task that holds a name;
 * ``_records``: every record that can be read, by serial;
@@ -17,7 +19,7 @@ due, and a record that says when it is due says it again after a restart.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
 
@@ -29,6 +31,7 @@ from .deadlines import Deadlines
 from .history import History
 from .lane import Lane
 from .order import StartOrder
+from .parts import BySerial
 
 
 class Book:
@@ -38,7 +41,7 @@ class Book:
         history_records_max: how many finished tasks to keep.
         history_seconds_max: for how long to keep one.
         history_bytes_max: how many bytes of results and output to keep in all.
-        forget: called with the serial of each record that is no longer kept.
+        forget: called with the serials of records that are no longer kept.
     """
 
     def __init__(
@@ -47,7 +50,7 @@ class Book:
         history_records_max: int,
         history_seconds_max: float,
         history_bytes_max: int,
-        forget: Callable[[int], None],
+        forget: Callable[[Sequence[int]], None],
     ) -> None:
         self.registry: ShardedLockDict[int] = ShardedLockDict()
         self.pending = StartOrder()
@@ -61,11 +64,11 @@ class Book:
             forget=self._forget,
         )
         self.finished: defaultdict[str, Counter[Outcome]] = defaultdict(Counter)  # by handler
-        self._records: dict[int, Record] = {}
+        self._records: BySerial[Record] = BySerial()
         self._due = Deadlines()
         self._awaited: dict[int, _Awaited] = {}
-        self.changed: Callable[[Record], None] = lambda _: None
-        """Told of each record that is put in here, once everybody can see it."""
+        self.changed: Callable[[Sequence[Record]], None] = lambda _: None
+        """Told of the records that are put in here, in their order, once everybody can see them."""
         self._tell_forgotten = forget
 
     @contextmanager
@@ -80,7 +83,8 @@ class Book:
 
     def get(self, serial: int) -> Record | None:
         """The record with this serial, if it can be read."""
-        return self._records.get(serial)
+        record: Record | None = self._records.get(serial)
+        return record
 
     def holder(self, name: str) -> Holder | None:
         """The task that holds a name."""
@@ -93,9 +97,41 @@ class Book:
         """How many tasks take a place in the queue."""
         return len(self.pending) + len(self.later)
 
-    def put(self, record: Record) -> None:
-        """Make this the state of its task."""
-        old = self._records.get(record.serial)
+    def put(self, records: Sequence[Record]) -> None:
+        """Make these the states of their tasks."""
+        for record in records:
+            self._put(record)
+        self.changed(records)
+
+    def accept(self, records: Sequence[Pending]) -> None:
+        """Put tasks that are new and whose names are free, in ascending order of acceptance."""
+        self._records.put_all(records)
+        self.pending.add_all(records)
+        self.registry.hold_all([(record.task.name, record.serial) for record in records])
+        self.changed(records)
+
+    def start(self, records: Sequence[Running]) -> None:
+        """Put tasks that were the first of the pending ones, in start order."""
+        self._records.put_all(records)
+        self.pending.remove_first(len(records))
+        self.running.update([(record.serial, record) for record in records])
+        self.changed(records)
+
+    def end(self, records: Sequence[Finished]) -> None:
+        """Put the ends of tasks that were running and are not followed."""
+        running, awaited = self.running, self._awaited
+        self._records.put_all(records)
+        for record in records:
+            del running[record.serial]
+            self.finished[record.task.handler][record.ending.outcome] += 1
+            if awaited:
+                self._tell_awaiting(record)
+        self.registry.free_all([record.task.name for record in records])
+        self.history.add(records)
+        self.changed(records)
+
+    def _put(self, record: Record) -> None:
+        old = self.get(record.serial)
         self._records[record.serial] = record
         if old is not None:
             self._take_out(old)
@@ -113,7 +149,6 @@ class Book:
             case Finished():
                 self._end(record)
         self._pass_name(old, record)
-        self.changed(record)
 
     def _take_out(self, old: Record) -> None:
         match old:
@@ -137,24 +172,30 @@ class Book:
         elif held and not holds:
             del self.registry[record.task.name]
 
-    def _forget(self, record: Finished) -> None:
-        del self._records[record.serial]
-        self._tell_forgotten(record.serial)
+    def _forget(self, records: Sequence[Finished]) -> None:
+        serials = [record.serial for record in records]
+        for serial in serials:
+            del self._records[serial]
+        self._tell_forgotten(serials)
 
     def _end(self, record: Finished) -> None:
         self.finished[record.task.handler][record.outcome] += 1
+        self._tell_awaiting(record)
+        self.history.add([record])
+
+    def _tell_awaiting(self, record: Finished) -> None:
         if (awaited := self._awaited.pop(record.serial, None)) is not None:
             awaited.record = record
             awaited.ended.set()
-        self.history.add(record)
 
     # Time
 
     def advance(self, now: float) -> None:
         """Make pending what is due, and forget what has been kept long enough."""
-        for serial in self._due.pop_due(now):
-            record = self._records[serial]
-            self.put(Pending(record.serial, record.task, record.submitted_at, record.attempts))
+        if self._due:
+            for serial in self._due.pop_due(now):
+                record = self._records[serial]
+                self.put([Pending(record.serial, record.task, record.submitted_at, record.attempts)])
         self.history.expire(now)
 
     def next_due(self) -> float | None:

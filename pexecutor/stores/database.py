@@ -13,16 +13,18 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from ..errors import StoreUnavailableError, UnusableStoreError
-from ..task import TAG_BITS, Record
+from ..task import TAG_BITS, Finished, Pending, Record
 from .exclusive import only_user_of
 from .marks import Mark, Role, check_not_sealed
-from .rows import COLUMNS, from_row, to_row
+from .rows import COLUMNS, ENDED_COLUMNS, WAITING_COLUMNS, Row, from_row, to_ended_row, to_row, to_waiting_row
 from .schema import Connection, migrate
 
 Durability = Literal["full", "normal"]
@@ -35,7 +37,23 @@ RECORDS_A_READ: Final = 2000
 _LOG_BYTES_A_READ: Final = 1024 * 1024
 
 WRITE: Final = f"INSERT OR REPLACE INTO tasks VALUES ({', '.join('?' * len(COLUMNS))})"
-_FORGET: Final = "DELETE FROM tasks WHERE serial = ?"
+
+ROWS_A_STATEMENT: Final = 64
+"""How many rows go into one statement. SQLite's work on a statement is done without the interpreter's lock, and then
+asks for it back: a statement a row would let a busy main thread hold up every single one."""
+
+
+@cache
+def _write(columns: Sequence[str], rows: int) -> str:
+    row = f"({', '.join('?' * len(columns))})"
+    return f"INSERT OR REPLACE INTO tasks ({', '.join(columns)}) VALUES {', '.join([row] * rows)}"
+
+
+@cache
+def _forget(rows: int) -> str:
+    return f"DELETE FROM tasks WHERE serial IN ({', '.join('?' * rows)})"
+
+
 _COUNT: Final = "UPDATE store SET acceptances = ?, transactions = transactions + 1"
 """Makes every transaction change something. One that does not, SQLite ends well without a look at the disk."""
 
@@ -94,6 +112,7 @@ def connect(path: Path, *, mode: Literal["rwc", "ro"] = "rwc") -> sqlite3.Connec
         timeout=BUSY_SECONDS_MAX,
         isolation_level=None,
         check_same_thread=False,
+        cached_statements=5 * ROWS_A_STATEMENT,
     )
 
 
@@ -172,11 +191,17 @@ class Database:
         """
         try:
             with transaction(self._connection):
-                self._connection.executemany(WRITE, map(to_row, records))
-                self._connection.executemany(_FORGET, ((serial,) for serial in forgotten))
+                for columns, rows in _in_kinds(records):
+                    self._execute_in_groups(partial(_write, columns), rows)
+                self._execute_in_groups(_forget, [(serial,) for serial in forgotten])
                 self._connection.execute(_COUNT, (acceptances,))
         except sqlite3.Error as error:
             raise StoreUnavailableError(f"the store cannot be written: {reason(error)}") from error
+
+    def _execute_in_groups(self, statement: Callable[[int], str], rows: Sequence[Row]) -> None:
+        for begin in range(0, len(rows), ROWS_A_STATEMENT):
+            group = rows[begin : begin + ROWS_A_STATEMENT]
+            self._connection.execute(statement(len(group)), list(chain.from_iterable(group)))
 
     def close(self) -> None:
         """Close the file, and let another server have it."""
@@ -226,6 +251,19 @@ def read_marks(connection: Connection) -> list[Mark]:
     """What moves have left in a file."""
     rows = connection.execute("SELECT move, role, other, history FROM moves")
     return [Mark(move, Role(role), other, bool(history)) for move, role, other, history in rows]
+
+
+def _in_kinds(records: Iterable[Record]) -> Iterator[tuple[Sequence[str], Sequence[Row]]]:
+    """Rows to be written, by the columns that they need: what nearly every task becomes needs few."""
+    waiting, ended, others = list[Row](), list[Row](), list[Row]()
+    for record in {record.serial: record for record in records}.values():
+        if isinstance(record, Pending) and not record.attempts:
+            waiting.append(to_waiting_row(record))
+        elif isinstance(record, Finished) and record.ending.output is None:
+            ended.append(to_ended_row(record))
+        else:
+            others.append(to_row(record))
+    yield from ((WAITING_COLUMNS, waiting), (ENDED_COLUMNS, ended), (COLUMNS, others))
 
 
 def reason(error: sqlite3.Error) -> str:

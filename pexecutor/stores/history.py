@@ -2,14 +2,15 @@
 
 Endings are numbered as they arrive: a page is a walk down the numbers from a cursor, and no clock that is set back can
 upset the order. What goes over the count or the bytes goes from the oldest on; what has reached its age goes whenever
-somebody looks.
+somebody looks. Those who are kept as long as the store keeps any reach their age in the order of their endings, so
+only the others need a deadline of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-from ..task import Finished
+from ..task import Ending, Finished
 from .deadlines import Deadlines
 from .lane import Lane
 
@@ -21,41 +22,59 @@ class History:
         records_max: how many to keep.
         seconds_max: for how long to keep one; a task may ask for less.
         bytes_max: how many bytes of results and output to keep in all.
-        forget: called with each record that has to go.
+        forget: called with the records that have to go.
     """
 
     def __init__(
-        self, *, records_max: int, seconds_max: float, bytes_max: int, forget: Callable[[Finished], None]
+        self, *, records_max: int, seconds_max: float, bytes_max: int, forget: Callable[[Sequence[Finished]], None]
     ) -> None:
         self._records_max = records_max
         self._seconds_max = seconds_max
         self._bytes_max = bytes_max
         self._forget = forget
-        # Changed together, by add() and _remove().
+        # Changed together, by add() and _drop().
         self._numbers: dict[int, int] = {}  # serial -> number
-        self._by_serial: dict[int, Finished] = {}
+        self._by_serial: dict[int, Finished] = {}  # those with a deadline
         self._in_order: Lane[Finished] = Lane(self.number_of)
-        self._expiry = Deadlines()
+        self._expiry = Deadlines()  # of those that are kept for less than the others
         self._bytes = 0
         self._endings = 0
 
-    def add(self, record: Finished) -> None:
-        """Take in a record, and let go of what is now over the bounds."""
-        self._endings += 1
-        self._numbers[record.serial] = self._endings
+    def add(self, records: Sequence[Finished]) -> None:
+        """Take in some records, and let go of what is now over the bounds."""
+        numbers, endings = self._numbers, self._endings
+        for record in records:
+            endings += 1
+            numbers[record.serial] = endings
+            self._bytes += _size(record.ending)
+            keep = record.task.keep
+            if keep is not None and keep / 1000 < self._seconds_max:
+                self._keep_for(record, keep / 1000)
+        self._endings = endings
+        self._in_order.append_all(records)
+        self._let_go_of_what_is_over()
+
+    def _keep_for(self, record: Finished, seconds: float) -> None:
         self._by_serial[record.serial] = record
-        self._in_order.add(record)
-        self._bytes += _size(record)
-        keep = record.task.keep
-        seconds = self._seconds_max if keep is None else min(self._seconds_max, keep / 1000)
         self._expiry.set(record.serial, record.finished_at + seconds)
-        while len(self._in_order) > self._records_max or (self._bytes > self._bytes_max and len(self._in_order) > 1):
-            self._remove(self._in_order.first())
+
+    def _let_go_of_what_is_over(self) -> None:
+        over = len(self._in_order) - self._records_max
+        if over > 0:
+            self._drop(self._in_order.remove_front(over))
+        while self._bytes > self._bytes_max and len(self._in_order) > 1:
+            self._drop(self._in_order.remove_front(1))
 
     def expire(self, now: float) -> None:
         """Let go of what has reached its age at this time."""
-        for serial in self._expiry.pop_due(now):
-            self._remove(self._by_serial[serial])
+        if self._expiry:
+            for serial in self._expiry.pop_due(now):
+                record = self._by_serial[serial]
+                self._in_order.remove(record)
+                self._drop([record])
+        in_order, born_after = self._in_order, now - self._seconds_max
+        while in_order and in_order.first().finished_at <= born_after:
+            self._drop(in_order.remove_front(1))
 
     def number_of(self, record: Finished) -> int:
         """Which ending of the store this was, from 1."""
@@ -68,13 +87,17 @@ class History:
     def __len__(self) -> int:
         return len(self._in_order)
 
-    def _remove(self, record: Finished) -> None:
-        self._in_order.remove(record)
-        self._expiry.forget(record.serial)
-        self._bytes -= _size(record)
-        del self._numbers[record.serial], self._by_serial[record.serial]
-        self._forget(record)
+    def _drop(self, records: Sequence[Finished]) -> None:
+        for record in records:
+            serial = record.serial
+            del self._numbers[serial]
+            self._bytes -= _size(record.ending)
+            if serial in self._by_serial:
+                del self._by_serial[serial]
+                self._expiry.forget(serial)
+        self._forget(records)
 
 
-def _size(record: Finished) -> int:
-    return len(record.ending.result or b"") + len(record.ending.output or b"")
+def _size(ending: Ending) -> int:
+    result, output = ending.result, ending.output
+    return (0 if result is None else len(result)) + (0 if output is None else len(output))

@@ -161,9 +161,9 @@ class SqliteJournal:
         self._doubtful.update(record.serial for record in commit.changes)
         self._wanted.unpark_all()
 
-    def forget(self, serial: int) -> None:
-        """Have a record dropped by the next transaction; until then it does no harm."""
-        self._forgotten.append(serial)
+    def forget(self, serials: Sequence[int]) -> None:
+        """Have records dropped by the next transaction; until then they do no harm."""
+        self._forgotten += serials
 
     # The writer
 

@@ -7,7 +7,7 @@ The rare move elsewhere is a search by halves and one shift of memory.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Generic, TypeVar
 
 T = TypeVar("T")
@@ -38,6 +38,14 @@ class Lane(Generic[T]):
         else:
             self._items.insert(self._index(self._key(item)), item)
 
+    def append_all(self, items: Iterable[T]) -> None:
+        """Put items at the end that belong there, in their order."""
+        self._items.extend(items)
+
+    def last(self) -> T:
+        """The item with the highest key. Raises ``IndexError`` when there is none."""
+        return self._items[-1]
+
     def remove(self, item: T) -> None:
         """Take this item out. Raises ``KeyError`` when it is not in here."""
         if len(self) and self._items[self._front] is item:
@@ -50,10 +58,25 @@ class Lane(Generic[T]):
 
     def _remove_first(self) -> None:
         self._items[self._front] = _GONE  # not to be kept alive by its empty place
-        self._front += 1
+        self._advance(1)
+
+    def _advance(self, places: int) -> None:
+        self._front += places
         if self._front * 2 > len(self._items):
             del self._items[: self._front]
             self._front = 0
+
+    def remove_front(self, number: int) -> list[T]:
+        """Take out the items with the lowest keys, at most so many."""
+        begin = self._front
+        taken = self._items[begin : begin + number]
+        self._items[begin : begin + len(taken)] = [_GONE] * len(taken)
+        self._advance(len(taken))
+        return taken
+
+    def front(self, number: int) -> list[T]:
+        """The items with the lowest keys, at most so many."""
+        return self._items[self._front : self._front + number]
 
     def first(self) -> T:
         """The item with the lowest key. Raises ``IndexError`` when there is none."""

@@ -13,9 +13,9 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from itertools import islice
-from typing import Any, Final, Protocol
+from contextlib import asynccontextmanager
+from itertools import takewhile
+from typing import Any, Final
 
 import msgspec
 import trio
@@ -24,7 +24,6 @@ from ..errors import (
     AlreadyFinishedError,
     AlreadyStartedError,
     ExpiredTaskError,
-    StoreUnavailableError,
     UnknownTaskError,
 )
 from ..histogram import COMMIT_SECONDS, Histogram
@@ -46,14 +45,12 @@ from ..task import (
 )
 from . import Node, Page, PageRequest, StoreStatistics, Watcher
 from .book import Book
+from .durable import Journal, make_durable, nothing_left
 from .listing import list_page
 from .recovery import Recovered, check_handlers, load, recovery
 from .retry import retry_at
 from .room import Room
-from .submission import Submission, attempts, end_and_pass_on
-
-COMMIT_SECONDS_MAX: Final = 5.0
-"""How long a verb waits for its changes to be durable before it gives up; the shield's bound."""
+from .submission import Submission, attempts, end, end_and_pass_on, start
 
 CLOCK_CHECK_SECONDS: Final = 60.0
 """How long at most to sleep towards a time of the wall clock, which may be set meanwhile."""
@@ -61,37 +58,6 @@ CLOCK_CHECK_SECONDS: Final = 60.0
 HISTORY_RECORDS_MAX: Final = 10_000
 HISTORY_SECONDS_MAX: Final = 7 * 24 * 60 * 60.0
 HISTORY_BYTES_MAX: Final = 128 * 1024 * 1024
-
-
-class Journal(Protocol):
-    """Keeps the records of a store beyond the life of its process."""
-
-    @property
-    def trouble(self) -> str | None:
-        """Why nothing can be made durable at present, if so."""
-
-    def opened(self, current: Callable[[int], Record | None]) -> AbstractAsyncContextManager[tuple[int, int]]:
-        """While in here, changes can be committed. Gives the store's tag, and how many tasks it has accepted.
-
-        ``current`` is asked for the record of a serial whose commit was given up while it was under way.
-        """
-
-    def records(self) -> AsyncIterator[list[Record]]:
-        """What earlier lives have left, in order of acceptance."""
-
-    async def commit(self, changes: Sequence[Record], acceptances: int) -> None:
-        """Make the new state of some records durable, all of them or none.
-
-        Raises ``StoreUnavailableError`` when it cannot. One that is cancelled has written nothing, or will see to it
-        that nothing of it is left.
-        """
-
-    def forget(self, serial: int) -> None:
-        """Drop a record, in time."""
-
-
-async def nothing_left(running: Sequence[Running]) -> None:
-    """For handlers whose work ends with the process."""
 
 
 class LocalStore:
@@ -104,6 +70,7 @@ class LocalStore:
         history_bytes_max: how many bytes of results and output are kept in all.
         journal: what makes changes durable; ``None`` when tasks may die with the process.
         known_handlers: what stored tasks may need; opening is refused when one needs another.
+        ends_with_us: the handlers whose work ends with this process, so that a start need not be durable.
         end_leftovers: called with the tasks that ran when an earlier process died, to end what they left at work.
         on_recovered: called with what an earlier life has left, once that is settled.
         now: the wall clock, in seconds since 1970.
@@ -120,6 +87,7 @@ class LocalStore:
         history_bytes_max: int = HISTORY_BYTES_MAX,
         journal: Journal | None = None,
         known_handlers: Container[str] | None = None,
+        ends_with_us: Container[str] = (),
         end_leftovers: Callable[[Sequence[Running]], Awaitable[None]] = nothing_left,
         on_recovered: Callable[[Recovered], None] = lambda _: None,
         now: Callable[[], float] = time.time,
@@ -132,6 +100,9 @@ class LocalStore:
         self.commits = Histogram(COMMIT_SECONDS)
         self._journal = journal
         self._known_handlers = known_handlers
+        self._ends_with_us = ends_with_us
+        # Owned by _apply: of records that can be read, those that are to change as soon as that is durable.
+        self._changing: set[int] = set()
         self._end_leftovers = end_leftovers
         self._on_recovered = on_recovered
         self._now = now
@@ -186,8 +157,10 @@ class LocalStore:
             async with self._book.registry.locked([task.name for task in tasks]):
                 submission = self._decide(tasks, atomic=atomic)
                 with self._room.reserved(max(0, submission.places)):
-                    await self._make_durable(submission.changes)
-                self._publish(submission.changes)
+                    if submission.plain:
+                        await self._accept(submission.plain)
+                    else:
+                        await self._apply(submission.changes, known_with_it=submission.told_to_stop)
                 return submission.verdicts
         finally:
             self._room.offer()
@@ -195,15 +168,16 @@ class LocalStore:
     def _decide(self, tasks: Sequence[Task], *, atomic: bool) -> Submission:
         now = self._now()
         self._book.advance(now)
-        submission = Submission(self._book, room=self._room.free(), now=now, next_serial=self._next_serial)
+        submission = Submission(self._book, room=self._room.free(), now=now, draw_serials=self._draw_serials)
         submission.decide(tasks)
         if atomic and submission.has_refused:
             submission.refuse()
         return submission
 
-    def _next_serial(self) -> int:
-        self._acceptances += 1
-        return make_serial(self._tag, self._acceptances)
+    def _draw_serials(self, number: int) -> range:
+        first = make_serial(self._tag, self._acceptances + 1)
+        self._acceptances += number
+        return range(first, first + number)
 
     async def wait_for_room(self, least: int, most: int) -> int:
         """Wait until ``least`` places are likely free; how many there are, at most ``most``."""
@@ -215,18 +189,35 @@ class LocalStore:
         """Wait for work, then start at most ``limit`` tasks, in start order."""
         while True:
             await self._work_to_come()
-            first = list(islice(self._book.pending, limit))
+            if started := self.claim_nowait(limit):
+                return started
+            first = self._book.pending.first(limit)
             async with self._book.registry.locked([record.task.name for record in first]):
                 now = self._now()
-                started = [
-                    Running(record.serial, record.task, record.submitted_at, record.attempts, now)
-                    for record in first
-                    if self._book.get(record.serial) is record
-                ]
+                started = [start(record, now) for record in first if self._book.get(record.serial) is record]
                 await self._apply(started)
                 self._room.offer()
                 if started:
                     return started
+
+    def claim_nowait(self, limit: int) -> list[Running]:
+        """Start at most ``limit`` tasks in start order, up to one whose start has to be durable first."""
+        now = self._now()
+        self._book.advance(now)
+        first = self._book.pending.first(limit)
+        if self._journal is not None:
+            first = list(takewhile(self._can_start_at_once, first))
+        if not first:
+            return []
+        started = [start(record, now) for record in first]
+        self._book.start(started)
+        self._room.offer()
+        return started
+
+    def _can_start_at_once(self, record: Pending) -> bool:
+        """Whether a crash would make the same of this task, and no change of it is under way."""
+        task = record.task
+        return task.on_crash == "rerun" and task.handler in self._ends_with_us and record.serial not in self._changing
 
     async def _work_to_come(self) -> None:
         """Return when a task is pending."""
@@ -243,9 +234,30 @@ class LocalStore:
         """Record how attempts ended: each task's outcome, or when it is tried again."""
         async with self._book.registry.locked([running.task.name for running, _ in ended]):
             now = self._now()
+            if self._all_just_end(ended):
+                finished = [end(running, ending, now) for running, ending in ended]
+                await self._make_durable(finished)
+                self._book.end(finished)
+                return [*finished]
             changes = [self._after(running, ending, now) for running, ending in ended]
             await self._apply([record for those in changes for record in those])
             return [those[0] for those in changes]  # the task's own change comes first
+
+    def finish_nowait(self, ended: Sequence[tuple[Running, Ending]]) -> Sequence[Finished | Scheduled | None] | None:
+        """The same at once, when nothing has to be durable and each of them just ends."""
+        if self._journal is not None or not self._all_just_end(ended):
+            return None
+        now = self._now()
+        finished = [end(running, ending, now) for running, ending in ended]
+        self._book.end(finished)
+        return finished
+
+    def _all_just_end(self, ended: Sequence[tuple[Running, Ending]]) -> bool:
+        """Whether all have succeeded and nobody follows them: then nothing has to be decided about them."""
+        following = self._book.following
+        if following and any(running.serial in following for running, _ in ended):
+            return False
+        return {ending.outcome for _, ending in ended} == {Outcome.SUCCEEDED}
 
     def _after(self, running: Running, ending: Ending, now: float) -> list[Any]:
         """What an attempt comes to."""
@@ -303,25 +315,30 @@ class LocalStore:
         assert isinstance(finished, Finished), "the end comes first"
         return finished
 
-    async def _apply(self, changes: Sequence[Record]) -> None:
+    async def _apply(self, changes: Sequence[Record], *, known_with_it: Sequence[Record] = ()) -> None:
         """The second half of a step that was decided: durable first, and then there for everybody to see."""
-        await self._make_durable(changes)
+        changing = {record.serial for record in changes}
+        self._changing |= changing
+        try:
+            await self._make_durable([*known_with_it, *changes])
+        finally:
+            self._changing -= changing
         self._publish(changes)
 
+    async def _accept(self, records: Sequence[Pending]) -> None:
+        """The same for tasks that are new and due, and whose names are free."""
+        await self._make_durable(records)
+        self._book.accept(records)
+        self._arrivals.unpark_all()
+
     async def _make_durable(self, changes: Sequence[Record]) -> None:
-        """Commit, whatever happens to the caller meanwhile: half of a step is never left behind."""
-        if not changes or self._journal is None:
-            return
-        asked_at = trio.current_time()
-        with trio.move_on_after(COMMIT_SECONDS_MAX, shield=True) as bound:
-            await self._journal.commit(changes, self._acceptances)
+        if self._journal is not None and changes:
+            asked_at = trio.current_time()
+            await make_durable(self._journal, changes, self._acceptances)
             self.commits.observe(trio.current_time() - asked_at)
-        if bound.cancelled_caught:
-            raise StoreUnavailableError(f"the store did not answer within {COMMIT_SECONDS_MAX:g} s")
 
     def _publish(self, changes: Sequence[Record]) -> None:
-        for record in changes:
-            self._book.put(record)
+        self._book.put(changes)
         if any(isinstance(record, Pending | Scheduled) for record in changes):
             self._arrivals.unpark_all()
 

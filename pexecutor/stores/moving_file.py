@@ -28,8 +28,8 @@ from .database import (
     usable,
     write_again,
 )
+from .durable import nothing_left
 from .exclusive import only_user_of
-from .local import nothing_left
 from .marks import Mark
 from .moving import More
 from .recovery import load, recovery

@@ -7,7 +7,7 @@ cannot be entered at a cursor; marking the cancelled ones and skipping them late
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from operator import attrgetter
 
 from ..task import Pending
@@ -42,6 +42,38 @@ class StartOrder:
             del self._lanes[priority]
             self._priorities.remove(priority)
 
+    def add_all(self, records: Sequence[Pending]) -> None:
+        """Put many tasks at their places, in ascending order of acceptance."""
+        first, *others = records
+        self.add(first)
+        lane = self._lanes[first.task.priority]
+        if lane.last() is first and _of_one_priority(records):
+            lane.append_all(others)
+            self._length += len(others)
+        else:
+            for record in others:
+                self.add(record)
+
+    def first(self, number: int) -> list[Pending]:
+        """The tasks that are first in start order, at most so many."""
+        first: list[Pending] = []
+        for priority in reversed(self._priorities):
+            first += self._lanes[priority].front(number - len(first))
+            if len(first) == number:
+                break
+        return first
+
+    def remove_first(self, number: int) -> None:
+        """Take out so many tasks that are first in start order."""
+        while number:
+            priority = self._priorities[-1]
+            taken = len(self._lanes[priority].remove_front(number))
+            number -= taken
+            self._length -= taken
+            if not self._lanes[priority]:
+                del self._lanes[priority]
+                self._priorities.pop()
+
     def __iter__(self) -> Iterator[Pending]:
         for priority in reversed(self._priorities):
             yield from self._lanes[priority].from_key(0)
@@ -53,3 +85,8 @@ class StartOrder:
 
     def __len__(self) -> int:
         return self._length
+
+
+def _of_one_priority(records: Sequence[Pending]) -> bool:
+    priority = records[0].task.priority
+    return all([record.task.priority == priority for record in records])  # noqa: C419  # a list is quicker

@@ -56,11 +56,10 @@ async def load(records: AsyncIterable[Sequence[Record]], book: Book) -> Counter[
                 if isinstance(record, Finished):
                     history.append(record)
                 else:
-                    book.put(record)
+                    book.put([record])
                     handlers[record.task.handler] += 1
         _check_names(book, in_flight=handlers.total())
-        for finished in sorted(history, key=attrgetter("finished_at", "serial")):
-            book.put(finished)
+        book.put(sorted(history, key=attrgetter("finished_at", "serial")))
     return handlers
 
 

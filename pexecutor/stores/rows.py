@@ -56,7 +56,7 @@ def to_row(record: Record) -> Row:
             at = record.started_at
         case Finished():
             at, result, output = record.finished_at, record.ending.result, record.ending.output
-            ending = _text(msgspec.structs.replace(record.ending, result=None, output=None))
+            ending = _ending(record.ending)
     attempts = _text(record.attempts) if record.attempts else None
     return (
         record.serial,
@@ -70,6 +70,33 @@ def to_row(record: Record) -> Row:
         ending,
         result,
         output,
+    )
+
+
+WAITING_COLUMNS: Final = ("serial", "state", "submitted_at", "task")
+"""All that says anything of a task that was never tried and is due."""
+
+
+def to_waiting_row(record: Pending) -> Row:
+    """The row of a task that was never tried, in the order of ``WAITING_COLUMNS``."""
+    return record.serial, "pending", record.submitted_at, _text(record.task)
+
+
+ENDED_COLUMNS: Final = ("serial", "state", "submitted_at", "at", "task", "attempts", "ending", "result")
+"""All that says anything of a task that ran and has left no output."""
+
+
+def to_ended_row(record: Finished) -> Row:
+    """The row of a task that has left no output, in the order of ``ENDED_COLUMNS``."""
+    return (
+        record.serial,
+        "finished",
+        record.submitted_at,
+        record.finished_at,
+        _text(record.task),
+        _text(record.attempts) if record.attempts else None,
+        _ending(record.ending),
+        record.ending.result,
     )
 
 
@@ -107,6 +134,11 @@ def _read(row: Row) -> Record:
             return Finished(*head, at, end)
         case _:
             raise ValueError(f"there is no state {state!r}")
+
+
+def _ending(ending: Ending) -> str:
+    """An ending, without what has a column of its own."""
+    return _text(Ending(ending.outcome, ending.error, ending.retryable, ending.retry_after_seconds))
 
 
 def _text(value: Any) -> str:

@@ -54,30 +54,52 @@ class Submission:
         book: what is so far; it is read, not changed.
         room: how many places the queue has.
         now: the time, in seconds since 1970.
-        next_serial: draws the serial of an accepted task.
+        draw_serials: draws serials for so many accepted tasks.
     """
 
-    def __init__(self, book: Book, *, room: int, now: float, next_serial: Callable[[], int]) -> None:
+    def __init__(self, book: Book, *, room: int, now: float, draw_serials: Callable[[int], Sequence[int]]) -> None:
         self.verdicts: list[Verdict] = []
         self.changes: list[Record] = []
+        self.plain: list[Pending] = []
+        """The changes, if every task was taken, is due and had a free name."""
+        self.told_to_stop: list[Running] = []
+        """Superseded tasks that run; that they have started has to be as durable as that."""
         self.places = 0
         self._book = book
         self._room = room
         self._now = now
-        self._next_serial = next_serial
+        self._draw_serials = draw_serials
         # What the decisions so far have made of names: the holder, and by its serial the one that follows it.
         self._holders: dict[str, Holder | None] = {}
         self._followers: dict[int, Following | None] = {}
 
     def decide(self, tasks: Sequence[Task]) -> None:
         """Give each task its verdict."""
+        if not self._take_all(tasks):
+            self._decide_one_by_one(tasks)
+
+    def _take_all(self, tasks: Sequence[Task]) -> bool:
+        """Take all at once, if each is due, finds room and has a free name of its own: that comes to the same."""
+        names = {task.name for task in tasks}
+        if not len(tasks) == len(names) <= self._room or self._book.registry.holds_any(names):
+            return False
+        if [task for task in tasks if task.delay or task.run_at is not None]:
+            return False
+        now, serials = self._now, self._draw_serials(len(tasks))
+        self.plain = [Pending(serial, task, now, NO_ATTEMPTS) for serial, task in zip(serials, tasks, strict=True)]
+        self.changes = [*self.plain]
+        self.places = len(tasks)
+        self.verdicts = [Accepted(record) for record in self.plain]
+        return True
+
+    def _decide_one_by_one(self, tasks: Sequence[Task]) -> None:
         for task in tasks:
             holder = self._holder(task.name)
             self.verdicts.append(self._take(task) if holder is None else self._meet(task, holder))
 
     def refuse(self) -> None:
         """Take nothing of it: what was accepted does not fit as a whole."""
-        self.changes, self.places = [], 0
+        self.changes, self.plain, self.told_to_stop, self.places = [], [], [], 0
         self.verdicts = [verdict if self._stands(verdict) else FULL for verdict in self.verdicts]
 
     def _stands(self, verdict: Verdict) -> bool:
@@ -104,7 +126,8 @@ class Submission:
         if self.places >= self._room:
             return FULL
         self.places += 1
-        record = begin(self._next_serial(), task, self._now, self._now)
+        [serial] = self._draw_serials(1)
+        record = begin(serial, task, self._now, self._now)
         self._put(record)
         return Accepted(record)
 
@@ -128,8 +151,11 @@ class Submission:
         if self.places >= self._room:
             return FULL
         self.places += 1
-        record = Following(self._next_serial(), task, self._now, NO_ATTEMPTS, holder.serial, supersedes)
+        [serial] = self._draw_serials(1)
+        record = Following(serial, task, self._now, NO_ATTEMPTS, holder.serial, supersedes)
         self._put(record)
+        if supersedes:
+            self.told_to_stop.append(holder)
         return Accepted(record, holder if supersedes else None)
 
     def _cancel(self, record: Waiting | Following) -> None:
@@ -167,6 +193,11 @@ def begin(serial: int, task: Task, submitted_at: float, now: float) -> Waiting:
     if due_at > now:
         return Scheduled(serial, task, submitted_at, NO_ATTEMPTS, due_at)
     return Pending(serial, task, submitted_at, NO_ATTEMPTS)
+
+
+def start(record: Pending, now: float) -> Running:
+    """The state of a task that a worker takes."""
+    return Running(record.serial, record.task, record.submitted_at, record.attempts, now)
 
 
 def end(record: InFlight, ending: Ending, now: float) -> Finished:

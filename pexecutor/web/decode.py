@@ -2,8 +2,8 @@
 
 The fast way stops at the first fault and does not know of all of them: JSON itself allows an object to say
 the same key twice, and a decoder takes the last. So a decoded batch is held against its body: written out again
-without white space, what was understood must be as long as what was sent. Only when it is not (a repeated key, but
-also an escaped letter or a default that was spelled out) does a slow reader look for repeated keys.
+without white space, what was understood is what was sent, or else what any JSON reader understands of it is. Only when
+neither is so (a repeated key, but also an escaped letter) does a slow reader look for repeated keys.
 """
 
 from __future__ import annotations
@@ -100,10 +100,10 @@ def decode_lines(lines: bytes) -> list[Task] | None:
     """The tasks of some NDJSON lines, or ``None`` when they are to be looked at one by one."""
     try:
         tasks = _decode_lines(lines)
-        sent = msgspec.json.format(b"[%b]" % lines.replace(b"\n", b","), indent=-1)
+        body = b"[%b]" % lines.strip().replace(b"\n", b",")
+        return tasks if _says_no_key_twice(body, tasks) else None
     except (ValueError, RecursionError):
         return None
-    return tasks if len(_encode(tasks)) == len(sent) else None
 
 
 def decode_query(arguments: Mapping[str, list[str]], query: type[Query]) -> Query:
@@ -194,9 +194,15 @@ def _malformed(error: ValueError | RecursionError) -> str:
             return f"the body is not valid JSON: {error}"
 
 
+def _says_no_key_twice(body: bytes, understood: Task | Change | list[Task]) -> bool:
+    """Whether that is plain to see; ``False`` says nothing."""
+    sent = msgspec.json.format(body, indent=-1)
+    return _encode(understood) == sent or _encode(msgspec.json.decode(body)) == sent
+
+
 def _refuse_repeated_keys(body: bytes, understood: Task | Change | list[Task], index: int = 0) -> None:
     try:
-        if len(_encode(understood)) == len(msgspec.json.format(body, indent=-1)):
+        if _says_no_key_twice(body, understood):
             return
         sent = json.loads(body, object_pairs_hook=_Pairs)
     except RecursionError as error:

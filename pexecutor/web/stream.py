@@ -45,7 +45,7 @@ async def submit(request: StreamedRequest, executor: Executor, config: Config, l
                 for tasks in _decode(lines, reply.requested_task, executor.fault):
                     verdicts = await executor.submit(request.with_trace(tasks), wait_for_room_seconds=math.inf)
                     add_verdicts(reply, tasks, verdicts, listed, listed_max=VERDICTS_LISTED_MAX)
-                    if any(isinstance(verdict, Draining) for verdict in verdicts):
+                    if Draining in set(map(type, verdicts)):
                         return refusal_response(verdicts, executor.retry_after_seconds, msgspec.to_builtins(reply))
     except PexecutorError as error:
         return problem_of(error, msgspec.to_builtins(reply))

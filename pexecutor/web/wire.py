@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -308,18 +309,16 @@ def add_verdicts(
     listed_max: float = math.inf,
 ) -> None:
     """Count verdicts into a reply, and list those that are wanted; the first has the index ``requested_task``."""
-    for index, (task, verdict) in enumerate(zip(tasks, verdicts, strict=True), reply.requested_task):
-        match verdict:
-            case Accepted():
-                reply.submitted_tasks += 1
-            case Duplicate():
-                reply.duplicate_tasks += 1
-            case Full() | Draining():
-                reply.rejected_tasks += 1
-        wanted = listed == "all" or (listed == "refused" and not isinstance(verdict, Accepted))
-        if wanted and len(reply.tasks) < listed_max:
-            reply.tasks.append(_task_verdict(index, task.name, verdict))
-    reply.requested_task += len(tasks)
+    kinds = Counter(map(type, verdicts))
+    if listed == "all" or (listed == "refused" and kinds[Accepted] < len(verdicts)):
+        for index, (task, verdict) in enumerate(zip(tasks, verdicts, strict=True), reply.requested_task):
+            wanted = listed == "all" or not isinstance(verdict, Accepted)
+            if wanted and len(reply.tasks) < listed_max:
+                reply.tasks.append(_task_verdict(index, task.name, verdict))
+    reply.requested_task += len(verdicts)
+    reply.submitted_tasks += kinds[Accepted]
+    reply.duplicate_tasks += kinds[Duplicate]
+    reply.rejected_tasks += kinds[Full] + kinds[Draining]
 
 
 def counts(reply: BatchReply) -> dict[str, int]:

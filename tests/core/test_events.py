@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -141,9 +143,10 @@ async def test_what_is_told_can_be_read_and_its_name_is_free(autojump_clock: Moc
     store = LocalStore(now=virtual_now)
     seen: list[bool] = []
 
-    def look(record: Record) -> None:
-        free = store._book.holder("a") is None
-        seen.append(store._book.get(record.serial) is record and free == isinstance(record, Finished))
+    def look(records: Sequence[Record]) -> None:
+        for record in records:
+            free = store._book.holder("a") is None
+            seen.append(store._book.get(record.serial) is record and free == isinstance(record, Finished))
 
     store.watch(Watcher(look))
     await store.submit([Task("a")])

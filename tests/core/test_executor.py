@@ -79,7 +79,7 @@ async def test_the_name_is_free_exactly_when_the_outcome_is_readable(
 
     class Watcher(trio.abc.Instrument):
         def after_task_step(self, task: trio.lowlevel.Task) -> None:
-            held = {name for shard in store._book.registry._entries for name in shard}
+            held = {name for part in store._book.registry._entries for name in part}
             records = store._book._records.values()
             readable = {record.task.name for record in records if not isinstance(record, Finished)}
             if held != readable:

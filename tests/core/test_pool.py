@@ -36,6 +36,9 @@ class Leased(LocalStore):
         records = {record.serial: record for record in ours if record is not None}
         return [records.get(running.serial) for running, _ in ended]
 
+    def finish_nowait(self, ended: Sequence[tuple[Running, Ending]]) -> None:
+        return None
+
     async def release(self, tasks: Sequence[Running]) -> None:
         self.releases += [running.task.name for running in tasks]
         await super().release(tasks)
@@ -142,7 +145,7 @@ async def test_an_outcome_that_is_not_ours_to_record_counts_for_nobody(
 async def test_a_cancel_from_elsewhere_ends_the_task_as_cancelled(autojump_clock: MockClock, run_here: RunHere) -> None:
     store = Leased()
     changes: list[Record] = []
-    executor = await run_here(store, handler=Gate(), pool_size=1, on_change=changes.append)
+    executor = await run_here(store, handler=Gate(), pool_size=1, on_change=changes.extend)
     await executor.submit([Task("a")])
     await wait_all_tasks_blocked()
     store.told.cancel(store.running("a").serial)
@@ -150,3 +153,71 @@ async def test_a_cancel_from_elsewhere_ends_the_task_as_cancelled(autojump_clock
     last = changes[-1]
     assert isinstance(last, Finished)
     assert last.outcome is Outcome.CANCELLED
+
+
+async def test_a_cancel_that_comes_after_the_work_does_not_reach_the_next_task(
+    autojump_clock: MockClock, run_here: RunHere
+) -> None:
+    """Both run in one scope of one worker, and the outcome of the first is still being written."""
+    second_begun = trio.Event()
+
+    async def work(context: Context, task: Task) -> None:
+        if task.name == "second":
+            second_begun.set()
+            await trio.sleep(1)
+
+    store = Leased()
+    store._journal, store._ends_with_us = FakeJournal(awaits=50), {"sleep"}
+    executor = await run_here(store, handler=Doing(work), pool_size=2)
+    first, second = await executor.submit([Task("first"), Task("second")])
+    assert first.verdict == second.verdict == "accepted"
+    await second_begun.wait()
+    assert isinstance(await store.get(first.record.id), Running)
+    store.told.cancel(first.record.serial)
+    records = [await executor.wait(verdict.record.id) for verdict in (first, second)]
+    assert [record.outcome for record in records if isinstance(record, Finished)] == [Outcome.SUCCEEDED] * 2
+
+
+async def test_a_timeout_is_that_of_its_own_task_alone(autojump_clock: MockClock, run_here: RunHere) -> None:
+    executor = await run_here(pool_size=1)
+    names = [Task("quick", timeout=10), Task("slow", duration=1000), Task("late", duration=1000, timeout=10)]
+    verdicts = await executor.submit([*names, Task("last", duration=1000)])
+    records = [await executor.wait(verdict.record.id) for verdict in verdicts if verdict.verdict == "accepted"]
+    assert [record.outcome for record in records if isinstance(record, Finished)] == [
+        Outcome.SUCCEEDED,
+        Outcome.SUCCEEDED,
+        Outcome.TIMED_OUT,
+        Outcome.SUCCEEDED,
+    ]
+
+
+async def test_a_more_urgent_task_starts_after_few_others(autojump_clock: MockClock, run_here: RunHere) -> None:
+    begun: list[str] = []
+
+    async def work(context: Context, task: Task) -> None:
+        begun.append(task.name)
+
+    executor = await run_here(queue_size=2000, handler=Doing(work), pool_size=5)
+    await executor.submit([Task(f"task-{number}") for number in range(20 * TURNS_AT_ONCE_MAX)])
+    await executor.submit([Task("urgent", priority=1)])
+    before = len(begun)
+    await wait_all_tasks_blocked()
+    assert begun.index("urgent") - before <= 2 * TURNS_AT_ONCE_MAX
+    assert len(begun) == 20 * TURNS_AT_ONCE_MAX + 1
+
+
+async def test_no_more_run_than_there_are_workers_however_greedy_they_are(
+    autojump_clock: MockClock, run_here: RunHere
+) -> None:
+    running: list[int] = []
+    store = LocalStore()
+
+    async def work(context: Context, task: Task) -> None:
+        running.append(store.statistics().running)
+        assert isinstance(await store.get(context.id), Running)
+
+    executor = await run_here(store, handler=Doing(work), pool_size=3)
+    await executor.submit([Task(f"task-{number}") for number in range(200)])
+    await wait_all_tasks_blocked()
+    assert len(running) == 200
+    assert max(running) <= 3

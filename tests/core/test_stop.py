@@ -40,14 +40,17 @@ class DiaryStore(LocalStore):
             yield
         self.diary.append("closed")
 
-    async def claim(self, limit: int) -> list[Running]:
-        claimed = await super().claim(limit)
+    def claim_nowait(self, limit: int) -> list[Running]:
+        claimed = super().claim_nowait(limit)
         self.diary.extend(f"start {running.task.name}" for running in claimed)
         return claimed
 
     async def finish(self, ended: Sequence[tuple[Running, Ending]]) -> list[Finished | Scheduled | None]:
         self.diary.extend(f"finish {running.task.name}" for running, _ in ended)
         return await super().finish(ended)
+
+    def finish_nowait(self, ended: Sequence[tuple[Running, Ending]]) -> None:
+        return None
 
     async def release(self, tasks: Sequence[Running]) -> None:
         self.diary.extend(f"release {task.task.name}" for task in tasks)

@@ -46,8 +46,7 @@ def logged() -> Iterator[list[EventDict]]:
 
 def test_each_change_is_one_line_at_debug(logged: list[EventDict]) -> None:
     log = TaskLog("debug")
-    for record in LIFE:
-        log(record)
+    log(LIFE)
     assert [(event["log_level"], event["event"], event["state"]) for event in logged] == [
         ("debug", "task", "scheduled"),
         ("debug", "task", "pending"),
@@ -63,8 +62,7 @@ def test_each_change_is_one_line_at_debug(logged: list[EventDict]) -> None:
 
 def test_above_debug_only_failures_are_logged(logged: list[EventDict]) -> None:
     log = TaskLog("info")
-    for record in [*LIFE, finished(Outcome.FAILED), finished(Outcome.TIMED_OUT)]:
-        log(record)
+    log([*LIFE, finished(Outcome.FAILED), finished(Outcome.TIMED_OUT)])
     assert [(event["log_level"], event["outcome"]) for event in logged] == [
         ("warning", "failed"),
         ("warning", "timed_out"),
@@ -76,14 +74,14 @@ def test_failures_are_no_flood_and_none_is_lost_count_of(logged: list[EventDict]
     log = TaskLog("info", now=lambda: now)
     failure = finished(Outcome.FAILED)
     for _ in range(WARNINGS_PER_SECOND_MAX + 5):
-        log(failure)
+        log([failure])
     assert len(logged) == WARNINGS_PER_SECOND_MAX
     now += 0.9
-    log(failure)
+    log([failure])
     assert len(logged) == WARNINGS_PER_SECOND_MAX
     now += 0.1
-    log(failure)
-    log(failure)
+    log([failure])
+    log([failure])
     assert [event.get("left_out") for event in logged[WARNINGS_PER_SECOND_MAX:]] == [6, None]
 
 

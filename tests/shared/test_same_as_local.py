@@ -57,7 +57,7 @@ class Driver:
         self._cancelled: set[int] = set()
         self._ids: list[str] = []
         self.said: list[Any] = []
-        store.watch(Watcher(lambda record: self.said.append(("told", shown(record)))))
+        store.watch(Watcher(lambda records: self.said.extend(("told", shown(record)) for record in records)))
 
     async def do(self, verb: str, *arguments: Any) -> None:
         try:

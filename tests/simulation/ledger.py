@@ -11,15 +11,16 @@ it, and ``recovered`` compares what that one makes of it.
 
 A transaction that has failed, or was under way when the process died, is in doubt until a later one has succeeded: of
 those the file may hold one, whole. A record may be ahead of what is published between its transaction and its
-publication; one whose caller gave up is to be set right by the next transactions.
+publication; one whose caller gave up is to be set right by the next transactions. And so is the start of a task that
+would be run again: the file need not have it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from pexecutor import Finished, Following, Outcome, Pending, Record, Running, Scheduled
+from pexecutor import Finished, Following, Outcome, Pending, Record, Running, Scheduled, Task
 from pexecutor.stores.book import Book
 from pexecutor.task import parse_task_id
 
@@ -119,7 +120,7 @@ class Ledger:
 
     def look(self, book: Book, now: float, at_work: set[str]) -> None:
         """Compare the accounts with the store as it is."""
-        records: dict[int, Record] = book._records
+        records = book._records
         self._look_at_names(book, records, at_work)
         started = []
         for serial, record in records.items():
@@ -138,7 +139,7 @@ class Ledger:
         demand(not lost, "no accepted task is lost", lost)
         self._look_at_file(records)
 
-    def _look_at_names(self, book: Book, records: dict[int, Record], at_work: set[str]) -> None:
+    def _look_at_names(self, book: Book, records: Mapping[int, Record], at_work: set[str]) -> None:
         holders = [record for record in records.values() if not isinstance(record, Finished | Following)]
         held = {record.task.name: record.serial for record in holders}
         demand(len(held) == len(holders), "at most one task holds a name", holders)
@@ -177,7 +178,7 @@ class Ledger:
                 pending,
             )
 
-    def _look_at_file(self, records: dict[int, Record]) -> None:
+    def _look_at_file(self, records: Mapping[int, Record]) -> None:
         for serial, write in list(self._ahead.items()):
             record, kept = records.get(serial), self.file.get(serial)
             if _is_kept(record, kept):
@@ -207,6 +208,12 @@ class Ledger:
         demand(found in possible, "the file holds what it was given", _difference(found, self.file), self._doubts)
         demand(latest >= max([*found, *self.accepted], default=0), "no id is given twice", latest)
         for serial, record in found.items():
+            if isinstance(record, Following) and record.supersedes:
+                held, ran = self.published.get(record.follows), found[record.follows]
+                known = isinstance(ran, Running) or not isinstance(held, Running)
+                demand(known or serial not in self.published, "who was told to stop is known to have run", held, ran)
+            if isinstance(self.published.get(serial), Running) and isinstance(record, Pending | Scheduled):
+                self._to_run_again.add(serial)
             published = self.published.get(serial)
             if not _is_kept(published, record):
                 unlearned = serial in self._ahead or any(serial in doubt for doubt in self._doubts)
@@ -266,14 +273,20 @@ def _applied(file: dict[int, Record], change: dict[int, Record | None]) -> dict[
 
 
 def _is_kept(record: Record | None, kept: Record | None) -> bool:
-    """Whether the file has a record as the store has it; one that has become due meanwhile says so by its time."""
+    """Whether the file has a record as the store has it, or one that is as good.
+
+    One that has become due meanwhile says so by its time, and one that has started and is run again needs not say so.
+    """
     if record is kept or record == kept:
         return True
-    return (
-        isinstance(record, Pending)
-        and isinstance(kept, Scheduled)
-        and (record.task, record.attempts, record.submitted_at) == (kept.task, kept.attempts, kept.submitted_at)
-    )
+    if record is None or kept is None:
+        return False
+    match record, kept:
+        case (Pending(), Scheduled()) | (Running(task=Task(on_crash="rerun")), Pending() | Scheduled()):
+            same = (record.task, record.attempts, record.submitted_at)
+            return same == (kept.task, kept.attempts, kept.submitted_at)
+        case _:
+            return False
 
 
 def _tells_of_attempt(known: Record, record: Record, now: float) -> bool:

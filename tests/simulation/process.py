@@ -47,6 +47,7 @@ class Process:
         durability: of its file.
         checkpoint_pages: how many pages its log has when they are taken over into the file.
         history_records_max: how many finished tasks it keeps.
+        starts_are_free: whether the start of a task that is run again need not be durable.
         say: writes the trace.
         work: what its handler does.
     """
@@ -63,6 +64,7 @@ class Process:
         durability: Durability,
         checkpoint_pages: int,
         history_records_max: int,
+        starts_are_free: bool,
         say: Callable[[str, str], None],
         work: Work,
     ) -> None:
@@ -88,6 +90,7 @@ class Process:
             queue_size=ledger.queue_size,
             history_records_max=history_records_max,
             journal=_Journal(self),
+            ends_with_us={"sleep"} if starts_are_free else (),
             now=now,
             jitter=chance,
         )
@@ -190,10 +193,11 @@ class _Journal(SqliteJournal):
         )
         self._process = process
 
-    def forget(self, serial: int) -> None:
+    def forget(self, serials: Sequence[int]) -> None:
         if not self._process.dead:
-            self._process.ledger.forget(serial)
-        super().forget(serial)
+            for serial in serials:
+                self._process.ledger.forget(serial)
+        super().forget(serials)
 
 
 class DieAtStep(trio.abc.Instrument):

@@ -25,13 +25,12 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 
 
 def forget_to_journal_a_finish(patch: pytest.MonkeyPatch) -> None:
-    apply = LocalStore._apply
+    make_durable = LocalStore._make_durable
 
-    async def apply_all_but_ends(self: LocalStore, changes: Sequence[Record]) -> None:
-        await apply(self, [record for record in changes if not isinstance(record, Finished)])
-        self._publish([record for record in changes if isinstance(record, Finished)])
+    async def make_durable_all_but_ends(self: LocalStore, changes: Sequence[Record]) -> None:
+        await make_durable(self, [record for record in changes if not isinstance(record, Finished)])
 
-    patch.setattr(LocalStore, "_apply", apply_all_but_ends)
+    patch.setattr(LocalStore, "_make_durable", make_durable_all_but_ends)
 
 
 def acknowledge_before_the_commit(patch: pytest.MonkeyPatch) -> None:

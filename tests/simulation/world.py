@@ -65,12 +65,14 @@ class World:
         self.history_records_max = chance.choice([10_000, 10_000, 3])
         self.checkpoint_pages = chance.choice([1000, 30, 10])
         self.records_at_once = chance.choice([2000, 2])
+        self.starts_are_free = chance.random() < 0.5
         self.has_trouble = chance.random() < 0.5
         self.ledger = Ledger(chance.randint(1, 10), chance.randint(1, 3), in_order=not self.disk_seconds)
         self.trace.append(
             f"queue of {self.ledger.queue_size}, pool of {self.ledger.pool_size}, "
             f"history of {self.history_records_max}, {self.durability} durability, disk up to {self.disk_seconds} s, "
             f"checkpoint at {self.checkpoint_pages} pages, {self.records_at_once} records at once, "
+            f"starts {'free' if self.starts_are_free else 'durable'}, "
             f"{'with' if self.has_trouble else 'without'} trouble"
         )
         self._marks = count(1)
@@ -156,6 +158,7 @@ class World:
             durability=self.durability,
             checkpoint_pages=self.checkpoint_pages,
             history_records_max=self.history_records_max,
+            starts_are_free=self.starts_are_free,
             say=self.say,
             work=partial(work, chance=self.chance, say=self.say),
         )

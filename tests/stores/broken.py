@@ -36,7 +36,8 @@ from pexecutor.stores.journal import SqliteJournal, _Commit
 class GivesATaskTwice(LocalStore):
     async def claim(self, limit: int) -> list[Running]:
         started = await super().claim(limit)
-        await super().release(started)
+        for task in started:
+            self._book.put([Pending(task.serial, task.task, task.submitted_at, task.attempts)])
         await trio.lowlevel.checkpoint()
         return started
 
@@ -193,7 +194,7 @@ class TellsNoChanges(LocalStore):
 class TellsBackwards(LocalStore):
     def watch(self, watcher: Watcher) -> None:
         self._told: list[Record] = []
-        super().watch(Watcher(changed=lambda record: self._told.insert(0, record)))
+        super().watch(Watcher(changed=lambda records: self._told.extend(reversed(records))))
         self._watcher = watcher
 
     @asynccontextmanager
@@ -345,7 +346,7 @@ class LosesWhatRuns(SqliteJournal):
     async def commit(self, changes: Sequence[Record], acceptances: int) -> None:
         for record in changes:
             if isinstance(record, Running):
-                self.forget(record.serial)
+                self.forget([record.serial])
         await super().commit(changes, acceptances)
 
 

@@ -244,7 +244,7 @@ class TestEnd:
         disk = Disk()
         async with disk.journal.opened(disk.current.get):
             await disk.journal.commit([pending(1), pending(2)], 2)
-            disk.journal.forget(1)
+            disk.journal.forget([1])
         assert disk.database.rows.keys() == {2}
 
     async def test_it_is_over_in_bounded_time(self, autojump_clock: MockClock) -> None:

@@ -98,6 +98,7 @@ async def test_an_element_that_is_no_object_is_told_with_its_index(served: Serve
         '{"name": "x", "na\\u006de": "y"}',
         '{"name": "x", "duration": 1, "name": "x"}',
         '{"name": "x", "\\u006eame": "y", "duration": 1}',
+        '{"name": "x", "name": "x", "params": {"x": 1e12}}',  # as long as what is understood of it
     ],
 )
 async def test_a_key_that_comes_twice_is_refused_however_it_is_written(served: Served, task: str) -> None:

@@ -94,7 +94,7 @@ class Lease:
         """Have the next beat compare: messages, or the server's last moments, may be missing."""
         self._must_compare = True
 
-    async def run(self) -> None:
+    async def keep(self) -> None:
         """Beat until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._guard)

@@ -49,7 +49,7 @@ class Line:
         self._connection: TCPConnection | None = None
         self._connected = trio.Event()
 
-    async def run(self) -> None:
+    async def stay_connected(self) -> None:
         """Be connected, again and again, until cancelled."""
         async with trio.open_nursery() as nursery:
             failures = 0

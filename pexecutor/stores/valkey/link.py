@@ -85,9 +85,9 @@ class ValkeyLink:
         """
         self._hear = hear
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._line.run)
+            nursery.start_soon(self._line.stay_connected)  # every call waits for its connection
             if self._flushed:
-                nursery.start_soon(self._flush_line.run)
+                nursery.start_soon(self._flush_line.stay_connected)
             with trio.move_on_after(START_SECONDS_MAX) as waited:
                 await self._line.connection()
             if waited.cancelled_caught:

@@ -218,12 +218,12 @@ class ValkeyStore:
             for doubt in doubts(await self._link.settings(*SETTINGS), self._durability):
                 self._on_doubt(doubt)
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._lease.run)
+                nursery.start_soon(self._lease.keep)  # nothing is claimed before its first beat
                 try:
                     yield
                 finally:
                     nursery.cancel_scope.cancel()
-                    with suppress(StoreUnavailableError):  # then its lease runs out
+                    with trio.move_on_after(CALL_SECONDS_MAX, shield=True), suppress(StoreUnavailableError):
                         await self._call("leave", self._node, self._holdings.claims)
 
     # Calls
@@ -246,18 +246,18 @@ class ValkeyStore:
 
     def _tell_all(self, changes: Sequence[int | Row], own: Mapping[int, Record]) -> None:
         """Tell of all changes, in their order; a number stands for a record that is known here."""
-        for change in changes:
-            self._tell(own[change] if isinstance(change, int) else to_record(change, self._tag))
+        self._tell([own[change] if isinstance(change, int) else to_record(change, self._tag) for change in changes])
 
     def _id(self) -> str:
         self._calls += 1
         return f"{self._node}.{self._calls}"
 
-    def _tell(self, record: Record) -> None:
-        if isinstance(record, Finished):
-            self._finished[record.task.handler][record.outcome] += 1
-        if self._watcher is not None:
-            self._watcher.changed(record)
+    def _tell(self, records: Sequence[Record]) -> None:
+        for record in records:
+            if isinstance(record, Finished):
+                self._finished[record.task.handler][record.outcome] += 1
+        if records and self._watcher is not None:
+            self._watcher.changed(records)
 
     # What the server tells
 
@@ -382,9 +382,13 @@ class ValkeyStore:
             record = to_record(row, self._tag)
             assert isinstance(record, Running), "what was claimed runs"
             self._holdings.tokens[row.number] = row.token
-            self._tell(record)
             started.append(record)
+        self._tell(started)
         return started
+
+    def claim_nowait(self, limit: int) -> list[Running]:  # noqa: ARG002  # as in the contract
+        """Nothing: the server is always waited for."""
+        return []
 
     async def _work_to_come(self) -> None:
         """Return when another claim may find something."""
@@ -399,13 +403,16 @@ class ValkeyStore:
         numbers = [number_of(running) for running, _ in ended]
         arguments = [self._attempt(number, *one) for number, one in zip(numbers, ended, strict=True)]
         self._holdings.settling.update(numbers)
-        reply = await self._ask("finish", self._node, arguments, *self._history)
+        reply = await self._ask("finish", self._node, arguments)
         self.commits.observe(trio.current_time() - asked_at)
         for number in numbers:
             self._holdings.drop(number)
         settled = [_settled(*one, answer) for one, answer in zip(ended, reply.result, strict=True)]
         self._tell_all(reply.changes, {number_of(record): record for record in settled if record is not None})
         return settled
+
+    def finish_nowait(self, ended: Sequence[tuple[Running, Ending]]) -> None:
+        """Not so: the server is always waited for."""
 
     def _attempt(self, number: int, running: Running, ending: Ending) -> list[Any]:
         again_at = retry_at(running, ending, 0.0, self._jitter)

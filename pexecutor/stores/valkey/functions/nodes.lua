@@ -88,10 +88,11 @@ verb('beat', function(node, lease, about, holdings, records_max, bytes_max)
   local is_known = call('ZSCORE', key('nodes'), node) and call('SISMEMBER', key('seen'), node) == 1
   if not is_known and not holdings then return {false, {}, {}} end
   extend(node, lease)
+  call('HSET', key('meta'), 'history_records_max', records_max)
+  call('HSET', key('meta'), 'history_bytes_max', bytes_max)
   call('HSET', key('node'), node, cmsgpack.pack({now, about}))
   local lost = holdings and compare(node, unpack(holdings)) or {}
   reap()
-  bound_history(records_max, bytes_max)
   local cancelled = call('SMEMBERS', key('cancels:' .. node))
   call('DEL', key('cancels:' .. node))
   for i, number in ipairs(cancelled) do cancelled[i] = tonumber(number) end

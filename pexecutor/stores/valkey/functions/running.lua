@@ -48,10 +48,9 @@ local function finish(node, number, token, outcome, reason, ending, delay)
   return {now, -1}
 end
 
-verb('finish', function(node, attempts, records_max, bytes_max)
+verb('finish', function(node, attempts)
   local answers = {}
   for i, attempt in ipairs(attempts) do answers[i] = finish(node, unpack(attempt)) end
-  bound_history(records_max, bytes_max)
   return answers
 end)
 

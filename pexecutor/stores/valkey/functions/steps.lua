@@ -105,11 +105,15 @@ local function sweep()
   end
 end
 
--- The oldest go first; the last one stays, however big it is.
-local function bound_history(records_max, bytes_max)
+local function number_in_meta(field, default)
+  return tonumber(call('HGET', key('meta'), field) or default)
+end
+
+-- The oldest go first; the last one stays, however big it is. The bounds are those of the node that was heard of last.
+local function bound_history()
   local kept = call('ZCARD', key('history'))
-  local over = kept - records_max
-  local bytes = tonumber(call('HGET', key('meta'), 'history_bytes') or 0) - bytes_max
+  local over = kept - number_in_meta('history_records_max', math.huge)
+  local bytes = number_in_meta('history_bytes', 0) - number_in_meta('history_bytes_max', math.huge)
   while over > 0 or (bytes > 0 and kept > 1) do
     local record = find(call('ZRANGE', key('history'), 0, 0)[1])
     forget(record)
@@ -139,6 +143,7 @@ local function verb(name, body, flags, of_a_move)
       sweep()
     end
     local result = body(unpack(cmsgpack.unpack(args[1])))
+    if #endings > 0 then bound_history() end
     if #endings > 0 then tell('ended ' .. table.concat(endings, ' ')) end
     return cmsgpack.pack({result, changes, counts(), now})
   end

@@ -1,0 +1,58 @@
+"""``Journal``: what a local store asks of whatever makes its changes durable, and how long it waits for that."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Final, Protocol
+
+import trio
+
+from ..errors import StoreUnavailableError
+from ..task import Record, Running
+
+COMMIT_SECONDS_MAX: Final = 5.0
+"""How long a verb waits for its changes to be durable before it gives up; the shield's bound."""
+
+
+class Journal(Protocol):
+    """Keeps the records of a store beyond the life of its process."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing can be made durable at present, if so."""
+
+    def opened(self, current: Callable[[int], Record | None]) -> AbstractAsyncContextManager[tuple[int, int]]:
+        """While in here, changes can be committed. Gives the store's tag, and how many tasks it has accepted.
+
+        ``current`` is asked for the record of a serial whose commit was given up while it was under way.
+        """
+
+    def records(self) -> AsyncIterator[list[Record]]:
+        """What earlier lives have left, in order of acceptance."""
+
+    async def commit(self, changes: Sequence[Record], acceptances: int) -> None:
+        """Make the new state of some records durable, all of them or none.
+
+        Raises ``StoreUnavailableError`` when it cannot. One that is cancelled has written nothing, or will see to it
+        that nothing of it is left.
+        """
+
+    def forget(self, serials: Sequence[int]) -> None:
+        """Drop records, in time."""
+
+
+async def make_durable(journal: Journal, changes: Sequence[Record], acceptances: int) -> None:
+    """Commit, whatever happens to the caller meanwhile: half of a step is never left behind.
+
+    Raises:
+        StoreUnavailableError: it was not done, or not in time.
+    """
+    with trio.move_on_after(COMMIT_SECONDS_MAX, shield=True) as bound:
+        await journal.commit(changes, acceptances)
+    if bound.cancelled_caught:
+        raise StoreUnavailableError(f"the store did not answer within {COMMIT_SECONDS_MAX:g} s")
+
+
+async def nothing_left(running: Sequence[Running]) -> None:
+    """For handlers whose work ends with the process."""
