@@ -18,9 +18,8 @@ from click.shell_completion import CompletionItem
 from . import __version__
 from .commands import COMMANDS
 from .commands.exits import Exit, exit_of, explain
-from .config import Config, database_file, load_config
+from .config import Config, load_config, where_tasks_are
 from .errors import PexecutorError
-from .stores.address import MemoryAddress, SqliteAddress, parse_store
 
 
 class _ServeByDefault(click.Group):
@@ -107,17 +106,7 @@ def serve(file: Path | None, **flags: Any) -> None:
 
 def _announce(url: str, config: Config) -> None:
     click.echo(f"pexecutor serves at {url}")
-    click.echo(_where_tasks_are(config))
-
-
-def _where_tasks_are(config: Config) -> str:
-    match address := parse_store(config.store):
-        case MemoryAddress():
-            return "its tasks live in memory"
-        case SqliteAddress():
-            return f"its tasks are in {database_file(config)}"
-        case _:
-            return f"its tasks are in the queue {config.queue!r} of {address.shown}"
+    click.echo(f"its tasks {where_tasks_are(config)}")
 
 
 def main() -> None:

@@ -21,7 +21,9 @@ from .stores.address import MemoryAddress, SqliteAddress, StoreAddress, ValkeyAd
 
 ENVIRONMENT_PREFIX: Final = "PEXECUTOR_"
 
-NO_SETTINGS: Final = frozenset({"PEXECUTOR_URL", "PEXECUTOR_TOKEN", "PEXECUTOR_TASK_ID", "PEXECUTOR_TASK_NAME"})
+NO_SETTINGS: Final = frozenset(
+    {"PEXECUTOR_URL", "PEXECUTOR_TOKEN", "PEXECUTOR_TASK_ID", "PEXECUTOR_TASK_NAME", "PEXECUTOR_TASK_TOKEN"}
+)
 """Variables of clients, and of the commands that a server runs."""
 
 Count = Annotated[int, Meta(ge=1, le=10_000_000)]
@@ -115,6 +117,17 @@ def database_file(config: Config) -> Path:
         return address.file
     directory = Path(config.data_dir) if config.data_dir is not None else platformdirs.user_data_path("pexecutor")
     return directory / "pexecutor.db"
+
+
+def where_tasks_are(config: Config) -> str:
+    """Where they are kept, for the operator."""
+    match address := parse_store(config.store):
+        case MemoryAddress():
+            return "live in memory"
+        case SqliteAddress():
+            return f"are in {database_file(config)}"
+        case _:
+            return f"are in the queue {config.queue!r} of {address.shown}"
 
 
 def flag_of(setting: str) -> str:

@@ -27,6 +27,7 @@ from .context import Context
 
 TASK_ID_VARIABLE: Final = "PEXECUTOR_TASK_ID"
 TASK_NAME_VARIABLE: Final = "PEXECUTOR_TASK_NAME"
+TASK_TOKEN_VARIABLE: Final = "PEXECUTOR_TASK_TOKEN"
 
 TERMINATE_SECONDS_MAX: Final = 3.0
 """How long leftovers have between SIGTERM and SIGKILL."""
@@ -39,7 +40,8 @@ POLL_SECONDS: Final = 0.02
 
 def marked(environment: Mapping[str, str], context: Context) -> dict[str, str]:
     """The environment of a process that runs for a task."""
-    return {**environment, TASK_ID_VARIABLE: context.id, TASK_NAME_VARIABLE: context.name}
+    marks = {TASK_ID_VARIABLE: context.id, TASK_NAME_VARIABLE: context.name, TASK_TOKEN_VARIABLE: str(context.token)}
+    return {**environment, **marks}
 
 
 async def end_leftovers(running: Sequence[Running]) -> None:

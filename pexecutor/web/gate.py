@@ -55,6 +55,7 @@ NEEDS: Final[dict[str, Need]] = {
     "GET /handlers": "read",
     "GET /metrics": "read",
     "GET /statistics/history": "read",
+    "GET /nodes": "read",
     "GET /tasks": "read",
     "GET /tasks/finished": "read",
     "GET /tasks/pending": "read",

@@ -47,6 +47,7 @@ from .wire import (
     AttemptView,
     BatchReply,
     IntervalView,
+    NodeView,
     Problem,
     Progress,
     TaskDetail,
@@ -61,7 +62,7 @@ RECEIVED: Final = (Task, Change)
 SENT: Final = (
     *(TaskView, TaskDetail, AttemptView, Progress, Output, BatchReply, TaskVerdict, HandlerView),
     *(Problem, SubmitProblem, FieldError, HeldProblem, NotReadyProblem),
-    *(Alive, Situation, Statistics, Counts, StoreStatistics, TimelineView, IntervalView, Percentiles),
+    *(Alive, Situation, Statistics, Counts, StoreStatistics, TimelineView, IntervalView, NodeView, Percentiles),
 )
 
 AT_THE_GATE: Final = (

@@ -15,7 +15,7 @@ from ..executor import Executor
 from ..statistics import Phase, Statistics
 from ..timeline import INTERVAL_SECONDS, INTERVALS_MAX
 from .connection import current_request
-from .wire import IntervalView, Problem, interval_view, json_response, problem_response
+from .wire import IntervalView, Problem, interval_view, json_response, node_view, problem_response
 
 _log = structlog.get_logger()
 
@@ -75,6 +75,7 @@ class OpsRoutes:
         app.add_url_rule("/livez", view_func=self.livez, methods=["GET"])
         app.add_url_rule("/readyz", view_func=self.readyz, methods=["GET"])
         app.add_url_rule("/statistics/history", view_func=self.history, methods=["GET"])
+        app.add_url_rule("/nodes", view_func=self.nodes, methods=["GET"])
         app.add_url_rule("/drain", view_func=self.drain, methods=["POST"])
 
     async def livez(self) -> Response:
@@ -99,6 +100,10 @@ class OpsRoutes:
         since = time.time() - INTERVAL_SECONDS * INTERVALS_MAX
         intervals = [interval_view(interval) for interval in self._executor.timeline.since(since)]
         return json_response(TimelineView(INTERVAL_SECONDS, intervals))
+
+    async def nodes(self) -> Response:
+        """The processes that share the store."""
+        return json_response([node_view(node) for node in await self._executor.nodes()])
 
     async def drain(self) -> Response:
         """Begin the stop; it goes on after this reply."""

@@ -36,7 +36,7 @@ from .events import EventsQuery
 from .openapi import NDJSON, JsonObject, Media, Operation, Reply, json_media, problem_media, ref
 from .ops import Alive, NotReadyProblem, Situation, TimelineView
 from .tasks import HeldProblem, PageQuery, ShowQuery, SubmitProblem, SubmitQuery, TasksQuery
-from .wire import BatchReply, TaskDetail, TaskVerdict, TaskView, detail, problem, timestamp, view
+from .wire import BatchReply, NodeView, TaskDetail, TaskVerdict, TaskView, detail, problem, timestamp, view
 
 FRAME: Final[JsonObject] = {
     "description": (
@@ -284,6 +284,20 @@ OPERATIONS: Final = (
         group="Server",
         summary="What went through in the last 15 minutes.",
         replies={200: Reply("The intervals in which something happened.", (json_media(ref(TimelineView)),))},
+    ),
+    Operation(
+        method="GET",
+        path="/nodes",
+        id="nodes",
+        group="Server",
+        summary="The processes that share the store.",
+        description="None when nobody shares it.",
+        replies={
+            200: Reply(
+                "In the order in which they will be taken for dead.",
+                (json_media({"type": "array", "items": ref(NodeView)}),),
+            )
+        },
     ),
     Operation(
         method="POST",

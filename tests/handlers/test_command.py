@@ -113,7 +113,7 @@ async def test_the_environment_is_the_operators_alone(lab: Lab, context: Context
     await command.run(context, task())
     environment = json.loads(context.output.snapshot().stdout)
     environment.pop("LC_CTYPE", None)  # Python sets it for itself
-    marks = {"PEXECUTOR_TASK_ID": context.id, "PEXECUTOR_TASK_NAME": context.name}
+    marks = {"PEXECUTOR_TASK_ID": context.id, "PEXECUTOR_TASK_NAME": context.name, "PEXECUTOR_TASK_TOKEN": "0"}
     assert environment == {"PATH": "/usr/bin:/bin", "MODE": "night", **marks}
 
 

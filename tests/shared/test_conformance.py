@@ -7,6 +7,7 @@ import pytest
 from pexecutor.conformance import GUARANTEES, Guarantee, Standing
 from pexecutor.conformance.shared import ValkeySubject
 from pexecutor.conformance.trial import try_one
+from pexecutor.stores import Watcher
 from pexecutor.stores.address import ValkeyAddress, parse_store
 from pexecutor.stores.valkey import ValkeyStore
 
@@ -30,13 +31,13 @@ async def test_on_a_server(guarantee: Guarantee, server: ValkeyServer) -> None:
 
 
 class HearsNoCancel(ValkeyStore):
-    def _tell_cancelled(self, number: int) -> None:
-        pass
+    def watch(self, watcher: Watcher) -> None:
+        super().watch(watcher._replace(cancel=lambda _: None))
 
 
 class KeepsWhatItLost(ValkeyStore):
-    def _tell_lost(self, number: int) -> None:
-        pass
+    def watch(self, watcher: Watcher) -> None:
+        super().watch(watcher._replace(lost=lambda _: None))
 
 
 BROKEN: dict[type[ValkeyStore], str] = {

@@ -16,10 +16,10 @@ from __future__ import annotations
 import math
 import random
 import secrets
-from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
-from typing import Any, Final, Literal, Protocol
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final, Literal
 
 import msgspec
 import trio
@@ -42,7 +42,6 @@ from ...task import (
     Ending,
     Finished,
     Following,
-    Outcome,
     Pending,
     Record,
     Running,
@@ -57,21 +56,20 @@ from .. import Node, NodeState, Page, PageRequest, StoreStatistics, Watcher
 from ..listing import format_cursor, parse_cursor
 from ..marks import check_not_sealed
 from ..retry import retry_at
+from .calls import CALL_SECONDS_MAX, Calls, Link
 from .doubts import SETTINGS, Durability, doubts
 from .lease import Holdings, Lease
+from .messages import Messages
 from .wire import (
     NO_RETRY,
     NO_ROOM,
     Beat,
-    Counts,
     Found,
-    MarkRow,
     NodeRow,
     PageReply,
     Reply,
     Row,
     Taken,
-    decoder,
     to_arguments,
     to_mark,
     to_record,
@@ -79,53 +77,13 @@ from .wire import (
 )
 
 LAYOUT: Final = "1"
-CALL_SECONDS_MAX: Final = 5.0
-"""How long a verb waits for its answer before it gives up; the shield's bound."""
-
 LINGERING: Final = True
 """Asks for a record also when it is there only for those who waited for it."""
 
 LOOK_AGAIN_SECONDS: Final = 1.0
 """How long to go by the messages alone."""
 
-_DECODERS: Final = {
-    "join": decoder(tuple[str, int]),
-    "beat": decoder(Beat),
-    "leave": decoder(bool),
-    "nodes": decoder(list[NodeRow]),
-    "submit": decoder(list[int | Taken]),
-    "seek": decoder(int),
-    "claim": decoder(list[Row]),
-    "finish": decoder(list[tuple[float, float] | bool]),
-    "release": decoder(bool),
-    "get": decoder(Found),
-    "cancel": decoder(Found),
-    "set_priority": decoder(Found),
-    "marks": decoder(list[MarkRow]),
-    "page": decoder(PageReply),
-}
-
 _decode_about = msgspec.json.Decoder(NodeState).decode
-
-
-class Link(Protocol):
-    """A way to the server."""
-
-    @property
-    def trouble(self) -> str | None:
-        """Why the server cannot be asked at present, if so."""
-
-    def opened(self, hear: Callable[[str], None]) -> AbstractAsyncContextManager[None]:
-        """While in here the server can be called; ``hear`` is told its messages, '' when some may have been missed."""
-
-    async def call(self, verb: str, *arguments: Any) -> bytes:
-        """Call a function; its reply. Raises ``StoreUnavailableError`` when there is none."""
-
-    async def settings(self, *names: str) -> Mapping[str, str]:
-        """The server's own settings; none where it does not show them."""
-
-    async def flush(self) -> None:
-        """Return when what was done so far is as durable as was asked. Raises ``StoreUnavailableError``."""
 
 
 class ValkeyStore:
@@ -174,31 +132,24 @@ class ValkeyStore:
         self._on_doubt = on_doubt
         self._lease_seconds = lease_seconds
         self._jitter = random.Random() if jitter is None else jitter
-        self._watcher: Watcher | None = None
-        self._tag = 0
-        self._calls = 0
-        self._counts = Counts()
-        self._finished: defaultdict[str, Counter[Outcome]] = defaultdict(Counter)
         self._holdings = Holdings()
         self._claiming = trio.Lock()  # so that no two calls have the id of one claim
         self._turn = trio.Lock()  # who is next to find room
-        # Those who wait; what they wait for is looked at again whenever their lot is unparked.
-        self._for_work = trio.lowlevel.ParkingLot()
-        self._for_room = trio.lowlevel.ParkingLot()
-        self._for_ends: dict[int, trio.lowlevel.ParkingLot] = {}  # by number
+        self._calls = Calls(link, node, self._work_is_there)
+        self._messages = Messages(node, cancelled=self._calls.tell_cancelled, missed=self._missed_some)
         self._lease = Lease(
             lease_seconds,
             self._holdings,
             beat=self._beat,
-            lost=self._tell_lost,
-            cancelled=self._tell_cancelled,
+            lost=self._calls.tell_lost,
+            cancelled=self._calls.tell_cancelled,
             clock=clock,
             sleep=sleep,
         )
 
     def watch(self, watcher: Watcher) -> None:
         """Have this told of each change that is made through this node, and of what its work has to hear."""
-        self._watcher = watcher
+        self._calls.watcher = watcher
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -207,9 +158,9 @@ class ValkeyStore:
         Raises:
             UnusableStoreError: there is no such server, or its queue is of another program's making.
         """
-        async with self._link.opened(self._hear):
-            check_not_sealed([to_mark(row) for row in await self._call("marks")], "this queue")
-            layout, self._tag = await self._call("join", secrets.randbits(TAG_BITS))
+        async with self._link.opened(self._messages.hear):
+            check_not_sealed([to_mark(row) for row in await self._calls.call("marks")], "this queue")
+            layout, self._calls.tag = await self._calls.call("join", secrets.randbits(TAG_BITS))
             if layout != LAYOUT:
                 raise UnusableStoreError(
                     f"the queue has layout {layout} and this program writes layout {LAYOUT}: "
@@ -224,87 +175,26 @@ class ValkeyStore:
                 finally:
                     nursery.cancel_scope.cancel()
                     with trio.move_on_after(CALL_SECONDS_MAX, shield=True), suppress(StoreUnavailableError):
-                        await self._call("leave", self._node, self._holdings.claims)
-
-    # Calls
-
-    async def _call(self, verb: str, *arguments: Any) -> Any:
-        """Call a function, and tell of what it has changed; its result."""
-        reply = await self._ask(verb, *arguments)
-        self._tell_all(reply.changes, {})
-        return reply.result
-
-    async def _ask(self, verb: str, *arguments: Any) -> Reply[Any]:
-        """Call a function. It goes to its end whatever happens to the caller, who has to tell of what has changed."""
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + CALL_SECONDS_MAX):
-            reply: Reply[Any] = _DECODERS[verb].decode(await self._link.call(verb, *arguments))
-            self._counts = reply.counts
-            if reply.counts.pending:
-                self._for_work.unpark_all()
-            return reply
-        raise StoreUnavailableError(f"the store did not answer within {CALL_SECONDS_MAX:g} s")
-
-    def _tell_all(self, changes: Sequence[int | Row], own: Mapping[int, Record]) -> None:
-        """Tell of all changes, in their order; a number stands for a record that is known here."""
-        self._tell([own[change] if isinstance(change, int) else to_record(change, self._tag) for change in changes])
-
-    def _id(self) -> str:
-        self._calls += 1
-        return f"{self._node}.{self._calls}"
-
-    def _tell(self, records: Sequence[Record]) -> None:
-        for record in records:
-            if isinstance(record, Finished):
-                self._finished[record.task.handler][record.outcome] += 1
-        if records and self._watcher is not None:
-            self._watcher.changed(records)
-
-    # What the server tells
-
-    def _hear(self, message: str) -> None:
-        match message.split():
-            case ["work"]:
-                self._for_work.unpark_all()
-            case ["room"]:
-                self._for_room.unpark_all()
-            case ["ended", *numbers] if self._for_ends:
-                self._wake_those_who_wait_for(map(int, numbers))
-            case ["cancel", node, number] if node == self._node:
-                self._tell_cancelled(int(number))
-            case []:
-                self._lease.compare_soon()
-                self._look_again()
-
-    def _look_again(self) -> None:
-        self._for_work.unpark_all()
-        self._for_room.unpark_all()
-        self._wake_those_who_wait_for(list(self._for_ends))
-
-    def _wake_those_who_wait_for(self, numbers: Iterable[int]) -> None:
-        for number in numbers:
-            if (lot := self._for_ends.get(number)) is not None:
-                lot.unpark_all()
+                        await self._calls.call("leave", self._node, self._holdings.claims)
 
     # The lease
 
+    def _missed_some(self) -> None:
+        self._lease.compare_soon()
+
+    def _work_is_there(self) -> None:
+        self._messages.work.unpark_all()
+
     async def _beat(self, holdings: list[object] | Literal[False]) -> Beat:
-        about = "{}" if self._watcher is None else msgspec.json.encode(self._watcher.describe()).decode()
-        beat: Beat = await self._call("beat", self._node, self._lease_seconds, about, holdings, *self._history)
+        about = msgspec.json.encode(self._calls.watcher.describe()).decode()
+        beat: Beat = await self._calls.call("beat", self._node, self._lease_seconds, about, holdings, *self._history)
         if not beat.lost:
-            self._for_room.unpark_all()
+            self._messages.room.unpark_all()
         return beat
-
-    def _tell_lost(self, number: int) -> None:
-        if self._watcher is not None:
-            self._watcher.lost(make_serial(self._tag, number))
-
-    def _tell_cancelled(self, number: int) -> None:
-        if self._watcher is not None:
-            self._watcher.cancel(make_serial(self._tag, number))
 
     async def nodes(self) -> list[Node]:
         """Who runs the tasks of this queue."""
-        rows: list[NodeRow] = await self._call("nodes")
+        rows: list[NodeRow] = await self._calls.call("nodes")
         return [Node(row.node, row.beat_at, row.lease_until, _decode_about(row.about)) for row in rows]
 
     # Submit
@@ -313,7 +203,7 @@ class ValkeyStore:
         """Give each task its verdict."""
         asked_at = trio.current_time()
         arguments = [to_arguments(task, self._keep_seconds_max) for task in tasks]
-        reply = await self._ask("submit", self._id(), arguments, atomic, self.queue_size)
+        reply = await self._calls.ask("submit", self._calls.new_id(), arguments, atomic, self.queue_size)
         verdicts = self._verdicts(tasks, reply)
         await self._link.flush()
         self.commits.observe(trio.current_time() - asked_at)
@@ -327,22 +217,22 @@ class ValkeyStore:
             if answer == NO_ROOM:
                 verdicts.append(FULL)
             elif isinstance(answer, int):
-                serial = make_serial(self._tag, answer)
+                serial = make_serial(self._calls.tag, answer)
                 record = Pending(serial, task, reply.at, ())
                 taken[answer] = record
                 verdicts.append(Accepted(record))
             else:
                 verdicts.append(self._verdict(answer))
-        self._tell_all(reply.changes, taken)
+        self._calls.tell_all(reply.changes, taken)
         return verdicts
 
     def _verdict(self, answer: Taken) -> Verdict:
-        record = to_record(answer.row, self._tag)
+        record = to_record(answer.row, self._calls.tag)
         assert not isinstance(record, Finished), "what has ended holds no name"
         if answer.verdict == "duplicate":
             assert not isinstance(record, Following), "neither does one that follows"
             return Duplicate(record)
-        superseded = to_record(answer.superseded, self._tag) if isinstance(answer.superseded, Row) else None
+        superseded = to_record(answer.superseded, self._calls.tag) if isinstance(answer.superseded, Row) else None
         assert superseded is None or isinstance(superseded, Running)
         return Accepted(record, superseded)
 
@@ -352,11 +242,11 @@ class ValkeyStore:
             return 0
         async with self._turn:
             while True:
-                free: int = await self._call("seek", least, self.queue_size)
+                free: int = await self._calls.call("seek", least, self.queue_size)
                 if free >= least:
                     return min(free, most)
                 with trio.move_on_after(LOOK_AGAIN_SECONDS):
-                    await self._for_room.park()
+                    await self._messages.room.park()
 
     # Claim, finish, release, cancel
 
@@ -373,17 +263,17 @@ class ValkeyStore:
     async def _claim(self, limit: int) -> list[Running]:
         """Claim once; when there was no answer, the same claim is made again next time."""
         if not self._holdings.claims:
-            self._holdings.claims.append(self._id())
+            self._holdings.claims.append(self._calls.new_id())
         [claim] = self._holdings.claims
-        rows: list[Row] = await self._call("claim", claim, self._node, limit)
+        rows: list[Row] = await self._calls.call("claim", claim, self._node, limit)
         self._holdings.claims.remove(claim)
         started: list[Running] = []
         for row in rows:
-            record = to_record(row, self._tag)
+            record = to_record(row, self._calls.tag)
             assert isinstance(record, Running), "what was claimed runs"
             self._holdings.tokens[row.number] = row.token
             started.append(record)
-        self._tell(started)
+        self._calls.tell(started)
         return started
 
     def claim_nowait(self, limit: int) -> list[Running]:  # noqa: ARG002  # as in the contract
@@ -393,9 +283,9 @@ class ValkeyStore:
     async def _work_to_come(self) -> None:
         """Return when another claim may find something."""
         await trio.lowlevel.checkpoint()
-        due = self._counts.next_due_seconds
+        due = self._calls.counts.next_due_seconds
         with trio.move_on_after(due if due >= 0 else math.inf):
-            await self._for_work.park()
+            await self._messages.work.park()
 
     async def finish(self, ended: Sequence[tuple[Running, Ending]]) -> list[Finished | Scheduled | None]:
         """Record how attempts ended: each task's outcome, or when it is tried again; ``None`` for one that is lost."""
@@ -403,12 +293,12 @@ class ValkeyStore:
         numbers = [number_of(running) for running, _ in ended]
         arguments = [self._attempt(number, *one) for number, one in zip(numbers, ended, strict=True)]
         self._holdings.settling.update(numbers)
-        reply = await self._ask("finish", self._node, arguments)
+        reply = await self._calls.ask("finish", self._node, arguments)
         self.commits.observe(trio.current_time() - asked_at)
         for number in numbers:
             self._holdings.drop(number)
         settled = [_settled(*one, answer) for one, answer in zip(ended, reply.result, strict=True)]
-        self._tell_all(reply.changes, {number_of(record): record for record in settled if record is not None})
+        self._calls.tell_all(reply.changes, {number_of(record): record for record in settled if record is not None})
         return settled
 
     def finish_nowait(self, ended: Sequence[tuple[Running, Ending]]) -> None:
@@ -424,13 +314,13 @@ class ValkeyStore:
         numbers = [number_of(running) for running in tasks]
         self._holdings.settling.update(numbers)
         held = [[number, running.token] for number, running in zip(numbers, tasks, strict=True)]
-        await self._call("release", self._node, held)
+        await self._calls.call("release", self._node, held)
         for number in numbers:
             self._holdings.drop(number)
 
     async def cancel(self, task_id: str) -> Running | Finished:
         """End a task that waits; return a running one as it is: it is told, on whichever node it runs."""
-        record, state = await self._found(task_id, "cancel", self._id())
+        record, state = await self._found(task_id, "cancel", self._calls.new_id())
         if state == "finished":
             raise AlreadyFinishedError(task_id)
         assert isinstance(record, Running | Finished), "what waited has ended"
@@ -450,14 +340,14 @@ class ValkeyStore:
     async def _found(self, task_id: str, verb: str, *arguments: Any) -> tuple[Record, str]:
         """What a verb has made of one task, and the state in which it found it."""
         serial = parse_task_id(task_id)
-        number = 0 if serial is None else serial - make_serial(self._tag, 0)
+        number = 0 if serial is None else serial - make_serial(self._calls.tag, 0)
         if not 0 < number < make_serial(1, 0):
             await trio.lowlevel.checkpoint()
             raise UnknownTaskError(task_id)
-        found: Found = await self._call(verb, number, *arguments)
+        found: Found = await self._calls.call(verb, number, *arguments)
         if isinstance(found.row, Row):
             assert isinstance(found.state_or_acceptances, str)
-            return to_record(found.row, self._tag), found.state_or_acceptances
+            return to_record(found.row, self._calls.tag), found.state_or_acceptances
         if number > int(found.state_or_acceptances):
             raise UnknownTaskError(task_id)
         raise ExpiredTaskError(task_id)
@@ -470,41 +360,32 @@ class ValkeyStore:
     async def wait(self, task_id: str) -> Finished:
         """Wait for a task's outcome."""
         record = await self.get(task_id)
-        with self._waiting_for_end_of(number_of(record)) as lot:
+        with self._messages.ends_of(number_of(record)) as lot:
             while not isinstance(record, Finished):
                 record, _ = await self._found(task_id, "get", LINGERING)
                 if not isinstance(record, Finished):
                     await lot.park()
         return record
 
-    @contextmanager
-    def _waiting_for_end_of(self, number: int) -> Iterator[trio.lowlevel.ParkingLot]:
-        lot = self._for_ends.setdefault(number, trio.lowlevel.ParkingLot())
-        try:
-            yield lot
-        finally:
-            if not lot and self._for_ends.get(number) is lot:
-                del self._for_ends[number]
-
     async def page(self, request: PageRequest) -> Page:
         """Some records in listing order."""
         state = "" if request.state is None else request.state.value
         states = list(State) if request.state is None else [request.state]
         first, place = (None, (0, 0)) if request.cursor is None else parse_cursor(states, request.cursor)
-        reply: PageReply = await self._call("page", state, request.name or "", request.limit, first or "", *place)
-        records = [to_record(row, self._tag) for row in reply.rows]
+        reply: PageReply = await self._calls.call("page", state, request.name or "", request.limit, first or "", *place)
+        records = [to_record(row, self._calls.tag) for row in reply.rows]
         return Page(records, None if isinstance(reply.last, bool) else format_cursor(reply.last[0], reply.last[1:]))
 
     def statistics(self) -> StoreStatistics:
         """A snapshot for observers."""
         return StoreStatistics(
             queue_size=self.queue_size,
-            pending=self._counts.pending,
-            scheduled=self._counts.later,
-            running=self._counts.running,
-            history=self._counts.history,
-            finished=dict(sum(self._finished.values(), Counter())),
-            finished_by_handler={handler: dict(counts) for handler, counts in self._finished.items()},
+            pending=self._calls.counts.pending,
+            scheduled=self._calls.counts.later,
+            running=self._calls.counts.running,
+            history=self._calls.counts.history,
+            finished=dict(sum(self._calls.finished.values(), Counter())),
+            finished_by_handler={handler: dict(counts) for handler, counts in self._calls.finished.items()},
             durable=self._durability != "none",
             trouble=self._link.trouble,
         )

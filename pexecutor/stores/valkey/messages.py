@@ -1,0 +1,62 @@
+"""``Messages``: who waits for what the server tells.
+
+It tells of work, of room, of tasks that have ended, and of tasks that were cancelled. A message can be lost with its
+connection, so a new connection wakes everybody: each looks again for himself, and waits on if it was for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+from trio.lowlevel import ParkingLot
+
+
+class Messages:
+    """Those who wait on one node.
+
+    Parameters:
+        node: its name.
+        cancelled: told the number of a task that runs here and was cancelled.
+        missed: called when messages may have been lost.
+    """
+
+    def __init__(self, node: str, *, cancelled: Callable[[int], None], missed: Callable[[], None]) -> None:
+        self.work = ParkingLot()
+        self.room = ParkingLot()
+        self._ends: dict[int, ParkingLot] = {}  # by number; entered and left by ends_of
+        self._node = node
+        self._cancelled = cancelled
+        self._missed = missed
+
+    def hear(self, message: str) -> None:
+        """Wake those whom a message concerns."""
+        match message.split():
+            case ["work"]:
+                self.work.unpark_all()
+            case ["room"]:
+                self.room.unpark_all()
+            case ["ended", *numbers] if self._ends:
+                self._wake_for_ends(map(int, numbers))
+            case ["cancel", node, number] if node == self._node:
+                self._cancelled(int(number))
+            case []:
+                self._missed()
+                self.work.unpark_all()
+                self.room.unpark_all()
+                self._wake_for_ends(list(self._ends))
+
+    @contextmanager
+    def ends_of(self, number: int) -> Iterator[ParkingLot]:
+        """Where to wait for a task to end."""
+        lot = self._ends.setdefault(number, ParkingLot())
+        try:
+            yield lot
+        finally:
+            if not lot and self._ends.get(number) is lot:
+                del self._ends[number]
+
+    def _wake_for_ends(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            if (lot := self._ends.get(number)) is not None:
+                lot.unpark_all()
