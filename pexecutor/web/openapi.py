@@ -40,14 +40,13 @@ from .errors import (
     TooManyAttemptsError,
 )
 from .gate import SESSION_COOKIE
-from .ops import Alive, NotReadyProblem, Situation, TimelineView
+from .ops import Alive, NodeView, NotReadyProblem, Situation, TimelineView
 from .tasks import HeldProblem, SubmitProblem
 from .wire import (
     PROBLEM_TYPE,
     AttemptView,
     BatchReply,
     IntervalView,
-    NodeView,
     Problem,
     Progress,
     TaskDetail,

@@ -13,9 +13,10 @@ from quart_trio import QuartTrio
 
 from ..executor import Executor
 from ..statistics import Phase, Statistics
+from ..stores import Node
 from ..timeline import INTERVAL_SECONDS, INTERVALS_MAX
 from .connection import current_request
-from .wire import IntervalView, Problem, interval_view, json_response, node_view, problem_response
+from .wire import IntervalView, Problem, interval_view, json_response, problem_response, timestamp
 
 _log = structlog.get_logger()
 
@@ -62,6 +63,33 @@ class TimelineView(msgspec.Struct):
 
     interval_seconds: float
     intervals: list[IntervalView]
+
+
+class NodeView(msgspec.Struct):
+    """One of the processes that share a store.
+
+    Parameters:
+        name: the host, the number of the process there, and something that no other start has.
+        beat_at: when it was heard of last, by the store's clock.
+        lease_until: when it will be taken for dead, if it is not heard of before.
+        pool_size: how many tasks it runs at once.
+        busy: how many of its workers had a task.
+        draining: whether it takes no more.
+    """
+
+    name: str
+    beat_at: str
+    lease_until: str
+    pool_size: int
+    busy: int
+    draining: bool
+
+
+def node_view(node: Node) -> NodeView:
+    """A node on the wire."""
+    state = node.state
+    times = timestamp(node.beat_at), timestamp(node.lease_until)
+    return NodeView(node.name, *times, state.pool_size, state.busy, state.draining)
 
 
 class OpsRoutes:

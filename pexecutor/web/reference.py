@@ -34,9 +34,9 @@ from .errors import (
 )
 from .events import EventsQuery
 from .openapi import NDJSON, JsonObject, Media, Operation, Reply, json_media, problem_media, ref
-from .ops import Alive, NotReadyProblem, Situation, TimelineView
+from .ops import Alive, NodeView, NotReadyProblem, Situation, TimelineView
 from .tasks import HeldProblem, PageQuery, ShowQuery, SubmitProblem, SubmitQuery, TasksQuery
-from .wire import BatchReply, NodeView, TaskDetail, TaskVerdict, TaskView, detail, problem, timestamp, view
+from .wire import BatchReply, TaskDetail, TaskVerdict, TaskView, detail, problem, timestamp, view
 
 FRAME: Final[JsonObject] = {
     "description": (
@@ -291,7 +291,7 @@ OPERATIONS: Final = (
         id="nodes",
         group="Server",
         summary="The processes that share the store.",
-        description="None when nobody shares it.",
+        description="An empty list when nobody shares it.",
         replies={
             200: Reply(
                 "In the order in which they will be taken for dead.",

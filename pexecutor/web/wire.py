@@ -14,7 +14,6 @@ from msgspec import UNSET, Meta, UnsetType
 from quart import Response
 
 from ..handlers import Context
-from ..stores import Node
 from ..task import (
     TASK_ID_PATTERN,
     Accepted,
@@ -163,26 +162,6 @@ class IntervalView(msgspec.Struct):
     run_seconds: Percentiles | UnsetType = UNSET
 
 
-class NodeView(msgspec.Struct):
-    """One of the processes that share a store.
-
-    Parameters:
-        name: the host, the number of the process there, and something that no other start has.
-        beat_at: when it was heard of last, by the store's clock.
-        lease_until: when it will be taken for dead, if it is not heard of before.
-        pool_size: how many tasks it runs at once.
-        busy: how many of its workers had a task.
-        draining: whether it takes no more.
-    """
-
-    name: str
-    beat_at: str
-    lease_until: str
-    pool_size: int
-    busy: int
-    draining: bool
-
-
 class TaskVerdict(msgspec.Struct):
     """What became of one task of a list; ``id``, ``state`` and ``since`` are those of the task that has the name.
 
@@ -314,13 +293,6 @@ def interval_view(interval: Interval) -> IntervalView:
         UNSET if interval.queue is None else interval.queue,
         UNSET if interval.run is None else interval.run,
     )
-
-
-def node_view(node: Node) -> NodeView:
-    """A node on the wire."""
-    state = node.state
-    times = timestamp(node.beat_at), timestamp(node.lease_until)
-    return NodeView(node.name, *times, state.pool_size, state.busy, state.draining)
 
 
 def timestamp(seconds: float) -> str:

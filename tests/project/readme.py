@@ -28,4 +28,4 @@ def _is_program(block: Block) -> bool:
 PROGRAMS = [block for block in in_language("python") if _is_program(block)]
 MODULES = [block for block in in_language("python") if not _is_program(block)]
 
-SET_UP_AND_RUN, TEST, WITH_HANDLERS, WITH_FLAGS, UNDER_HYPERCORN = in_language("sh")
+SET_UP_AND_RUN, TEST, WITH_HANDLERS, ON_MANY_MACHINES, WITH_FLAGS, UNDER_HYPERCORN = in_language("sh")

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 from .conftest import PROJECT, Launch, ServerProcess, clean_environment
@@ -40,12 +41,17 @@ def test_it_runs_as_an_unprivileged_user_and_can_be_stopped() -> None:
     assert DOCKERFILE["STOPSIGNAL"] == ["SIGTERM"]
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Do what ``docker run`` does with these arguments behind the image's name, on a free port."""
-    settings = dict(pair.split("=", 1) for pair in DOCKERFILE["ENV"] if pair.startswith("PEXECUTOR_"))
+def settings(volume: Path) -> dict[str, str]:
+    """What the image sets, with its volume here, on a free port."""
+    told = dict(pair.split("=", 1) for pair in DOCKERFILE["ENV"] if pair.startswith("PEXECUTOR_"))
+    return told | {"PEXECUTOR_DATA_DIR": str(volume), "PEXECUTOR_PORT": "0"}
+
+
+def run(volume: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Do what ``docker run`` does with these arguments behind the image's name."""
     return subprocess.run(
         [*exec_form("ENTRYPOINT"), *arguments],
-        env=clean_environment() | settings | {"PEXECUTOR_PORT": "0"},
+        env=clean_environment() | settings(volume),
         capture_output=True,
         text=True,
         timeout=60,
@@ -53,19 +59,18 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_it_does_not_start_open_to_everybody() -> None:
-    refused = run()
+def test_it_does_not_start_open_to_everybody(tmp_path: Path) -> None:
+    refused = run(tmp_path)
 
     assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
     assert "--host 0.0.0.0 can be reached from elsewhere" in refused.stderr
 
 
-def test_its_arguments_are_the_programs(launch: Launch) -> None:
+def test_its_arguments_are_the_programs(launch: Launch, tmp_path: Path) -> None:
     assert "CMD" not in DOCKERFILE
-    assert run("token", "new", "ci", "--scope", "read").stdout.startswith("pex_")
+    assert run(tmp_path, "token", "new", "ci", "--scope", "read").stdout.startswith("pex_")
 
-    settings = dict(pair.split("=", 1) for pair in DOCKERFILE["ENV"] if pair.startswith("PEXECUTOR_"))
-    server = launch([*exec_form("ENTRYPOINT"), "--allow-anonymous"], **settings, PEXECUTOR_PORT="0")
+    server = launch([*exec_form("ENTRYPOINT"), "--allow-anonymous"], **settings(tmp_path))
     assert health_check(server.port) == 0
 
 

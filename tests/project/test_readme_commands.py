@@ -13,9 +13,19 @@ import pytest
 
 from pexecutor.config import load_config
 
+from ..shared.server import valkey_server
 from .conftest import PROJECT, Launch
 from .markdown import Block
-from .readme import PROGRAMS, SET_UP_AND_RUN, TEST, UNDER_HYPERCORN, WITH_FLAGS, in_language, shown_after
+from .readme import (
+    ON_MANY_MACHINES,
+    PROGRAMS,
+    SET_UP_AND_RUN,
+    TEST,
+    UNDER_HYPERCORN,
+    WITH_FLAGS,
+    in_language,
+    shown_after,
+)
 
 
 def test_set_up_and_run(launch: Launch, tmp_path: Path) -> None:
@@ -44,6 +54,14 @@ def test_run_with_flags(launch: Launch) -> None:
     assert status == 0
     assert '"pool_size": 8' in log
     assert '"queue_size": 200' in log
+
+
+def test_run_on_many_machines(launch: Launch, tmp_path: Path) -> None:
+    with valkey_server(tmp_path) as shared:
+        command = ON_MANY_MACHINES.text.replace("valkey://queue.example.com:6379/0", shared.url)
+        nodes = [launch([*shlex.split(command), "--port", "0"]) for _ in range(2)]
+
+        assert [node.stop()[0] for node in nodes] == [0, 0]
 
 
 def test_run_under_hypercorn(launch: Launch) -> None:

@@ -75,13 +75,15 @@ def test_tasks_go_on_elsewhere(start_server: StartServer, run: Run, here: str, t
 
 def test_what_ran_when_the_server_was_killed(start_server: StartServer, run: Run, here: str, there: str) -> None:
     server = start_server()
-    submit(server, name="a", duration=60_000)
+    submit(server, name="a", duration=60_000, on_crash="fail")
     eventually(lambda: server.client.get("/tasks/running").json())
     server.signal(signal.SIGKILL)
     server.wait()
     assert "('a')" in run("move", "--from", here, "--to", there).stderr
     told = run("move", "--from", here, "--to", there, "--recover")
-    assert told.stdout == f"moved from {here} to {there}: 1 in flight (1 pending)\ntheir ids stay as they are\n"
+    assert told.stdout == (
+        f"moved from {here} to {there}: 0 in flight\ntheir ids stay as they are\nfinished tasks that stay behind: 1\n"
+    )
 
 
 @pytest.mark.parametrize(

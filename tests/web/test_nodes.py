@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pexecutor.stores import Node, NodeState
-from pexecutor.web.wire import NodeView, node_view
+from pexecutor.web.ops import NodeView, node_view
 
 from .conftest import Served
 

@@ -346,7 +346,7 @@ async def _have_bad_luck(witness: Witness, serve_here: ServeHere) -> None:
 
 
 async def _look(witness: Witness, served: Served) -> None:
-    for name in ("list_handlers", "live", "ready", "openapi", "docs", "docs_style", "metrics", "history"):
+    for name in ("list_handlers", "live", "ready", "openapi", "docs", "docs_style", "metrics", "history", "nodes"):
         await witness.ask(served, name, 200)
     await witness.ask(served, "metrics", 200, headers={"Accept": "application/openmetrics-text"})
 

@@ -34,11 +34,7 @@ from ...errors import (
 )
 from ...histogram import COMMIT_SECONDS, Histogram
 from ...task import (
-    FULL,
     TAG_BITS,
-    Accepted,
-    Attempt,
-    Duplicate,
     Ending,
     Finished,
     Following,
@@ -56,20 +52,18 @@ from .. import Node, NodeState, Page, PageRequest, StoreStatistics, Watcher
 from ..listing import format_cursor, parse_cursor
 from ..marks import check_not_sealed
 from ..retry import retry_at
+from .answers import number_of, settled_as, verdicts_of
 from .calls import CALL_SECONDS_MAX, Calls, Link
 from .doubts import SETTINGS, Durability, doubts
 from .lease import Holdings, Lease
 from .messages import Messages
 from .wire import (
     NO_RETRY,
-    NO_ROOM,
     Beat,
     Found,
     NodeRow,
     PageReply,
-    Reply,
     Row,
-    Taken,
     to_arguments,
     to_mark,
     to_record,
@@ -204,37 +198,11 @@ class ValkeyStore:
         asked_at = trio.current_time()
         arguments = [to_arguments(task, self._keep_seconds_max) for task in tasks]
         reply = await self._calls.ask("submit", self._calls.new_id(), arguments, atomic, self.queue_size)
-        verdicts = self._verdicts(tasks, reply)
+        verdicts, taken = verdicts_of(tasks, reply, self._calls.tag)
+        self._calls.tell_all(reply.changes, taken)
         await self._link.flush()
         self.commits.observe(trio.current_time() - asked_at)
         return verdicts
-
-    def _verdicts(self, tasks: Sequence[Task], reply: Reply[list[int | Taken]]) -> list[Verdict]:
-        """What became of the tasks; those that were just taken are told of with everything else that has changed."""
-        verdicts: list[Verdict] = []
-        taken: dict[int, Record] = {}
-        for task, answer in zip(tasks, reply.result, strict=True):
-            if answer == NO_ROOM:
-                verdicts.append(FULL)
-            elif isinstance(answer, int):
-                serial = make_serial(self._calls.tag, answer)
-                record = Pending(serial, task, reply.at, ())
-                taken[answer] = record
-                verdicts.append(Accepted(record))
-            else:
-                verdicts.append(self._verdict(answer))
-        self._calls.tell_all(reply.changes, taken)
-        return verdicts
-
-    def _verdict(self, answer: Taken) -> Verdict:
-        record = to_record(answer.row, self._calls.tag)
-        assert not isinstance(record, Finished), "what has ended holds no name"
-        if answer.verdict == "duplicate":
-            assert not isinstance(record, Following), "neither does one that follows"
-            return Duplicate(record)
-        superseded = to_record(answer.superseded, self._calls.tag) if isinstance(answer.superseded, Row) else None
-        assert superseded is None or isinstance(superseded, Running)
-        return Accepted(record, superseded)
 
     async def wait_for_room(self, least: int, most: int) -> int:
         """Wait until ``least`` places are likely free; how many there are, at most ``most``."""
@@ -297,7 +265,7 @@ class ValkeyStore:
         self.commits.observe(trio.current_time() - asked_at)
         for number in numbers:
             self._holdings.drop(number)
-        settled = [_settled(*one, answer) for one, answer in zip(ended, reply.result, strict=True)]
+        settled = [settled_as(*one, answer) for one, answer in zip(ended, reply.result, strict=True)]
         self._calls.tell_all(reply.changes, {number_of(record): record for record in settled if record is not None})
         return settled
 
@@ -389,18 +357,3 @@ class ValkeyStore:
             durable=self._durability != "none",
             trouble=self._link.trouble,
         )
-
-
-def number_of(record: Record) -> int:
-    """A task's number in its queue."""
-    return record.serial & make_serial(1, 0) - 1
-
-
-def _settled(running: Running, ending: Ending, answer: tuple[float, float] | bool) -> Finished | Scheduled | None:
-    """What a task is after an attempt; nothing to us when it was lost."""
-    if isinstance(answer, bool):
-        return None
-    ended_at, due_at = answer
-    attempts = (*running.attempts, Attempt(running.started_at, ended_at, ending.outcome, ending.error))
-    head = (running.serial, running.task, running.submitted_at, attempts)
-    return Finished(*head, ended_at, ending) if due_at == NO_RETRY else Scheduled(*head, due_at)

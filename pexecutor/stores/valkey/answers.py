@@ -1,0 +1,66 @@
+"""What the server's answers say of tasks that this node knows already: it sends back only what is new to us."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...task import (
+    FULL,
+    Accepted,
+    Attempt,
+    Duplicate,
+    Ending,
+    Finished,
+    Following,
+    Pending,
+    Record,
+    Running,
+    Scheduled,
+    Task,
+    Verdict,
+    make_serial,
+)
+from .wire import NO_RETRY, NO_ROOM, Reply, Row, Taken, to_record
+
+
+def number_of(record: Record) -> int:
+    """A task's number in its queue."""
+    return record.serial & make_serial(1, 0) - 1
+
+
+def verdicts_of(
+    tasks: Sequence[Task], reply: Reply[list[int | Taken]], tag: int
+) -> tuple[list[Verdict], dict[int, Record]]:
+    """What became of submitted tasks, and the records, by number, of those that simply wait now."""
+    verdicts: list[Verdict] = []
+    taken: dict[int, Record] = {}
+    for task, answer in zip(tasks, reply.result, strict=True):
+        if answer == NO_ROOM:
+            verdicts.append(FULL)
+        elif isinstance(answer, int):
+            record = taken[answer] = Pending(make_serial(tag, answer), task, reply.at, ())
+            verdicts.append(Accepted(record))
+        else:
+            verdicts.append(_verdict_of(answer, tag))
+    return verdicts, taken
+
+
+def _verdict_of(answer: Taken, tag: int) -> Verdict:
+    record = to_record(answer.row, tag)
+    assert not isinstance(record, Finished), "what has ended holds no name"
+    if answer.verdict == "duplicate":
+        assert not isinstance(record, Following), "neither does one that follows"
+        return Duplicate(record)
+    superseded = to_record(answer.superseded, tag) if isinstance(answer.superseded, Row) else None
+    assert superseded is None or isinstance(superseded, Running)
+    return Accepted(record, superseded)
+
+
+def settled_as(running: Running, ending: Ending, answer: tuple[float, float] | bool) -> Finished | Scheduled | None:
+    """What a task is after an attempt; nothing to us when it was lost."""
+    if isinstance(answer, bool):
+        return None
+    ended_at, due_at = answer
+    attempts = (*running.attempts, Attempt(running.started_at, ended_at, ending.outcome, ending.error))
+    head = (running.serial, running.task, running.submitted_at, attempts)
+    return Finished(*head, ended_at, ending) if due_at == NO_RETRY else Scheduled(*head, due_at)
