@@ -66,12 +66,16 @@ def batch_json(client: int) -> bytes:
     return msgspec.json.encode(batch(client))
 
 
-async def submit_and_leave(served: Served, data: bytes, *, after: float, by_reset: bool) -> None:
-    """Send these bytes, and leave after a moment, with a reset or without."""
+async def submit_and_leave(
+    served: Served, data: bytes, *, after: float, by_reset: bool, not_before: trio.Event | None = None
+) -> None:
+    """Send these bytes, and leave a moment after that, or after the event, with a reset or without."""
     async with await trio.open_tcp_stream("127.0.0.1", served.port) as stream:
         if by_reset:
             stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         await stream.send_all(data)
+        if not_before is not None:
+            await not_before.wait()
         await trio.sleep(after)
 
 
@@ -107,11 +111,13 @@ async def test_clients_that_leave_while_they_wait_for_room_take_no_place_with_th
     await served.client.post("/tasks", json=[{"name": name} for name in "abc"])
 
     async with trio.open_nursery() as nursery:
+        all_wait = trio.Event()
         for client in range(50):
             data = request("POST /tasks?wait_for_room=20", JSON, body=batch_json(client))
-            after = chance.uniform(0.05, 0.3)
-            nursery.start_soon(partial(submit_and_leave, served, data, after=after, by_reset=False))
-        await served.until(lambda now: now.waiting_for_room > 10)
+            leave = partial(submit_and_leave, after=chance.uniform(0, 0.3), by_reset=False, not_before=all_wait)
+            nursery.start_soon(leave, served, data)
+        await served.until(lambda now: now.waiting_for_room == 50, seconds_max=30)
+        all_wait.set()
         gate.open()
 
     await served.until(lambda now: now.waiting_for_room == now.store.pending == now.store.running == 0)
