@@ -18,6 +18,7 @@ remembers. What the node has lost is cut off; what it knows nothing of is recove
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import Final, Literal
 
@@ -82,13 +83,21 @@ class Lease:
         self._clock = clock
         self._sleep = sleep
         self._must_compare = True
-        self._good_until = -1.0
+        self._good_until = -math.inf
         self._good = trio.Event()
+        self._term = 0  # counted up whenever all is given up
 
-    async def good(self) -> None:
-        """Return when work may be claimed."""
-        while self._clock() >= self._good_until:
+    async def good(self) -> int:
+        """Return when work may be claimed; the term that it belongs to."""
+        await trio.lowlevel.checkpoint()
+        while not self.is_good(self._term):
             await self._good.wait()
+            await trio.lowlevel.checkpoint()
+        return self._term
+
+    def is_good(self, term: int) -> bool:
+        """Whether what was claimed in this term may still be begun."""
+        return self._term == term and self._clock() < self._good_until
 
     def compare_soon(self) -> None:
         """Have the next beat compare: messages, or the server's last moments, may be missing."""
@@ -128,6 +137,7 @@ class Lease:
                 await self._sleep(left)
                 continue
             self._good = trio.Event()
+            self._term += 1
             self._must_compare = True
             for number in list(self._holdings.tokens):
                 self._lose(number)

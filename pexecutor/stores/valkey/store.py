@@ -221,19 +221,22 @@ class ValkeyStore:
     async def claim(self, limit: int) -> list[Running]:
         """Wait for work, then start at most ``limit`` tasks, in start order."""
         while True:
-            await self._lease.good()
+            term = await self._lease.good()
             async with self._claiming:
-                started = await self._claim(limit)
+                started = await self._claim(limit, term)
             if started:
                 return started
-            await self._work_to_come()
+            if self._lease.is_good(term):
+                await self._work_to_come()
 
-    async def _claim(self, limit: int) -> list[Running]:
-        """Claim once; when there was no answer, the same claim is made again next time."""
+    async def _claim(self, limit: int, term: int) -> list[Running]:
+        """Claim once; when there was no answer, or one that came too late, the same claim is made again next time."""
         if not self._holdings.claims:
             self._holdings.claims.append(self._calls.new_id())
         [claim] = self._holdings.claims
         rows: list[Row] = await self._calls.call("claim", claim, self._node, limit)
+        if not self._lease.is_good(term):
+            return []
         self._holdings.claims.remove(claim)
         started: list[Running] = []
         for row in rows:

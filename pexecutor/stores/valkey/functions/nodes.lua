@@ -1,13 +1,19 @@
 -- Nodes and leases
 
 -- After a restart or a failover the server's last moments may be missing. So nothing is started before each node that
--- lives has compared what it runs with what is known here, and all have the time for it.
+-- lives has compared what it runs with what is known here, and all have the time for it; and no id and no token is given
+-- that may have been given in those moments.
 local run_id
+local GIVEN_MAX = 1000000     -- how many ids and tokens at most
 
 local function notice_restart()
   run_id = run_id or string.match(call('INFO', 'server'), 'run_id:(%w+)')
-  if call('HGET', key('meta'), 'run_id') == run_id then return end
+  local before = call('HGET', key('meta'), 'run_id')
+  if before == run_id then return end
   call('HSET', key('meta'), 'run_id', run_id)
+  if not before then return end
+  call('HINCRBY', key('meta'), 'acceptances', GIVEN_MAX)
+  call('HINCRBY', key('meta'), 'claims', GIVEN_MAX)
   call('DEL', key('seen'))
   for _, node in ipairs(call('ZRANGE', key('nodes'), 0, -1)) do
     call('ZADD', key('nodes'), 'GT', now + tonumber(call('HGET', key('leases'), node) or 0), node)

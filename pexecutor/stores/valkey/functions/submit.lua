@@ -145,6 +145,7 @@ function Submission:answer()
 end
 
 verb('submit', function(id, tasks, atomic, queue_size)
+  notice_restart()
   return once(id, function()
     local submission = Submission.new(math.max(0, queue_size - waiting()))
     submission:decide(tasks)
