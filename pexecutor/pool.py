@@ -65,7 +65,8 @@ class Pool:
         self._some_idle = trio.lowlevel.ParkingLot()
         # Filled by the feeder, emptied by the workers: claimed tasks whose worker has yet to wake.
         self._handed_over: deque[LiveAttempt] = deque()
-        # Entered by the feeder, left by _forget: each task that is claimed here, by its serial.
+        # Entered by the feeder, left by _forget: each task that is claimed here, by its serial. One that was lost, and
+        # claimed once more while it still ends, is the newer one.
         self._attempts: dict[int, LiveAttempt] = {}
         self._recorder = Recorder(store, self._recorded, go_on=self._go_on)
         self._to_workers, self._from_feeder = trio.open_memory_channel[None](size)
@@ -261,7 +262,8 @@ class Pool:
 
     def _forget(self, attempts: Sequence[LiveAttempt]) -> None:
         for attempt in attempts:
-            del self._attempts[attempt.running.serial]
+            if self._attempts.get(attempt.running.serial) is attempt:
+                del self._attempts[attempt.running.serial]
         self._idle += len(attempts)
 
     async def _release_handed_over(self) -> None:

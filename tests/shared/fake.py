@@ -19,6 +19,13 @@ from pexecutor.stores.valkey.link import read_functions
 Listener = Callable[[str], None]
 
 
+class RefusedCall(Exception):  # noqa: N818  # what the server calls an error reply
+    """What a function refuses a call with."""
+
+    def __init__(self, text: bytes) -> None:
+        super().__init__(text.decode())
+
+
 class FakeValkey:
     """A server with its data.
 
@@ -41,7 +48,9 @@ class FakeValkey:
         self._lua = LuaRuntime(encoding=None, unpack_returned_tuples=True)
         name, text = read_functions()
         lua = self._lua.globals()
-        lua[b"redis"] = self._lua.table_from({b"call": self._call, b"register_function": self._register})
+        lua[b"redis"] = self._lua.table_from(
+            {b"call": self._call, b"register_function": self._register, b"error_reply": RefusedCall}
+        )
         lua[b"cmsgpack"] = self._lua.table_from({b"pack": self._pack, b"unpack": self._unpack})
         lua[b"cjson"] = self._lua.table_from({b"encode": lambda value: json.dumps(self._plain(value)).encode()})
         self._lua.execute(text.split("\n", 1)[1].encode())
@@ -57,9 +66,15 @@ class FakeValkey:
         self.start()
 
     def fcall(self, verb: str, key: str, arguments: bytes) -> bytes:
-        """Call a function."""
+        """Call a function.
+
+        Raises:
+            RefusedCall: by an answer of its own.
+        """
         callback = self._functions[f"{self._prefix}_{verb}"]
         reply = callback(self._lua.table(key.encode()), self._lua.table(arguments))
+        if isinstance(reply, RefusedCall):
+            raise reply
         assert isinstance(reply, bytes)
         return reply
 
@@ -99,7 +114,7 @@ class FakeValkey:
         if reply is None:
             return False
         if isinstance(reply, list):
-            return self._lua.table_from([word.encode("latin-1") for word in reply])
+            return self._lua.table_from([False if word is None else word.encode("latin-1") for word in reply])
         return reply.encode("latin-1") if isinstance(reply, str) else reply
 
     def _time(self) -> list[str]:
@@ -139,6 +154,9 @@ class FakeValkey:
 
     def _hget(self, key: str, field: str) -> str | None:
         return self._hash(key).get(field)
+
+    def _hmget(self, key: str, *fields: str) -> list[str | None]:
+        return [self._hget(key, field) for field in fields]
 
     def _hset(self, key: str, field: str, value: str) -> int:
         self._hash(key)[field] = value

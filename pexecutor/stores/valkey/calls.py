@@ -39,6 +39,10 @@ _DECODERS: Final = {
 }
 
 
+class OtherQueueError(StoreUnavailableError):
+    """The queue is not the one that this node has joined: the server has lost that one, or been given another."""
+
+
 class Link(Protocol):
     """A way to the server."""
 
@@ -50,7 +54,7 @@ class Link(Protocol):
         """While in here the server can be called; ``hear`` is told its messages, '' when some may have been missed."""
 
     async def call(self, verb: str, *arguments: Any) -> bytes:
-        """Call a function; its reply. Raises ``StoreUnavailableError`` when there is none."""
+        """Call a function; its reply. Raises ``StoreUnavailableError`` when there is none, or ``OtherQueueError``."""
 
     async def settings(self, *names: str) -> Mapping[str, str]:
         """The server's own settings; none where it does not show them."""
@@ -70,7 +74,7 @@ class Calls:
 
     def __init__(self, link: Link, node: str, work_is_there: Callable[[], None]) -> None:
         self.tag = 0
-        """What all ids of the queue begin with; the first call tells it."""
+        """What all ids of the queue begin with; 0 until it is joined."""
         self.counts = Counts()
         self.finished: defaultdict[str, Counter[Outcome]] = defaultdict(Counter)
         """How many tasks have ended through this node, by handler."""
@@ -89,7 +93,7 @@ class Calls:
     async def ask(self, verb: str, *arguments: Any) -> Reply[Any]:
         """Call a function. It goes to its end whatever happens to the caller, who has to tell of what has changed."""
         with trio.CancelScope(shield=True, deadline=trio.current_time() + CALL_SECONDS_MAX):
-            reply: Reply[Any] = _DECODERS[verb].decode(await self._link.call(verb, *arguments))
+            reply: Reply[Any] = _DECODERS[verb].decode(await self._link.call(verb, self.tag, *arguments))
             self.counts = reply.counts
             if reply.counts.pending:
                 self._work_is_there()

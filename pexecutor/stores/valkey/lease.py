@@ -4,8 +4,9 @@ One beat a second extends the lease for everything the node holds; when it has n
 server's clock, any other node's beat reaps it: its tasks are pending again, or abandoned, as their ``on_crash`` says.
 
 So a node that gets no beat through must end its work before that. It goes by its own clock, from when the last beat
-that was answered was *sent*, and gives up after two thirds: the last third is for cancelled work to come to its end.
-Only lengths of time are compared, so it does not matter what the clocks show.
+that was answered was *sent*, and gives up after two thirds. The last third is for cancelled work to come to its end.
+Until then the node is silent, or its next beat would tell the server that all of it can be run again. Only lengths of
+time are compared, so it does not matter what the clocks show.
 
 A node can be too late all the same: paused, it does not know how late it is. Then its work goes on for a moment after
 it wakes, side by side with the next run of the same task. Its outcome is not taken, as the task has a newer token; and
@@ -19,7 +20,7 @@ remembers. What the node has lost is cut off; what it knows nothing of is recove
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, Literal
 
 import trio
@@ -32,23 +33,37 @@ LEASE_SECONDS_MIN: Final = 3.0
 """Room for a few beats to fail."""
 
 
+Held = tuple[int, int]
+"""A task's number, and the token under which it was claimed: it may have been lost and claimed once more."""
+
+
 class Holdings:
     """What a node has claimed. Changed by the store's claim, finish and release, and by the loss of it all."""
 
     def __init__(self) -> None:
         self.tokens: dict[int, int] = {}  # by number
-        self.settling: set[int] = set()  # those whose finish or release is under way: its answer tells how they stand
+        self.settling: set[Held] = set()  # those whose finish or release is under way: its answer tells how they stand
         self.claims: list[str] = []  # ids of claims without an answer
 
     def as_arguments(self) -> list[object]:
         """All of it, for the server to compare."""
-        held = [[number, token] for number, token in self.tokens.items() if number not in self.settling]
-        return [held, list(self.settling), self.claims]
+        held = [one for one in self.tokens.items() if one not in self.settling]
+        return [held, [number for number, _ in self.settling], self.claims]
 
-    def drop(self, number: int) -> None:
-        """Have nothing to do with a task any more."""
-        self.tokens.pop(number, None)
-        self.settling.discard(number)
+    def settled(self, those: Iterable[Held]) -> None:
+        """Have nothing to do with these any more."""
+        for number, token in those:
+            self.settling.discard((number, token))
+            if self.tokens.get(number) == token:
+                del self.tokens[number]
+
+    def lose(self, number: int) -> bool:
+        """Have nothing to do with a task any more, unless it is just being settled; whether it was held."""
+        token = self.tokens.get(number)
+        if token is None or (number, token) in self.settling:
+            return False
+        del self.tokens[number]
+        return True
 
 
 class Lease:
@@ -75,6 +90,8 @@ class Lease:
         clock: Callable[[], float] = trio.current_time,
         sleep: Callable[[float], Awaitable[None]] = trio.sleep,
     ) -> None:
+        self.to_end_seconds = seconds / 3
+        """How long what is cut off has to come to its end."""
         self._seconds = seconds
         self._holdings = holdings
         self._beat = beat
@@ -84,6 +101,7 @@ class Lease:
         self._sleep = sleep
         self._must_compare = True
         self._good_until = -math.inf
+        self._silent_until = -math.inf
         self._good = trio.Event()
         self._term = 0  # counted up whenever all is given up
 
@@ -108,6 +126,7 @@ class Lease:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._guard)
             while True:
+                await self._sleep(max(0, self._silent_until - self._clock()))
                 await self._beat_once()
                 await self._sleep(0 if self._must_compare and self._good.is_set() else BEAT_SECONDS)
 
@@ -136,13 +155,18 @@ class Lease:
             if left > 0:
                 await self._sleep(left)
                 continue
-            self._good = trio.Event()
-            self._term += 1
-            self._must_compare = True
-            for number in list(self._holdings.tokens):
-                self._lose(number)
+            self.give_up()
+
+    def give_up(self) -> None:
+        """Cut off all that is held."""
+        self._good = trio.Event()
+        self._good_until = -math.inf
+        self._term += 1
+        self._must_compare = True
+        self._silent_until = self._clock() + self.to_end_seconds
+        for number in list(self._holdings.tokens):
+            self._lose(number)
 
     def _lose(self, number: int) -> None:
-        if number in self._holdings.tokens and number not in self._holdings.settling:
-            self._holdings.drop(number)
+        if self._holdings.lose(number):
             self._lost(number)

@@ -25,6 +25,7 @@ from coredis.exceptions import MovedError, ReadOnlyError, RedisError, ResponseEr
 
 from ...errors import StoreUnavailableError, UnusableStoreError
 from ..address import ValkeyAddress
+from .calls import OtherQueueError
 from .line import Line, plain
 
 CALL_SECONDS_MAX: Final = 4.0
@@ -223,6 +224,8 @@ class ValkeyLink:
 def _refusal(error: RedisError, server: str) -> Exception:
     """What a refusal comes to: a store that cannot be used now, or a fault in our functions."""
     reason = str(error)
+    if reason.startswith("OTHER"):
+        return OtherQueueError(f"{server} has lost the queue, or was given another one; this node joins what is there")
     if "user_function" in reason or "@user_script" in reason:
         return error
     if "maxmemory" in reason:

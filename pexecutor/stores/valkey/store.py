@@ -53,7 +53,7 @@ from ..listing import format_cursor, parse_cursor
 from ..marks import check_not_sealed
 from ..retry import retry_at
 from .answers import number_of, settled_as, verdicts_of
-from .calls import CALL_SECONDS_MAX, Calls, Link
+from .calls import CALL_SECONDS_MAX, Calls, Link, OtherQueueError
 from .doubts import SETTINGS, Durability, doubts
 from .lease import Holdings, Lease
 from .messages import Messages
@@ -154,12 +154,7 @@ class ValkeyStore:
         """
         async with self._link.opened(self._messages.hear):
             check_not_sealed([to_mark(row) for row in await self._calls.call("marks")], "this queue")
-            layout, self._calls.tag = await self._calls.call("join", secrets.randbits(TAG_BITS))
-            if layout != LAYOUT:
-                raise UnusableStoreError(
-                    f"the queue has layout {layout} and this program writes layout {LAYOUT}: "
-                    "use the version that made it, or another --queue"
-                )
+            await self._join()
             for doubt in doubts(await self._link.settings(*SETTINGS), self._durability):
                 self._on_doubt(doubt)
             async with trio.open_nursery() as nursery:
@@ -171,6 +166,14 @@ class ValkeyStore:
                     with trio.move_on_after(CALL_SECONDS_MAX, shield=True), suppress(StoreUnavailableError):
                         await self._calls.call("leave", self._node, self._holdings.claims)
 
+    async def _join(self, *, to_end_seconds: float = 0) -> None:
+        layout, self._calls.tag = await self._calls.call("join", secrets.randbits(TAG_BITS), to_end_seconds)
+        if layout != LAYOUT:
+            raise UnusableStoreError(
+                f"the queue has layout {layout} and this program writes layout {LAYOUT}: "
+                "use the version that made it, or another --queue"
+            )
+
     # The lease
 
     def _missed_some(self) -> None:
@@ -181,7 +184,15 @@ class ValkeyStore:
 
     async def _beat(self, holdings: list[object] | Literal[False]) -> Beat:
         about = msgspec.json.encode(self._calls.watcher.describe()).decode()
-        beat: Beat = await self._calls.call("beat", self._node, self._lease_seconds, about, holdings, *self._history)
+        try:
+            beat: Beat = await self._calls.call(
+                "beat", self._node, self._lease_seconds, about, holdings, *self._history
+            )
+        except OtherQueueError:
+            self._holdings.settling.clear()  # there is nowhere to do that now
+            self._lease.give_up()
+            await self._join(to_end_seconds=self._lease.to_end_seconds)
+            raise
         if not beat.lost:
             self._messages.room.unpark_all()
         return beat
@@ -261,13 +272,12 @@ class ValkeyStore:
     async def finish(self, ended: Sequence[tuple[Running, Ending]]) -> list[Finished | Scheduled | None]:
         """Record how attempts ended: each task's outcome, or when it is tried again; ``None`` for one that is lost."""
         asked_at = trio.current_time()
-        numbers = [number_of(running) for running, _ in ended]
-        arguments = [self._attempt(number, *one) for number, one in zip(numbers, ended, strict=True)]
-        self._holdings.settling.update(numbers)
+        held = [(number_of(running), running.token) for running, _ in ended]
+        arguments = [[*one, *self._ending(*attempt)] for one, attempt in zip(held, ended, strict=True)]
+        self._holdings.settling.update(held)
         reply = await self._calls.ask("finish", self._node, arguments)
         self.commits.observe(trio.current_time() - asked_at)
-        for number in numbers:
-            self._holdings.drop(number)
+        self._holdings.settled(held)
         settled = [settled_as(*one, answer) for one, answer in zip(ended, reply.result, strict=True)]
         self._calls.tell_all(reply.changes, {number_of(record): record for record in settled if record is not None})
         return settled
@@ -275,19 +285,17 @@ class ValkeyStore:
     def finish_nowait(self, ended: Sequence[tuple[Running, Ending]]) -> None:
         """Not so: the server is always waited for."""
 
-    def _attempt(self, number: int, running: Running, ending: Ending) -> list[Any]:
+    def _ending(self, running: Running, ending: Ending) -> list[Any]:
         again_at = retry_at(running, ending, 0.0, self._jitter)
         delay = NO_RETRY if again_at is None else again_at
-        return [number, running.token, ending.outcome, ending.error or False, to_text(ending), delay]
+        return [ending.outcome, ending.error or False, to_text(ending), delay]
 
     async def release(self, tasks: Sequence[Running]) -> None:
         """Make running tasks pending again, at their old place in the order."""
-        numbers = [number_of(running) for running in tasks]
-        self._holdings.settling.update(numbers)
-        held = [[number, running.token] for number, running in zip(numbers, tasks, strict=True)]
+        held = [(number_of(running), running.token) for running in tasks]
+        self._holdings.settling.update(held)
         await self._calls.call("release", self._node, held)
-        for number in numbers:
-            self._holdings.drop(number)
+        self._holdings.settled(held)
 
     async def cancel(self, task_id: str) -> Running | Finished:
         """End a task that waits; return a running one as it is: it is told, on whichever node it runs."""

@@ -4,7 +4,7 @@
 -- caller's. Every verb takes one MessagePack value and answers one: {result, changes, counts, time}; what became of records
 -- on the way (due, reaped, passed on) is in `changes`, so that whoever called tells of it, and nobody twice.
 --
---   meta       hash    tag, layout, acceptances, claims, endings, run_id, history_bytes and the bounds of history
+--   meta       hash    tag, layout, acceptances, claims, endings, run_id, quiet_until, history_bytes, bounds of history
 --   task       hash    number -> the task as submitted, JSON
 --   record     hash    number -> everything else, MessagePack (`pack`)
 --   names      hash    name -> number of the task that holds it

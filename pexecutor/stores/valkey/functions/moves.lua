@@ -38,7 +38,7 @@ local function drop(record)
 end
 
 local function move_verb(name, body, flags)
-  verb(name, body, flags, true)
+  register(name, function(...) return answer(body(...)) end, flags)
 end
 
 move_verb('marks', marks)

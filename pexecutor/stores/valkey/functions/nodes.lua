@@ -1,10 +1,16 @@
 -- Nodes and leases
 
 -- After a restart or a failover the server's last moments may be missing. So nothing is started before each node that
--- lives has compared what it runs with what is known here, and all have the time for it; and no id and no token is given
--- that may have been given in those moments.
+-- lives has compared what it runs with what is known here, and what it has to cut off has had time to end; and no id and
+-- no token is given that may have been given in those moments.
 local run_id
 local GIVEN_MAX = 1000000     -- how many ids and tokens at most
+local RECONNECT = 3           -- how many seconds a node takes, of which the server may have lost that it had joined
+
+local function be_quiet(seconds)
+  local before = tonumber(call('HGET', key('meta'), 'quiet_until') or 0)
+  call('HSET', key('meta'), 'quiet_until', math.max(before, now + seconds))
+end
 
 local function notice_restart()
   run_id = run_id or string.match(call('INFO', 'server'), 'run_id:(%w+)')
@@ -12,6 +18,7 @@ local function notice_restart()
   if before == run_id then return end
   call('HSET', key('meta'), 'run_id', run_id)
   if not before then return end
+  be_quiet(RECONNECT)
   call('HINCRBY', key('meta'), 'acceptances', GIVEN_MAX)
   call('HINCRBY', key('meta'), 'claims', GIVEN_MAX)
   call('DEL', key('seen'))
@@ -20,7 +27,8 @@ local function notice_restart()
   end
 end
 
-local function everybody_has_compared()
+local function nothing_unknown_runs()
+  if tonumber(call('HGET', key('meta'), 'quiet_until') or 0) > now then return false end
   for _, node in ipairs(call('ZRANGE', key('nodes'), now, '+inf', 'BYSCORE')) do
     if call('SISMEMBER', key('seen'), node) == 0 then return false end
   end
@@ -80,24 +88,27 @@ local function extend(node, lease)
   call('HSET', key('leases'), node, lease)
 end
 
-verb('join', function(tag)
+-- `to_end`: for how many seconds what the node ran before, in another queue, may still come to its end.
+verb('join', function(tag, to_end)
   local layout = call('HGET', key('meta'), 'layout')
   if layout and layout ~= LAYOUT then return {layout, 0} end
   call('HSET', key('meta'), 'layout', LAYOUT)
   call('HSETNX', key('meta'), 'tag', tag)
+  if to_end > 0 then be_quiet(to_end) end
   return {LAYOUT, tonumber(call('HGET', key('meta'), 'tag'))}
 end)
 
 -- One for all that the node holds. Without `holdings` it is refused when the node has to compare first.
 verb('beat', function(node, lease, about, holdings, records_max, bytes_max)
   notice_restart()
-  local is_known = call('ZSCORE', key('nodes'), node) and call('SISMEMBER', key('seen'), node) == 1
-  if not is_known and not holdings then return {false, {}, {}} end
+  local is_node = call('ZSCORE', key('nodes'), node)
+  if not holdings and not (is_node and call('SISMEMBER', key('seen'), node) == 1) then return {false, {}, {}} end
   extend(node, lease)
   call('HSET', key('meta'), 'history_records_max', records_max)
   call('HSET', key('meta'), 'history_bytes_max', bytes_max)
   call('HSET', key('node'), node, cmsgpack.pack({now, about}))
   local lost = holdings and compare(node, unpack(holdings)) or {}
+  if is_node and #lost > 0 then be_quiet(lease / 3) end
   reap()
   local cancelled = call('SMEMBERS', key('cancels:' .. node))
   call('DEL', key('cancels:' .. node))

@@ -15,7 +15,7 @@ end
 
 verb('claim', function(id, node, limit)
   notice_restart()
-  if not call('ZSCORE', key('nodes'), node) or not everybody_has_compared() then return {} end
+  if not call('ZSCORE', key('nodes'), node) or not nothing_unknown_runs() then return {} end
   local rows = {}
   for _, number in ipairs(once(id, function() return claim(node, limit) end)) do
     local record = find(number)

@@ -129,25 +129,33 @@ local function counts()
     call('ZCARD', key('history')), next_due and tonumber(next_due) - now or -1}
 end
 
+local function answer(result)
+  if #endings > 0 then bound_history() end
+  if #endings > 0 then tell('ended ' .. table.concat(endings, ' ')) end
+  return cmsgpack.pack({result, changes, counts(), now})
+end
+
 -- A verb may free memory and never asks for more than it frees, unless it takes tasks in: only that one is refused when
 -- memory is short.
--- `of_a_move`: it is answered also while the queue is sealed.
-local function verb(name, body, flags, of_a_move)
-  local function callback(keys, args)
-    local time = call('TIME')
-    queue, changes, endings = keys[1], {}, {}
-    now = tonumber(time[1]) + tonumber(time[2]) / 1e6
-    if not of_a_move then
-      local sealed = call('HGET', key('meta'), 'sealed')
-      if sealed then return redis.error_reply('SEALED ' .. sealed) end
-      sweep()
-    end
-    local result = body(unpack(cmsgpack.unpack(args[1])))
-    if #endings > 0 then bound_history() end
-    if #endings > 0 then tell('ended ' .. table.concat(endings, ' ')) end
-    return cmsgpack.pack({result, changes, counts(), now})
-  end
-  redis.register_function{function_name = 'LIBRARY_' .. name, callback = callback, flags = flags or {'allow-oom'}}
+local function register(name, callback, flags)
+  redis.register_function{function_name = 'LIBRARY_' .. name, flags = flags or {'allow-oom'},
+    callback = function(keys, args)
+      local time = call('TIME')
+      queue, changes, endings = keys[1], {}, {}
+      now = tonumber(time[1]) + tonumber(time[2]) / 1e6
+      return callback(unpack(cmsgpack.unpack(args[1])))
+    end}
+end
+
+-- What nodes ask for. Each says by its tag which queue it means: the server may have lost that one, or been given another.
+local function verb(name, body, flags)
+  register(name, function(tag, ...)
+    local meta = call('HMGET', key('meta'), 'sealed', 'tag')
+    if meta[1] then return redis.error_reply('SEALED ' .. meta[1]) end
+    if name ~= 'join' and tonumber(meta[2] or 0) ~= tag then return redis.error_reply('OTHER the queue is another one') end
+    sweep()
+    return answer(body(...))
+  end, flags)
 end
 
 -- A call whose answer is lost can be made again, and is answered as the first time.
