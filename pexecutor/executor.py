@@ -218,6 +218,18 @@ class Executor:
         self._tally.count_refused(tasks, verdicts)
         return verdicts
 
+    def submit_nowait(self, tasks: Sequence[Task]) -> list[Verdict] | None:
+        """The same at once, when all are accepted and nothing has to be awaited; else ``None``, and nothing was taken.
+
+        Raises:
+            InvalidTaskError: as ``submit`` does.
+        """
+        self._check(tasks)
+        verdicts = self._store.submit_nowait(tasks) if self._serving() else None
+        if verdicts is not None:
+            self._tally.count_taken(tasks, verdicts)
+        return verdicts
+
     async def _submit_once(self, tasks: Sequence[Task], atomic: bool) -> list[Verdict]:
         if not self._serving():
             await trio.lowlevel.checkpoint()

@@ -28,8 +28,9 @@ name, or passes it to the task that follows, in the same step. Whoever can read 
 and nobody can before. A task that is followed is not retried. ``release`` makes running tasks pending again, at their
 old place in the order; that is no failure. Both are called in a bounded shield.
 
-**At once.** ``claim_nowait`` and ``finish_nowait`` do the same without awaiting, for a store that has nothing to await
-then. Otherwise they do nothing: the one gives no task, the other ``None``.
+**At once.** ``submit_nowait``, ``claim_nowait`` and ``finish_nowait`` do the same without awaiting, for a store that
+has nothing to await then. Otherwise they do nothing: a claim gives no task, the others ``None``. A submit is also
+``None`` unless every task is accepted.
 
 **Nodes.** A store that several processes share knows them as nodes, and a claim in it is a lease: it holds as long as
 the node is heard of. One that is not loses what it runs, and each of these tasks gets what its ``on_crash`` says; so
@@ -170,6 +171,8 @@ class Store(Protocol):
     def opened(self) -> AbstractAsyncContextManager[None]: ...
 
     async def submit(self, tasks: Sequence[Task], *, atomic: bool = False) -> list[Verdict]: ...
+
+    def submit_nowait(self, tasks: Sequence[Task]) -> list[Verdict] | None: ...
 
     async def wait_for_room(self, least: int, most: int) -> int: ...
 

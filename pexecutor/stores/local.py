@@ -155,7 +155,8 @@ class LocalStore:
         """Give each task its verdict."""
         try:
             async with self._book.registry.locked([task.name for task in tasks]):
-                submission = self._decide(tasks, atomic=atomic)
+                submission = self._submission()
+                submission.decide(tasks, atomic=atomic)
                 with self._room.reserved(max(0, submission.places)):
                     if submission.plain:
                         await self._accept(submission.plain)
@@ -165,14 +166,20 @@ class LocalStore:
         finally:
             self._room.offer()
 
-    def _decide(self, tasks: Sequence[Task], *, atomic: bool) -> Submission:
+    def submit_nowait(self, tasks: Sequence[Task]) -> list[Verdict] | None:
+        """The same at once, when nothing has to be durable and all of them are accepted."""
+        if self._journal is not None or not tasks:
+            return None
+        if not (submission := self._submission()).take_all(tasks):
+            return None
+        self._book.accept(submission.plain)
+        self._arrivals.unpark_all()
+        return submission.verdicts
+
+    def _submission(self) -> Submission:
         now = self._now()
         self._book.advance(now)
-        submission = Submission(self._book, room=self._room.free(), now=now, draw_serials=self._draw_serials)
-        submission.decide(tasks)
-        if atomic and submission.has_refused:
-            submission.refuse()
-        return submission
+        return Submission(self._book, room=self._room.free(), now=now, draw_serials=self._draw_serials)
 
     def _draw_serials(self, number: int) -> range:
         first = make_serial(self._tag, self._acceptances + 1)

@@ -73,12 +73,14 @@ class Submission:
         self._holders: dict[str, Holder | None] = {}
         self._followers: dict[int, Following | None] = {}
 
-    def decide(self, tasks: Sequence[Task]) -> None:
-        """Give each task its verdict."""
-        if not self._take_all(tasks):
+    def decide(self, tasks: Sequence[Task], *, atomic: bool = False) -> None:
+        """Give each task its verdict; with ``atomic``, none is taken when one does not fit."""
+        if not self.take_all(tasks):
             self._decide_one_by_one(tasks)
+            if atomic and any(isinstance(verdict, Full) for verdict in self.verdicts):
+                self._refuse()
 
-    def _take_all(self, tasks: Sequence[Task]) -> bool:
+    def take_all(self, tasks: Sequence[Task]) -> bool:
         """Take all at once, if each is due, finds room and has a free name of its own: that comes to the same."""
         names = {task.name for task in tasks}
         if not len(tasks) == len(names) <= self._room or self._book.registry.holds_any(names):
@@ -97,7 +99,7 @@ class Submission:
             holder = self._holder(task.name)
             self.verdicts.append(self._take(task) if holder is None else self._meet(task, holder))
 
-    def refuse(self) -> None:
+    def _refuse(self) -> None:
         """Take nothing of it: what was accepted does not fit as a whole."""
         self.changes, self.plain, self.told_to_stop, self.places = [], [], [], 0
         self.verdicts = [verdict if self._stands(verdict) else FULL for verdict in self.verdicts]
@@ -105,11 +107,6 @@ class Submission:
     def _stands(self, verdict: Verdict) -> bool:
         """Whether a verdict holds without the rest of the list: a duplicate of a task that was there before."""
         return isinstance(verdict, Duplicate) and self._book.get(verdict.holder.serial) is not None
-
-    @property
-    def has_refused(self) -> bool:
-        """Whether there was no room for a task."""
-        return any(isinstance(verdict, Full) for verdict in self.verdicts)
 
     def _meet(self, task: Task, holder: Holder) -> Verdict:
         match task.on_conflict:

@@ -32,6 +32,27 @@ Fields = st.fixed_dictionaries(
 Tasks = st.lists(Fields.map(lambda fields: Task(**fields)), max_size=6)  # type: ignore[arg-type]
 
 
+async def test_a_submit_at_once_takes_all_of_a_list_or_nothing() -> None:
+    store = LocalStore(queue_size=2, tag=1, now=lambda: NOW)
+    tasks = [Task("a"), Task("b")]
+
+    assert store.submit_nowait([Task("late", delay=1)]) is None
+    assert store.submit_nowait([*tasks, Task("c")]) is None
+    assert store.submit_nowait([Task("a"), Task("a")]) is None
+    assert store.submit_nowait([]) is None
+    assert store.submit_nowait(tasks) == await LocalStore(tag=1, now=lambda: NOW).submit(tasks)
+    assert store.submit_nowait([Task("b")]) is None
+    assert [record.task.name for record in (await store.page(PageRequest())).records] == ["a", "b"]
+
+
+async def test_nothing_that_has_to_be_durable_is_taken_at_once() -> None:
+    store = LocalStore(journal=FakeJournal())
+
+    async with store.opened():
+        assert store.submit_nowait([Task("a")]) is None
+        assert (await store.page(PageRequest())).records == []
+
+
 def new_book(history_records_max: int = 4) -> Book:
     return Book(
         history_records_max=history_records_max, history_seconds_max=60, history_bytes_max=100, forget=lambda _: None

@@ -258,6 +258,10 @@ class ValkeyStore:
         self._calls.tell(started)
         return started
 
+    def submit_nowait(self, tasks: Sequence[Task]) -> list[Verdict] | None:  # noqa: ARG002  # as in the contract
+        """Nothing: the server is always waited for."""
+        return None
+
     def claim_nowait(self, limit: int) -> list[Running]:  # noqa: ARG002  # as in the contract
         """Nothing: the server is always waited for."""
         return []
