@@ -3,7 +3,7 @@ FROM python:3.13-slim AS build
 WORKDIR /build
 COPY pyproject.toml README.md LICENSE ./
 COPY pexecutor ./pexecutor
-RUN python -m venv /opt/pexecutor && /opt/pexecutor/bin/pip install --no-cache-dir '.[valkey]'
+RUN python -m venv /opt/pexecutor && /opt/pexecutor/bin/pip install --no-cache-dir '.[valkey,fast]'
 
 FROM python:3.13-slim
 COPY --from=build /opt/pexecutor /opt/pexecutor

@@ -53,6 +53,7 @@ for _command in COMMANDS:
 @click.option("-queue-size", "--queue-size", metavar="N", help="Tasks that may be pending. [default: 1000]")
 @click.option("-port", "--port", metavar="PORT", help="TCP port; 0 takes a free one. [default: 8080]")
 @click.option("-host", "--host", metavar="HOST", help="Address to listen on. [default: 127.0.0.1]")
+@click.option("--server", metavar="KIND", help="What speaks HTTP: hypercorn or fast. [default: hypercorn]")
 @click.option(
     "--drain-timeout",
     "drain_timeout_seconds",

@@ -32,6 +32,7 @@ Seconds = Annotated[float, Meta(ge=0, le=7 * 24 * 60 * 60)]
 
 Durability = Literal["full", "normal", "none", "aof", "fsync"]
 UnknownHandlers = Literal["refuse", "fail"]
+HttpKind = Literal["hypercorn", "fast"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
 
@@ -41,6 +42,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080
+    server: HttpKind = "hypercorn"
     pool_size: Annotated[int, Meta(ge=1, le=10_000)] = 5
     queue_size: Count = 1000
     drain_timeout_seconds: Seconds = 30.0

@@ -34,7 +34,7 @@ from .stores.local import LocalStore
 from .stores.recovery import Recovered
 from .stores.valkey import ValkeyStore, doubts
 from .stores.valkey import make_store as make_shared_store
-from .web import create_app
+from .web import create_web, make_http
 from .web.listener import HttpServer, listen
 from .web.origin import is_loopback
 from .web.tls import tls_context
@@ -125,14 +125,13 @@ async def serve(config: Config, *, announce: Callable[[str], None], handlers: Ca
         UnusableStoreError: tasks cannot be kept where the settings say.
     """
     executor = make_executor(config, handlers)
-    app = create_app(executor, config)
+    speaks = make_http(create_web(executor, config), config)
     tls = tls_context(config.tls_certfile, config.tls_keyfile)
     with _listen_guarded(config) as listener, unusable_store_alone():
         http = HttpServer(
-            app,
+            speaks,
             listener,
             connections_max=config.connections_max,
-            idle_seconds_max=config.request_timeout_seconds,
             tls=tls,
         )
         async with trio.open_nursery() as nursery:

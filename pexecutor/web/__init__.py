@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from quart import Response
 from quart_trio import QuartTrio
 
 from ..config import Config
 from ..executor import Executor
+from .answers import TaskAnswers
 from .connection import Connection, StreamedRequest, current_request
 from .dashboard import DashboardRoutes
 from .docs import DocsRoutes
 from .errors import register_errors
 from .events import EventRoutes
+from .fast import HotRoutes, make_fast
 from .gate import Gate
+from .http1 import Hypercorn
+from .listener import Http
 from .metrics import MetricsRoutes
 from .ops import OpsRoutes
+from .reply import problem_response
 from .session import SessionRoutes
 from .tasks import TaskRoutes
-from .wire import problem_response
+
+
+class Web(NamedTuple):
+    """An ASGI app, and those of its parts that a listener may ask without it."""
+
+    app: QuartTrio
+    gate: Gate
+    answers: TaskAnswers
 
 
 def create_app(executor: Executor, config: Config) -> QuartTrio:
-    """An ASGI app that speaks for this executor; it neither runs nor stops it.
+    """An ASGI app that speaks for this executor; it neither runs nor stops it. See ``create_web``."""
+    return create_web(executor, config).app
+
+
+def create_web(executor: Executor, config: Config) -> Web:
+    """The same with its parts.
 
     Parameters:
         executor: whose tasks these are.
@@ -39,7 +58,8 @@ def create_app(executor: Executor, config: Config) -> QuartTrio:
     gate = Gate(config)
     app.before_request(_refuse_ambiguous_length)
     app.before_request(gate.check)
-    TaskRoutes(executor, config).add_to(app)
+    answers = TaskAnswers(executor, config)
+    TaskRoutes(answers).add_to(app)
     OpsRoutes(executor).add_to(app)
     EventRoutes(executor, config).add_to(app)
     DashboardRoutes().add_to(app)
@@ -47,7 +67,7 @@ def create_app(executor: Executor, config: Config) -> QuartTrio:
     MetricsRoutes(executor).add_to(app)
     DocsRoutes(executor, config).add_to(app)
     register_errors(app)
-    return app
+    return Web(app, gate, answers)
 
 
 async def _refuse_ambiguous_length() -> Response | None:
@@ -55,3 +75,14 @@ async def _refuse_ambiguous_length() -> Response | None:
     if not current_request().has_ambiguous_length:
         return None
     return problem_response(400, "send Content-Length or Transfer-Encoding, not both", headers={"Connection": "close"})
+
+
+def make_http(web: Web, config: Config) -> Http:
+    """What speaks HTTP for this app, as the settings say.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    if config.server == "fast":
+        return make_fast(web.app, HotRoutes(web.gate, web.answers), idle_seconds_max=config.request_timeout_seconds)
+    return Hypercorn(web.app, idle_seconds_max=config.request_timeout_seconds)

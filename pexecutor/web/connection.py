@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from itertools import count
 from typing import Any, Final, cast
 
-import msgspec
 import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, HTTPScope
 from quart import Quart, request
@@ -30,20 +30,19 @@ from quart_trio.wrappers import TrioRequest
 from structlog.contextvars import bound_contextvars
 
 from ..access import Identity
-from ..task import Task
-from ..traceparent import parse_traceparent
-from .errors import RequestTimeoutError, TooLargeError, UnsupportedMediaTypeError
 
 LAST_EVENT_SECONDS_MAX: Final = 5.0
 LINGER_SECONDS_MAX: Final = 2.0
 CHUNKS_BUFFERED: Final = 4
 
 REQUEST_ID_HEADER: Final = b"x-request-id"
-REQUEST_ID_RANDOM_BYTES: Final = 16
 
 _SANE_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _ORIGIN: Final = re.compile(r"https?://([^/]*)", re.IGNORECASE)
 """What a target in absolute form has before its path; the path of the shortest is empty."""
+
+_made_ids: Final = count(secrets.randbits(64) << 64)
+"""Where the ids that are made here begin: nobody else's do, and drawing each of them would be a call of the system."""
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -69,44 +68,15 @@ class StreamedRequest(TrioRequest):
         hosts: list[str] = self.scope["state"]["hosts"]
         return hosts
 
-    def with_trace(self, tasks: list[Task]) -> list[Task]:
-        """The tasks as parts of the trace that the request is a part of; those that say a trace keep theirs."""
-        sent = self.header_values(b"traceparent")
-        traceparent = parse_traceparent(sent[0]) if len(sent) == 1 else None
-        if traceparent is None:
-            return tasks
-        return [
-            msgspec.structs.replace(task, traceparent=traceparent) if task.traceparent is None else task
-            for task in tasks
-        ]
+    @property
+    def local_address(self) -> str | None:
+        """Our end of the connection that it came over, if that has one."""
+        return _address(self.scope.get("server"))
 
-    async def read_json_body(self, *, bytes_max: int, seconds_max: float) -> bytes:
-        """The same of a route that takes JSON alone.
-
-        Raises:
-            UnsupportedMediaTypeError: it is said to be something else; and what ``read_body`` raises.
-        """
-        if self.mimetype != "application/json":
-            raise UnsupportedMediaTypeError(f"Content-Type is {self.mimetype!r}; send application/json")
-        return await self.read_body(bytes_max=bytes_max, seconds_max=seconds_max)
-
-    async def read_body(self, *, bytes_max: int, seconds_max: float) -> bytes:
-        """The whole body.
-
-        Raises:
-            TooLargeError: it has more than ``bytes_max``.
-            RequestTimeoutError: it was not there after ``seconds_max``.
-        """
-        if (self.content_length or 0) > bytes_max:
-            raise TooLargeError(f"the body has {self.content_length} bytes and at most {bytes_max} are taken")
-        body = bytearray()
-        with trio.move_on_after(seconds_max):
-            async for chunk in self.chunks:
-                body += chunk
-                if len(body) > bytes_max:
-                    raise TooLargeError(f"the body has more than the {bytes_max} bytes that are taken")
-            return bytes(body)
-        raise RequestTimeoutError(f"the body was not complete after {seconds_max:g} s")
+    @property
+    def peer_address(self) -> str | None:
+        """The other end, if that has one."""
+        return _address(self.scope.get("client"))
 
     @property
     def has_ambiguous_length(self) -> bool:
@@ -128,7 +98,7 @@ class Connection(TrioASGIHTTPConnection):
         headers = [(name, value) for name, value in scope["headers"] if name != b"host"]
         state: Any = {**scope.get("state", {}), "hosts": hosts}
         super().__init__(app, {**scope, "path": path, "headers": headers, "state": state})
-        self._request_id = _request_id(headers)
+        self._request_id = request_id([value for name, value in headers if name == REQUEST_ID_HEADER])
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Answer."""
@@ -172,14 +142,19 @@ class Connection(TrioASGIHTTPConnection):
 
 def new_request_id() -> str:
     """An id for a request that brought none."""
-    return secrets.token_hex(REQUEST_ID_RANDOM_BYTES)
+    return f"{next(_made_ids):032x}"
 
 
-def _request_id(headers: Headers) -> str:
-    match [value for name, value in headers if name == REQUEST_ID_HEADER]:
-        case [sent] if _SANE_REQUEST_ID.fullmatch(sent):
-            return sent.decode()
+def request_id(sent: Sequence[bytes]) -> str:
+    """The id that the client has given the request, if it is one and a sane one, or one that is made."""
+    match sent:
+        case [one] if _SANE_REQUEST_ID.fullmatch(one):
+            return one.decode()
     return new_request_id()
+
+
+def _address(end: tuple[str, int | None] | None) -> str | None:
+    return None if end is None else end[0]
 
 
 def _values(headers: Headers, name: bytes) -> list[str]:

@@ -12,6 +12,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping
+from functools import cache
 from types import NoneType
 from typing import Any, Final, NoReturn, TypeVar, Union, get_args
 
@@ -78,8 +79,11 @@ def decode_task(body: bytes, *, index: int = 0) -> Task:
     Raises:
         InvalidTaskError: it cannot be taken, or is no JSON object.
     """
-    _refuse_faults(body, index, Task)
-    task = _decode_task(body)
+    try:
+        task = _decode_task(body)
+    except (ValueError, RecursionError):
+        _refuse_faults(body, index, Task)
+        raise
     _refuse_repeated_keys(body, task, index)
     return task
 
@@ -112,10 +116,12 @@ def decode_query(arguments: Mapping[str, list[str]], query: type[Query]) -> Quer
     Raises:
         BadRequestError: one is unknown, given twice or out of its range; names it.
     """
+    if not arguments:
+        return query()
     repeated = [name for name, values in arguments.items() if len(values) > 1]
     if repeated:
         raise BadRequestError(f"the query parameter `{repeated[0]}` is given more than once")
-    known = {field.name: _given(field.type) for field in msgspec.structs.fields(query)}
+    known = _parameters(query)
     values = {}
     for name, [value] in arguments.items():
         if name not in known:
@@ -126,6 +132,12 @@ def decode_query(arguments: Mapping[str, list[str]], query: type[Query]) -> Quer
         except msgspec.ValidationError as error:
             raise BadRequestError(f"the query parameter `{name}` cannot be {value!r}: {error}") from error
     return query(**values)
+
+
+@cache
+def _parameters(query: type[msgspec.Struct]) -> dict[str, Any]:
+    """The types of its parameters, by name."""
+    return {field.name: _given(field.type) for field in msgspec.structs.fields(query)}
 
 
 def _given(kind: Any) -> Any:

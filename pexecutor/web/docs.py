@@ -22,7 +22,7 @@ from ..config import Config
 from ..executor import Executor
 from .openapi import NDJSON, REF, JsonObject, openapi_document
 from .reference import FRAME, OPERATIONS
-from .wire import json_response
+from .reply import json_response
 
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none';"

@@ -19,7 +19,7 @@ from ..errors import (
     StoreUnavailableError,
     UnknownTaskError,
 )
-from .wire import problem_response
+from .reply import Reply, problem_reply
 
 _log = structlog.get_logger()
 
@@ -120,7 +120,7 @@ def register_errors(app: QuartTrio) -> None:
     app.register_error_handler(Exception, _from_bug)
 
 
-def problem_of(error: PexecutorError, extensions: dict[str, Any] | None = None) -> Response:
+def problem_of(error: PexecutorError, extensions: dict[str, Any] | None = None) -> Reply:
     """The reply to an error, with further members."""
     status = STATUS_OF[type(error)]
     if isinstance(error, InvalidTaskError):
@@ -128,20 +128,25 @@ def problem_of(error: PexecutorError, extensions: dict[str, Any] | None = None) 
     headers = {"Retry-After": "1"} if status == 503 else None
     if isinstance(error, AccessError):
         headers = error.headers
-    return problem_response(status, str(error), headers=headers, extensions=extensions)
+    return problem_reply(status, str(error), headers=headers, extensions=extensions)
+
+
+def problem_of_bug(error: Exception) -> Reply:
+    """The reply to what was not raised on purpose; it tells the client nothing, and the log everything."""
+    _log.error("a request failed", exc_info=error)
+    return problem_reply(500, "the request failed on the server's side; its log says why")
 
 
 async def _from_error(error: PexecutorError) -> Response:
-    return problem_of(error)
+    return problem_of(error).as_response()
 
 
 async def _from_http_exception(error: HTTPException) -> Response:
     status = error.code or 500
     headers = {name: value for name, value in error.get_headers() if name.lower() != "content-type"}
     detail = _HTTP_DETAIL.get(status, "the request cannot be served")
-    return problem_response(status, detail, headers=headers)
+    return problem_reply(status, detail, headers=headers).as_response()
 
 
 async def _from_bug(error: Exception) -> Response:
-    _log.error("a request failed", exc_info=error)
-    return problem_response(500, "the request failed on the server's side; its log says why")
+    return problem_of_bug(error).as_response()

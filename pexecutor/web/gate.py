@@ -17,6 +17,7 @@ the loopback may do everything, and nobody else anything, unless ``allow_anonymo
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final, Literal
 
 import structlog
@@ -24,6 +25,7 @@ import structlog
 from ..access import ANONYMOUS, Identity, Scope, Tokens
 from ..config import Config
 from ..errors import ConfigError
+from .asked import Asked
 from .attempts import FailedAttempts
 from .connection import StreamedRequest, current_request
 from .errors import (
@@ -103,10 +105,20 @@ class Gate:
         return len(self._tokens) > 0
 
     async def check(self) -> None:
-        """Let the current request pass, and note who it is from, or raise what it is to be answered."""
+        """Let the framework's current request pass, or raise what it is to be answered."""
         request = current_request()
+        self.admit(request, lambda: _need(request))
+        if request.identity is not None:
+            structlog.contextvars.bind_contextvars(by=request.identity.name)
+
+    def admit(self, request: Asked, need_of: Callable[[], Need]) -> None:
+        """Let a request pass, and note who it is from, or raise what it is to be answered.
+
+        Parameters:
+            need_of: tells what its route needs, once it is known that the request is for us.
+        """
         host = self._host(request)
-        need = _need(request)
+        need = need_of()
         is_safe = request.method in _SAFE
         is_own_page = False
         if not (is_safe and need == "open"):
@@ -123,27 +135,26 @@ class Gate:
             challenge = {"WWW-Authenticate": f'{_REALM}, error="insufficient_scope", scope="{need}"'}
             raise NotAllowedError(f"this needs the scope {need}, and yours is {identity.scope}", challenge)
         request.identity = identity
-        structlog.contextvars.bind_contextvars(by=identity.name)
 
     # Whose request is it
 
-    def _host(self, request: StreamedRequest) -> Authority | None:
+    def _host(self, request: Asked) -> Authority | None:
         """What the request is for. Without a host it is only in HTTP/1.0, which no browser speaks."""
-        if not request.hosts and request.http_version != "1.0":
+        hosts = request.hosts
+        if not hosts and request.http_version != "1.0":
             raise BadRequestError("the request says no host")
         host = None
-        local = request.scope.get("server")
-        for text in request.hosts:
+        for text in hosts:
             host = parse_authority(text)
             if host is None:
                 raise BadRequestError("the request's host is none")
-            if not self._own.have(host, None if local is None else local[0]):
+            if not self._own.have(host, request.local_address):
                 raise MisdirectedError(
                     f"this server is not called {host.name}: use its address, or add the name to its allowed_hosts"
                 )
         return host
 
-    def _refuse_other_sites(self, request: StreamedRequest, host: Authority | None, *, is_safe: bool) -> bool:
+    def _refuse_other_sites(self, request: Asked, host: Authority | None, *, is_safe: bool) -> bool:
         """Whether a browser says that a page of ours asks; raises when it says that another does."""
         origins, sites = request.header_values(b"origin"), request.header_values(b"sec-fetch-site")
         is_link = is_safe and request.header_values(b"sec-fetch-dest") == ["document"]
@@ -157,7 +168,7 @@ class Gate:
 
     # Who asks
 
-    def _identify(self, request: StreamedRequest) -> tuple[Identity, bool]:
+    def _identify(self, request: Asked) -> tuple[Identity, bool]:
         """Who asks, and whether it is a cookie that says so."""
         if not self.has_tokens:
             return self._anonymous(request), False
@@ -179,9 +190,9 @@ class Gate:
             )
         return identity, True
 
-    def _anonymous(self, request: StreamedRequest) -> Identity:
-        local = request.scope.get("server")
-        if self._allow_anonymous or local is None or is_loopback(local[0]):
+    def _anonymous(self, request: Asked) -> Identity:
+        local = request.local_address
+        if self._allow_anonymous or local is None or is_loopback(local):
             return ANONYMOUS
         raise NotAllowedError(
             "no token is configured, so this is for the loopback address alone: configure one, or set allow_anonymous"
@@ -218,13 +229,12 @@ def _need(request: StreamedRequest) -> Need:
     return NEEDS[route]
 
 
-def peer_of(request: StreamedRequest) -> str:
+def peer_of(request: Asked) -> str:
     """The address of the other end, as failures are counted by."""
-    client = request.scope.get("client")
-    return "local" if client is None else client[0]
+    return request.peer_address or "local"
 
 
-def session_of(request: StreamedRequest) -> str | None:
+def session_of(request: Asked) -> str | None:
     """The session's id that a browser has sent; ``None`` also when it has sent several, as then one is not ours."""
     cookies = [pair.strip().partition("=") for line in request.header_values(b"cookie") for pair in line.split(";")]
     ids = [value for name, _, value in cookies if name == SESSION_COOKIE]

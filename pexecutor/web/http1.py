@@ -12,20 +12,24 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import h11
 import trio
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol import ProtocolWrapper
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.tcp_server import TCPServer
-from hypercorn.typing import ConnectionState
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ASGIFramework, ConnectionState
 from hypercorn.utils import parse_socket_addr
 
 from .connection import LINGER_SECONDS_MAX, REQUEST_ID_HEADER, new_request_id
-from .wire import PROBLEM_TYPE, problem
+from .listener import Stream
+from .reply import PROBLEM_TYPE, problem
 
 BYTES_DROPPED_AT_ONCE: Final = 65536
 
@@ -33,6 +37,36 @@ _DETAIL: Final = {
     431: "the request's headers are larger than what is taken",
     501: "this Transfer-Encoding is not understood: send Content-Length, or chunked",
 }
+
+
+class Hypercorn:
+    """Speaks HTTP by Hypercorn.
+
+    Parameters:
+        app: what answers.
+        idle_seconds_max: how long a connection may take to send a request's head, and stay idle between two.
+    """
+
+    def __init__(self, app: ASGIFramework, *, idle_seconds_max: float) -> None:
+        self._app = ASGIWrapper(app)
+        self._context = WorkerContext(None)
+        self._config = Config()
+        self._config.keep_alive_timeout = idle_seconds_max
+        self._config.keep_alive_max_requests = 1_000_000_000
+        self._config.include_server_header = False
+        self._config.errorlog = None
+
+    async def speak(self, stream: Stream) -> None:
+        """Answer what comes over one connection, to its end."""
+        ready: Any = stream  # annotated as TLS only, serves both
+        await Http1Server(self._app, self._config, self._context, ConnectionState({}), ready).run()
+
+    async def run(self) -> None:
+        """Nothing: each connection is on its own."""
+
+    async def stop(self) -> None:
+        """Close idle connections, and the others after the reply they are sending."""
+        await self._context.terminated.set()
 
 
 class Http1Server(TCPServer):

@@ -1,13 +1,14 @@
-"""Listening: our own sockets, Hypercorn's HTTP on each connection.
+"""Listening: our own sockets, and on each connection whatever speaks HTTP.
 
-Hypercorn can listen by itself; doing it here gives what it has no setting for:
+That is Hypercorn (``http1.py``) or our own (``fast/``). Hypercorn can listen by itself; doing it here gives both what
+it has no setting for:
 
 * the socket is bound before anything else starts, so a port in use is one clear error at the start;
 * at most ``connections_max`` connections are open; the next ones wait in the kernel's backlog;
 * a client that stalls while it is sent a reply is dropped by the kernel (``TCP_USER_TIMEOUT``), and at the end of a
   stop every connection that is left is closed under it, whatever it waits for.
 
-The pinned version of Hypercorn serves each connection (see ``http1.py``); the tests over real sockets guard that seam.
+The tests over real sockets guard this seam, with either.
 """
 
 from __future__ import annotations
@@ -18,16 +19,11 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Final
+from typing import Final, Protocol
 
 import structlog
 import trio
-from hypercorn.app_wrappers import ASGIWrapper
-from hypercorn.config import Config as HypercornConfig
-from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import ASGIFramework, ConnectionState
 
-from .http1 import Http1Server
 from .tls import secure
 
 _log = structlog.get_logger()
@@ -38,6 +34,23 @@ STOP_SECONDS_MAX: Final = 3.0
 
 STALLED_SECONDS_MAX: Final = 30
 """After this long without progress the kernel gives up a connection that has data to send."""
+
+
+Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
+"""A connection: plain, or under TLS."""
+
+
+class Http(Protocol):
+    """What speaks HTTP on the connections that are accepted."""
+
+    async def speak(self, stream: Stream) -> None:
+        """Answer what comes over one connection, to its end; raises nothing that the client can cause."""
+
+    async def run(self) -> None:
+        """What runs beside the connections, if anything does."""
+
+    async def stop(self) -> None:
+        """Close idle connections, and the others after the reply they are sending."""
 
 
 class ListenError(Exception):
@@ -72,37 +85,29 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class HttpServer:
-    """Serves an ASGI app on a listening socket until it is told to stop.
+    """Serves on a listening socket until it is told to stop.
 
     Parameters:
-        app: what answers.
+        http: what answers.
         listener: a bound socket; it is closed when ``run`` ends.
         connections_max: how many connections may be open.
-        idle_seconds_max: how long a connection may take to send a request's head, and stay idle between two.
         tls: what connections are secured with; ``None`` for plain ones.
     """
 
     def __init__(
         self,
-        app: ASGIFramework,
+        http: Http,
         listener: socket.socket,
         *,
         connections_max: int,
-        idle_seconds_max: float,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._app = ASGIWrapper(app)
+        self._http = http
         self._listener = _BoundedListener(listener, connections_max)
-        self._context = WorkerContext(None)
         self._stopping = trio.Event()
         self._tls = tls
         # Owned by _secured(): the handshakes that are under way.
         self._handshakes: set[trio.CancelScope] = set()
-        self._config = HypercornConfig()
-        self._config.keep_alive_timeout = idle_seconds_max
-        self._config.keep_alive_max_requests = 1_000_000_000
-        self._config.include_server_header = False
-        self._config.errorlog = None
         self.url = f"{'http' if tls is None else 'https'}://{self._listener.authority}"
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -110,6 +115,7 @@ class HttpServer:
         async with trio.open_nursery() as nursery:
             async with trio.open_nursery() as connections:
                 nursery.start_soon(self._cut_off_stragglers, connections.cancel_scope)
+                nursery.start_soon(self._http.run)
                 async with trio.open_nursery() as accepting:
                     accepting.start_soon(
                         partial(
@@ -122,7 +128,7 @@ class HttpServer:
                     task_status.started()
                     await self._stopping.wait()
                     accepting.cancel_scope.cancel()
-                await self._context.terminated.set()
+                await self._http.stop()
             nursery.cancel_scope.cancel()
 
     def stop(self) -> None:
@@ -134,10 +140,9 @@ class HttpServer:
     async def _serve_connection(self, stream: trio.SocketStream) -> None:
         with self._listener.place_of(stream):
             try:
-                # annotated as TLS only, serves both
-                ready: Any = stream if self._tls is None else await self._secured(stream, self._tls)
+                ready = stream if self._tls is None else await self._secured(stream, self._tls)
                 if ready is not None:
-                    await Http1Server(self._app, self._config, self._context, ConnectionState({}), ready).run()
+                    await self._http.speak(ready)
             except Exception:
                 _log.exception("a connection failed")
 

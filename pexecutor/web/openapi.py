@@ -29,6 +29,7 @@ from ..statistics import Counts, Statistics
 from ..stores import StoreStatistics
 from ..task import Task
 from ..timeline import Percentiles
+from .answers import HeldProblem, SubmitProblem
 from .decode import Change
 from .errors import (
     STATUS_OF,
@@ -41,9 +42,8 @@ from .errors import (
 )
 from .gate import SESSION_COOKIE
 from .ops import Alive, NodeView, NotReadyProblem, Situation, TimelineView
-from .tasks import HeldProblem, SubmitProblem
+from .reply import PROBLEM_TYPE
 from .wire import (
-    PROBLEM_TYPE,
     AttemptView,
     BatchReply,
     IntervalView,

@@ -16,7 +16,8 @@ from ..statistics import Phase, Statistics
 from ..stores import Node
 from ..timeline import INTERVAL_SECONDS, INTERVALS_MAX
 from .connection import current_request
-from .wire import IntervalView, Problem, interval_view, json_response, problem_response, timestamp
+from .reply import json_response, problem_response
+from .wire import IntervalView, Problem, interval_view, timestamp
 
 _log = structlog.get_logger()
 

@@ -17,10 +17,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, NamedTuple
 
 from ..errors import ConfigError
+
+AUTHORITY_CHARACTERS_MAX: Final = 255 + len(":65535")
+REMEMBERED_MAX: Final = 256
+"""How many texts are looked at once only: the same few come with every request."""
 
 _AUTHORITY: Final = re.compile(
     r"(?:\[(?P<ipv6>[0-9a-f:.]{2,45})\]|(?P<name>[a-z0-9._-]{1,255}))(?::(?P<port>[0-9]{0,5}))?",
@@ -43,6 +48,11 @@ class Authority(NamedTuple):
 
 def parse_authority(text: str) -> Authority | None:
     """A host with or without a port; ``None`` when it is none. There is no user in it, and no zone."""
+    return _parse(text) if len(text) <= AUTHORITY_CHARACTERS_MAX else None
+
+
+@lru_cache(REMEMBERED_MAX)
+def _parse(text: str) -> Authority | None:
     match = _AUTHORITY.fullmatch(text)
     if match is None:
         return None
@@ -53,6 +63,7 @@ def parse_authority(text: str) -> Authority | None:
     return Authority(name, int(match["port"]) if match["port"] else None)
 
 
+@lru_cache(REMEMBERED_MAX)
 def is_loopback(host: str) -> bool:
     """Whether a name or an address is of this machine alone."""
     name = canonical_address(host)

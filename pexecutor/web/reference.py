@@ -24,6 +24,7 @@ from ..errors import (
 )
 from ..handlers.catalogue import HandlerView
 from ..task import Attempt, Ending, Finished, Outcome, Pending, Running, Task, make_serial
+from .answers import HeldProblem, PageQuery, ShowQuery, SubmitProblem, SubmitQuery, TasksQuery
 from .decode import Change
 from .errors import (
     BadRequestError,
@@ -35,8 +36,8 @@ from .errors import (
 from .events import EventsQuery
 from .openapi import NDJSON, JsonObject, Media, Operation, Reply, json_media, problem_media, ref
 from .ops import Alive, NodeView, NotReadyProblem, Situation, TimelineView
-from .tasks import HeldProblem, PageQuery, ShowQuery, SubmitProblem, SubmitQuery, TasksQuery
-from .wire import BatchReply, TaskDetail, TaskVerdict, TaskView, detail, problem, timestamp, view
+from .reply import problem
+from .wire import BatchReply, TaskDetail, TaskVerdict, TaskView, detail, timestamp, view
 
 FRAME: Final[JsonObject] = {
     "description": (

@@ -10,11 +10,12 @@ from quart import Response
 from quart_trio import QuartTrio
 
 from ..config import Config
+from .asked import read_json_body
 from .connection import StreamedRequest, current_request
 from .errors import BadRequestError, NothingToSignInToError
 from .gate import SESSION_COOKIE, Gate, peer_of, session_of
+from .reply import json_response
 from .sessions import SESSION_SECONDS_MAX
-from .wire import json_response
 
 SIGN_IN_BYTES_MAX: Final = 4096
 
@@ -79,7 +80,7 @@ class SessionRoutes:
 
     async def _token(self, request: StreamedRequest) -> str:
         seconds_max = self._config.request_timeout_seconds
-        body = await request.read_json_body(bytes_max=SIGN_IN_BYTES_MAX, seconds_max=seconds_max)
+        body = await read_json_body(request, bytes_max=SIGN_IN_BYTES_MAX, seconds_max=seconds_max)
         try:
             return msgspec.json.decode(body, type=SignIn).token
         except (ValueError, RecursionError) as error:

@@ -17,17 +17,17 @@ from typing import Final
 import msgspec
 import structlog
 import trio
-from quart import Response
 
 from ..config import Config
 from ..errors import FieldError, InvalidTaskError, PexecutorError
 from ..executor import Executor
 from ..handlers import Complaint
 from ..task import Draining, Task
-from .connection import StreamedRequest
+from .asked import Asked, with_trace
 from .decode import decode_lines, decode_task
 from .errors import RequestTimeoutError, TooLargeError, problem_of
-from .wire import BatchReply, VerdictsListed, add_verdicts, counts, json_response, refusal_response
+from .reply import Reply, json_reply, refusal_reply
+from .wire import BatchReply, VerdictsListed, add_verdicts, counts
 
 LINE_BYTES_MAX: Final = 128 * 1024
 VERDICTS_LISTED_MAX: Final = 1000
@@ -36,26 +36,26 @@ VERDICTS_LISTED_MAX: Final = 1000
 _log = structlog.get_logger()
 
 
-async def submit(request: StreamedRequest, executor: Executor, config: Config, listed: VerdictsListed) -> Response:
+async def submit(request: Asked, executor: Executor, config: Config, listed: VerdictsListed) -> Reply:
     """Take a stream of tasks, waiting for room as long as it needs."""
     reply = BatchReply()
     try:
         async with aclosing(_whole_lines(request, config.request_timeout_seconds)) as slices:
             async for lines in slices:
                 for tasks in _decode(lines, reply.requested_task, executor.fault):
-                    verdicts = await executor.submit(request.with_trace(tasks), wait_for_room_seconds=math.inf)
+                    verdicts = await executor.submit(with_trace(request, tasks), wait_for_room_seconds=math.inf)
                     add_verdicts(reply, tasks, verdicts, listed, listed_max=VERDICTS_LISTED_MAX)
                     if Draining in set(map(type, verdicts)):
-                        return refusal_response(verdicts, executor.retry_after_seconds, msgspec.to_builtins(reply))
+                        return refusal_reply(verdicts, executor.retry_after_seconds, msgspec.to_builtins(reply))
     except PexecutorError as error:
         return problem_of(error, msgspec.to_builtins(reply))
     finally:
         if reply.submitted_tasks:
             _log.info("submitted", **counts(reply))
-    return json_response(reply)
+    return json_reply(reply)
 
 
-async def _whole_lines(request: StreamedRequest, seconds_max: float) -> AsyncGenerator[bytes, None]:
+async def _whole_lines(request: Asked, seconds_max: float) -> AsyncGenerator[bytes, None]:
     """The body, cut after a line's end wherever a chunk brings one."""
     rest = b""
     while (chunk := await _next_chunk(request, seconds_max)) is not None:
@@ -72,7 +72,7 @@ def _holds_too_long_a_line(lines: bytes) -> bool:
     return len(lines) > LINE_BYTES_MAX and max(map(len, lines.split(b"\n"))) > LINE_BYTES_MAX
 
 
-async def _next_chunk(request: StreamedRequest, seconds_max: float) -> bytes | None:
+async def _next_chunk(request: Asked, seconds_max: float) -> bytes | None:
     with trio.move_on_after(seconds_max):
         try:
             return await request.chunks.receive()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from http import HTTPStatus
+from functools import lru_cache
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
-from quart import Response
 
 from ..handlers import Context
 from ..task import (
@@ -26,6 +25,7 @@ from ..task import (
     OnConflict,
     OnCrash,
     Outcome,
+    Pending,
     Record,
     Running,
     Scheduled,
@@ -38,14 +38,16 @@ from ..timeline import Interval, Percentiles
 
 _encode = msgspec.json.Encoder().encode
 
-PROBLEM_TYPE: Final = "application/problem+json"
-
 TaskId = Annotated[str, Meta(pattern=TASK_ID_PATTERN)]
 Timestamp = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 """RFC 3339, in UTC, to the millisecond."""
 
 VerdictsListed = Literal["all", "refused", "none"]
 """Which verdicts a batch reply lists one by one: each, those that were not accepted, or none."""
+
+
+TIMES_REMEMBERED_MAX: Final = 64
+"""How many times are written out once only: what is taken, started or ended together has one time."""
 
 
 class Progress(msgspec.Struct):
@@ -257,6 +259,8 @@ def _common(record: Record, context: Context | None) -> dict[str, Any]:
         "submitted_at": timestamp(record.submitted_at),
     }
     match record:
+        case Pending():
+            pass
         case Scheduled():
             shown["due_at"] = timestamp(record.due_at)
         case Following():
@@ -295,6 +299,7 @@ def interval_view(interval: Interval) -> IntervalView:
     )
 
 
+@lru_cache(TIMES_REMEMBERED_MAX)
 def timestamp(seconds: float) -> str:
     """RFC 3339, in UTC, to the millisecond."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -337,47 +342,3 @@ def _task_verdict(index: int, name: str, verdict: Verdict) -> TaskVerdict:
             return TaskVerdict(index, name, verdict.verdict, record.id, record.state, timestamp(record.since))
         case Full() | Draining():
             return TaskVerdict(index, name, verdict.verdict)
-
-
-def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A JSON reply."""
-    return Response(_encode(content), status, headers, content_type="application/json")
-
-
-def problem_response(
-    status: int,
-    detail: str,
-    *,
-    headers: dict[str, str] | None = None,
-    extensions: dict[str, Any] | None = None,
-) -> Response:
-    """An error reply: problem details."""
-    return Response(problem(status, detail, extensions), status, headers, content_type=PROBLEM_TYPE)
-
-
-def problem(status: int, detail: str, extensions: dict[str, Any] | None = None) -> bytes:
-    """RFC 9457 problem details, of type ``about:blank``, so the status says what kind it is.
-
-    Parameters:
-        detail: what is wrong with this request, and what to do.
-        extensions: further members.
-    """
-    members = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
-    return _encode(msgspec.structs.asdict(members) | (extensions or {}))
-
-
-def refusal_response(
-    verdicts: Sequence[Verdict], retry_after_seconds: Callable[[int], int], extensions: dict[str, Any]
-) -> Response:
-    """The reply to a submit of which something was refused: 503 when draining, else 429; both say when to come back."""
-    refused = sum(isinstance(verdict, Full | Draining) for verdict in verdicts)
-    if any(isinstance(verdict, Draining) for verdict in verdicts):
-        status, detail = 503, f"the executor is draining and has refused {_tasks(refused)}: send them to another one"
-    else:
-        status, detail = 429, f"the queue has no room for {_tasks(refused)}: send them again later"
-    headers = {"Retry-After": str(retry_after_seconds(refused))}
-    return problem_response(status, detail, headers=headers, extensions=extensions)
-
-
-def _tasks(number: int) -> str:
-    return "1 task" if number == 1 else f"{number} tasks"

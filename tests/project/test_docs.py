@@ -22,10 +22,10 @@ from pexecutor.events import DrainBegun, Gap, Progress
 from pexecutor.handlers.command import CommandSettings
 from pexecutor.handlers.http import HttpSettings
 from pexecutor.web import create_app
+from pexecutor.web.answers import PageQuery, ShowQuery, SubmitQuery, TasksQuery
 from pexecutor.web.errors import STATUS_OF
 from pexecutor.web.events import EventsQuery, content
 from pexecutor.web.metrics import MetricsRoutes
-from pexecutor.web.tasks import PageQuery, ShowQuery, SubmitQuery, TasksQuery
 from pexecutor.web.wire import IntervalView, TaskDetail
 
 from .conftest import PROJECT

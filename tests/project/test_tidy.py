@@ -67,9 +67,19 @@ MAY_IMPORT: Final = {
 }
 """The parts of the package, and what each may know of the others. Down only; a new part is entered here."""
 
-FRAMEWORKS: Final = {"quart", "quart_trio", "hypercorn", "h11", "click", "structlog", "werkzeug", "prometheus_client"}
+FRAMEWORKS: Final = {
+    "quart",
+    "quart_trio",
+    "hypercorn",
+    "h11",
+    "click",
+    "structlog",
+    "werkzeug",
+    "prometheus_client",
+    "httptools",
+}
 
-EXTRAS: Final = {"valkey"}
+EXTRAS: Final = {"valkey", "fast"}
 """Folders that may know what an extra of their name brings."""
 
 MAY_KNOW_FRAMEWORKS: Final = {"web", "server", "asgi", "cli", "commands", "log", "__main__"}

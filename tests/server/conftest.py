@@ -10,16 +10,23 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import httpx2
 import pytest
 
 from pexecutor.cli import main
+from pexecutor.config import HttpKind
 
 from .process import WAIT_SECONDS_MAX, ServerProcess
 
 StartServer = Callable[..., ServerProcess]
+
+
+@pytest.fixture(params=get_args(HttpKind))
+def each_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have servers speak HTTP in each of the ways there are, for promises that are about that."""
+    monkeypatch.setenv("PEXECUTOR_SERVER", request.param)
 
 
 @pytest.fixture
@@ -34,8 +41,8 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
         return started[-1]
 
     yield start
-    for server in started:
-        server.close()
+    for process in started:
+        process.close()
 
 
 class Result(NamedTuple):

@@ -15,8 +15,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from .conftest import StartServer
 from .process import ServerProcess
+
+pytestmark = pytest.mark.usefixtures("each_server")
 
 CONTRACT = Path(__file__).parent / "contract"
 PROJECT = Path(__file__).parents[2]

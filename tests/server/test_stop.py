@@ -11,6 +11,8 @@ import pytest
 from .conftest import StartServer
 from .process import ServerProcess, eventually
 
+pytestmark = pytest.mark.usefixtures("each_server")
+
 
 def submit(server: ServerProcess, *tasks: tuple[str, int]) -> dict[str, int]:
     reply = server.client.post("/tasks", json=[{"name": name, "duration": duration} for name, duration in tasks])

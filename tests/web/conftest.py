@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, get_args
 
 import httpx2
 import msgspec
@@ -11,10 +11,10 @@ import pytest
 import trio
 
 from pexecutor import Executor, LocalStore
-from pexecutor.config import Config
+from pexecutor.config import Config, HttpKind
 from pexecutor.handlers import BUILT_IN, Catalogue, Handler
 from pexecutor.statistics import Statistics
-from pexecutor.web import create_app
+from pexecutor.web import create_web, make_http
 from pexecutor.web.listener import HttpServer, listen
 from pexecutor.web.tls import tls_context
 
@@ -61,13 +61,20 @@ class Served:
 ServeHere = Callable[..., Awaitable[Served]]
 
 
+@pytest.fixture(params=get_args(HttpKind))
+def server(request: pytest.FixtureRequest) -> HttpKind:
+    """What speaks HTTP: every promise is tried with each."""
+    kind: HttpKind = request.param
+    return kind
+
+
 @pytest.fixture
-async def serve_here(nursery: trio.Nursery) -> AsyncIterator[ServeHere]:
+async def serve_here(nursery: trio.Nursery, server: HttpKind) -> AsyncIterator[ServeHere]:
     """Start a server with these settings; it ends with the test."""
     clients: list[httpx2.AsyncClient] = []
 
     async def start(*, handler: Handler | None = None, store: LocalStore | None = None, **settings: Any) -> Served:
-        config = msgspec.structs.replace(Config(), port=0, **settings)
+        config = msgspec.structs.replace(Config(), **{"port": 0, "server": server, **settings})
         store = store or LocalStore(
             queue_size=config.queue_size,
             history_records_max=config.history_records_max,
@@ -76,10 +83,9 @@ async def serve_here(nursery: trio.Nursery) -> AsyncIterator[ServeHere]:
         handlers = BUILT_IN if handler is None else Catalogue({"sleep": handler})
         executor = Executor(store, pool_size=config.pool_size, handlers=handlers)
         http = HttpServer(
-            create_app(executor, config),
+            make_http(create_web(executor, config), config),
             listen(config.host, config.port),
             connections_max=config.connections_max,
-            idle_seconds_max=config.request_timeout_seconds,
             tls=tls_context(config.tls_certfile, config.tls_keyfile),
         )
         clients.append(httpx2.AsyncClient(base_url=http.url, timeout=20, verify=False))  # loading roots takes a while

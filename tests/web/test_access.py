@@ -9,7 +9,7 @@ import pytest
 
 from pexecutor import Executor, LocalStore
 from pexecutor.access import SCOPES, Scope
-from pexecutor.config import Config
+from pexecutor.config import Config, HttpKind
 from pexecutor.errors import ConfigError
 from pexecutor.web import attempts, create_app
 from pexecutor.web.gate import NEEDS
@@ -115,7 +115,8 @@ async def test_a_route_that_is_not_in_the_table_is_refused(served: Served, monke
 async def test_however_a_path_is_written_it_needs_what_its_route_needs(guarded: Served, target: str) -> None:
     async with connected(guarded.port) as client:
         reply = await client.ask(request(f"GET {target}"))
-        assert reply.status_code in (401, 404)
+        assert reply.status_code in (400, 401, 404)
+    async with connected(guarded.port) as client:
         assert (await client.ask(request("POST /livez/../drain"))).status_code in (401, 404)
     assert not guarded.executor.draining.is_set()
     if reply.status_code == 401:
@@ -142,11 +143,15 @@ async def ask(served: Served, line: str, *headers: str, body: bytes | None = Non
 
 
 @pytest.mark.parametrize("method", ["post", "Post", "pOST"])
-async def test_a_method_is_what_it_is_however_it_is_written(guarded: Served, method: str) -> None:
-    assert problem_in(await ask(guarded, f"{method} /drain"), 401)
-    assert problem_in(await ask(guarded, f"{method} /drain", f"Authorization: Bearer {TOKENS['submit']}"), 403)
+async def test_a_method_is_what_it_is_however_it_is_written(guarded: Served, server: HttpKind, method: str) -> None:
+    """Or it is none at all, to a parser that knows a method by its letters."""
+    unauthenticated, forbidden = (401, 403) if server == "hypercorn" else (400, 400)
+    assert problem_in(await ask(guarded, f"{method} /drain"), unauthenticated)
+    shown = f"Authorization: Bearer {TOKENS['submit']}"
+    assert problem_in(await ask(guarded, f"{method} /drain", shown), forbidden)
     other_site = [f"Authorization: Bearer {TOKENS['admin']}", "Origin: http://evil.example"]
-    assert problem_in(await ask(guarded, f"{method} /drain", *other_site), 403)
+    assert problem_in(await ask(guarded, f"{method} /drain", *other_site), forbidden)
+    assert not guarded.executor.draining.is_set()
 
 
 @pytest.mark.parametrize("method", ["X-HTTP-Method-Override: GET", "X-HTTP-Method: GET", "X-Method-Override: GET"])

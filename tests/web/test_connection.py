@@ -63,6 +63,18 @@ async def test_requests_that_are_sent_ahead_are_answered_in_their_order(served: 
         assert [(await client.reply()).status_code for _ in range(4)] == [200, 404, 202, 200]
 
 
+async def test_no_more_is_read_ahead_of_a_reply_than_a_buffer_holds(full: Served) -> None:
+    megabytes_sent_ahead = request("POST /livez", body=b" " * 16_000) * 1000
+    async with connected(full.port) as client:
+        await client.send(request("POST /tasks?wait_for_room=20", JSON, body=b'{"name": "late"}'))
+        await full.until(lambda now: now.waiting_for_room == 1)
+
+        with trio.move_on_after(AT_ONCE) as sending:
+            await client.send(megabytes_sent_ahead)
+
+        assert sending.cancelled_caught
+
+
 async def test_an_idle_connection_is_closed_after_a_while(serve_here: ServeHere) -> None:
     served = await serve_here(request_timeout_seconds=0.3)
 
@@ -180,6 +192,8 @@ async def test_an_offer_to_upgrade_is_ignored(served: Served, protocol: str) -> 
         assert (await client.ask(request("GET /livez", *offer))).status_code == 200
         assert (await client.ask(request("POST /tasks", JSON, *offer, body=b"[]"))).status_code == 200
         assert (await client.ask(LIVEZ)).status_code == 200
+        await client.send(request("GET /livez", *offer) * 100)
+        assert {(await client.reply()).status_code for _ in range(100)} == {200}
 
 
 async def test_the_preface_of_http_2_is_refused_and_the_connection_ends(served: Served) -> None:

@@ -85,7 +85,7 @@ async def test_nothing_new_starts_while_draining_and_what_waits_is_kept(full: Se
         ("POST", "/tasks/running", {"GET", "HEAD"}),
         ("DELETE", "/tasks/pending", {"GET", "HEAD"}),
         ("POST", "/tasks/x", {"GET", "HEAD", "PATCH", "DELETE"}),
-        ("BREW", "/tasks/finished", {"GET", "HEAD"}),
+        ("TRACE", "/tasks/finished", {"GET", "HEAD"}),
     ],
 )
 async def test_a_wrong_method_is_told_which_ones_are_right(

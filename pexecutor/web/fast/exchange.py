@@ -1,0 +1,145 @@
+"""One request that the app answers: what ASGI calls scope, receive and send.
+
+The app runs in the connection's own Trio task. ``receive`` reads the socket, as the app wants it: first the body, then
+whether the client is gone. So nothing is left behind by an app that ends, and an app that listens, as ours does, learns
+that its client has left.
+
+A client that stalls holds up ``send``, and with it the app; nothing else. What was sent ahead behind the request
+is parsed and waits, and while it does nothing more is read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import unquote_to_bytes
+
+import trio
+from hypercorn.typing import ASGIFramework, ASGIReceiveEvent, ASGISendEvent, HTTPScope
+
+from .request import CutOffError, Header, Request
+from .response import CLOSE, CONTINUE, LAST_CHUNK, head
+from .transport import GONE
+
+if TYPE_CHECKING:
+    from .connection import FastConnection
+
+BODILESS: Final = frozenset({204, 304})
+
+
+class Exchange:
+    """Has the app answer one request.
+
+    Parameters:
+        connection: what it came over.
+        request: the request.
+    """
+
+    def __init__(self, connection: FastConnection, request: Request) -> None:
+        self._connection = connection
+        self._request = request
+        self._told_to_go_on = not request.expects_continue
+        self._body_told = False
+        self._head: tuple[int, list[Header]] | None = None
+        self._begun = False
+        self._chunked = False
+        self._silent = request.method == "HEAD"
+        # Set once the reply cannot be sent.
+        self._unsendable = trio.Event()
+        self.ended = False
+
+    @property
+    def begun(self) -> bool:
+        """Whether something of the reply was sent."""
+        return self._begun
+
+    async def run(self, app: ASGIFramework) -> None:
+        """Answer; afterwards ``ended`` says whether the reply is whole."""
+        await app(_scope(self._request), self.receive, self.send)
+
+    async def receive(self) -> ASGIReceiveEvent:
+        """The next part of the body, its end, and then the client's leaving."""
+        try:
+            if not self._body_told:
+                return await self._receive_body()
+            await self._connection.left(self._unsendable)
+        except (CutOffError, *GONE):
+            pass
+        return {"type": "http.disconnect"}
+
+    async def _receive_body(self) -> ASGIReceiveEvent:
+        if not self._told_to_go_on:
+            self._told_to_go_on = True
+            if not self._request.chunks.begun and not self._begun:
+                await self._connection.send(CONTINUE)
+        try:
+            return {"type": "http.request", "body": await self._request.chunks.receive(), "more_body": True}
+        except trio.EndOfChannel:
+            self._body_told = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(self, event: ASGISendEvent) -> None:
+        """Take a part of the reply; the head goes out with what follows it."""
+        if event["type"] == "http.response.start":
+            self._head = event["status"], list(event["headers"])
+        elif event["type"] == "http.response.body":
+            data, ends = event["body"], not event.get("more_body", False)
+            out = b"" if self._begun else self._begin()
+            out += self._framed(data, ends=ends)
+            self.ended = ends
+            await self._send(out)
+
+    def _begin(self) -> bytes:
+        """The head, with how the end of the body will be known."""
+        assert self._head is not None, "a reply begins with its start"
+        self._begun = True
+        status, headers = self._head
+        names = {name for name, _ in headers}
+        self._silent = self._silent or status in BODILESS
+        if CLOSE in [(name.lower(), value.lower()) for name, value in headers]:
+            self._request.keep_alive = False
+            headers = [header for header in headers if header[0].lower() != b"connection"]
+        if b"content-length" not in names and not self._silent:
+            if self._request.http_version == "1.1":
+                self._chunked = True
+                headers.append((b"transfer-encoding", b"chunked"))
+            else:
+                self._request.keep_alive = False
+        if not self._request.keep_alive:
+            headers.append(CLOSE)
+        return head(status, headers)
+
+    def _framed(self, data: bytes, *, ends: bool) -> bytes:
+        if self._silent:
+            return b""
+        if not self._chunked:
+            return data
+        chunk = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+        return chunk + LAST_CHUNK if ends else chunk
+
+    async def _send(self, data: bytes) -> None:
+        try:
+            await self._connection.send(data)
+        except GONE:
+            self._request.keep_alive = False
+            self._unsendable.set()
+
+
+def _scope(request: Request) -> HTTPScope:
+    path, _, query = request.target.partition(b"?")
+    scope: dict[str, Any] = {
+        "type": "http",
+        "http_version": request.http_version,
+        "asgi": {"spec_version": "2.1", "version": "3.0"},
+        "method": request.method,
+        "scheme": request.ends.scheme,
+        "path": unquote_to_bytes(path).decode("utf-8", "replace"),
+        "raw_path": path,
+        "query_string": query,
+        "root_path": "",
+        "headers": [(name, value) for name, values in request.headers.items() for value in values],
+        "client": request.ends.client,
+        "server": request.ends.server,
+        "state": {},
+        "extensions": {},
+    }
+    return cast(HTTPScope, scope)

@@ -1,0 +1,146 @@
+"""The hot routes: what is asked thousands of times a second, answered before the framework sees it.
+
+A request is hot when it is plain: one of a few targets, written in the one way in which everybody writes it, without
+anything that may have to be waited for while the client may leave. Every other request steps aside to the app, which
+answers it just so: both call the same functions, behind the same gate, in the same context of the log.
+
+The hottest of all, a submit of one task, can also be answered in steps, between which many are at hand.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Final, NamedTuple
+from urllib.parse import parse_qs
+
+from structlog.contextvars import bind_contextvars, reset_contextvars
+
+from ...errors import PexecutorError
+from ...task import State, Task, Verdict
+from ..answers import Arguments, TaskAnswers
+from ..asked import Asked
+from ..errors import problem_of, problem_of_bug
+from ..gate import NEEDS, Gate, Need
+from ..reply import Reply
+from .request import CutOffError, Request
+
+_ID: Final = re.compile(rb"/tasks/([0-9a-z]{1,20}-[0-9]{1,20})")
+_PLAIN_QUERY: Final = re.compile(rb"(?!.*wait)(?:&?[a-z_]{1,20}=[A-Za-z0-9._-]{1,200}){1,10}")
+"""One that needs no decoding, and does not ask to wait."""
+
+NO_ARGUMENTS: Final[Arguments] = {}
+
+Answer = Callable[[Asked, Arguments], Awaitable[Reply]]
+
+
+class Hot(NamedTuple):
+    """How a request will be answered."""
+
+    need: Need
+    answer: Answer
+    arguments: Arguments
+
+
+class HotRoutes:
+    """Answers what is hot.
+
+    Parameters:
+        gate: what lets requests pass.
+        answers: what they come to.
+    """
+
+    def __init__(self, gate: Gate, answers: TaskAnswers) -> None:
+        self._gate = gate
+        self._answers = answers
+
+        async def one_state(state: State, _: Asked, arguments: Arguments) -> Reply:
+            return await answers.one_state(state, arguments)
+
+        self._submit = Hot(NEEDS["POST /tasks"], answers.submit, NO_ARGUMENTS)
+        self._listings = {
+            b"/tasks/%b" % state.encode(): Hot(NEEDS[f"GET /tasks/{state}"], partial(one_state, state), NO_ARGUMENTS)
+            for state in (State.PENDING, State.RUNNING)
+        }
+
+    def find(self, request: Request) -> Hot | None:
+        """How to answer a request at once, or ``None`` when the app has to."""
+        path, mark, query = request.target.partition(b"?")
+        hot = self._find(request, path)
+        if hot is None or not mark:
+            return hot
+        if _PLAIN_QUERY.fullmatch(query) is None:
+            return None
+        return hot._replace(arguments=parse_qs(query.decode("ascii"), keep_blank_values=True))
+
+    def _find(self, request: Request, path: bytes) -> Hot | None:
+        if request.http_version != "1.1" or request.expects_continue:
+            return None
+        if request.method == "POST":
+            return self._submit if path == b"/tasks" and request.is_json else None
+        if request.method != "GET" or not request.chunks.ended:
+            return None
+        if path in self._listings:
+            return self._listings[path]
+        one = _ID.fullmatch(path)
+        return None if one is None else Hot(NEEDS["GET /tasks/{}"], partial(self._show, one[1].decode()), NO_ARGUMENTS)
+
+    async def _show(self, task_id: str, _: Asked, arguments: Arguments) -> Reply:
+        return await self._answers.show(task_id, arguments)
+
+    async def answer(self, request: Request, hot: Hot) -> Reply:
+        """What it comes to, errors too."""
+        tokens = {**bind_contextvars(request_id=request.id)}
+        try:
+            self._gate.admit(request, lambda: hot.need)
+            if request.identity is not None:
+                tokens.update(bind_contextvars(by=request.identity.name))
+            return await hot.answer(request, hot.arguments)
+        except CutOffError:
+            raise
+        except Exception as error:
+            return _problem(error)
+        finally:
+            reset_contextvars(**tokens)
+
+    # Submits of one task, in the steps of a round (see rounds.py)
+
+    def task_of(self, request: Request) -> Task | Reply | None:
+        """The task that it submits, or what it is answered without one; ``None`` when it is not plainly a submit."""
+        body = request.chunks.whole
+        if body is None or not self._answers.is_one(body) or self.find(request) is not self._submit:
+            return None
+        tokens = bind_contextvars(request_id=request.id)
+        try:
+            self._gate.admit(request, lambda: self._submit.need)
+            return self._answers.read_one(request, body)
+        except Exception as error:
+            return _problem(error)
+        finally:
+            reset_contextvars(**tokens)
+
+    def submit_nowait(self, tasks: list[Task]) -> list[Verdict] | None:
+        """Have them taken; ``None`` when that has to be waited for."""
+        return self._answers.submit_nowait(tasks) if tasks else []
+
+    async def submit(self, tasks: list[Task]) -> Sequence[Verdict | Reply]:
+        """The same with waiting; each has its verdict, or all are answered what went wrong."""
+        try:
+            return await self._answers.submit_all(tasks)
+        except Exception as error:
+            return [_problem(error)] * len(tasks)
+
+    def reply_to(self, request: Request, task: Task, verdict: Verdict | Reply) -> Reply:
+        """What a request is answered for its verdict."""
+        if isinstance(verdict, Reply):
+            return verdict
+        by = {} if request.identity is None else {"by": request.identity.name}
+        try:
+            return self._answers.reply_to_one(task, verdict, request_id=request.id, **by)
+        except Exception as error:
+            return _problem(error)
+
+
+def _problem(error: Exception) -> Reply:
+    return problem_of(error) if isinstance(error, PexecutorError) else problem_of_bug(error)

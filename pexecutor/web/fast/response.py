@@ -1,0 +1,74 @@
+"""The bytes of a reply."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Final
+
+from ..connection import REQUEST_ID_HEADER, new_request_id
+from ..reply import PROBLEM_TYPE, Reply, problem
+from .parser import Refusal
+from .request import Header, Request
+
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+LAST_CHUNK: Final = b"0\r\n\r\n"
+CLOSE: Final = (b"connection", b"close")
+
+_STATUS_LINES: Final = {
+    status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode("ascii")) for status in HTTPStatus
+}
+
+
+class _Date:
+    """The time of the day in a header's line, made once a second."""
+
+    def __init__(self) -> None:
+        # Owned by line().
+        self._second = 0
+        self._line = b""
+
+    def line(self) -> bytes:
+        second = int(time.time())
+        if second != self._second:
+            self._second, self._line = second, b"date: %b\r\n\r\n" % formatdate(second, usegmt=True).encode("ascii")
+        return self._line
+
+
+_date = _Date()
+
+
+def head(status: int, headers: Iterable[Header]) -> bytes:
+    """A status line, headers and the date."""
+    lines = [b"%b: %b\r\n" % header for header in headers]
+    return b"".join([_STATUS_LINES[status], *lines, _date.line()])
+
+
+def written(reply: Reply, request: Request) -> bytes:
+    """A reply of ours, whole; it says so when the connection ends with it."""
+    content = reply.content
+    others = "".join([f"{name.lower()}: {value}\r\n" for name, value in reply.headers.items()])
+    return b"%b%bcontent-type: %b\r\ncontent-length: %d\r\nx-request-id: %b\r\n%b%b%b" % (
+        _STATUS_LINES[reply.status],
+        others.encode("latin1"),
+        reply.content_type.encode("ascii"),
+        len(content),
+        request.id.encode("ascii"),
+        b"" if request.keep_alive else b"connection: close\r\n",
+        _date.line(),
+        content,
+    )
+
+
+def refused(refusal: Refusal) -> bytes:
+    """The last that a connection is told."""
+    content = problem(refusal.status, refusal.detail)
+    headers = [
+        (b"content-type", PROBLEM_TYPE.encode("ascii")),
+        (b"content-length", b"%d" % len(content)),
+        (REQUEST_ID_HEADER, new_request_id().encode("ascii")),
+        CLOSE,
+    ]
+    return head(refusal.status, headers) + content

@@ -1,0 +1,195 @@
+"""Rounds: submits that come together, over however many connections, are answered together.
+
+One Trio task waits for all connections that wait for a request. It reads from those on which something has come, has
+the store take all their tasks in one step, and writes all replies. So a submit costs no turn of Trio of its own, and
+each step finds in the processor's caches what it needs.
+
+Only what is plain is answered here: one whole request that submits one task, and nothing behind it. For all else the
+connection's own Trio task is woken, and finds what has come in its parser. While a store has to be waited for, further
+rounds are held.
+
+Invariants: a connection is armed while it waits and no request of it is under way, so its replies stay in their order.
+What goes wrong with one of them is raised in its own Trio task.
+
+Roads not taken: answering here all that a client has sent ahead, which would keep the others waiting; and waiting by
+Trio for each connection, which is a call of the system, a turn and cold caches for each request.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import trio
+
+from ...task import Task, Verdict
+from ..reply import Reply
+from .request import Request
+from .response import written
+from .transport import BYTES_AT_ONCE
+
+if TYPE_CHECKING:
+    from .connection import FastConnection
+    from .server import FastHttp
+
+CONNECTIONS_AT_ONCE_MAX: Final = 32
+"""How many are read from in a round: as many as a worker begins tasks in its turn, so the pool keeps up."""
+
+
+class Wait:
+    """One connection that waits.
+
+    Parameters:
+        connection: which one.
+        fd: the descriptor of its socket.
+    """
+
+    __slots__ = ("connection", "ended", "error", "fd", "is_open", "unsent", "woken")
+
+    def __init__(self, connection: FastConnection, fd: int) -> None:
+        self.connection = connection
+        self.fd = fd
+        self.ended = False
+        self.woken = trio.Event()
+        # What the connection's own Trio task finds when it is woken.
+        self.error: Exception | None = None
+        self.is_open = True
+        self.unsent = b""
+
+
+class Submit(NamedTuple):
+    """A request that is answered in a round: for what becomes of its task, or with a reply that is there already."""
+
+    wait: Wait
+    request: Request
+    task: Task | Reply
+
+
+class Rounds:
+    """Reads for connections that wait.
+
+    Parameters:
+        http: what they have in common.
+    """
+
+    def __init__(self, http: FastHttp) -> None:
+        self._http = http
+        self._epoll = select.epoll()
+        # Owned by _arm() and _disarm(): what is registered in the epoll, by its descriptor.
+        self._armed: dict[int, Wait] = {}
+
+    async def run(self) -> None:
+        """Hold rounds until it is cancelled."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                await trio.lowlevel.wait_readable(self._epoll.fileno())
+                self._hold(nursery)
+
+    async def wait(self, connection: FastConnection, fd: int) -> Wait:
+        """Wait until there is something to do for a connection's own Trio task.
+
+        Raises:
+            OSError: the client is gone.
+        """
+        wait = Wait(connection, fd)
+        self._arm(wait)
+        try:
+            await wait.woken.wait()
+        finally:
+            wait.ended = True
+            self._disarm(wait)
+        if wait.error is not None:
+            raise wait.error
+        return wait
+
+    def _hold(self, nursery: trio.Nursery) -> None:
+        """One round: each step for all, then the next."""
+        ready = [self._armed[fd] for fd, _ in self._epoll.poll(0, CONNECTIONS_AT_ONCE_MAX)]
+        asked = [(wait, request) for wait in ready if (request := self._read(wait)) is not None]
+        submits = [submit for wait, request in asked if (submit := self._prepare(wait, request)) is not None]
+        tasks = [submit.task for submit in submits if isinstance(submit.task, Task)]
+        verdicts = self._http.hot.submit_nowait(tasks)
+        if verdicts is not None:
+            self._answer(submits, verdicts)
+        else:
+            for submit in submits:
+                self._disarm(submit.wait)
+            nursery.start_soon(self._submit, submits, tasks)
+
+    async def _submit(self, submits: list[Submit], tasks: list[Task]) -> None:
+        self._answer(submits, await self._http.hot.submit(tasks))
+
+    def _read(self, wait: Wait) -> Request | None:
+        """The request that has come, if it came alone; else the connection waits on, or its own Trio task is woken."""
+        parser = wait.connection.parser
+        try:
+            data = os.read(wait.fd, BYTES_AT_ONCE)
+            parser.feed(data)
+        except BlockingIOError:
+            return None
+        except Exception as error:
+            self._wake(wait, error)
+            return None
+        if len(parser.requests) == 1 and parser.refusal is None and not self._is_ending(wait):
+            return parser.requests[0]
+        wait.is_open = bool(data)
+        if parser.requests or parser.refusal is not None or not data:
+            self._wake(wait)
+        return None
+
+    def _is_ending(self, wait: Wait) -> bool:
+        return self._http.stopping or wait.connection.scope.cancel_called
+
+    def _prepare(self, wait: Wait, request: Request) -> Submit | None:
+        """What a request submits; ``None`` when the connection's own Trio task has to answer it."""
+        task = self._http.hot.task_of(request) if request.keep_alive else None
+        if task is None:
+            self._wake(wait)
+            return None
+        wait.connection.parser.requests.clear()
+        self._http.is_busy(wait.connection)
+        return Submit(wait, request, task)
+
+    def _answer(self, submits: list[Submit], verdicts: Sequence[Verdict | Reply]) -> None:
+        """Tell each what has become of it; the verdicts are for those that have a task."""
+        left, hot = iter(verdicts), self._http.hot
+        replies = [
+            hot.reply_to(request, task, next(left)) if isinstance(task, Task) else task for _, request, task in submits
+        ]
+        for (wait, request, _), reply in zip(submits, replies, strict=True):
+            if not wait.ended:
+                self._send(wait, written(reply, request))
+
+    def _send(self, wait: Wait, data: bytes) -> None:
+        """Send a reply; the connection waits on, if all of it has gone and another request may follow."""
+        try:
+            sent = os.write(wait.fd, data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._wake(wait, error)
+            return
+        if sent < len(data) or self._is_ending(wait):
+            wait.unsent = data[sent:]
+            self._wake(wait)
+        else:
+            self._http.waits(wait.connection)
+            self._arm(wait)
+
+    def _wake(self, wait: Wait, error: Exception | None = None) -> None:
+        """Have the connection's own Trio task go on; an error is raised there."""
+        wait.error = error
+        wait.woken.set()
+        self._disarm(wait)
+
+    def _arm(self, wait: Wait) -> None:
+        if wait.fd not in self._armed:
+            self._epoll.register(wait.fd, select.EPOLLIN)
+            self._armed[wait.fd] = wait
+
+    def _disarm(self, wait: Wait) -> None:
+        if self._armed.get(wait.fd) is wait:
+            del self._armed[wait.fd]
+            self._epoll.unregister(wait.fd)
