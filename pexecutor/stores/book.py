@@ -21,7 +21,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from operator import attrgetter
 
 import trio
 
@@ -53,8 +52,9 @@ class Book:
         forget: Callable[[Sequence[int]], None],
     ) -> None:
         self.registry: ShardedLockDict[int] = ShardedLockDict()
-        self.pending = StartOrder()
-        self.later: Lane[Scheduled | Following] = Lane(attrgetter("serial"))
+        self._records: BySerial[Record] = BySerial()
+        self.pending = StartOrder(self._records)
+        self.later: Lane[Record] = Lane(self._records)
         self.following: dict[int, Following] = {}  # by the serial of the task that is followed
         self.running: dict[int, Running] = {}
         self.history = History(
@@ -64,7 +64,6 @@ class Book:
             forget=self._forget,
         )
         self.finished: defaultdict[str, Counter[Outcome]] = defaultdict(Counter)  # by handler
-        self._records: BySerial[Record] = BySerial()
         self._due = Deadlines()
         self._awaited: dict[int, _Awaited] = {}
         self.changed: Callable[[Sequence[Record]], None] = lambda _: None
@@ -139,10 +138,10 @@ class Book:
             case Pending():
                 self.pending.add(record)
             case Scheduled():
-                self.later.add(record)
+                self.later.add(record.serial)
                 self._due.set(record.serial, record.due_at)
             case Following():
-                self.later.add(record)
+                self.later.add(record.serial)
                 self.following[record.follows] = record
             case Running():
                 self.running[record.serial] = record
@@ -155,10 +154,10 @@ class Book:
             case Pending():
                 self.pending.remove(old)
             case Scheduled():
-                self.later.remove(old)
+                self.later.remove(old.serial)
                 self._due.forget(old.serial)
             case Following():
-                self.later.remove(old)
+                self.later.remove(old.serial)
                 del self.following[old.follows]
             case Running():
                 del self.running[old.serial]

@@ -34,29 +34,26 @@ class History:
         self._forget = forget
         # Changed together, by add() and _drop().
         self._numbers: dict[int, int] = {}  # serial -> number
-        self._by_serial: dict[int, Finished] = {}  # those with a deadline
-        self._in_order: Lane[Finished] = Lane(self.number_of)
+        self._records: dict[int, Finished] = {}  # by number
+        self._in_order = Lane(self._records)
         self._expiry = Deadlines()  # of those that are kept for less than the others
         self._bytes = 0
         self._endings = 0
 
     def add(self, records: Sequence[Finished]) -> None:
         """Take in some records, and let go of what is now over the bounds."""
-        numbers, endings = self._numbers, self._endings
+        numbers, records_by_number, endings = self._numbers, self._records, self._endings
         for record in records:
             endings += 1
             numbers[record.serial] = endings
+            records_by_number[endings] = record
             self._bytes += _size(record.ending)
             keep = record.task.keep
             if keep is not None and keep / 1000 < self._seconds_max:
-                self._keep_for(record, keep / 1000)
+                self._expiry.set(endings, record.finished_at + keep / 1000)
+        self._in_order.append_all(range(self._endings + 1, endings + 1))
         self._endings = endings
-        self._in_order.append_all(records)
         self._let_go_of_what_is_over()
-
-    def _keep_for(self, record: Finished, seconds: float) -> None:
-        self._by_serial[record.serial] = record
-        self._expiry.set(record.serial, record.finished_at + seconds)
 
     def _let_go_of_what_is_over(self) -> None:
         over = len(self._in_order) - self._records_max
@@ -68,10 +65,9 @@ class History:
     def expire(self, now: float) -> None:
         """Let go of what has reached its age at this time."""
         if self._expiry:
-            for serial in self._expiry.pop_due(now):
-                record = self._by_serial[serial]
-                self._in_order.remove(record)
-                self._drop([record])
+            for number in self._expiry.pop_due(now):
+                self._in_order.remove(number)
+                self._drop([number])
         in_order, born_after = self._in_order, now - self._seconds_max
         while in_order and in_order.first().finished_at <= born_after:
             self._drop(in_order.remove_front(1))
@@ -87,14 +83,14 @@ class History:
     def __len__(self) -> int:
         return len(self._in_order)
 
-    def _drop(self, records: Sequence[Finished]) -> None:
+    def _drop(self, numbers: Sequence[int]) -> None:
+        records = [self._records.pop(number) for number in numbers]
         for record in records:
-            serial = record.serial
-            del self._numbers[serial]
+            del self._numbers[record.serial]
             self._bytes -= _size(record.ending)
-            if serial in self._by_serial:
-                del self._by_serial[serial]
-                self._expiry.forget(serial)
+        if self._expiry:
+            for number in numbers:
+                self._expiry.forget(number)
         self._forget(records)
 
 

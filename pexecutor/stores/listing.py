@@ -55,7 +55,7 @@ def _sections(book: Book) -> list[Section]:
     def pending_after(place: Place | None) -> Iterator[Pending]:
         return book.pending.after(PRIORITY_MAX, 0) if place is None else book.pending.after(-place[0], place[1])
 
-    def scheduled_after(place: Place | None) -> Iterator[Scheduled | Following]:
+    def scheduled_after(place: Place | None) -> Iterator[Record]:
         return book.later.from_key(0 if place is None else place[1] + 1)
 
     def running_after(place: Place | None) -> Iterator[Running]:

@@ -7,17 +7,22 @@ cannot be entered at a cursor; marking the cancelled ones and skipping them late
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Iterator, Sequence
-from operator import attrgetter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from ..task import Pending
 from .lane import Lane
 
 
 class StartOrder:
-    """A sorted collection of pending tasks that can be entered anywhere."""
+    """A sorted collection of pending tasks that can be entered anywhere.
 
-    def __init__(self) -> None:
+    Parameters:
+        records: by serial, at least those that are in here.
+    """
+
+    def __init__(self, records: Mapping[int, Any]) -> None:
+        self._records = records
         # Owned by this class: _lanes[p] exists, and p stands in _priorities, while lane p holds a task.
         self._lanes: dict[int, Lane[Pending]] = {}
         self._priorities: list[int] = []  # ascending
@@ -28,15 +33,15 @@ class StartOrder:
         priority = record.task.priority
         lane = self._lanes.get(priority)
         if lane is None:
-            lane = self._lanes[priority] = Lane(attrgetter("serial"))
+            lane = self._lanes[priority] = Lane(self._records)
             insort(self._priorities, priority)
-        lane.add(record)
+        lane.add(record.serial)
         self._length += 1
 
     def remove(self, record: Pending) -> None:
         """Take out this task. Raises ``KeyError`` when it is not in here."""
         priority = record.task.priority
-        self._lanes[priority].remove(record)
+        self._lanes[priority].remove(record.serial)
         self._length -= 1
         if not len(self._lanes[priority]):
             del self._lanes[priority]
@@ -47,8 +52,8 @@ class StartOrder:
         first, *others = records
         self.add(first)
         lane = self._lanes[first.task.priority]
-        if lane.last() is first and _of_one_priority(records):
-            lane.append_all(others)
+        if lane.last() == first.serial and _of_one_priority(records):
+            lane.append_all([record.serial for record in others])
             self._length += len(others)
         else:
             for record in others:

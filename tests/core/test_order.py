@@ -17,14 +17,15 @@ def place(record: Pending) -> tuple[int, int]:
 
 
 def test_higher_priority_first_then_first_come() -> None:
-    order = StartOrder()
-    for record in (pending(1), pending(2, priority=5), pending(3), pending(4, priority=5), pending(5, priority=-1)):
+    records = [pending(1), pending(2, priority=5), pending(3), pending(4, priority=5), pending(5, priority=-1)]
+    order = StartOrder({record.serial: record for record in records})
+    for record in records:
         order.add(record)
     assert [record.serial for record in order] == [2, 4, 1, 3, 5]
 
 
 def test_removing_what_is_not_there_is_an_error() -> None:
-    order = StartOrder()
+    order = StartOrder({1: pending(1)})
     order.add(pending(1))
     with pytest.raises(KeyError):
         order.remove(pending(2))
@@ -34,12 +35,14 @@ def test_removing_what_is_not_there_is_an_error() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from(["add", "pop", "remove", "return"]), st.integers(-3, 3), st.integers(0, 50))))
 def test_it_is_a_sorted_list_whatever_happens(steps: list[tuple[str, int, int]]) -> None:
-    order = StartOrder()
+    records: dict[int, Pending] = {}
+    order = StartOrder(records)
     model: list[Pending] = []
     taken: list[Pending] = []
     for serial, (step, priority, pick) in enumerate(steps, 1):
         if step == "add":
-            model.append(pending(serial, priority))
+            records[serial] = pending(serial, priority)
+            model.append(records[serial])
             order.add(model[-1])
         elif step == "pop" and model:
             taken.append(next(iter(order)))

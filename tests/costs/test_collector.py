@@ -1,0 +1,47 @@
+"""The garbage collector goes over all that it knows at once, and holds the loop meanwhile: so it is to know little."""
+
+from __future__ import annotations
+
+import gc
+from contextlib import closing
+from pathlib import Path
+
+from pexecutor import LocalStore, Task
+
+from ..server.process import ServerProcess
+
+WAITING = 20_000
+
+HANDLERS = """
+import gc
+from pexecutor import handler
+
+@handler
+async def looked_at(context):
+    return len(gc.get_objects())
+"""
+
+
+def references_looked_at() -> int:
+    """How many references a full collection follows."""
+    gc.collect()
+    return sum(len(gc.get_referents(known)) for known in gc.get_objects())
+
+
+async def test_it_does_not_look_at_tasks_that_wait() -> None:
+    store = LocalStore(queue_size=2 * WAITING)
+    async with store.opened():
+        await store.submit([Task("first")])
+        before = references_looked_at()
+        await store.submit([Task(f"task-{number}") for number in range(WAITING)])
+
+        assert references_looked_at() - before < WAITING / 10
+
+
+def test_it_does_not_look_at_what_the_start_of_a_server_has_made(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(HANDLERS)
+    with closing(ServerProcess("--port", "0", "--handlers", str(tmp_path / "mine.py"))) as server:
+        task = server.client.post("/tasks", json={"name": "a", "handler": "looked_at"}).json()
+        known = server.client.get(f"/tasks/{task['id']}?wait=10").json()["result"]
+
+    assert known < 20_000, "the start makes some 60,000"
