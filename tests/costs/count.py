@@ -1,0 +1,110 @@
+"""What a task costs, counted: the same on a slow machine as on a quick one, and on a busy one as on an idle one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Final
+
+import msgspec
+import trio
+
+from pexecutor import Executor, Task
+from pexecutor.stores import Store
+from pexecutor.task import Finished, Record
+
+TASKS: Final = 1000
+POOL_SIZE: Final = 200
+
+
+class Cost(msgspec.Struct):
+    """What a thousand tasks took.
+
+    Parameters:
+        calls: functions called in the loop's thread, of Python and of C.
+        steps: how often the scheduler resumed a Trio task.
+        writes: changes that were made durable: transactions, or calls of a function on the server.
+        commands: what the server carried out, by its own count; those that functions carry out are among them.
+    """
+
+    calls: int = 0
+    steps: int = 0
+    writes: int = 0
+    commands: int = 0
+
+    def exceeds(self, ceiling: Cost) -> dict[str, tuple[int, int]]:
+        """What is above its ceiling, with both."""
+        pairs = {name: (getattr(self, name), getattr(ceiling, name)) for name in self.__struct_fields__}
+        return {name: pair for name, pair in pairs.items() if pair[0] > pair[1]}
+
+
+class _Steps(trio.abc.Instrument):
+    def __init__(self) -> None:
+        self.taken = 0
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.taken += 1
+
+
+@contextmanager
+def counting(store: Store, commands: Callable[[], int]) -> Iterator[Cost]:
+    """Count what happens in here; the cost is whole at the end."""
+    cost, steps = Cost(), _Steps()
+
+    def called(_frame: FrameType, event: str, _argument: Any) -> None:
+        if event in ("call", "c_call"):
+            cost.calls += 1
+
+    writes, carried_out = sum(store.commits.counts), commands()
+    trio.lowlevel.add_instrument(steps)
+    sys.setprofile(called)
+    try:
+        yield cost
+    finally:
+        sys.setprofile(None)
+        trio.lowlevel.remove_instrument(steps)
+        cost.steps = steps.taken
+        cost.writes = sum(store.commits.counts) - writes
+        cost.commands = commands() - carried_out
+
+
+async def count_accepting(store: Store, commands: Callable[[], int]) -> Cost:
+    """A batch that is taken while nothing works."""
+    async with store.opened():
+        await store.submit(make_tasks("before"))
+        with counting(store, commands) as cost:
+            await store.submit(make_tasks("counted"))
+    return cost
+
+
+async def count_finishing(store: Store, commands: Callable[[], int]) -> Cost:
+    """A batch from its submit to its last outcome."""
+    left, done = 0, trio.Event()
+
+    def note(records: Sequence[Record]) -> None:
+        nonlocal left
+        left -= sum(isinstance(record, Finished) for record in records)
+        if not left:
+            done.set()
+
+    async def finish(tasks: list[Task]) -> None:
+        nonlocal left, done
+        left, done = len(tasks), trio.Event()
+        await executor.submit(tasks)
+        await done.wait()
+
+    executor = Executor(store, pool_size=POOL_SIZE, on_change=note)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(executor.run)
+        await finish(make_tasks("before"))
+        with counting(store, commands) as cost:
+            await finish(make_tasks("counted"))
+        executor.drain()
+    return cost
+
+
+def make_tasks(prefix: str) -> list[Task]:
+    """A thousand that take no time."""
+    return [Task(f"{prefix}-{number:04}") for number in range(TASKS)]

@@ -1,0 +1,92 @@
+"""A change that makes a task cost more is seen here, by counts alone: no wall clock, so no machine can be too slow.
+
+The ceilings are about a quarter above what was counted, since threads and a server make some difference from run to
+run. Who makes things cheaper, lowers them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+import trio
+
+from pexecutor import LocalStore
+from pexecutor.stores import Store
+from pexecutor.stores.address import ValkeyAddress
+from pexecutor.stores.database import Database
+from pexecutor.stores.journal import SqliteJournal
+from pexecutor.stores.valkey import make_store
+
+from ..shared.server import ValkeyServer, valkey_server
+from .count import Cost, count_accepting, count_finishing
+
+QUEUE_SIZE: Final = 10_000
+
+ACCEPTING: Final = {
+    "memory": Cost(calls=7_000, steps=4),
+    "sqlite": Cost(calls=9_000, steps=12, writes=1),
+    "valkey": Cost(calls=16_000, steps=30, writes=1, commands=5_500),
+}
+"""For a thousand, in one batch, while nothing works."""
+
+FINISHING: Final = {
+    "memory": Cost(calls=85_000, steps=90),
+    "sqlite": Cost(calls=100_000, steps=190, writes=16),
+    "valkey": Cost(calls=145_000, steps=400, writes=30, commands=22_500),
+}
+"""For the same from the submit to the last outcome, with 200 workers."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    with valkey_server(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture(params=["memory", "sqlite", "valkey"])
+def kind(request: pytest.FixtureRequest) -> str:
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture
+def store(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Store:
+    if kind == "memory":
+        return LocalStore(queue_size=QUEUE_SIZE)
+    if kind == "sqlite":
+        journal = SqliteJournal(Database(tmp_path / "tasks.db"))
+        return LocalStore(queue_size=QUEUE_SIZE, journal=journal, ends_with_us=frozenset({"sleep"}))
+    server: ValkeyServer = request.getfixturevalue("server")
+    address = ValkeyAddress((("127.0.0.1", server.port),))
+    return make_store(address, tmp_path.name, durability="none", queue_size=QUEUE_SIZE)
+
+
+@pytest.fixture
+def commands(kind: str, request: pytest.FixtureRequest) -> Callable[[], int]:
+    """How many commands the server has carried out so far."""
+    if kind != "valkey":
+        return lambda: 0
+    server: ValkeyServer = request.getfixturevalue("server")
+
+    def carried_out() -> int:
+        [line] = [line for line in server.command("INFO", "stats").splitlines() if b"total_commands_processed" in line]
+        return int(line.partition(b":")[2])
+
+    return carried_out
+
+
+async def test_a_thousand_tasks_are_accepted_for_no_more(kind: str, store: Store, commands: Callable[[], int]) -> None:
+    with trio.fail_after(60):
+        cost = await count_accepting(store, commands)
+
+    assert cost.exceeds(ACCEPTING[kind]) == {}
+
+
+async def test_a_thousand_tasks_are_finished_for_no_more(kind: str, store: Store, commands: Callable[[], int]) -> None:
+    with trio.fail_after(60):
+        cost = await count_finishing(store, commands)
+
+    assert cost.exceeds(FINISHING[kind]) == {}
