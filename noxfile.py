@@ -54,13 +54,6 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
-def bench_recovery(session: nox.Session) -> None:
-    """Measure how soon a server that was killed serves again. Arguments go to the benchmark."""
-    install(session)
-    session.run("python", "-m", "bench.recovery", *session.posargs)
-
-
-@nox.session
 def simulate(session: nox.Session) -> None:
     """Run seeds of the simulation, over all processors: ``nox -s simulate -- --seeds 10000 --first 0``."""
     install(session, "test")
@@ -69,6 +62,6 @@ def simulate(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure batches over HTTP against a bare loop. Arguments go to the benchmark."""
-    install(session)
-    session.run("python", "-m", "bench.http_batches", *session.posargs)
+    """Measure, and make ``bench/README.md``: ``nox -s bench -- shared http --rounds 5``, or ``--quick``."""
+    install(session, "bench")
+    session.run("python", "-m", "bench", *session.posargs)

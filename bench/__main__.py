@@ -1,0 +1,34 @@
+"""Measure, keep the results, and tell of them: ``python -m bench [PART ...] [--rounds N] [--quick]``."""
+
+from __future__ import annotations
+
+import argparse
+
+from .frame import measure
+from .parts import NAMES, load_part
+from .report import print_bars, write_report
+from .results import save
+
+
+def main() -> None:
+    """Measure each part; its result takes the place of the one before, and the report is made anew."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"one of {', '.join(NAMES)}; by default all")
+    parser.add_argument("--rounds", type=int, default=5, help="how many, after the warm-up (default 5)")
+    parser.add_argument("--quick", action="store_true", help="a smoke run: few tasks, and nothing is kept")
+    options = parser.parse_args()
+    if options.rounds < 1:
+        parser.error("--rounds must be at least 1")
+    if unknown := set(options.parts) - set(NAMES):
+        parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    for name in options.parts or NAMES:
+        part = load_part(name)
+        result = measure(part, options.rounds, quick=options.quick)
+        print_bars(part, result)
+        if not options.quick:
+            save(result)
+            write_report()
+
+
+if __name__ == "__main__":
+    main()

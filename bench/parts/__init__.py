@@ -1,0 +1,17 @@
+"""The parts of the benchmark, one module each; each has a ``PART``."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Final
+
+from ..frame import Part
+
+NAMES: Final = ("shared", "nodes", "peers", "accepting", "http", "latency", "reads", "recovery", "idle")
+
+
+def load_part(name: str) -> Part:
+    """A part, by its name."""
+    part = import_module(f"{__name__}.{name}").PART
+    assert isinstance(part, Part)
+    return part

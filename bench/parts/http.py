@@ -1,0 +1,103 @@
+"""Tasks over HTTP that are run as they come, in each way in which they can be sent, on each store."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Final
+
+from ..frame import Bar, Contestant, Field, Figure, Part
+from ..load import CONNECTIONS
+from ..results import Run
+from ..served import warm_up
+from ..server import Server, pexecutor_server, plain_server
+from ..singles import send_singles
+from ..valkey import Valkey, valkey_server
+from ..ways import MEMORY, SQLITE, TITLES, WAYS, flags_by_store
+
+ECHO: Final = "bare echo"
+POOL_SIZE: Final = 1000
+TASKS: Final = {"batch100": 10_000, "batch1000": 30_000, "stream": 30_000}
+
+
+@contextmanager
+def contestants(quick: bool) -> Iterator[Field]:
+    """A server of its own for each run."""
+    with valkey_server() as valkey:
+        yield Field(
+            [
+                Contestant(ECHO, partial(_echo, quick)),
+                *[
+                    Contestant(name, partial(_pexecutor, valkey, flags, quick))
+                    for name, flags in flags_by_store(valkey).items()
+                ],
+            ]
+        )
+
+
+def _pexecutor(valkey: Valkey, flags: Sequence[str], quick: bool) -> Run:
+    valkey.empty()
+    figures, sent = {}, 0
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        pexecutor_server("--data-dir", folder, "--pool-size", str(POOL_SIZE), *flags) as server,
+    ):
+        warm_up(server)
+        for name, way in WAYS.items():
+            tasks, before = TASKS[name] // (20 if quick else 1), server.finished()
+            bodies = way.write(name, tasks)
+            begin = time.perf_counter()
+            way.send(server, bodies)
+            figures[f"{name}_accepted"] = tasks / (time.perf_counter() - begin)
+            server.wait_for(before + tasks)
+            figures[f"{name}_finished"] = tasks / (time.perf_counter() - begin)
+            sent += tasks
+        ran = server.told()["ran"]
+        return _with_singles(server, Run(sent, ran, figures), quick=quick)
+
+
+def _with_singles(server: Server, run: Run, *, quick: bool) -> Run:
+    """The same run with one task a request; what is run but not answered, at the end of the load, does not count."""
+    before = server.finished()
+    begin = time.perf_counter()
+    sent = send_singles(server.port, "/tasks", "one", quick=quick)
+    server.wait_for(before + sent.answered)
+    figures = {"one_accepted": sent.rate, "one_finished": sent.answered / (time.perf_counter() - begin)}
+    ran = min(sent.answered, server.told()["ran"])
+    return Run(run.sent + sent.answered, run.ran + ran, run.figures | figures)
+
+
+def _echo(quick: bool) -> Run:
+    with plain_server() as server:
+        sent = send_singles(server.port, "/echo", "one", quick=quick)
+        return Run(sent.answered, sent.answered, {"one_accepted": sent.rate})
+
+
+def _figures() -> Iterator[tuple[str, Figure]]:
+    for name, title in {"one": "One a request", **TITLES}.items():
+        yield f"{name}_accepted", Figure(f"{title}: accepted", "/s")
+        yield f"{name}_finished", Figure(f"{title}: finished", "/s")
+
+
+PART: Final = Part(
+    name="http",
+    title="Accepted and finished over HTTP",
+    about=(
+        f"No-op jobs that are run as they come, by {POOL_SIZE} workers: in batches and as a stream over one "
+        f"connection, and one a request over {CONNECTIONS}. Accepted: until the last is answered; finished: until "
+        "the last outcome is recorded. Both are done by one thread, so tasks are accepted more slowly here than "
+        "where none is run. The bare echo is quart-trio on Hypercorn and answers with the request's body."
+    ),
+    figures=dict(_figures()),
+    plotted=("one_finished", "batch1000_finished", "stream_finished"),
+    bars=[
+        Bar("finished, batches of 1000, memory, tasks/s", MEMORY, "batch1000_finished", 150_000, 300_000),
+        Bar("finished, batches of 1000, SQLite, tasks/s", SQLITE, "batch1000_finished", 60_000, 120_000),
+        Bar("one a request, memory, to a bare echo", MEMORY, "one_accepted", 0.95, against=[(ECHO, "one_accepted")]),
+        Bar("one a request, SQLite, to memory", SQLITE, "one_accepted", 0.9, 1, [(MEMORY, "one_accepted")]),
+    ],
+    open=contestants,
+)

@@ -1,0 +1,82 @@
+"""A server that has nothing to do: what it takes to start, and to be there."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from ..frame import Bar, Contestant, Field, Figure, Part
+from ..results import Run
+from ..served import warm_up
+from ..server import Server, pexecutor_server
+from ..valkey import valkey_server
+from ..ways import MEMORY, SQLITE, VALKEY
+
+SECONDS: Final = 2.0
+SETTLING_SECONDS: Final = 1.0
+WARM_UP_TASKS: Final = 1000
+
+
+@contextmanager
+def contestants(quick: bool) -> Iterator[Field]:
+    """A server of its own for each run."""
+    seconds = SECONDS / (10 if quick else 1)
+    with valkey_server() as valkey:
+        flags = {SQLITE: (), MEMORY: ("--store", "memory"), VALKEY: ("--store", valkey.url)}
+        yield Field([Contestant(name, partial(_run, seconds, store)) for name, store in flags.items()])
+
+
+def _run(seconds: float, flags: Sequence[str]) -> Run:
+    """Watch it before its first task, and again after a thousand; counted are those that have ended."""
+    with tempfile.TemporaryDirectory() as folder, pexecutor_server("--data-dir", folder, *flags) as server:
+        figures = {"serves_after": server.seconds_to_serve, "memory": server.memory_bytes() / 1e6}
+        warm_up(server)
+        time.sleep(SETTLING_SECONDS)
+        woken, used = _wake_ups(server), _cpu_seconds(server)
+        time.sleep(seconds)
+        figures["wake_ups"] = (_wake_ups(server) - woken) / seconds
+        figures["cpu"] = 1000 * (_cpu_seconds(server) - used) / seconds
+        figures["memory_used"] = server.memory_bytes() / 1e6
+        return Run(WARM_UP_TASKS, server.finished() - 1, figures)
+
+
+def _wake_ups(server: Server) -> int:
+    """How often its threads have gone to sleep of themselves, which is how often they were woken."""
+    threads = Path(f"/proc/{server.pid}/task").iterdir()
+    statuses = [(thread / "status").read_text(encoding="utf-8") for thread in threads]
+    return sum(int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0]) for status in statuses)
+
+
+def _cpu_seconds(server: Server) -> float:
+    fields = Path(f"/proc/{server.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+PART: Final = Part(
+    name="idle",
+    title="Idle",
+    about=(
+        "A server with default settings: from the start of the process to its first answer, its memory then, and, "
+        "after a thousand tasks, its memory, how often its threads wake up and what they use of a core during "
+        f"{SECONDS:g} s. A node of a shared queue has a beat to send each second."
+    ),
+    figures={
+        "serves_after": Figure("Start to first answer", "s", 2),
+        "memory": Figure("Memory, fresh", "MB", 1),
+        "memory_used": Figure("Memory, after 1000 tasks", "MB", 1),
+        "wake_ups": Figure("Wake-ups", "/s", 1),
+        "cpu": Figure("CPU", "‰ of a core", 1),
+    },
+    plotted=("serves_after", "memory", "wake_ups"),
+    bars=[
+        Bar("memory, SQLite, MB", SQLITE, "memory", 60, 45, at_most=True),
+        Bar("wake-ups, SQLite, /s", SQLITE, "wake_ups", 2, at_most=True),
+    ],
+    open=contestants,
+)

@@ -1,0 +1,119 @@
+"""How soon a task that is sent starts: on an idle server, and on one at half of what it can do."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Final
+
+from ..frame import Bar, Contestant, Field, Figure, Part
+from ..load import CONNECTIONS, load, post
+from ..results import Run
+from ..server import pexecutor_server, plain_server
+from ..ways import MEMORY, SQLITE
+
+ECHO: Final = "bare echo"
+PERCENTILES: Final = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
+TASKS: Final = 1000
+WARM_UP_TASKS: Final = 100
+
+
+@contextmanager
+def contestants(quick: bool) -> Iterator[Field]:
+    """A server of its own for each run."""
+    tasks = TASKS // (20 if quick else 1)
+    yield Field(
+        [
+            Contestant(ECHO, partial(_echo, tasks)),
+            Contestant(MEMORY, partial(_pexecutor, tasks, ("--store", "memory"))),
+            Contestant(SQLITE, partial(_pexecutor, tasks, ())),
+        ]
+    )
+
+
+def stamped(tasks: int, pause_seconds: float = 0.0) -> Iterator[bytes]:
+    """Requests that say when they were made, which is when they are sent."""
+    for number in range(tasks):
+        time.sleep(pause_seconds)
+        now = time.perf_counter()
+        task = {"name": f"{now}-{number}", "handler": "stamp", "params": {"sent_at": now}}
+        yield post("/tasks", json.dumps(task).encode())
+
+
+def _echo(tasks: int) -> Run:
+    body = json.dumps({"name": "0123456789.0123-0", "handler": "stamp", "params": {"sent_at": time.perf_counter()}})
+    request = post("/echo", body.encode())
+    with plain_server() as server:
+        load(server.port, [request] * WARM_UP_TASKS, 1)
+        trips = load(server.port, [request] * tasks, 1).round_trips
+    return Run(tasks, len(trips), _percentiles("idle", trips))
+
+
+def _pexecutor(tasks: int, flags: Sequence[str]) -> Run:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        pexecutor_server("--data-dir", folder, *flags) as server,
+    ):
+        load(server.port, stamped(WARM_UP_TASKS), 1)
+        server.told()
+        load(server.port, stamped(tasks), 1)
+        idle = server.told()
+        begin = time.perf_counter()
+        load(server.port, stamped(tasks), CONNECTIONS)
+        server.told()
+        most = tasks / (time.perf_counter() - begin)
+        load(server.port, stamped(tasks, pause_seconds=2 / most))
+        half = server.told()
+    figures = _percentiles("idle", idle["delays"]) | _percentiles("half", half["delays"])
+    return Run(2 * tasks, idle["ran"] + half["ran"], figures)
+
+
+def _percentiles(load_name: str, seconds: Sequence[float]) -> dict[str, float]:
+    ordered = sorted(seconds)
+    return {
+        f"{load_name}_{name}": 1000 * ordered[math.ceil(share * len(ordered)) - 1]
+        for name, share in PERCENTILES.items()
+    }
+
+
+PART: Final = Part(
+    name="latency",
+    title="From submit to start",
+    about=(
+        "Milliseconds from just before a task is sent over HTTP until its handler starts, by the clock that all "
+        f"processes of a machine share; {TASKS:,} tasks, 5 workers. Idle: one connection, one task at a time. Half "
+        f"load: sent at half of the pace at which those of {CONNECTIONS} connections were finished just before. A "
+        "task on SQLite starts once it is flushed to the disk. Of the bare echo, quart-trio on Hypercorn, it is the "
+        "whole round trip of the same body."
+    ),
+    figures={
+        f"{load_name}_{name}": Figure(f"{shown}, {name.replace('p999', 'p99.9')}", "ms", 2)
+        for load_name, shown in (("idle", "Idle"), ("half", "Half load"))
+        for name in PERCENTILES
+    },
+    plotted=("idle_p50", "idle_p99", "half_p50", "half_p99"),
+    bars=[
+        Bar(
+            "idle, p50, memory, to the bare echo's round trip",
+            MEMORY,
+            "idle_p50",
+            1.3,
+            against=[(ECHO, "idle_p50")],
+            at_most=True,
+        ),
+        Bar(
+            "idle, p50, SQLite, to the bare echo's round trip",
+            SQLITE,
+            "idle_p50",
+            1.3,
+            against=[(ECHO, "idle_p50")],
+            at_most=True,
+        ),
+    ],
+    open=contestants,
+)

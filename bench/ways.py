@@ -1,0 +1,56 @@
+"""Ways of sending many tasks over one connection, and the stores that they are sent to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Final, NamedTuple
+
+from .jobs import NO_OP
+from .served import BATCH_TASKS, make_bodies
+from .server import Server
+from .valkey import Valkey
+
+PLAIN: Final = "plain handler"
+MEMORY: Final = "pexecutor, memory"
+SQLITE: Final = "pexecutor, SQLite"
+VALKEY: Final = "pexecutor, Valkey"
+
+
+def flags_by_store(valkey: Valkey) -> Mapping[str, Sequence[str]]:
+    """What a server is started with, by the name under which it is shown; add yours to have it measured too."""
+    return {
+        MEMORY: ("--store", "memory"),
+        SQLITE: ("--store", "sqlite"),
+        VALKEY: ("--store", valkey.url, "--durability", "none"),
+    }
+
+
+class Way(NamedTuple):
+    """How tasks are written, before the clock starts, and how they are sent."""
+
+    write: Callable[[str, int], Sequence[bytes]]
+    send: Callable[[Server, Sequence[bytes]], None]
+
+
+def send_batches(server: Server, bodies: Sequence[bytes]) -> None:
+    """One after the other."""
+    for body in bodies:
+        server.submit(body)
+
+
+def _write_lines(prefix: str, tasks: int) -> list[bytes]:
+    """One a line, and as many lines a piece as a batch has tasks."""
+    lines = [json.dumps({"name": f"{prefix}-{number}", "handler": NO_OP}).encode() + b"\n" for number in range(tasks)]
+    return [b"".join(lines[first : first + BATCH_TASKS]) for first in range(0, tasks, BATCH_TASKS)]
+
+
+BATCHES: Final = {
+    "batch100": Way(partial(make_bodies, batch_tasks=100), send_batches),
+    "batch1000": Way(make_bodies, send_batches),
+}
+WAYS: Final = {**BATCHES, "stream": Way(_write_lines, Server.stream)}
+"""By the figure that it is measured as."""
+
+TITLES: Final = {"batch100": "Batches of 100", "batch1000": "Batches of 1000", "stream": "NDJSON stream"}
