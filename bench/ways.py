@@ -16,6 +16,8 @@ PLAIN: Final = "plain handler"
 MEMORY: Final = "pexecutor, memory"
 SQLITE: Final = "pexecutor, SQLite"
 VALKEY: Final = "pexecutor, Valkey"
+FAST: Final = "pexecutor, memory, fast"
+FAST_SQLITE: Final = "pexecutor, SQLite, fast"
 
 
 def flags_by_store(valkey: Valkey) -> Mapping[str, Sequence[str]]:
@@ -25,6 +27,13 @@ def flags_by_store(valkey: Valkey) -> Mapping[str, Sequence[str]]:
         SQLITE: ("--store", "sqlite"),
         VALKEY: ("--store", valkey.url, "--durability", "none"),
     }
+
+
+FAST_FLAGS: Final[Mapping[str, Sequence[str]]] = {
+    FAST: ("--store", "memory", "--server", "fast"),
+    FAST_SQLITE: ("--store", "sqlite", "--server", "fast"),
+}
+"""The same through the fast listener."""
 
 
 class Way(NamedTuple):

@@ -16,7 +16,7 @@ from ..served import warm_up
 from ..server import Server, pexecutor_server, plain_server
 from ..singles import send_singles
 from ..valkey import Valkey, valkey_server
-from ..ways import MEMORY, SQLITE, TITLES, WAYS, flags_by_store
+from ..ways import FAST, FAST_FLAGS, FAST_SQLITE, MEMORY, SQLITE, TITLES, WAYS, flags_by_store
 
 ECHO: Final = "bare echo"
 POOL_SIZE: Final = 1000
@@ -32,7 +32,7 @@ def contestants(quick: bool) -> Iterator[Field]:
                 Contestant(ECHO, partial(_echo, quick)),
                 *[
                     Contestant(name, partial(_pexecutor, valkey, flags, quick))
-                    for name, flags in flags_by_store(valkey).items()
+                    for name, flags in {**flags_by_store(valkey), **FAST_FLAGS}.items()
                 ],
             ]
         )
@@ -89,7 +89,8 @@ PART: Final = Part(
         f"No-op jobs that are run as they come, by {POOL_SIZE} workers: in batches and as a stream over one "
         f"connection, and one a request over {CONNECTIONS}. Accepted: until the last is answered; finished: until "
         "the last outcome is recorded. Both are done by one thread, so tasks are accepted more slowly here than "
-        "where none is run. The bare echo is quart-trio on Hypercorn and answers with the request's body."
+        "where none is run. The bare echo is quart-trio on Hypercorn and answers with the request's body. "
+        "What is called fast has `--server fast`, which answers these routes without either."
     ),
     figures=dict(_figures()),
     plotted=("one_finished", "batch1000_finished", "stream_finished"),
@@ -98,6 +99,8 @@ PART: Final = Part(
         Bar("finished, batches of 1000, SQLite, tasks/s", SQLITE, "batch1000_finished", 60_000, 120_000),
         Bar("one a request, memory, to a bare echo", MEMORY, "one_accepted", 0.95, against=[(ECHO, "one_accepted")]),
         Bar("one a request, SQLite, to memory", SQLITE, "one_accepted", 0.9, 1, [(MEMORY, "one_accepted")]),
+        Bar("one a request, memory, fast listener, requests/s", FAST, "one_accepted", 25_000, 40_000),
+        Bar("the same, SQLite to memory", FAST_SQLITE, "one_accepted", 0.9, 1, [(FAST, "one_accepted")]),
     ],
     open=contestants,
 )

@@ -15,7 +15,7 @@ from ..frame import Bar, Contestant, Field, Figure, Part
 from ..load import CONNECTIONS, load, post
 from ..results import Run
 from ..server import pexecutor_server, plain_server
-from ..ways import MEMORY, SQLITE
+from ..ways import FAST, FAST_FLAGS, MEMORY, SQLITE
 
 ECHO: Final = "bare echo"
 PERCENTILES: Final = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
@@ -32,6 +32,7 @@ def contestants(quick: bool) -> Iterator[Field]:
             Contestant(ECHO, partial(_echo, tasks)),
             Contestant(MEMORY, partial(_pexecutor, tasks, ("--store", "memory"))),
             Contestant(SQLITE, partial(_pexecutor, tasks, ())),
+            Contestant(FAST, partial(_pexecutor, tasks, FAST_FLAGS[FAST])),
         ]
     )
 
@@ -114,6 +115,7 @@ PART: Final = Part(
             against=[(ECHO, "idle_p50")],
             at_most=True,
         ),
+        Bar("idle, p50, memory, fast listener, ms", FAST, "idle_p50", None, 0.4, at_most=True),
     ],
     open=contestants,
 )
