@@ -7,6 +7,7 @@ server's commands as the functions use; whatever else they try is an error. ``cr
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -123,7 +124,7 @@ class FakeValkey:
 
     def _info(self, section: str) -> str:
         assert section == "server"
-        return f"# Server\r\nrun_id:life{self._lives}\r\n"
+        return f"# Server\r\nrun_id:{hashlib.sha1(bytes(self._lives)).hexdigest()}\r\n"
 
     def _publish(self, channel: str, message: str) -> int:
         for listener in self.listeners:

@@ -1,31 +1,84 @@
-"""Who uses the program: callers that submit, cancel, wait and leave; what handlers do; and trouble with the disk."""
+"""Who uses the program: callers that submit, cancel, wait and leave."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from random import Random
-from typing import Final
+from typing import Final, NamedTuple, Protocol
 
 import trio
 
 from pexecutor import (
     Accepted,
     AlreadyFinishedError,
+    Duplicate,
+    Executor,
     ExpiredTaskError,
     Finished,
     PageRequest,
     StoreUnavailableError,
     Task,
+    UnknownTaskError,
 )
 from pexecutor.conformance.steps import cancelled_at_step
-from pexecutor.handlers import Context, HandlerFailedError
 from pexecutor.task import format_task_id
 
-from .disk import Failure
 from .ledger import demand
-from .process import Process
 
 NAMES: Final = "abcdefgh"
+UNANSWERED: Final = (ExpiredTaskError, UnknownTaskError, StoreUnavailableError)
+"""Why nothing is said about a task."""
+
+
+class Pace(NamedTuple):
+    """How long things take.
+
+    Parameters:
+        delays_ms: of tasks.
+        retry_delays_ms: of tasks.
+        pauses_seconds: between two steps of a caller.
+        waits_seconds: how long he waits for an outcome.
+    """
+
+    delays_ms: Sequence[int]
+    retry_delays_ms: Sequence[int]
+    pauses_seconds: Sequence[float]
+    waits_seconds: Sequence[float]
+
+
+LEISURELY: Final = Pace(
+    [0, 0, 0, 0, 500, 5000, 600_000], [0, 100, 2000, 60_000], [0, 0.01, 0.3, 2, 60, 900], [0.5, 10, 600]
+)
+BRISK: Final = Pace([0, 0, 0, 0, 500, 5000], [0, 100, 2000], [0, 0.01, 0.3, 2, 8], [0.5, 5, 20])
+
+
+class Accounts(Protocol):
+    """Who is told what callers are told."""
+
+    accepted: set[int]
+
+    def tell_accepted(self, serial: int) -> None:
+        """A task is accepted."""
+
+    def tell_refused(self, marks: Iterable[int]) -> None:
+        """Tasks with these marks were not taken, or it is not known."""
+
+    def tell_outcome(self, record: Finished) -> None:
+        """An outcome could be read."""
+
+
+class Program(Protocol):
+    """What is used."""
+
+    dead: bool
+    executor: Executor
+
+    @property
+    def ledger(self) -> Accounts:
+        """Who keeps accounts."""
+
+    def look(self) -> None:
+        """See that everything is as it has to be, now."""
 
 
 class Callers:
@@ -36,11 +89,19 @@ class Callers:
         chance: decides it all.
         say: writes the trace.
         next_mark: draws a mark that tells each submitted task from all others.
+        pace: how long things take.
     """
 
     def __init__(
-        self, process: Process, chance: Random, say: Callable[[str, str], None], next_mark: Callable[[], int]
+        self,
+        process: Program,
+        chance: Random,
+        say: Callable[[str, str], None],
+        next_mark: Callable[[], int],
+        *,
+        pace: Pace = LEISURELY,
     ) -> None:
+        self._pace = pace
         self._process = process
         self._chance = chance
         self._say = say
@@ -76,10 +137,10 @@ class Callers:
             chance.choice(NAMES),
             params={"mark": self._next_mark()},
             priority=chance.randint(-1, 1),
-            delay=chance.choice([0, 0, 0, 0, 500, 5000, 600_000]),
+            delay=chance.choice(self._pace.delays_ms),
             timeout=chance.choice([None, None, 200]),
             retries=chance.choice([0, 0, 1, 3]),
-            retry_delay=chance.choice([0, 100, 2000, 60_000]),
+            retry_delay=chance.choice(self._pace.retry_delays_ms),
             on_conflict=chance.choice(["reject", "reject", "join", "latest", "supersede"]),
             on_crash=chance.choice(["rerun", "fail"]),
             keep=chance.choice([None, None, None, 0, 60_000]),
@@ -110,6 +171,8 @@ class Callers:
                 process.ledger.tell_accepted(verdict.record.serial)
             else:
                 self._say(who, f"is told of {task.name}{mark}: {verdict.verdict}")
+                himself = isinstance(verdict, Duplicate) and verdict.holder.task.params["mark"] == mark
+                demand(not himself, "nobody is a duplicate of himself", verdict)
                 process.ledger.tell_refused([mark])
 
     def _one_of_the_accepted(self) -> str | None:
@@ -122,7 +185,7 @@ class Callers:
         self._say(who, f"cancels {task_id}")
         try:
             record = await self._process.executor.cancel(task_id)
-        except (AlreadyFinishedError, ExpiredTaskError, StoreUnavailableError) as error:
+        except (AlreadyFinishedError, *UNANSWERED) as error:
             if not self._process.dead:
                 self._say(who, f"is told: {error}")
             return
@@ -133,69 +196,23 @@ class Callers:
         if (task_id := self._one_of_the_accepted()) is None:
             return
         try:
-            record = await self._process.executor.wait(task_id, seconds_max=self._chance.choice([0.5, 10, 600]))
-        except ExpiredTaskError:
+            record = await self._process.executor.wait(
+                task_id, seconds_max=self._chance.choice(self._pace.waits_seconds)
+            )
+        except UNANSWERED:
             return
         if isinstance(record, Finished) and not self._process.dead:
             self._say(who, f"is told that {task_id} has {record.outcome}")
             self._process.ledger.tell_outcome(record)
 
     async def _pause(self, who: str) -> None:
-        await trio.sleep(self._chance.choice([0, 0.01, 0.3, 2, 60, 900]))
+        await trio.sleep(self._chance.choice(self._pace.pauses_seconds))
 
     async def _list(self, who: str) -> None:
-        page = await self._process.executor.page(PageRequest(limit=self._chance.choice([3, 1000])))
+        try:
+            page = await self._process.executor.page(PageRequest(limit=self._chance.choice([3, 1000])))
+        except StoreUnavailableError:
+            return
         for record in page.records:
             if isinstance(record, Finished) and not self._process.dead:
                 self._process.ledger.tell_outcome(record)
-
-    async def trouble(self) -> None:
-        """From time to time the disk fails, for some operations or for a while, hangs, or takes all down with it."""
-        chance, disk = self._chance, self._process.disk
-        while True:
-            await trio.sleep(chance.expovariate(1 / 5))
-            kind = chance.choice(["full", "failing", "failing", "hanging"])
-            if kind == "hanging":
-                self._process.hang_seconds = chance.choice([1, 7, 12])
-            else:
-                failure: Failure = "full" if kind == "full" else "failing"
-                after = chance.randrange(30)
-                disk.fail(failure, after=after, operations=chance.choice([1, 2, 6, 30]))
-                if chance.random() < 0.2:
-                    disk.crash_at(disk.operations + after + chance.randint(1, 8))
-            self._say("disk", f"will be {kind}")
-            await trio.sleep(chance.choice([0.5, 5, 60, 600]))
-            disk.mend()
-
-
-async def work(
-    process: Process, context: Context, task: Task, *, chance: Random, say: Callable[[str, str], None]
-) -> int:
-    """One attempt of a task."""
-    what = f"{context.id} {task.name}{task.params['mark']}, attempt {context.attempt}"
-    if process.dead:
-        await trio.sleep_forever()
-    say("handler", f"begins {what}")
-    process.ledger.tell_run(context.id)
-    demand(task.name not in process.at_work, "no name is at work twice", what)
-    process.at_work.add(task.name)
-    try:
-        await trio.sleep(chance.choice([0, 0, 0.01, 0.5, 3, 60]))
-        match chance.randrange(10):
-            case 0 | 1:
-                raise LookupError("by chance")
-            case 2:
-                raise HandlerFailedError("for good", retryable=False)
-            case 3:
-                await _overrun(chance)
-        return context.attempt
-    finally:
-        process.at_work.discard(task.name)
-        if not process.dead:
-            say("handler", f"ends {what}")
-
-
-async def _overrun(chance: Random) -> None:
-    """Go on for a while, whatever one is told."""
-    with trio.CancelScope(shield=True):
-        await trio.sleep(chance.choice([0.3, 2]))

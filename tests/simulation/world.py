@@ -27,8 +27,9 @@ from pexecutor.stores.database import Durability
 from pexecutor.task import make_serial
 
 from ..determinism import deterministic_scheduling
-from .callers import Callers, work
+from .callers import Callers
 from .disk import SURVIVES, FakeDisk
+from .inside import trouble, work
 from .ledger import Ledger, demand
 from .process import DieAtStep, Process, read_file
 
@@ -91,7 +92,7 @@ class World:
                     self._live(last=False)
                 self._live(last=True)
         except Exception as error:
-            first = _first_of(error)
+            first = first_of(error)
             first.add_note("\n".join([f"seed {self.seed}", *self.trace]))
             raise first from None
         return Report(self._seconds, self._crashes, self.ledger.writes, len(self.ledger.accepted))
@@ -143,7 +144,7 @@ class World:
             except* (UnusableStoreError, StoreUnavailableError) as errors:
                 if last:
                     raise
-                self.say("process", f"ends: {_first_of(errors)}")
+                self.say("process", f"ends: {first_of(errors)}")
             machine.cancel_scope.cancel()
         self._seconds += trio.current_time()
 
@@ -175,13 +176,13 @@ class World:
 
     async def _be_used(self, process: Process) -> None:
         callers = Callers(process, self.chance, self.say, lambda: next(self._marks))
-        async with trio.open_nursery() as trouble:
+        async with trio.open_nursery() as below:
             if self.has_trouble:
-                trouble.start_soon(callers.trouble)
+                below.start_soon(partial(trouble, process, chance=self.chance, say=self.say))
             async with trio.open_nursery() as nursery:
                 for number in range(3):
                     nursery.start_soon(callers.call, f"caller {number + 1}", self.chance.randint(3, 25))
-            trouble.cancel_scope.cancel()
+            below.cancel_scope.cancel()
         if self.has_trouble and self.chance.random() < 0.5:
             self.disk.fail("failing", operations=self.chance.choice([3, 1000]))
         process.executor.drain()
@@ -213,7 +214,8 @@ class World:
         self._after_stop(process)
 
 
-def _first_of(error: Exception) -> Exception:
+def first_of(error: Exception) -> Exception:
+    """The first error in a group, and in the groups in there."""
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
     return error

@@ -14,7 +14,8 @@ what it does to others is theirs to refuse, by the same token (``context.token``
 distributed locking", 2016.)
 
 After a reconnect, and when the server asks for it, the node and the server compare what the one runs and the other
-remembers. What the node has lost is cut off; what it knows nothing of is recovered.
+remembers. What the node has lost is cut off; what it knows nothing of is recovered. Nothing is claimed from when it says
+what it runs until it knows that it was heard, for calls of a broken connection may be done late, and in any order.
 """
 
 from __future__ import annotations
@@ -29,9 +30,12 @@ from ...errors import StoreUnavailableError
 from .wire import Beat
 
 BEAT_SECONDS: Final = 1.0
+GIVEN_UP: Final = -math.inf
 LEASE_SECONDS_MIN: Final = 3.0
 """Room for a few beats to fail."""
 
+
+NO_CLAIM: Final = 0
 
 Held = tuple[int, int]
 """A task's number, and the token under which it was claimed: it may have been lost and claimed once more."""
@@ -43,12 +47,12 @@ class Holdings:
     def __init__(self) -> None:
         self.tokens: dict[int, int] = {}  # by number
         self.settling: set[Held] = set()  # those whose finish or release is under way: its answer tells how they stand
-        self.claims: list[str] = []  # ids of claims without an answer
+        self.claim = NO_CLAIM  # the one without an answer
 
     def as_arguments(self) -> list[object]:
         """All of it, for the server to compare."""
         held = [one for one in self.tokens.items() if one not in self.settling]
-        return [held, [number for number, _ in self.settling], self.claims]
+        return [held, [number for number, _ in self.settling], self.claim]
 
     def settled(self, those: Iterable[Held]) -> None:
         """Have nothing to do with these any more."""
@@ -100,26 +104,36 @@ class Lease:
         self._clock = clock
         self._sleep = sleep
         self._must_compare = True
-        self._good_until = -math.inf
-        self._silent_until = -math.inf
-        self._good = trio.Event()
+        self._comparing = False  # until a beat is answered: one that was not may yet be done
         self._term = 0  # counted up whenever all is given up
+        self._good_until = GIVEN_UP
+        self._silent_until = GIVEN_UP
+        self._extended = trio.lowlevel.ParkingLot()
 
     async def good(self) -> int:
         """Return when work may be claimed; the term that it belongs to."""
         await trio.lowlevel.checkpoint()
         while not self.is_good(self._term):
-            await self._good.wait()
-            await trio.lowlevel.checkpoint()
+            self._give_up_in_time()
+            await self._extended.park()
         return self._term
 
     def is_good(self, term: int) -> bool:
-        """Whether what was claimed in this term may still be begun."""
-        return self._term == term and self._clock() < self._good_until
+        """Whether work may be claimed, and what was claimed in this term begun."""
+        return self._term == term and not self._comparing and self._clock() < self._good_until
 
     def compare_soon(self) -> None:
         """Have the next beat compare: messages, or the server's last moments, may be missing."""
         self._must_compare = True
+
+    def give_up(self) -> None:
+        """Cut off all that is held."""
+        self._term += 1
+        self._must_compare = True
+        self._good_until = GIVEN_UP
+        self._silent_until = self._clock() + self.to_end_seconds
+        for number in list(self._holdings.tokens):
+            self._lose(number)
 
     async def keep(self) -> None:
         """Beat until cancelled."""
@@ -128,44 +142,40 @@ class Lease:
             while True:
                 await self._sleep(max(0, self._silent_until - self._clock()))
                 await self._beat_once()
-                await self._sleep(0 if self._must_compare and self._good.is_set() else BEAT_SECONDS)
+                await self._sleep(0 if self._must_compare and self._good_until > GIVEN_UP else BEAT_SECONDS)
 
     async def _beat_once(self) -> None:
-        sent_at = self._clock()
+        sent_at, term = self._clock(), self._term
         comparing, self._must_compare = self._must_compare, False
+        self._comparing = self._comparing or comparing
         try:
             beat = await self._beat(comparing and self._holdings.as_arguments())
         except StoreUnavailableError:
             self._must_compare = True
             return
-        self._must_compare = self._must_compare or not beat.extended
-        if beat.extended:
-            self._good_until = sent_at + self._seconds * 2 / 3
-            self._good.set()
         for number in beat.lost:
             self._lose(number)
         for number in beat.cancelled:
             self._cancelled(number)
+        if beat.extended and term == self._term:
+            self._comparing = False
+            self._good_until = sent_at + self._seconds * 2 / 3
+            self._extended.unpark_all()
+        else:
+            self._must_compare = True
 
     async def _guard(self) -> None:
         """Give up all that is held when no beat got through in time."""
         while True:
-            await self._good.wait()
-            left = self._good_until - self._clock()
-            if left > 0:
-                await self._sleep(left)
-                continue
-            self.give_up()
+            if self._good_until == GIVEN_UP:
+                await self._extended.park()
+            else:
+                await self._sleep(max(0, self._good_until - self._clock()))
+                self._give_up_in_time()
 
-    def give_up(self) -> None:
-        """Cut off all that is held."""
-        self._good = trio.Event()
-        self._good_until = -math.inf
-        self._term += 1
-        self._must_compare = True
-        self._silent_until = self._clock() + self.to_end_seconds
-        for number in list(self._holdings.tokens):
-            self._lose(number)
+    def _give_up_in_time(self) -> None:
+        if GIVEN_UP < self._good_until <= self._clock():
+            self.give_up()
 
     def _lose(self, number: int) -> None:
         if self._holdings.lose(number):

@@ -19,6 +19,7 @@ import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from itertools import count
 from typing import Any, Final, Literal
 
 import msgspec
@@ -55,7 +56,7 @@ from ..retry import retry_at
 from .answers import number_of, settled_as, verdicts_of
 from .calls import CALL_SECONDS_MAX, Calls, Link, OtherQueueError
 from .doubts import SETTINGS, Durability, doubts
-from .lease import Holdings, Lease
+from .lease import NO_CLAIM, Holdings, Lease
 from .messages import Messages
 from .wire import (
     NO_RETRY,
@@ -126,6 +127,8 @@ class ValkeyStore:
         self._on_doubt = on_doubt
         self._lease_seconds = lease_seconds
         self._jitter = random.Random() if jitter is None else jitter
+        self._beats = count(1)
+        self._claims = count(1)
         self._holdings = Holdings()
         self._claiming = trio.Lock()  # so that no two calls have the id of one claim
         self._turn = trio.Lock()  # who is next to find room
@@ -164,7 +167,7 @@ class ValkeyStore:
                 finally:
                     nursery.cancel_scope.cancel()
                     with trio.move_on_after(CALL_SECONDS_MAX, shield=True), suppress(StoreUnavailableError):
-                        await self._calls.call("leave", self._node, self._holdings.claims)
+                        await self._calls.call("leave", self._node, self._holdings.claim)
 
     async def _join(self, *, to_end_seconds: float = 0) -> None:
         layout, self._calls.tag = await self._calls.call("join", secrets.randbits(TAG_BITS), to_end_seconds)
@@ -186,7 +189,7 @@ class ValkeyStore:
         about = msgspec.json.encode(self._calls.watcher.describe()).decode()
         try:
             beat: Beat = await self._calls.call(
-                "beat", self._node, self._lease_seconds, about, holdings, *self._history
+                "beat", self._node, next(self._beats), self._lease_seconds, about, holdings, *self._history
             )
         except OtherQueueError:
             self._holdings.settling.clear()  # there is nowhere to do that now
@@ -234,7 +237,7 @@ class ValkeyStore:
         while True:
             term = await self._lease.good()
             async with self._claiming:
-                started = await self._claim(limit, term)
+                started = await self._claim(limit, term) if self._lease.is_good(term) else []
             if started:
                 return started
             if self._lease.is_good(term):
@@ -242,13 +245,12 @@ class ValkeyStore:
 
     async def _claim(self, limit: int, term: int) -> list[Running]:
         """Claim once; when there was no answer, or one that came too late, the same claim is made again next time."""
-        if not self._holdings.claims:
-            self._holdings.claims.append(self._calls.new_id())
-        [claim] = self._holdings.claims
-        rows: list[Row] = await self._calls.call("claim", claim, self._node, limit)
+        if self._holdings.claim == NO_CLAIM:
+            self._holdings.claim = next(self._claims)
+        rows: list[Row] = await self._calls.call("claim", self._node, self._holdings.claim, limit)
         if not self._lease.is_good(term):
             return []
-        self._holdings.claims.remove(claim)
+        self._holdings.claim = NO_CLAIM
         started: list[Running] = []
         for row in rows:
             record = to_record(row, self._calls.tag)

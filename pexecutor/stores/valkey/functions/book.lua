@@ -16,6 +16,7 @@
 --   seen       set     nodes that have compared their tasks with this life of the server
 --   cancels:N  set     what runs on node N and is to be cancelled
 --   seekers    string  there while somebody waits for room
+--   claim:N    string  the last claim of node N, and what it was given
 --   reply:ID   string  what a call was answered, for when the answer was lost
 --
 -- `put` is the one way in which a record changes, as in `book.py`; what a submit does is `submission.py` once more.
@@ -28,6 +29,7 @@ local STEP = 2 ^ 40            -- more than there are acceptance numbers
 local PRIORITY_MAX = 100
 local SWEEP_MAX = 100          -- how many records that are due, or out of date, one call moves
 local REPLY_MS = 60000         -- how long a lost answer can be asked for again
+local CLAIM_MS = 3600000       -- how long a node's last claim is known, longer than any call is on its way
 local SEEK_MS = 2000           -- how long somebody is taken to wait for room
 local LINGER = 10              -- how many seconds a record is there for those who waited for it
 local LAYOUT = '1'             -- of the keys; another layout is another program's

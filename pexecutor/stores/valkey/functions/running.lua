@@ -1,6 +1,7 @@
 -- Claim, finish, release
 
-local function claim(node, limit)
+local function start(node, limit)
+  if not call('ZSCORE', key('nodes'), node) or not nothing_unknown_runs() then return {} end
   local numbers = call('ZRANGE', key('pending'), 0, limit - 1)
   if #numbers == 0 then return numbers end
   local token = call('HINCRBY', key('meta'), 'claims', 1)
@@ -13,11 +14,17 @@ local function claim(node, limit)
   return numbers
 end
 
-verb('claim', function(id, node, limit)
+-- The same claim once more is answered as the first time, and one that a later one has overtaken comes too late.
+verb('claim', function(node, claim, limit)
   notice_restart()
-  if not call('ZSCORE', key('nodes'), node) or not nothing_unknown_runs() then return {} end
+  local last, numbers = last_claim(node)
+  if claim < last then return {} end
+  if claim > last then
+    numbers = start(node, limit)
+    call('SET', key('claim:' .. node), cmsgpack.pack({claim, numbers}), 'PX', CLAIM_MS)
+  end
   local rows = {}
-  for _, number in ipairs(once(id, function() return claim(node, limit) end)) do
+  for _, number in ipairs(numbers) do
     local record = find(number)
     if record and record.state == 'running' and record.node == node then rows[#rows + 1] = row(record) end
   end

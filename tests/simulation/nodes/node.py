@@ -1,0 +1,177 @@
+"""``SimulatedNode``: one node of the queue, as ``server.py`` puts it together, with a clock of its own.
+
+Its clock shows another time than the others' and runs a little faster or slower. It can be paused: then it does
+nothing, its clock goes on, and it does not know. And it can die.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Final
+
+import trio
+
+from pexecutor import Executor, Task
+from pexecutor.handlers import Catalogue, Context, HandlerFailedError
+from pexecutor.stores.valkey.store import ValkeyStore
+
+from ...fakes import Doing
+from .ledger import Ledger, Run
+from .network import Network, Way
+
+RATES: Final = (0.98, 1.0, 1.0, 1.02)
+"""How fast clocks run; far from what real ones do."""
+
+RESOLUTION_SECONDS: Final = 1e-6
+"""Of its clock: nobody wakes a moment too early by it, and finds that he has to sleep for no time at all."""
+
+
+class SimulatedNode:
+    """One life of a node.
+
+    Parameters:
+        name: no other has it.
+        network: its way to the queue.
+        ledger: is told what its handlers do; it also has the sizes of the queue and the pool.
+        chance: decides what handlers do, and about its clock.
+        lease_seconds: how long its lease is.
+        history_records_max: how many finished tasks are kept.
+        overrun_seconds_max: how long a handler goes on after it was cancelled.
+        say: writes the trace.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        network: Network,
+        ledger: Ledger,
+        *,
+        chance: Random,
+        lease_seconds: float,
+        history_records_max: int,
+        overrun_seconds_max: float,
+        say: Callable[[str, str], None],
+    ) -> None:
+        self.name = name
+        self.ledger = ledger
+        self.network = network
+        self.dead = False
+        self.woke_at = -1e9
+        self.calls_to_live: int | None = None
+        self._chance = chance
+        self._overrun_seconds_max = overrun_seconds_max
+        self._say = say
+        self._clock_is_off = chance.uniform(-1e6, 1e6)
+        self._rate = chance.choice(RATES)
+        self._may_go_on = trio.Event()
+        self._may_go_on.set()
+        self._life = trio.CancelScope()
+        self._store = ValkeyStore(
+            Way(network, self),
+            node=name,
+            queue_size=ledger.queue_size,
+            history_records_max=history_records_max,
+            lease_seconds=lease_seconds,
+            jitter=chance,
+            clock=self._clock,
+            sleep=self._sleep,
+        )
+        handlers = Catalogue({"sleep": Doing(self._work)})
+        self.executor = Executor(self._store, pool_size=ledger.pool_size, handlers=handlers)
+
+    async def live(self, be_used: Callable[[SimulatedNode], Awaitable[None]]) -> None:
+        """Be one of the queue's nodes until it is dead, or used up."""
+        self._say(self.name, f"starts, its clock at {self._rate:g}")
+        with self._life:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self.executor.run)
+                await be_used(self)
+        self._say(self.name, "is gone")
+
+    def look(self) -> None:
+        """All is looked at with each call of the server."""
+
+    # Its time
+
+    def _clock(self) -> float:
+        return self._clock_is_off + self._rate * trio.current_time()
+
+    async def _sleep(self, seconds: float) -> None:
+        await trio.sleep(seconds / self._rate + RESOLUTION_SECONDS)
+        await self.awake()
+
+    @property
+    def paused(self) -> bool:
+        """Whether it is."""
+        return not self._may_go_on.is_set()
+
+    async def awake(self) -> None:
+        """Return when it is not paused."""
+        with trio.CancelScope(shield=True):
+            while self.paused:
+                await self._may_go_on.wait()
+
+    async def pause(self, seconds: float) -> None:
+        """Do nothing for so long."""
+        if self.paused or self.dead:
+            return
+        self._say(self.name, f"is paused for {seconds:g} s")
+        self._may_go_on = trio.Event()
+        with trio.CancelScope(shield=True):
+            await trio.sleep(seconds)
+        self.woke_at = trio.current_time()
+        self._may_go_on.set()
+
+    # Its end
+
+    def calls_server(self) -> None:
+        """One of its calls is about to be done; it may be its last."""
+        if self.calls_to_live is not None and not self.dead:
+            self.calls_to_live -= 1
+            if self.calls_to_live <= 0:
+                self.die()
+
+    def die(self) -> None:
+        """From here on it does nothing any more."""
+        if not self.dead:
+            self._say(self.name, "dies")
+            self.dead = True
+            self.ledger.died(self)
+            self.network.break_connections(self)
+            self._life.cancel()
+
+    # Its work
+
+    async def _work(self, context: Context, task: Task) -> int:
+        await self.awake()
+        if self.dead:
+            await trio.sleep_forever()
+        run = self.ledger.begin(self, context, task)
+        self._say(self.name, f"begins {context.id} {task.name} with token {context.token}")
+        try:
+            await self._do_something()
+            await self.awake()
+            self.ledger.returned(run)
+            return context.token
+        finally:
+            await self.awake()
+            self._end(run, context)
+
+    def _end(self, run: Run, context: Context) -> None:
+        if not self.dead:
+            self._say(self.name, f"ends {context.id}, cancelled by {context.cancelled_by}")
+            self.ledger.end(run, lost=context.cancelled_by == "lease")
+
+    async def _do_something(self) -> None:
+        try:
+            await trio.sleep(self._chance.choice([0, 0.01, 0.5, 3, 10, 30]))
+        except trio.Cancelled:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(self._chance.choice([0, self._overrun_seconds_max]))
+            raise
+        match self._chance.randrange(8):
+            case 0:
+                raise LookupError("by chance")
+            case 1:
+                raise HandlerFailedError("for good", retryable=False)

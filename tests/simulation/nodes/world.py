@@ -1,0 +1,228 @@
+"""``NodesWorld``: everything that one seed decides about some nodes that share a queue.
+
+Nodes come, are used by callers, and stop or die, while connections break, ways are cut off, nodes are paused and the
+server dies. Then there is peace, one node that is left, and time to bring everything to its end.
+
+All of it goes by one ``Random``, Trio's choices and the clock included, so a seed is one run, in every process.
+"""
+
+from __future__ import annotations
+
+import secrets
+from itertools import count
+from random import Random
+from typing import Final, Literal
+from unittest import mock
+
+import trio
+from trio.testing import MockClock
+
+from pexecutor.errors import StoreUnavailableError, UnusableStoreError
+
+from ...determinism import deterministic_scheduling
+from ..callers import BRISK, Callers
+from ..world import EPOCH, Report, first_of
+from .ledger import Ledger
+from .network import KEY, Network
+from .node import SimulatedNode
+
+PEACE_SECONDS_MAX: Final = 20 * 60.0
+
+Trouble = Literal["break", "cut", "pause", "stall", "crash"]
+Keeps = Literal["all", "the last second but one", "nothing"]
+
+
+MOODS: Final[list[list[Trouble]]] = [
+    [],
+    ["break"],
+    ["cut"],
+    ["pause"],
+    ["stall", "break"],
+    ["cut", "break"],
+    ["crash", "break"],
+    ["break", "cut", "pause", "stall", "crash"],
+]
+
+
+class NodesWorld:
+    """One seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.chance = chance = Random(seed)
+        self.trace: list[str] = []
+        self.keeps: Keeps = chance.choice(["all", "all", "the last second but one", "nothing"])
+        self.lease_seconds = chance.choice([3.0, 15.0])
+        self.overrun_seconds_max = self.lease_seconds / 4
+        self.history_records_max = chance.choice([10_000, 10_000, 30])
+        self.delays = chance.choice([[0.0005], [0.0005, 0.02, 0.3], [0.001, 0.4, 0.8]])
+        self.slots = chance.randint(1, 3)
+        self.ledger = Ledger(
+            chance.randint(1, 10), chance.randint(1, 3), overrun_seconds_max=self.overrun_seconds_max + 0.01
+        )
+        self.mood = chance.choice(MOODS)
+        self.peace_seconds = chance.choice([0.5, 2, 8])
+        self.nodes: list[SimulatedNode] = []
+        self.network: Network
+        self._marks = count(1)
+        self._names = count(1)
+        self._calls = 0
+        self._crashes = 0
+        self._seconds = 0.0
+        self.trace.append(
+            f"queue of {self.ledger.queue_size}, pools of {self.ledger.pool_size}, {self.slots} nodes at once, "
+            f"leases of {self.lease_seconds:g} s, delays {self.delays} s, the server keeps {self.keeps}, "
+            f"{'no trouble' if not self.mood else 'trouble: ' + ', '.join(self.mood)} each {self.peace_seconds} s"
+        )
+
+    def run(self) -> Report:
+        """Live through it.
+
+        Raises:
+            BrokenInvariantError: or whatever else went wrong, with the seed and the trace as a note.
+        """
+        try:
+            with (
+                deterministic_scheduling(self.seed),
+                mock.patch.object(secrets, "randbits", self.chance.getrandbits),
+            ):
+                trio.run(self._live, clock=MockClock(autojump_threshold=0))
+        except Exception as error:
+            first = first_of(error)
+            first.add_note("\n".join([f"seed {self.seed}", *self.trace]))
+            raise first from None
+        return Report(self._seconds, self._crashes, self._calls, len(self.ledger.accepted))
+
+    def now(self) -> float:
+        """The server's clock."""
+        return EPOCH + trio.current_time()
+
+    def say(self, who: str, what: str) -> None:
+        """Write a line of the trace."""
+        self.trace.append(f"{trio.current_time():12.3f} {who:8} {what}")
+
+    async def _live(self) -> None:
+        async with trio.open_nursery() as machine:
+            self.network = Network(
+                machine, self.chance, delays=self.delays, now=self.now, look=self._look, say=self.say
+            )
+            if self.keeps == "the last second but one":
+                machine.start_soon(self._write_each_second)
+            async with trio.open_nursery() as trouble:
+                if self.mood:
+                    trouble.start_soon(self._make_trouble, machine)
+                async with trio.open_nursery() as slots:
+                    for _ in range(self.slots):
+                        slots.start_soon(self._have_nodes)
+                trouble.cancel_scope.cancel()
+            await self._make_peace()
+            machine.cancel_scope.cancel()
+        self._seconds = trio.current_time()
+
+    def _look(self) -> None:
+        self._calls += 1
+        self.ledger.look(self.network.server.data)
+
+    def _write(self) -> None:
+        self.network.server.write()
+        self.ledger.wrote()
+
+    async def _write_each_second(self) -> None:
+        while True:
+            self._write()
+            await trio.sleep(1)
+
+    # Nodes
+
+    def _make_node(self) -> SimulatedNode:
+        return SimulatedNode(
+            f"n{next(self._names)}",
+            self.network,
+            self.ledger,
+            chance=self.chance,
+            lease_seconds=self.lease_seconds,
+            history_records_max=self.history_records_max,
+            overrun_seconds_max=self.overrun_seconds_max,
+            say=self.say,
+        )
+
+    async def _have_nodes(self) -> None:
+        for _ in range(self.chance.randint(1, 3)):
+            await trio.sleep(self.chance.choice([0, 0.1, 2, 20]))
+            node = self._make_node()
+            if self.mood and self.chance.random() < 0.3:
+                node.calls_to_live = int(self.chance.expovariate(1 / 60)) + 1
+            self.nodes.append(node)
+            try:
+                await node.live(self._use)
+            except* (UnusableStoreError, StoreUnavailableError) as errors:
+                self.say(node.name, f"ends: {first_of(errors)}")
+            self.nodes.remove(node)
+
+    async def _use(self, node: SimulatedNode) -> None:
+        callers = Callers(node, self.chance, self.say, lambda: next(self._marks), pace=BRISK)
+        async with trio.open_nursery() as nursery:
+            for number in range(2):
+                nursery.start_soon(callers.call, f"caller {number + 1}", self.chance.randint(3, 30))
+        if self.mood and self.chance.random() < 0.2:
+            node.die()
+        await self._stop(node, self.chance.choice([0, 1, 30]))
+
+    async def _stop(self, node: SimulatedNode, seconds: float) -> None:
+        self.say(node.name, "drains")
+        node.executor.drain()
+        with trio.move_on_after(seconds):
+            await node.executor.stopped.wait()
+        node.executor.hard_stop()
+        await node.executor.stopped.wait()
+
+    # Trouble and peace
+
+    async def _make_trouble(self, machine: trio.Nursery) -> None:
+        chance, network = self.chance, self.network
+        while True:
+            await trio.sleep(chance.expovariate(1 / self.peace_seconds))
+            if not self.nodes:
+                continue
+            node = chance.choice(self.nodes)
+            seconds = chance.choice([0.1, 1, 2.5, 5, 11, 25])
+            match chance.choice(self.mood):
+                case "break":
+                    self.say("network", f"breaks the connection of {node.name}")
+                    network.break_connections(node)
+                case "cut":
+                    self.say("network", f"cuts off {node.name} for {seconds:g} s")
+                    network.cut(node, seconds)
+                case "pause":
+                    machine.start_soon(node.pause, seconds)
+                case "stall":
+                    self.say("server", f"stalls for {min(seconds, 5):g} s")
+                    network.stall(min(seconds, 5))
+                case "crash":
+                    self._crash(min(seconds, 5))
+
+    def _crash(self, seconds: float) -> None:
+        self.say("server", f"dies, for {seconds:g} s")
+        self._crashes += 1
+        if self.keeps == "all":
+            self._write()
+        nodes = set(self.network.server.data.get(f"{KEY}:nodes", {}))
+        self.network.crash(seconds)
+        self.ledger.forgot(self.network.server.data, nodes)
+
+    async def _make_peace(self) -> None:
+        await trio.sleep(60)  # what was cut off comes back
+        self.say("world", "makes peace")
+        self.network.delays = [0.0005]
+        node = self._make_node()
+        with trio.fail_after(PEACE_SECONDS_MAX):
+            await node.live(self._come_to_the_end)
+        self.ledger.all_done()
+
+    async def _come_to_the_end(self, node: SimulatedNode) -> None:
+        while True:
+            await trio.sleep(5)
+            store = node.executor.statistics().store
+            if not (store.pending or store.scheduled or store.running):
+                break
+        await self._stop(node, 60)
