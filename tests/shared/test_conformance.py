@@ -11,7 +11,7 @@ from pexecutor.stores import Watcher
 from pexecutor.stores.address import ValkeyAddress, parse_store
 from pexecutor.stores.valkey import ValkeyStore
 
-from .server import ValkeyServer
+from .server import VALKEY, ValkeyServer
 
 
 def address_of(server: ValkeyServer) -> ValkeyAddress:
@@ -46,6 +46,7 @@ BROKEN: dict[type[ValkeyStore], str] = {
 }
 
 
+@pytest.mark.parametrize("program", [VALKEY], ids=["valkey"], scope="module")
 @pytest.mark.parametrize("store", BROKEN, ids=lambda store: store.__name__)
 async def test_a_node_that_breaks_a_promise_is_told(store: type[ValkeyStore], server: ValkeyServer) -> None:
     [guarantee] = [guarantee for guarantee in GUARANTEES if guarantee.name == BROKEN[store]]
