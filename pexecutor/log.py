@@ -46,6 +46,7 @@ def configure_logging(level: LogLevel, log_format: LogFormat) -> None:
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+    logging.getLogger("coredis").setLevel(logging.CRITICAL)  # whoever asks the store is told of its troubles
 
 
 class TaskLog:

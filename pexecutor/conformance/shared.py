@@ -66,12 +66,12 @@ class ValkeySubject:
                 yield
             finally:
                 with trio.move_on_after(10, shield=True):
-                    await link.remove(f"{self._queue}-*")
+                    await link.remove()
 
     def place(self) -> ValkeyPlace:
-        """Another queue."""
+        """Another queue; all have one hash tag, so they lie together in a cluster."""
         place = ValkeyPlace(
-            self._address, f"{self._queue}-{len(self._places)}", flushed=self._durability == "fsync", make=self._make
+            self._address, f"{self._queue}}}-{len(self._places)}", flushed=self._durability == "fsync", make=self._make
         )
         self._places.append(place)
         return place

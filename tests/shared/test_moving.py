@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
@@ -24,6 +24,7 @@ from pexecutor.stores.valkey import moving
 from pexecutor.stores.valkey.moving import QueueSide
 
 from ..stores.test_moving import CutShortError, death_at, everything, full, here, is_served, serving, there
+from .conftest import KEEPS_ALL
 from .server import ValkeyServer, valkey_server
 from .test_conformance import address_of
 
@@ -191,6 +192,29 @@ async def can_be_moved(server: ValkeyServer, queue: str) -> bool:
                 return True
     except UnusableStoreError:
         return False
+
+
+async def test_a_power_cut_there_meanwhile_is_not_overlooked(
+    full: list[Record], here: Path, queue: str, tmp_path: Path, program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moving, "RECORDS_A_CALL", 1)
+    with valkey_server(tmp_path / "own", *KEEPS_ALL, program=program) as server:
+        async with sides(here, server, queue) as (file, shared):
+            arrive, arrived = shared._arrive, count()
+
+            async def arrive_and_forget(records: Sequence[Record]) -> None:
+                if next(arrived) == 0:
+                    with server.losing_what_comes_now():
+                        await arrive(records)
+                else:
+                    await arrive(records)
+
+            shared._arrive = arrive_and_forget  # type: ignore[method-assign]
+            with pytest.raises(UnusableStoreError, match="restarted, or replaced"):
+                await move(file, shared, Terms(history=True))
+        async with sides(here, server, queue) as (file, shared):
+            await move(file, shared, Terms(history=True))
+        assert await listed(server, queue) == full
 
 
 async def test_a_server_that_forgets_is_refused(full: list[Record], here: Path, queue: str, tmp_path: Path) -> None:

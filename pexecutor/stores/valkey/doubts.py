@@ -42,7 +42,12 @@ def _of_the_file(settings: Mapping[str, str], durability: Durability) -> list[st
     match settings.get("appendfsync"), durability:
         case "no", "aof":
             return ["its system decides when the server's file is written (appendfsync no): a power cut may lose much"]
-        case "everysec" | "no", "fsync":
+        case "no", "fsync":
+            raise UnusableStoreError(
+                "the server leaves it to its system when its file is on the disk (appendfsync no), so nobody is told: "
+                "set `appendfsync always` there, or take another --durability"
+            )
+        case "everysec", "fsync":
             return [
                 "each submit waits up to a second for the server's next write: `appendfsync always` would be quicker"
             ]

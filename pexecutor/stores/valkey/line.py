@@ -7,14 +7,15 @@ another server, or the same one with our functions, could have given calls ``dro
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Final
 
 import trio
 from coredis.connection import TCPConnection, TCPLocation
-from coredis.exceptions import BusyLoadingError, MovedError, RedisError
+from coredis.exceptions import BusyLoadingError, MovedError, ReadOnlyError, RedisError
 from coredis.exceptions import ConnectionError as BrokenConnectionError
 
 from ..address import ValkeyAddress
@@ -22,6 +23,15 @@ from ..address import ValkeyAddress
 CONNECT_SECONDS_MAX: Final = 2.0
 RECONNECT_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 """How long to wait before the next attempt, the last for all that follow."""
+
+SENTINEL_SECONDS_MAX: Final = 0.5
+"""How long to wait for a sentinel before the next one is asked."""
+
+SENTINEL_SECONDS: Final = 1.0
+"""How long after an answer of the sentinels they are asked again."""
+
+ELSEWHERE: Final = (BrokenConnectionError, ReadOnlyError, MovedError, BusyLoadingError)
+"""What says that another connection may do better."""
 
 
 class Line:
@@ -40,12 +50,13 @@ class Line:
         prepare: Callable[[TCPConnection], Awaitable[None]],
         hear: Callable[[Sequence[object]], None] = lambda _: None,
     ) -> None:
-        self.trouble: str | None = "not connected yet"
+        self.trouble: str | None = f"{address.shown} has not answered yet"
         self._address = address
         self._prepare = prepare
         self._hear = hear
         self._tls = ssl.create_default_context() if address.tls else None
         self._moved_to: tuple[str, int] | None = None
+        self._sentinels = list(address.hosts)  # those that did not answer come last
         self._connection: TCPConnection | None = None
         self._connected = trio.Event()
 
@@ -56,12 +67,10 @@ class Line:
             while True:
                 try:
                     await self._live(nursery)
-                except BusyLoadingError:
-                    self.trouble = f"{self._address.shown} is still loading its data"
                 except (RedisError, OSError, trio.TooSlowError) as error:
-                    self.trouble = f"{self._address.shown} cannot be reached: {plain(error)}"
+                    self.trouble = reason(error, self._address.shown)
                 failures = 0 if self._connected.is_set() else failures + 1
-                self._connection, self._connected = None, trio.Event()
+                self._have_none()
                 await trio.sleep(RECONNECT_SECONDS[min(failures, len(RECONNECT_SECONDS) - 1)])
 
     async def connection(self) -> TCPConnection:
@@ -75,25 +84,49 @@ class Line:
         if isinstance(error, MovedError):
             self._moved_to = (error.host, error.port)
         if self._connection is connection:
-            self._connection, self._connected = None, trio.Event()
+            self._have_none()
+            if error is not None and not isinstance(error, MovedError):
+                self.trouble = reason(error, self._address.shown)
         connection.invalidate()
+
+    def _have_none(self) -> None:
+        self._connection = None
+        if self._connected.is_set():  # whoever waits already waits for the next one
+            self._connected = trio.Event()
 
     async def _live(self, nursery: trio.Nursery) -> None:
         """One connection, from its beginning to its end."""
         with trio.fail_after(CONNECT_SECONDS_MAX):
-            connection = self._open(*await self._locate(nursery))
+            place = await self._locate(nursery)
+            connection = self._open(*place)
             await nursery.start(connection.run)
+        watch = trio.CancelScope()
         try:
             with trio.fail_after(CONNECT_SECONDS_MAX):
                 await self._prepare(connection)
             self.trouble = None
             self._connection = connection
             self._connected.set()
+            if self._address.service is not None:
+                nursery.start_soon(self._leave_when_replaced, place, connection, nursery, watch)
             async with aclosing(connection.push_messages) as pushes:
                 async for push in pushes:
                     self._hear(push)
         finally:
+            watch.cancel()
             connection.invalidate()
+
+    async def _leave_when_replaced(
+        self, place: tuple[str, int], connection: TCPConnection, nursery: trio.Nursery, watch: trio.CancelScope
+    ) -> None:
+        """Ask the sentinels on: a primary that was replaced takes writes for some seconds more, and they are lost."""
+        with watch:
+            while True:
+                await trio.sleep(SENTINEL_SECONDS)
+                with suppress(RedisError, OSError, trio.TooSlowError):
+                    if await self._locate(nursery) != place:
+                        self.drop(connection)
+                        return
 
     def _open(self, host: str, port: int, *, database: int | None = None) -> TCPConnection:
         return TCPConnection(
@@ -113,19 +146,40 @@ class Line:
             moved_to, self._moved_to = self._moved_to, None
             return moved_to or self._address.hosts[0]
         problem: Exception = BrokenConnectionError("no sentinel answers")
-        for host, port in self._address.hosts:
-            sentinel = TCPConnection(TCPLocation(host, port), connect_timeout=CONNECT_SECONDS_MAX / 2)
+        for sentinel in list(self._sentinels):
             try:
-                await nursery.start(sentinel.run)
-                found = await sentinel.create_request(b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self._address.service)
-                if isinstance(found, list):
-                    return bytes(found[0]).decode(), int(found[1])
-                problem = BrokenConnectionError(f"the sentinels know no {self._address.service!r}")
-            except (RedisError, OSError) as error:
+                with trio.fail_after(SENTINEL_SECONDS_MAX):
+                    return await self._ask(sentinel, self._address.service, nursery)
+            except (RedisError, OSError, trio.TooSlowError) as error:
                 problem = error
-            finally:
-                sentinel.invalidate()
+                self._sentinels.remove(sentinel)
+                self._sentinels.append(sentinel)
         raise problem
+
+    async def _ask(self, sentinel: tuple[str, int], service: str, nursery: trio.Nursery) -> tuple[str, int]:
+        connection = TCPConnection(TCPLocation(*sentinel), connect_timeout=SENTINEL_SECONDS_MAX)
+        try:
+            await nursery.start(connection.run)
+            found = await connection.create_request(b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", service)
+        finally:
+            connection.invalidate()
+        if not isinstance(found, list):
+            raise BrokenConnectionError(f"the sentinels know no {service!r}")
+        return bytes(found[0]).decode(), int(found[1])
+
+
+def reason(error: BaseException, server: str) -> str:
+    """Why a server cannot be asked, and what to do about it."""
+    text = str(error)
+    if isinstance(error, BusyLoadingError):
+        return f"{server} is still loading its data: wait"
+    if isinstance(error, ReadOnlyError) or text.startswith("MASTERDOWN"):
+        return f"{server} is a replica at present: wait for its promotion, or see to --store"
+    if "maxmemory" in text:
+        return f"{server} is out of memory (maxmemory): let tasks end, or give it more"
+    if isinstance(error, RedisError) and not isinstance(error, BrokenConnectionError):
+        return f"{server} refuses: {text}"
+    return f"{server} cannot be reached: {plain(error)}"
 
 
 def plain(error: BaseException) -> str:
@@ -134,4 +188,6 @@ def plain(error: BaseException) -> str:
         error = cause
     if isinstance(error, trio.TooSlowError | TimeoutError):
         return "it does not answer"
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.errno and not isinstance(error, ssl.SSLError):
+        return os.strerror(error.errno)
+    return str(error) or "the connection broke"

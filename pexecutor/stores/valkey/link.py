@@ -20,21 +20,19 @@ from typing import Any, Final
 import msgspec
 import trio
 from coredis.connection import TCPConnection
-from coredis.exceptions import ConnectionError as BrokenConnectionError
-from coredis.exceptions import MovedError, ReadOnlyError, RedisError, ResponseError
+from coredis.exceptions import RedisError, ResponseError
 
 from ...errors import StoreUnavailableError, UnusableStoreError
 from ..address import ValkeyAddress
 from .calls import OtherQueueError
-from .line import Line, plain
+from .flush import Flusher, life_of
+from .line import ELSEWHERE, Line, reason
 
 CALL_SECONDS_MAX: Final = 4.0
-"""How long a call may take in all, the way to a new connection included; less than any shield around it."""
+"""How long a call may take; less than any shield around it."""
 
 START_SECONDS_MAX: Final = 10.0
 """How long to wait for the server at the start."""
-
-FLUSH_MS_MAX: Final = 3500
 
 PARTS: Final = ("book", "steps", "nodes", "running", "submit", "records", "listing", "moves")
 
@@ -59,18 +57,26 @@ class ValkeyLink:
         address: where the server is.
         queue: the queue's name.
         flushed: whether a submit waits until the server has it on its disk.
+        patience_seconds: how long a call may take in all, the way to a new connection included.
     """
 
-    def __init__(self, address: ValkeyAddress, queue: str, *, flushed: bool = False) -> None:
+    def __init__(
+        self,
+        address: ValkeyAddress,
+        queue: str,
+        *,
+        flushed: bool = False,
+        patience_seconds: float = CALL_SECONDS_MAX,
+    ) -> None:
         self.address = address
         self.key = f"pexecutor:{{{queue}}}"
         self._name, self._text = read_functions()
-        self._flushed = flushed
+        self._patience_seconds = patience_seconds
+        self.life = b""
+        """What tells the server as it is, since its start, from what it was before, or from another one."""
         self._hear: Callable[[str], None] = lambda _: None
         self._line = Line(address, prepare=self._prepare, hear=self._sort)
-        self._flush_line = Line(address, prepare=self._nothing)
-        self._flush_asked = self._flush_done = 0
-        self._flushing: trio.Event | None = None
+        self._flusher = Flusher(address, f"{self.key}:flushed", patience_seconds=patience_seconds) if flushed else None
 
     @property
     def trouble(self) -> str | None:
@@ -85,18 +91,26 @@ class ValkeyLink:
             UnusableStoreError: there is no server that can be used.
         """
         self._hear = hear
+        outliving = trio.CancelScope(shield=True)  # until what is in here has given back what it holds
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._line.stay_connected)  # every call waits for its connection
-            if self._flushed:
-                nursery.start_soon(self._flush_line.stay_connected)
-            with trio.move_on_after(START_SECONDS_MAX) as waited:
-                await self._line.connection()
-            if waited.cancelled_caught:
-                raise UnusableStoreError(
-                    f"{self.trouble} (waited {START_SECONDS_MAX:g} s): start it, or see to --store"
-                )
-            yield
+            nursery.start_soon(self._stay_connected, outliving)  # every call waits for its connection
+            if self._flusher is not None:
+                nursery.start_soon(self._flusher.run)
+            try:
+                with trio.move_on_after(START_SECONDS_MAX) as waited:
+                    await self._line.connection()
+                if waited.cancelled_caught:
+                    raise UnusableStoreError(
+                        f"{self.trouble} (waited {START_SECONDS_MAX:g} s): start it, or see to --store"
+                    )
+                yield
+            finally:
+                outliving.cancel()
             nursery.cancel_scope.cancel()
+
+    async def _stay_connected(self, outliving: trio.CancelScope) -> None:
+        with outliving:
+            await self._line.stay_connected()
 
     async def call(self, verb: str, *arguments: Any) -> bytes:
         """Call a function; its reply.
@@ -105,35 +119,34 @@ class ValkeyLink:
             StoreUnavailableError: there is no answer, or the server refuses.
         """
         packed = _encode(arguments)
-        with trio.move_on_after(CALL_SECONDS_MAX):
+        sent = False
+        with trio.move_on_after(self._patience_seconds):
             while True:
-                if (reply := await self._try(verb, packed)) is not None:
+                connection = await self._line.connection()
+                sent = True
+                if (reply := await self._try(connection, verb, packed)) is not None:
                     return reply
-        raise StoreUnavailableError(self.trouble or f"{self.address.shown} did not answer in {CALL_SECONDS_MAX:g} s")
+        trouble = self.trouble or f"{self.address.shown} did not answer in {self._patience_seconds:g} s"
+        raise StoreUnavailableError(f"{trouble}; {'it may have been' if sent else 'nothing was'} done: try again")
 
-    async def _try(self, verb: str, packed: bytes) -> bytes | None:
+    async def _try(self, connection: TCPConnection, verb: str, packed: bytes) -> bytes | None:
         """Call once; ``None`` when another connection may do better."""
-        connection = await self._line.connection()
         answered = False
         try:
             reply = await connection.create_request(b"FCALL", f"{self._name}_{verb}", 1, self.key, packed)
             answered = True
             assert isinstance(reply, bytes), "what our functions answer"
             return reply
-        except (BrokenConnectionError, ReadOnlyError, MovedError) as error:
+        except RedisError as error:
             answered = True
+            if not (isinstance(error, ELSEWHERE) or "Function not found" in str(error)):
+                raise _refusal(error, self.address.shown) from error
             self._line.drop(connection, error)
             await trio.lowlevel.checkpoint()
             return None
-        except RedisError as error:
-            answered = True
-            if "Function not found" in str(error):
-                self._line.drop(connection)
-                return None
-            raise _refusal(error, self.address.shown) from error
         finally:
             if not answered and trio.current_effective_deadline() <= trio.current_time():
-                self._line.drop(connection)
+                self._line.drop(connection, trio.TooSlowError())
 
     async def settings(self, *names: str) -> Mapping[str, str]:
         """The server's own settings; none where it does not let us see them."""
@@ -145,17 +158,17 @@ class ValkeyLink:
         assert isinstance(found, dict), "what RESP3 answers"
         return {str(name): str(value) for name, value in found.items()}
 
-    async def remove(self, queues: str) -> None:
-        """Remove everything that is kept of some queues.
+    async def remove(self) -> None:
+        """Remove everything that has a key which begins with the queue's.
 
-        Parameters:
-            queues: their names, as a pattern of the server's.
+        Raises:
+            StoreUnavailableError: the server cannot be asked.
         """
+        await self.call("marks")  # from here on, the line leads to where the queue lies in a cluster
         connection = await self._line.connection()
         cursor: Any = b"0"
         while True:
-            pattern = f"pexecutor:{{{queues}}}*"
-            reply: Any = await connection.create_request(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", 1000)
+            reply: Any = await connection.create_request(b"SCAN", cursor, b"MATCH", f"{self.key}*", b"COUNT", 1000)
             cursor, keys = reply
             if keys:
                 await connection.create_request(b"UNLINK", *keys)
@@ -163,56 +176,32 @@ class ValkeyLink:
                 return
 
     async def flush(self) -> None:
-        """Wait until what was done so far is as durable as was asked; many who wait share one wait.
+        """Wait until what was done so far is as durable as was asked; to be called without waiting after the answer.
 
         Raises:
             StoreUnavailableError: it is not on the server's disk in time.
         """
-        if not self._flushed:
-            return
-        self._flush_asked += 1
-        ticket = self._flush_asked
-        while self._flush_done < ticket:
-            if self._flushing is not None:
-                await self._flushing.wait()
-                continue
-            self._flushing = trio.Event()
-            try:
-                asked = self._flush_asked
-                await self._flush_once()
-                self._flush_done = asked
-            finally:
-                self._flushing.set()
-                self._flushing = None
-
-    async def _flush_once(self) -> None:
-        """A write of our own, and then what waits for it: all that was written before it is on the disk, too."""
-        local = 0
-        with trio.move_on_after(CALL_SECONDS_MAX, shield=True):
-            connection = await self._flush_line.connection()
-            try:
-                connection.create_request(b"SET", f"{self.key}:flushed", b"")
-                reply = await connection.create_request(b"WAITAOF", 1, 0, FLUSH_MS_MAX)
-                assert isinstance(reply, list), "what the command answers"
-                local = int(reply[0])
-            except RedisError as error:
-                raise StoreUnavailableError(
-                    f"{self.address.shown} cannot say what is on its disk: {plain(error)}"
-                ) from error
-        if local < 1:
-            raise StoreUnavailableError(f"{self.address.shown} did not have it on its disk in {CALL_SECONDS_MAX:g} s")
+        if self._flusher is not None:
+            await self._flusher.flush(self.life)
 
     async def _prepare(self, connection: TCPConnection) -> None:
         """Have our functions there, and be told of what happens in the queue."""
+        self.life = await life_of(connection)
+        refusal: ResponseError | None = None
         try:
             await connection.create_request(b"FUNCTION LOAD", self._text.encode())
         except ResponseError as error:
-            if "already exists" not in str(error):
-                raise
+            refusal = error
+        if refusal is not None and not await self._are_there(connection, refusal):
+            raise refusal
         connection.send_command(b"SUBSCRIBE", self.key.encode())
 
-    async def _nothing(self, _: TCPConnection) -> None:
-        await trio.lowlevel.checkpoint()
+    async def _are_there(self, connection: TCPConnection, refusal: ResponseError) -> bool:
+        """Whether our functions are there already; a server that is out of memory does not say so by itself."""
+        if "maxmemory" not in str(refusal):
+            await trio.lowlevel.checkpoint()
+            return "already exists" in str(refusal)
+        return bool(await connection.create_request(b"FUNCTION LIST", b"LIBRARYNAME", self._name))
 
     def _sort(self, push: Sequence[Any]) -> None:
         if push[0] == b"message":
@@ -223,11 +212,9 @@ class ValkeyLink:
 
 def _refusal(error: RedisError, server: str) -> Exception:
     """What a refusal comes to: a store that cannot be used now, or a fault in our functions."""
-    reason = str(error)
-    if reason.startswith("OTHER"):
+    text = str(error)
+    if text.startswith("OTHER"):
         return OtherQueueError(f"{server} has lost the queue, or was given another one; this node joins what is there")
-    if "user_function" in reason or "@user_script" in reason:
+    if "user_function" in text or "@user_script" in text:
         return error
-    if "maxmemory" in reason:
-        return StoreUnavailableError(f"{server} is out of memory (maxmemory)")
-    return StoreUnavailableError(f"{server} refuses: {reason}")
+    return StoreUnavailableError(reason(error, server))

@@ -75,6 +75,7 @@ class QueueSide:
                     f"{self.shown} has no append-only file, so its restart would lose what was moved: "
                     "set `appendonly yes` there, or add --volatile"
                 )
+            await self._keep()  # it can
             nodes: list[str] = await self._call("enter")
             if nodes:
                 raise self._in_use(nodes)
@@ -96,10 +97,17 @@ class QueueSide:
     async def _keep(self) -> None:
         """Have all that was done on the server's disk."""
         try:
-            if self._has_a_file:
+            if self._has_a_file and not self._may_forget:
                 await self._link.flush()
         except StoreUnavailableError as error:
             raise UnusableStoreError(str(error)) from error
+
+    async def _keep_all_since(self, life: bytes) -> None:
+        """The same for several calls: none of them was to a server that has lost its last moments since."""
+        if self._link.life == life:
+            await self._keep()
+        if self._link.life != life:
+            raise UnusableStoreError(f"{self.shown} was restarted, or replaced, meanwhile: run the same command again")
 
     async def identity(self) -> Identity:
         """The queue's tag, and how many tasks it has accepted."""
@@ -140,6 +148,7 @@ class QueueSide:
 
     async def adopt(self, mark: Mark, identity: Identity, more: More) -> None:
         """Take over tasks, and leave the mark; sealed until that is done."""
+        life = self._link.life
         await self._seal(msgspec.structs.replace(mark, role=Role.ARRIVING))
         await self._drop_arrivals()
         await self._call("identify", *identity)
@@ -148,6 +157,7 @@ class QueueSide:
             history += [record for record in some if isinstance(record, Finished)]
             await self._arrive([record for record in some if not isinstance(record, Finished)])
         await self._arrive(sorted(history, key=attrgetter("finished_at", "serial")))  # the order of their ends
+        await self._keep_all_since(life)
         await self._call("settle", mark.move, mark.role, mark.other, mark.history)
         await self._keep()
 

@@ -160,6 +160,7 @@ class ValkeyStore:
             await self._join()
             for doubt in doubts(await self._link.settings(*SETTINGS), self._durability):
                 self._on_doubt(doubt)
+            await self._check_durability()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._lease.keep)  # nothing is claimed before its first beat
                 try:
@@ -176,6 +177,12 @@ class ValkeyStore:
                 f"the queue has layout {layout} and this program writes layout {LAYOUT}: "
                 "use the version that made it, or another --queue"
             )
+
+    async def _check_durability(self) -> None:
+        try:
+            await self._link.flush()
+        except StoreUnavailableError as error:
+            raise UnusableStoreError(f"what is submitted cannot be kept as was asked: {error}") from error
 
     # The lease
 
