@@ -103,8 +103,8 @@ class Nodes:
         self.trouble: Counter[int] = Counter()
         self.stopped = threading.Event()
 
-    def start(self) -> ServerProcess:
-        node = ServerProcess(*self._flags, log=self._log.with_suffix(f".{len(self.all)}"))
+    def start(self, *flags: str) -> ServerProcess:
+        node = ServerProcess(*self._flags, *flags, log=self._log.with_suffix(f".{len(self.all)}"))
         self.all.append(node)
         self.up.append(node)
         return node
@@ -230,3 +230,51 @@ def two_nodes(node: ServerProcess) -> list[dict[str, Any]]:
     listed: list[dict[str, Any]] = node.client.get("/nodes").json()
     busy = sum(one["busy"] for one in listed)
     return listed if len(listed) == 2 and busy == 1 else []
+
+
+def test_a_node_that_drains_hands_over_what_it_cannot_end(nodes: Nodes, home: Path) -> None:
+    leaving = nodes.start()
+    leaving.client.post("/tasks", json=[{"name": "long", "handler": "work", "params": {"steps": 200}}])
+    [running] = eventually(lambda: nodes.get("/tasks/running"))
+    staying = nodes.start()
+    eventually(lambda: two_nodes(staying))
+    assert leaving.client.post("/drain").status_code == 202
+    eventually(lambda: sorted(map(draining_and_busy, nodes_of(staying))) == [(False, 0), (True, 1)])
+    leaving.signal(SIGTERM)
+    eventually(lambda: [*map(draining_and_busy, nodes_of(staying))] == [(False, 1)])
+    assert leaving.wait() == 0
+    assert eventually(lambda: staying.client.get("/tasks/finished").json())[0]["outcome"] == "succeeded"
+    assert (home / "notes" / running["id"]).read_text().split() == ["started", "started", "ended"]
+    assert list((home / "twice").iterdir()) == []
+
+
+def draining_and_busy(node: dict[str, Any]) -> tuple[bool, int]:
+    return node["draining"], node["busy"]
+
+
+def nodes_of(node: ServerProcess) -> list[dict[str, Any]]:
+    listed: list[dict[str, Any]] = node.client.get("/nodes").json()
+    return listed
+
+
+def test_a_server_that_is_gone_for_longer_than_anybody_waits(nodes: Nodes, server: ValkeyServer, home: Path) -> None:
+    node = nodes.start("--lease", "30")
+    tasks = [{"name": f"task-{n}", "handler": "work", "params": {"steps": 50}} for n in range(10)]
+    reply = node.client.post("/tasks?verdicts=all", json=tasks).json()
+    eventually(lambda: len(nodes.get("/tasks/running")) == 6)
+    server.kill()
+    eventually(lambda: node.client.get("/readyz").status_code == 503)
+    refused = node.client.post("/tasks", json=[{"name": "refused"}])
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+    assert refused.headers["Content-Type"] == "application/problem+json"
+    assert refused.json()["detail"].endswith("cannot be reached: Connection refused; nothing was done: try again")
+    eventually(lambda: [text.count("ended") for text in notes_of(home)] == [1] * 6)
+    server.start()
+    ids = [task["id"] for task in reply["Tasks"]]
+    eventually(lambda: [(nodes.get(f"/tasks/{task}") or {}).get("outcome") for task in ids] == ["succeeded"] * 10)
+    assert notes_of(home) == ["started\nended\n"] * 10
+    assert "Connection attempt failed" not in node.log_text(), "the driver says nothing of its own"
+
+
+def notes_of(home: Path) -> list[str]:
+    return [path.read_text() for path in (home / "notes").iterdir()]
