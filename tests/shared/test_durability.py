@@ -83,7 +83,7 @@ async def test_a_wait_is_shared_and_so_is_its_failure(tmp_path: Path, program: s
     with valkey_server(tmp_path / "server", *KEEPS_ALL, program=program) as server:
         flusher = Flusher(address_of(server.url), "key", patience_seconds=PATIENCE_SECONDS)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(flusher.run)
+            nursery.start_soon(flusher.keep_flushing)
             server.pause()
             with trio.fail_after(30 * PATIENCE_SECONDS):
                 async with trio.open_nursery() as waiting:
@@ -99,7 +99,7 @@ async def test_what_an_earlier_life_of_the_server_took_is_not_called_kept(tmp_pa
         flusher = Flusher(address_of(server.url), "key", patience_seconds=10.0)
         link = ValkeyLink(address_of(server.url), "test")
         async with trio.open_nursery() as nursery, link.opened(lambda _: None):
-            nursery.start_soon(flusher.run)
+            nursery.start_soon(flusher.keep_flushing)
             before = link.life
             await flusher.flush(before)
             server.kill()

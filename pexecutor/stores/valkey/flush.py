@@ -60,7 +60,7 @@ class Flusher:
         self._line = Line(address, prepare=self._prepare)
         self._next = _Flush()  # whoever comes while one is under way shares the next
 
-    async def run(self) -> None:
+    async def keep_flushing(self) -> None:
         """Wait for those who ask, until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._line.stay_connected)

@@ -95,7 +95,7 @@ class ValkeyLink:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._stay_connected, outliving)  # every call waits for its connection
             if self._flusher is not None:
-                nursery.start_soon(self._flusher.run)
+                nursery.start_soon(self._flusher.keep_flushing)
             try:
                 with trio.move_on_after(START_SECONDS_MAX) as waited:
                     await self._line.connection()
