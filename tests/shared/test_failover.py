@@ -95,4 +95,4 @@ async def eventually_says(server: ValkeyServer, command: str, answer: bytes) -> 
 
 def accepted(server: ValkeyServer) -> int:
     """How many tasks it knows of."""
-    return int(server.command("HGET", "pexecutor:{jobs}:meta", "acceptances").split()[1])
+    return int(server.command("HLEN", "pexecutor:{jobs}:record").removeprefix(b":"))

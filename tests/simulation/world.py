@@ -43,13 +43,13 @@ class Report(NamedTuple):
     Parameters:
         seconds: of virtual time.
         crashes: lives that ended in the middle of something.
-        transactions: that reached the disk.
+        steps: transactions that reached the disk, or calls that the server has done.
         tasks: that were accepted.
     """
 
     seconds: float
     crashes: int
-    transactions: int
+    steps: int
     tasks: int
 
 

@@ -14,8 +14,8 @@ what it does to others is theirs to refuse, by the same token (``context.token``
 distributed locking", 2016.)
 
 After a reconnect, and when the server asks for it, the node and the server compare what the one runs and the other
-remembers. What the node has lost is cut off; what it knows nothing of is recovered. Nothing is claimed from when it says
-what it runs until it knows that it was heard, for calls of a broken connection may be done late, and in any order.
+remembers. What the node has lost is cut off; what it knows nothing of is recovered. Nothing is claimed from when it
+says what it runs until it has been heard, for calls of a broken connection may be done late, and in any order.
 """
 
 from __future__ import annotations

@@ -75,6 +75,8 @@ LAYOUT: Final = "1"
 LINGERING: Final = True
 """Asks for a record also when it is there only for those who waited for it."""
 
+NOT_HEARD: Final = Beat(False, [], [])
+
 LOOK_AGAIN_SECONDS: Final = 1.0
 """How long to go by the messages alone."""
 
@@ -194,15 +196,15 @@ class ValkeyStore:
 
     async def _beat(self, holdings: list[object] | Literal[False]) -> Beat:
         about = msgspec.json.encode(self._calls.watcher.describe()).decode()
+        arguments = (self._node, next(self._beats), self._lease_seconds, about, holdings, *self._history)
         try:
-            beat: Beat = await self._calls.call(
-                "beat", self._node, next(self._beats), self._lease_seconds, about, holdings, *self._history
-            )
+            beat: Beat = await self._calls.call("beat", *arguments)
         except OtherQueueError:
+            beat = NOT_HEARD
+        if beat is NOT_HEARD:
             self._holdings.settling.clear()  # there is nowhere to do that now
             self._lease.give_up()
             await self._join(to_end_seconds=self._lease.to_end_seconds)
-            raise
         if not beat.lost:
             self._messages.room.unpark_all()
         return beat

@@ -1,7 +1,7 @@
 """``Ledger``: what everybody was told, what the server keeps, and what handlers really do, held against each other.
 
-Two runs of one name at once are allowed for one reason: a node was paused, and did not know how late it was. Then one of
-the two ends soon after it wakes. And what a server forgets because it was not written yet is forgiven, no more than that.
+Two runs of one name at once are allowed for one reason: a node was paused, and did not know how late it was. Then one
+of the two ends soon after it wakes. And what a server forgets because it was not written yet is forgiven, no more.
 """
 
 from __future__ import annotations

@@ -231,7 +231,7 @@ class Network:
 
 
 class Way:
-    """A node's way to the server, as ``ValkeyLink`` is one: a call is made again on each new connection, in its time."""
+    """A node's way to the server, as ``ValkeyLink`` is one: each new connection has another try at a call."""
 
     trouble: str | None = None
 

@@ -15,7 +15,7 @@ from ...shared import fake
 from ..ledger import BrokenInvariantError
 from .world import NodesWorld
 
-SEEDS_MAX: Final = 200
+SEEDS_MAX: Final = 300
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -64,43 +64,56 @@ def claim_while_the_server_compares(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Lease, "_comparing", property(lambda _: False, lambda *_: None), raising=False)
 
 
-PLANTED: Final[dict[str, Plant]] = {
-    "a node never gives up": never_give_up,
-    "a lease is counted from the answer": count_a_lease_from_the_answer,
-    "an answer that is late undoes that all was given up": let_a_late_answer_undo_that_all_was_given_up,
-    "a node says at once that it has given up": say_at_once_that_all_was_given_up,
-    "a node claims while the server compares": claim_while_the_server_compares,
-    "an outcome is taken without its token": on_the_server(
-        ("if not record or record.token ~= token then return false end", "if not record then return false end"),
-        ("  if record.node ~= node then return false end\n  if delay", "  if delay"),
+PLANTED: Final[dict[str, tuple[int, Plant]]] = {
+    "a node never gives up": (87, never_give_up),
+    "a lease is counted from the answer": (3, count_a_lease_from_the_answer),
+    "an answer that is late undoes that all was given up": (0, let_a_late_answer_undo_that_all_was_given_up),
+    "a node says at once that it has given up": (0, say_at_once_that_all_was_given_up),
+    "a node claims while the server compares": (367, claim_while_the_server_compares),
+    "an outcome is taken without its token": (
+        111,
+        on_the_server(
+            ("if not record or record.token ~= token then return false end", "if not record then return false end"),
+            ("  if record.node ~= node then return false end\n  if delay", "  if delay"),
+        ),
     ),
-    "nobody has to compare": on_the_server(
-        ("function nothing_unknown_runs()", "function nothing_unknown_runs() if true then return true end")
+    "nobody has to compare": (
+        192,
+        on_the_server(
+            ("function nothing_unknown_runs()", "function nothing_unknown_runs() if true then return true end")
+        ),
     ),
-    "what a dead node ran is left as it is": on_the_server(("  recover_all_of(node, {})\n", "")),
-    "a submit is done as often as it comes": on_the_server(
-        (
-            "  return once(id, function()\n    local submission",
-            "  return once(id .. now, function()\n    local submission",
-        )
+    "what a dead node ran is left as it is": (7, on_the_server(("  recover_all_of(node, {})\n", ""))),
+    "a submit is done as often as it comes": (
+        46,
+        on_the_server(
+            (
+                "  return once(id, function()\n    local submission",
+                "  return once(id .. now, function()\n    local submission",
+            )
+        ),
     ),
-    "a beat is taken although it is out of date": on_the_server(("beat <= said_by(node)[3] or ", "")),
-    "a claim is done although it was overtaken": on_the_server(
-        ("  if claim < last then return {} end\n", ""), ("if claim > last then", "if claim ~= last then")
+    "a beat is taken although it is out of date": (63, on_the_server(("beat <= said_by(node)[3] or ", ""))),
+    "a claim is done although it was overtaken": (
+        4,
+        on_the_server(
+            ("  if claim < last then return {} end\n", ""), ("if claim > last then", "if claim ~= last then")
+        ),
     ),
-    "ids and tokens are given again": on_the_server(("local GIVEN_MAX = 200000", "local GIVEN_MAX = 0")),
-    "nobody asks which queue is meant": on_the_server(("tonumber(meta[2] or 0) ~= tag", "false")),
+    "ids and tokens are given again": (30, on_the_server(("local GIVEN_MAX = 200000", "local GIVEN_MAX = 0"))),
+    "nobody asks which queue is meant": (11, on_the_server(("tonumber(meta[2] or 0) ~= tag", "false"))),
 }
+"""Each with a seed that finds it, as long as nothing changes what seeds decide; then another one does."""
 
 
 @pytest.mark.parametrize("bug", PLANTED)
 def test_a_planted_bug_is_found(bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    PLANTED[bug](monkeypatch)
+    first, plant = PLANTED[bug]
+    plant(monkeypatch)
+    with pytest.raises(BrokenInvariantError):
+        run_seeds(first)
 
-    for seed in range(SEEDS_MAX):
-        try:
-            NodesWorld(seed).run()
-        except BrokenInvariantError as error:
-            print(f"found by seed {seed}: {error}"[:300])
-            return
-    raise AssertionError(f"{SEEDS_MAX} seeds have not found it")
+
+def run_seeds(first: int) -> None:
+    for seed in (first, *range(SEEDS_MAX)):
+        NodesWorld(seed).run()
