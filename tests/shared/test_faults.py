@@ -130,3 +130,18 @@ async def test_a_node_that_is_cancelled_gives_back_what_it_runs(server: ValkeySe
         pass
     async with a_node(server.url, queue=queue, pool_size=3) as node:
         await eventually_runs(node, "one", "two", "waits")
+
+
+async def test_a_server_that_has_lost_the_queue_is_given_a_new_one(own_server: ValkeyServer) -> None:
+    async with at_work(own_server.url) as node:
+        lost = {record["id"] for record in await node.get("/tasks")}
+        assert own_server.command("FLUSHALL") == b"+OK\r\n"
+        assert "this node joins what is there" in await node.refusal("refused")
+        await eventually(lambda: takes(node, "one"))
+        assert lost.isdisjoint(record["id"] for record in await node.get("/tasks"))
+        node.gate.open()
+        await eventually(lambda: holds(node, {"one": "succeeded"}))
+
+
+async def takes(node: ANode, name: str) -> bool:
+    return (await node.post(name))[0] == 200

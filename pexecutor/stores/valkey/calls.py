@@ -70,9 +70,12 @@ class Calls:
         link: the way to the server.
         node: the node's name.
         work_is_there: called when a reply says that something is pending.
+        other_queue: called when the queue turns out to be another one.
     """
 
-    def __init__(self, link: Link, node: str, work_is_there: Callable[[], None]) -> None:
+    def __init__(
+        self, link: Link, node: str, *, work_is_there: Callable[[], None], other_queue: Callable[[], None]
+    ) -> None:
         self.tag = 0
         """What all ids of the queue begin with; 0 until it is joined."""
         self.counts = Counts()
@@ -82,6 +85,7 @@ class Calls:
         self._link = link
         self._node = node
         self._work_is_there = work_is_there
+        self._other_queue = other_queue
         self._made = 0
 
     async def call(self, verb: str, *arguments: Any) -> Any:
@@ -93,7 +97,12 @@ class Calls:
     async def ask(self, verb: str, *arguments: Any) -> Reply[Any]:
         """Call a function. It goes to its end whatever happens to the caller, who has to tell of what has changed."""
         with trio.CancelScope(shield=True, deadline=trio.current_time() + CALL_SECONDS_MAX):
-            reply: Reply[Any] = _DECODERS[verb].decode(await self._link.call(verb, self.tag, *arguments))
+            try:
+                packed = await self._link.call(verb, self.tag, *arguments)
+            except OtherQueueError as error:
+                self._other_queue()
+                raise StoreUnavailableError(str(error)) from error
+            reply: Reply[Any] = _DECODERS[verb].decode(packed)
             self.counts = reply.counts
             if reply.counts.pending:
                 self._work_is_there()

@@ -54,7 +54,7 @@ from ..listing import format_cursor, parse_cursor
 from ..marks import check_not_sealed
 from ..retry import retry_at
 from .answers import number_of, settled_as, verdicts_of
-from .calls import CALL_SECONDS_MAX, Calls, Link, OtherQueueError
+from .calls import CALL_SECONDS_MAX, Calls, Link
 from .doubts import SETTINGS, Durability, doubts
 from .lease import NO_CLAIM, Holdings, Lease
 from .messages import Messages
@@ -74,8 +74,6 @@ from .wire import (
 LAYOUT: Final = "1"
 LINGERING: Final = True
 """Asks for a record also when it is there only for those who waited for it."""
-
-NOT_HEARD: Final = Beat(False, [], [])
 
 LOOK_AGAIN_SECONDS: Final = 1.0
 """How long to go by the messages alone."""
@@ -129,12 +127,13 @@ class ValkeyStore:
         self._on_doubt = on_doubt
         self._lease_seconds = lease_seconds
         self._jitter = random.Random() if jitter is None else jitter
+        self._must_join = True
         self._beats = count(1)
         self._claims = count(1)
         self._holdings = Holdings()
         self._claiming = trio.Lock()  # so that no two calls have the id of one claim
         self._turn = trio.Lock()  # who is next to find room
-        self._calls = Calls(link, node, self._work_is_there)
+        self._calls = Calls(link, node, work_is_there=self._work_is_there, other_queue=self._lose_queue)
         self._messages = Messages(node, cancelled=self._calls.tell_cancelled, missed=self._missed_some)
         self._lease = Lease(
             lease_seconds,
@@ -179,6 +178,14 @@ class ValkeyStore:
                 f"the queue has layout {layout} and this program writes layout {LAYOUT}: "
                 "use the version that made it, or another --queue"
             )
+        self._must_join = False
+
+    def _lose_queue(self) -> None:
+        """Cut off all that is held: it is in another queue, and there is nowhere to settle it."""
+        if not self._must_join:
+            self._must_join = True
+            self._holdings.settling.clear()
+            self._lease.give_up()
 
     async def _check_durability(self) -> None:
         try:
@@ -196,15 +203,10 @@ class ValkeyStore:
 
     async def _beat(self, holdings: list[object] | Literal[False]) -> Beat:
         about = msgspec.json.encode(self._calls.watcher.describe()).decode()
-        arguments = (self._node, next(self._beats), self._lease_seconds, about, holdings, *self._history)
-        try:
-            beat: Beat = await self._calls.call("beat", *arguments)
-        except OtherQueueError:
-            beat = NOT_HEARD
-        if beat is NOT_HEARD:
-            self._holdings.settling.clear()  # there is nowhere to do that now
-            self._lease.give_up()
+        if self._must_join:
             await self._join(to_end_seconds=self._lease.to_end_seconds)
+        arguments = (self._node, next(self._beats), self._lease_seconds, about, holdings, *self._history)
+        beat: Beat = await self._calls.call("beat", *arguments)
         if not beat.lost:
             self._messages.room.unpark_all()
         return beat
