@@ -12,6 +12,7 @@ import pytest
 from pexecutor.access import hash_token, new_token
 
 from ..server.process import ServerProcess, eventually
+from ..shared.server import valkey_server
 from .conftest import Start
 from .page import Page
 
@@ -271,3 +272,13 @@ def scene(server: ServerProcess) -> None:
     ]
     assert server.client.post("/tasks?verdicts=none", json=tasks).status_code == 200
     eventually(lambda: server.client.get("/tasks?state=finished&name=reports/yearly").json())
+
+
+def test_the_nodes_of_a_shared_queue(page: Page, start: Start, tmp_path: Path) -> None:
+    with valkey_server(tmp_path / "valkey") as valkey:
+        one, other = (start("--store", valkey.url, "--pool-size", str(size)) for size in (5, 7))
+        page.open(one.url)
+        page.shows("#nodes", "of 5 busy")
+        page.shows("#nodes", "of 7 busy")
+        submit(other, name=a_name(), handler="sleep", duration=60_000)
+        page.until(lambda: any("1 of " in text for text in page.texts("#nodes li")), "nobody is busy")

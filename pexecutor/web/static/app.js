@@ -8,6 +8,7 @@ import { byId, setBar, setText } from "./dom.js";
 import { FinishedView } from "./finished.js";
 import { clockTime, count, rate, words } from "./format.js";
 import { Live } from "./live.js";
+import { showNodes } from "./nodes.js";
 import { PoolView } from "./pool.js";
 import { startSession } from "./session.js";
 import { SubmitView } from "./submit.js";
@@ -62,7 +63,7 @@ function paced(ms, action) {
 
 const draw = paced(DRAW_MS, () => requestAnimationFrame(drawAll));
 const lookSoon = paced(LOOK_MS, () => look());
-const readCharts = paced(IDLE_MS, () => charts.load().catch(unreachable));
+const readCharts = paced(IDLE_MS, () => Promise.all([charts.load(), showNodes()]).catch(unreachable));
 const readAnew = paced(ANEW_MS, () => {
 	Promise.all([tasks.load(draw), submit.load(), look()]).catch(unreachable);
 	readCharts();

@@ -5,12 +5,15 @@ import { byId, h, setText } from "./dom.js";
 import { ago, count, span, took, words } from "./format.js";
 import { VirtualList } from "./list.js";
 
+const OUTCOMES = "succeeded failed timed_out cancelled abandoned".split(" ");
+
 export class FinishedView {
 	#outcome = byId("outcome");
 
 	constructor(tasks, show) {
 		this.tasks = tasks;
 		this.list = new VirtualList(byId("finished"), { make: () => this.#make(show), fill });
+		this.#outcome.append(...OUTCOMES.map((value) => h("option", { value }, words(value))));
 		this.#outcome.onchange = () => this.render(true);
 	}
 

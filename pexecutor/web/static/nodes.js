@@ -1,0 +1,17 @@
+// Who runs the tasks of a shared queue, as each has told of itself.
+
+import { get } from "./api.js";
+import { byId, h } from "./dom.js";
+import { ago } from "./format.js";
+
+/** Read and show them; a server of its own has none. */
+export async function showNodes() {
+	const nodes = await get("nodes");
+	byId("nodes").parentElement.hidden = !nodes.length;
+	byId("nodes").replaceChildren(...nodes.map(row));
+}
+
+function row({ node, busy, pool_size, draining, beat_at }) {
+	const state = `${draining ? "draining, " : ""}${busy} of ${pool_size} busy · ${ago(beat_at)}`;
+	return h("li", {}, h("span", {}, node), h("span", { className: "minor" }, state));
+}
