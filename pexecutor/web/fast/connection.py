@@ -128,10 +128,13 @@ class FastConnection:
     async def _ask_app(self, request: Request) -> None:
         exchange = Exchange(self, request)
         await exchange.run(self._http.app)
-        if not exchange.ended:
-            request.keep_alive = False
-            if self.parser.refusal is not None and not exchange.begun:
-                raise CutOffError
+        if exchange.ended:
+            if not (request.chunks.ended or request.expects_continue):
+                await self._linger(request)
+            return
+        request.keep_alive = False
+        if self.parser.refusal is not None and not exchange.begun:
+            raise CutOffError
 
     async def _linger(self, request: Request) -> None:
         """A client that is still sending would meet a reset connection, and may never see the reply."""
