@@ -13,7 +13,7 @@ def test_a_late_answer_about_a_lost_task_leaves_it_alone_when_it_is_claimed_once
     holdings.settling.add((NUMBER, 1))
     holdings.tokens[NUMBER] = 2
 
-    assert holdings.as_arguments() == [[(NUMBER, 2)], [NUMBER], 0]
+    assert holdings.as_arguments() == [[(NUMBER, 2)], [(NUMBER, 1)], 0]
     holdings.settled([(NUMBER, 1)])
     assert holdings.as_arguments() == [[(NUMBER, 2)], [], 0]
 

@@ -52,7 +52,7 @@ class Holdings:
     def as_arguments(self) -> list[object]:
         """All of it, for the server to compare."""
         held = [one for one in self.tokens.items() if one not in self.settling]
-        return [held, [number for number, _ in self.settling], self.claim]
+        return [held, list(self.settling), self.claim]
 
     def settled(self, those: Iterable[Held]) -> None:
         """Have nothing to do with these any more."""

@@ -96,7 +96,9 @@ local function compare(node, held, settling, claim)
       lost[#lost + 1] = task[1]
     end
   end
-  for _, number in ipairs(settling) do known[number] = true end
+  for _, task in ipairs(settling) do
+    if is_held(find(task[1]), node, task[2]) then known[task[1]] = true end
+  end
   for _, number in ipairs(claimed_by(node, claim)) do known[number] = true end
   recover_all_of(node, known)
   call('SADD', key('seen'), node)
