@@ -133,9 +133,10 @@ class FunctionHandler:
         self._module = module
         self._attribute = attribute
         self._process = process
+        self._is_async = inspect.iscoroutinefunction(function)
         self.ends_with_us = not process
         where = f"{module}.{attribute}"
-        if process and inspect.iscoroutinefunction(function):
+        if process and self._is_async:
             raise ConfigError(f"{where}: an async function cannot have process=True")
         self._params_type = _params_type(function, where)
         self.description = (inspect.getdoc(function) or f"calls {where}").partition("\n")[0]
@@ -162,7 +163,7 @@ class FunctionHandler:
         if self._process:
             return await run_in_process(self._module, self._attribute, context, task.params)
         call = bind(self._function, context, msgspec.convert(task.params, self._params_type))
-        if inspect.iscoroutinefunction(self._function):
+        if self._is_async:
             return await call()
         return await trio.to_thread.run_sync(call, limiter=_threads)
 
