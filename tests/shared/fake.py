@@ -9,7 +9,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -52,7 +53,9 @@ class FakeValkey:
         lua[b"redis"] = self._lua.table_from(
             {b"call": self._call, b"register_function": self._register, b"error_reply": RefusedCall}
         )
-        lua[b"cmsgpack"] = self._lua.table_from({b"pack": self._pack, b"unpack": self._unpack})
+        lua[b"cmsgpack"] = self._lua.table_from(
+            {b"pack": self._pack, b"unpack": self._unpack, b"unpack_limit": self._unpack_limit}
+        )
         lua[b"cjson"] = self._lua.table_from({b"encode": lambda value: json.dumps(self._plain(value)).encode()})
         self._lua.execute(text.split("\n", 1)[1].encode())
         self._prefix = name
@@ -84,11 +87,17 @@ class FakeValkey:
     def _register(self, described: Any) -> None:
         self._functions[described[b"function_name"].decode()] = described[b"callback"]
 
-    def _pack(self, value: Any) -> bytes:
-        return msgspec.msgpack.encode(self._plain(value))
+    def _pack(self, *values: Any) -> bytes:
+        return b"".join([msgspec.msgpack.encode(self._plain(value)) for value in values])
 
     def _unpack(self, packed: bytes) -> Any:
         return self._to_lua(msgspec.msgpack.decode(packed))
+
+    def _unpack_limit(self, packed: bytes, limit: int, offset: int) -> Any:
+        """What a list is made of: it is read from behind its head."""
+        values = msgspec.msgpack.decode(packed)
+        assert (limit, offset) == (len(values), 1)
+        return (-1, *[self._to_lua(value) for value in values])
 
     def _plain(self, value: Any) -> Any:
         if lua_type(value) == "table":
@@ -159,15 +168,15 @@ class FakeValkey:
     def _hmget(self, key: str, *fields: str) -> list[str | None]:
         return [self._hget(key, field) for field in fields]
 
-    def _hset(self, key: str, field: str, value: str) -> int:
-        self._hash(key)[field] = value
-        return 1
+    def _hset(self, key: str, *words: str) -> int:
+        self._hash(key).update(_pairs(words))
+        return len(words) // 2
 
     def _hsetnx(self, key: str, field: str, value: str) -> int:
         return int(self._hash(key).setdefault(field, value) == value)
 
-    def _hdel(self, key: str, field: str) -> int:
-        return int(self._hash(key).pop(field, None) is not None)
+    def _hdel(self, key: str, *fields: str) -> int:
+        return sum([self._hash(key).pop(field, None) is not None for field in fields])
 
     def _hincrby(self, key: str, field: str, by: str) -> int:
         value = int(self._hash(key).get(field, 0)) + int(by)
@@ -193,14 +202,15 @@ class FakeValkey:
         return found
 
     def _zadd(self, key: str, *words: str) -> int:
-        *options, score, member = words
-        old = self._zset(key).get(member)
-        if not (options == ["GT"] and old is not None and old >= float(score)):
-            self._zset(key)[member] = float(score)
-        return int(old is None)
+        only_up, words = words[0] == "GT", words[words[0] == "GT" :]
+        before = len(self._zset(key))
+        for score, member in _pairs(words):
+            old = self._zset(key).get(member, -math.inf)
+            self._zset(key)[member] = max(old, float(score)) if only_up else float(score)
+        return len(self._zset(key)) - before
 
-    def _zrem(self, key: str, member: str) -> int:
-        return int(self._zset(key).pop(member, None) is not None)
+    def _zrem(self, key: str, *members: str) -> int:
+        return sum([self._zset(key).pop(member, None) is not None for member in members])
 
     def _zcard(self, key: str) -> int:
         return len(self._zset(key))
@@ -224,6 +234,11 @@ class FakeValkey:
         if "WITHSCORES" in options:
             return [word for score, member in chosen for word in (member, repr(score))]
         return [member for _, member in chosen]
+
+
+def _pairs(words: Sequence[str]) -> list[tuple[str, str]]:
+    assert words, "commands of nothing are errors"
+    return list(zip(words[::2], words[1::2], strict=True))
 
 
 def _text(word: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from ...task import (
     FULL,
@@ -22,10 +23,13 @@ from ...task import (
 )
 from .wire import NO_RETRY, NO_ROOM, Reply, Row, Taken, to_record
 
+_NUMBERS: Final = make_serial(1, 0) - 1
+"""All bits of a serial that are the number's."""
+
 
 def number_of(record: Record) -> int:
     """A task's number in its queue."""
-    return record.serial & make_serial(1, 0) - 1
+    return record.serial & _NUMBERS
 
 
 def verdicts_of(
@@ -56,11 +60,13 @@ def _verdict_of(answer: Taken, tag: int) -> Verdict:
     return Accepted(record, superseded)
 
 
-def settled_as(running: Running, ending: Ending, answer: tuple[float, float] | bool) -> Finished | Scheduled | None:
-    """What a task is after an attempt; nothing to us when it was lost."""
-    if isinstance(answer, bool):
+def settled_as(
+    running: Running, ending: Ending, answer: tuple[float, float] | bool, at: float
+) -> Finished | Scheduled | None:
+    """What a task is after an attempt that was recorded at this time; nothing to us when it was lost."""
+    if answer is False:
         return None
-    ended_at, due_at = answer
+    ended_at, due_at = (at, NO_RETRY) if answer is True else answer
     attempts = (*running.attempts, Attempt(running.started_at, ended_at, ending.outcome, ending.error))
     head = (running.serial, running.task, running.submitted_at, attempts)
     return Finished(*head, ended_at, ending) if due_at == NO_RETRY else Scheduled(*head, due_at)

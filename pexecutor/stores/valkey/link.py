@@ -34,7 +34,7 @@ CALL_SECONDS_MAX: Final = 4.0
 START_SECONDS_MAX: Final = 10.0
 """How long to wait for the server at the start."""
 
-PARTS: Final = ("book", "steps", "nodes", "running", "submit", "records", "listing", "moves")
+PARTS: Final = ("book", "writing", "steps", "nodes", "running", "submit", "records", "listing", "moves")
 
 _encode = msgspec.msgpack.Encoder().encode
 

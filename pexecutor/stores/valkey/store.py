@@ -75,6 +75,9 @@ LAYOUT: Final = "1"
 LINGERING: Final = True
 """Asks for a record also when it is there only for those who waited for it."""
 
+CLAIMED_AT_ONCE_MAX: Final = 250
+"""How many tasks a claim starts at most: the first ones run here while the server starts the next ones."""
+
 LOOK_AGAIN_SECONDS: Final = 1.0
 """How long to go by the messages alone."""
 
@@ -258,7 +261,9 @@ class ValkeyStore:
         """Claim once; when there was no answer, or one that came too late, the same claim is made again next time."""
         if self._holdings.claim == NO_CLAIM:
             self._holdings.claim = next(self._claims)
-        rows: list[Row] = await self._calls.call("claim", self._node, self._holdings.claim, limit)
+        rows: list[Row] = await self._calls.call(
+            "claim", self._node, self._holdings.claim, min(limit, CLAIMED_AT_ONCE_MAX)
+        )
         if not self._lease.is_good(term):
             return []
         self._holdings.claim = NO_CLAIM
@@ -288,24 +293,27 @@ class ValkeyStore:
 
     async def finish(self, ended: Sequence[tuple[Running, Ending]]) -> list[Finished | Scheduled | None]:
         """Record how attempts ended: each task's outcome, or when it is tried again; ``None`` for one that is lost."""
+        if not ended:
+            await trio.lowlevel.checkpoint()
+            return []
         asked_at = trio.current_time()
         held = [(number_of(running), running.token) for running, _ in ended]
-        arguments = [[*one, *self._ending(*attempt)] for one, attempt in zip(held, ended, strict=True)]
+        arguments = [(*one, *self._ending(*attempt)) for one, attempt in zip(held, ended, strict=True)]
         self._holdings.settling.update(held)
-        reply = await self._calls.ask("finish", self._node, arguments)
+        reply = await self._calls.ask("finish", self._node, *zip(*arguments, strict=True))
         self.commits.observe(trio.current_time() - asked_at)
         self._holdings.settled(held)
-        settled = [settled_as(*one, answer) for one, answer in zip(ended, reply.result, strict=True)]
+        settled = [settled_as(*one, answer, reply.at) for one, answer in zip(ended, reply.result, strict=True)]
         self._calls.tell_all(reply.changes, {number_of(record): record for record in settled if record is not None})
         return settled
 
     def finish_nowait(self, ended: Sequence[tuple[Running, Ending]]) -> None:
         """Not so: the server is always waited for."""
 
-    def _ending(self, running: Running, ending: Ending) -> list[Any]:
+    def _ending(self, running: Running, ending: Ending) -> tuple[Any, ...]:
         again_at = retry_at(running, ending, 0.0, self._jitter)
         delay = NO_RETRY if again_at is None else again_at
-        return [ending.outcome, ending.error or False, to_text(ending), delay]
+        return ending.outcome, ending.error or False, to_text(ending), delay
 
     async def release(self, tasks: Sequence[Running]) -> None:
         """Make running tasks pending again, at their old place in the order."""

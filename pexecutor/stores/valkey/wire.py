@@ -159,19 +159,20 @@ def to_record(row: Row, tag: int) -> Record:
     task = _decode_task(row.task)
     if task.priority != row.priority:
         task = msgspec.structs.replace(task, priority=row.priority)
-    attempts = tuple(
-        Attempt(started_at, ended_at, outcome, None if isinstance(error, bool) else error)
-        for started_at, ended_at, outcome, error in row.attempts
-    )
+    attempts = tuple([_to_attempt(*attempt) for attempt in row.attempts]) if row.attempts else ()
     head = (make_serial(tag, row.number), task, row.submitted_at, attempts)
     match row.state:
+        case "running":
+            return Running(*head, row.at, row.token)
         case "pending":
             return Pending(*head)
         case "scheduled":
             return Scheduled(*head, row.at)
         case "following":
             return Following(*head, make_serial(tag, row.follows), row.supersedes)
-        case "running":
-            return Running(*head, row.at, row.token)
         case _:
             return Finished(*head, row.at, _decode_ending(row.ending))
+
+
+def _to_attempt(started_at: float, ended_at: float, outcome: Outcome, error: str | bool) -> Attempt:
+    return Attempt(started_at, ended_at, outcome, None if isinstance(error, bool) else error)

@@ -19,7 +19,9 @@
 --   claim:N    string  the last claim of node N, and what it was given
 --   reply:ID   string  what a call was answered, for when the answer was lost
 --
--- `put` is the one way in which a record changes, as in `book.py`; what a submit does is `submission.py` once more.
+-- What a verb reads and changes is in memory until it has decided everything; then it is written at once, many tasks with one
+-- command (`writing.lua`). `put` is the one way in which a record changes, as in `book.py`; what a submit does is
+-- `submission.py` once more.
 
 local function call(...)
   return redis.call(...)
@@ -33,57 +35,128 @@ local CLAIM_MS = 3600000       -- how long a node's last claim is known, longer 
 local SEEK_MS = 2000           -- how long somebody is taken to wait for room
 local LINGER = 10              -- how many seconds a record is there for those who waited for it
 local LAYOUT = '1'             -- of the keys; another layout is another program's
+local WORDS_MAX = 4000         -- how many arguments a command is given at once, Lua has room for 8000; even, for pairs
 
 -- Of the call under way; `verb` sets them.
 local queue, now, changes, endings
+local names, following, tasks  -- hashes, as far as they are known
+local records                  -- id -> the record as it is now; false when there is none. An id is a number in `digits`
 
 local function key(name)
   return queue .. ':' .. name
 end
 
+-- A number as it stands in the keys, where it is sorted as text; what was read there is in that form already.
 local function digits(number)
-  return string.format('%013d', number)
+  return type(number) == 'string' and number or string.format('%013d', number)
+end
+
+local function all_digits(numbers)
+  local ids = {}
+  for i, number in ipairs(numbers) do ids[i] = digits(number) end
+  return ids
+end
+
+-- The words in pieces that are not too long for one command.
+local function each_piece(words, body)
+  for first = 1, #words, WORDS_MAX do
+    body(first, unpack(words, first, math.min(first + WORDS_MAX - 1, #words)))
+  end
+end
+
+-- A hash on the server, as far as it is known here; false stands for what is not in it.
+
+local Hash = {}
+Hash.__index = Hash
+
+function Hash.new(name)
+  return setmetatable({name = name, values = {}, changed = {}}, Hash)
+end
+
+-- Has these known, all by one command.
+function Hash:read(fields)
+  local values = self.values
+  each_piece(fields, function(first, ...)
+    for i, value in ipairs(call('HMGET', key(self.name), ...)) do
+      local field = fields[first + i - 1]
+      if values[field] == nil then values[field] = value end
+    end
+  end)
+end
+
+function Hash:get(field)
+  if self.values[field] == nil then self.values[field] = call('HGET', key(self.name), field) end
+  return self.values[field]
+end
+
+function Hash:set(field, value)
+  self.values[field] = value
+  self.changed[field] = true
 end
 
 -- Records
 
+-- A list of 14, put together and read without a table of it: to make one and have it grow is what would take the time.
+local LIST_OF_14, FIELDS = '\158', 14
+
 local function pack(r)
-  return cmsgpack.pack({r.state, r.name, r.priority, r.submitted_at, r.at, r.on_crash, r.keep, r.token, r.node,
-    r.follows, r.supersedes, r.attempts, r.ending, r.cancelled})
+  return LIST_OF_14 .. cmsgpack.pack(r.state, r.name, r.priority, r.submitted_at, r.at, r.on_crash, r.keep, r.token,
+    r.node, r.follows, r.supersedes, r.attempts, r.ending, r.cancelled or false)
 end
 
-local function unpack_record(number, packed)
-  local a = cmsgpack.unpack(packed)
-  return {number = number, state = a[1], name = a[2], priority = a[3], submitted_at = a[4], at = a[5], on_crash = a[6],
-    keep = a[7], token = a[8], node = a[9], follows = a[10], supersedes = a[11], attempts = a[12], ending = a[13],
-    cancelled = a[14]}
+local function unpack_record(id, packed)
+  local _, state, name, priority, submitted_at, at, on_crash, keep, token, node, follows, supersedes, attempts, ending,
+    cancelled = cmsgpack.unpack_limit(packed, FIELDS, #LIST_OF_14)
+  return {id = id, number = tonumber(id), state = state, name = name, priority = priority,
+    submitted_at = submitted_at, at = at, on_crash = on_crash, keep = keep, token = token, node = node,
+    follows = follows, supersedes = supersedes, attempts = attempts, ending = ending, cancelled = cancelled}
+end
+
+-- Of one in history, as much as it takes to forget it.
+local function unpack_remains(id, packed)
+  local _, state, _, _, _, _, _, _, _, _, _, _, _, ending = cmsgpack.unpack_limit(packed, FIELDS, #LIST_OF_14)
+  return {id = id, state = state, ending = ending}
+end
+
+local function learn(id, packed)
+  if records[id] == nil then records[id] = packed and unpack_record(id, packed) end
+end
+
+-- What is packed under each id, all by one command.
+local function each_packed(ids, body)
+  each_piece(ids, function(first, ...)
+    for i, packed in ipairs(call('HMGET', key('record'), ...)) do body(ids[first + i - 1], packed) end
+  end)
+end
+
+-- Has these records known.
+local function read_records(ids)
+  each_packed(ids, learn)
 end
 
 local function find(number)
-  number = tonumber(number)
-  local packed = call('HGET', key('record'), digits(number))
-  return packed and unpack_record(number, packed)
+  local id = digits(number)
+  if records[id] == nil then learn(id, call('HGET', key('record'), id)) end
+  return records[id]
 end
 
 local function holder_of(name)
-  local number = call('HGET', key('names'), name)
-  return number and find(number)
+  local id = names:get(name)
+  return id and find(id)
 end
 
 local function follower_of(record)
-  local number = call('HGET', key('following'), digits(record.number))
-  return number and find(number)
+  local id = following:get(record.id)
+  return id and find(id)
 end
 
+-- A record but for some differences: what is not said anew is as it was.
 local function with(record, differences)
-  local copy = {}
-  for field, value in pairs(record) do copy[field] = value end
-  for field, value in pairs(differences) do copy[field] = value end
-  return copy
+  return setmetatable(differences, {__index = record})
 end
 
 local function row(record)
-  local task = record.task or call('HGET', key('task'), digits(record.number))
+  local task = record.task or tasks:get(record.id)
   return {record.number, record.state, record.submitted_at, record.at, record.priority, record.attempts, record.token,
     record.node, record.follows, record.supersedes, record.ending, task}
 end
@@ -92,82 +165,6 @@ local function told(record)
   changes[#changes + 1] = row(record)
 end
 
--- The book
-
-local function place(record)
-  return (PRIORITY_MAX - record.priority) * STEP + record.number
-end
-
 local function waiting()
   return call('ZCARD', key('pending')) + call('ZCARD', key('later'))
 end
-
-local function holds_name(record)
-  return record.state ~= 'following' and record.state ~= 'finished'
-end
-
-local function take_out(old, number)
-  local state = old.state
-  if state == 'pending' then
-    call('ZREM', key('pending'), number)
-  elseif state == 'running' then
-    call('ZREM', key('running'), number)
-  elseif state == 'scheduled' then
-    call('ZREM', key('later'), number)
-    call('ZREM', key('due'), number)
-  elseif state == 'following' then
-    call('ZREM', key('later'), number)
-    call('HDEL', key('following'), digits(old.follows))
-  end
-end
-
-local function forget(record)
-  local number = digits(record.number)
-  call('HINCRBY', key('meta'), 'history_bytes', -#record.ending)
-  call('HDEL', key('record'), number)
-  call('HDEL', key('task'), number)
-  call('ZREM', key('history'), number)
-  call('ZREM', key('expiry'), number)
-end
-
-local function put_in(record, number)
-  local state = record.state
-  if state == 'pending' then
-    call('ZADD', key('pending'), place(record), number)
-  elseif state == 'running' then
-    call('ZADD', key('running'), math.floor(record.at * 1e6), number)
-  elseif state == 'scheduled' then
-    call('ZADD', key('later'), record.number, number)
-    call('ZADD', key('due'), record.at, number)
-  elseif state == 'following' then
-    call('ZADD', key('later'), record.number, number)
-    call('HSET', key('following'), digits(record.follows), number)
-  else
-    call('ZADD', key('history'), call('HINCRBY', key('meta'), 'endings', 1), number)
-    call('HINCRBY', key('meta'), 'history_bytes', #record.ending)
-    call('ZADD', key('expiry'), record.at + record.keep, number)
-    endings[#endings + 1] = record.number
-  end
-end
-
-local function put(old, record)
-  local number = digits(record.number)
-  call('HSET', key('record'), number, pack(record))
-  if record.task then call('HSET', key('task'), number, record.task) end
-  if old then take_out(old, number) end
-  put_in(record, number)
-  local held = old and holds_name(old)
-  if holds_name(record) then
-    if not held then call('HSET', key('names'), record.name, number) end
-  elseif held then
-    call('HDEL', key('names'), record.name)
-  end
-end
-
-local function change(old, differences)
-  local record = with(old, differences)
-  put(old, record)
-  told(record)
-  return record
-end
-

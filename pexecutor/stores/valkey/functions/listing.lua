@@ -45,7 +45,7 @@ local function place_of(record)
   if record.state == 'pending' then return {'pending', -record.priority, record.number} end
   if record.state == 'running' then return {'running', math.floor(record.at * 1e6), record.number} end
   if record.state == 'finished' then
-    return {'finished', 0, tonumber(call('ZSCORE', key('history'), digits(record.number)))}
+    return {'finished', 0, tonumber(call('ZSCORE', key('history'), record.id))}
   end
   return {'scheduled', 0, record.number}
 end

@@ -28,15 +28,6 @@ local function leave_mark(move, role, other, history)
   seal_as_marked()
 end
 
-local function drop(record)
-  local number = digits(record.number)
-  if record.state == 'finished' then return forget(record) end
-  take_out(record, number)
-  if holds_name(record) then call('HDEL', key('names'), record.name) end
-  call('HDEL', key('record'), number)
-  call('HDEL', key('task'), number)
-end
-
 local function move_verb(name, body, flags)
   register(name, function(...) return answer(body(...)) end, flags)
 end
@@ -100,8 +91,9 @@ move_verb('arrive', function(records)
     if find(record.number) then
       known = known + 1
     else
+      record.id = digits(record.number)
       put(false, record)
-      call('SADD', key('arrivals'), record.number)
+      call('SADD', key('arrivals'), record.id)
     end
   end
   return known
@@ -112,7 +104,7 @@ move_verb('drop_arrivals', function(most)
   local numbers = call('SPOP', key('arrivals'), most)
   for _, number in ipairs(numbers) do
     local record = find(number)
-    if record then drop(record) end
+    if record then put(record, false) end
   end
   return #numbers
 end)
@@ -126,7 +118,7 @@ end)
 move_verb('drop', function(numbers)
   for _, number in ipairs(numbers) do
     local record = find(number)
-    if record then drop(record) end
+    if record then put(record, false) end
   end
   return true
 end)

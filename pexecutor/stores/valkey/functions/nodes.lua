@@ -45,8 +45,16 @@ local function is_held(record, node, token)
   return record and record.state == 'running' and record.node == node and record.token == token
 end
 
+local function firsts(lists)
+  local found = {}
+  for i, list in ipairs(lists) do found[i] = list[1] end
+  return found
+end
+
 local function recover_all_of(node, known)
-  for _, number in ipairs(call('ZRANGE', key('running'), 0, -1)) do
+  local running = call('ZRANGE', key('running'), 0, -1)
+  read_records(running)
+  for _, number in ipairs(running) do
     local record = find(number)
     if record.node == node and not known[record.number] then recover(record) end
   end
@@ -86,18 +94,21 @@ end
 -- Which of the tasks that a node runs it has lost, and which it has to cancel. Those that the server has as running
 -- there, and the node knows nothing of, are recovered: `settling` and the claim that is under way are known too.
 local function compare(node, held, settling, claim)
-  local known, lost, cancelled = {}, {}, {}
-  for _, task in ipairs(held) do
-    local record = find(task[1])
-    if is_held(record, node, task[2]) then
+  local known, lost, cancelled, ids = {}, {}, {}, all_digits(firsts(held))
+  read_records(ids)
+  following:read(ids)
+  for _, one in ipairs(held) do
+    local record = find(one[1])
+    if is_held(record, node, one[2]) then
       known[record.number] = true
       if is_to_end(record) then cancelled[#cancelled + 1] = record.number end
     else
-      lost[#lost + 1] = task[1]
+      lost[#lost + 1] = one[1]
     end
   end
-  for _, task in ipairs(settling) do
-    if is_held(find(task[1]), node, task[2]) then known[task[1]] = true end
+  read_records(all_digits(firsts(settling)))
+  for _, one in ipairs(settling) do
+    if is_held(find(one[1]), node, one[2]) then known[one[1]] = true end
   end
   for _, number in ipairs(claimed_by(node, claim)) do known[number] = true end
   recover_all_of(node, known)

@@ -2,11 +2,12 @@
 
 local function start(node, limit)
   if not call('ZSCORE', key('nodes'), node) or not nothing_unknown_runs() then return {} end
-  local numbers = call('ZRANGE', key('pending'), 0, limit - 1)
-  if #numbers == 0 then return numbers end
+  local ids, numbers = call('ZRANGE', key('pending'), 0, limit - 1), {}
+  if #ids == 0 then return numbers end
   local token = call('HINCRBY', key('meta'), 'claims', 1)
-  for i, number in ipairs(numbers) do
-    local record = find(number)
+  read_records(ids)
+  for i, id in ipairs(ids) do
+    local record = find(id)
     put(record, with(record, {state = 'running', at = now, node = node, token = token}))
     numbers[i] = record.number
   end
@@ -23,9 +24,10 @@ verb('claim', function(node, claim, limit)
     numbers = start(node, limit)
     call('SET', key('claim:' .. node), cmsgpack.pack({claim, numbers}), 'PX', CLAIM_MS)
   end
-  local rows = {}
-  for _, number in ipairs(numbers) do
-    local record = find(number)
+  local rows, ids = {}, all_digits(numbers)
+  tasks:read(ids)
+  for _, id in ipairs(ids) do
+    local record = find(id)
     if record and record.state == 'running' and record.node == node then rows[#rows + 1] = row(record) end
   end
   return rows
@@ -38,33 +40,42 @@ local function finished_before(record)
   return {last and last[2] or now, record.at}
 end
 
--- How an attempt ended; `delay` is how long the next one has to wait, below 0 when there is none.
-local function finish(node, number, token, outcome, reason, ending, delay)
-  local record = find(number)
+-- How an attempt ended; `delay` is how long the next one has to wait, below 0 when there is none. The answer is when it
+-- ended and when the next one is due; `true` when the task has ended now, `false` when it is not this node's any more.
+local function finish(node, id, token, outcome, reason, ending, delay)
+  local record = find(id)
   if not record or record.token ~= token then return false end
   if record.state ~= 'running' then return finished_before(record) end
   if record.node ~= node then return false end
   if delay >= 0 and not follower_of(record) then
     put(record, with(record, {state = 'scheduled', at = now + delay, attempts = attempts_and(record, outcome, reason),
       node = '', cancelled = false}))
-    changes[#changes + 1] = number
+    changes[#changes + 1] = record.number
     return {now, now + delay}
   end
-  changes[#changes + 1] = number
-  end_and_pass_on(record, with(ended(record, outcome, reason, ending), {token = token}))
-  return {now, -1}
+  local finished = ended(record, outcome, reason, ending)
+  finished.token = token
+  changes[#changes + 1] = record.number
+  end_and_pass_on(record, finished)
+  return true
 end
 
-verb('finish', function(node, attempts)
-  local answers = {}
-  for i, attempt in ipairs(attempts) do answers[i] = finish(node, unpack(attempt)) end
+-- Of many attempts, in as many lists as there is to say of one.
+verb('finish', function(node, numbers, tokens, outcomes, reasons, endings, delays)
+  local answers, ids = {}, all_digits(numbers)
+  read_records(ids)
+  following:read(ids)
+  for i, id in ipairs(ids) do
+    answers[i] = finish(node, id, tokens[i], outcomes[i], reasons[i], endings[i], delays[i])
+  end
   return answers
 end)
 
-verb('release', function(node, tasks)
-  for _, task in ipairs(tasks) do
-    local record = find(task[1])
-    if is_held(record, node, task[2]) then give_back(record) end
+verb('release', function(node, held)
+  read_records(all_digits(firsts(held)))
+  for _, one in ipairs(held) do
+    local record = find(one[1])
+    if is_held(record, node, one[2]) then give_back(record) end
   end
   return true
 end)

@@ -10,7 +10,7 @@ end
 
 local function tell_to_cancel(record)
   call('SADD', key('cancels:' .. record.node), record.number)
-  tell('cancel ' .. record.node .. ' ' .. digits(record.number))
+  tell('cancel ' .. record.node .. ' ' .. record.id)
 end
 
 local function first_state(record)
@@ -88,21 +88,24 @@ end
 -- It leaves the listing first, and then for good.
 local function expire(record)
   local until_when = record.at + LINGER
-  if until_when <= now then return forget(record) end
-  local number = digits(record.number)
-  call('ZREM', key('history'), number)
-  call('ZADD', key('expiry'), until_when, number)
+  if until_when <= now then return put(record, false) end
+  order('ZREM', 'history', record.id)
+  order('ZADD', 'expiry', until_when, record.id)
 end
 
 local function sweep()
   local due = call('ZRANGE', key('due'), '-inf', now, 'BYSCORE', 'LIMIT', 0, SWEEP_MAX)
+  read_records(due)
   for _, number in ipairs(due) do
     change(find(number), {state = 'pending'})
   end
   if #due > 0 then tell('work') end
-  for _, number in ipairs(call('ZRANGE', key('expiry'), '-inf', now, 'BYSCORE', 'LIMIT', 0, SWEEP_MAX)) do
+  local expired = call('ZRANGE', key('expiry'), '-inf', now, 'BYSCORE', 'LIMIT', 0, SWEEP_MAX)
+  read_records(expired)
+  for _, number in ipairs(expired) do
     expire(find(number))
   end
+  write()
 end
 
 local function number_in_meta(field, default)
@@ -115,9 +118,13 @@ local function bound_history()
   local over = kept - number_in_meta('history_records_max', math.huge)
   local bytes = number_in_meta('history_bytes', 0) - number_in_meta('history_bytes_max', math.huge)
   while over > 0 or (bytes > 0 and kept > 1) do
-    local record = find(call('ZRANGE', key('history'), 0, 0)[1])
-    forget(record)
-    over, bytes, kept = over - 1, bytes - #record.ending, kept - 1
+    local oldest = call('ZRANGE', key('history'), 0, math.max(over, 1) - 1)
+    each_packed(oldest, function(id, packed)
+      local remains = unpack_remains(id, packed)
+      put(remains, false)
+      over, bytes, kept = over - 1, bytes - #remains.ending, kept - 1
+    end)
+    write()
   end
 end
 
@@ -130,6 +137,7 @@ local function counts()
 end
 
 local function answer(result)
+  write()
   if #endings > 0 then bound_history() end
   if #endings > 0 then tell('ended ' .. table.concat(endings, ' ')) end
   return cmsgpack.pack({result, changes, counts(), now})
@@ -142,6 +150,7 @@ local function register(name, callback, flags)
     callback = function(keys, args)
       local time = call('TIME')
       queue, changes, endings = keys[1], {}, {}
+      open_book()
       now = tonumber(time[1]) + tonumber(time[2]) / 1e6
       return callback(unpack(cmsgpack.unpack(args[1])))
     end}

@@ -1,4 +1,4 @@
--- Submit: the decisions about one list, each on top of those before it; nothing is changed before `apply`.
+-- Submit: the decisions about one list, each on top of those before it.
 
 -- As submitted: name, priority, delay, run_at (below 0 when there is none), on_conflict, on_crash, keep, JSON.
 local function due_at(task, submitted_at)
@@ -10,42 +10,24 @@ Submission.__index = Submission
 
 function Submission.new(room)
   local acceptances = tonumber(call('HGET', key('meta'), 'acceptances') or 0)
-  return setmetatable({room = room, places = 0, acceptances = acceptances, verdicts = {}, steps = {}, holders = {},
-    followers = {}}, Submission)
-end
-
-function Submission:holder(name)
-  local known = self.holders[name]
-  if known == nil then return holder_of(name) end
-  return known
-end
-
-function Submission:follower(holder)
-  local known = self.followers[holder.number]
-  if known == nil then return follower_of(holder) end
-  return known
+  return setmetatable({room = room, places = 0, acceptances = acceptances, verdicts = {},
+    taken = {}, replaced = {}}, Submission)
 end
 
 function Submission:put(old, record)
-  self.steps[#self.steps + 1] = {old, record}
-  if record.state == 'following' then
-    self.followers[record.follows] = record
-  elseif record.state ~= 'finished' then
-    self.holders[record.name] = record
-  elseif old.state == 'following' then
-    self.followers[old.follows] = false
-  else
-    self.holders[record.name] = false
-  end
+  local count = #self.taken + 1
+  self.taken[count], self.replaced[count] = record, old
+  put(old, record)
 end
 
 function Submission:take(task, holder, supersedes)
   if self.places >= self.room then return {word = 'full'} end
   self.places = self.places + 1
   self.acceptances = self.acceptances + 1
-  local record = {number = self.acceptances, name = task[1], priority = task[2], submitted_at = now,
+  local number = self.acceptances
+  local record = {id = digits(number), number = number, name = task[1], priority = task[2], submitted_at = now,
     at = due_at(task, now), on_crash = task[6], keep = task[7], token = 0, node = '', follows = 0, supersedes = false,
-    attempts = {}, ending = '', cancelled = false, task = task[8]}
+    attempts = {}, ending = '', task = task[8]}
   if holder then
     record.state, record.follows, record.supersedes = 'following', holder.number, supersedes
   else
@@ -56,7 +38,7 @@ function Submission:take(task, holder, supersedes)
 end
 
 function Submission:renew(task, holder)
-  local target = self:follower(holder)
+  local target = follower_of(holder)
   if not target then
     if holder.state == 'running' then return self:take(task, holder, false) end
     target = holder
@@ -73,7 +55,7 @@ function Submission:cancel(record)
 end
 
 function Submission:supersede(task, holder)
-  local follower = self:follower(holder)
+  local follower = follower_of(holder)
   if follower then self:cancel(follower) end
   if holder.state == 'running' then return self:take(task, holder, true) end
   self:cancel(holder)
@@ -83,7 +65,7 @@ end
 -- The holder is told of as it is now: what comes later in the list may give it another task.
 function Submission:meet(task, holder)
   local on_conflict = task[5]
-  holder.task = holder.task or call('HGET', key('task'), digits(holder.number))
+  holder.task = holder.task or tasks:get(holder.id)
   if on_conflict == 'join' then return {word = 'accepted', record = holder} end
   if on_conflict == 'latest' then return self:renew(task, holder) end
   if on_conflict == 'supersede' then return self:supersede(task, holder) end
@@ -91,8 +73,9 @@ function Submission:meet(task, holder)
 end
 
 function Submission:decide(tasks)
+  names:read(firsts(tasks))
   for i, task in ipairs(tasks) do
-    local holder = self:holder(task[1])
+    local holder = holder_of(task[1])
     self.verdicts[i] = holder and self:meet(task, holder) or self:take(task)
   end
 end
@@ -106,19 +89,18 @@ end
 
 -- Nothing of it is taken: what was accepted does not fit as a whole.
 function Submission:refuse()
+  open_book()
   for i, verdict in ipairs(self.verdicts) do
     if verdict.word ~= 'duplicate' or not find(verdict.record.number) then self.verdicts[i] = {word = 'full'} end
   end
-  self.steps = {}
+  self.taken = {}
 end
 
 function Submission:apply()
-  if #self.steps == 0 then return end
+  if #self.taken == 0 then return end
   call('HSET', key('meta'), 'acceptances', self.acceptances)
-  for _, step in ipairs(self.steps) do
-    local old, record = step[1], step[2]
-    put(old, record)
-    if not old and record.state == 'pending' then
+  for i, record in ipairs(self.taken) do
+    if not self.replaced[i] and record.state == 'pending' then
       changes[#changes + 1] = record.number
     else
       told(record)

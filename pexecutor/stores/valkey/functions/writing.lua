@@ -1,0 +1,166 @@
+-- Writing: what has become of records goes to the server at once, when a verb has decided everything.
+
+-- What leaves one place enters another, so that comes first.
+local COMMANDS = {'ZREM', 'HDEL', 'ZADD', 'HSET'}
+
+local before                   -- id -> what was changed, as the server has it; false when it has no such record
+local touched                  -- the ids of those, in the order of their first changes
+local ends                     -- those of them that have ended, in the order of their ends
+local orders                   -- command -> key -> its arguments
+
+local LISTS = {__index = function(lists, name)
+  lists[name] = {}
+  return lists[name]
+end}
+
+local function begin_writing()
+  before, touched, ends = {}, {}, {}
+  orders = {}
+  for _, command in ipairs(COMMANDS) do orders[command] = setmetatable({}, LISTS) end
+end
+
+local function open_book()
+  records, names, following, tasks = {}, Hash.new('names'), Hash.new('following'), Hash.new('task')
+  begin_writing()
+end
+
+local function holds_name(record)
+  return record and record.state ~= 'following' and record.state ~= 'finished'
+end
+
+local function hold_name(old, record)
+  local held = holds_name(old)
+  if holds_name(record) then
+    if not held then names:set(record.name, record.id) end
+  elseif held then
+    names:set(old.name, false)
+  end
+end
+
+local function follow(old, record)
+  if old and old.state == 'following' then following:set(digits(old.follows), false) end
+  if record and record.state == 'following' then following:set(digits(record.follows), record.id) end
+end
+
+-- What was `old`, false when it is new, is `record` from now on, false when it is forgotten.
+local function put(old, record)
+  local id = (record or old).id
+  if before[id] == nil then
+    before[id] = old
+    touched[#touched + 1] = id
+  end
+  records[id] = record
+  hold_name(old, record)
+  follow(old, record)
+  if record and record.state == 'finished' then ends[#ends + 1] = record end
+end
+
+local function change(old, differences)
+  local record = with(old, differences)
+  put(old, record)
+  told(record)
+  return record
+end
+
+-- Orders
+
+local function order(command, name, first, second)
+  local words = orders[command][name]
+  local count = #words
+  words[count + 1] = first
+  if second ~= nil then words[count + 2] = second end
+end
+
+local function place(record)
+  return (PRIORITY_MAX - record.priority) * STEP + record.number
+end
+
+local function take_out(old, id)
+  local state = old.state
+  if state == 'pending' then
+    order('ZREM', 'pending', id)
+  elseif state == 'running' then
+    order('ZREM', 'running', id)
+  elseif state == 'scheduled' then
+    order('ZREM', 'later', id)
+    order('ZREM', 'due', id)
+  elseif state == 'following' then
+    order('ZREM', 'later', id)
+  else
+    order('ZREM', 'history', id)
+    order('ZREM', 'expiry', id)
+  end
+end
+
+-- Where those that have ended are in history, `enter_history` says.
+local function put_in(record, id)
+  local state = record.state
+  if state == 'pending' then
+    order('ZADD', 'pending', place(record), id)
+  elseif state == 'running' then
+    order('ZADD', 'running', math.floor(record.at * 1e6), id)
+  elseif state == 'scheduled' then
+    order('ZADD', 'later', record.number, id)
+    order('ZADD', 'due', record.at, id)
+  elseif state == 'following' then
+    order('ZADD', 'later', record.number, id)
+  else
+    order('ZADD', 'expiry', record.at + record.keep, id)
+  end
+end
+
+local function order_record(old, record, id)
+  if old then take_out(old, id) end
+  if record then
+    put_in(record, id)
+    order('HSET', 'record', id, pack(record))
+    if record.task then order('HSET', 'task', id, record.task) end
+  else
+    order('HDEL', 'record', id)
+    order('HDEL', 'task', id)
+  end
+end
+
+local function order_fields(hash)
+  for field in pairs(hash.changed) do
+    local value = hash.values[field]
+    order(value and 'HSET' or 'HDEL', hash.name, field, value or nil)
+  end
+  hash.changed = {}
+end
+
+local function enter_history()
+  if #ends == 0 then return end
+  local place = call('HINCRBY', key('meta'), 'endings', #ends) - #ends
+  for i, record in ipairs(ends) do
+    order('ZADD', 'history', place + i, record.id)
+    endings[#endings + 1] = record.id
+  end
+end
+
+local function bytes_of(record)
+  return record and #record.ending or 0
+end
+
+local function give_orders()
+  for _, command in ipairs(COMMANDS) do
+    for name, words in pairs(orders[command]) do
+      each_piece(words, function(_, ...) call(command, key(name), ...) end)
+    end
+  end
+end
+
+local function write()
+  local bytes = 0
+  for _, id in ipairs(touched) do
+    local old, record = before[id], records[id]
+    bytes = bytes + bytes_of(record) - bytes_of(old)
+    order_record(old, record, id)
+  end
+  if bytes ~= 0 then call('HINCRBY', key('meta'), 'history_bytes', bytes) end
+  enter_history()
+  order_fields(names)
+  order_fields(following)
+  give_orders()
+  begin_writing()
+end
