@@ -35,25 +35,44 @@ HERE = pathlib.Path(__file__).parent
 @pexecutor.handler
 async def work(context, *, steps: int):
     with (HERE / "locks" / context.name).open("a+") as lock:
+        has_it = take(lock)
+        if not has_it and not is_frozen(await holder_of(lock)):
+            (HERE / "twice" / context.name).touch()
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            lock.truncate(0)
-            lock.write(str(os.getpid()))
-            lock.flush()
-        except BlockingIOError:
-            lock.seek(0)
-            if not is_frozen(lock.read()):
-                (HERE / "twice" / context.name).touch()
-        note(context, "started")
-        for _ in range(steps):
-            await trio.sleep(0.02)
-            effect(context)
-        note(context, "ended")
+            note(context, "started")
+            for _ in range(steps):
+                await trio.sleep(0.02)
+                effect(context)
+            note(context, "ended")
+        finally:
+            if has_it:
+                lock.truncate(0)
+
+
+def take(lock):
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return True
+
+
+async def holder_of(lock):
+    for _ in range(50):
+        lock.seek(0)
+        if pid := lock.read():
+            return pid
+        await trio.sleep(0.02)
+    return None
 
 
 def is_frozen(pid):
-    status = pathlib.Path("/proc") / pid / "stat"
-    return pid and status.exists() and status.read_text().rpartition(")")[2].split()[0] == "T"
+    """Also one that was frozen before it could say who it is."""
+    status = pathlib.Path("/proc") / str(pid) / "stat"
+    return pid is None or (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "T")
 
 
 def effect(context):
