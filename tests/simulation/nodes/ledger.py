@@ -74,7 +74,6 @@ class Ledger:
         self.pool_size = pool_size
         self.accepted: set[int] = set()
         self.at_work: list[Run] = []
-        self.begun = 0
         self._overrun_seconds_max = overrun_seconds_max
         # What the server has, by number; and of it what it had at its last write.
         self._records: dict[int, tuple[str, Record]] = {}
@@ -116,7 +115,6 @@ class Ledger:
         run = Run(runner, serial, context.token, task)
         if not self._is_late(run):
             demand(serial not in self._cut_off, "what is not to run again does not", run)
-        self.begun += 1
         self.at_work.append(run)
         self._look_at_work()
         return run

@@ -41,8 +41,12 @@ local function nothing_unknown_runs()
   return true
 end
 
+local function runs_on(record, node)
+  return record and record.state == 'running' and record.node == node
+end
+
 local function is_held(record, node, token)
-  return record and record.state == 'running' and record.node == node and record.token == token
+  return runs_on(record, node) and record.token == token
 end
 
 local function firsts(lists)
@@ -167,7 +171,7 @@ end)
 verb('leave', function(node, claim)
   for _, number in ipairs(claimed_by(node, claim)) do
     local record = find(number)
-    if record and record.state == 'running' and record.node == node then give_back(record) end
+    if runs_on(record, node) then give_back(record) end
   end
   remove_node(node)
   return true

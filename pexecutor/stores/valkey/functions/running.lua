@@ -28,7 +28,7 @@ verb('claim', function(node, claim, limit)
   tasks:read(ids)
   for _, id in ipairs(ids) do
     local record = find(id)
-    if record and record.state == 'running' and record.node == node then rows[#rows + 1] = row(record) end
+    if runs_on(record, node) then rows[#rows + 1] = row(record) end
   end
   return rows
 end)
