@@ -55,9 +55,10 @@ class Catalogue:
 
     def __getitem__(self, name: str) -> Handler:
         """The handler of this name. Raises ``HandlerFailedError`` when there is none: a stored task may outlive it."""
-        if name not in self._handlers:
-            raise HandlerFailedError(f"there is no handler `{name}` any more", retryable=False)
-        return self._handlers[name]
+        try:
+            return self._handlers[name]
+        except KeyError:
+            raise HandlerFailedError(f"there is no handler `{name}` any more", retryable=False) from None
 
     def names(self) -> list[str]:
         """What tasks call them, sorted."""

@@ -139,6 +139,7 @@ class FunctionHandler:
         if process and self._is_async:
             raise ConfigError(f"{where}: an async function cannot have process=True")
         self._params_type = _params_type(function, where)
+        self._complaint_about_none = self._check({})
         self.description = (inspect.getdoc(function) or f"calls {where}").partition("\n")[0]
 
     @property
@@ -148,8 +149,11 @@ class FunctionHandler:
 
     def check(self, task: Task, /) -> Complaint | None:
         """Hold the params against the signature."""
+        return self._check(task.params) if task.params else self._complaint_about_none
+
+    def _check(self, params: dict[str, Any]) -> Complaint | None:
         try:
-            msgspec.convert(task.params, self._params_type)
+            msgspec.convert(params, self._params_type)
         except msgspec.ValidationError as error:
             return params_complaint(error, self._params_type)
         return None
@@ -162,19 +166,20 @@ class FunctionHandler:
         """
         if self._process:
             return await run_in_process(self._module, self._attribute, context, task.params)
-        call = bind(self._function, context, msgspec.convert(task.params, self._params_type))
+        arguments = self._arguments(task.params)
         if self._is_async:
-            return await call()
-        return await trio.to_thread.run_sync(call, limiter=_threads)
+            return await self._function(context, **arguments)
+        return await trio.to_thread.run_sync(partial(self._function, context, **arguments), limiter=_threads)
 
     def call_here(self, context: Context, params: dict[str, Any]) -> Any:
         """Call it in this thread, as the process of its own does."""
-        return bind(self._function, context, msgspec.convert(params, self._params_type))()
+        return self._function(context, **self._arguments(params))
 
-
-def bind(function: Callable[..., Any], context: Context, params: msgspec.Struct) -> Callable[[], Any]:
-    """The call of a function with these params."""
-    return partial(function, context, **{name: getattr(params, name) for name in params.__struct_fields__})
+    def _arguments(self, params: dict[str, Any]) -> dict[str, Any]:
+        """What the function is given for params, by name; what they leave out has its default."""
+        if not params and not self._params_type.__struct_fields__:
+            return {}
+        return msgspec.structs.asdict(msgspec.convert(params, self._params_type))
 
 
 def _params_type(function: Callable[..., Any], where: str) -> type[msgspec.Struct]:
