@@ -25,87 +25,116 @@ _NOTHING_TO_TELL: Final = Ending(Outcome.SUCCEEDED, result=b"null")
 """Most runs of ``sleep`` end so."""
 
 
-class LiveAttempt:
+class CutOff(msgspec.Struct, gc=False):
+    """What cuts one attempt off, as soon as anything does. Called, it says what.
+
+    It knows nothing of the attempt, so nothing refers to itself in a circle, and what has ended is gone at once.
+
+    Parameters:
+        stopping: the scope of the hard stop.
+        cancelled: whether the task was cancelled.
+        lost: whether the task is not ours any more.
+        scope: what its handler runs in, while it does.
+    """
+
+    stopping: trio.CancelScope
+    cancelled: bool = False
+    lost: bool = False
+    scope: trio.CancelScope | None = None
+
+    def __call__(self) -> CancelledBy | None:
+        if self.lost:
+            return "lease"
+        if self.cancelled:
+            return "cancel"
+        if self.scope is not None and self.scope.cancel_called:
+            return "timeout"
+        return "shutdown" if self.stopping.cancel_called else None
+
+
+class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
     """A running task and what is known of its run.
 
     Parameters:
         running: the task.
-        stopping: the scope of the hard stop.
+        context: what its handler sees and tells.
+        cut_off: what cuts it off.
     """
 
-    lost = False
-    _cancelled = False
-    _scope: trio.CancelScope | None = None
+    running: Running
+    context: Context
+    cut_off: CutOff
 
-    def __init__(self, running: Running, stopping: trio.CancelScope) -> None:
-        self.running = running
-        self.context = Context(
+    @classmethod
+    def of(cls, running: Running, stopping: trio.CancelScope) -> LiveAttempt:
+        """One that is about to begin.
+
+        Parameters:
+            running: the task.
+            stopping: the scope of the hard stop.
+        """
+        task, cut_off = running.task, CutOff(stopping)
+        context = Context(
             running.serial,
-            running.task.name,
+            task.name,
             len(running.attempts) + 1,
             token=running.token,
-            traceparent=running.task.traceparent,
-            cut_off_by=self._cut_off_by,
+            traceparent=task.traceparent,
+            cut_off_by=cut_off,
         )
-        self._stopping = stopping
+        return cls(running, context, cut_off)
 
     def cancel(self) -> None:
         """Have it end as cancelled, now or as soon as it begins."""
-        self._cancelled = True
-        if self._scope is not None:
-            self._scope.cancel()
+        self.cut_off.cancelled = True
+        self._cancel_scope()
 
     def lose(self) -> None:
         """Have it end at once: the task is not ours any more."""
-        self.lost = True
-        if self._scope is not None:
-            self._scope.cancel()
+        self.cut_off.lost = True
+        self._cancel_scope()
+
+    def _cancel_scope(self) -> None:
+        if self.cut_off.scope is not None:
+            self.cut_off.scope.cancel()
 
     @property
     def leaves_scope_as_it_was(self) -> bool:
         """Whether its scope can be another's now."""
-        return not (self._cancelled or self.lost or self.running.task.timeout is not None)
-
-    def _cut_off_by(self) -> CancelledBy | None:
-        if self.lost:
-            return "lease"
-        if self._cancelled:
-            return "cancel"
-        if self._scope is not None and self._scope.cancel_called:
-            return "timeout"
-        return "shutdown" if self._stopping.cancel_called else None
+        cut_off = self.cut_off
+        return not (cut_off.cancelled or cut_off.lost or self.running.task.timeout is not None)
 
     async def run(self, handlers: Catalogue, scope: trio.CancelScope) -> Ending | None:
         """Call the handler in a scope that was entered and is nobody's else; how that ended.
 
         It is ``None`` when it raised because of the hard stop. What the scope has to see is raised: when that has
-        caught it, ``cut_off`` says how it ended, or ``failed``.
+        caught it, ``was_cut_off`` says how it ended, or ``failed``.
         """
-        task = self.running.task
-        if self._cancelled or self.lost:
+        task, cut_off = self.running.task, self.cut_off
+        if cut_off.cancelled or cut_off.lost:
             return self._ending(Outcome.CANCELLED)
-        self._scope = scope
+        cut_off.scope = scope
         if task.timeout is not None:
             self.context.deadline = scope.deadline = trio.current_time() + task.timeout / 1000
         try:
             result = await handlers[task.handler].run(self.context, task)
         except Exception as error:
             ending = self.failed(error)
-            self._scope = None
+            cut_off.scope = None
             return ending
-        if task.timeout is not None and self._cut_off_by() == "timeout":
+        if task.timeout is not None and cut_off() == "timeout":
             return self._overran()
-        self._scope = None
+        cut_off.scope = None
         return self._success(result)
 
-    def cut_off(self) -> Ending:
+    def was_cut_off(self) -> Ending:
         """How it ended that its own scope was cancelled."""
-        return self._timed_out() if self._cut_off_by() == "timeout" else self._ending(Outcome.CANCELLED)
+        return self._timed_out() if self.cut_off() == "timeout" else self._ending(Outcome.CANCELLED)
 
     def failed(self, error: Exception) -> Ending | None:
         """It raised; what was cut off before that, and only then raised, has ended by what cut it off."""
         reason = _reason(error)
-        match self._cut_off_by():
+        match self.cut_off():
             case "cancel" | "lease":
                 return self._ending(Outcome.CANCELLED, f"cancelled, and then: {reason}")
             case "timeout":

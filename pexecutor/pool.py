@@ -146,9 +146,9 @@ class Pool:
 
     def _hand_over(self, claimed: Sequence[Running]) -> None:
         self._tally.count_started(claimed)
-        for running in claimed:
-            attempt = self._attempts[running.serial] = LiveAttempt(running, self._hard_stop)
-            self._handed_over.append(attempt)
+        attempts = [LiveAttempt.of(running, self._hard_stop) for running in claimed]
+        self._attempts.update({attempt.running.serial: attempt for attempt in attempts})
+        self._handed_over.extend(attempts)
 
     async def _take_idle(self) -> int:
         """Wait until there are idle workers; they are taken, and this many."""
@@ -190,7 +190,8 @@ class Pool:
         if next(turns, None) is None or not (self._handed_over or self._refill()):
             return None
         attempt = self._handed_over.popleft()
-        self._give_turn()
+        if not self._turn_given:
+            self._give_turn()
         return attempt
 
     def _refill(self) -> bool:
@@ -230,7 +231,7 @@ class Pool:
                     at_hand, ending = None, None
                     at_hand = self._next(turns)
             if scope.cancelled_caught and at_hand is not None:
-                ending = at_hand.cut_off()
+                ending = at_hand.was_cut_off()
         except Exception as error:
             if at_hand is None:
                 raise  # it is not a handler's
@@ -246,7 +247,7 @@ class Pool:
 
     async def _hand_in(self, attempt: LiveAttempt, ending: Ending | None) -> None:
         """Have it recorded how an attempt ended, or give the task back."""
-        if attempt.lost:
+        if attempt.cut_off.lost:
             self._recorded([attempt], [None])
             self._go_on()
         elif ending is None:
@@ -257,7 +258,7 @@ class Pool:
     def _recorded(self, attempts: Sequence[LiveAttempt], records: Sequence[Finished | Scheduled | None]) -> None:
         """Take note of what has become of tasks; their workers' places are free."""
         self._tally.count_attempts(records)
-        self._ended(sum([isinstance(record, Finished) for record in records]))
+        self._ended([type(record) for record in records].count(Finished))
         self._forget(attempts)
 
     def _forget(self, attempts: Sequence[LiveAttempt]) -> None:
@@ -272,7 +273,7 @@ class Pool:
         await self._release(attempts)
 
     async def _release(self, attempts: Sequence[LiveAttempt]) -> None:
-        tasks = [attempt.running for attempt in attempts if not attempt.lost]
+        tasks = [attempt.running for attempt in attempts if not attempt.cut_off.lost]
         with trio.move_on_after(SETTLE_SECONDS_MAX, shield=True), suppress(StoreUnavailableError):
             await self._store.release(tasks)
             self._tally.count_released(tasks)

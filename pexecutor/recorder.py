@@ -15,6 +15,7 @@ then is left to the store's own recovery.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import compress
 from typing import Final
 
 import trio
@@ -22,7 +23,7 @@ import trio
 from .attempt import LiveAttempt
 from .errors import StoreUnavailableError
 from .stores import Store
-from .task import Ending, Finished, Scheduled
+from .task import Ending, Finished, Running, Scheduled
 
 STORE_RETRY_SECONDS: Final = 0.5
 """How long to leave a store alone that could not take a change."""
@@ -50,7 +51,9 @@ class Recorder:
         self._store = store
         self._recorded = recorded
         self._go_on = go_on
-        self._ended: list[tuple[LiveAttempt, Ending]] = []
+        # Changed together: attempts, and of each its task and how it ended.
+        self._attempts: list[LiveAttempt] = []
+        self._ended: list[tuple[Running, Ending]] = []
         self._scope = trio.CancelScope(shield=True)
         self._wake = trio.Event()
         self._recording = False
@@ -58,18 +61,19 @@ class Recorder:
 
     def add(self, attempt: LiveAttempt, ending: Ending) -> None:
         """Have an ending recorded."""
-        self._ended.append((attempt, ending))
+        self._attempts.append(attempt)
+        self._ended.append((attempt.running, ending))
         if len(self._ended) == 1:
             self._wake.set()
 
     def record_nowait(self) -> None:
         """Record what there is, if that needs no waiting."""
-        if self._ended and not self._recording and (batch := self._take_ours()):
-            settled = self._store.finish_nowait([(attempt.running, ending) for attempt, ending in batch])
-            if settled is None:
-                self._ended = batch
-            else:
-                self._recorded([attempt for attempt, _ in batch], settled)
+        if self._ended and not self._recording:
+            self._let_go_of_lost()
+            settled = self._store.finish_nowait(self._ended)
+            if settled is not None:
+                attempts, _ = self._take()
+                self._recorded(attempts, settled)
 
     def close(self, deadline: float) -> None:
         """End when all is recorded, and then at the latest."""
@@ -90,22 +94,27 @@ class Recorder:
 
     async def _record_all(self) -> None:
         while self._ended:
-            if not (batch := self._take_ours()):
-                self._go_on()
-                return
+            self._let_go_of_lost()
+            attempts, ended = self._take()
             try:
-                settled = await self._store.finish([(attempt.running, ending) for attempt, ending in batch])
+                settled = await self._store.finish(ended) if ended else []
             except StoreUnavailableError:
-                self._ended = batch + self._ended
+                self._attempts, self._ended = attempts + self._attempts, ended + self._ended
                 await trio.sleep(STORE_RETRY_SECONDS)
             else:
-                self._recorded([attempt for attempt, _ in batch], settled)
+                self._recorded(attempts, settled)
                 self._go_on()
 
-    def _take_ours(self) -> list[tuple[LiveAttempt, Ending]]:
-        """What is to be recorded; what was lost while it waited is not."""
-        ended, self._ended = self._ended, []
-        if lost := [attempt for attempt, _ in ended if attempt.lost]:
+    def _take(self) -> tuple[list[LiveAttempt], list[tuple[Running, Ending]]]:
+        taken = self._attempts, self._ended
+        self._attempts, self._ended = [], []
+        return taken
+
+    def _let_go_of_lost(self) -> None:
+        """What was lost while it waited is not to be recorded."""
+        lost = [attempt for attempt in self._attempts if attempt.cut_off.lost]
+        if lost:
+            attempts, ended = self._take()
+            ours = [not attempt.cut_off.lost for attempt in attempts]
+            self._attempts, self._ended = list(compress(attempts, ours)), list(compress(ended, ours))
             self._recorded(lost, [None] * len(lost))
-            return [(attempt, ending) for attempt, ending in ended if not attempt.lost]
-        return ended

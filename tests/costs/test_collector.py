@@ -6,7 +6,9 @@ import gc
 from contextlib import closing
 from pathlib import Path
 
-from pexecutor import LocalStore, Task
+import trio
+
+from pexecutor import Accepted, Context, Executor, LocalStore, Task
 
 from ..server.process import ServerProcess
 
@@ -36,6 +38,21 @@ async def test_it_does_not_look_at_tasks_that_wait() -> None:
         await store.submit([Task(f"task-{number}") for number in range(WAITING)])
 
         assert references_looked_at() - before < WAITING / 10
+
+
+async def test_an_attempt_that_has_ended_is_gone_without_it(nursery: trio.Nursery) -> None:
+    executor = Executor(LocalStore())
+    await nursery.start(executor.run)
+    gc.collect()
+    gc.disable()
+    try:
+        [*_, last] = await executor.submit([Task(f"task-{number}") for number in range(100)])
+        assert isinstance(last, Accepted)
+        await executor.wait(last.record.id)
+        assert not [known for known in gc.get_objects() if isinstance(known, Context)]
+    finally:
+        gc.enable()
+    executor.drain()
 
 
 def test_it_does_not_look_at_what_the_start_of_a_server_has_made(tmp_path: Path) -> None:
