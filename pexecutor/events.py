@@ -23,6 +23,7 @@ from typing import Final
 import msgspec
 import trio
 
+from .alike import Gathered
 from .task import Ending, Finished, Record
 
 SMALL_RESULT_BYTES_MAX: Final = 32
@@ -70,31 +71,44 @@ class Feed:
     """
 
     def __init__(self, *, begin: int | None = None, events_max: int = EVENTS_MAX) -> None:
-        self.last = time.time_ns() // 1000 if begin is None else begin
+        self._last = time.time_ns() // 1000 if begin is None else begin
         self.ended = False
-        # Changed by put() and put_all(): what has the number n is at n modulo the ring's length, as an event once it
+        # Changed by put() and _enter(): what has the number n is at n modulo the ring's length, as an event once it
         # has been read.
         self._ring: list[Event | Happening | None] = [None] * events_max
-        self._begin = self.last
+        self._begin = self._last
+        self._untold: Gathered[Record] = Gathered(self._enter)  # empty while somebody reads
         self._readers = 0
         self._news = trio.lowlevel.ParkingLot()
         self._first_reader = trio.lowlevel.ParkingLot()
 
+    @property
+    def last(self) -> int:
+        """The number of the last event."""
+        self._untold.settle()
+        return self._last
+
     def put(self, what: Happening) -> None:
         """Tell of something, with the next number."""
-        self.last += 1
-        self._ring[self.last % len(self._ring)] = what if isinstance(what, _BARE) else _strip(what)
+        self._untold.settle()
+        self._last += 1
+        self._ring[self._last % len(self._ring)] = what if isinstance(what, _BARE) else _strip(what)
         if self._news:
             self._news.unpark_all()
 
     def put_all(self, records: Sequence[Record]) -> None:
         """Tell of some changes, in their order."""
-        last, ring, length = self.last, self._ring, len(self._ring)
-        for record in records:
-            last += 1
-            small = not record.task.params and (not isinstance(record, Finished) or _is_small(record.ending))
-            ring[last % length] = record if small else _strip(record)
-        self.last = last
+        self._untold.add_all(records)
+        if self._readers:
+            self._untold.settle()
+
+    def _enter(self, records: Sequence[Record]) -> None:
+        told, length = _strip_all(records), len(self._ring)
+        while told:
+            place = (self._last + 1) % length
+            part, told = told[: length - place], told[length - place :]
+            self._ring[place : place + len(part)] = part
+            self._last += len(part)
         if self._news:
             self._news.unpark_all()
 
@@ -113,10 +127,11 @@ class Feed:
             after: the last number that was read; one that is not known here begins with a gap.
             wanted: which events to hand out; a gap always is.
         """
+        self._untold.settle()
         self._readers += 1
         self._first_reader.unpark_all()
         try:
-            yield Reader(self, self.last if after is None else after, wanted)
+            yield Reader(self, self._last if after is None else after, wanted)
         finally:
             self._readers -= 1
 
@@ -132,7 +147,7 @@ class Feed:
 
     def holds_all_behind(self, number: int) -> bool:
         """Whether every event behind this number is still here."""
-        return max(self._begin, self.last - len(self._ring)) <= number <= self.last
+        return max(self._begin, self._last - len(self._ring)) <= number <= self._last
 
     def at(self, number: int) -> Event:
         """The event with a number that is still here."""
@@ -184,6 +199,14 @@ class Reader:
 _BARE: Final = (Progress, DrainBegun, Gap)
 
 
+def _strip_all(records: Sequence[Record]) -> Sequence[Record]:
+    """The same of many, of which most have nothing to be stripped of."""
+    endings = {id(record.ending): record.ending for record in records if type(record) is Finished}
+    if all(map(_is_small, endings.values())) and not any([record.task.params for record in records]):  # noqa: C419
+        return records
+    return [_strip(record) for record in records]
+
+
 def _is_small(ending: Ending) -> bool:
     return ending.output is None and (ending.result is None or len(ending.result) <= SMALL_RESULT_BYTES_MAX)
 
@@ -192,7 +215,7 @@ def _strip(record: Record) -> Record:
     """The record without what no listing shows of it."""
     if record.task.params:
         record = msgspec.structs.replace(record, task=msgspec.structs.replace(record.task, params={}))
-    if isinstance(record, Finished) and (record.ending.output is not None or record.ending.result is not None):
+    if isinstance(record, Finished) and not _is_small(record.ending):
         record = msgspec.structs.replace(
             record, ending=msgspec.structs.replace(record.ending, result=None, output=None)
         )

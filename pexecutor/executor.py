@@ -345,7 +345,7 @@ class Executor:
 
     def timings(self) -> Timings:
         """How long things took so far."""
-        return Timings(self._tally.queued, self._tally.attempts, self._store.commits)
+        return self._tally.timings(self._store.commits)
 
     def __repr__(self) -> str:
         now = self._store.statistics()

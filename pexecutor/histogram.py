@@ -10,6 +10,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Final
 
+from .alike import how_often
+
 TASK_SECONDS: Final = (0.001, 0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600, 14_400, 86_400)
 """Bounds for what tasks do: from a millisecond to a day."""
 
@@ -18,7 +20,7 @@ COMMIT_SECONDS: Final = (0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 
 
 
 class Histogram:
-    """Observations by size. Read ``counts`` and ``sum``; only ``observe`` changes them.
+    """Observations by size. Read ``counts`` and ``sum``; only ``observe`` and ``observe_all`` change them.
 
     Parameters:
         bounds: the upper bound of each bucket, inclusive, in rising order; above the last there is one bucket more.
@@ -29,8 +31,13 @@ class Histogram:
         self.counts = [0] * (len(self.bounds) + 1)  # each on its own, not added up
         self.sum = 0.0
 
-    def observe(self, seconds: float) -> None:
-        """Count one; a wall clock that was set back makes no negative time."""
-        self.counts[bisect_left(self.bounds, seconds)] += 1
+    def observe(self, seconds: float, times: int = 1) -> None:
+        """Count one, or so many that took as long; a wall clock that was set back makes no negative time."""
+        self.counts[bisect_left(self.bounds, seconds)] += times
         if seconds > 0.0:
-            self.sum += seconds
+            self.sum += seconds * times
+
+    def observe_all(self, durations: Sequence[float]) -> None:
+        """Count many."""
+        for seconds, times in how_often(durations):
+            self.observe(seconds, times)

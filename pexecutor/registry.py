@@ -99,10 +99,10 @@ class ShardedLockDict(Generic[V]):
         self._demand_locked(name)
         del self._entries[hash(name) & _LAST_PART][name]
 
-    def hold_all(self, records: Iterable[tuple[str, V]]) -> None:
+    def hold_all(self, names: Iterable[str], records: Iterable[V]) -> None:
         """Set many entries, by a caller that has their locks, or awaits nothing and knows that nobody has."""
         entries = self._entries
-        for name, record in records:
+        for name, record in zip(names, records, strict=True):
             entries[hash(name) & _LAST_PART][name] = record
 
     def free_all(self, names: Iterable[str]) -> None:

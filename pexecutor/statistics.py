@@ -6,15 +6,16 @@ Counts are by handler, and a total is the sum of them: so the parts and the whol
 from __future__ import annotations
 
 import enum
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
+from .alike import Gathered, by_handler, how_often
 from .histogram import TASK_SECONDS, Histogram
 from .stores import StoreStatistics
-from .task import Accepted, Draining, Duplicate, Finished, Full, Outcome, Running, Scheduled, Task, Verdict
+from .task import Accepted, Attempt, Draining, Duplicate, Finished, Full, Outcome, Running, Scheduled, Task, Verdict
 
 _REFUSED: Final = (Full, Draining)
 
@@ -100,14 +101,16 @@ class Tally:
 
     def __init__(self, handlers: Iterable[str]) -> None:
         names = list(handlers)
-        self.queued = defaultdict(_task_histogram, {name: _task_histogram() for name in names})
-        self.attempts: defaultdict[tuple[str, Outcome], Histogram] = defaultdict(_task_histogram)
+        self._queued = defaultdict(_task_histogram, {name: _task_histogram() for name in names})
+        self._attempts: defaultdict[tuple[str, Outcome], Histogram] = defaultdict(_task_histogram)
         self._of = defaultdict(_Counters, {name: _Counters() for name in names})
+        self._started = Gathered(self._count_starts)
+        self._ended = Gathered(self._count_ends)
 
     def count_taken(self, tasks: Sequence[Task], verdicts: Sequence[Verdict]) -> None:
         """Count what a submit settled for good; the rest may yet find room."""
         if set(map(type, verdicts)) == {Accepted}:
-            for handler, accepted in Counter([task.handler for task in tasks]).items():
+            for handler, accepted in how_often([task.handler for task in tasks]):
                 self._of[handler].submitted += accepted
             return
         for task, verdict in zip(tasks, verdicts, strict=True):
@@ -124,22 +127,11 @@ class Tally:
 
     def count_started(self, claimed: Sequence[Running]) -> None:
         """Count attempts that begin."""
-        of, queued = self._of, self.queued
-        for running in claimed:
-            handler = running.task.handler
-            of[handler].started += 1
-            if not running.attempts:
-                queued[handler].observe(running.queued_seconds)
+        self._started.add_all(claimed)
 
     def count_attempts(self, records: Sequence[Finished | Scheduled | None]) -> None:
         """Count attempts that have ended; a record is what has become of a task, ``None`` when that is not known."""
-        attempts = self.attempts
-        for record in records:
-            if record is not None:
-                attempt, handler = record.attempts[-1], record.task.handler
-                attempts[handler, attempt.outcome].observe(attempt.ended_at - attempt.started_at)
-                if isinstance(record, Scheduled):
-                    self._of[handler].retried += 1
+        self._ended.add_all([record for record in records if record is not None])
 
     def count_released(self, tasks: Sequence[Running]) -> None:
         """Count attempts that were given back."""
@@ -148,7 +140,32 @@ class Tally:
 
     def by_handler(self) -> dict[str, Counts]:
         """The counts of each handler."""
+        self._settle()
         return {name: Counts(**vars(counters)) for name, counters in self._of.items()}
+
+    def timings(self, commits: Histogram) -> Timings:
+        """How long things took; how long it took to make them durable is known elsewhere."""
+        self._settle()
+        return Timings(self._queued, self._attempts, commits)
+
+    def _settle(self) -> None:
+        self._started.settle()
+        self._ended.settle()
+
+    def _count_starts(self, started: Sequence[Running]) -> None:
+        for handler, those in by_handler(started):
+            self._of[handler].started += len(those)
+            self._queued[handler].observe_all([running.queued_seconds for running in those if not running.attempts])
+
+    def _count_ends(self, ended: Sequence[Finished | Scheduled]) -> None:
+        for handler, records in by_handler(ended):
+            self._of[handler].retried += [type(record) for record in records].count(Scheduled)
+            self._count_attempts(handler, [record.attempts[-1] for record in records])
+
+    def _count_attempts(self, handler: str, attempts: Sequence[Attempt]) -> None:
+        for outcome in {attempt.outcome for attempt in attempts}:
+            seconds = [each.ended_at - each.started_at for each in attempts if each.outcome is outcome]
+            self._attempts[handler, outcome].observe_all(seconds)
 
 
 class _Counters:

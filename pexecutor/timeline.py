@@ -15,11 +15,12 @@ from __future__ import annotations
 import math
 from collections import Counter, deque
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
-from .task import Finished, Outcome, Pending, Record, Running, Scheduled
+from .alike import Gathered, by_kind, how_often
+from .task import Finished, Outcome, Record, Running, Scheduled
 
 INTERVAL_SECONDS: Final = 15
 INTERVALS_MAX: Final = 60
@@ -63,36 +64,41 @@ class Timeline:
 
     def __init__(self) -> None:
         self._intervals: deque[_Counting] = deque(maxlen=INTERVALS_MAX)
-        self._latest: _Counting | None = None
+        self._begins_at = -INTERVAL_SECONDS  # the interval at hand, which may not be among them yet
+        # Noted in it, by what they are, and not counted yet.
+        self._noted: dict[type[Record], Gathered[Any]] = {
+            Running: Gathered(lambda records: self._counting().add_started(records)),
+            Scheduled: Gathered(self._count_retried),
+            Finished: Gathered(lambda records: self._counting().add_finished(records)),
+        }
 
     def note(self, records: Sequence[Record]) -> None:
         """Take in that tasks have come into these states, at one time."""
-        if set(map(type, records)) == {Pending}:
-            return
-        for record in records:
-            if isinstance(record, Running):
-                counting = self._at(record.started_at)
-                counting.started += 1
-                if not record.attempts:
-                    counting.queue.add(record.queued_seconds)
-            elif isinstance(record, Finished):
-                counting = self._at(record.finished_at)
-                counting.finished[record.ending.outcome] += 1
-                if record.attempts and record.attempts[-1].ended_at == record.finished_at:
-                    counting.run.add(record.finished_at - record.attempts[-1].started_at)
-            elif isinstance(record, Scheduled) and record.attempts:
-                last = record.attempts[-1]
-                self._at(last.ended_at).run.add(last.ended_at - last.started_at)
+        if records and (now := records[0].since) >= self._begins_at + INTERVAL_SECONDS:
+            self._settle()
+            self._begins_at = int(now // INTERVAL_SECONDS) * INTERVAL_SECONDS
+        for kind, those in by_kind(records):
+            if (noted := self._noted.get(kind)) is not None:
+                noted.add_all(those)
 
     def since(self, time: float) -> list[Interval]:
         """Those that had not ended at this time, the oldest first."""
+        self._settle()
         return [counting.summary() for counting in self._intervals if counting.begins_at + INTERVAL_SECONDS > time]
 
-    def _at(self, time: float) -> _Counting:
-        if self._latest is None or time >= self._latest.begins_at + INTERVAL_SECONDS:
-            self._latest = _Counting(int(time // INTERVAL_SECONDS) * INTERVAL_SECONDS)
-            self._intervals.append(self._latest)
-        return self._latest
+    def _settle(self) -> None:
+        for noted in self._noted.values():
+            noted.settle()
+
+    def _count_retried(self, records: Sequence[Scheduled]) -> None:
+        if last := [record.attempts[-1] for record in records if record.attempts]:
+            self._counting().run.add_all([attempt.ended_at - attempt.started_at for attempt in last])
+
+    def _counting(self) -> _Counting:
+        """The interval at hand."""
+        if not self._intervals or self._intervals[-1].begins_at != self._begins_at:
+            self._intervals.append(_Counting(self._begins_at))
+        return self._intervals[-1]
 
 
 class _Counting:
@@ -105,6 +111,21 @@ class _Counting:
         self.queue = _Distribution()
         self.run = _Distribution()
 
+    def add_started(self, records: Sequence[Running]) -> None:
+        self.started += len(records)
+        self.queue.add_all([record.queued_seconds for record in records if not record.attempts])
+
+    def add_finished(self, records: Sequence[Finished]) -> None:
+        for outcome, times in how_often([record.ending.outcome for record in records]):
+            self.finished[outcome] += times
+        self.run.add_all(
+            [
+                last.ended_at - last.started_at
+                for record in records
+                if record.attempts and (last := record.attempts[-1]).ended_at == record.finished_at
+            ]
+        )
+
     def summary(self) -> Interval:
         return Interval(
             self.begins_at, self.started, dict(self.finished), self.queue.percentiles(), self.run.percentiles()
@@ -116,15 +137,10 @@ class _Distribution:
 
     def __init__(self) -> None:
         self._counts: Counter[int] = Counter()
-        # The duration that came last, and its size: tasks that come together often wait for the same time.
-        self._seconds = -math.inf
-        self._size = 0
 
-    def add(self, seconds: float) -> None:
-        if seconds != self._seconds:
-            self._seconds = seconds
-            self._size = math.floor(math.log2(max(seconds, _SECONDS_MIN)) * _STEPS_A_DOUBLING)
-        self._counts[self._size] += 1
+    def add_all(self, durations: Sequence[float]) -> None:
+        for seconds, times in how_often(durations):
+            self._counts[math.floor(math.log2(max(seconds, _SECONDS_MIN)) * _STEPS_A_DOUBLING)] += times
 
     def percentiles(self) -> Percentiles | None:
         return Percentiles(self._quantile(0.5), self._quantile(0.95)) if self._counts else None

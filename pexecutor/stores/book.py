@@ -24,6 +24,7 @@ from contextlib import contextmanager
 
 import trio
 
+from ..alike import Gathered, by_handler, how_often
 from ..registry import ShardedLockDict
 from ..task import Finished, Following, Holder, Outcome, Pending, Record, Running, Scheduled
 from .deadlines import Deadlines
@@ -63,7 +64,8 @@ class Book:
             bytes_max=history_bytes_max,
             forget=self._forget,
         )
-        self.finished: defaultdict[str, Counter[Outcome]] = defaultdict(Counter)  # by handler
+        self._finished: defaultdict[str, Counter[Outcome]] = defaultdict(Counter)  # by handler
+        self._ended = Gathered(self._count)
         self._due = Deadlines()
         self._awaited: dict[int, _Awaited] = {}
         self.changed: Callable[[Sequence[Record]], None] = lambda _: None
@@ -78,7 +80,7 @@ class Book:
             yield
         finally:
             self.changed = changed
-            self.finished.clear()
+            self.finished().clear()
 
     def get(self, serial: int) -> Record | None:
         """The record with this serial, if it can be read."""
@@ -92,6 +94,17 @@ class Book:
         assert not isinstance(record, Following | Finished), "neither holds a name"
         return record
 
+    def finished(self) -> dict[str, Counter[Outcome]]:
+        """How many tasks have ended, by handler and outcome."""
+        self._ended.settle()
+        return self._finished
+
+    def _count(self, records: Sequence[Finished]) -> None:
+        for handler, those in by_handler(records):
+            finished = self._finished[handler]
+            for outcome, times in how_often([record.ending.outcome for record in those]):
+                finished[outcome] += times
+
     def waiting(self) -> int:
         """How many tasks take a place in the queue."""
         return len(self.pending) + len(self.later)
@@ -104,26 +117,30 @@ class Book:
 
     def accept(self, records: Sequence[Pending]) -> None:
         """Put tasks that are new and whose names are free, in ascending order of acceptance."""
-        self._records.put_all(records)
+        serials = [record.serial for record in records]
+        self._records.put_all(serials, records)
         self.pending.add_all(records)
-        self.registry.hold_all([(record.task.name, record.serial) for record in records])
+        self.registry.hold_all([record.task.name for record in records], serials)
         self.changed(records)
 
     def start(self, records: Sequence[Running]) -> None:
         """Put tasks that were the first of the pending ones, in start order."""
-        self._records.put_all(records)
+        serials = [record.serial for record in records]
+        self._records.put_all(serials, records)
         self.pending.remove_first(len(records))
-        self.running.update([(record.serial, record) for record in records])
+        self.running.update(zip(serials, records, strict=True))
         self.changed(records)
 
     def end(self, records: Sequence[Finished]) -> None:
         """Put the ends of tasks that were running and are not followed."""
-        running, awaited = self.running, self._awaited
-        self._records.put_all(records)
-        for record in records:
-            del running[record.serial]
-            self.finished[record.task.handler][record.ending.outcome] += 1
-            if awaited:
+        serials = [record.serial for record in records]
+        self._records.put_all(serials, records)
+        running = self.running
+        for serial in serials:
+            del running[serial]
+        self._ended.add_all(records)
+        if self._awaited:
+            for record in records:
                 self._tell_awaiting(record)
         self.registry.free_all([record.task.name for record in records])
         self.history.add(records)
@@ -173,12 +190,11 @@ class Book:
 
     def _forget(self, records: Sequence[Finished]) -> None:
         serials = [record.serial for record in records]
-        for serial in serials:
-            del self._records[serial]
+        self._records.remove_all(serials)
         self._tell_forgotten(serials)
 
     def _end(self, record: Finished) -> None:
-        self.finished[record.task.handler][record.outcome] += 1
+        self._ended.add_all([record])
         self._tell_awaiting(record)
         self.history.add([record])
 

@@ -8,7 +8,7 @@ only the others need a deadline of their own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ..task import Ending, Finished
 from .deadlines import Deadlines
@@ -42,18 +42,22 @@ class History:
 
     def add(self, records: Sequence[Finished]) -> None:
         """Take in some records, and let go of what is now over the bounds."""
-        numbers, records_by_number, endings = self._numbers, self._records, self._endings
-        for record in records:
-            endings += 1
-            numbers[record.serial] = endings
-            records_by_number[endings] = record
-            self._bytes += _size(record.ending)
+        numbers = range(self._endings + 1, self._endings + 1 + len(records))
+        self._endings += len(records)
+        self._numbers.update(zip([record.serial for record in records], numbers, strict=True))
+        self._records.update(zip(numbers, records, strict=True))
+        self._in_order.append_all(numbers)
+        self._bytes += _bytes_of(records)
+        if any([record.task.keep is not None for record in records]):  # noqa: C419  # a list is quicker
+            self._let_expire(numbers)
+        self._let_go_of_what_is_over()
+
+    def _let_expire(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            record = self._records[number]
             keep = record.task.keep
             if keep is not None and keep / 1000 < self._seconds_max:
-                self._expiry.set(endings, record.finished_at + keep / 1000)
-        self._in_order.append_all(range(self._endings + 1, endings + 1))
-        self._endings = endings
-        self._let_go_of_what_is_over()
+                self._expiry.set(number, record.finished_at + keep / 1000)
 
     def _let_go_of_what_is_over(self) -> None:
         over = len(self._in_order) - self._records_max
@@ -87,13 +91,19 @@ class History:
         records = [self._records.pop(number) for number in numbers]
         for record in records:
             del self._numbers[record.serial]
-            self._bytes -= _size(record.ending)
+        self._bytes -= _bytes_of(records)
         if self._expiry:
             for number in numbers:
                 self._expiry.forget(number)
         self._forget(records)
 
 
-def _size(ending: Ending) -> int:
-    result, output = ending.result, ending.output
-    return (0 if result is None else len(result)) + (0 if output is None else len(output))
+def _bytes_of(records: Sequence[Finished]) -> int:
+    endings = [record.ending for record in records]
+    if endings and endings.count(endings[0]) == len(endings):
+        return _bytes_of_one(endings[0]) * len(endings)
+    return sum(map(_bytes_of_one, endings))
+
+
+def _bytes_of_one(ending: Ending) -> int:
+    return len(ending.result or b"") + len(ending.output or b"")

@@ -70,10 +70,9 @@ class Lane(Generic[T]):
         self._advance(len(taken))
         return taken
 
-    def front(self, number: int) -> list[T]:
-        """The items with the lowest keys, at most so many."""
-        items = self._items
-        return [items[key] for key in self._keys[self._front : self._front + number]]
+    def front(self, number: int) -> Sequence[int]:
+        """The lowest keys, at most so many."""
+        return self._keys[self._front : self._front + number]
 
     def first(self) -> T:
         """The item with the lowest key. Raises ``IndexError`` when there is none."""

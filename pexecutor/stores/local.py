@@ -386,7 +386,7 @@ class LocalStore:
     def statistics(self) -> StoreStatistics:
         """A snapshot for observers."""
         self._book.advance(self._now())
-        finished = self._book.finished
+        finished = self._book.finished()
         return StoreStatistics(
             queue_size=self.queue_size,
             pending=len(self._book.pending),

@@ -7,11 +7,12 @@ cannot be entered at a cursor; marking the cancelled ones and skipping them late
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..task import Pending
 from .lane import Lane
+from .parts import BySerial
 
 
 class StartOrder:
@@ -21,7 +22,7 @@ class StartOrder:
         records: by serial, at least those that are in here.
     """
 
-    def __init__(self, records: Mapping[int, Any]) -> None:
+    def __init__(self, records: BySerial[Any]) -> None:
         self._records = records
         # Owned by this class: _lanes[p] exists, and p stands in _priorities, while lane p holds a task.
         self._lanes: dict[int, Lane[Pending]] = {}
@@ -63,7 +64,7 @@ class StartOrder:
         """The tasks that are first in start order, at most so many."""
         first: list[Pending] = []
         for priority in reversed(self._priorities):
-            first += self._lanes[priority].front(number - len(first))
+            first += self._records.get_all(self._lanes[priority].front(number - len(first)))
             if len(first) == number:
                 break
         return first

@@ -7,7 +7,7 @@ A dict that outgrows its table is copied into a larger one, all at once: some 30
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, Final, TypeVar
 
 PART_BITS: Final = 15
@@ -23,15 +23,35 @@ class BySerial(MutableMapping[int, V]):
         # By the high bits of its serials, each part that holds a record.
         self._parts: defaultdict[int, dict[int, V]] = defaultdict(dict)
 
-    def put_all(self, records: Iterable[Any]) -> None:
-        """Set many entries, each by the serial that the record has."""
-        high, part = -1, dict[int, V]()
-        for record in records:
-            serial = record.serial
-            if serial >> PART_BITS != high:
-                high = serial >> PART_BITS
-                part = self._parts[high]
-            part[serial] = record
+    def put_all(self, serials: Sequence[int], records: Sequence[V]) -> None:
+        """Set many entries."""
+        if (part := self._part_of_all(serials)) is not None:
+            part.update(zip(serials, records, strict=True))
+        else:
+            for serial, record in zip(serials, records, strict=True):
+                self[serial] = record
+
+    def get_all(self, serials: Sequence[int]) -> list[V]:
+        """The records with these serials. Raises ``KeyError`` when one is not there."""
+        part: Mapping[int, V] | None = self._part_of_all(serials)
+        there = self if part is None else part
+        return [there[serial] for serial in serials]
+
+    def remove_all(self, serials: Sequence[int]) -> None:
+        """Delete many entries."""
+        part = self._part_of_all(serials)
+        if part is None or len(part) == len(serials):
+            for serial in serials:
+                del self[serial]
+        else:
+            for serial in serials:
+                del part[serial]
+
+    def _part_of_all(self, serials: Sequence[int]) -> dict[int, V] | None:
+        """The part in which all of these belong, if there is one."""
+        if not serials or (high := min(serials) >> PART_BITS) != max(serials) >> PART_BITS:
+            return None
+        return self._parts[high]
 
     def __setitem__(self, serial: int, record: V) -> None:
         self._parts[serial >> PART_BITS][serial] = record

@@ -6,10 +6,17 @@ from hypothesis import strategies as st
 
 from pexecutor import Pending, Task
 from pexecutor.stores.order import StartOrder
+from pexecutor.stores.parts import BySerial
 
 
 def pending(serial: int, priority: int = 0) -> Pending:
     return Pending(serial, Task(f"task-{serial}", priority=priority), 0.0, ())
+
+
+def by_serial(records: list[Pending]) -> BySerial[Pending]:
+    kept = BySerial[Pending]()
+    kept.put_all([record.serial for record in records], records)
+    return kept
 
 
 def place(record: Pending) -> tuple[int, int]:
@@ -18,14 +25,14 @@ def place(record: Pending) -> tuple[int, int]:
 
 def test_higher_priority_first_then_first_come() -> None:
     records = [pending(1), pending(2, priority=5), pending(3), pending(4, priority=5), pending(5, priority=-1)]
-    order = StartOrder({record.serial: record for record in records})
+    order = StartOrder(by_serial(records))
     for record in records:
         order.add(record)
     assert [record.serial for record in order] == [2, 4, 1, 3, 5]
 
 
 def test_removing_what_is_not_there_is_an_error() -> None:
-    order = StartOrder({1: pending(1)})
+    order = StartOrder(by_serial([pending(1)]))
     order.add(pending(1))
     with pytest.raises(KeyError):
         order.remove(pending(2))
@@ -35,7 +42,7 @@ def test_removing_what_is_not_there_is_an_error() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from(["add", "pop", "remove", "return"]), st.integers(-3, 3), st.integers(0, 50))))
 def test_it_is_a_sorted_list_whatever_happens(steps: list[tuple[str, int, int]]) -> None:
-    records: dict[int, Pending] = {}
+    records = BySerial[Pending]()
     order = StartOrder(records)
     model: list[Pending] = []
     taken: list[Pending] = []

@@ -77,7 +77,7 @@ def everything(book: Book) -> dict[str, Any]:
         "pending": list(book.pending),
         "running": list(book.running.values()),
         "later": list(book.later.from_key(0)),
-        "finished": {handler: dict(counts) for handler, counts in book.finished.items()},
+        "finished": {handler: dict(counts) for handler, counts in book.finished().items()},
         "history": [(record, book.history.number_of(record)) for record in book.history.before()],
         "bytes": book.history._bytes,
         "due": book.next_due(),

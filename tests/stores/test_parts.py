@@ -27,10 +27,25 @@ def test_it_is_a_dict(changes: list[tuple[str, int]]) -> None:
         assert (len(parted), dict(parted)) == (len(plain), plain)
 
 
+@given(batches=st.lists(st.tuples(st.sampled_from(["set", "delete"]), st.lists(Serials, unique=True))))
+def test_many_at_once_are_as_one_by_one(batches: list[tuple[str, list[int]]]) -> None:
+    parted, plain = BySerial[str](), dict[int, str]()
+    for number, (verb, serials) in enumerate(batches):
+        there = [serial for serial in serials if serial in plain]
+        if verb == "set":
+            parted.put_all(serials, [f"{number} {serial}" for serial in serials])
+            plain.update({serial: f"{number} {serial}" for serial in serials})
+        else:
+            assert parted.get_all(there) == [plain.pop(serial) for serial in there]
+            parted.remove_all(there)
+        assert dict(parted) == plain
+        assert len(parted._parts) == len({serial >> PART_BITS for serial in plain})
+
+
 def test_no_part_is_large() -> None:
     task = Task("a")
     records = BySerial[Pending]()
-    records.put_all([Pending(serial, task, 0.0, ()) for serial in range(RECORDS)])
+    records.put_all(range(RECORDS), [Pending(serial, task, 0.0, ()) for serial in range(RECORDS)])
     assert (len(records), records[RECORDS - 1].serial) == (RECORDS, RECORDS - 1)
     assert max(map(len, records._parts.values())) <= 1 << PART_BITS
     for serial in range(RECORDS):
@@ -40,7 +55,7 @@ def test_no_part_is_large() -> None:
 
 async def test_no_part_of_the_names_is_large() -> None:
     registry = ShardedLockDict[int]()
-    registry.hold_all([(f"task-{number}", number) for number in range(RECORDS)])
+    registry.hold_all([f"task-{number}" for number in range(RECORDS)], range(RECORDS))
     assert (len(registry), registry.get("task-7")) == (RECORDS, 7)
     assert max(map(len, registry._entries)) < RECORDS / 16
     registry.free_all([f"task-{number}" for number in range(RECORDS)])
