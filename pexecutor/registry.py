@@ -38,7 +38,9 @@ V = TypeVar("V")
 _NAMES_A_SHARD: Final = 4
 """From so many names a shard on, a list of names takes every lock: it would need nearly all of them."""
 
-_PARTS: Final = 32
+_PARTS: Final = 256
+"""Parts grow at about the same number of names; the more there are, the further apart, and the less in one batch."""
+
 _LAST_PART: Final = _PARTS - 1
 
 

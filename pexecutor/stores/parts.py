@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, Final, TypeVar
 
-PART_BITS: Final = 15
-"""How many low bits of a serial tell the records of one part apart: it has 32,768 at most."""
+PART_BITS: Final = 13
+"""How many low bits of a serial tell the records of one part apart: it has 8,192 at most."""
 
 V = TypeVar("V")
 
