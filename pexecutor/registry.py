@@ -14,7 +14,7 @@ A name's shard is the same in every process, so a simulated run can be repeated 
 Invariants:
 
 * an entry changes only under its shard's lock, or in a step that awaits nothing while nobody has that lock;
-* locks are taken in ascending order, all at once and never nested, so no two decisions can wait for each other;
+* the locks of a decision are taken all at once and never nested, so no two decisions can wait for each other;
 * reading one entry needs no lock: between two awaits nothing else runs.
 
 It buys exactness, not speed. The entries are in parts of their own, by the hash that Python has of a name anyway: a
@@ -26,17 +26,20 @@ and to clean).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from types import TracebackType
 from typing import Final, Generic, TypeVar
 from zlib import crc32
 
 import msgspec
-import trio
+
+from .shards import ShardLocks, ShardsTaken
 
 V = TypeVar("V")
 
-_NAMES_A_SHARD: Final = 4
-"""From so many names a shard on, a list of names takes every lock: it would need nearly all of them."""
+SHARDS: Final = 1024
+"""Enough that those who submit a task each, at the same time, rarely meet in one."""
+
+_NAMES_A_LOCK_EACH_MAX: Final = 256
+"""A longer list of names takes every lock: it would meet any other one anyway."""
 
 _PARTS: Final = 256
 """Parts grow at about the same number of names; the more there are, the further apart, and the less in one batch."""
@@ -59,23 +62,26 @@ class ShardedLockDict(Generic[V]):
         shards: how many; more shards let more decisions wait for the disk side by side.
     """
 
-    def __init__(self, shards: int = 32) -> None:
+    def __init__(self, shards: int = SHARDS) -> None:
         if shards < 1:
             raise ValueError("shards must be at least 1")
         # Changed by __setitem__ and __delitem__ under the name's lock, and by hold_all() and free_all().
         self._entries: list[dict[str, V]] = [{} for _ in range(_PARTS)]
-        self._locks = [trio.Lock() for _ in range(shards)]
+        self._shards = shards
+        self._locks = ShardLocks()
 
-    def locked(self, names: Sequence[str]) -> _ShardLocks:
+    def locked(self, names: Sequence[str]) -> ShardsTaken:
         """An async context in which the caller alone decides about these names."""
-        if len(names) > _NAMES_A_SHARD * len(self._locks):
+        if len(names) > _NAMES_A_LOCK_EACH_MAX:
             return self.all_locked()
-        shards = sorted({self._shard(name) for name in names})
-        return _ShardLocks([self._locks[shard] for shard in shards])
+        shards = 0
+        for name in names:
+            shards |= 1 << self._shard(name)
+        return self._locks.locked(shards)
 
-    def all_locked(self) -> _ShardLocks:
+    def all_locked(self) -> ShardsTaken:
         """The same for every name there may be."""
-        return _ShardLocks(self._locks)
+        return self._locks.locked((1 << self._shards) - 1)
 
     def get(self, name: str) -> V | None:
         """The record that holds the name, or ``None`` when it is free."""
@@ -91,7 +97,7 @@ class ShardedLockDict(Generic[V]):
 
     def decided_about(self, name: str) -> bool:
         """Whether somebody decides about this name at present."""
-        return self._locks[self._shard(name)].locked()
+        return bool(self._locks.taken >> self._shard(name) & 1)
 
     def __setitem__(self, name: str, record: V) -> None:
         self._demand_locked(name)
@@ -120,55 +126,20 @@ class ShardedLockDict(Generic[V]):
         """A snapshot for observers."""
         return RegistryStatistics(
             names_held=len(self),
-            shards_locked=sum(lock.locked() for lock in self._locks),
-            decisions_waiting=sum(lock.statistics().tasks_waiting for lock in self._locks),
+            shards_locked=self._locks.taken.bit_count(),
+            decisions_waiting=self._locks.waiting(),
         )
 
     def __repr__(self) -> str:
         held = self.statistics()
         return (
             f"<ShardedLockDict {held.names_held} held, "
-            f"{held.shards_locked} of {len(self._locks)} shards locked, {held.decisions_waiting} waiting>"
+            f"{held.shards_locked} of {self._shards} shards locked, {held.decisions_waiting} waiting>"
         )
 
     def _shard(self, name: str) -> int:
-        return crc32(name.encode(errors="surrogatepass")) % len(self._locks)
+        return crc32(name.encode(errors="surrogatepass")) % self._shards
 
     def _demand_locked(self, name: str) -> None:
         if not self.decided_about(name):
             raise RuntimeError(f"the name {name!r} was changed outside of locked()")
-
-
-class _ShardLocks:
-    """Takes some locks in the order given, gives all back at the end, or at a cancel half-way."""
-
-    def __init__(self, locks: list[trio.Lock]) -> None:
-        self._locks = locks
-        self._taken = 0
-
-    async def __aenter__(self) -> None:
-        await trio.lowlevel.checkpoint()
-        try:
-            for lock in self._locks:
-                await _acquire(lock)
-                self._taken += 1
-        except BaseException:
-            self._release()
-            raise
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
-        self._release()
-
-    def _release(self) -> None:
-        for lock in reversed(self._locks[: self._taken]):
-            lock.release()
-
-
-async def _acquire(lock: trio.Lock) -> None:
-    """Take a lock, awaiting only when somebody else has it: a batch may need them all."""
-    try:
-        lock.acquire_nowait()
-    except trio.WouldBlock:
-        await lock.acquire()

@@ -30,7 +30,7 @@ async def test_a_second_decision_about_a_name_waits_for_the_first(nursery: trio.
     async with registry.locked(["a"]):
         nursery.start_soon(second)
         await wait_all_tasks_blocked()
-        assert repr(registry) == "<ShardedLockDict 0 held, 1 of 32 shards locked, 1 waiting>"
+        assert repr(registry) == "<ShardedLockDict 0 held, 1 of 1024 shards locked, 1 waiting>"
         registry["a"] = "the first one's"
     await wait_all_tasks_blocked()
     assert seen == ["the first one's"]
@@ -67,26 +67,46 @@ async def test_decisions_about_crossing_sets_of_names_never_wait_for_each_other(
     assert registry.statistics().shards_locked == 0
 
 
-async def test_a_cancel_while_waiting_for_one_lock_gives_back_those_taken(nursery: trio.Nursery) -> None:
+async def test_who_waits_has_no_lock_and_its_place_in_line(nursery: trio.Nursery) -> None:
     registry: ShardedLockDict[int] = ShardedLockDict(shards=4)
-    names = [f"task-{number}" for number in range(40)]
-    highest = next(
-        name for name in names if registry._shard(name) == 3
-    )  # so the others are taken when it is waited for
+    by_shard = {registry._shard(name): name for name in (f"task-{number}" for number in range(40))}
+    order: list[str] = []
     scope = trio.CancelScope()
 
-    async def decide() -> None:
-        with scope:
-            async with registry.locked(names):
-                raise AssertionError("somebody else has one of the locks")
+    async def decide(who: str, *shards: int) -> None:
+        with scope if who == "first" else trio.CancelScope():
+            async with registry.locked([by_shard[shard] for shard in shards]):
+                order.append(who)
+                await trio.lowlevel.checkpoint()
 
-    async with registry.locked([highest]):
-        nursery.start_soon(decide)
-        await wait_all_tasks_blocked()
-        assert registry.statistics().shards_locked == 4
+    async with registry.locked([by_shard[0]]):
+        for who, *shards in (("first", 0, 1), ("behind", 1, 2), ("beside", 3)):
+            nursery.start_soon(decide, who, *shards)
+            await wait_all_tasks_blocked()
+        assert order == ["beside"]
+        assert registry.statistics().shards_locked == 1
+        assert registry.statistics().decisions_waiting == 2
         scope.cancel()
         await wait_all_tasks_blocked()
-        assert registry.statistics().shards_locked == 1
+        assert order == ["beside", "behind"], "nobody is before it any more"
+    assert registry.statistics().shards_locked == 0
+
+
+async def test_a_lock_that_is_given_back_goes_to_who_came_first(nursery: trio.Nursery) -> None:
+    registry: ShardedLockDict[int] = ShardedLockDict(shards=1)
+    order: list[int] = []
+
+    async def decide(turn: int) -> None:
+        async with registry.locked([f"task-{turn}"]):
+            order.append(turn)
+            await trio.lowlevel.checkpoint()
+
+    async with registry.locked(["a"]):
+        for turn in range(5):
+            nursery.start_soon(decide, turn)
+            await wait_all_tasks_blocked()
+    await wait_all_tasks_blocked()
+    assert order == [0, 1, 2, 3, 4]
 
 
 async def test_a_cancel_at_any_await_gives_back_all_locks() -> None:
