@@ -13,19 +13,18 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
-from functools import cache, partial
-from itertools import chain
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from ..errors import StoreUnavailableError, UnusableStoreError
-from ..task import TAG_BITS, Finished, Pending, Record
+from ..task import TAG_BITS, Record
 from .exclusive import only_user_of
 from .marks import Mark, Role, check_not_sealed
-from .rows import COLUMNS, ENDED_COLUMNS, WAITING_COLUMNS, Row, from_row, to_ended_row, to_row, to_waiting_row
+from .rows import COLUMNS, from_row
 from .schema import Connection, migrate
+from .statements import ROWS_A_STATEMENT, forget, write_records
 
 Durability = Literal["full", "normal"]
 
@@ -35,24 +34,6 @@ BUSY_SECONDS_MAX: Final = 2.0
 WAL_BYTES_KEPT_MAX: Final = 64 * 1024 * 1024
 RECORDS_A_READ: Final = 2000
 _LOG_BYTES_A_READ: Final = 1024 * 1024
-
-WRITE: Final = f"INSERT OR REPLACE INTO tasks VALUES ({', '.join('?' * len(COLUMNS))})"
-
-ROWS_A_STATEMENT: Final = 64
-"""How many rows go into one statement. SQLite's work on a statement is done without the interpreter's lock, and then
-asks for it back: a statement a row would let a busy main thread hold up every single one."""
-
-
-@cache
-def _write(columns: Sequence[str], rows: int) -> str:
-    row = f"({', '.join('?' * len(columns))})"
-    return f"INSERT OR REPLACE INTO tasks ({', '.join(columns)}) VALUES {', '.join([row] * rows)}"
-
-
-@cache
-def _forget(rows: int) -> str:
-    return f"DELETE FROM tasks WHERE serial IN ({', '.join('?' * rows)})"
-
 
 _COUNT: Final = "UPDATE store SET acceptances = ?, transactions = transactions + 1"
 """Makes every transaction change something. One that does not, SQLite ends well without a look at the disk."""
@@ -112,7 +93,7 @@ def connect(path: Path, *, mode: Literal["rwc", "ro"] = "rwc") -> sqlite3.Connec
         timeout=BUSY_SECONDS_MAX,
         isolation_level=None,
         check_same_thread=False,
-        cached_statements=5 * ROWS_A_STATEMENT,
+        cached_statements=4 * ROWS_A_STATEMENT,
     )
 
 
@@ -178,30 +159,27 @@ class Database:
             while rows := cursor.fetchmany(RECORDS_A_READ):
                 yield [from_row(row) for row in rows]
 
-    def write(self, records: Iterable[Record], forgotten: Iterable[int], acceptances: int) -> None:
+    def write(
+        self, records: Sequence[Record], forgotten: Sequence[int], acceptances: int, unsure: Container[int] = ()
+    ) -> None:
         """Write the new state of records and drop what is forgotten, in one transaction.
 
         Parameters:
             records: the later of two of the same task wins.
             forgotten: serials whose records are no longer kept.
             acceptances: how many tasks the store has accepted by then.
+            unsure: serials of which the file may hold what the store never had.
 
         Raises:
             StoreUnavailableError: nothing of it was written; says why.
         """
         try:
             with transaction(self._connection):
-                for columns, rows in _in_kinds(records):
-                    self._execute_in_groups(partial(_write, columns), rows)
-                self._execute_in_groups(_forget, [(serial,) for serial in forgotten])
+                write_records(self._connection, records, unsure)
+                forget(self._connection, forgotten)
                 self._connection.execute(_COUNT, (acceptances,))
         except sqlite3.Error as error:
             raise StoreUnavailableError(f"the store cannot be written: {reason(error)}") from error
-
-    def _execute_in_groups(self, statement: Callable[[int], str], rows: Sequence[Row]) -> None:
-        for begin in range(0, len(rows), ROWS_A_STATEMENT):
-            group = rows[begin : begin + ROWS_A_STATEMENT]
-            self._connection.execute(statement(len(group)), list(chain.from_iterable(group)))
 
     def close(self) -> None:
         """Close the file, and let another server have it."""
@@ -251,19 +229,6 @@ def read_marks(connection: Connection) -> list[Mark]:
     """What moves have left in a file."""
     rows = connection.execute("SELECT move, role, other, history FROM moves")
     return [Mark(move, Role(role), other, bool(history)) for move, role, other, history in rows]
-
-
-def _in_kinds(records: Iterable[Record]) -> Iterator[tuple[Sequence[str], Sequence[Row]]]:
-    """Rows to be written, by the columns that they need: what nearly every task becomes needs few."""
-    waiting, ended, others = list[Row](), list[Row](), list[Row]()
-    for record in {record.serial: record for record in records}.values():
-        if isinstance(record, Pending) and not record.attempts:
-            waiting.append(to_waiting_row(record))
-        elif isinstance(record, Finished) and record.ending.output is None:
-            ended.append(to_ended_row(record))
-        else:
-            others.append(to_row(record))
-    yield from ((WAITING_COLUMNS, waiting), (ENDED_COLUMNS, ended), (COLUMNS, others))
 
 
 def reason(error: sqlite3.Error) -> str:

@@ -199,7 +199,7 @@ class SqliteJournal:
         doubts = {serial: current(serial) for serial in doubtful.difference(record.serial for record in changes)}
         changes += [record for record in doubts.values() if record is not None]
         gone = [*forgotten, *(serial for serial, record in doubts.items() if record is None)]
-        error = await self._try_to_write(changes, gone, [commit.acceptances for commit in commits])
+        error = await self._try_to_write(changes, gone, [commit.acceptances for commit in commits], doubtful)
         if error is not None:
             self._doubtful |= doubtful
             self._forgotten += forgotten
@@ -209,11 +209,11 @@ class SqliteJournal:
                 self._doubt(commit)
 
     async def _try_to_write(
-        self, changes: list[Record], gone: list[int], acceptances: list[int]
+        self, changes: list[Record], gone: list[int], acceptances: list[int], doubtful: set[int]
     ) -> StoreUnavailableError | None:
         self._acceptances = max([self._acceptances, *acceptances])
         try:
-            await self._in_thread(self._database.write, changes, gone, self._acceptances)
+            await self._in_thread(self._database.write, changes, gone, self._acceptances, doubtful)
         except StoreUnavailableError as error:
             self._tell(str(error))
             return error

@@ -19,7 +19,6 @@ from ..errors import UnusableStoreError
 from ..task import Finished, Record, Running
 from .book import Book
 from .database import (
-    WRITE,
     Identity,
     connect,
     read_behind,
@@ -35,6 +34,7 @@ from .moving import More
 from .recovery import load, recovery
 from .rows import to_row
 from .schema import Connection, check_version, has_marks, migrate
+from .statements import WRITE
 
 _MARK = "INSERT OR REPLACE INTO moves VALUES (?, ?, ?, ?)"
 _ADOPT = WRITE.replace("OR REPLACE ", "")

@@ -7,11 +7,12 @@ read back raises ``ValueError``: the file is damaged, or somebody has changed it
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
 
-from ..task import Attempt, Ending, Finished, Following, Pending, Record, Running, Scheduled, Task
+from ..task import Attempt, Ending, Finished, Following, Outcome, Pending, Record, Running, Scheduled, Task
 
 Row = tuple[Any, ...]
 
@@ -56,14 +57,14 @@ def to_row(record: Record) -> Row:
             at = record.started_at
         case Finished():
             at, result, output = record.finished_at, record.ending.result, record.ending.output
-            ending = _ending(record.ending)
-    attempts = _text(record.attempts) if record.attempts else None
+            ending = ending_text(record.ending)
+    attempts = text(record.attempts) if record.attempts else None
     return (
         record.serial,
         state,
         record.submitted_at,
         at,
-        _text(record.task),
+        text(record.task),
         attempts,
         follows,
         supersedes,
@@ -79,7 +80,7 @@ WAITING_COLUMNS: Final = ("serial", "state", "submitted_at", "task")
 
 def to_waiting_row(record: Pending) -> Row:
     """The row of a task that was never tried, in the order of ``WAITING_COLUMNS``."""
-    return record.serial, "pending", record.submitted_at, _text(record.task)
+    return record.serial, "pending", record.submitted_at, text(record.task)
 
 
 ENDED_COLUMNS: Final = ("serial", "state", "submitted_at", "at", "task", "attempts", "ending", "result")
@@ -93,9 +94,9 @@ def to_ended_row(record: Finished) -> Row:
         "finished",
         record.submitted_at,
         record.finished_at,
-        _text(record.task),
-        _text(record.attempts) if record.attempts else None,
-        _ending(record.ending),
+        text(record.task),
+        text(record.attempts) if record.attempts else None,
+        ending_text(record.ending),
         record.ending.result,
     )
 
@@ -136,10 +137,35 @@ def _read(row: Row) -> Record:
             raise ValueError(f"there is no state {state!r}")
 
 
-def _ending(ending: Ending) -> str:
-    """An ending, without what has a column of its own."""
-    return _text(Ending(ending.outcome, ending.error, ending.retryable, ending.retry_after_seconds))
+def tasks_by_serial(records: Iterable[Pending]) -> str:
+    """The tasks of some records as one JSON object; SQLite reads out of it what ``to_row`` writes."""
+    return text({record.serial: _own_task(record.task) for record in records})
 
 
-def _text(value: Any) -> str:
+def _own_task(task: Task) -> Task | str:
+    """A task with params goes as a string, which may be nested as deeply as SQLite reads JSON, and more."""
+    return text(task) if task.params else task
+
+
+def attempts_by_serial(records: Iterable[Finished]) -> str:
+    """The attempts of some records as one JSON object."""
+    return text({record.serial: record.attempts for record in records})
+
+
+def ending_text(ending: Ending) -> str:
+    """An ending as JSON, without what has a column of its own."""
+    return text(_Ending(ending.outcome, ending.error, ending.retryable, ending.retry_after_seconds))
+
+
+class _Ending(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is written of an ending: the defaults are ``Ending``'s, which it is read as."""
+
+    outcome: Outcome
+    error: str | None = None
+    retryable: bool = True
+    retry_after_seconds: float = 0.0
+
+
+def text(value: Any) -> str:
+    """A value as JSON."""
     return _encode(value).decode()
