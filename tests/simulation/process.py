@@ -158,7 +158,7 @@ class Process:
     def _watched(self, call: _Call) -> Any:
         if call.function != self.database.write:
             return call.function(*call.arguments)
-        records, gone, _ = call.arguments
+        records, gone, *_ = call.arguments
         self.ledger.write_begins(records, gone)
         operations = self.disk.operations
         try:

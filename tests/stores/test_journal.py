@@ -21,6 +21,7 @@ class FakeDatabase:
         self.rows: dict[int, Record] = {}
         self.acceptances = 0
         self.transactions: list[list[Record]] = []
+        self.unsure: list[set[int]] = []
         self.is_open = False
         self.fault: str | None = None
 
@@ -34,12 +35,15 @@ class FakeDatabase:
     def records(self) -> Iterator[list[Record]]:
         yield list(self.rows.values())
 
-    def write(self, records: Iterable[Record], forgotten: Iterable[int], acceptances: int) -> None:
+    def write(
+        self, records: Iterable[Record], forgotten: Iterable[int], acceptances: int, unsure: Iterable[int]
+    ) -> None:
         assert self.is_open
         if self.fault is not None:
             raise StoreUnavailableError(self.fault)
         records = list(records)
         self.transactions.append(records)
+        self.unsure.append(set(unsure))
         self.rows |= {record.serial: record for record in records}
         for serial in forgotten:
             self.rows.pop(serial, None)
@@ -148,6 +152,7 @@ class TestDoubt:
         disk.current[1] = latest
         await trio.sleep(6)
         assert disk.database.rows == {1: latest}
+        assert disk.database.unsure == [set(), {1}], "and is written whole"
 
     async def test_it_outlasts_a_disk_that_fails(self, disk: Disk, autojump_clock: MockClock) -> None:
         await self.given_up(disk, pending(1))
