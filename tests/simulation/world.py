@@ -22,7 +22,7 @@ import trio
 from trio.testing import MockClock
 
 from pexecutor.errors import StoreUnavailableError, UnusableStoreError
-from pexecutor.stores import database, journal
+from pexecutor.stores import database, journal, statements
 from pexecutor.stores.database import Durability
 from pexecutor.task import make_serial
 
@@ -68,13 +68,15 @@ class World:
         self.records_at_once = chance.choice([2000, 2])
         self.starts_are_free = chance.random() < 0.5
         self.has_trouble = chance.random() < 0.5
+        self.alike_min = chance.choice([statements.ALIKE_MIN, 1])
         self.ledger = Ledger(chance.randint(1, 10), chance.randint(1, 3), in_order=not self.disk_seconds)
         self.trace.append(
             f"queue of {self.ledger.queue_size}, pool of {self.ledger.pool_size}, "
             f"history of {self.history_records_max}, {self.durability} durability, disk up to {self.disk_seconds} s, "
             f"checkpoint at {self.checkpoint_pages} pages, {self.records_at_once} records at once, "
             f"starts {'free' if self.starts_are_free else 'durable'}, "
-            f"{'with' if self.has_trouble else 'without'} trouble"
+            f"{'with' if self.has_trouble else 'without'} trouble, "
+            f"{self.alike_min} tasks are many"
         )
         self._marks = count(1)
         self._crashes = 0
@@ -103,6 +105,7 @@ class World:
             mock.patch.object(secrets, "randbits", self.chance.getrandbits),
             mock.patch.object(database, "RECORDS_A_READ", self.records_at_once),
             mock.patch.object(journal, "CHANGES_A_TRANSACTION_MAX", self.records_at_once),
+            mock.patch.object(statements, "ALIKE_MIN", self.alike_min),
         ):
             yield
 
