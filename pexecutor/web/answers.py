@@ -6,6 +6,7 @@ fault is raised, and made a reply by the one table of errors.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Annotated, Final
 from urllib.parse import urlencode
@@ -128,6 +129,8 @@ class TaskAnswers:
         self._executor = executor
         self._config = config
         self._log = _log.bind()  # to what there is to log to: then a line below the level costs nothing
+        self.logs_submits: bool = self._log.is_enabled_for(logging.INFO)
+        """Whether ``log_one`` says anything."""
 
     # Submit
 
@@ -191,10 +194,14 @@ class TaskAnswers:
         Raises:
             InvalidTaskError: it cannot be taken.
         """
+        [task] = with_trace(asked, [self.read(body)])
+        return task
+
+    def read(self, body: bytes) -> Task:
+        """The same of a submit that is no part of a trace."""
         task = decode_task(body)
         if (fault := self._executor.fault(task)) is not None:
             raise InvalidTaskError([FieldError(0, *fault)])
-        [task] = with_trace(asked, [task])
         return task
 
     def submit_nowait(self, tasks: list[Task]) -> list[Verdict] | None:
@@ -205,11 +212,15 @@ class TaskAnswers:
         """Each of them as if it came alone."""
         return await self._executor.submit(tasks)
 
+    def log_one(self, task: Task, **context: str) -> None:
+        """Say that it was accepted."""
+        self._log.info("submitted", **_ONE_ACCEPTED, name=task.name, **context)
+
     def reply_to_one(self, task: Task, verdict: Verdict, **context: str) -> Reply:
         """What a submit of one task is answered; ``context`` is for the log, where that does not know it."""
         match verdict:
             case Accepted(record):
-                self._log.info("submitted", **_ONE_ACCEPTED, name=task.name, **context)
+                self.log_one(task, **context)
                 shown = detail(record)
                 return json_reply(shown, 202, {"Location": f"/tasks/{shown.id}"})
             case Duplicate(holder):

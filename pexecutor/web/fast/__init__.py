@@ -5,6 +5,8 @@
 * ``connection.py``: one connection: read, answer in order, write; its times and its end.
 * ``rounds.py``: submits that come together, over many connections, answered together.
 * ``hot.py``: the routes that are answered at once, by the very functions that the framework's views call.
+* ``heads.py``: heads that have come before, which are neither parsed nor asked about again.
+* ``accepted.py``: the reply to a submit that was accepted.
 * ``exchange.py``: every other request, handed to the app.
 * ``response.py``: the bytes of a reply.
 * ``transport.py``: the socket, plain or under TLS, with as few calls of the system as there can be.

@@ -44,15 +44,16 @@ class FastConnection:
         self._transport = transport
         self.parser = Parser(ends, self._read_on)
         """What has come and is not answered; fed here, and in the rounds while this waits."""
-        self.scope = trio.CancelScope()
-        """Cancelled to end it."""
+        self.is_ending = False
+        """Whether it was told to end."""
+        self._scope = trio.CancelScope()
         # Replies that have yet to be sent: added by _wait() and _answer_hot(), sent by _flush().
         self._out: list[bytes] = []
         self._out_bytes = 0
 
     async def run(self) -> None:
         """Serve; returns when the connection has ended, whoever ended it."""
-        with self.scope, suppress(CutOffError, *GONE):
+        with self._scope, suppress(CutOffError, *GONE):
             try:
                 await self._serve()
             finally:
@@ -119,7 +120,7 @@ class FastConnection:
             await self._linger(request)
         if self._http.stopping or not request.chunks.ended:
             request.keep_alive = False
-        data = written(reply, request)
+        data = written(reply, request.id, keep_alive=request.keep_alive)
         self._out.append(data)
         self._out_bytes += len(data)
         if self._out_bytes > BYTES_TO_SEND_AT_ONCE:
@@ -148,7 +149,12 @@ class FastConnection:
             while await self._transport.receive():
                 pass
 
-    # What requests and exchanges call
+    # What others call
+
+    def end(self) -> None:
+        """Have it end, in its own Trio task."""
+        self.is_ending = True
+        self._scope.cancel()
 
     async def send(self, data: bytes) -> None:
         """Send a part of a reply."""

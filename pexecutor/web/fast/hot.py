@@ -15,16 +15,22 @@ from functools import partial
 from typing import Final, NamedTuple
 from urllib.parse import parse_qs
 
+import msgspec
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
+from ...access import Identity
 from ...errors import PexecutorError
-from ...task import State, Task, Verdict
+from ...task import Accepted, State, Task, Verdict
 from ..answers import Arguments, TaskAnswers
 from ..asked import Asked
+from ..connection import new_request_id
 from ..errors import problem_of, problem_of_bug
 from ..gate import NEEDS, Gate, Need
 from ..reply import Reply
-from .request import CutOffError, Request
+from .accepted import accepted, is_new
+from .heads import KnownHeads
+from .request import CutOffError, Ends, Request
+from .response import written
 
 _ID: Final = re.compile(rb"/tasks/([0-9a-z]{1,20}-[0-9]{1,20})")
 _PLAIN_QUERY: Final = re.compile(rb"(?!.*wait)(?:&?[a-z_]{1,20}=[A-Za-z0-9._-]{1,200}){1,10}")
@@ -43,6 +49,20 @@ class Hot(NamedTuple):
     arguments: Arguments
 
 
+class Submit(msgspec.Struct, frozen=True, gc=False):
+    """A request that submits one task.
+
+    Parameters:
+        request_id: its id.
+        identity: who asks, if that is known.
+        task: the task, or what is answered without one.
+    """
+
+    request_id: str
+    identity: Identity | None
+    task: Task | Reply
+
+
 class HotRoutes:
     """Answers what is hot.
 
@@ -54,6 +74,7 @@ class HotRoutes:
     def __init__(self, gate: Gate, answers: TaskAnswers) -> None:
         self._gate = gate
         self._answers = answers
+        self._heads = KnownHeads()
 
         async def one_state(state: State, _: Asked, arguments: Arguments) -> Reply:
             return await answers.one_state(state, arguments)
@@ -106,6 +127,30 @@ class HotRoutes:
 
     # Submits of one task, in the steps of a round (see rounds.py)
 
+    def known_submit(self, data: bytes, ends: Ends) -> Submit | None:
+        """What some bytes submit, if their head has come before, and nothing is wrong with the task."""
+        found = self._heads.find(data, ends)
+        if found is None:
+            return None
+        known, body = found
+        try:
+            return Submit(new_request_id(), known.identity, self._answers.read(body))
+        except Exception:  # that is told by submit_of(), which meets it again
+            return None
+
+    def submit_of(self, request: Request, data: bytes | None) -> Submit | None:
+        """What a request submits; ``None`` when it is not plainly a submit.
+
+        Parameters:
+            data: what it was read from, if that is nothing else.
+        """
+        task = self.task_of(request)
+        if task is None:
+            return None
+        if data is not None and request.identity is not None:
+            self._heads.remember(data, request)
+        return Submit(request.id, request.identity, task)
+
     def task_of(self, request: Request) -> Task | Reply | None:
         """The task that it submits, or what it is answered without one; ``None`` when it is not plainly a submit."""
         body = request.chunks.whole
@@ -131,15 +176,28 @@ class HotRoutes:
         except Exception as error:
             return [_problem(error)] * len(tasks)
 
-    def reply_to(self, request: Request, task: Task, verdict: Verdict | Reply) -> Reply:
-        """What a request is answered for its verdict."""
+    def reply_to(self, submit: Submit, verdict: Verdict | Reply) -> bytes:
+        """What a submit is answered for the verdict on its task."""
+        if type(verdict) is Accepted and is_new(record := verdict.record):
+            if self._answers.logs_submits:
+                self._answers.log_one(record.task, **_context(submit))
+            return accepted(record, submit.request_id)
+        return written(self._reply_to(submit, verdict), submit.request_id)
+
+    def _reply_to(self, submit: Submit, verdict: Verdict | Reply) -> Reply:
         if isinstance(verdict, Reply):
             return verdict
-        by = {} if request.identity is None else {"by": request.identity.name}
+        assert isinstance(submit.task, Task), "only tasks have verdicts"
         try:
-            return self._answers.reply_to_one(task, verdict, request_id=request.id, **by)
+            return self._answers.reply_to_one(submit.task, verdict, **_context(submit))
         except Exception as error:
             return _problem(error)
+
+
+def _context(submit: Submit) -> dict[str, str]:
+    """What the log says of a request, besides what has become of it."""
+    by = {} if submit.identity is None else {"by": submit.identity.name}
+    return {"request_id": submit.request_id, **by}
 
 
 def _problem(error: Exception) -> Reply:

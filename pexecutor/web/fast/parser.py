@@ -59,7 +59,9 @@ class Parser:
     def __init__(self, ends: Ends, read_on: Callable[[], Awaitable[None]]) -> None:
         self.requests: deque[Request] = deque()
         self.refusal: Refusal | None = None
-        self._ends = ends
+        self.ends = ends
+        self.is_between = True
+        """Whether nothing has come of a request that is not whole."""
         self._read_on = read_on
         self._llhttp = httptools.HttpRequestParser(self)
         # Of the message that is being parsed.
@@ -110,6 +112,9 @@ class Parser:
 
     # Called by the parser
 
+    def on_message_begin(self) -> None:
+        self.is_between = False
+
     def on_url(self, part: bytes) -> None:
         self._target += part
         self._head_bytes += len(part)
@@ -131,7 +136,7 @@ class Parser:
             return
         self._body = Body(self._read_on)
         keep_alive = http_version == "1.1" and method != "CONNECT" and llhttp.should_keep_alive()
-        request = Request(self._ends, method, self._target, http_version, headers, self._body, keep_alive=keep_alive)
+        request = Request(self.ends, method, self._target, http_version, headers, self._body, keep_alive=keep_alive)
         self.requests.append(request)
         self._headers, self._target, self._head_bytes = {}, b"", 0
 
@@ -161,6 +166,7 @@ class Parser:
         self._framing_bytes = max(0, self._framing_bytes - CHUNK_FRAMING_BYTES)
 
     def on_message_complete(self) -> None:
+        self.is_between = True
         self._framing_bytes = 0
         if self._body is not None:  # else its head is to be read again
             self._body.ended = True

@@ -6,12 +6,14 @@ import time
 from collections.abc import Iterable
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..connection import REQUEST_ID_HEADER, new_request_id
 from ..reply import PROBLEM_TYPE, Reply, problem
-from .parser import Refusal
-from .request import Header, Request
+from .request import Header
+
+if TYPE_CHECKING:
+    from .parser import Refusal
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK: Final = b"0\r\n\r\n"
@@ -37,16 +39,16 @@ class _Date:
         return self._line
 
 
-_date = _Date()
+date_line: Final = _Date().line
 
 
 def head(status: int, headers: Iterable[Header]) -> bytes:
     """A status line, headers and the date."""
     lines = [b"%b: %b\r\n" % header for header in headers]
-    return b"".join([_STATUS_LINES[status], *lines, _date.line()])
+    return b"".join([_STATUS_LINES[status], *lines, date_line()])
 
 
-def written(reply: Reply, request: Request) -> bytes:
+def written(reply: Reply, request_id: str, *, keep_alive: bool = True) -> bytes:
     """A reply of ours, whole; it says so when the connection ends with it."""
     content = reply.content
     others = "".join([f"{name.lower()}: {value}\r\n" for name, value in reply.headers.items()])
@@ -55,9 +57,9 @@ def written(reply: Reply, request: Request) -> bytes:
         others.encode("latin1"),
         reply.content_type.encode("ascii"),
         len(content),
-        request.id.encode("ascii"),
-        b"" if request.keep_alive else b"connection: close\r\n",
-        _date.line(),
+        request_id.encode("ascii"),
+        b"" if keep_alive else b"connection: close\r\n",
+        date_line(),
         content,
     )
 

@@ -20,14 +20,14 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import trio
 
 from ...task import Task, Verdict
 from ..reply import Reply
+from .hot import Submit
 from .request import Request
-from .response import written
 from .transport import BYTES_AT_ONCE
 
 if TYPE_CHECKING:
@@ -59,12 +59,8 @@ class Wait:
         self.unsent = b""
 
 
-class Submit(NamedTuple):
-    """A request that is answered in a round: for what becomes of its task, or with a reply that is there already."""
-
-    wait: Wait
-    request: Request
-    task: Task | Reply
+Asked = tuple[Wait, Submit]
+"""A submit, and the connection that waits for its reply."""
 
 
 class Rounds:
@@ -76,6 +72,7 @@ class Rounds:
 
     def __init__(self, http: FastHttp) -> None:
         self._http = http
+        self._hot = http.hot
         self._epoll = select.epoll()
         # Owned by _arm() and _disarm(): what is registered in the epoll, by its descriptor.
         self._armed: dict[int, Wait] = {}
@@ -107,76 +104,93 @@ class Rounds:
     def _hold(self, nursery: trio.Nursery) -> None:
         """One round: each step for all, then the next."""
         ready = [self._armed[fd] for fd, _ in self._epoll.poll(0, CONNECTIONS_AT_ONCE_MAX)]
-        asked = [(wait, request) for wait in ready if (request := self._read(wait)) is not None]
-        submits = [submit for wait, request in asked if (submit := self._prepare(wait, request)) is not None]
-        tasks = [submit.task for submit in submits if isinstance(submit.task, Task)]
-        verdicts = self._http.hot.submit_nowait(tasks)
+        came = [(wait, data) for wait in ready if (data := self._receive(wait)) is not None]
+        asked = [(wait, submit) for wait, data in came if (submit := self._read(wait, data)) is not None]
+        tasks = [submit.task for _, submit in asked if isinstance(submit.task, Task)]
+        verdicts = self._hot.submit_nowait(tasks)
         if verdicts is not None:
-            self._answer(submits, verdicts)
+            self._answer(asked, verdicts)
         else:
-            for submit in submits:
-                self._disarm(submit.wait)
-            nursery.start_soon(self._submit, submits, tasks)
+            for wait, _ in asked:
+                self._disarm(wait)
+                self._http.is_busy(wait.connection)
+            nursery.start_soon(self._submit, asked, tasks)
 
-    async def _submit(self, submits: list[Submit], tasks: list[Task]) -> None:
-        self._answer(submits, await self._http.hot.submit(tasks))
+    async def _submit(self, asked: list[Asked], tasks: list[Task]) -> None:
+        self._answer(asked, await self._hot.submit(tasks))
 
-    def _read(self, wait: Wait) -> Request | None:
-        """The request that has come, if it came alone; else the connection waits on, or its own Trio task is woken."""
-        parser = wait.connection.parser
+    def _receive(self, wait: Wait) -> bytes | None:
+        """What has come, nothing at the end; ``None`` when there is nothing to read."""
         try:
-            data = os.read(wait.fd, BYTES_AT_ONCE)
-            parser.feed(data)
+            return os.read(wait.fd, BYTES_AT_ONCE)
         except BlockingIOError:
             return None
+        except OSError as error:
+            self._wake(wait, error)
+            return None
+
+    def _read(self, wait: Wait, data: bytes) -> Submit | None:
+        """The submit that has come, if it came alone; else the connection waits on, or its own Trio task is woken."""
+        parser = wait.connection.parser
+        if not parser.is_between or self._is_ending(wait):
+            return self._parse(wait, data)
+        return self._hot.known_submit(data, parser.ends) or self._parse(wait, data)
+
+    def _parse(self, wait: Wait, data: bytes) -> Submit | None:
+        """The same of what has to be parsed."""
+        parser = wait.connection.parser
+        was_between = parser.is_between
+        try:
+            parser.feed(data)
         except Exception as error:
             self._wake(wait, error)
             return None
         if len(parser.requests) == 1 and parser.refusal is None and not self._is_ending(wait):
-            return parser.requests[0]
+            return self._prepare(wait, parser.requests[0], data if was_between else None)
         wait.is_open = bool(data)
         if parser.requests or parser.refusal is not None or not data:
             self._wake(wait)
         return None
 
     def _is_ending(self, wait: Wait) -> bool:
-        return self._http.stopping or wait.connection.scope.cancel_called
+        return self._http.stopping or wait.connection.is_ending
 
-    def _prepare(self, wait: Wait, request: Request) -> Submit | None:
+    def _prepare(self, wait: Wait, request: Request, data: bytes | None) -> Submit | None:
         """What a request submits; ``None`` when the connection's own Trio task has to answer it."""
-        task = self._http.hot.task_of(request) if request.keep_alive else None
-        if task is None:
+        submit = self._hot.submit_of(request, data) if request.keep_alive else None
+        if submit is None:
             self._wake(wait)
             return None
         wait.connection.parser.requests.clear()
-        self._http.is_busy(wait.connection)
-        return Submit(wait, request, task)
+        return submit
 
-    def _answer(self, submits: list[Submit], verdicts: Sequence[Verdict | Reply]) -> None:
+    def _answer(self, asked: list[Asked], verdicts: Sequence[Verdict | Reply]) -> None:
         """Tell each what has become of it; the verdicts are for those that have a task."""
-        left, hot = iter(verdicts), self._http.hot
+        left, hot = iter(verdicts), self._hot
         replies = [
-            hot.reply_to(request, task, next(left)) if isinstance(task, Task) else task for _, request, task in submits
+            hot.reply_to(submit, next(left) if isinstance(submit.task, Task) else submit.task) for _, submit in asked
         ]
-        for (wait, request, _), reply in zip(submits, replies, strict=True):
-            if not wait.ended:
-                self._send(wait, written(reply, request))
+        waiting = [wait.connection for (wait, _), reply in zip(asked, replies, strict=True) if self._send(wait, reply)]
+        self._http.wait_anew(waiting)
 
-    def _send(self, wait: Wait, data: bytes) -> None:
-        """Send a reply; the connection waits on, if all of it has gone and another request may follow."""
+    def _send(self, wait: Wait, data: bytes) -> bool:
+        """Send a reply; whether the connection waits on: all of it has gone, and another request may follow."""
+        if wait.ended:
+            return False
         try:
             sent = os.write(wait.fd, data)
         except BlockingIOError:
             sent = 0
         except OSError as error:
             self._wake(wait, error)
-            return
+            return False
         if sent < len(data) or self._is_ending(wait):
             wait.unsent = data[sent:]
+            self._http.is_busy(wait.connection)
             self._wake(wait)
-        else:
-            self._http.waits(wait.connection)
-            self._arm(wait)
+            return False
+        self._arm(wait)
+        return True
 
     def _wake(self, wait: Wait, error: Exception | None = None) -> None:
         """Have the connection's own Trio task go on; an error is raised there."""

@@ -6,6 +6,7 @@ line in the order of their deadlines: each has the same time, so the one that be
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import trio
@@ -35,7 +36,7 @@ class FastHttp:
         self.rounds = Rounds(self)
         self.stopping = False
         self._idle_seconds_max = idle_seconds_max
-        # Owned by waits() and is_busy(): the deadlines of those that wait for a request's head, the next one first.
+        # Owned by waits(), wait_anew() and is_busy(): the deadlines of those that wait for a request's head, in order.
         self._deadlines: dict[FastConnection, float] = {}
 
     async def speak(self, stream: Stream) -> None:
@@ -60,7 +61,7 @@ class FastHttp:
             now = trio.current_time()
             overdue = [connection for connection, deadline in self._deadlines.items() if deadline <= now]
             for connection in overdue:
-                connection.scope.cancel()
+                connection.end()
                 self.is_busy(connection)
             await trio.sleep_until(next(iter(self._deadlines.values()), now + self._idle_seconds_max))
 
@@ -68,7 +69,7 @@ class FastHttp:
         """Close idle connections, and the others after the reply they are sending."""
         self.stopping = True
         for connection in self._deadlines:
-            connection.scope.cancel()
+            connection.end()
         await trio.lowlevel.checkpoint()
 
     # What connections say
@@ -77,6 +78,13 @@ class FastHttp:
         """It waits for a request's head from now on; the time goes on when it has waited already."""
         if connection not in self._deadlines:
             self._deadlines[connection] = trio.current_time() + self._idle_seconds_max
+
+    def wait_anew(self, connections: Iterable[FastConnection]) -> None:
+        """They have been answered, and wait for the next head."""
+        deadlines, deadline = self._deadlines, trio.current_time() + self._idle_seconds_max
+        for connection in connections:
+            deadlines.pop(connection, None)
+            deadlines[connection] = deadline
 
     def is_busy(self, connection: FastConnection) -> None:
         """It does not wait, or is no more."""
