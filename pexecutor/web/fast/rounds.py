@@ -5,10 +5,12 @@ the store take all their tasks in one step, and writes all replies. So a submit 
 each step finds in the processor's caches what it needs.
 
 Only what is plain is answered here: one whole request that submits one task, and nothing behind it. For all else the
-connection's own Trio task is woken, and finds what has come in its parser. While a store has to be waited for, further
-rounds are held.
+connection's own Trio task is woken, and finds what has come in its parser.
 
-Invariants: a connection is armed while it waits and no request of it is under way, so its replies stay in their order.
+While a store has to be waited for, further rounds are held. Two submits to it are under way at once, so that one is
+decided while the other is written; what comes meanwhile is gathered for the next, as each has its price.
+
+Invariants: while a request of a connection is under way, nothing is read from it, so its replies stay in their order.
 What goes wrong with one of them is raised in its own Trio task.
 
 Roads not taken: answering here all that a client has sent ahead, which would keep the others waiting; and waiting by
@@ -19,7 +21,7 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -38,6 +40,11 @@ CONNECTIONS_AT_ONCE_MAX: Final = 32
 """How many are read from in a round: as many as a worker begins tasks in its turn, so the pool keeps up."""
 
 
+SUBMITS_AT_ONCE: Final = 2
+GATHERED_MAX: Final = 128
+"""With how many the next submit does not wait for one that is under way."""
+
+
 class Wait:
     """One connection that waits.
 
@@ -46,12 +53,14 @@ class Wait:
         fd: the descriptor of its socket.
     """
 
-    __slots__ = ("connection", "ended", "error", "fd", "is_open", "unsent", "woken")
+    __slots__ = ("connection", "ended", "error", "fd", "is_busy", "is_open", "unsent", "woken")
 
     def __init__(self, connection: FastConnection, fd: int) -> None:
         self.connection = connection
         self.fd = fd
         self.ended = False
+        self.is_busy = False
+        """Whether a request of it is under way."""
         self.woken = trio.Event()
         # What the connection's own Trio task finds when it is woken.
         self.error: Exception | None = None
@@ -76,6 +85,9 @@ class Rounds:
         self._epoll = select.epoll()
         # Owned by _arm() and _disarm(): what is registered in the epoll, by its descriptor.
         self._armed: dict[int, Wait] = {}
+        # Owned by _hold() and _submit(): what waits for a submit to end, and how many of those are under way.
+        self._gathered: list[Asked] = []
+        self._under_way = 0
 
     async def run(self) -> None:
         """Hold rounds until it is cancelled."""
@@ -106,21 +118,34 @@ class Rounds:
         ready = [self._armed[fd] for fd, _ in self._epoll.poll(0, CONNECTIONS_AT_ONCE_MAX)]
         came = [(wait, data) for wait in ready if (data := self._receive(wait)) is not None]
         asked = [(wait, submit) for wait, data in came if (submit := self._read(wait, data)) is not None]
-        tasks = [submit.task for _, submit in asked if isinstance(submit.task, Task)]
-        verdicts = self._hot.submit_nowait(tasks)
+        verdicts = self._hot.submit_nowait(_tasks(asked))
         if verdicts is not None:
             self._answer(asked, verdicts)
         else:
             for wait, _ in asked:
-                self._disarm(wait)
+                wait.is_busy = True
                 self._http.is_busy(wait.connection)
-            nursery.start_soon(self._submit, asked, tasks)
+            self._gathered += asked
+            if self._under_way < SUBMITS_AT_ONCE or len(self._gathered) > GATHERED_MAX:
+                self._under_way += 1
+                nursery.start_soon(self._submit, self._take_gathered())
 
-    async def _submit(self, asked: list[Asked], tasks: list[Task]) -> None:
-        self._answer(asked, await self._hot.submit(tasks))
+    def _take_gathered(self) -> list[Asked]:
+        gathered, self._gathered = self._gathered, []
+        return gathered
+
+    async def _submit(self, asked: list[Asked]) -> None:
+        """Have the store take what was gathered, and what has come meanwhile."""
+        while asked:
+            self._answer(asked, await self._hot.submit(_tasks(asked)))
+            asked = self._take_gathered()
+        self._under_way -= 1
 
     def _receive(self, wait: Wait) -> bytes | None:
         """What has come, nothing at the end; ``None`` when there is nothing to read."""
+        if wait.is_busy:
+            self._disarm(wait)
+            return None
         try:
             return os.read(wait.fd, BYTES_AT_ONCE)
         except BlockingIOError:
@@ -175,6 +200,7 @@ class Rounds:
 
     def _send(self, wait: Wait, data: bytes) -> bool:
         """Send a reply; whether the connection waits on: all of it has gone, and another request may follow."""
+        wait.is_busy = False
         if wait.ended:
             return False
         try:
@@ -207,3 +233,8 @@ class Rounds:
         if self._armed.get(wait.fd) is wait:
             del self._armed[wait.fd]
             self._epoll.unregister(wait.fd)
+
+
+def _tasks(asked: Iterable[Asked]) -> list[Task]:
+    """Of those that have one."""
+    return [submit.task for _, submit in asked if isinstance(submit.task, Task)]
