@@ -66,7 +66,7 @@ class Body:
     def receive_nowait(self) -> bytes:
         """The same without waiting; raises ``trio.WouldBlock`` when it would have to."""
         if self._chunks:
-            return self._chunks.popleft()
+            return self._take()
         raise trio.EndOfChannel if self.ended else trio.WouldBlock
 
     async def receive(self) -> bytes:
@@ -80,7 +80,16 @@ class Body:
             if self.ended:
                 raise trio.EndOfChannel
             await self._read_on()
-        return self._chunks.popleft()
+        return self._take()
+
+    def _take(self) -> bytes:
+        """All that has come: whoever reads pays for each part."""
+        chunks = self._chunks
+        if len(chunks) == 1:
+            return chunks.popleft()
+        taken = b"".join(chunks)
+        chunks.clear()
+        return taken
 
     async def drop(self) -> None:
         """Read the rest, and keep nothing of it."""
