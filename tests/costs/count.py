@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,10 +11,17 @@ from typing import Any, Final
 
 import msgspec
 import trio
+import trio.testing
 
 from pexecutor import Executor, Task
+from pexecutor.config import Config
 from pexecutor.stores import Store
 from pexecutor.task import Finished, Record
+from pexecutor.web import create_web, make_http
+from pexecutor.web.fast.rounds import CONNECTIONS_AT_ONCE_MAX
+from pexecutor.web.listener import Http
+
+from ..web.raw import JSON, request
 
 TASKS: Final = 1000
 POOL_SIZE: Final = 200
@@ -77,6 +85,42 @@ async def count_accepting(store: Store, commands: Callable[[], int]) -> Cost:
         with counting(store, commands) as cost:
             await store.submit(make_tasks("counted"))
     return cost
+
+
+async def count_submitting(store: Store, commands: Callable[[], int]) -> Cost:
+    """One task a request, over as many connections as a round of the fast listener has, until all are answered."""
+    config = Config(server="fast")
+    executor = Executor(store)
+    http = make_http(create_web(executor, config), config)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(executor.run)
+        nursery.start_soon(http.run)
+        clients = [_connect(http, nursery) for _ in range(CONNECTIONS_AT_ONCE_MAX)]
+        await trio.testing.wait_all_tasks_blocked()
+        await _submit_singly(clients, "before")
+        with counting(store, commands) as cost:
+            await _submit_singly(clients, "counted")
+        for client in clients:
+            client.close()
+        nursery.cancel_scope.cancel()
+    return cost
+
+
+def _connect(http: Http, nursery: trio.Nursery) -> socket.socket:
+    ours, theirs = socket.socketpair()
+    nursery.start_soon(http.speak, trio.SocketStream(trio.socket.from_stdlib_socket(ours)))
+    return theirs
+
+
+async def _submit_singly(clients: Sequence[socket.socket], prefix: str) -> None:
+    for turn in range(TASKS // len(clients)):
+        for number, client in enumerate(clients):
+            client.send(
+                request("POST /tasks", JSON, body=b'{"name": "%b-%02d-%02d"}' % (prefix.encode(), turn, number))
+            )
+        await trio.lowlevel.wait_readable(clients[0])
+        for client in clients:
+            assert client.recv(4096).startswith(b"HTTP/1.1 202")
 
 
 async def count_finishing(store: Store, commands: Callable[[], int]) -> Cost:

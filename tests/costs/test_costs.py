@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+import structlog
 import trio
 
 from pexecutor import LocalStore
+from pexecutor.log import configure_logging
 from pexecutor.stores import Store
 from pexecutor.stores.address import ValkeyAddress
 from pexecutor.stores.database import Database
@@ -21,7 +23,7 @@ from pexecutor.stores.journal import SqliteJournal
 from pexecutor.stores.valkey import make_store
 
 from ..shared.server import ValkeyServer, valkey_server
-from .count import Cost, count_accepting, count_finishing
+from .count import Cost, count_accepting, count_finishing, count_submitting
 
 QUEUE_SIZE: Final = 10_000
 
@@ -40,10 +42,22 @@ FINISHING: Final = {
 """For the same from the submit to the last outcome, with 200 workers."""
 
 
+SUBMITTING: Final = Cost(calls=170_000, steps=240)
+"""For the same, one task a request, through the fast listener."""
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
     with valkey_server(tmp_path_factory.mktemp("valkey")) as server:
         yield server
+
+
+@pytest.fixture
+def quiet() -> Iterator[None]:
+    """A log in which a submit is no line."""
+    configure_logging("error", "text")
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(params=["memory", "sqlite", "valkey"])
@@ -90,3 +104,11 @@ async def test_a_thousand_tasks_are_finished_for_no_more(kind: str, store: Store
         cost = await count_finishing(store, commands)
 
     assert cost.exceeds(FINISHING[kind]) == {}
+
+
+@pytest.mark.usefixtures("quiet")
+async def test_a_thousand_submits_are_answered_for_no_more() -> None:
+    with trio.fail_after(60):
+        cost = await count_submitting(LocalStore(queue_size=QUEUE_SIZE), lambda: 0)
+
+    assert cost.exceeds(SUBMITTING) == {}
