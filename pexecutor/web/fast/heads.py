@@ -10,7 +10,8 @@ That comes to the same, since both go by nothing else:
 * The gate goes by the head and by our end of the connection, as long as no session is in it: only those end. What it
   refuses is not remembered.
 
-A head with something that is its request's own (an id, a trace) is not remembered either.
+A head with something that is its request's own (an id, a trace) is not remembered either. One with a token is found
+by a keyed hash of all of it, before any byte is compared, so the time that it takes tells nothing of the token.
 """
 
 from __future__ import annotations

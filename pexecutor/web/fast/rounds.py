@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 CONNECTIONS_AT_ONCE_MAX: Final = 32
 """How many are read from in a round: as many as a worker begins tasks in its turn, so the pool keeps up."""
 
-
 SUBMITS_AT_ONCE: Final = 2
 GATHERED_MAX: Final = 128
 """With how many the next submit does not wait for one that is under way."""
