@@ -17,6 +17,7 @@ from .errors import register_errors
 from .events import EventRoutes
 from .fast import HotRoutes, make_fast
 from .gate import Gate
+from .hot_first import HotFirst
 from .http1 import Hypercorn
 from .listener import Http
 from .metrics import MetricsRoutes
@@ -27,11 +28,10 @@ from .tasks import TaskRoutes
 
 
 class Web(NamedTuple):
-    """An ASGI app, and those of its parts that a listener may ask without it."""
+    """An ASGI app, and what a listener may ask without it."""
 
     app: QuartTrio
-    gate: Gate
-    answers: TaskAnswers
+    hot: HotRoutes
 
 
 def create_app(executor: Executor, config: Config) -> QuartTrio:
@@ -67,7 +67,9 @@ def create_web(executor: Executor, config: Config) -> Web:
     MetricsRoutes(executor).add_to(app)
     DocsRoutes(executor, config).add_to(app)
     register_errors(app)
-    return Web(app, gate, answers)
+    hot = HotRoutes(gate, answers)
+    app.asgi_app = HotFirst(app.asgi_app, hot)  # type: ignore[method-assign]
+    return Web(app, hot)
 
 
 async def _refuse_ambiguous_length() -> Response | None:
@@ -84,5 +86,5 @@ def make_http(web: Web, config: Config) -> Http:
         ConfigError: it is not installed.
     """
     if config.server == "fast":
-        return make_fast(web.app, HotRoutes(web.gate, web.answers), idle_seconds_max=config.request_timeout_seconds)
+        return make_fast(web.app, web.hot, idle_seconds_max=config.request_timeout_seconds)
     return Hypercorn(web.app, idle_seconds_max=config.request_timeout_seconds)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pexecutor import Executor, LocalStore
-from pexecutor.config import Config, HttpKind
+from pexecutor.config import Config
 from pexecutor.errors import ConfigError
 from pexecutor.web import create_web, make_http
 from pexecutor.web.fast import HotRoutes
@@ -137,12 +137,6 @@ def answered_hot(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return ways
 
 
-@pytest.fixture
-def server() -> HttpKind:
-    """Nothing is hot elsewhere."""
-    return "fast"
-
-
 async def serve(serve_here: ServeHere, **settings: Any) -> Served:
     store = LocalStore(queue_size=40, tag=7, now=lambda: 1_000_000_000.5)
     limits = {"queue_size": 40, "body_bytes_max": 1500, "tokens": TABLES}
@@ -165,6 +159,7 @@ def _bytes_of(reply: RawReply, data: bytes) -> bytes:
     return b"%r\n%d\n%r\n%b" % (data, reply.status_code, headers, reply.content)
 
 
+@pytest.mark.parametrize("server", ["fast"])
 async def test_what_is_hot_is_answered_as_the_app_does(
     serve_here: ServeHere, answered_hot: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,6 +179,19 @@ async def test_what_is_hot_is_answered_as_the_app_does(
 
     assert in_rounds == by_app
     assert alone == by_app
+
+
+@pytest.mark.parametrize("server", ["hypercorn"])
+async def test_so_it_is_behind_the_other_server(
+    serve_here: ServeHere, answered_hot: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hot = await replies(await serve(serve_here), HOT)
+    assert answered_hot == ["alone" for data in HOT if CHUNKED.encode() not in data]
+
+    answered_hot.clear()
+    monkeypatch.setattr(HotRoutes, "find", lambda *_: None)
+    assert hot == await replies(await serve(serve_here), HOT)
+    assert answered_hot == []
 
 
 async def test_the_log_tells_the_same_of_it(
@@ -212,6 +220,7 @@ async def test_what_is_not_plain_steps_aside(serve_here: ServeHere, answered_hot
     assert answered_hot == []
 
 
+@pytest.mark.parametrize("server", ["fast"])
 async def test_all_of_it_is_answered_as_by_the_other_server(serve_here: ServeHere) -> None:
     asked = [*HOT, *ASIDE]
 
