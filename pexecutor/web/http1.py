@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from typing import Any, Final, cast
 
@@ -24,10 +25,11 @@ from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import ASGIFramework, ConnectionState
+from hypercorn.typing import AppWrapper, ASGIFramework, ConnectionState, H11SendableEvent
 from hypercorn.utils import parse_socket_addr
 
-from .connection import LINGER_SECONDS_MAX, REQUEST_ID_HEADER, new_request_id
+from .connection import LAST_EVENT_SECONDS_MAX, LINGER_SECONDS_MAX, REQUEST_ID_HEADER, new_request_id
+from .idle import IdleConnections
 from .listener import Stream
 from .reply import PROBLEM_TYPE, problem
 
@@ -51,45 +53,70 @@ class Hypercorn:
         self._app = ASGIWrapper(app)
         self._context = WorkerContext(None)
         self._config = Config()
-        self._config.keep_alive_timeout = idle_seconds_max
         self._config.keep_alive_max_requests = 1_000_000_000
         self._config.include_server_header = False
         self._config.errorlog = None
+        self._idle = IdleConnections(idle_seconds_max)
 
     async def speak(self, stream: Stream) -> None:
         """Answer what comes over one connection, to its end."""
         ready: Any = stream  # annotated as TLS only, serves both
-        await Http1Server(self._app, self._config, self._context, ConnectionState({}), ready).run()
+        await Http1Server(self._app, self._config, self._context, ready, self._idle).run()
 
     async def run(self) -> None:
-        """Nothing: each connection is on its own."""
+        """Keep the time of idle connections."""
+        await self._idle.run()
 
     async def stop(self) -> None:
         """Close idle connections, and the others after the reply they are sending."""
         await self._context.terminated.set()
+        self._idle.end_all()
 
 
 class Http1Server(TCPServer):
-    """Serves one connection to its end."""
+    """Serves one connection to its end.
 
-    _client_gone = False
-    _dropping = False
+    Parameters:
+        app, config, context: what all connections share.
+        stream: the connection.
+        idle: those that wait for a request; it takes the place of Hypercorn's timers, of which each is a Trio task.
+    """
+
+    def __init__(
+        self, app: AppWrapper, config: Config, context: WorkerContext, stream: Any, idle: IdleConnections
+    ) -> None:
+        super().__init__(app, config, context, ConnectionState({}), stream)
+        self._idle = idle
+        self._client_gone = False
+        self._dropping = False
 
     async def run(self) -> None:
         """Serve; returns when the connection has ended, whoever ended it."""
+        if self.context.terminated.is_set():
+            self.socket.close()
+            return
         try:
             async with TaskGroup() as task_group:
                 self._task_group = task_group
                 self._http = _Http1(self, task_group)
                 self.protocol = cast(ProtocolWrapper, self._http)  # which would choose between the versions
-                await self.idle_task.restart(task_group, self._idle_timeout)
+                self._idle.add(self)
                 await self._read_data()
                 self._client_gone = True
-                await self.idle_task.stop()
+                self._idle.discard(self)
         except* OSError:
             pass  # the client is gone
         finally:
+            self._idle.discard(self)
             self.socket.close()
+
+    def end(self) -> None:
+        """Close the connection, which waits for a request."""
+        self._task_group.spawn(self._end)
+
+    async def _end(self) -> None:
+        with trio.move_on_after(LAST_EVENT_SECONDS_MAX, shield=True):
+            await self._initiate_server_close()
 
     @property
     def is_secured(self) -> bool:
@@ -102,16 +129,34 @@ class Http1Server(TCPServer):
         return self.stream.transport_stream.socket if self.is_secured else cast(trio.SocketStream, self.stream).socket
 
     async def protocol_send(self, event: Event) -> None:
-        """Send; before closing because of what was received, drop what else comes.
+        """Send; before closing because of what was received, drop what else comes."""
+        match event:
+            case Updated(idle):
+                self._note_idle(idle=idle)
+            case RawData(data):
+                if left := self._send_at_once(data):
+                    await super().protocol_send(RawData(left))
+            case Closed():
+                if self._http.connection.their_state is h11.ERROR and not self._dropping:
+                    self._dropping = True
+                    await self._drop_the_rest()
+                await super().protocol_send(event)
 
-        Once the client is gone the idle timer stays unarmed: it would only hold the connection's place.
-        """
-        if (self._client_gone and isinstance(event, Updated)) or (isinstance(event, RawData) and not event.data):
-            return
-        if isinstance(event, Closed) and self._http.connection.their_state is h11.ERROR and not self._dropping:
-            self._dropping = True
-            await self._drop_the_rest()
-        await super().protocol_send(event)
+    def _send_at_once(self, data: bytes) -> bytes:
+        """Send what the socket takes without waiting, which costs no turn of Trio; what is left of it is the answer."""
+        if self.is_secured or self.send_lock.locked():
+            return data
+        try:
+            return data[os.write(self.socket.fileno(), data) :]
+        except OSError:  # it takes nothing now, or never again: waiting for it will tell
+            return data
+
+    def _note_idle(self, *, idle: bool) -> None:
+        """Wait for a request, or no longer. Once the client is gone, waiting would only hold the connection's place."""
+        if not idle:
+            self._idle.discard(self)
+        elif not self._client_gone:
+            self._idle.add(self)
 
     async def _drop_the_rest(self) -> None:
         with trio.move_on_after(LINGER_SECONDS_MAX), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
@@ -144,6 +189,19 @@ class _Http1(H11Protocol):
             server.protocol_send,
         )
         self._server = server
+        # The head of a reply, until something follows it.
+        self._unsent = b""
+
+    async def _send_h11_event(self, event: H11SendableEvent) -> None:
+        """Send; a head goes out with what follows it, in one piece."""
+        try:
+            self._unsent += self.connection.send(event) or b""
+        except h11.LocalProtocolError:
+            if self.connection.their_state is not h11.ERROR:
+                raise
+        if self._unsent and not isinstance(event, h11.Response):
+            data, self._unsent = self._unsent, b""
+            await self.send(RawData(data))
 
     async def _check_protocol(self, event: h11.Request) -> None:
         """Stay with HTTP/1, whatever is offered."""
