@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing
-from typing import Final
+from contextlib import aclosing, suppress
+from typing import Final, NamedTuple
 
 import msgspec
 import structlog
@@ -22,7 +22,7 @@ from ..config import Config
 from ..errors import FieldError, InvalidTaskError, PexecutorError
 from ..executor import Executor
 from ..handlers import Complaint
-from ..task import Draining, Task
+from ..task import Draining, Task, Verdict
 from .asked import Asked, with_trace
 from .decode import decode_lines, decode_task
 from .errors import RequestTimeoutError, TooLargeError, problem_of
@@ -39,20 +39,55 @@ _log = structlog.get_logger()
 async def submit(request: Asked, executor: Executor, config: Config, listed: VerdictsListed) -> Reply:
     """Take a stream of tasks, waiting for room as long as it needs."""
     reply = BatchReply()
+    taking = _Taking(request, executor, reply, listed)
     try:
         async with aclosing(_whole_lines(request, config.request_timeout_seconds)) as slices:
             async for lines in slices:
-                for tasks in _decode(lines, reply.requested_task, executor.fault):
-                    verdicts = await executor.submit(with_trace(request, tasks), wait_for_room_seconds=math.inf)
-                    add_verdicts(reply, tasks, verdicts, listed, listed_max=VERDICTS_LISTED_MAX)
-                    if Draining in set(map(type, verdicts)):
-                        return refusal_reply(verdicts, executor.retry_after_seconds, msgspec.to_builtins(reply))
+                await taking.take(lines)
+    except _DrainingError as draining:
+        return refusal_reply(draining.verdicts, executor.retry_after_seconds, msgspec.to_builtins(reply))
     except PexecutorError as error:
         return problem_of(error, msgspec.to_builtins(reply))
     finally:
         if reply.submitted_tasks:
             _log.info("submitted", **counts(reply))
     return json_reply(reply)
+
+
+class _DrainingError(Exception):
+    """The server stops, and has refused some tasks; the verdicts are those of their slice."""
+
+    def __init__(self, verdicts: list[Verdict]) -> None:
+        super().__init__()
+        self.verdicts = verdicts
+
+
+class _Taking(NamedTuple):
+    """Submits a stream's tasks, and counts what becomes of them into its reply."""
+
+    asked: Asked
+    executor: Executor
+    reply: BatchReply
+    listed: VerdictsListed
+
+    async def take(self, lines: bytes) -> None:
+        """Submit the tasks of some lines; when one is faulty, those before it, and then its error is raised."""
+        tasks = decode_lines(lines)
+        if tasks is not None:
+            with suppress(InvalidTaskError):  # of none that was taken; which one it is will be seen
+                await self._submit(tasks)
+                return
+        for tasks in _one_by_one(lines, self.reply.requested_task, self.executor.fault):
+            await self._submit(tasks)
+
+    async def _submit(self, tasks: list[Task]) -> None:
+        tasks = with_trace(self.asked, tasks)
+        verdicts = self.executor.submit_nowait(tasks)
+        if verdicts is None:
+            verdicts = await self.executor.submit(tasks, wait_for_room_seconds=math.inf)
+        add_verdicts(self.reply, tasks, verdicts, self.listed, listed_max=VERDICTS_LISTED_MAX)
+        if Draining in set(map(type, verdicts)):
+            raise _DrainingError(verdicts)
 
 
 async def _whole_lines(request: Asked, seconds_max: float) -> AsyncGenerator[bytes, None]:
@@ -81,13 +116,9 @@ async def _next_chunk(request: Asked, seconds_max: float) -> bytes | None:
     raise RequestTimeoutError(f"nothing of the body came for {seconds_max:g} s")
 
 
-def _decode(lines: bytes, first_index: int, fault_of: Callable[[Task], Complaint | None]) -> Iterator[list[Task]]:
+def _one_by_one(lines: bytes, first_index: int, fault_of: Callable[[Task], Complaint | None]) -> Iterator[list[Task]]:
     """The tasks of some lines; when one is faulty, first those before it, then its error."""
-    tasks = decode_lines(lines)
-    if tasks is not None and not any(map(fault_of, tasks)):
-        yield tasks
-        return
-    tasks = []
+    tasks: list[Task] = []
     for line in filter(bytes.strip, lines.split(b"\n")):
         try:
             index = first_index + len(tasks)
