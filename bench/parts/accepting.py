@@ -77,8 +77,8 @@ PART: Final = Part(
     about=(
         "Tasks that are sent over one connection, until the last is answered. The only worker is occupied, so that "
         "none of them is run meanwhile: this is the price of taking a task, durably on SQLite. The plain handler is "
-        "quart-trio on Hypercorn; it decodes the same lists, fills a dict and a channel, and that is all. Counted "
-        "are the tasks that wait in the end."
+        "quart-trio on Hypercorn; it decodes the same lists, fills a dict and a channel, and that is all. pexecutor "
+        "answers lists behind Hypercorn and before Quart. Counted are the tasks that wait in the end."
     ),
     figures={name: Figure(title, "/s") for name, title in TITLES.items()},
     plotted=("batch1000", "stream"),

@@ -89,8 +89,9 @@ PART: Final = Part(
         f"No-op jobs that are run as they come, by {POOL_SIZE} workers: in batches and as a stream over one "
         f"connection, and one a request over {CONNECTIONS}. Accepted: until the last is answered; finished: until "
         "the last outcome is recorded. Both are done by one thread, so tasks are accepted more slowly here than "
-        "where none is run. The bare echo is quart-trio on Hypercorn and answers with the request's body. "
-        "What is called fast has `--server fast`, which answers these routes without either."
+        "where none is run. The bare echo is quart-trio on Hypercorn and answers with the request's body; pexecutor "
+        "answers lists and single tasks behind Hypercorn and before Quart. What is called fast has `--server fast`, "
+        "which does it without either."
     ),
     figures=dict(_figures()),
     plotted=("one_finished", "batch1000_finished", "stream_finished"),

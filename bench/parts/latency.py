@@ -90,7 +90,7 @@ PART: Final = Part(
         f"processes of a machine share; {TASKS:,} tasks, 5 workers. Idle: one connection, one task at a time. Half "
         f"load: sent at half of the pace at which those of {CONNECTIONS} connections were finished just before. A "
         "task on SQLite starts once it is flushed to the disk. Of the bare echo, quart-trio on Hypercorn, it is the "
-        "whole round trip of the same body."
+        "whole round trip of the same body; pexecutor answers a task behind Hypercorn and before Quart."
     ),
     figures={
         f"{load_name}_{name}": Figure(f"{shown}, {name.replace('p999', 'p99.9')}", "ms", 2)
