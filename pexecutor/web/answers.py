@@ -26,6 +26,7 @@ from .asked import Asked, read_body, read_json_body, with_trace
 from .decode import decode_batch, decode_change, decode_query, decode_task
 from .errors import BadRequestError, UnsupportedMediaTypeError
 from .reply import Reply, json_reply, problem_reply, refusal_reply
+from .together import Together
 from .wire import BatchReply, Problem, TaskVerdict, TaskView, VerdictsListed, add_verdicts, counts, detail, view
 
 WAIT_FOR_ROOM_SECONDS_MAX: Final = 60
@@ -128,6 +129,7 @@ class TaskAnswers:
     def __init__(self, executor: Executor, config: Config) -> None:
         self._executor = executor
         self._config = config
+        self._together = Together(executor)
         self._log = _log.bind()  # to what there is to log to: then a line below the level costs nothing
         self.logs_submits: bool = self._log.is_enabled_for(logging.INFO)
         """Whether ``log_one`` says anything."""
@@ -155,7 +157,11 @@ class TaskAnswers:
         return await self._submit_batch(asked, decode_batch(body, tasks_max=self._config.batch_tasks_max), query)
 
     async def _submit_one(self, asked: Asked, task: Task, query: SubmitQuery) -> Reply:
-        [verdict] = await self._submit(asked, [task], query)
+        if query.atomic or query.wait_for_room:
+            [verdict] = await self._submit(asked, [task], query)
+        else:
+            [traced] = with_trace(asked, [task])
+            verdict = await self._together.submit(traced)
         return self.reply_to_one(task, verdict)
 
     async def _submit_batch(self, asked: Asked, tasks: list[Task], query: SubmitQuery) -> Reply:
