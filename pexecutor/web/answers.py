@@ -1,7 +1,7 @@
 """What requests about tasks come to: one function for each, whoever has read the request and sends the reply.
 
-The framework's views (``tasks.py``) call them, and so does the fast listener, before the framework sees the request. A
-fault is raised, and made a reply by the one table of errors.
+The framework's views (``tasks.py``) call them, and so do the hot routes, before the framework sees the request. A fault
+is raised, and made a reply by the one table of errors.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What is asked, whoever has read it off the wire: what the gate and the routes look at.
 
-There are two that read: the framework behind Hypercorn, and the fast listener. Neither is known in here.
+There are three that read: the framework, what stands in front of it, and the fast listener. None is known in here.
 """
 
 from __future__ import annotations

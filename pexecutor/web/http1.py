@@ -7,6 +7,9 @@
 * **What is no HTTP is answered like any other error**, as problem details, and so that the client can read it: it may
   still be sending, and would meet a reset connection. So what it sends is dropped for a moment before the end. That
   also lets a reply end that is under way when something senseless comes behind its request.
+* **Little is done for each request.** Left to itself, a connection begins a Trio task to time its wait for a request
+  and cancels it with the request, and sends a reply's head and body each with a lock, a shield and a turn of Trio. One
+  Trio task keeps the time of all (``idle.py``), and what the socket takes at once is written at once.
 """
 
 from __future__ import annotations
