@@ -29,7 +29,7 @@ from .statistics import Tally
 from .stores import Store
 from .task import Ending, Finished, Record, Running, Scheduled
 
-TURNS_AT_ONCE_MAX: Final = 32
+TURNS_AT_ONCE_MAX: Final = 48
 """How many tasks a worker begins before it lets others have their turn, if none of them waits for anything. Twice as
 many would make the pool quicker by a tenth at most, and requests much slower meanwhile."""
 

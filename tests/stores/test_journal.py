@@ -101,6 +101,22 @@ async def test_all_who_wait_share_a_transaction(disk: Disk, nursery: trio.Nurser
     assert [len(transaction) for transaction in disk.written] == [100, 2]
 
 
+async def test_who_was_told_can_join_those_who_came_meanwhile(
+    disk: Disk, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    async def commit_twice(serial: int) -> None:
+        await disk.journal.commit([pending(serial)], serial)
+        await disk.journal.commit([pending(10 + serial)], 10 + serial)
+
+    disk.seconds = 1.0
+    for serial in (1, 2):
+        nursery.start_soon(commit_twice, serial)
+    await trio.sleep(0.5)
+    nursery.start_soon(disk.journal.commit, [pending(3)], 3)
+    await trio.sleep(2)
+    assert [sorted(serials) for serials in disk.written] == [[1, 2], [3, 11, 12]]
+
+
 async def test_a_transaction_is_bounded(disk: Disk, nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     batch = [pending(serial) for serial in range(CHANGES_A_TRANSACTION_MAX - 1)]
     for _ in range(3):

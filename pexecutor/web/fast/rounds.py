@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from .server import FastHttp
 
 CONNECTIONS_AT_ONCE_MAX: Final = 32
-"""How many are read from in a round: as many as a worker begins tasks in its turn, so the pool keeps up."""
+"""How many are read from in a round: no more than a worker begins tasks in its turn, so the pool keeps up."""
 
 SUBMITS_AT_ONCE: Final = 2
 GATHERED_MAX: Final = 128
