@@ -51,6 +51,9 @@ def free_the_name_before_the_outcome(patch: pytest.MonkeyPatch) -> None:
         for running, _ in ended:
             async with self._book.registry.locked([running.task.name]):
                 del self._book.registry[running.task.name]
+        for running, _ in ended:
+            async with self._book.registry.locked([running.task.name]):
+                self._book.registry[running.task.name] = running.serial
         return await finish(self, ended)
 
     patch.setattr(LocalStore, "finish", finish_in_two_steps)
