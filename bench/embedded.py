@@ -32,7 +32,7 @@ from .results import Run
 
 BATCH_TASKS: Final = 1000
 QUEUE_SIZE: Final = 10_000_000
-POLL_SECONDS: Final = 0.001
+POLL_SECONDS: Final = 0.005
 
 
 def open_store(where: str, handlers: Catalogue) -> Store:
