@@ -91,6 +91,7 @@ class SqliteJournal:
         self._doubtful: set[int] = set()
         self._forgotten: list[int] = []
         self._acceptances = 0
+        self._changes_told = 0  # how many there were in the last transaction
 
     @asynccontextmanager
     async def opened(self, current: CurrentRecord) -> AsyncIterator[Identity]:
@@ -188,8 +189,9 @@ class SqliteJournal:
 
     async def _let_others_join(self) -> None:
         """Leave those who were told of the last transaction a moment to come with more: one costs as much as many."""
-        for _ in range(TURNS_TO_JOIN):
-            await trio.lowlevel.checkpoint()
+        if self._changes_told > 1:
+            for _ in range(TURNS_TO_JOIN):
+                await trio.lowlevel.checkpoint()
 
     def _take(self) -> list[_Commit]:
         """Those who are first in line, as many as go into one transaction."""
@@ -198,6 +200,7 @@ class SqliteJournal:
         while self._line and changes < CHANGES_A_TRANSACTION_MAX:
             taken.append(self._line.popleft())
             changes += len(taken[-1].changes)
+        self._changes_told = changes
         return taken
 
     async def _write(self, commits: list[_Commit], current: CurrentRecord) -> None:
