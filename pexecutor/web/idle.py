@@ -27,13 +27,20 @@ class IdleConnections:
 
     def __init__(self, seconds_max: float) -> None:
         self._seconds_max = seconds_max
-        # Owned by add() and discard(): when each is to end, the next one first.
+        # Owned by add(), keep() and discard(): when each is to end, the next one first.
         self._deadlines: dict[Idle, float] = {}
 
-    def add(self, connection: Idle) -> None:
-        """It waits from now on."""
-        self.discard(connection)
-        self._deadlines[connection] = trio.current_time() + self._seconds_max
+    def add(self, *connections: Idle) -> None:
+        """They wait from now on."""
+        deadlines, deadline = self._deadlines, trio.current_time() + self._seconds_max
+        for connection in connections:
+            deadlines.pop(connection, None)
+            deadlines[connection] = deadline
+
+    def keep(self, connection: Idle) -> None:
+        """It waits; the time goes on when it has waited already."""
+        if connection not in self._deadlines:
+            self.add(connection)
 
     def discard(self, connection: Idle) -> None:
         """It does not wait, or is no more."""

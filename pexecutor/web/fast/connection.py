@@ -57,7 +57,7 @@ class FastConnection:
             try:
                 await self._serve()
             finally:
-                self._http.is_busy(self)
+                self._http.idle.discard(self)
                 self._transport.close()
 
     async def _serve(self) -> None:
@@ -79,10 +79,10 @@ class FastConnection:
                 return None
             if self._http.stopping:
                 return None
-            self._http.waits(self)
+            self._http.idle.keep(self)
             if not await self._wait():
                 return None
-        self._http.is_busy(self)
+        self._http.idle.discard(self)
         return parser.requests.popleft()
 
     async def _wait(self) -> bool:

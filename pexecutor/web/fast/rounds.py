@@ -123,7 +123,7 @@ class Rounds:
         else:
             for wait, _ in asked:
                 wait.is_busy = True
-                self._http.is_busy(wait.connection)
+                self._http.idle.discard(wait.connection)
             self._gathered += asked
             if self._under_way < SUBMITS_AT_ONCE or len(self._gathered) > GATHERED_MAX:
                 self._under_way += 1
@@ -195,7 +195,7 @@ class Rounds:
             hot.reply_to(submit, next(left) if isinstance(submit.task, Task) else submit.task) for _, submit in asked
         ]
         waiting = [wait.connection for (wait, _), reply in zip(asked, replies, strict=True) if self._send(wait, reply)]
-        self._http.wait_anew(waiting)
+        self._http.idle.add(*waiting)
 
     def _send(self, wait: Wait, data: bytes) -> bool:
         """Send a reply; whether the connection waits on: all of it has gone, and another request may follow."""
@@ -211,7 +211,7 @@ class Rounds:
             return False
         if sent < len(data) or self._is_ending(wait):
             wait.unsent = data[sent:]
-            self._http.is_busy(wait.connection)
+            self._http.idle.discard(wait.connection)
             self._wake(wait)
             return False
         self._arm(wait)
