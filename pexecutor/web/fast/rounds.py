@@ -5,10 +5,8 @@ the store take all their tasks in one step, and writes all replies. So a submit 
 each step finds in the processor's caches what it needs.
 
 Only what is plain is answered here: one whole request that submits one task, and nothing behind it. For all else the
-connection's own Trio task is woken, and finds what has come in its parser.
-
-While a store has to be waited for, further rounds are held. Two submits to it are under way at once, so that one is
-decided while the other is written; what comes meanwhile is gathered for the next, as each has its price.
+connection's own Trio task is woken, and finds what has come in its parser. While a store has to be waited for, further
+rounds are held.
 
 Invariants: while a request of a connection is under way, nothing is read from it, so its replies stay in their order.
 What goes wrong with one of them is raised in its own Trio task.
@@ -38,10 +36,6 @@ if TYPE_CHECKING:
 
 CONNECTIONS_AT_ONCE_MAX: Final = 32
 """How many are read from in a round: no more than a worker begins tasks in its turn, so the pool keeps up."""
-
-SUBMITS_AT_ONCE: Final = 2
-GATHERED_MAX: Final = 128
-"""With how many the next submit does not wait for one that is under way."""
 
 
 class Wait:
@@ -84,9 +78,6 @@ class Rounds:
         self._epoll = select.epoll()
         # Owned by _arm() and _disarm(): what is registered in the epoll, by its descriptor.
         self._armed: dict[int, Wait] = {}
-        # Owned by _hold() and _submit(): what waits for a submit to end, and how many of those are under way.
-        self._gathered: list[Asked] = []
-        self._under_way = 0
 
     async def run(self) -> None:
         """Hold rounds until it is cancelled."""
@@ -124,21 +115,10 @@ class Rounds:
             for wait, _ in asked:
                 wait.is_busy = True
                 self._http.idle.discard(wait.connection)
-            self._gathered += asked
-            if self._under_way < SUBMITS_AT_ONCE or len(self._gathered) > GATHERED_MAX:
-                self._under_way += 1
-                nursery.start_soon(self._submit, self._take_gathered())
-
-    def _take_gathered(self) -> list[Asked]:
-        gathered, self._gathered = self._gathered, []
-        return gathered
+            nursery.start_soon(self._submit, asked)
 
     async def _submit(self, asked: list[Asked]) -> None:
-        """Have the store take what was gathered, and what has come meanwhile."""
-        while asked:
-            self._answer(asked, await self._hot.submit(_tasks(asked)))
-            asked = self._take_gathered()
-        self._under_way -= 1
+        self._answer(asked, await self._hot.submit(_tasks(asked)))
 
     def _receive(self, wait: Wait) -> bytes | None:
         """What has come, nothing at the end; ``None`` when there is nothing to read."""
