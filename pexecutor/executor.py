@@ -194,7 +194,7 @@ class Executor:
             InvalidTaskError: some have no such handler, or params that it does not take; none was taken.
             StoreUnavailableError: nothing of it could be made durable, and none was taken.
         """
-        self._check(tasks)
+        self.check(tasks)
         deadline = trio.current_time() + wait_for_room_seconds
         verdicts = await self._submit_once(tasks, atomic)
         if set(map(type, verdicts)) == {Accepted}:
@@ -224,7 +224,7 @@ class Executor:
         Raises:
             InvalidTaskError: as ``submit`` does.
         """
-        self._check(tasks)
+        self.check(tasks)
         verdicts = self._store.submit_nowait(tasks) if self._serving() else None
         if verdicts is not None:
             self._tally.count_taken(tasks, verdicts)
@@ -245,7 +245,8 @@ class Executor:
         """What is wrong with a task that its handler would not take: the field, and why."""
         return self.handlers.check(task)
 
-    def _check(self, tasks: Sequence[Task]) -> None:
+    def check(self, tasks: Sequence[Task]) -> None:
+        """See that handlers would take all of them. Raises ``InvalidTaskError``, with the faults of all."""
         check = self.handlers.check
         faults = [FieldError(index, *fault) for index, task in enumerate(tasks) if (fault := check(task)) is not None]
         if faults:

@@ -17,7 +17,7 @@ import trio
 from msgspec import UNSET, Meta, UnsetType
 
 from ..config import Config
-from ..errors import FieldError, InvalidTaskError
+from ..errors import FieldError
 from ..executor import Executor
 from ..stores import PageRequest
 from ..task import Accepted, Draining, Duplicate, Finished, Full, Record, State, Task, Verdict
@@ -206,8 +206,7 @@ class TaskAnswers:
     def read(self, body: bytes) -> Task:
         """The same of a submit that is no part of a trace."""
         task = decode_task(body)
-        if (fault := self._executor.fault(task)) is not None:
-            raise InvalidTaskError([FieldError(0, *fault)])
+        self._executor.check([task])
         return task
 
     def submit_nowait(self, tasks: list[Task]) -> list[Verdict] | None:

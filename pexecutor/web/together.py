@@ -12,7 +12,7 @@ from typing import Final
 
 import trio
 
-from ..errors import FieldError, InvalidTaskError, StoreUnavailableError
+from ..errors import StoreUnavailableError
 from ..executor import Executor
 from ..task import Task, Verdict
 
@@ -49,8 +49,7 @@ class Together:
             InvalidTaskError: it has no such handler, or params that that one does not take.
             StoreUnavailableError: it could not be made durable.
         """
-        if (fault := self._executor.fault(task)) is not None:
-            raise InvalidTaskError([FieldError(0, *fault)])
+        self._executor.check([task])
         await trio.lowlevel.checkpoint_if_cancelled()
         waiting = _Waiting(task)
         self._gathered.append(waiting)
