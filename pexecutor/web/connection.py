@@ -30,6 +30,7 @@ from quart_trio.wrappers import TrioRequest
 from structlog.contextvars import bound_contextvars
 
 from ..access import Identity
+from .half_closed import ClientInput
 
 LAST_EVENT_SECONDS_MAX: Final = 5.0
 LINGER_SECONDS_MAX: Final = 2.0
@@ -67,6 +68,12 @@ class StreamedRequest(TrioRequest):
         """Every host that the request says it is for: in its Host headers, and in a target in absolute form."""
         hosts: list[str] = self.scope["state"]["hosts"]
         return hosts
+
+    @property
+    def input(self) -> ClientInput:
+        """What the client may still send; a server that does not tell when that ends takes it for a disconnect."""
+        told: ClientInput = self.scope["state"].get("input") or ClientInput()
+        return told
 
     @property
     def local_address(self) -> str | None:

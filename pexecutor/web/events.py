@@ -23,6 +23,7 @@ from ..task import State
 from .connection import current_request
 from .decode import decode_query
 from .errors import TooManyStreamsError
+from .half_closed import ClientInput
 from .wire import Progress as ProgressView
 from .wire import view
 
@@ -70,7 +71,7 @@ class EventRoutes:
         if request.method == "GET":
             request.until_answered.enter_context(self._place())
             reading = self._feed.reading(after=_last_event_id(), wanted=_filter(query))
-            stream = _stream(self._feed, request.until_answered.enter_context(reading))
+            stream = _stream(self._feed, request.until_answered.enter_context(reading), request.input)
         return Response(stream, headers=headers, content_type="text/event-stream")
 
     @contextmanager
@@ -110,13 +111,16 @@ def _filter(query: EventsQuery) -> Callable[[Happening], bool] | None:
     return wanted
 
 
-async def _stream(feed: Feed, reader: Reader) -> AsyncIterator[bytes]:
-    """Begin with the place of the reader, so that he can come back to it before anything has happened."""
+async def _stream(feed: Feed, reader: Reader, client_input: ClientInput) -> AsyncIterator[bytes]:
+    """Begin with the place of the reader, so that he can come back to it before anything has happened.
+
+    When the client ends its sending side, a heartbeat goes out at once: it finds out whether anybody still reads.
+    """
     yield b"id: %d\nretry: %d\n\n" % (max(reader.place, 0), RECONNECT_MS)
     while True:
         events: list[Event] = []
         try:
-            with trio.move_on_after(HEARTBEAT_SECONDS):
+            with client_input.cut_short(HEARTBEAT_SECONDS):
                 events = await reader.receive(EVENTS_AT_ONCE)
         except trio.EndOfChannel:
             return

@@ -32,11 +32,12 @@ from hypercorn.typing import AppWrapper, ASGIFramework, ConnectionState, H11Send
 from hypercorn.utils import parse_socket_addr
 
 from .connection import LAST_EVENT_SECONDS_MAX, LINGER_SECONDS_MAX, REQUEST_ID_HEADER, new_request_id
+from .half_closed import ClientInput, wait_for_reset
 from .idle import IdleConnections
 from .listener import Stream
 from .reply import PROBLEM_TYPE, problem
 
-BYTES_DROPPED_AT_ONCE: Final = 65536
+BYTES_READ_AT_ONCE: Final = 65536
 
 _DETAIL: Final = {
     431: "the request's headers are larger than what is taken",
@@ -88,8 +89,10 @@ class Http1Server(TCPServer):
     def __init__(
         self, app: AppWrapper, config: Config, context: WorkerContext, stream: Any, idle: IdleConnections
     ) -> None:
-        super().__init__(app, config, context, ConnectionState({}), stream)
+        self._input = ClientInput()
+        super().__init__(app, config, context, ConnectionState({"input": self._input}), stream)
         self._idle = idle
+        self._answered = trio.Event()
         self._client_gone = False
         self._dropping = False
 
@@ -112,6 +115,26 @@ class Http1Server(TCPServer):
         finally:
             self._idle.discard(self)
             self.socket.close()
+
+    async def _read_data(self) -> None:
+        """Read until the client is gone. After the end of its input, requests that are whole are answered first."""
+        with suppress(trio.ClosedResourceError, trio.BrokenResourceError):
+            while data := await self.stream.receive_some(BYTES_READ_AT_ONCE):
+                await self.protocol.handle(RawData(bytes(data)))
+            self._client_gone = True
+            self._input.end()
+            await self.protocol.handle(RawData(b""))
+            await self._wait_until_answered()
+        await self.protocol.handle(Closed())
+
+    async def _wait_until_answered(self) -> None:
+        """Wait until the request that is under way is answered, or nobody is there to read the reply."""
+        if self._http.stream is None:
+            return
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_cancel_at_reset, self.socket, nursery.cancel_scope)
+            await self._answered.wait()
+            nursery.cancel_scope.cancel()
 
     def end(self) -> None:
         """Close the connection, which waits for a request."""
@@ -140,6 +163,7 @@ class Http1Server(TCPServer):
                 if left := self._send_at_once(data):
                     await super().protocol_send(RawData(left))
             case Closed():
+                self._answered.set()
                 if self._http.connection.their_state is h11.ERROR and not self._dropping:
                     self._dropping = True
                     await self._drop_the_rest()
@@ -163,7 +187,7 @@ class Http1Server(TCPServer):
 
     async def _drop_the_rest(self) -> None:
         with trio.move_on_after(LINGER_SECONDS_MAX), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            while await self.stream.receive_some(BYTES_DROPPED_AT_ONCE):
+            while await self.stream.receive_some(BYTES_READ_AT_ONCE):
                 pass
 
     async def end_sending(self) -> None:
@@ -173,6 +197,11 @@ class Http1Server(TCPServer):
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             async with self.send_lock:
                 await cast(trio.SocketStream, self.stream).send_eof()
+
+
+async def _cancel_at_reset(socket: trio.socket.SocketType, scope: trio.CancelScope) -> None:
+    await wait_for_reset(socket)
+    scope.cancel()
 
 
 class _Http1(H11Protocol):

@@ -28,7 +28,7 @@ class EventReader:
         self.head = head
         self.comments = 0
         self.place = 0
-        self._client = client
+        self.client = client
         self._received = b""
 
     async def next(self, *, seconds_max: float = 5) -> Message:
@@ -46,7 +46,7 @@ class EventReader:
     async def block(self) -> Message:
         """What comes before the next empty line."""
         while b"\n\n" not in self._received:
-            if not (chunk := await self._client.chunk()):
+            if not (chunk := await self.client.chunk()):
                 raise EOFError("the stream has ended")
             self._received += chunk
         block, _, self._received = self._received.partition(b"\n\n")

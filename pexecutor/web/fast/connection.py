@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from .. import connection as exchanges
+from ..half_closed import ClientInput, wait_for_reset
 from .exchange import Exchange
 from .hot import Hot
 from .parser import Parser, Refusal
@@ -44,6 +45,7 @@ class FastConnection:
         self._transport = transport
         self.parser = Parser(ends, self._read_on)
         """What has come and is not answered; fed here, and in the rounds while this waits."""
+        self.input = ClientInput()
         self.is_ending = False
         """Whether it was told to end."""
         self._scope = trio.CancelScope()
@@ -161,10 +163,15 @@ class FastConnection:
         await self._transport.send(data)
 
     async def left(self, otherwise: trio.Event) -> None:
-        """Wait until the client has gone, or until something else says so. What it sends ahead is parsed."""
+        """Wait until the client has gone, or until something else says so. What it sends ahead is parsed.
+
+        The end of its input is not its leaving: the request that is under way is whole (see ``half_closed.py``).
+        """
         while not self.parser.requests and self.parser.refusal is None:
             data = await self._transport.receive()
             if not data:
+                self.input.end()
+                await wait_for_reset(self._transport.socket)
                 return
             self.parser.feed(data)
         await otherwise.wait()

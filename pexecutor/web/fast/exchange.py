@@ -16,6 +16,7 @@ from urllib.parse import unquote_to_bytes
 import trio
 from hypercorn.typing import ASGIFramework, ASGIReceiveEvent, ASGISendEvent, HTTPScope
 
+from ..half_closed import ClientInput
 from .request import CutOffError, Header, Request
 from .response import CLOSE, CONTINUE, LAST_CHUNK, head
 from .transport import GONE
@@ -54,7 +55,7 @@ class Exchange:
 
     async def run(self, app: ASGIFramework) -> None:
         """Answer; afterwards ``ended`` says whether the reply is whole."""
-        await app(_scope(self._request), self.receive, self.send)
+        await app(_scope(self._request, self._connection.input), self.receive, self.send)
 
     async def receive(self) -> ASGIReceiveEvent:
         """The next part of the body, its end, and then the client's leaving."""
@@ -124,7 +125,7 @@ class Exchange:
             self._unsendable.set()
 
 
-def _scope(request: Request) -> HTTPScope:
+def _scope(request: Request, client_input: ClientInput) -> HTTPScope:
     path, _, query = request.target.partition(b"?")
     scope: dict[str, Any] = {
         "type": "http",
@@ -139,7 +140,7 @@ def _scope(request: Request) -> HTTPScope:
         "headers": [(name, value) for name, values in request.headers.items() for value in values],
         "client": request.ends.client,
         "server": request.ends.server,
-        "state": {},
+        "state": {"input": client_input},
         "extensions": {},
     }
     return cast(HTTPScope, scope)

@@ -27,6 +27,7 @@ GONE: Final = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 class Transport(Protocol):
     """Bytes in and out; both ways raise one of ``GONE``."""
 
+    socket: trio.socket.SocketType
     fd: int | None
     """The descriptor of the socket, where others may read and write it too: under TLS they may not."""
 
@@ -47,18 +48,18 @@ class PlainTransport:
     """A socket as it is."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
-        self._socket = stream.socket
+        self.socket = stream.socket
         self.fd: int | None = stream.socket.fileno()
 
     async def receive(self) -> bytes:
         while True:
-            await trio.lowlevel.wait_readable(self._socket)
+            await trio.lowlevel.wait_readable(self.socket)
             with suppress(BlockingIOError):
-                return os.read(self._socket.fileno(), BYTES_AT_ONCE)
+                return os.read(self.socket.fileno(), BYTES_AT_ONCE)
 
     async def send(self, data: bytes) -> None:
         try:
-            sent = os.write(self._socket.fileno(), data)
+            sent = os.write(self.socket.fileno(), data)
         except BlockingIOError:
             sent = 0
         if sent < len(data):
@@ -66,15 +67,15 @@ class PlainTransport:
 
     async def _send_the_rest(self, data: memoryview) -> None:
         while data:
-            await trio.lowlevel.wait_writable(self._socket)
+            await trio.lowlevel.wait_writable(self.socket)
             with suppress(BlockingIOError):
-                data = data[os.write(self._socket.fileno(), data) :]
+                data = data[os.write(self.socket.fileno(), data) :]
 
     def end_sending(self) -> None:
-        self._socket.shutdown(socket.SHUT_WR)
+        self.socket.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
-        self._socket.close()
+        self.socket.close()
 
 
 class SecuredTransport:
@@ -82,6 +83,7 @@ class SecuredTransport:
 
     def __init__(self, stream: trio.SSLStream[trio.SocketStream]) -> None:
         self._stream = stream
+        self.socket = stream.transport_stream.socket
         self.fd: int | None = None
 
     async def receive(self) -> bytes:
@@ -94,7 +96,7 @@ class SecuredTransport:
         """There is no half of a connection to close."""
 
     def close(self) -> None:
-        self._stream.transport_stream.socket.close()
+        self.socket.close()
 
 
 def transport_of(stream: Stream) -> Transport:
