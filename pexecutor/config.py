@@ -18,6 +18,7 @@ from msgspec import Meta
 
 from .errors import ConfigError
 from .stores.address import MemoryAddress, SqliteAddress, StoreAddress, ValkeyAddress, parse_store
+from .stores.crashes import CRASHES_MAX
 
 ENVIRONMENT_PREFIX: Final = "PEXECUTOR_"
 
@@ -59,6 +60,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     history_records_max: Count = 10_000
     history_seconds_max: Seconds = 7 * 24 * 60 * 60.0
     history_bytes_max: Bytes = 128 * 1024 * 1024
+    crashes_max: Annotated[int, Meta(ge=1, le=1000)] = CRASHES_MAX
     body_bytes_max: Bytes = 8 * 1024 * 1024
     batch_tasks_max: Count = 10_000
     request_timeout_seconds: Annotated[float, Meta(gt=0, le=3600)] = 30.0

@@ -71,6 +71,7 @@ def _make_store(config: Config, handlers: Catalogue) -> Store:
         history_records_max=config.history_records_max,
         history_seconds_max=config.history_seconds_max,
         history_bytes_max=config.history_bytes_max,
+        crashes_max=config.crashes_max,
         journal=_make_journal(config) if isinstance(address, SqliteAddress) else None,
         known_handlers=handlers if config.unknown_handlers == "refuse" else None,
         ends_with_us=handlers.ending_with_us(),

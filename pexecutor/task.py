@@ -148,7 +148,7 @@ class Outcome(enum.StrEnum):
     TIMED_OUT = "timed_out"
     CANCELLED = "cancelled"
     ABANDONED = "abandoned"
-    """The process died while it ran, and it was not to be run twice."""
+    """The server died while it ran, and it was not to be run twice, or this has happened too often."""
 
 
 class Ending(msgspec.Struct, frozen=True):
@@ -180,7 +180,21 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     error: str | None
 
 
-class _Record(msgspec.Struct, frozen=True, gc=False):
+class Rare(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Facts that few tasks have. A record without any has ``None`` in its place, so most tasks pay for one reference.
+
+    Parameters:
+        crashes: how many starts of the task were cut off by the death of the server, or by a lost lease.
+    """
+
+    crashes: int = 0
+
+
+class _MayBeRare(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    rare: Rare | None = None
+
+
+class _Record(_MayBeRare, frozen=True, gc=False):
     serial: int
     """The store's tag above, the acceptance number below: order and identity in one number."""
     task: Task
@@ -191,6 +205,11 @@ class _Record(msgspec.Struct, frozen=True, gc=False):
     def id(self) -> str:
         """The task's public id, as in ``/tasks/{id}``."""
         return format_task_id(self.serial)
+
+    @property
+    def crashes(self) -> int:
+        """How many starts of the task were cut off by a crash or a lost lease."""
+        return 0 if self.rare is None else self.rare.crashes
 
     @property
     def since(self) -> float:
@@ -312,6 +331,11 @@ Verdict = Accepted | Duplicate | Full | Draining
 
 FULL: Final = Full()
 DRAINING: Final = Draining()
+
+
+def wait_again(record: Record) -> Pending:
+    """Make a task pending: it has become due, or gives up its start."""
+    return Pending(record.serial, record.task, record.submitted_at, record.attempts, rare=record.rare)
 
 
 def make_serial(tag: int, acceptance: int) -> int:

@@ -80,6 +80,7 @@ class FakeJournal:
     """
 
     trouble = None
+    after_crash = False
     tag = 1
 
     def __init__(self, awaits: int = 2) -> None:

@@ -82,7 +82,12 @@ def _side(option: str, text: str, config: Config, *, must_exist: bool, volatile:
 
     match address := parse_store(text):
         case SqliteAddress(file):
-            return FileSide(file or database_file(config), must_exist=must_exist, end_leftovers=end_leftovers)
+            return FileSide(
+                file or database_file(config),
+                must_exist=must_exist,
+                crashes_max=config.crashes_max,
+                end_leftovers=end_leftovers,
+            )
         case MemoryAddress():
             raise ConfigError(f"{option} cannot be memory: what is in there dies with its process")
         case ValkeyAddress():

@@ -10,11 +10,13 @@ a check would have to destroy a machine for; a subject says what is left unprove
 
 from __future__ import annotations
 
-from . import attempts, cancelling, conflicts, keeping, names, order, reading, room, sharing
+from . import attempts, cancelling, conflicts, crashes, keeping, names, order, reading, room, sharing
 from .guarantee import DECLARED, BrokenPromiseError, Guarantee, Need, Place, Subject
 from .trial import Finding, Standing, try_all
 
-_PARTS = [part.__name__ for part in (names, room, order, conflicts, attempts, cancelling, reading, keeping, sharing)]
+_PARTS = [
+    part.__name__ for part in (names, room, order, conflicts, attempts, cancelling, reading, keeping, crashes, sharing)
+]
 
 GUARANTEES = tuple(sorted(DECLARED, key=lambda guarantee: _PARTS.index(guarantee.check.__module__)))
 """All of them, in the order in which they are told."""

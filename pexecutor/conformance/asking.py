@@ -18,6 +18,9 @@ T = TypeVar("T")
 WAIT_SECONDS_MAX: Final = 4.0
 """How long something may take that should happen at once."""
 
+REAP_SECONDS_MAX: Final = 8.0
+"""How long a store may take to find that a process is dead."""
+
 LOOK_SECONDS: Final = 0.02
 IDLE_SECONDS: Final = 0.15
 """How long to watch that nothing happens."""
@@ -116,6 +119,15 @@ async def until(look: Callable[[], Awaitable[bool]], sentence: str, *, seconds: 
             if await look():
                 return
             await trio.sleep(LOOK_SECONDS)
+
+
+async def nothing_runs(store: Store) -> None:
+    """Wait until the store has found that the process before it is dead."""
+
+    async def look() -> bool:
+        return not await listed(store, State.RUNNING)
+
+    await until(look, "what a dead process has left still counts as running", seconds=REAP_SECONDS_MAX)
 
 
 @contextmanager

@@ -38,8 +38,8 @@ class Place(Protocol):
         Where the store is shared, several may be open at once, each as a node of its own.
 
         Parameters:
-            settings: ``queue_size``, and ``history_records_max``, ``_seconds_max`` and ``_bytes_max``: what every store
-                takes.
+            settings: ``queue_size``, ``history_records_max``, ``_seconds_max`` and ``_bytes_max``, and of a durable
+                store ``crashes_max``: what every store takes.
         """
 
     async def cut(self, store: Store, /) -> None:

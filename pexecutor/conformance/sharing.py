@@ -14,6 +14,7 @@ from ..task import Finished, Outcome, Running, Scheduled, State, Task
 from .asking import (
     DONE,
     IDLE_SECONDS,
+    REAP_SECONDS_MAX,
     WAIT_SECONDS_MAX,
     accept,
     at_once,
@@ -26,7 +27,6 @@ from .asking import (
     within,
 )
 from .guarantee import BrokenPromiseError, Need, Place, expect, guarantee
-from .keeping import REAP_SECONDS_MAX
 
 _LEASE = "a claim in it is a lease: it holds as long as the node is heard of"
 _LOST = "One that is not loses what it runs, and each of these tasks gets what its ``on_crash`` says"

@@ -22,6 +22,15 @@ is cancelled has started nothing. Where a crash comes to the same for a running 
 need not be durable: where ``on_crash`` is ``rerun``, the handler's work ends with the process, and nobody supersedes
 the task.
 
+**Crashes.** A start that is cut off because its process died, or because its node's lease was lost, counts as a
+crash of the task: ``crashes`` of its record is one more. ``release`` counts none. The count stays with the task
+through retries, and is on its record for as long as that can be read. A task with ``crashes_max`` crashes (3 unless
+the store has another limit) is not run again: it ends ``abandoned``, whatever its ``on_crash``, and its error names
+that limit. A task whose next crash would abandon it is never running together with another task that has a crash, so
+a task that kills its process takes no other along; tasks without a crash run beside it, and start before it if it has
+to wait. A start that was not durable cannot be counted. So for the first minute after a process died every start is
+durable, and the start of a task that has a crash always is.
+
 **Finish, release.** ``finish`` is told how attempts ended, of many tasks in one step. Each is either tried again, after
 a while in which it is ``Scheduled`` and holds its name, or it is ``Finished``: that records the outcome and frees the
 name, or passes it to the task that follows, in the same step. Whoever can read the outcome can submit the name again,

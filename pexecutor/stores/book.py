@@ -10,7 +10,8 @@ Who owns what, all of it changed by these four alone:
 * ``registry``: the serial of the task that holds a name;
 * ``_records``: every record that can be read, by serial;
 * ``pending``, ``later``, ``running``, ``history``: the same records, by state; ``later`` are those that are not due;
-* ``following``: of these, those that follow another task.
+* ``following``: of these, those that follow another task;
+* ``crashed``: of these, those in flight that have a crash (see ``crashes.py``); nearly always empty.
 
 Becoming due changes nothing that anybody has to agree on, so it needs no lock and no disk: whoever looks moves what is
 due, and a record that says when it is due says it again after a restart.
@@ -26,7 +27,7 @@ import trio
 
 from ..alike import Gathered, by_handler, how_often
 from ..registry import ShardedLockDict
-from ..task import Finished, Following, Holder, Outcome, Pending, Record, Running, Scheduled
+from ..task import Finished, Following, Holder, Outcome, Pending, Record, Running, Scheduled, wait_again
 from .deadlines import Deadlines
 from .history import History
 from .lane import Lane
@@ -58,6 +59,7 @@ class Book:
         self.later: Lane[Record] = Lane(self._records)
         self.following: dict[int, Following] = {}  # by the serial of the task that is followed
         self.running: dict[int, Running] = {}
+        self.crashed: dict[int, Record] = {}
         self.history = History(
             records_max=history_records_max,
             seconds_max=history_seconds_max,
@@ -142,6 +144,9 @@ class Book:
         if self._awaited:
             for record in records:
                 self._tell_awaiting(record)
+        if self.crashed:
+            for serial in serials:
+                self.crashed.pop(serial, None)
         self.registry.free_all([record.task.name for record in records])
         self.history.add(records)
         self.changed(records)
@@ -151,6 +156,8 @@ class Book:
         self._records[record.serial] = record
         if old is not None:
             self._take_out(old)
+        if record.rare is not None:
+            self._note_crashes(record)
         match record:
             case Pending():
                 self.pending.add(record)
@@ -165,6 +172,12 @@ class Book:
             case Finished():
                 self._end(record)
         self._pass_name(old, record)
+
+    def _note_crashes(self, record: Record) -> None:
+        if record.crashes and not isinstance(record, Finished):
+            self.crashed[record.serial] = record
+        else:
+            self.crashed.pop(record.serial, None)
 
     def _take_out(self, old: Record) -> None:
         match old:
@@ -210,7 +223,7 @@ class Book:
         if self._due:
             for serial in self._due.pop_due(now):
                 record = self._records[serial]
-                self.put([Pending(record.serial, record.task, record.submitted_at, record.attempts)])
+                self.put([wait_again(record)])
         self.history.expire(now)
 
     def next_due(self) -> float | None:

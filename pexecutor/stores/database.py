@@ -22,9 +22,9 @@ from ..errors import StoreUnavailableError, UnusableStoreError
 from ..task import TAG_BITS, Record
 from .exclusive import only_user_of
 from .marks import Mark, Role, check_not_sealed
-from .rows import COLUMNS, from_row
+from .rows import from_row
 from .schema import Connection, migrate
-from .statements import ROWS_A_STATEMENT, forget, write_records
+from .statements import ROWS_A_STATEMENT, forget, select_tasks, write_records
 
 Durability = Literal["full", "normal"]
 
@@ -38,8 +38,7 @@ _LOG_BYTES_A_READ: Final = 1024 * 1024
 _COUNT: Final = "UPDATE store SET acceptances = ?, transactions = transactions + 1"
 """Makes every transaction change something. One that does not, SQLite ends well without a look at the disk."""
 
-READ_ALL: Final = f"SELECT {', '.join(COLUMNS)} FROM tasks ORDER BY serial"
-_READ_SOME: Final = f"SELECT {', '.join(COLUMNS)} FROM tasks WHERE serial > ? ORDER BY serial LIMIT ?"
+NEW_STORE: Final = "INSERT INTO store (tag, acceptances, transactions) VALUES (?, ?, 0)"
 
 _REASONS: Final = {
     sqlite3.SQLITE_FULL: "the disk is full",
@@ -116,7 +115,10 @@ class Database:
         self.path = path
         self._durability = durability
         self._connected = connected
+        self.after_crash = False
+        """Whether the last user of the file did not close it in order; known once it is opened."""
         self._open = ExitStack()
+        self._is_open = False
         self._acceptances = 0
 
     def open(self) -> Identity:
@@ -131,6 +133,7 @@ class Database:
             check_not_sealed(read_marks(self._connection), str(self.path))
             identity = self._identity()
             self._open = opening.pop_all()
+            self._is_open = True
         self._acceptances = identity.acceptances
         return identity
 
@@ -142,11 +145,14 @@ class Database:
 
     def _identity(self) -> Identity:
         with transaction(self._connection):
-            row = self._connection.execute("SELECT tag, acceptances FROM store").fetchone()
+            row = self._connection.execute("SELECT tag, acceptances, in_use FROM store").fetchone()
             if row is None:
-                row = (secrets.randbits(TAG_BITS), 0)
-                self._connection.execute("INSERT INTO store VALUES (?, ?, 0)", row)
-        return Identity(*row)
+                row = (secrets.randbits(TAG_BITS), 0, False)
+                self._connection.execute(NEW_STORE, row[:2])
+            self._connection.execute("UPDATE store SET in_use = 1")
+        tag, acceptances, in_use = row
+        self.after_crash = bool(in_use)
+        return Identity(tag, acceptances)
 
     def records(self) -> Iterator[list[Record]]:
         """Every record, in order of acceptance, some at a time.
@@ -155,7 +161,7 @@ class Database:
             UnusableStoreError: one cannot be read.
         """
         with usable(self.path):
-            cursor = self._connection.execute(READ_ALL)
+            cursor = self._connection.execute(f"{select_tasks(self._connection)} ORDER BY serial")
             while rows := cursor.fetchmany(RECORDS_A_READ):
                 yield [from_row(row) for row in rows]
 
@@ -181,8 +187,16 @@ class Database:
         except sqlite3.Error as error:
             raise StoreUnavailableError(f"the store cannot be written: {reason(error)}") from error
 
-    def close(self) -> None:
-        """Close the file, and let another server have it."""
+    def close(self, in_order: bool = True) -> None:
+        """Close the file, and let another server have it.
+
+        Parameters:
+            in_order: whether everything is in the file, so that the next user need not think of a crash.
+        """
+        with suppress(sqlite3.Error):
+            if in_order and self._is_open:
+                self._connection.execute("UPDATE store SET in_use = 0")
+        self._is_open = False
         with suppress(sqlite3.Error):
             self._open.close()
 
@@ -222,7 +236,8 @@ def usable(path: Path) -> Iterator[None]:
 
 def read_behind(connection: Connection, serial: int) -> list[Record]:
     """The first records behind a serial, in order of acceptance; none at the end."""
-    return [from_row(row) for row in connection.execute(_READ_SOME, (serial, RECORDS_A_READ))]
+    statement = f"{select_tasks(connection)} WHERE serial > ? ORDER BY serial LIMIT ?"
+    return [from_row(row) for row in connection.execute(statement, (serial, RECORDS_A_READ))]
 
 
 def read_marks(connection: Connection) -> list[Mark]:

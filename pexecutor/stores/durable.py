@@ -22,6 +22,10 @@ class Journal(Protocol):
     def trouble(self) -> str | None:
         """Why nothing can be made durable at present, if so."""
 
+    @property
+    def after_crash(self) -> bool:
+        """Whether the process before this one died without closing the journal; known once it is opened."""
+
     def opened(self, current: Callable[[int], Record | None]) -> AbstractAsyncContextManager[tuple[int, int]]:
         """While in here, changes can be committed. Gives the store's tag, and how many tasks it has accepted.
 

@@ -16,13 +16,12 @@ import msgspec
 
 from ..errors import UnusableStoreError
 from ..task import Finished, InFlight, Record
-from .database import READ_ALL, connect, is_damage, reason
-from .rows import COLUMNS, Row, from_row
+from .database import connect, is_damage, reason
+from .rows import Row, from_row
 from .schema import Connection, check_version
+from .statements import select_tasks
 
 FAULTS_TOLD_MAX: Final = 100
-
-_BACKWARDS: Final = f"SELECT {', '.join(COLUMNS)} FROM tasks WHERE serial > ? ORDER BY serial DESC"
 
 
 class Findings(msgspec.Struct):
@@ -112,8 +111,9 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
 def _records(connection: Connection, findings: Findings) -> Iterator[Record]:
     """Every record that can be read, in order; faults are noted."""
     last = 0
+    select = select_tasks(connection)
     try:
-        for row in connection.execute(READ_ALL):
+        for row in connection.execute(f"{select} ORDER BY serial"):
             last = row[0]
             yield from _record(row, findings)
         return
@@ -121,7 +121,7 @@ def _records(connection: Connection, findings: Findings) -> Iterator[Record]:
         findings.faults.append(f"after task number {last}: {error}")
     behind: list[Row] = []
     try:
-        behind.extend(connection.execute(_BACKWARDS, (last,)))
+        behind.extend(connection.execute(f"{select} WHERE serial > ? ORDER BY serial DESC", (last,)))
     except sqlite3.DatabaseError as error:
         findings.faults.append(f"before task number {behind[-1][0] if behind else 'unknown'}: {error}")
     for row in reversed(behind):

@@ -80,6 +80,7 @@ class SqliteJournal:
         on_trouble: Callable[[str | None], None] = lambda _: None,
     ) -> None:
         self.trouble: str | None = None
+        self.after_crash = False
         self._database = database
         self._in_thread = one_thread() if in_thread is None else in_thread
         self._on_trouble = on_trouble
@@ -103,22 +104,26 @@ class SqliteJournal:
         Raises:
             UnusableStoreError: the file cannot be used.
         """
+        in_order = False
         try:
             identity = await self._in_thread(self._database.open)
             self._acceptances = identity.acceptances
+            self.after_crash = self._database.after_crash
             async with trio.open_nursery() as nursery:
                 # Shielded: who is cancelled has still to commit what became of that. Bounded from the end on.
                 writing = trio.CancelScope(shield=True)
                 nursery.start_soon(self._write_until_closed, writing, current)
                 try:
                     yield identity
+                    in_order = True
                 finally:
                     self._closing = True
                     self._wanted.unpark_all()
                     writing.deadline = trio.current_time() + CLOSE_SECONDS_MAX
         finally:
             with trio.move_on_after(CLOSE_SECONDS_MAX, shield=True):
-                await self._in_thread(self._database.close)
+                in_order = in_order and not self._line and not self._doubtful and self.trouble is None
+                await self._in_thread(self._database.close, in_order)
 
     async def records(self) -> AsyncIterator[list[Record]]:
         """Every record of the file in order of acceptance, some at a time; to be read before the first commit.

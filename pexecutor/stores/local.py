@@ -15,17 +15,12 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
 from contextlib import asynccontextmanager
 from itertools import takewhile
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import trio
 
-from ..errors import (
-    AlreadyFinishedError,
-    AlreadyStartedError,
-    ExpiredTaskError,
-    UnknownTaskError,
-)
+from ..errors import AlreadyFinishedError, AlreadyStartedError, ExpiredTaskError, UnknownTaskError
 from ..histogram import COMMIT_SECONDS, Histogram
 from ..task import (
     TAG_BITS,
@@ -42,15 +37,16 @@ from ..task import (
     Verdict,
     make_serial,
     parse_task_id,
+    wait_again,
 )
 from . import Node, Page, PageRequest, StoreStatistics, Watcher
 from .book import Book
+from .crashes import CRASHES_MAX, Trials
 from .durable import Journal, make_durable, nothing_left
 from .listing import list_page
 from .recovery import Recovered, check_handlers, load, recovery
-from .retry import retry_at
 from .room import Room
-from .submission import Submission, attempts, end, end_and_pass_on, start
+from .submission import Submission, after, end, end_and_pass_on, start
 
 CLOCK_CHECK_SECONDS: Final = 60.0
 """How long at most to sleep towards a time of the wall clock, which may be set meanwhile."""
@@ -68,6 +64,7 @@ class LocalStore:
         history_records_max: how many finished tasks can be read.
         history_seconds_max: for how long after its end one can be read.
         history_bytes_max: how many bytes of results and output are kept in all.
+        crashes_max: how many starts of a task may be cut off by a crash before it is abandoned.
         journal: what makes changes durable; ``None`` when tasks may die with the process.
         known_handlers: what stored tasks may need; opening is refused when one needs another.
         ends_with_us: the handlers whose work ends with this process, so that a start need not be durable.
@@ -85,6 +82,7 @@ class LocalStore:
         history_records_max: int = HISTORY_RECORDS_MAX,
         history_seconds_max: float = HISTORY_SECONDS_MAX,
         history_bytes_max: int = HISTORY_BYTES_MAX,
+        crashes_max: int = CRASHES_MAX,
         journal: Journal | None = None,
         known_handlers: Container[str] | None = None,
         ends_with_us: Container[str] = (),
@@ -99,6 +97,7 @@ class LocalStore:
         self.queue_size = queue_size
         self.commits = Histogram(COMMIT_SECONDS)
         self._journal = journal
+        self._crashes_max = crashes_max
         self._known_handlers = known_handlers
         self._ends_with_us = ends_with_us
         # Owned by _apply: of records that can be read, those that are to change as soon as that is durable.
@@ -115,6 +114,7 @@ class LocalStore:
             history_bytes_max=history_bytes_max,
             forget=journal.forget if journal is not None else lambda _: None,
         )
+        self._trials = Trials(self._book.pending, self._book.crashed, self._changing, crashes_max)
         self._arrivals = trio.lowlevel.ParkingLot()
         self._room = Room(queue_size, self._book.waiting)
 
@@ -144,7 +144,9 @@ class LocalStore:
         waiting, history = self._book.waiting(), len(self._book.history)
         running = list(self._book.running.values())
         await self._end_leftovers(running)
-        changes = recovery(self._book, running, self._now())
+        if running or journal.after_crash:
+            self._trials.begin_caution()
+        changes = recovery(self._book, running, self._now(), self._crashes_max)
         await self._apply(changes)
         ended = sum(isinstance(change, Finished) for change in changes)
         return Recovered(waiting=waiting, rerun=len(running) - ended, ended=ended, history=history)
@@ -198,10 +200,11 @@ class LocalStore:
             await self._work_to_come()
             if started := self.claim_nowait(limit):
                 return started
-            first = self._book.pending.first(limit)
+            first = self._trials.first(limit)
             async with self._book.registry.locked([record.task.name for record in first]):
                 now = self._now()
-                started = [start(record, now) for record in first if self._book.get(record.serial) is record]
+                still_first = [record for record in first if self._book.get(record.serial) is record]
+                started = [start(record, now) for record in self._trials.leave_out(still_first)]
                 await self._apply(started)
                 self._room.offer()
                 if started:
@@ -213,7 +216,7 @@ class LocalStore:
         self._book.advance(now)
         first = self._book.pending.first(limit)
         if self._journal is not None:
-            first = list(takewhile(self._can_start_at_once, first))
+            first = [] if self._trials.under_caution else list(takewhile(self._can_start_at_once, first))
         if not first:
             return []
         started = [start(record, now) for record in first]
@@ -224,13 +227,18 @@ class LocalStore:
     def _can_start_at_once(self, record: Pending) -> bool:
         """Whether a crash would make the same of this task, and no change of it is under way."""
         task = record.task
-        return task.on_crash == "rerun" and task.handler in self._ends_with_us and record.serial not in self._changing
+        return (
+            task.on_crash == "rerun"
+            and task.handler in self._ends_with_us
+            and record.serial not in self._changing
+            and not record.crashes  # the next one has to be counted
+        )
 
     async def _work_to_come(self) -> None:
-        """Return when a task is pending."""
+        """Return when a task can be started."""
         await trio.lowlevel.checkpoint()
         self._book.advance(self._now())
-        while not self._book.pending:
+        while not self._trials.first(1):
             due_at = self._book.next_due()
             seconds = math.inf if due_at is None else min(max(0.0, due_at - self._now()), CLOCK_CHECK_SECONDS)
             with trio.move_on_after(seconds):
@@ -246,7 +254,7 @@ class LocalStore:
                 await self._make_durable(finished)
                 self._book.end(finished)
                 return [*finished]
-            changes = [self._after(running, ending, now) for running, ending in ended]
+            changes = [after(self._book, running, ending, now, self._jitter) for running, ending in ended]
             await self._apply([record for those in changes for record in those])
             return [those[0] for those in changes]  # the task's own change comes first
 
@@ -260,30 +268,18 @@ class LocalStore:
         return finished
 
     def _all_just_end(self, ended: Sequence[tuple[Running, Ending]]) -> bool:
-        """Whether all have succeeded and nobody follows them: then nothing has to be decided about them."""
+        """Whether all have succeeded and nobody waits for one: then nothing has to be decided about them."""
         following = self._book.following
         if following and any(running.serial in following for running, _ in ended):
             return False
+        if self._book.crashed:
+            return False  # tasks may wait for the end of one that has a crash, and have to be woken
         return {ending.outcome for _, ending in ended} == {Outcome.SUCCEEDED}
-
-    def _after(self, running: Running, ending: Ending, now: float) -> list[Any]:
-        """What an attempt comes to."""
-        if running.serial not in self._book.following:
-            at = retry_at(running, ending, now, self._jitter)
-            if at is not None:
-                tried = attempts(running, ending, now)
-                return [Scheduled(running.serial, running.task, running.submitted_at, tried, at)]
-        return end_and_pass_on(self._book, running, ending, now)
 
     async def release(self, tasks: Sequence[Running]) -> None:
         """Make running tasks pending again, at their old place in the order."""
         async with self._book.registry.locked([task.task.name for task in tasks]):
-            returned = [
-                Pending(task.serial, task.task, task.submitted_at, task.attempts)
-                for task in tasks
-                if self._book.get(task.serial) is task
-            ]
-            await self._apply(returned)
+            await self._apply([wait_again(task) for task in tasks if self._book.get(task.serial) is task])
 
     async def cancel(self, task_id: str) -> Running | Finished:
         """End a task that waits; return a running one as it is, for its worker to end."""
@@ -330,6 +326,8 @@ class LocalStore:
             await self._make_durable([*known_with_it, *changes])
         finally:
             self._changing -= changing
+            if self._book.crashed:
+                self._arrivals.unpark_all()  # a change of one may let others start
         self._publish(changes)
 
     async def _accept(self, records: Sequence[Pending]) -> None:

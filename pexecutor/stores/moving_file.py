@@ -18,7 +18,9 @@ import trio
 from ..errors import UnusableStoreError
 from ..task import Finished, Record, Running
 from .book import Book
+from .crashes import CRASHES_MAX
 from .database import (
+    NEW_STORE,
     Identity,
     connect,
     read_behind,
@@ -46,6 +48,7 @@ class FileSide:
     Parameters:
         path: where it is.
         must_exist: whether it has to be there already.
+        crashes_max: how many starts of a task may be cut off by a crash before it is abandoned.
         end_leftovers: called with the tasks that ran when the server died, to end what it left at work.
     """
 
@@ -54,11 +57,13 @@ class FileSide:
         path: Path,
         *,
         must_exist: bool,
+        crashes_max: int = CRASHES_MAX,
         end_leftovers: Callable[[Sequence[Running]], Awaitable[None]] = nothing_left,
     ) -> None:
         self.path = path.resolve()
         self.shown = f"sqlite:{self.path}"
         self._must_exist = must_exist
+        self._crashes_max = crashes_max
         self._end_leftovers = end_leftovers
         # Both are owned by opened(); there is no connection while there is no file.
         self._open = ExitStack()
@@ -131,7 +136,7 @@ class FileSide:
         running = list(book.running.values())
         await self._end_leftovers(running)
         with self._writing() as connection:
-            connection.executemany(WRITE, map(to_row, recovery(book, running, time.time())))
+            connection.executemany(WRITE, map(to_row, recovery(book, running, time.time(), self._crashes_max)))
 
     async def _in_flight(self) -> AsyncIterator[list[Record]]:
         last = 0
@@ -157,7 +162,7 @@ class FileSide:
         with self._writing() as connection:
             connection.execute("DELETE FROM moves WHERE role = 'left'")
             connection.execute("DELETE FROM store")
-            connection.execute("INSERT INTO store VALUES (?, ?, 0)", identity)
+            connection.execute(NEW_STORE, identity)
             try:
                 while some := await more():
                     connection.executemany(_ADOPT, map(to_row, some))

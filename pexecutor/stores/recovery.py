@@ -1,9 +1,10 @@
 """What a store does with the records of an earlier life, before it takes anything new.
 
 They are read some at a time and put into the book as they are, so names are held and places taken as before. Then
-each task that was running when the process died gets what its ``on_crash`` says: ``rerun`` makes it pending again, at
-its old place and with no attempt counted, as after a hard stop; ``fail`` makes it ``abandoned``. One that had been told
-to stop for a newer task of its name is cancelled. A task that is followed passes its name on, as ever.
+each task that was running when the process died has one crash more and gets what its ``on_crash`` says: ``rerun``
+makes it pending again, at its old place and with no attempt counted, as after a hard stop, unless it has had too many
+crashes (see ``crashes.py``); ``fail`` makes it ``abandoned``. One that had been told to stop for a newer task of its
+name is cancelled. A task that is followed passes its name on, as ever.
 
 Nothing is started and nobody is answered before that is durable. If the process dies before that, the next life finds
 the same records and comes to the same.
@@ -19,8 +20,9 @@ from typing import Final
 import msgspec
 
 from ..errors import UnusableStoreError
-from ..task import Ending, Finished, Outcome, Pending, Record, Running
+from ..task import Ending, Finished, Outcome, Record, Running, wait_again
 from .book import Book
+from .crashes import abandoned_after, with_crash
 from .submission import SUPERSEDED, end_and_pass_on
 
 ABANDONED: Final = Ending(Outcome.ABANDONED, "the process died while it ran", retryable=False)
@@ -84,15 +86,17 @@ def check_handlers(needed: Counter[str], known: Container[str]) -> None:
             )
 
 
-def recovery(book: Book, running: Sequence[Running], now: float) -> list[Record]:
-    """What becomes of tasks whose process died while they ran."""
-    return [change for record in running for change in _recover(book, record, now)]
+def recovery(book: Book, running: Sequence[Running], now: float, crashes_max: int) -> list[Record]:
+    """Return the changes of tasks whose process died while they ran."""
+    return [change for record in running for change in _recover(book, with_crash(record), now, crashes_max)]
 
 
-def _recover(book: Book, record: Running, now: float) -> list[Record]:
+def _recover(book: Book, record: Running, now: float, crashes_max: int) -> list[Record]:
     follower = book.following.get(record.serial)
     if follower is not None and follower.supersedes:
         return end_and_pass_on(book, record, SUPERSEDED, now)
     if record.task.on_crash == "fail":
         return end_and_pass_on(book, record, ABANDONED, now)
-    return [Pending(record.serial, record.task, record.submitted_at, record.attempts)]
+    if record.crashes >= crashes_max:
+        return end_and_pass_on(book, record, abandoned_after(record.crashes), now)
+    return [wait_again(record)]

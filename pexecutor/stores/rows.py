@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ..task import Attempt, Ending, Finished, Following, Outcome, Pending, Record, Running, Scheduled, Task
+from ..task import Attempt, Ending, Finished, Following, Outcome, Pending, Rare, Record, Running, Scheduled, Task
 
 Row = tuple[Any, ...]
 
@@ -28,6 +28,7 @@ COLUMNS: Final = (
     "ending",
     "result",
     "output",
+    "rare",
 )
 
 FOLLOWING: Final = "following"
@@ -36,6 +37,7 @@ FOLLOWING: Final = "following"
 _encode = msgspec.json.Encoder().encode
 _decode_task = msgspec.json.Decoder(Task).decode
 _decode_attempts = msgspec.json.Decoder(tuple[Attempt, ...]).decode
+_decode_rare = msgspec.json.Decoder(Rare).decode
 _decode_ending = msgspec.json.Decoder(Ending).decode
 
 
@@ -71,6 +73,7 @@ def to_row(record: Record) -> Row:
         ending,
         result,
         output,
+        None if record.rare is None else text(record.rare),
     )
 
 
@@ -114,7 +117,8 @@ def from_row(row: Row) -> Record:
 
 
 def _read(row: Row) -> Record:
-    serial, state, submitted_at, at, task, attempts, follows, supersedes, ending, result, output = row
+    serial, state, submitted_at, at, task, attempts, follows, supersedes, ending, result, output, facts = row
+    rare = None if facts is None else _decode_rare(facts)
     head = (
         serial,
         _decode_task(task),
@@ -123,16 +127,16 @@ def _read(row: Row) -> Record:
     )
     match state:
         case "pending":
-            return Pending(*head)
+            return Pending(*head, rare=rare)
         case "scheduled":
-            return Scheduled(*head, at)
+            return Scheduled(*head, at, rare=rare)
         case "following":
-            return Following(*head, follows, bool(supersedes))
+            return Following(*head, follows, bool(supersedes), rare=rare)
         case "running":
-            return Running(*head, at)
+            return Running(*head, at, rare=rare)
         case "finished":
             end = msgspec.structs.replace(_decode_ending(ending), result=result, output=output)
-            return Finished(*head, at, end)
+            return Finished(*head, at, end, rare=rare)
         case _:
             raise ValueError(f"there is no state {state!r}")
 

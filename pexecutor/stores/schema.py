@@ -50,9 +50,14 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         ) STRICT
         """,
     ),
+    (
+        "ALTER TABLE tasks ADD COLUMN rare TEXT",
+        "ALTER TABLE store ADD COLUMN in_use INTEGER NOT NULL DEFAULT 0",
+    ),
 )
 
 _MARKS_VERSION: Final = 2
+_RARE_VERSION: Final = 3
 
 
 class Connection(Protocol):
@@ -103,6 +108,11 @@ def check_version(connection: Connection, name: str) -> None:
 def has_marks(connection: Connection) -> bool:
     """Whether a file is of a version that knows of moves."""
     return _pragma(connection, "user_version") >= _MARKS_VERSION
+
+
+def has_rare(connection: Connection) -> bool:
+    """Whether a file is of a version that has a column for the rare facts of tasks."""
+    return _pragma(connection, "user_version") >= _RARE_VERSION
 
 
 def _pragma(connection: Connection, name: str) -> int:

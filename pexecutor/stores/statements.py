@@ -33,7 +33,7 @@ from .rows import (
     to_row,
     to_waiting_row,
 )
-from .schema import Connection
+from .schema import Connection, has_rare
 
 K = TypeVar("K")
 R = TypeVar("R", Pending, Finished)
@@ -60,6 +60,12 @@ END: Final = (
 )
 
 FORGET: Final = "DELETE FROM tasks WHERE serial IN (SELECT value FROM json_each(?))"
+
+
+def select_tasks(connection: Connection) -> str:
+    """Return the statement that reads whole rows, also of a file of an older version that is not to be changed."""
+    columns = COLUMNS if has_rare(connection) else (*COLUMNS[:-1], "NULL")
+    return f"SELECT {', '.join(columns)} FROM tasks"
 
 
 def write_records(connection: Connection, records: Sequence[Record], unsure: Container[int] = ()) -> None:
@@ -96,7 +102,9 @@ def _sort(records: Iterable[Record], unsure: Container[int]) -> tuple[_Accepted,
     """Tasks that were accepted, by when; tasks that have ended and have their row, by when and how; and the others."""
     accepted, ended, others = _Accepted(list), _Ended(list), list[Record]()
     for record in records:
-        if isinstance(record, Pending) and not record.attempts:
+        if record.rare is not None:
+            others.append(record)
+        elif isinstance(record, Pending) and not record.attempts:
             accepted[record.submitted_at].append(record)
         elif isinstance(record, Finished) and record.attempts and record.serial not in unsure:
             ended[record.finished_at, record.ending].append(record)
@@ -119,7 +127,9 @@ def _in_kinds(records: Iterable[Record]) -> Iterator[tuple[Sequence[str], list[R
     """Whole rows, by the columns that they need: what nearly every task becomes needs few."""
     waiting, ended, others = list[Row](), list[Row](), list[Row]()
     for record in records:
-        if isinstance(record, Pending) and not record.attempts:
+        if record.rare is not None:
+            others.append(to_row(record))
+        elif isinstance(record, Pending) and not record.attempts:
             waiting.append(to_waiting_row(record))
         elif isinstance(record, Finished) and record.ending.output is None:
             ended.append(to_ended_row(record))

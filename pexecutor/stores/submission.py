@@ -17,7 +17,8 @@ store, which makes them durable and then puts them in its book.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from random import Random
+from typing import Any, Final
 
 import msgspec
 
@@ -42,6 +43,7 @@ from ..task import (
     Waiting,
 )
 from .book import Book
+from .retry import retry_at
 
 NO_ATTEMPTS: Final[tuple[Attempt, ...]] = ()
 SUPERSEDED: Final = Ending(Outcome.CANCELLED, "superseded by a newer submit of its name")
@@ -194,12 +196,13 @@ def begin(serial: int, task: Task, submitted_at: float, now: float) -> Waiting:
 
 def start(record: Pending, now: float) -> Running:
     """The state of a task that a worker takes."""
-    return Running(record.serial, record.task, record.submitted_at, record.attempts, now)
+    return Running(record.serial, record.task, record.submitted_at, record.attempts, now, rare=record.rare)
 
 
 def end(record: InFlight, ending: Ending, now: float) -> Finished:
     """The last state of a task."""
-    return Finished(record.serial, record.task, record.submitted_at, attempts(record, ending, now), now, ending)
+    tried = attempts(record, ending, now)
+    return Finished(record.serial, record.task, record.submitted_at, tried, now, ending, rare=record.rare)
 
 
 def end_and_pass_on(book: Book, record: InFlight, ending: Ending, now: float) -> list[Record]:
@@ -209,6 +212,16 @@ def end_and_pass_on(book: Book, record: InFlight, ending: Ending, now: float) ->
     if follower is not None and not isinstance(record, Following):
         changes.append(begin(follower.serial, follower.task, follower.submitted_at, now))
     return changes
+
+
+def after(book: Book, running: Running, ending: Ending, now: float, jitter: Random) -> list[Any]:
+    """Return the changes that the end of an attempt leads to; the task's own comes first."""
+    if running.serial not in book.following:
+        at = retry_at(running, ending, now, jitter)
+        if at is not None:
+            tried = attempts(running, ending, now)
+            return [Scheduled(running.serial, running.task, running.submitted_at, tried, at, rare=running.rare)]
+    return end_and_pass_on(book, running, ending, now)
 
 
 def attempts(record: InFlight, ending: Ending, now: float) -> tuple[Attempt, ...]:

@@ -88,6 +88,7 @@ class TaskView(msgspec.Struct, kw_only=True):
         duration: how long ``sleep`` works, in ms.
         handler: what runs it.
         priority: the higher starts first.
+        crashes: how many of its starts a crash of the server has cut off; absent when there are none.
         submitted_at: when it was accepted.
         due_at: until when a scheduled one waits.
         follows: the id of the task that it follows.
@@ -104,6 +105,7 @@ class TaskView(msgspec.Struct, kw_only=True):
     duration: int
     handler: str
     priority: int
+    crashes: int | UnsetType = UNSET
     submitted_at: Timestamp
     due_at: Timestamp | UnsetType = UNSET
     follows: TaskId | UnsetType = UNSET
@@ -258,6 +260,8 @@ def _common(record: Record, context: Context | None) -> dict[str, Any]:
         "priority": task.priority,
         "submitted_at": timestamp(record.submitted_at),
     }
+    if record.crashes:
+        shown["crashes"] = record.crashes
     match record:
         case Pending():
             pass

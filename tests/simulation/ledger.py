@@ -45,10 +45,12 @@ class Ledger:
         queue_size: how many tasks may wait.
         pool_size: how many run at once.
         in_order: whether starts can be held against the order of acceptance; no disk may take time for that.
+        crashes_max: how many crashes a task may have.
     """
 
-    def __init__(self, queue_size: int, pool_size: int, *, in_order: bool) -> None:
+    def __init__(self, queue_size: int, pool_size: int, *, in_order: bool, crashes_max: int) -> None:
         self.queue_size = queue_size
+        self.crashes_max = crashes_max
         self.pool_size = pool_size
         self.writes = 0
         # By serial: what was told, what is published, what is in the file, and what history has let go of.
@@ -68,6 +70,7 @@ class Ledger:
         self._in_order = in_order
         self._pending_since: dict[int, float] = {}
         self._to_run_again: set[int] = set()
+        self._crashed: set[int] = set()  # serials of those that ran at the last death, until they are looked at
 
     # What callers and handlers know
 
@@ -131,6 +134,7 @@ class Ledger:
                     self._pending_since[serial] = now
                 elif isinstance(record, Running):
                     started.append(record)
+        self._look_at_trials([record for record in records.values() if isinstance(record, Running)])
         if self._in_order:
             for running in started:
                 self._look_at_order(book, running)
@@ -159,6 +163,9 @@ class Ledger:
     def _look_at_change(self, known: Record | None, record: Record, now: float) -> None:
         if known is not None:
             demand(record.attempts[: len(known.attempts)] == known.attempts, "no attempt is lost", known, record)
+            crashes = known.crashes + (record.serial in self._crashed)
+            demand(record.crashes == crashes, "a crash stays counted, and nothing else counts as one", known, record)
+            self._crashed.discard(record.serial)
             demand(known.task.name == record.task.name, "an id stays with its task", known, record)
             tried = len(record.attempts) > len(known.attempts)
             demand(tried or not _tells_of_attempt(known, record, now), "an attempt counts", known, record)
@@ -167,12 +174,18 @@ class Ledger:
         mark = record.task.params["mark"]
         demand(mark not in self._refused or mark in self._excused, "what was refused is not there", record)
 
+    def _look_at_trials(self, running: Sequence[Running]) -> None:
+        crashed = [record for record in running if record.crashes]
+        on_trial = any(record.crashes >= self.crashes_max - 1 for record in crashed)
+        demand(not on_trial or len(crashed) == 1, "who is on trial runs apart from others with a crash", crashed)
+
     def _look_at_order(self, book: Book, running: Running) -> None:
         for pending in book.pending:
             demand(
                 pending.task.priority != running.task.priority
                 or pending.serial > running.serial
-                or self._pending_since[pending.serial] >= running.started_at,
+                or self._pending_since[pending.serial] >= running.started_at
+                or pending.crashes > 0,  # it may have had to wait for the end of another with a crash
                 "first come, first started",
                 running,
                 pending,
@@ -226,6 +239,7 @@ class Ledger:
         self._ahead.clear()
         self.published = dict(found)
         self._pending_since.clear()
+        self._crashed = {serial for serial, record in found.items() if isinstance(record, Running)}
 
     def recovered(self, book: Book, found: Sequence[Record]) -> None:
         """What a process has made of the file, before anything else has happened."""
@@ -239,7 +253,9 @@ class Ledger:
             elif not isinstance(record, Running):
                 same = _is_kept(after, record) or _has_expired(record, after)
                 demand(same, "what waited or has ended is as it was", record, after)
-            elif record.serial in superseding or record.task.on_crash == "fail":
+            elif (
+                record.serial in superseding or record.task.on_crash == "fail" or record.crashes + 1 >= self.crashes_max
+            ):
                 expected = Outcome.CANCELLED if record.serial in superseding else Outcome.ABANDONED
                 ended = isinstance(after, Finished) and after.outcome is expected
                 demand(ended or record.serial in self._forgotten, "what is not to run again has ended", record, after)
@@ -247,6 +263,8 @@ class Ledger:
             else:
                 again = isinstance(after, Pending | Running) and after.attempts == record.attempts
                 demand(again, "what ran waits to run again", record, after)
+                counted = after is not None and after.crashes == record.crashes + 1
+                demand(counted, "a crash is counted", record, after)
                 self._to_run_again.add(record.serial)
 
     def all_done(self, book: Book) -> None:
@@ -283,8 +301,8 @@ def _is_kept(record: Record | None, kept: Record | None) -> bool:
         return False
     match record, kept:
         case (Pending(), Scheduled()) | (Running(task=Task(on_crash="rerun")), Pending() | Scheduled()):
-            same = (record.task, record.attempts, record.submitted_at)
-            return same == (kept.task, kept.attempts, kept.submitted_at)
+            same = (record.task, record.attempts, record.submitted_at, record.rare)
+            return same == (kept.task, kept.attempts, kept.submitted_at, kept.rare)
         case _:
             return False
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
+import msgspec
 import pytest
 import trio
 
-from pexecutor import Ending, Finished, LocalStore, Pending, Record, Running, Scheduled
+from pexecutor import Ending, Finished, LocalStore, Record, Running, Scheduled
 from pexecutor.attempt import LiveAttempt
 from pexecutor.errors import UnusableStoreError
 from pexecutor.pool import Pool
-from pexecutor.stores import database, local, recovery, submission
+from pexecutor.stores import crashes, database, local, recovery, submission
 from pexecutor.stores.database import Database
 from pexecutor.stores.journal import SqliteJournal, _Commit
+from pexecutor.task import wait_again
 
 from .ledger import BrokenInvariantError
 from .world import World
@@ -68,11 +70,23 @@ def drop_the_release_on_a_hard_stop(patch: pytest.MonkeyPatch) -> None:
 
 def lose_the_retry_counter(patch: pytest.MonkeyPatch) -> None:
     count = submission.attempts
-    patch.setattr(local, "attempts", lambda running, ending, now: count(running, ending, now)[-1:])
+    patch.setattr(submission, "attempts", lambda running, ending, now: count(running, ending, now)[-1:])
 
 
 def lose_the_retry_counter_in_a_crash(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(recovery, "Pending", lambda serial, task, submitted_at, _: Pending(serial, task, submitted_at, ()))
+    patch.setattr(recovery, "wait_again", lambda record: msgspec.structs.replace(wait_again(record), attempts=()))
+
+
+def count_no_crash(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(recovery, "with_crash", lambda record: record)
+
+
+def count_a_release_as_a_crash(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(local, "wait_again", lambda record: wait_again(crashes.with_crash(record)))
+
+
+def try_all_at_once(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(crashes, "startable", lambda waiting, *_: waiting)
 
 
 def leave_doubt_in_the_file(patch: pytest.MonkeyPatch) -> None:
@@ -100,6 +114,9 @@ PLANTED: Final[dict[Plant, str]] = {
     drop_the_release_on_a_hard_stop: "what is cut off is released",
     lose_the_retry_counter: "no attempt is lost|an attempt counts",
     lose_the_retry_counter_in_a_crash: "what ran waits to run again",
+    count_no_crash: "a crash is counted|a crash stays counted|what is not to run again has ended",
+    count_a_release_as_a_crash: "nothing else counts as one",
+    try_all_at_once: "who is on trial runs apart",
     leave_doubt_in_the_file: "the file is set right",
     flush_nothing: "the file holds what it was given|is damaged",
     believe_a_write_that_writes_nothing: "what has succeeded was written",

@@ -69,14 +69,19 @@ class World:
         self.starts_are_free = chance.random() < 0.5
         self.has_trouble = chance.random() < 0.5
         self.alike_min = chance.choice([statements.ALIKE_MIN, 1])
-        self.ledger = Ledger(chance.randint(1, 10), chance.randint(1, 3), in_order=not self.disk_seconds)
+        self.ledger = Ledger(
+            chance.randint(1, 10),
+            chance.randint(1, 3),
+            in_order=not self.disk_seconds,
+            crashes_max=chance.choice([1, 2, 3, 1000]),
+        )
         self.trace.append(
             f"queue of {self.ledger.queue_size}, pool of {self.ledger.pool_size}, "
             f"history of {self.history_records_max}, {self.durability} durability, disk up to {self.disk_seconds} s, "
             f"checkpoint at {self.checkpoint_pages} pages, {self.records_at_once} records at once, "
             f"starts {'free' if self.starts_are_free else 'durable'}, "
             f"{'with' if self.has_trouble else 'without'} trouble, "
-            f"{self.alike_min} tasks are many"
+            f"{self.alike_min} tasks are many, at most {self.ledger.crashes_max} crashes"
         )
         self._marks = count(1)
         self._crashes = 0

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
+import pytest
 import trio
 
 from pexecutor import (
@@ -29,8 +30,9 @@ from pexecutor import (
 from pexecutor.conformance import Need, Place
 from pexecutor.conformance.subjects import MemorySubject
 from pexecutor.errors import AlreadyFinishedError, ExpiredTaskError, UnknownTaskError
-from pexecutor.stores import Store, StoreStatistics, Watcher
+from pexecutor.stores import Store, StoreStatistics, Watcher, crashes, local, recovery, submission
 from pexecutor.stores.journal import SqliteJournal, _Commit
+from pexecutor.task import Rare, wait_again
 
 
 class GivesATaskTwice(LocalStore):
@@ -358,6 +360,65 @@ BROKEN_JOURNALS: dict[type[SqliteJournal], str] = {
     RunsEverythingAgain: "what_ran_is_abandoned",
     LosesWhatRuns: "what_ran_runs_again",
 }
+
+
+def count_no_crash(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(recovery, "with_crash", lambda record: record)
+
+
+def count_crashes_anew_with_each_retry(patch: pytest.MonkeyPatch) -> None:
+    def make(*fields: Any, rare: Rare | None) -> Scheduled:
+        return Scheduled(*fields) if rare is None else Scheduled(*fields, rare=Rare())
+
+    patch.setattr(submission, "Scheduled", make)
+
+
+def count_a_release(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(local, "wait_again", lambda record: wait_again(crashes.with_crash(record)))
+
+
+def abandon_without_a_reason(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(recovery, "abandoned_after", lambda _: recovery.ABANDONED)
+
+
+def abandon_one_crash_later(patch: pytest.MonkeyPatch) -> None:
+    recover = recovery._recover
+    patch.setattr(
+        recovery, "_recover", lambda book, record, now, crashes_max: recover(book, record, now, crashes_max + 1)
+    )
+
+
+def try_all_at_once(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(crashes, "startable", lambda waiting, *_: waiting)
+
+
+def try_each_alone(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(crashes, "startable", lambda waiting, running, _: waiting[: 1 - len(list(running))])
+
+
+def try_beside_fewer_crashes(patch: pytest.MonkeyPatch) -> None:
+    startable = crashes.startable
+
+    def startable_beside(waiting: list[Pending], running: list[Record], crashes_max: int) -> list[Pending]:
+        on_trial = [record for record in running if record.crashes >= crashes_max - 1]
+        others = [record for record in waiting if record.crashes < crashes_max - 1]
+        chosen = startable([record for record in waiting if record not in others], on_trial, crashes_max)
+        return [record for record in waiting if record in chosen or record in others]
+
+    patch.setattr(crashes, "startable", startable_beside)
+
+
+BROKEN_CRASHES: dict[Callable[[pytest.MonkeyPatch], None], str] = {
+    count_no_crash: "crashes_are_counted",
+    count_crashes_anew_with_each_retry: "crashes_are_counted",
+    count_a_release: "crashes_are_counted",
+    abandon_without_a_reason: "too_many_crashes",
+    abandon_one_crash_later: "too_many_crashes",
+    try_all_at_once: "tried_one_at_a_time",
+    try_each_alone: "tried_one_at_a_time",
+    try_beside_fewer_crashes: "tried_apart_from_others_with_a_crash",
+}
+"""Bugs in a store that keeps its tasks in a file."""
 
 
 class SharedByPretence(MemorySubject):

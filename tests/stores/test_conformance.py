@@ -19,7 +19,7 @@ from pexecutor.stores import submission
 from pexecutor.stores.journal import SqliteJournal
 
 from ..core.conftest import virtual_now
-from .broken import BROKEN, BROKEN_JOURNALS, GivesATaskTwice, SharedByPretence, SharedWithoutLeases
+from .broken import BROKEN, BROKEN_CRASHES, BROKEN_JOURNALS, GivesATaskTwice, SharedByPretence, SharedWithoutLeases
 
 each_guarantee = pytest.mark.parametrize("guarantee", GUARANTEES, ids=lambda guarantee: guarantee.name)
 BY_NAME = {guarantee.name: guarantee for guarantee in GUARANTEES}
@@ -58,6 +58,15 @@ async def test_a_store_that_breaks_a_promise_is_told(store: type[LocalStore], au
 @pytest.mark.parametrize("journal", BROKEN_JOURNALS, ids=lambda journal: journal.__name__)
 async def test_a_store_that_keeps_too_little_is_told(journal: type[SqliteJournal], tmp_path: Path) -> None:
     finding = await try_in(SqliteSubject(tmp_path, make_journal=journal), BY_NAME[BROKEN_JOURNALS[journal]])
+    assert finding.standing is Standing.BROKEN
+
+
+@pytest.mark.parametrize("plant", BROKEN_CRASHES, ids=lambda plant: plant.__name__)
+async def test_a_store_that_miscounts_crashes_is_told(
+    plant: Callable[[pytest.MonkeyPatch], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch)
+    finding = await try_in(SqliteSubject(tmp_path), BY_NAME[BROKEN_CRASHES[plant]])
     assert finding.standing is Standing.BROKEN
 
 

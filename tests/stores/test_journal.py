@@ -23,14 +23,17 @@ class FakeDatabase:
         self.transactions: list[list[Record]] = []
         self.unsure: list[set[int]] = []
         self.is_open = False
+        self.after_crash = False
+        self.closed_in_order: bool | None = None
         self.fault: str | None = None
 
     def open(self) -> Identity:
         self.is_open = True
         return Identity(1, self.acceptances)
 
-    def close(self) -> None:
+    def close(self, in_order: bool) -> None:
         self.is_open = False
+        self.closed_in_order = in_order
 
     def records(self) -> Iterator[list[Record]]:
         yield list(self.rows.values())

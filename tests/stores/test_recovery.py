@@ -32,6 +32,7 @@ from pexecutor.server import unusable_store_alone
 from pexecutor.stores.database import Database
 from pexecutor.stores.journal import SqliteJournal
 from pexecutor.stores.recovery import Recovered
+from pexecutor.task import Rare
 
 Live = Callable[..., AbstractAsyncContextManager[LocalStore]]
 
@@ -99,7 +100,7 @@ async def test_what_ran_is_run_again_with_its_attempts(live: Live, clock: Clock)
         assert len(a.attempts) == 1
     async with live() as store:
         assert await everything(store) == [
-            Pending(a.serial, a.task, a.submitted_at, a.attempts),
+            Pending(a.serial, a.task, a.submitted_at, a.attempts, rare=Rare(crashes=1)),
             *(record for record in await everything(store) if record.task.name == "b"),
         ]
         [again] = await store.claim(1)
