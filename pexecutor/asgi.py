@@ -27,7 +27,9 @@ from hypercorn.typing import ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCall
 
 from .config import Config, load_config
 from .errors import UnusableStoreError
+from .log import configure_logging
 from .server import make_executor, unusable_store_alone
+from .streams import background_streams
 from .web import create_app as create_web_app
 
 
@@ -50,6 +52,7 @@ class ExecutorApp:
     """An ASGI app whose lifespan runs an executor."""
 
     def __init__(self, config: Config) -> None:
+        self._config = config
         self._executor = make_executor(config)
         self._app = create_web_app(self._executor, config)
 
@@ -60,7 +63,9 @@ class ExecutorApp:
             return
         with _only_worker() as only:
             if only:
-                await self._live(scope, receive, send)
+                with background_streams():
+                    configure_logging(self._config.log_level, self._config.log_format)
+                    await self._live(scope, receive, send)
             else:
                 await _refuse(
                     receive, send, "one worker only: each would have a queue of its own, so run Hypercorn with -w 1"

@@ -97,20 +97,21 @@ def serve(file: Path | None, **flags: Any) -> None:
     # Imported here, as they take most of a second, and no other command needs them.
     from .log import configure_logging
     from .server import serve as serve_http
+    from .streams import background_streams
     from .web.listener import ListenError
 
-    configure_logging(config.log_level, config.log_format)
-    try:
-        trio.run(lambda: serve_http(config, announce=lambda url: _begin_serving(url, config)))
-    except ListenError as error:
-        raise click.ClickException(str(error)) from error
+    with background_streams():
+        configure_logging(config.log_level, config.log_format)
+        try:
+            trio.run(lambda: serve_http(config, announce=lambda url: _begin_serving(url, config)))
+        except ListenError as error:
+            raise click.ClickException(str(error)) from error
 
 
 def _begin_serving(url: str, config: Config) -> None:
     """Say where, and spare the garbage collector what the start has made: it stays, and a look at it takes 30 ms."""
     gc.freeze()
-    click.echo(f"pexecutor serves at {url}")
-    click.echo(f"its tasks {where_tasks_are(config)}")
+    sys.stdout.write(f"pexecutor serves at {url}\nits tasks {where_tasks_are(config)}\n")
 
 
 def main() -> None:

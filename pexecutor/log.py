@@ -7,6 +7,7 @@ more than a few a second. The rest is counted, and the next warning says how man
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
@@ -17,6 +18,7 @@ from typing import Any, Final
 import structlog
 
 from .config import LogFormat, LogLevel
+from .streams import report_drops
 from .task import Finished, Outcome, Record, Scheduled
 
 WARNINGS_PER_SECOND_MAX: Final = 10
@@ -34,19 +36,44 @@ def configure_logging(level: LogLevel, log_format: LogFormat) -> None:
     if log_format == "text":
         plain = structlog.dev.plain_traceback
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
+    processors: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        *([] if log_format == "text" else [structlog.processors.format_exc_info]),
+        renderer,
+    ]
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([] if log_format == "text" else [structlog.processors.format_exc_info]),
-            renderer,
-        ],
+        processors=[_Renderer(processors, log_format)],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
     logging.getLogger("coredis").setLevel(logging.CRITICAL)  # whoever asks the store is told of its troubles
+    report_drops(lambda stream, lines: _log.warning("output was dropped", stream=stream, lines=lines))
+
+
+class _Renderer:
+    """Makes a line of an event; one that cannot be shown is logged by its name alone, so no log call raises."""
+
+    def __init__(self, processors: Sequence[structlog.typing.Processor], log_format: LogFormat) -> None:
+        self._processors = processors
+        self._format = log_format
+
+    def __call__(self, logger: Any, level: str, event: structlog.typing.EventDict) -> str:
+        name = event.get("event")
+        try:
+            shown: Any = event
+            for process in self._processors:
+                shown = process(logger, level, shown)
+            return str(shown)
+        except Exception as error:
+            facts = {
+                "event": name if isinstance(name, str) else "log",
+                "level": level,
+                "hidden_by": type(error).__name__,
+            }
+            return json.dumps(facts) if self._format == "json" else " ".join(f"{k}={v}" for k, v in facts.items())
 
 
 class TaskLog:

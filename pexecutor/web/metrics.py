@@ -27,6 +27,7 @@ from ..executor import Executor
 from ..histogram import Histogram
 from ..statistics import Phase, Statistics, Timings
 from ..stores import StoreStatistics
+from ..streams import dropped_lines
 from ..task import Outcome
 from .connection import current_request
 
@@ -74,6 +75,11 @@ class _ExecutorCollector(Collector):
         yield from _counters(statistics)
         yield from _gauges(statistics)
         yield from _store_gauges(statistics.store)
+        yield CounterMetricFamily(
+            "pexecutor_output_lines_dropped",
+            "Lines of standard output and standard error that could not be written.",
+            value=float(dropped_lines()),
+        )
         yield from _histograms(self._executor.timings())
 
 

@@ -44,7 +44,8 @@ MAY_IMPORT: Final = {
     "executor": {"pool", "statistics", "rate", "events", "timeline", "handlers", "stores", "task", "errors"},
     "__init__": {"executor", "statistics", "handlers", "stores", "task", "errors"},
     "config": {"stores", "errors"},
-    "log": {"config", "task"},
+    "streams": set[str](),
+    "log": {"config", "streams", "task"},
     "web": {
         "__init__",
         "executor",
@@ -59,13 +60,14 @@ MAY_IMPORT: Final = {
         "access",
         "errors",
         "config",
+        "streams",
     },
     "server": {"web", "executor", "statistics", "handlers", "stores", "config", "errors", "log"},
-    "asgi": {"server", "web", "executor", "config", "errors"},
+    "asgi": {"server", "web", "executor", "config", "errors", "log", "streams"},
     "client": {"errors"},
     "conformance": {"stores", "task", "errors"},
     "commands": {"client", "conformance", "handlers", "stores", "config", "access", "task", "errors"},
-    "cli": {"__init__", "commands", "server", "web", "config", "errors", "log"},
+    "cli": {"__init__", "commands", "server", "web", "config", "errors", "log", "streams"},
     "__main__": {"cli"},
 }
 """The parts of the package, and what each may know of the others. Down only; a new part is entered here."""

@@ -101,7 +101,7 @@ def test_tls(start_server: StartServer, tmp_path: Path) -> None:
 
     assert server.url.startswith("https://127.0.0.1:")
     assert server.client.get("/tasks").json() == []
-    assert server.log_events()[0]["url"] == server.url
+    assert eventually(server.log_events)[0]["url"] == server.url
 
 
 def test_a_certificate_that_cannot_be_used_is_one_line_and_exit_2(run: Run, tmp_path: Path) -> None:

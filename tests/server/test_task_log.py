@@ -15,6 +15,7 @@ from pexecutor.log import WARNINGS_PER_SECOND_MAX, TaskLog
 from pexecutor.task import make_serial
 
 from .conftest import StartServer
+from .process import eventually
 
 TASK = Task("a")
 SERIAL = make_serial(0xABCDEF, 1)
@@ -90,9 +91,14 @@ def test_a_server_logs_them(start_server: StartServer, level: str, states: set[s
     server = start_server("--log-level", level)
     task_id = server.client.post("/tasks", json={"name": "a"}).json()["id"]
     server.client.get(f"/tasks/{task_id}?wait=10")
-    events: list[dict[str, Any]] = [event for event in server.log_events() if event["event"] == "task"]
-    assert {event["state"] for event in events} == states
+
+    def logged_states() -> set[str]:
+        return {event["state"] for event in server.log_events() if event["event"] == "task"}
+
+    eventually(lambda: logged_states() == states)
     failing = server.client.post("/tasks", json={"name": "b", "duration": 60000, "timeout": 1}).json()["id"]
     server.client.get(f"/tasks/{failing}?wait=10")
-    last = server.log_events()[-1]
+    last: dict[str, Any] = eventually(lambda: [event for event in server.log_events() if event["level"] == "warning"])[
+        -1
+    ]
     assert (last["level"], last["id"], last["outcome"]) == ("warning", failing, "timed_out")
