@@ -15,6 +15,7 @@ from ..server.process import ServerProcess
 from .page import Page
 
 WORK = str(Path(__file__).with_name("work.py"))
+SETTINGS = str(Path(__file__).with_name("settings.toml"))
 
 FLAGS = [
     "--headless=new",
@@ -52,11 +53,14 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
 
 
 @pytest.fixture
-def page(driver: Chrome) -> Page:
-    """A page on a desktop's screen, in light."""
+def page(driver: Chrome) -> Iterator[Page]:
+    """A page on a desktop's screen, in light. The browser may report no error that the test does not expect."""
     page = Page(driver)
     page.look()
-    return page
+    page.log()
+    yield page
+    driver.get("about:blank")
+    assert page.unexpected_errors() == []
 
 
 @pytest.fixture(scope="session")
@@ -68,8 +72,8 @@ def server() -> Iterator[ServerProcess]:
 
 
 @pytest.fixture
-def start() -> Iterator[Start]:
-    """Start servers of the test's own."""
+def start(driver: Chrome) -> Iterator[Start]:
+    """Start servers of the test's own. The page leaves them before they end."""
     with ExitStack() as stack:
 
         def start(*flags: str) -> ServerProcess:
@@ -78,7 +82,9 @@ def start() -> Iterator[Start]:
             return server
 
         yield start
+        driver.get("about:blank")
 
 
 def start_server(*flags: str) -> ServerProcess:
-    return ServerProcess("--port", "0", "--handlers", WORK, "--queue-size", "50000", *flags)
+    own = ("--port", "0", "--handlers", WORK, "--config", SETTINGS, "--queue-size", "50000")
+    return ServerProcess(*own, *flags)

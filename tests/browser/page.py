@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from selenium.common.exceptions import WebDriverException
@@ -23,6 +23,8 @@ class Page:
 
     def __init__(self, driver: Chrome) -> None:
         self.driver = driver
+        self._errors: list[str] = []  # what the browser reported as severe since the page was made
+        self._expected: list[str] = []
 
     def open(self, url: str, *, until: str = "Live") -> None:
         """Load it, and wait until it says this of its connection."""
@@ -86,7 +88,24 @@ class Page:
     def log(self) -> list[dict[str, Any]]:
         """What the browser has said since it was last asked."""
         entries: list[dict[str, Any]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
+        self._errors += [entry["message"] for entry in entries if entry["level"] == "SEVERE"]
         return entries
+
+    def expect(self, *texts: str) -> None:
+        """Expect errors with one of these texts: the browser reports each reply above 399 as an error."""
+        self._expected += texts
+
+    def unexpected_errors(self) -> list[str]:
+        """All errors since the page was made, except those that the test expects."""
+        self.log()
+        return [error for error in self._errors if not any(text in error for text in self._expected)]
+
+    @contextmanager
+    def running_first(self, script: str) -> Iterator[None]:
+        """Run this in each page that is opened in here, before the page's own scripts."""
+        added = self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": script})
+        yield
+        self.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
 
 
 def clicked(element: WebElement | None) -> bool:

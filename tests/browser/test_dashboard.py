@@ -7,16 +7,13 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from pexecutor.access import hash_token, new_token
 
-from ..server.process import ServerProcess, eventually
+from ..server.process import ServerProcess
 from ..shared.server import valkey_server
 from .conftest import Start
 from .page import Page
 
-SCREENSHOTS = Path(__file__).with_name("screenshots")
 numbers = itertools.count(1)
 
 
@@ -90,6 +87,7 @@ def test_outcomes_are_told_apart_and_explained(page: Page, server: ServerProcess
 
 def test_the_form_tells_what_is_wrong_where_it_is_wrong(page: Page, server: ServerProcess) -> None:
     name = a_name()
+    page.expect("status of 409", "status of 400")
     submit(server, name=name, duration=60_000)
     page.open(server.url)
     page.press("New task for steps")
@@ -151,6 +149,9 @@ def test_twenty_thousand_that_wait(page: Page, start: Start) -> None:
 
 
 def test_the_connection_is_lost_and_comes_back(page: Page, start: Start) -> None:
+    page.expect(
+        "ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET"
+    )
     server = start("--store", "memory")
     port = server.url.rsplit(":", 1)[1]
     submit(server, name="before", duration=600_000)
@@ -171,6 +172,7 @@ def test_the_connection_is_lost_and_comes_back(page: Page, start: Start) -> None
 
 
 def test_the_drain(page: Page, start: Start) -> None:
+    page.expect("ERR_CONNECTION_REFUSED", "status of 503")
     server = start("--drain-timeout", "600", "-pool-size", "1", "--store", "memory")
     submit(server, name="running", duration=600_000)
     submit(server, name="waiting", duration=600_000)
@@ -208,8 +210,15 @@ def test_a_server_that_wants_to_know_who_asks(page: Page, start: Start, tmp_path
     settings = tmp_path / "settings.toml"
     settings.write_text(f'[tokens.somebody]\nsha256 = "{hash_token(token)}"\nscope = "admin"\n')
     server = start("--config", str(settings))
-    page.open(server.url, until="")
+    without_intervals = "window.setInterval = () => 0"
+    with page.running_first(without_intervals):
+        page.open(server.url, until="")
+        page.shows("#session", "Sign in")
+    page.driver.refresh()
     page.shows("#session", "Sign in")
+    assert page.run("return document.activeElement.id") == "token"
+    assert page.unexpected_errors() == [], "not even a reply 401: nothing was asked that needs a token"
+    page.expect("status of 401")
     page.fill("#token", new_token())
     page.click("#session .primary")
     page.shows("#session .problem", "This token is not known.")
@@ -222,10 +231,12 @@ def test_a_server_that_wants_to_know_who_asks(page: Page, start: Start, tmp_path
     page.shows("#finished .name", name)
     page.press("Sign out")
     page.shows("#session", "Sign in")
-    page.driver.get("about:blank")
+    page.open(server.url, until="")
+    page.shows("#session", "Sign in")
 
 
 def test_nothing_in_line_runs_and_nothing_is_complained_of(page: Page, server: ServerProcess) -> None:
+    page.expect("Content Security Policy")
     page.open(server.url)
     page.shows("#charts figure", "Run time")
     assert page.complaints() == []
@@ -238,47 +249,81 @@ def test_nothing_in_line_runs_and_nothing_is_complained_of(page: Page, server: S
     assert any("Content Security Policy" in complaint for complaint in page.complaints())
 
 
-@pytest.mark.parametrize(
-    ("name", "scheme", "width", "height"),
-    [
-        ("light", "light", 1440, 1200),
-        ("dark", "dark", 1440, 1200),
-        ("phone", "light", 390, 2400),
-    ],
-)
-def test_it_looks_right(page: Page, server: ServerProcess, name: str, scheme: str, width: int, height: int) -> None:
-    scene(server)
-    page.look(scheme=scheme, width=width, height=height)
-    page.open(server.url)
-    page.shows("#finished .name", "reports/")
-    page.shows("#charts figure", "min ago")
-    page.until(lambda: page.run("return document.querySelectorAll('#charts rect').length") > 0, "there is no chart")
-    assert page.run("return document.documentElement.scrollWidth") <= width, "it is wider than the screen"
-    assert page.run("return document.querySelector('.top').getBoundingClientRect().height") < 70
-
-    SCREENSHOTS.mkdir(exist_ok=True)
-    assert page.driver.save_screenshot(str(SCREENSHOTS / f"{name}.png"))
-
-
-def scene(server: ServerProcess) -> None:
-    """Something of everything to look at; again and again it is the same."""
-    tasks: list[dict[str, Any]] = [
-        {"name": "reports/weekly", "handler": "fail"},
-        {"name": "reports/monthly", "duration": 200},
-        {"name": "reports/yearly", "duration": 900, "timeout": 50},
-        {"name": "import/customers.csv", "handler": "steps", "params": {"count": 900}},
-        *({"name": f"thumbnails/holiday-{number:04}.jpg", "duration": 60_000} for number in range(400)),
-        {"name": "backup/nightly", "delay": 3_600_000},
-    ]
-    assert server.client.post("/tasks?verdicts=none", json=tasks).status_code == 200
-    eventually(lambda: server.client.get("/tasks?state=finished&name=reports/yearly").json())
-
-
 def test_the_nodes_of_a_shared_queue(page: Page, start: Start, tmp_path: Path) -> None:
     with valkey_server(tmp_path / "valkey") as valkey:
         one, other = (start("--store", valkey.url, "--pool-size", str(size)) for size in (5, 7))
         page.open(one.url)
         page.shows("#nodes", "of 5 busy")
         page.shows("#nodes", "of 7 busy")
+        names = sorted(node["name"] for node in one.client.get("/nodes").json())
+        assert len(names) == 2
+        assert sorted(page.texts("#nodes li > :first-child")) == names
         submit(other, name=a_name(), handler="sleep", duration=60_000)
         page.until(lambda: any("1 of " in text for text in page.texts("#nodes li")), "nobody is busy")
+
+
+def open_task(page: Page, server: ServerProcess, **task: Any) -> str:
+    """Submit a task and show its record."""
+    task_id = submit(server, **task)
+    name = task["name"]
+    page.open(server.url)
+    page.until(
+        lambda: page.run(
+            """const found = [...document.querySelectorAll('.name')].find((it) => it.textContent === arguments[0]);
+            found?.click(); return found !== undefined""",
+            name,
+        ),
+        f"{name} is not shown",
+    )
+    page.shows("#detail h2", name)
+    return task_id
+
+
+LOG = "document.querySelector('#detail [aria-label=log]')"
+
+
+def log_text(page: Page) -> str:
+    text: str = page.run(f"return {LOG}.textContent")
+    return text
+
+
+def test_a_log_that_grows_leaves_the_reader_where_they_are(page: Page, server: ServerProcess) -> None:
+    open_task(page, server, name=a_name(), handler="steps", params={"count": 2000})
+    page.until(lambda: page.run(f"return {LOG}.scrollHeight > {LOG}.clientHeight + 300"), "the log does not grow")
+    page.run(f"{LOG}.scrollTop = 100; {LOG}.focus(); getSelection().selectAllChildren({LOG}.firstChild)")
+    before = log_text(page)
+    page.until(lambda: len(log_text(page)) > len(before) + 500, "the log does not grow")
+    assert page.run(f"return {LOG}.scrollTop") == 100
+    assert page.run(f"return document.activeElement === {LOG}"), "the focus went away"
+
+    page.run(f"{LOG}.scrollTop = {LOG}.scrollHeight")
+    before = log_text(page)
+    page.until(lambda: len(log_text(page)) > len(before) + 500, "the log does not grow")
+    assert page.run(f"return {LOG}.scrollTop + {LOG}.clientHeight >= {LOG}.scrollHeight - 4"), "it is not at the end"
+    page.press("Cancel task")
+    page.shows("#detail header", "cancelled")
+
+
+def test_a_log_that_loses_its_beginning_leaves_the_reader_where_they_are(page: Page, server: ServerProcess) -> None:
+    open_task(page, server, name=a_name(), handler="talk", params={"count": 100_000})
+    page.until(lambda: page.run(f"return {LOG}.scrollHeight") > 10_000, "there is no long log")
+    line_at_top = f"""const style = getComputedStyle({LOG});
+        const line = Math.round(({LOG}.scrollTop - parseFloat(style.paddingTop)) / parseFloat(style.lineHeight));
+        return {LOG}.textContent.split("\\n")[line]"""
+    page.run(f"{LOG}.scrollTop = 5000")
+    read, before = page.run(line_at_top), log_text(page)
+    page.until(lambda: log_text(page)[:100] != before[:100], "the log loses nothing")
+    assert page.run(line_at_top) == read
+    page.press("Cancel task")
+
+
+def test_a_record_can_be_read_while_the_server_is_away(page: Page, start: Start) -> None:
+    page.expect(
+        "ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET"
+    )
+    server = start()
+    open_task(page, server, name="long", handler="steps", params={"count": 100_000})
+    page.shows("#detail pre", "1 of 100000 rows")
+    server.signal(signal.SIGKILL)
+    page.shows("#connection", "Not connected")
+    assert "1 of 100000 rows" in log_text(page)

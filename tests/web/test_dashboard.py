@@ -15,7 +15,7 @@ from .replies import problem_in
 STATIC = Path(__file__).parents[2] / "pexecutor" / "web" / "static"
 FILES = sorted(path.name for path in STATIC.iterdir())
 
-BYTES_MAX = 60 * 1024
+BYTES_MAX = 150 * 1024
 MODULE_LINES_MAX = 300
 
 

@@ -41,14 +41,15 @@ export async function* pages(path) {
 	}
 }
 
-/** What `/readyz` tells, ready or not. */
+/** The reply of `/readyz`, ready or not, with its statistics. Callers who may not read get none: ask them to sign in. */
 export async function readiness() {
-	try {
-		return await get("readyz");
-	} catch (error) {
-		if (error.problem?.statistics) return error.problem;
+	const reply = await get("readyz").catch((error) => {
+		if (error.problem?.status === 503) return error.problem;
 		throw error;
-	}
+	});
+	if (reply.statistics) return reply;
+	signIn();
+	throw new ApiError(401, { detail: "sign in first" });
 }
 
 export const taskPath = (record) => `tasks/${record.id}`;

@@ -163,18 +163,26 @@ function offerDrain() {
 	};
 }
 
+const isSigningIn = () => byId("session").open;
+const follow = () => isSigningIn() || live.open();
+
+/** Ask first whether a token is needed: the stream could only fail without it, and could not say why. */
+async function start() {
+	await look();
+	follow();
+}
+
 function idle() {
-	if (document.hidden || byId("session").open) return;
+	if (document.hidden || isSigningIn()) return;
 	look();
 	readCharts();
 }
 
 // A browser has few connections to one server for all its tabs: a page that nobody sees holds none.
-document.onvisibilitychange = () => (document.hidden ? live.close() : live.open());
+document.onvisibilitychange = () => (document.hidden ? live.close() : follow());
 
 startSession(() => live.close());
 offerDrain();
-live.open();
-look();
+start();
 setInterval(idle, IDLE_MS);
 setInterval(() => live.state === "lost" || draw(), 1000); // time goes on where nothing happens

@@ -1,11 +1,13 @@
-// One task, whole. Read again while it is in flight.
+// One task, whole. Read again while it is in flight; what has not changed stays as it is.
 
 import { cancel, runAgain } from "./actions.js";
-import { get, reason, taskPath } from "./api.js";
-import { byId, h } from "./dom.js";
+import { ApiError, get, reason, taskPath } from "./api.js";
+import { byId, h, setText } from "./dom.js";
 import { count, dateTime, span, took, words } from "./format.js";
 
 const REFRESH_MS = 1000;
+const AT_END_PX = 4;
+const OVERLAP = 400;
 
 export class DetailView {
 	#dialog = byId("detail");
@@ -19,8 +21,13 @@ export class DetailView {
 
 	show = (record) => {
 		this.#id = record.id;
-		this.#dialog.replaceChildren();
+		this.#dialog.replaceChildren(
+			h("header", {}, h("h2", { id: "detail-title" }, record.name), h("span", { className: "mark" })),
+			h("article", { tabIndex: 0, role: "region", ariaLabel: "Record" }),
+			h("footer", {}, h("button", { onclick: () => this.#dialog.close() }, "Close")),
+		);
 		this.#dialog.showModal();
+		this.#focusClose();
 		this.#refresh();
 	};
 
@@ -28,28 +35,33 @@ export class DetailView {
 		clearTimeout(this.#timer);
 		const id = this.#id;
 		const isWanted = () => id === this.#id && this.#dialog.open;
+		let isOver;
 		try {
 			const record = await get(taskPath({ id }));
-			if (!isWanted()) return;
-			this.#render(record.name, record.outcome ?? record.state, content(record), this.#action(record));
-			if (!record.outcome) this.#timer = setTimeout(() => this.#refresh(), REFRESH_MS);
+			isOver = record.outcome !== undefined;
+			if (isWanted()) this.#render(record.outcome ?? record.state, content(record), this.#action(record));
 		} catch (error) {
-			if (isWanted()) this.#render(id, "", [reason(error)]);
+			isOver = error instanceof ApiError; // otherwise the connection is lost, as the banner says: try again
+			if (isOver && isWanted()) this.#render("", [problem(reason(error))]);
 		}
+		if (!isOver && isWanted()) this.#timer = setTimeout(() => this.#refresh(), REFRESH_MS);
 	}
 
-	#render(title, state, content, action) {
-		const { activeElement } = document;
-		const scrolled = this.#dialog.querySelector("article")?.scrollTop ?? 0;
-		const body = h("article", { tabIndex: 0 }, ...content);
-		const close = h("button", { onclick: () => this.#dialog.close() }, "Close");
-		this.#dialog.replaceChildren(
-			h("header", {}, h("h2", { id: "detail-title" }, title), h("span", { className: `mark ${state}` }, words(state))),
-			body,
-			h("footer", {}, close, action),
-		);
-		body.scrollTop = scrolled;
-		(activeElement?.textContent === action?.textContent ? action : close).focus();
+	#render(state, content, action) {
+		const [header, article, footer] = this.#dialog.children;
+		header.lastChild.className = `mark ${state}`;
+		setText(header.lastChild, words(state));
+		if (article.children.length === content.length) content.forEach((part, at) => update(article.children[at], part));
+		else article.replaceChildren(...content);
+		const old = footer.children[1];
+		if (old?.textContent === action?.textContent) return;
+		old?.remove();
+		if (action) footer.append(action);
+		if (!this.#dialog.contains(document.activeElement)) this.#focusClose();
+	}
+
+	#focusClose() {
+		this.#dialog.querySelector("footer button").focus();
 	}
 
 	#action(record) {
@@ -60,17 +72,42 @@ export class DetailView {
 	}
 }
 
+/** All parts, in order; those without content are hidden, so each has the same place at every refresh. */
 function content(record) {
 	const output = record.output ?? {};
-	const texts = ["stdout", "stderr", "log", "body"].filter((name) => output[name]);
 	return [
 		facts(record, output),
-		record.error && h("p", { className: "problem" }, record.error),
-		record.attempts.length > 1 && attempts(record.attempts),
-		Object.keys(record.params).length > 0 && block("Params", json(record.params)),
-		record.result != null && block("Result", json(record.result)),
-		...texts.map((name) => block(`${name}, ${count(output[`${name}_bytes`])} bytes`, output[name])),
-	].filter(Boolean);
+		problem(record.error),
+		attempts(record.attempts),
+		block("Params", Object.keys(record.params).length > 0 && json(record.params)),
+		block("Result", record.result != null && json(record.result)),
+		...["stdout", "stderr", "log", "body"].map((name) => block(name, output[name], `, ${count(output[`${name}_bytes`] ?? 0)} bytes`)),
+	];
+}
+
+/** Change what differs and leave the rest, so that a reader keeps the place, the focus and what is selected. */
+function update(old, fresh) {
+	if (old.isEqualNode(fresh)) return;
+	const [from, to] = [old, fresh].map((part) => part.querySelector("pre"));
+	if (!from) return old.replaceWith(fresh);
+	old.hidden = fresh.hidden;
+	setText(old.firstChild, fresh.firstChild.textContent);
+	extend(from, to.textContent);
+}
+
+/** Show a longer text. The reader stays where they are, or at the end if that is where they are. */
+function extend(pre, text) {
+	const isAtEnd = pre.scrollTop + pre.clientHeight >= pre.scrollHeight - AT_END_PX;
+	const dropped = pre.textContent.indexOf(text.slice(0, OVERLAP)); // a long log loses its beginning
+	if (dropped > 0) {
+		const height = pre.scrollHeight;
+		pre.textContent = pre.textContent.slice(dropped);
+		pre.scrollTop -= height - pre.scrollHeight;
+	}
+	const shown = pre.textContent;
+	if (text.startsWith(shown)) pre.append(text.slice(shown.length));
+	else pre.textContent = text;
+	if (isAtEnd) pre.scrollTop = pre.scrollHeight;
 }
 
 function facts(record, output) {
@@ -97,8 +134,13 @@ function facts(record, output) {
 function attempts(all) {
 	const rows = all.map(({ started_at: began, ended_at: ended, outcome, error = "" }) =>
 		h("li", {}, `${words(outcome)} after ${span(Date.parse(ended) - Date.parse(began))}${error && `: ${error}`}`));
-	return h("section", {}, h("h3", {}, "Attempts"), h("ol", {}, rows));
+	return h("section", { hidden: all.length < 2 }, h("h3", {}, "Attempts"), h("ol", {}, rows));
 }
 
 const json = (value) => JSON.stringify(value, null, 2);
-const block = (title, text) => h("section", {}, h("h3", {}, title), h("pre", {}, text));
+const problem = (text) => h("p", { className: "problem", hidden: !text }, text ?? "");
+
+function block(title, text, note = "") {
+	const pre = h("pre", { tabIndex: 0, role: "region", ariaLabel: title }, text || "");
+	return h("section", { hidden: !text }, h("h3", {}, title, note), pre);
+}

@@ -2,10 +2,12 @@
 
 import { h } from "./dom.js";
 
+const OPTION_NAMES = ["handler", "name", "duration", "priority", "delay", "timeout", "retries", "on_conflict"]; // ids are unique
+
 /** A field. `read` gives undefined for what was left empty, and throws an Error that says what is wrong. */
 export function makeField(name, schema, { label = name, hint = describe(schema), isRequired = false, isParam = false } = {}) {
 	const { input, read } = control(schema);
-	const id = `field-${name}`;
+	const id = isParam && OPTION_NAMES.includes(name) ? `field-params-${name}` : `field-${name}`;
 	const fault = h("small", { className: "problem", id: `${id}-fault` });
 	Object.assign(input, { id, name, ariaRequired: isRequired, spellcheck: false });
 	input.setAttribute("aria-describedby", `${id}-hint ${id}-fault`);
@@ -25,7 +27,6 @@ export function makeField(name, schema, { label = name, hint = describe(schema),
 			fault.textContent = text;
 			input.ariaInvalid = text !== "";
 			if (text) input.closest("details")?.setAttribute("open", "");
-			if (text) input.focus();
 		},
 	};
 }
@@ -41,12 +42,15 @@ export function paramFields(root) {
 function resolve({ $ref, anyOf, ...schema }, root) {
 	if ($ref) return resolve({ ...$ref.split("/").slice(1).reduce((node, part) => node[part], root), ...schema }, root);
 	const others = anyOf?.filter((each) => each.type !== "null") ?? [];
-	return others.length === 1 ? resolve({ ...others[0], ...schema }, root) : schema;
+	if (others.length > 1) return { ...schema, anyOf: others.map((each) => resolve(each, root)) };
+	return others.length ? resolve({ ...others[0], ...schema }, root) : schema;
 }
 
 function control(schema) {
 	if (schema.enum) return choice(schema);
-	return ({ boolean: flag, integer: number, number, string: text }[schema.type] ?? json)(schema);
+	if (schema.anyOf?.some(({ type }) => type === "string")) return mixed(schema);
+	if ([schema.type].flat().includes("string")) return text(schema); // a slot, too: whatever fills it becomes text
+	return ({ boolean: flag, integer: number, number }[schema.type] ?? json)(schema);
 }
 
 function choice({ enum: values, default: standard }) {
@@ -74,6 +78,30 @@ function text({ default: standard }) {
 	return { input, read: () => input.value || (standard === "" ? "" : undefined) };
 }
 
+const IS_OF_TYPE = {
+	integer: Number.isInteger,
+	number: (value) => typeof value === "number",
+	boolean: (value) => typeof value === "boolean",
+	array: Array.isArray,
+	object: (value) => typeof value === "object" && value !== null && !Array.isArray(value),
+};
+
+/** Text, unless it is JSON of another type that the schema allows. */
+function mixed({ anyOf, default: standard }) {
+	const shown = typeof standard === "string" ? standard : JSON.stringify(standard ?? "").replace(/^""$/, "");
+	const input = h("input", { value: shown, autocomplete: "off" });
+	const read = () => {
+		try {
+			const value = JSON.parse(input.value);
+			if (anyOf.some(({ type }) => IS_OF_TYPE[type]?.(value))) return value;
+		} catch {
+			// It is text.
+		}
+		return input.value || undefined;
+	};
+	return { input, read };
+}
+
 function json({ default: standard }) {
 	const input = h("textarea", { rows: 3, value: standard == null ? "" : JSON.stringify(standard) });
 	const read = () => {
@@ -86,7 +114,8 @@ function json({ default: standard }) {
 	return { input, read };
 }
 
-function describe({ description, type, enum: values }) {
+function describe({ description, type, enum: values, anyOf }) {
 	const kinds = { array: "a JSON list", object: "a JSON object", integer: "a whole number" };
-	return description ?? kinds[type] ?? (type || values ? "" : "JSON");
+	const isText = anyOf?.some((each) => each.type === "string");
+	return description ?? kinds[type] ?? (type || values ? "" : isText ? "text, or JSON" : "JSON");
 }

@@ -18,10 +18,10 @@ export class FinishedView {
 	}
 
 	render(isNow) {
-		const { finished } = this.tasks;
+		const { finished, isRead } = this.tasks;
 		const outcome = this.#outcome.value;
 		const items = finished.filter((record) => !outcome || record.outcome === outcome);
-		this.list.show(items, outcome ? "No task has ended so." : "Nothing has ended yet.", isNow);
+		this.list.show(items, outcome ? "No task has ended so." : isRead ? "Nothing has ended yet." : "Reading…", isNow);
 		setText(byId("finished-title").nextElementSibling, `${outcome ? `${count(items.length)} of ` : ""}the last ${count(finished.length)}`);
 	}
 
@@ -39,7 +39,7 @@ function fill(row, record) {
 	setText(row.mark, words(record.outcome));
 	setText(row.name, record.name);
 	row.name.title = record.error ?? record.name;
-	row.again.ariaLabel = `Run ${record.name} again`;
+	row.again.ariaLabel = `Run again: ${record.name}`; // begins with what can be seen, for those who speak it
 	setText(row.took, record.started_at ? span(took(record)) : "");
 	setText(row.when, ago(record.finished_at));
 }

@@ -11,7 +11,7 @@ export async function showNodes() {
 	byId("nodes").replaceChildren(...nodes.map(row));
 }
 
-function row({ node, busy, pool_size, draining, beat_at }) {
+function row({ name, busy, pool_size, draining, beat_at }) {
 	const state = `${draining ? "draining, " : ""}${busy} of ${pool_size} busy · ${ago(beat_at)}`;
-	return h("li", {}, h("span", {}, node), h("span", { className: "minor" }, state));
+	return h("li", {}, h("span", {}, name), h("span", { className: "minor" }, state));
 }

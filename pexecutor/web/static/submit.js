@@ -1,5 +1,6 @@
 // The handlers that there are, and the form to submit a task for one of them.
 
+import { attempt } from "./actions.js";
 import { ask, get, reason } from "./api.js";
 import { byId, h, setText, toast } from "./dom.js";
 import { makeField, paramFields } from "./fields.js";
@@ -35,8 +36,9 @@ export class SubmitView {
 		byId("handlers").replaceChildren(...items);
 	}
 
-	#open(handler = this.#handlers[0].name) {
-		this.#build(handler);
+	async #open(handler) {
+		if (!this.#handlers.length && !(await attempt("read the handlers", () => this.load()))) return;
+		this.#build(handler ?? this.#handlers[0].name);
 		this.#dialog.showModal();
 		byId("field-name").focus();
 	}
@@ -73,27 +75,34 @@ export class SubmitView {
 	/** The task that the form says, or undefined: then a field tells its fault. */
 	#read() {
 		const [task, params] = [{}, {}];
-		let faults = 0;
+		setText(this.#problem, "");
 		for (const field of this.#fields) {
 			field.complain("");
 			try {
 				(field.isParam ? params : task)[field.name] = field.read();
 			} catch (error) {
 				field.complain(error.message);
-				faults++;
 			}
 		}
-		return faults ? undefined : { ...task, params };
+		return this.#focusFault() ? undefined : { ...task, params };
 	}
 
 	/** Say what the server found at the field that it names, or below. */
 	#explain(error) {
 		const faults = error.problem?.errors ?? [{ detail: reason(error) }];
 		const left = faults.filter(({ field, detail }) => {
-			const known = this.#fields.find((each) => each.path === field);
+			const known = this.#fields.find(({ path }) => path === field || field?.startsWith(`${path}.`) || field?.startsWith(`${path}[`));
 			known?.complain(detail);
 			return !known;
 		});
 		setText(this.#problem, left.map(({ detail }) => detail).join("; "));
+		this.#focusFault();
+	}
+
+	/** Go to the first field with a fault; whether there is one. */
+	#focusFault() {
+		const faulty = this.#fields.find(({ input }) => input.ariaInvalid === "true");
+		faulty?.input.focus();
+		return faulty !== undefined;
 	}
 }

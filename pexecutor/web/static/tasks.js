@@ -19,6 +19,7 @@ export class Tasks {
 	running = new Map(); // by id
 	finished = []; // the latest first
 	isComplete = true; // whether `waiting` has all that wait
+	isRead = false; // whether all listings have been read once
 	#waitingById = new Map();
 	#durations = new Map(); // how long the last runs took, by handler, and by handler and name
 	#reading = 0; // which reading of the listings goes on, if any
@@ -42,6 +43,7 @@ export class Tasks {
 		}
 		this.#takeWaiting(waiting);
 		this.isComplete = waiting.length < WAITING_MAX;
+		this.isRead = true;
 		this.#reading = 0;
 		show();
 	}

@@ -22,9 +22,9 @@ export class WaitingView {
 
 	#show(isNow) {
 		const wanted = this.#search.value.trim().toLowerCase();
-		const { waiting, isComplete } = this.tasks;
+		const { waiting, isComplete, isRead } = this.tasks;
 		const items = waiting.filter((record) => record.name.toLowerCase().includes(wanted));
-		this.list.show(items, wanted ? "No waiting task has such a name." : "Nothing waits.", isNow);
+		this.list.show(items, wanted ? "No waiting task has such a name." : isRead ? "Nothing waits." : "Reading…", isNow);
 		const among = isComplete ? "" : `, of which the first ${count(waiting.length)} are here`;
 		setText(byId("waiting-title").nextElementSibling, `${wanted ? `${count(items.length)} of ` : ""}${count(this.#total)}${among}`);
 	}
