@@ -9,8 +9,9 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
 import trio
@@ -19,8 +20,26 @@ from click.shell_completion import CompletionItem
 from . import __version__
 from .commands import COMMANDS
 from .commands.exits import Exit, exit_of, explain
+from .commands.streams import (
+    OutputClosedError,
+    StreamError,
+    discard_output,
+    flush_output,
+    prepare_streams,
+    report_failure,
+    stream_failures,
+)
+from .commands.text import take_text
 from .config import Config, load_config, where_tasks_are
 from .errors import PexecutorError
+
+_COMMAND: Final = "pexecutor.command"
+"""Where the context of a run has the name of its command."""
+
+_SHOWN_CHARACTERS_MAX: Final = 100
+
+_COMPLETE: Final = "_PEXECUTOR_COMPLETE"
+"""The variable by which a shell asks what TAB can complete."""
 
 
 class _ServeByDefault(click.Group):
@@ -31,7 +50,18 @@ class _ServeByDefault(click.Group):
             return super().parse_args(ctx, args)
         if not args or (args[0].startswith("-") and args[0] not in ("--help", "--version")):
             args = ["serve", *args]
-        return super().parse_args(ctx, args)
+        ctx.meta[_COMMAND] = args[0]
+        if args[0] != "serve":
+            prepare_streams()
+        with stream_failures():
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. A server has streams of its own, and its failures are not those of an output."""
+        if ctx.meta[_COMMAND] == "serve":
+            return super().invoke(ctx)
+        with stream_failures():
+            return super().invoke(ctx)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Commands; and for a flag, those of ``serve``."""
@@ -46,7 +76,7 @@ def cli() -> None:
 
 
 for _command in COMMANDS:
-    cli.add_command(_command)
+    cli.add_command(take_text(_command))
 
 
 @cli.command()
@@ -108,6 +138,9 @@ def serve(file: Path | None, **flags: Any) -> None:
             raise click.ClickException(str(error)) from error
 
 
+take_text(serve)
+
+
 def _begin_serving(url: str, config: Config) -> None:
     """Say where, and spare the garbage collector what the start has made: it stays, and a look at it takes 30 ms."""
     gc.freeze()
@@ -117,16 +150,27 @@ def _begin_serving(url: str, config: Config) -> None:
 def main() -> None:
     """Run the command line, and exit."""
     try:
-        status = cli.main(prog_name="pexecutor", standalone_mode=False)
+        with stream_failures() if _COMPLETE in os.environ else nullcontext():
+            status = cli.main(prog_name="pexecutor", complete_var=_COMPLETE, standalone_mode=False)
+        flush_output()
+    except OutputClosedError:
+        discard_output()
+        sys.exit(Exit.OUTPUT_CLOSED)
     except PexecutorError as error:
         _fail(explain(error), exit_of(error))
     except click.ClickException as error:
         _fail(" ".join(error.format_message().split()), error.exit_code)
     except click.Abort:
         _fail("interrupted", Exit.INTERRUPTED)
+    except UnicodeEncodeError as error:
+        _fail(f"{error.object[:_SHOWN_CHARACTERS_MAX]!r} is not UTF-8", Exit.USAGE)
     sys.exit(status)
 
 
 def _fail(message: str, status: int) -> NoReturn:
-    click.echo(f"pexecutor: {message}", err=True)
+    try:
+        flush_output()
+    except StreamError:
+        discard_output()
+    report_failure(message)
     sys.exit(status)

@@ -12,6 +12,7 @@ from .command import ClientCommand, Session
 from .complete import complete_task
 from .exits import Exit, StillWaitingError, exit_of, explain
 from .named import find_in_flight
+from .streams import report_failure
 
 DRAIN_SECONDS: Final = 600.0
 LOOK_SECONDS: Final = 0.2
@@ -30,7 +31,7 @@ def cancel(session: Session, tasks: tuple[str, ...]) -> int:
         try:
             document = session.client.cancel(find_in_flight(session.client, task))
         except PexecutorError as error:
-            click.echo(f"pexecutor: {explain(error)}", err=True)
+            report_failure(explain(error))
             status = status or exit_of(error)
         else:
             session.report.records([document])

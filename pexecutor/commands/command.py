@@ -40,6 +40,7 @@ class ClientCommand(click.Command):
             ),
             click.Option(
                 ["--token"],
+                type=click.UNPROCESSED,  # the client checks it, and no message repeats it
                 envvar="PEXECUTOR_TOKEN",
                 show_envvar=True,
                 help="A bearer token; others can see it here, so prefer the environment.",

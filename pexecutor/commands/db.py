@@ -13,6 +13,7 @@ import msgspec
 
 from ..config import database_file, load_config
 from ..stores import inspection
+from .streams import notify
 
 
 @click.group()
@@ -50,7 +51,8 @@ def export(path: Path, output: IO[bytes]) -> None:
     findings = inspection.Findings()
     for record in inspection.save(path, findings):
         output.write(msgspec.json.encode(record.task) + b"\n")
-    click.echo(f"tasks in flight: {findings.in_flight}", err=True)
+    output.flush()  # before the notice, and it fails here
+    notify(f"tasks in flight: {findings.in_flight}")
     _fail_with(findings, "some tasks may be missing")
 
 
@@ -65,5 +67,5 @@ def backup(path: Path, copy: Path) -> None:
 def _fail_with(findings: inspection.Findings, message: str) -> None:
     if findings.faults:
         for fault in findings.faults:
-            click.echo(fault, err=True)
+            notify(fault)
         raise click.ClickException(message)

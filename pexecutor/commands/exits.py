@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ..errors import ConfigError, ForeignReplyError, PexecutorError, RefusedError, UnreachableError
+from .streams import OutputClosedError, StreamError
 
 
 class Exit(enum.IntEnum):
@@ -29,6 +30,7 @@ class Exit(enum.IntEnum):
     NOT_AUTHORISED = 11
     STILL_WAITING = 12
     INTERRUPTED = 130
+    OUTPUT_CLOSED = 141
 
 
 class StillWaitingError(PexecutorError):
@@ -65,6 +67,8 @@ _OF_ERROR: Final[Mapping[type[PexecutorError], Exit]] = {
     ForeignReplyError: Exit.TROUBLE,
     NoSuchTaskError: Exit.NOT_FOUND,
     StillWaitingError: Exit.STILL_WAITING,
+    StreamError: Exit.TROUBLE,
+    OutputClosedError: Exit.OUTPUT_CLOSED,
 }
 
 _COUNTS: Final = {"SubmittedTasks": "accepted", "DuplicateTasks": "duplicates", "RejectedTasks": "rejected"}

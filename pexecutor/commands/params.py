@@ -10,13 +10,19 @@ only a first reading: whether it will do, the server judges.
 from __future__ import annotations
 
 import json
-import sys
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import click
 import msgspec
+
+from .streams import STDIN
+from .text import utf8
+
+FILE_BYTES_MAX: Final = 8 * 1024 * 1024
+"""More than any server takes as the params of a task."""
 
 _REFERENCE: Final = "#/$defs/"
 
@@ -67,7 +73,7 @@ class ParamsSchema:
             return text
         try:
             return msgspec.json.decode(text)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             wanted = " or ".join(sorted(types))
             raise click.UsageError(f"the param `{name}` takes {wanted}, as JSON, and not {text!r}") from error
 
@@ -98,7 +104,8 @@ def read_params(pairs: Sequence[str], whole: str | None, schema: ParamsSchema) -
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not (name and equals):
-            raise click.UsageError(f"{pair!r} is no param: write key=value")
+            raise click.UsageError(f"{pair!r} is not a param: write key=value")
+        name = _utf8(name)
         params[name] = schema.value(name, text_of(text))
     return params
 
@@ -106,21 +113,36 @@ def read_params(pairs: Sequence[str], whole: str | None, schema: ParamsSchema) -
 def text_of(argument: str) -> str:
     """What was written, or what is in the file that was."""
     if not argument.startswith("@"):
-        return argument
+        return _utf8(argument)
     if argument.startswith("@@"):
-        return argument[1:]
+        return _utf8(argument[1:])
+    source = "standard input" if argument == "@-" else argument[1:]
     try:
-        if argument == "@-":
-            return sys.stdin.buffer.read().decode()
-        return Path(argument[1:]).read_text(encoding="utf-8")
+        return _content(argument[1:]).decode()
     except OSError as error:
-        raise click.UsageError(f"cannot read {argument[1:]}: {error.strerror}") from error
+        raise click.UsageError(f"cannot read {source}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise click.UsageError(f"{argument[1:]} is not UTF-8") from error
+        raise click.UsageError(f"{source} is not UTF-8") from error
+
+
+def _content(source: str) -> bytes:
+    """Read a file, or standard input for ``-``; at most so much that no server takes more."""
+    with os.fdopen(STDIN, "rb", closefd=False) if source == "-" else Path(source).open("rb") as opened:
+        content = opened.read(FILE_BYTES_MAX + 1)
+    if len(content) > FILE_BYTES_MAX:
+        raise click.UsageError(f"{source} has more than {FILE_BYTES_MAX} bytes")
+    return content
+
+
+def _utf8(argument: str) -> str:
+    try:
+        return utf8(argument)
+    except ValueError as error:
+        raise click.UsageError(f"{argument!r} is not UTF-8") from error
 
 
 def _object(text: str) -> dict[str, Any]:
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise click.UsageError(f"--params takes a JSON object: {error}") from error

@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from .record import ago, note, seconds_of, span, standing
+from .record import ago, note, one_line, seconds_of, span, standing
 from .report import COLOURS
 from .snapshot import Snapshot
 
@@ -49,9 +49,10 @@ def draw(snapshot: Snapshot, *, url: str, lost: str | None, lines: int) -> Rende
 
 def _title(snapshot: Snapshot, url: str, lost: str | None) -> Text:
     if lost is not None:
-        return Text.assemble(("connection lost", "bold white on red"), f"  {lost}", no_wrap=True, overflow="ellipsis")
+        cells = ("connection lost", "bold white on red"), "  ", _text(lost)
+        return Text.assemble(*cells, no_wrap=True, overflow="ellipsis")
     phase = str(snapshot.statistics["phase"])
-    return Text.assemble((url, "bold"), "  ", (phase, "green" if phase == "serving" else "bold white on red"))
+    return Text.assemble((url, "bold"), "  ", _text(phase, "green" if phase == "serving" else "bold white on red"))
 
 
 def _gauges(snapshot: Snapshot) -> Table:
@@ -69,8 +70,8 @@ def _gauges(snapshot: Snapshot) -> Table:
     table.add_column(min_width=max(len(title) for title, _, _ in rows))
     table.add_column(min_width=BAR_CELLS)
     table.add_column(no_wrap=True, overflow="ellipsis")
-    for row in rows:
-        table.add_row(*row)
+    for title, bar, said in rows:
+        table.add_row(title, bar, _text(said))
     return table
 
 
@@ -84,9 +85,8 @@ def _running(snapshot: Snapshot, lines: int) -> Table:
         progress = snapshot.progress(record)
         bar = "" if progress is None else _bar(progress, 1)
         share = note(record) if progress is None else f"{progress:.0%}"
-        table.add_row(
-            Text(record["name"]), record["id"], Text(record["handler"]), bar, share, span(snapshot.elapsed(record))
-        )
+        about = [_text(record["name"]), _text(record["id"]), _text(record["handler"])]
+        table.add_row(*about, bar, _text(share), span(snapshot.elapsed(record)))
     return table
 
 
@@ -95,14 +95,15 @@ def _ended(snapshot: Snapshot, lines: int) -> Table:
     for record in _first(snapshot.ended, lines, table):
         outcome = standing(record)
         took = _took(record)
-        cells = [
-            record["id"],
-            Text(record["handler"]),
-            Text(outcome, COLOURS.get(outcome, "")),
-            ago(record["finished_at"]),
-        ]
-        table.add_row(Text(record["name"]), *cells, took, Text(note(record)))
+        about = [_text(record["name"]), _text(record["id"]), _text(record["handler"])]
+        told = _text(outcome, COLOURS.get(outcome, ""))
+        table.add_row(*about, told, ago(record["finished_at"]), took, _text(note(record)))
     return table
+
+
+def _text(text: str, style: str = "") -> Text:
+    """What the server says comes to the screen through here."""
+    return Text(one_line(text), style)
 
 
 def _took(record: dict[str, Any]) -> str:

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-_NOT_ONE_LINE: Final = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
+_NOT_ONE_LINE: Final = re.compile(r"[\x00-\x20\x7f-\x9f\u2028-\u202e\u2066-\u2069]+")
+_CONTROL_IN_JSON: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8-\xae]|\xe2\x81[\xa6-\xa9]")
 
 _SPANS: Final = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
@@ -49,21 +50,36 @@ def members(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
     for member, value in document.items():
         match value:
             case dict():
-                yield from members(value, f"{prefix}{member}.")
+                yield from members(value, f"{prefix}{one_line(member)}.")
             case [dict(), *_]:
                 for place, element in enumerate(value, 1):
-                    yield from members(element, f"{prefix}{member}.{place}.")
+                    yield from members(element, f"{prefix}{one_line(member)}.{place}.")
             case None | []:
                 pass
             case str():
-                yield prefix + member, one_line(value)
+                yield prefix + one_line(member), one_line(value)
             case _:
-                yield prefix + member, json.dumps(value, ensure_ascii=False)
+                yield prefix + one_line(member), one_line(json.dumps(value, ensure_ascii=False))
 
 
 def one_line(text: str) -> str:
-    """A text without line breaks, tabs and control characters."""
+    """Return a text without line breaks, tabs, control characters and those that change the direction of writing."""
     return _NOT_ONE_LINE.sub(" ", text).strip()
+
+
+def for_terminal(text: str, encoding: str) -> str:
+    """Return a text as a terminal can show it: it cannot move the cursor, and a character that is missing is an escape.
+
+    Parameters:
+        text: anything.
+        encoding: the terminal's.
+    """
+    return one_line(text).encode(encoding, "backslashreplace").decode(encoding)
+
+
+def json_for_terminal(raw: bytes) -> bytes:
+    """Return JSON with the control characters that JSON itself lets through as escapes, for a terminal."""
+    return _CONTROL_IN_JSON.sub(lambda found: b"".join(b"\\u%04x" % ord(one) for one in found[0].decode()), raw)
 
 
 def span(seconds: float) -> str:

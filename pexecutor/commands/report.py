@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import click
 
 from .params import ParamsSchema
-from .record import ago, members, note, one_line, since, standing
+from .record import ago, for_terminal, json_for_terminal, members, note, one_line, since, standing
 
 if TYPE_CHECKING:
     from ..client import Document
@@ -52,6 +52,11 @@ def report_for(*, as_json: bool) -> Report:
     return TableReport() if sys.stdout.isatty() else LineReport()
 
 
+def echo_json(raw: bytes) -> None:
+    """Print JSON as it came; on a terminal, nothing in it is a command to that."""
+    click.echo(json_for_terminal(raw) if sys.stdout.isatty() else raw)
+
+
 class JsonReport:
     """Documents as they came, one a line."""
 
@@ -62,7 +67,7 @@ class JsonReport:
 
     def details(self, document: Document) -> None:
         """The document."""
-        click.echo(document.raw)
+        echo_json(document.raw)
 
     handlers = records
 
@@ -110,15 +115,13 @@ class TableReport:
 
     def details(self, document: Document) -> None:
         """A row for each member."""
-        shown = [[(member, "bold"), value] for member, value in members(document.value)]
-        self._table(None, shown)
+        self._table(None, [[(member, "bold"), value] for member, value in members(document.value)])
 
     def handlers(self, documents: Sequence[Document]) -> None:
         """A row each."""
-        listed = [document.value for document in documents]
         rows = [
-            [(each["name"], "bold"), ParamsSchema(each["params"]).signature(), one_line(each["description"])]
-            for each in listed
+            [(each["name"], "bold"), ParamsSchema(each["params"]).signature(), each["description"]]
+            for each in (document.value for document in documents)
         ]
         self._table(["name", "params", "description"], rows)
 
@@ -130,5 +133,6 @@ class TableReport:
         for title in titles or rows[0]:
             table.add_column(title if titles else "", overflow="fold")
         for row in rows:
-            table.add_row(*(Text(*cell) if isinstance(cell, tuple) else Text(cell) for cell in row))
+            cells = [cell if isinstance(cell, tuple) else (cell, "") for cell in row]
+            table.add_row(*(Text(for_terminal(text, self._console.encoding), style) for text, style in cells))
         self._console.print(table)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
-from collections.abc import Iterator
 from typing import Any, Final
 
 import click
@@ -14,16 +11,22 @@ from .command import ClientCommand, Session
 from .exits import OF_OUTCOME, Exit
 from .fields import task_fields
 from .params import ParamsSchema, read_params
+from .streams import read_input
 from .waiting import wait_for_outcome
 
 WAIT_SECONDS: Final = 3600.0
-CHUNK_BYTES: Final = 64 * 1024
 
 
 @click.command(cls=ClientCommand)
 @click.argument("name")
-@click.argument("pairs", metavar="[KEY=VALUE]...", nargs=-1)
-@click.option("--params", "whole", metavar="JSON", help="All params: a JSON object, @FILE, or - for standard input.")
+@click.argument("pairs", metavar="[KEY=VALUE]...", nargs=-1, type=click.UNPROCESSED)
+@click.option(
+    "--params",
+    "whole",
+    metavar="JSON",
+    type=click.UNPROCESSED,
+    help="All params: a JSON object, @FILE, or - for standard input.",
+)
 @task_fields
 @click.option(
     "--wait-for-room", type=click.FloatRange(0, 60), default=0, help="Seconds to wait while the queue is full."
@@ -78,12 +81,6 @@ def _schema(session: Session, handler: str | None) -> ParamsSchema:
 
 
 def _submit_lines(session: Session) -> int:
-    reply = session.client.submit_lines(_standard_input())
+    reply = session.client.submit_lines(read_input())
     session.report.details(reply)
     return Exit.DUPLICATE if reply.value["DuplicateTasks"] else Exit.DONE
-
-
-def _standard_input() -> Iterator[bytes]:
-    """What comes in, as it comes."""
-    while chunk := os.read(sys.stdin.fileno(), CHUNK_BYTES):
-        yield chunk

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import termios
 import tty
 from collections.abc import Iterator
@@ -11,6 +10,8 @@ from contextlib import contextmanager
 from typing import Final
 
 import trio
+
+from .streams import STDIN
 
 QUIT_KEYS: Final = frozenset(b"qQ\x04")
 """q, and Ctrl-D."""
@@ -26,28 +27,29 @@ def keys_unbuffered() -> Iterator[None]:
 
     Without a keyboard there is nothing to change.
     """
-    if not sys.stdin.isatty():
+    if not os.isatty(STDIN):
         yield
         return
-    keyboard = sys.stdin.fileno()
-    before = termios.tcgetattr(keyboard)
+    before = termios.tcgetattr(STDIN)
     try:
-        tty.setcbreak(keyboard)
-        now = termios.tcgetattr(keyboard)
-        now[_CONTROL_CHARACTERS][termios.VSUSP] = os.fpathconf(keyboard, "PC_VDISABLE").to_bytes()
-        termios.tcsetattr(keyboard, termios.TCSANOW, now)
+        tty.setcbreak(STDIN)
+        now = termios.tcgetattr(STDIN)
+        now[_CONTROL_CHARACTERS][termios.VSUSP] = os.fpathconf(STDIN, "PC_VDISABLE").to_bytes()
+        termios.tcsetattr(STDIN, termios.TCSANOW, now)
         yield
     finally:
-        termios.tcsetattr(keyboard, termios.TCSAFLUSH, before)
+        termios.tcsetattr(STDIN, termios.TCSAFLUSH, before)
 
 
 async def quit_pressed() -> None:
     """Return when a key was pressed that ends the program, or when the keyboard is gone."""
-    if not sys.stdin.isatty():
+    if not os.isatty(STDIN):
         await trio.sleep_forever()
-    keyboard = sys.stdin.fileno()
     while True:
-        await trio.lowlevel.wait_readable(keyboard)
-        keys = os.read(keyboard, _KEYS_MAX)
+        await trio.lowlevel.wait_readable(STDIN)
+        try:
+            keys = os.read(STDIN, _KEYS_MAX)
+        except OSError:
+            return
         if not keys or QUIT_KEYS & frozenset(keys):
             return

@@ -6,10 +6,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
-import click
-
 from ..errors import UnreachableError
 from .exits import StillWaitingError
+from .streams import report_failure
 
 if TYPE_CHECKING:
     from ..client import Client, Document
@@ -67,6 +66,6 @@ def persist(call: Callable[[], T], *, until: float) -> T:
             if left <= 0:
                 raise
             if pause == PAUSE_SECONDS:
-                click.echo(f"pexecutor: {error}; trying again", err=True)
+                report_failure(f"{error}; trying again")
             time.sleep(min(pause, left))
             pause = min(2 * pause, PAUSE_SECONDS_MAX)

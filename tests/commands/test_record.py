@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pexecutor.commands.record import members, note, one_line, since, span, standing
+from pexecutor.commands.record import for_terminal, json_for_terminal, members, note, one_line, since, span, standing
 
 
 @pytest.mark.parametrize(
@@ -64,6 +68,32 @@ def test_members_are_flat() -> None:
         ("e.2.f", "false"),
         ("h", '[1, "2"]'),
     ]
+
+
+def test_the_names_of_members_are_one_line() -> None:
+    document = {"a\nb": 1, "c\x1b[2J": {"d\t": "e"}, "f\n": ["\u202e"]}
+    assert list(members(document)) == [("a b", "1"), ("c [2J.d", "e"), ("f", '[" "]')]
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "expected"),
+    [
+        ("café", "utf-8", "café"),
+        ("café €", "ascii", r"caf\xe9 \u20ac"),
+        ("caf\udce9", "utf-8", r"caf\udce9"),
+        ("a\x1b[2Jb\u009bc\u202ed", "utf-8", "a [2Jb c d"),
+    ],
+)
+def test_a_text_that_a_terminal_can_show(text: str, encoding: str, expected: str) -> None:
+    assert for_terminal(text, encoding) == expected
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_json_for_a_terminal_says_the_same_without_control_characters(text: str) -> None:
+    for said in (text, f"{text}\x7f\x9b\u202e\u2066"):
+        printed = json_for_terminal(json.dumps({"a": said}, ensure_ascii=False).encode())
+        assert json.loads(printed) == {"a": said}
+        assert re.search("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]", printed.decode()) is None
 
 
 def test_a_text_of_one_line_has_no_control_characters() -> None:

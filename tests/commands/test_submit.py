@@ -102,7 +102,7 @@ def test_params_from_standard_input(server: ServerProcess) -> None:
     [
         (["number=seven"], "the param `number` takes integer, as JSON, and not 'seven'"),
         (["maybe=some"], "the param `maybe` takes integer or null, as JSON, and not 'some'"),
-        (["number"], "'number' is no param: write key=value"),
+        (["number"], "'number' is not a param: write key=value"),
         (["text=@/nowhere/at/all"], "cannot read /nowhere/at/all: No such file or directory"),
         (["--params", "[]"], "--params takes a JSON object"),
         (["--priority", "high"], "'high' is not a valid integer"),

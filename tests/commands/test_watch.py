@@ -201,4 +201,4 @@ def test_for_programs_there_are_the_statistics(server: ServerProcess) -> None:
         process.send_signal(signal.SIGINT)
         _, complaint = process.communicate(timeout=SECONDS_MAX)
     assert [document["statistics"]["phase"] for document in seen] == 3 * ["serving"]
-    assert (process.returncode, complaint) == (130, b"\npexecutor: interrupted\n")
+    assert (process.returncode, complaint) == (130, b"pexecutor: interrupted\n")

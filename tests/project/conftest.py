@@ -20,11 +20,14 @@ STOP_SECONDS_MAX = 60
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment with this virtual environment's programs in front, and of our settings only where data is."""
+    """The environment with this virtual environment's programs in front, and of our settings only where data is.
+
+    Programs buffer what they print, as they do for most people.
+    """
     environment = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("PEXECUTOR_") or name == "PEXECUTOR_DATA_DIR"
+        if name != "PYTHONUNBUFFERED" and (not name.startswith("PEXECUTOR_") or name == "PEXECUTOR_DATA_DIR")
     }
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     return environment

@@ -42,6 +42,11 @@ class ServerProcess:
         self.client = httpx2.Client(base_url=self.url, timeout=WAIT_SECONDS_MAX, verify=False)
 
     @property
+    def data_directory(self) -> str:
+        """Where its tasks are kept when no test has said where."""
+        return self._directory.name
+
+    @property
     def pid(self) -> int:
         return self._process.pid
 
