@@ -102,7 +102,7 @@ def _make_journal(config: Config) -> SqliteJournal:
 def _log_recovered(recovered: Recovered) -> None:
     found = msgspec.structs.asdict(recovered)
     if any(found.values()):
-        _log.info("recovered", **found)
+        (_log.warning if recovered.mended or recovered.set_aside else _log.info)("recovered", **found)
 
 
 def _log_trouble(trouble: str | None) -> None:

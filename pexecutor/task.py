@@ -48,6 +48,9 @@ _TASK_ID: Final = re.compile(TASK_ID_PATTERN)
 _YEAR_10000: Final = 253_402_300_800.0
 """In seconds since 1970; there is no way to write such a time."""
 
+TIME_MAX: Final = _YEAR_10000 - 1
+"""The latest time that a record may hold, in seconds since 1970."""
+
 Milliseconds = Annotated[int, Meta(ge=0, le=SPAN_MS_MAX)]
 Priority = Annotated[int, Meta(ge=-PRIORITY_MAX, le=PRIORITY_MAX)]
 

@@ -29,7 +29,7 @@ _ORDER = (
 _CURSOR = (
     "A cursor names a place in that order, not a row count, so tasks that come and go between two pages shift nothing"
 )
-_HISTORY = "History is bounded by count, by age and by the bytes of results and output"
+_HISTORY = "History is bounded by count, by age and by the bytes of params, errors, attempts, results and output"
 _WAIT = "``wait`` returns the task once it has its outcome"
 
 
@@ -168,6 +168,30 @@ async def history_by_bytes(place: Place) -> None:
             await end(store, running, Ending(Outcome.SUCCEEDED, result=b"1" * size))
             kept = await listed_names(store)
             expect(kept == wanted, f"of up to 10,000 bytes, after {size} of {name!r} it keeps {kept} and not {wanted}")
+
+
+@guarantee(
+    "reading",
+    "History counts the bytes of params, and of the errors of each attempt, as it counts those of results.",
+    promise=_HISTORY,
+)
+async def history_by_all_bytes(place: Place) -> None:
+    async with place.open(history_bytes_max=10_000) as store:
+        long = Ending(Outcome.FAILED, "e" * 4000)
+        for name, params, retries, wanted in (
+            ("a", {"x": "1" * 6000}, 0, ["a"]),
+            ("b", {"x": "1" * 6000}, 0, ["b"]),
+            ("c", {}, 0, ["c", "b"]),
+            ("d", {}, 2, ["d", "c"]),
+        ):
+            await accept(store, Task(name, params=params, retries=retries, retry_delay=0))
+            for _ in range(retries):
+                [running] = await start(store)
+                await end_for_now(store, running, long)
+            [running] = await start(store)
+            await end(store, running)
+            kept = await listed_names(store)
+            expect(kept == wanted, f"of up to 10,000 bytes, after {name!r} it keeps {kept} and not {wanted}")
 
 
 @guarantee(

@@ -37,6 +37,10 @@ name, or passes it to the task that follows, in the same step. Whoever can read 
 and nobody can before. A task that is followed is not retried. ``release`` makes running tasks pending again, at their
 old place in the order; that is no failure. Both are called in a bounded shield.
 
+**Rows.** A record that cannot be made durable (a text that has no encoding, a value that the store refuses) fails its
+own task: that one ends as failed, its error says so, and ``finish`` answers that. The other tasks of the step are not
+touched. Whatever a store finds that is no record of a task, it sets aside, counts and logs; it hides no other record.
+
 **At once.** ``submit_nowait``, ``claim_nowait`` and ``finish_nowait`` do the same without awaiting, for a store that
 has nothing to await then. Otherwise they do nothing: a claim gives no task, the others ``None``. A submit is also
 ``None`` unless every task is accepted.
@@ -64,8 +68,8 @@ cancelled on another, and of one that it has lost.
 lists scheduled tasks in acceptance order, then pending ones in start order, then running ones by start time, then
 finished ones, the latest first. A cursor names a place in that order, not a row count, so tasks that come and go
 between two pages shift nothing: a task that stays where it is appears exactly once, and one that moves on may appear
-twice but is never missed. History is bounded by count, by age and by the bytes of results
-and output; one that is too big alone goes with the next.
+twice but is never missed. History is bounded by count, by age and by the bytes of params, errors,
+attempts, results and output; one that is too big alone goes with the next.
 
 **Life.** ``opened`` is entered before the first call and left after the last; a store that needs a heartbeat or a
 writer runs it in there, and a durable one finds its tasks of earlier lives: those that waited wait again at their

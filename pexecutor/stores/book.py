@@ -41,7 +41,7 @@ class Book:
     Parameters:
         history_records_max: how many finished tasks to keep.
         history_seconds_max: for how long to keep one.
-        history_bytes_max: how many bytes of results and output to keep in all.
+        history_bytes_max: how many bytes of params, errors, attempts, results and output to keep in all.
         forget: called with the serials of records that are no longer kept.
     """
 

@@ -22,9 +22,12 @@ from ..errors import StoreUnavailableError, UnusableStoreError
 from ..task import TAG_BITS, Record
 from .exclusive import only_user_of
 from .marks import Mark, Role, check_not_sealed
+from .mending import mended
+from .repair import Reading, Repairs
 from .rows import from_row
 from .schema import Connection, migrate
 from .statements import ROWS_A_STATEMENT, forget, select_tasks, write_records
+from .unwritable import ALL_WRITTEN, FAULTS_OF_ROWS, Unwritten, write_one_by_one
 
 Durability = Literal["full", "normal"]
 
@@ -117,6 +120,8 @@ class Database:
         self._connected = connected
         self.after_crash = False
         """Whether the last user of the file did not close it in order; known once it is opened."""
+        self.repairs = Repairs()
+        """What was repaired; known once all records are read."""
         self._open = ExitStack()
         self._is_open = False
         self._acceptances = 0
@@ -155,19 +160,22 @@ class Database:
         return Identity(tag, acceptances)
 
     def records(self) -> Iterator[list[Record]]:
-        """Every record, in order of acceptance, some at a time.
+        """Give every record that can be read, in order of acceptance, some at a time; then repair the rows.
 
         Raises:
-            UnusableStoreError: one cannot be read.
+            UnusableStoreError: the file cannot be read.
         """
         with usable(self.path):
-            cursor = self._connection.execute(f"{select_tasks(self._connection)} ORDER BY serial")
-            while rows := cursor.fetchmany(RECORDS_A_READ):
-                yield [from_row(row) for row in rows]
+            reading = Reading(self._connection, RECORDS_A_READ)
+            yield from reading.records()
+            self.repairs = reading.repairs
+            if any(self.repairs):
+                with transaction(self._connection):
+                    reading.write()
 
     def write(
         self, records: Sequence[Record], forgotten: Sequence[int], acceptances: int, unsure: Container[int] = ()
-    ) -> None:
+    ) -> Unwritten:
         """Write the new state of records and drop what is forgotten, in one transaction.
 
         Parameters:
@@ -176,16 +184,29 @@ class Database:
             acceptances: how many tasks the store has accepted by then.
             unsure: serials of which the file may hold what the store never had.
 
+        Returns:
+            Unwritten: the records that cannot be written as they are; the others are.
+
         Raises:
             StoreUnavailableError: nothing of it was written; says why.
         """
         try:
-            with transaction(self._connection):
-                write_records(self._connection, records, unsure)
-                forget(self._connection, forgotten)
-                self._connection.execute(_COUNT, (acceptances,))
+            try:
+                with transaction(self._connection):
+                    write_records(self._connection, records, unsure)
+                    self._complete(forgotten, acceptances)
+                return ALL_WRITTEN
+            except FAULTS_OF_ROWS:
+                with transaction(self._connection):
+                    unwritten = write_one_by_one(self._connection, records)
+                    self._complete(forgotten, acceptances)
+                return unwritten
         except sqlite3.Error as error:
             raise StoreUnavailableError(f"the store cannot be written: {reason(error)}") from error
+
+    def _complete(self, forgotten: Sequence[int], acceptances: int) -> None:
+        forget(self._connection, forgotten)
+        self._connection.execute(_COUNT, (acceptances,))
 
     def close(self, in_order: bool = True) -> None:
         """Close the file, and let another server have it.
@@ -237,7 +258,7 @@ def usable(path: Path) -> Iterator[None]:
 def read_behind(connection: Connection, serial: int) -> list[Record]:
     """The first records behind a serial, in order of acceptance; none at the end."""
     statement = f"{select_tasks(connection)} WHERE serial > ? ORDER BY serial LIMIT ?"
-    return [from_row(row) for row in connection.execute(statement, (serial, RECORDS_A_READ))]
+    return [mended(from_row(row)) for row in connection.execute(statement, (serial, RECORDS_A_READ))]
 
 
 def read_marks(connection: Connection) -> list[Mark]:

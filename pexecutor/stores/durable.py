@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import trio
 
@@ -26,6 +26,10 @@ class Journal(Protocol):
     def after_crash(self) -> bool:
         """Whether the process before this one died without closing the journal; known once it is opened."""
 
+    @property
+    def repairs(self) -> tuple[int, int]:
+        """How many records were mended, and how many rows were set aside; known once all records are read."""
+
     def opened(self, current: Callable[[int], Record | None]) -> AbstractAsyncContextManager[tuple[int, int]]:
         """While in here, changes can be committed. Gives the store's tag, and how many tasks it has accepted.
 
@@ -35,8 +39,11 @@ class Journal(Protocol):
     def records(self) -> AsyncIterator[list[Record]]:
         """What earlier lives have left, in order of acceptance."""
 
-    async def commit(self, changes: Sequence[Record], acceptances: int) -> None:
+    async def commit(self, changes: Sequence[Record], acceptances: int) -> Mapping[int, Record] | None:
         """Make the new state of some records durable, all of them or none.
+
+        Returns by serial the records that were made durable in the place of some: the end of a task as failed, because
+        the one that was asked for cannot be written.
 
         Raises ``StoreUnavailableError`` when it cannot. One that is cancelled has written nothing, or will see to it
         that nothing of it is left.
@@ -46,16 +53,19 @@ class Journal(Protocol):
         """Drop records, in time."""
 
 
-async def make_durable(journal: Journal, changes: Sequence[Record], acceptances: int) -> None:
+async def make_durable(journal: Journal, changes: Sequence[Record], acceptances: int) -> Sequence[Any]:
     """Commit, whatever happens to the caller meanwhile: half of a step is never left behind.
+
+    Returns what was made durable, in the order of the changes.
 
     Raises:
         StoreUnavailableError: it was not done, or not in time.
     """
     with trio.move_on_after(COMMIT_SECONDS_MAX, shield=True) as bound:
-        await journal.commit(changes, acceptances)
+        replaced = await journal.commit(changes, acceptances)
     if bound.cancelled_caught:
         raise StoreUnavailableError(f"the store did not answer within {COMMIT_SECONDS_MAX:g} s")
+    return [replaced.get(record.serial, record) for record in changes] if replaced else changes
 
 
 async def nothing_left(running: Sequence[Running]) -> None:

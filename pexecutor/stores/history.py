@@ -9,10 +9,18 @@ only the others need a deadline of their own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
+
+import msgspec
 
 from ..task import Ending, Finished
 from .deadlines import Deadlines
 from .lane import Lane
+
+ATTEMPT_BYTES: Final = 64
+"""What an attempt counts for on top of its error."""
+
+_encode = msgspec.json.Encoder().encode
 
 
 class History:
@@ -21,7 +29,7 @@ class History:
     Parameters:
         records_max: how many to keep.
         seconds_max: for how long to keep one; a task may ask for less.
-        bytes_max: how many bytes of results and output to keep in all.
+        bytes_max: how many bytes of params, errors, attempts, results and output to keep in all.
         forget: called with the records that have to go.
     """
 
@@ -100,10 +108,18 @@ class History:
 
 def _bytes_of(records: Sequence[Finished]) -> int:
     endings = [record.ending for record in records]
-    if endings and endings.count(endings[0]) == len(endings):
-        return _bytes_of_one(endings[0]) * len(endings)
-    return sum(map(_bytes_of_one, endings))
+    if endings and endings[0].error is None and endings.count(endings[0]) == len(endings):
+        special = [record for record in records if record.task.params or len(record.attempts) > 1]
+        if not special:  # nearly always: all have succeeded at once, with the same result
+            return (ATTEMPT_BYTES + _bytes_of_ending(endings[0])) * len(endings)
+    return sum(map(_bytes_of_one, records))
 
 
-def _bytes_of_one(ending: Ending) -> int:
-    return len(ending.result or b"") + len(ending.output or b"")
+def _bytes_of_one(record: Finished) -> int:
+    params = len(_encode(record.task.params)) if record.task.params else 0
+    errors = sum([len(attempt.error) for attempt in record.attempts if attempt.error is not None])
+    return params + errors + ATTEMPT_BYTES * max(1, len(record.attempts)) + _bytes_of_ending(record.ending)
+
+
+def _bytes_of_ending(ending: Ending) -> int:
+    return len(ending.error or "") + len(ending.result or b"") + len(ending.output or b"")

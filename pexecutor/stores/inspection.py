@@ -17,6 +17,7 @@ import msgspec
 from ..errors import UnusableStoreError
 from ..task import Finished, InFlight, Record
 from .database import connect, is_damage, reason
+from .mending import mended
 from .rows import Row, from_row
 from .schema import Connection, check_version
 from .statements import select_tasks
@@ -130,6 +131,6 @@ def _records(connection: Connection, findings: Findings) -> Iterator[Record]:
 
 def _record(row: Row, findings: Findings) -> Iterator[Record]:
     try:
-        yield from_row(row)
+        yield mended(from_row(row))
     except ValueError as error:
         findings.faults.append(f"task number {row[0]} cannot be read: {error}")

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, Protocol, TypeVar
 
@@ -28,6 +28,8 @@ import trio
 from ..errors import StoreUnavailableError
 from ..task import Record
 from .database import Database, Identity
+from .repair import Repairs
+from .unwritable import Unwritten
 
 T = TypeVar("T")
 
@@ -81,6 +83,7 @@ class SqliteJournal:
     ) -> None:
         self.trouble: str | None = None
         self.after_crash = False
+        self.repairs = Repairs()
         self._database = database
         self._in_thread = one_thread() if in_thread is None else in_thread
         self._on_trouble = on_trouble
@@ -134,9 +137,10 @@ class SqliteJournal:
         some = self._database.records()
         while records := await self._in_thread(next, some, []):
             yield records
+        self.repairs = self._database.repairs
 
-    async def commit(self, changes: Sequence[Record], acceptances: int) -> None:
-        """Make changes durable, all of them or none.
+    async def commit(self, changes: Sequence[Record], acceptances: int) -> Mapping[int, Record] | None:
+        """Make changes durable, all of them or none; return by serial what was written in the place of some.
 
         Parameters:
             changes: the new states of some records.
@@ -158,6 +162,7 @@ class SqliteJournal:
             raise
         if commit.error is not None:
             raise StoreUnavailableError(str(commit.error)) from commit.error
+        return commit.replaced
 
     def _give_up(self, commit: _Commit) -> None:
         if commit in self._line:
@@ -216,26 +221,31 @@ class SqliteJournal:
         doubts = {serial: current(serial) for serial in doubtful.difference(record.serial for record in changes)}
         changes += [record for record in doubts.values() if record is not None]
         gone = [*forgotten, *(serial for serial, record in doubts.items() if record is None)]
-        error = await self._try_to_write(changes, gone, [commit.acceptances for commit in commits], doubtful)
-        if error is not None:
+        written = await self._try_to_write(changes, gone, [commit.acceptances for commit in commits], doubtful)
+        if isinstance(written, StoreUnavailableError):
             self._doubtful |= doubtful
             self._forgotten += forgotten
+            for commit in commits:
+                commit.settle(written)
+            return
         for commit in commits:
-            commit.settle(error)
-            if commit.given_up and error is None:
+            is_there = commit.settle(written.reason_against(commit.changes), written.replaced)
+            if commit.given_up or not is_there:
                 self._doubt(commit)
 
     async def _try_to_write(
         self, changes: list[Record], gone: list[int], acceptances: list[int], doubtful: set[int]
-    ) -> StoreUnavailableError | None:
+    ) -> Unwritten | StoreUnavailableError:
         self._acceptances = max([self._acceptances, *acceptances])
         try:
-            await self._in_thread(self._database.write, changes, gone, self._acceptances, doubtful)
+            unwritten: Unwritten = await self._in_thread(
+                self._database.write, changes, gone, self._acceptances, doubtful
+            )
         except StoreUnavailableError as error:
             self._tell(str(error))
             return error
         self._tell(None)
-        return None
+        return unwritten
 
     def _tell(self, trouble: str | None) -> None:
         if (trouble is None) != (self.trouble is None):
@@ -251,9 +261,12 @@ class _Commit:
         self.acceptances = acceptances
         self.settled = trio.Event()
         self.error: StoreUnavailableError | None = None
+        self.replaced: Mapping[int, Record] | None = None
         self.given_up = False
 
-    def settle(self, error: StoreUnavailableError | None) -> None:
-        """Tell whoever waits."""
+    def settle(self, error: StoreUnavailableError | None, replaced: Mapping[int, Record] | None = None) -> bool:
+        """Answer the caller; return whether all of the changes are in the file."""
         self.error = error
+        self.replaced = replaced
         self.settled.set()
+        return error is None

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
 from contextlib import asynccontextmanager
 from itertools import takewhile
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import trio
@@ -63,7 +63,7 @@ class LocalStore:
         queue_size: how many tasks may wait.
         history_records_max: how many finished tasks can be read.
         history_seconds_max: for how long after its end one can be read.
-        history_bytes_max: how many bytes of results and output are kept in all.
+        history_bytes_max: how many bytes of params, errors, attempts, results and output are kept in all.
         crashes_max: how many starts of a task may be cut off by a crash before it is abandoned.
         journal: what makes changes durable; ``None`` when tasks may die with the process.
         known_handlers: what stored tasks may need; opening is refused when one needs another.
@@ -149,7 +149,7 @@ class LocalStore:
         changes = recovery(self._book, running, self._now(), self._crashes_max)
         await self._apply(changes)
         ended = sum(isinstance(change, Finished) for change in changes)
-        return Recovered(waiting=waiting, rerun=len(running) - ended, ended=ended, history=history)
+        return Recovered(waiting, len(running) - ended, ended, history, *journal.repairs)
 
     # Submit
 
@@ -250,13 +250,13 @@ class LocalStore:
         async with self._book.registry.locked([running.task.name for running, _ in ended]):
             now = self._now()
             if self._all_just_end(ended):
-                finished = [end(running, ending, now) for running, ending in ended]
-                await self._make_durable(finished)
-                self._book.end(finished)
-                return [*finished]
+                durable = await self._make_durable([end(running, ending, now) for running, ending in ended])
+                self._book.end(durable)
+                return [*durable]
             changes = [after(self._book, running, ending, now, self._jitter) for running, ending in ended]
-            await self._apply([record for those in changes for record in those])
-            return [those[0] for those in changes]  # the task's own change comes first
+            applied = await self._apply([record for those in changes for record in those])
+            after_it = {record.serial: record for record in applied}
+            return [after_it[running.serial] for running, _ in ended]
 
     def finish_nowait(self, ended: Sequence[tuple[Running, Ending]]) -> Sequence[Finished | Scheduled | None] | None:
         """The same at once, when nothing has to be durable and each of them just ends."""
@@ -313,22 +313,22 @@ class LocalStore:
     async def _end(self, record: InFlight, ending: Ending) -> Finished:
         """The end of a task, and in the same step the turn of the one that follows it."""
         changes = end_and_pass_on(self._book, record, ending, self._now())
-        await self._apply(changes)
-        [finished, *_] = changes
+        [finished, *_] = await self._apply(changes)
         assert isinstance(finished, Finished), "the end comes first"
         return finished
 
-    async def _apply(self, changes: Sequence[Record], *, known_with_it: Sequence[Record] = ()) -> None:
+    async def _apply(self, changes: Sequence[Record], *, known_with_it: Sequence[Record] = ()) -> Sequence[Any]:
         """The second half of a step that was decided: durable first, and then there for everybody to see."""
         changing = {record.serial for record in changes}
         self._changing |= changing
         try:
-            await self._make_durable([*known_with_it, *changes])
+            changes = (await self._make_durable([*known_with_it, *changes]))[len(known_with_it) :]
         finally:
             self._changing -= changing
             if self._book.crashed:
                 self._arrivals.unpark_all()  # a change of one may let others start
         self._publish(changes)
+        return changes
 
     async def _accept(self, records: Sequence[Pending]) -> None:
         """The same for tasks that are new and due, and whose names are free."""
@@ -336,11 +336,13 @@ class LocalStore:
         self._book.accept(records)
         self._arrivals.unpark_all()
 
-    async def _make_durable(self, changes: Sequence[Record]) -> None:
-        if self._journal is not None and changes:
-            asked_at = trio.current_time()
-            await make_durable(self._journal, changes, self._acceptances)
-            self.commits.observe(trio.current_time() - asked_at)
+    async def _make_durable(self, changes: Sequence[Record]) -> Sequence[Any]:
+        if self._journal is None or not changes:
+            return changes
+        asked_at = trio.current_time()
+        durable = await make_durable(self._journal, changes, self._acceptances)
+        self.commits.observe(trio.current_time() - asked_at)
+        return durable
 
     def _publish(self, changes: Sequence[Record]) -> None:
         self._book.put(changes)

@@ -23,7 +23,7 @@ from ..errors import UnusableStoreError
 from ..task import Ending, Finished, Outcome, Record, Running, wait_again
 from .book import Book
 from .crashes import abandoned_after, with_crash
-from .submission import SUPERSEDED, end_and_pass_on
+from .submission import SUPERSEDED, begin, end_and_pass_on
 
 ABANDONED: Final = Ending(Outcome.ABANDONED, "the process died while it ran", retryable=False)
 
@@ -36,12 +36,16 @@ class Recovered(msgspec.Struct, frozen=True):
         rerun: tasks that ran, and wait again.
         ended: tasks that ran, and have ended.
         history: finished tasks that can be read.
+        mended: records that had to be bounded, or made representable.
+        set_aside: rows that are no records; they are kept in the table ``damaged``.
     """
 
     waiting: int
     rerun: int
     ended: int
     history: int
+    mended: int = 0
+    set_aside: int = 0
 
 
 async def load(records: AsyncIterable[Sequence[Record]], book: Book) -> Counter[str]:
@@ -60,9 +64,16 @@ async def load(records: AsyncIterable[Sequence[Record]], book: Book) -> Counter[
                 else:
                     book.put([record])
                     handlers[record.task.handler] += 1
+        _let_orphans_go_on(book)
         _check_names(book, in_flight=handlers.total())
         book.put(sorted(history, key=attrgetter("finished_at", "serial")))
     return handlers
+
+
+def _let_orphans_go_on(book: Book) -> None:
+    """Give followers their turn whose name is free: the record of the task that they follow was not readable."""
+    orphans = [record for record in book.following.values() if book.registry.get(record.task.name) is None]
+    book.put([begin(record.serial, record.task, record.submitted_at, record.submitted_at) for record in orphans])
 
 
 def _check_names(book: Book, in_flight: int) -> None:

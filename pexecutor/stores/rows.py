@@ -7,12 +7,26 @@ read back raises ``ValueError``: the file is damaged, or somebody has changed it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
 
-from ..task import Attempt, Ending, Finished, Following, Outcome, Pending, Rare, Record, Running, Scheduled, Task
+from ..task import (
+    TIME_MAX,
+    Attempt,
+    Ending,
+    Finished,
+    Following,
+    Outcome,
+    Pending,
+    Rare,
+    Record,
+    Running,
+    Scheduled,
+    Task,
+)
 
 Row = tuple[Any, ...]
 
@@ -38,7 +52,6 @@ _encode = msgspec.json.Encoder().encode
 _decode_task = msgspec.json.Decoder(Task).decode
 _decode_attempts = msgspec.json.Decoder(tuple[Attempt, ...]).decode
 _decode_rare = msgspec.json.Decoder(Rare).decode
-_decode_ending = msgspec.json.Decoder(Ending).decode
 
 
 def to_row(record: Record) -> Row:
@@ -119,26 +132,34 @@ def from_row(row: Row) -> Record:
 def _read(row: Row) -> Record:
     serial, state, submitted_at, at, task, attempts, follows, supersedes, ending, result, output, facts = row
     rare = None if facts is None else _decode_rare(facts)
-    head = (
-        serial,
-        _decode_task(task),
-        submitted_at,
-        () if attempts is None else _decode_attempts(attempts),
-    )
-    match state:
+    tried = () if attempts is None else _decode_attempts(attempts)
+    for attempt in tried:
+        _time(attempt.started_at)
+        _time(attempt.ended_at)
+    head = (serial, _decode_task(task), _time(submitted_at), tried)
+    match state if isinstance(state, str) else state.decode():
         case "pending":
             return Pending(*head, rare=rare)
         case "scheduled":
-            return Scheduled(*head, at, rare=rare)
+            return Scheduled(*head, _time(at, math.inf), rare=rare)
         case "following":
             return Following(*head, follows, bool(supersedes), rare=rare)
         case "running":
-            return Running(*head, at, rare=rare)
+            return Running(*head, _time(at), rare=rare)
         case "finished":
-            end = msgspec.structs.replace(_decode_ending(ending), result=result, output=output)
-            return Finished(*head, at, end, rare=rare)
+            stored = _decode_ending(ending)
+            wait = math.nan if stored.retry_after_seconds is None else stored.retry_after_seconds
+            end = Ending(stored.outcome, stored.error, stored.retryable, wait, result, output)
+            return Finished(*head, _time(at), end, rare=rare)
         case _:
             raise ValueError(f"there is no state {state!r}")
+
+
+def _time(seconds: float, seconds_max: float = TIME_MAX) -> float:
+    """See that a time can be shown. ``None`` is a ``TypeError``."""
+    if not 0 <= seconds <= seconds_max:
+        raise ValueError(f"it has the time {seconds!r}, which is in no calendar")
+    return seconds
 
 
 def tasks_by_serial(records: Iterable[Pending]) -> str:
@@ -162,12 +183,18 @@ def ending_text(ending: Ending) -> str:
 
 
 class _Ending(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is written of an ending: the defaults are ``Ending``'s, which it is read as."""
+    """What is written of an ending; the defaults are those of ``Ending``.
+
+    Older programs have written ``null`` for a wait that is not a number.
+    """
 
     outcome: Outcome
     error: str | None = None
     retryable: bool = True
-    retry_after_seconds: float = 0.0
+    retry_after_seconds: float | None = 0.0
+
+
+_decode_ending = msgspec.json.Decoder(_Ending).decode
 
 
 def text(value: Any) -> str:

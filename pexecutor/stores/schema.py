@@ -53,6 +53,12 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (
         "ALTER TABLE tasks ADD COLUMN rare TEXT",
         "ALTER TABLE store ADD COLUMN in_use INTEGER NOT NULL DEFAULT 0",
+        """
+        CREATE TABLE damaged (
+            found_at REAL, reason TEXT,
+            serial, state, submitted_at, at, task, attempts, follows, supersedes, ending, result, output, rare
+        )
+        """,
     ),
 )
 

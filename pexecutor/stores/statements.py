@@ -88,6 +88,19 @@ def write_records(connection: Connection, records: Sequence[Record], unsure: Con
         _write_rows(connection, columns, rows)
 
 
+def write_one(connection: Connection, record: Record) -> None:
+    """Write the new state of one record, or leave the transaction as it is and raise what stands against it."""
+    connection.execute("SAVEPOINT one")
+    try:
+        for columns, rows in _in_kinds([record]):
+            _write_rows(connection, columns, rows)
+    except BaseException:
+        connection.execute("ROLLBACK TO one")
+        raise
+    finally:
+        connection.execute("RELEASE one")
+
+
 def forget(connection: Connection, serials: Sequence[int]) -> None:
     """Drop what there is of these records."""
     if serials:

@@ -20,8 +20,10 @@ def address_of(server: ValkeyServer) -> ValkeyAddress:
     return address
 
 
-KEPT = [guarantee for guarantee in GUARANTEES if guarantee.group != "crashes"]
-"""A shared queue does not count crashes yet."""
+KEPT = [
+    guarantee for guarantee in GUARANTEES if guarantee.group != "crashes" and guarantee.name != "history_by_all_bytes"
+]
+"""A shared queue does not count crashes yet, nor all of the bytes."""
 
 
 @pytest.mark.parametrize("guarantee", KEPT, ids=lambda guarantee: guarantee.name)

@@ -15,6 +15,7 @@ from pexecutor import Finished, LocalStore, Outcome, Pending, Record, Running, T
 from pexecutor.stores.crashes import CAUTION_SECONDS, startable
 from pexecutor.stores.database import Database
 from pexecutor.stores.journal import SqliteJournal
+from pexecutor.stores.unwritable import Unwritten
 from pexecutor.task import Rare
 
 Live = Callable[..., AbstractAsyncContextManager[LocalStore]]
@@ -28,10 +29,10 @@ class CountingDatabase(Database):
         self.transactions = 0
         self.starts: list[str] = []
 
-    def write(self, records: Sequence[Record], *others: Any) -> None:
-        super().write(records, *others)
+    def write(self, records: Sequence[Record], *others: Any) -> Unwritten:
         self.transactions += 1
         self.starts += [record.task.name for record in records if isinstance(record, Running)]
+        return super().write(records, *others)
 
     def close(self, in_order: bool = True) -> None:
         super().close(in_order and not self.dies)

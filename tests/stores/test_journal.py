@@ -12,6 +12,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from pexecutor import LocalStore, Pending, Record, StoreUnavailableError, Task
 from pexecutor.stores.database import Identity
 from pexecutor.stores.journal import CHANGES_A_TRANSACTION_MAX, SqliteJournal
+from pexecutor.stores.repair import Repairs
+from pexecutor.stores.unwritable import ALL_WRITTEN, Unwritten
 
 
 class FakeDatabase:
@@ -24,6 +26,7 @@ class FakeDatabase:
         self.unsure: list[set[int]] = []
         self.is_open = False
         self.after_crash = False
+        self.repairs = Repairs()
         self.closed_in_order: bool | None = None
         self.fault: str | None = None
 
@@ -40,7 +43,7 @@ class FakeDatabase:
 
     def write(
         self, records: Iterable[Record], forgotten: Iterable[int], acceptances: int, unsure: Iterable[int]
-    ) -> None:
+    ) -> Unwritten:
         assert self.is_open
         if self.fault is not None:
             raise StoreUnavailableError(self.fault)
@@ -51,6 +54,7 @@ class FakeDatabase:
         for serial in forgotten:
             self.rows.pop(serial, None)
         self.acceptances = acceptances
+        return ALL_WRITTEN
 
 
 class Disk:

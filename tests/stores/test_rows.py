@@ -60,7 +60,18 @@ def row(**changes: Any) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"state": "gone"}, {"task": "{}"}, {"task": "no JSON"}, {"attempts": "[1]"}, {"ending": '{"outcome":"eaten"}'}],
+    [
+        {"state": "gone"},
+        {"task": "{}"},
+        {"task": "no JSON"},
+        {"attempts": "[1]"},
+        {"attempts": '[{"started_at":1e15,"ended_at":1,"outcome":"failed","error":null}]'},
+        {"ending": '{"outcome":"eaten"}'},
+        {"at": None},
+        {"at": 1e15},
+        {"submitted_at": -1.0},
+        {"rare": "[]"},
+    ],
     ids=repr,
 )
 def test_what_nobody_wrote_is_no_record(changes: dict[str, Any]) -> None:
