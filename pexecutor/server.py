@@ -86,6 +86,7 @@ def _make_shared_store(config: Config, address: ValkeyAddress) -> ValkeyStore:
         config.queue,
         durability=cast("doubts.Durability", durability_of(config)),
         on_doubt=lambda doubt: _log.warning("tasks may be lost", reason=doubt),
+        on_damage=lambda damage: _log.error("the queue is damaged", found=damage),
         queue_size=config.queue_size,
         history_records_max=config.history_records_max,
         history_seconds_max=config.history_seconds_max,

@@ -121,6 +121,7 @@ class StoreStatistics(msgspec.Struct, frozen=True):
         finished_by_handler: the same, by handler.
         durable: whether tasks outlive the process.
         trouble: why nothing can be made durable at present; ``None`` when it can.
+        damaged: how many entries were found damaged, and set aside or repaired.
     """
 
     queue_size: int
@@ -132,6 +133,7 @@ class StoreStatistics(msgspec.Struct, frozen=True):
     finished_by_handler: dict[str, dict[Outcome, int]]
     durable: bool
     trouble: str | None
+    damaged: int = 0
 
 
 class NodeState(msgspec.Struct, frozen=True):

@@ -116,6 +116,7 @@ def _store_gauges(store: StoreStatistics) -> Iterator[Metric]:
     yield _gauge("queue_size", "Tasks that may wait, pending or scheduled.", store.queue_size)
     yield _gauge("history_tasks", "Finished tasks that can be read.", store.history)
     yield _gauge("store_up", "Whether the store takes changes.", store.trouble is None)
+    yield _gauge("store_damaged", "Entries that were found damaged, and set aside or repaired.", store.damaged)
 
 
 def _gauge(name: str, documentation: str, value: float) -> Metric:

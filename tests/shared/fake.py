@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,6 +18,8 @@ from lupa.lua51 import LuaRuntime, lua_type  # type: ignore[import-untyped]
 from pexecutor.stores.valkey.link import read_functions
 
 Listener = Callable[[str], None]
+
+_CHOICES: dict[str, Callable[[float, float], float]] = {"GT": max, "LT": min}
 
 
 class RefusedCall(Exception):  # noqa: N818  # what the server calls an error reply
@@ -56,7 +57,12 @@ class FakeValkey:
         lua[b"cmsgpack"] = self._lua.table_from(
             {b"pack": self._pack, b"unpack": self._unpack, b"unpack_limit": self._unpack_limit}
         )
-        lua[b"cjson"] = self._lua.table_from({b"encode": lambda value: json.dumps(self._plain(value)).encode()})
+        lua[b"cjson"] = self._lua.table_from(
+            {
+                b"encode": lambda value: json.dumps(self._plain(value)).encode(),
+                b"decode": lambda text: self._to_lua(msgspec.json.decode(text)),
+            }
+        )
         self._lua.execute(text.split("\n", 1)[1].encode())
         self._prefix = name
 
@@ -106,7 +112,7 @@ class FakeValkey:
                 return [self._plain(items[index]) for index in range(1, len(items) + 1)]
             return {field.decode(): self._plain(one) for field, one in items.items()}
         if isinstance(value, bytes):
-            return value.decode()
+            return value.decode(errors="replace")
         if isinstance(value, float) and value.is_integer():
             return int(value)
         return value
@@ -114,6 +120,8 @@ class FakeValkey:
     def _to_lua(self, value: Any) -> Any:
         if isinstance(value, list):
             return self._lua.table_from([self._to_lua(one) for one in value])
+        if isinstance(value, dict):
+            return self._lua.table_from({self._to_lua(field): self._to_lua(one) for field, one in value.items()})
         return value.encode() if isinstance(value, str) else value
 
     # Commands
@@ -123,8 +131,13 @@ class FakeValkey:
         reply = getattr(self, f"_{command.decode().lower()}")(*texts)
         if reply is None:
             return False
+        return self._as_reply(reply)
+
+    def _as_reply(self, reply: Any) -> Any:
         if isinstance(reply, list):
-            return self._lua.table_from([False if word is None else word.encode("latin-1") for word in reply])
+            return self._lua.table_from([False if word is None else self._as_reply(word) for word in reply])
+        if isinstance(reply, dict):
+            return self._lua.table_from({field.encode(): self._as_reply(word) for field, word in reply.items()})
         return reply.encode("latin-1") if isinstance(reply, str) else reply
 
     def _time(self) -> list[str]:
@@ -144,9 +157,21 @@ class FakeValkey:
         value, until = self.data.get(key, (None, 0.0))
         return value if until > self._now() else None
 
-    def _set(self, key: str, value: str, px: str, milliseconds: str) -> str:
+    def _set(self, key: str, value: str, px: str = "PX", milliseconds: str = "inf") -> str:
         assert px == "PX"
-        self.data[key] = (value, self._now() + int(milliseconds) / 1000)
+        self.data[key] = (value, self._now() + float(milliseconds) / 1000)
+        return "OK"
+
+    def _type(self, key: str) -> dict[str, str]:
+        """Nobody gives a key of this server another type."""
+        return {"ok": "none"}
+
+    def _lpush(self, key: str, value: str) -> int:
+        self.data.setdefault(key, []).insert(0, value)
+        return len(self.data[key])
+
+    def _ltrim(self, key: str, first: str, last: str) -> str:
+        del self.data[key][int(last) + 1 :]
         return "OK"
 
     def _exists(self, key: str) -> int:
@@ -162,6 +187,21 @@ class FakeValkey:
     def _hkeys(self, key: str) -> list[str]:
         return sorted(self._hash(key))
 
+    def _hlen(self, key: str) -> int:
+        return len(self._hash(key))
+
+    def _hexists(self, key: str, field: str) -> int:
+        return int(field in self._hash(key))
+
+    def _hscan(self, key: str, cursor: str, count: str, most: str) -> list[Any]:
+        """All of it at once, as the server does with what is small."""
+        assert (cursor, count) == ("0", "COUNT")
+        return ["0", [word for field, value in sorted(self._hash(key).items()) for word in (field, value)]]
+
+    def _zscan(self, key: str, cursor: str, count: str, most: str) -> list[Any]:
+        assert (cursor, count) == ("0", "COUNT")
+        return ["0", [word for member, score in sorted(self._zset(key).items()) for word in (member, repr(score))]]
+
     def _hget(self, key: str, field: str) -> str | None:
         return self._hash(key).get(field)
 
@@ -173,7 +213,9 @@ class FakeValkey:
         return len(words) // 2
 
     def _hsetnx(self, key: str, field: str, value: str) -> int:
-        return int(self._hash(key).setdefault(field, value) == value)
+        is_new = field not in self._hash(key)
+        self._hash(key).setdefault(field, value)
+        return int(is_new)
 
     def _hdel(self, key: str, *fields: str) -> int:
         return sum([self._hash(key).pop(field, None) is not None for field in fields])
@@ -202,11 +244,11 @@ class FakeValkey:
         return found
 
     def _zadd(self, key: str, *words: str) -> int:
-        only_up, words = words[0] == "GT", words[words[0] == "GT" :]
+        choose: Callable[[float, float], float] = _CHOICES.get(words[0], lambda _, score: score)
         before = len(self._zset(key))
-        for score, member in _pairs(words):
-            old = self._zset(key).get(member, -math.inf)
-            self._zset(key)[member] = max(old, float(score)) if only_up else float(score)
+        for score, member in _pairs(words[words[0] in ("GT", "LT") :]):
+            old = self._zset(key).get(member, float(score))
+            self._zset(key)[member] = choose(old, float(score))
         return len(self._zset(key)) - before
 
     def _zrem(self, key: str, *members: str) -> int:

@@ -103,10 +103,12 @@ async def a_node(
     lease_seconds: float = LEASE_SECONDS,
     history_records_max: int = 10_000,
     doubts: list[str] | None = None,
+    damages: list[str] | None = None,
+    patience_seconds: float = PATIENCE_SECONDS,
 ) -> AsyncIterator[ANode]:
     """A node while in here, of a queue of its own by default; it does not wait long for its server."""
     queue = queue or f"test-{secrets.token_hex(4)}"
-    link = ValkeyLink(address_of(url), queue, flushed=durability == "fsync", patience_seconds=PATIENCE_SECONDS)
+    link = ValkeyLink(address_of(url), queue, flushed=durability == "fsync", patience_seconds=patience_seconds)
     store = ValkeyStore(
         link,
         node=f"node-{secrets.token_hex(3)}",
@@ -115,6 +117,7 @@ async def a_node(
         durability=durability,
         lease_seconds=lease_seconds,
         on_doubt=(doubts if doubts is not None else []).append,
+        on_damage=(damages if damages is not None else []).append,
     )
     gate = Gate()
     executor = Executor(store, pool_size=pool_size, handlers=Catalogue({"sleep": gate}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from ...task import (
@@ -21,7 +21,7 @@ from ...task import (
     Verdict,
     make_serial,
 )
-from .wire import NO_RETRY, NO_ROOM, Reply, Row, Taken, to_record
+from .wire import NO_RETRY, NO_ROOM, Reply, Row, Taken
 
 _NUMBERS: Final = make_serial(1, 0) - 1
 """All bits of a serial that are the number's."""
@@ -33,7 +33,7 @@ def number_of(record: Record) -> int:
 
 
 def verdicts_of(
-    tasks: Sequence[Task], reply: Reply[list[int | Taken]], tag: int
+    tasks: Sequence[Task], reply: Reply[list[int | Taken]], tag: int, read: Callable[[Row], Record]
 ) -> tuple[list[Verdict], dict[int, Record]]:
     """What became of submitted tasks, and the records, by number, of those that simply wait now."""
     verdicts: list[Verdict] = []
@@ -45,17 +45,17 @@ def verdicts_of(
             record = taken[answer] = Pending(make_serial(tag, answer), task, reply.at, ())
             verdicts.append(Accepted(record))
         else:
-            verdicts.append(_verdict_of(answer, tag))
+            verdicts.append(_verdict_of(answer, read))
     return verdicts, taken
 
 
-def _verdict_of(answer: Taken, tag: int) -> Verdict:
-    record = to_record(answer.row, tag)
+def _verdict_of(answer: Taken, read: Callable[[Row], Record]) -> Verdict:
+    record = read(answer.row)
     assert not isinstance(record, Finished), "what has ended holds no name"
     if answer.verdict == "duplicate":
         assert not isinstance(record, Following), "neither does one that follows"
         return Duplicate(record)
-    superseded = to_record(answer.superseded, tag) if isinstance(answer.superseded, Row) else None
+    superseded = read(answer.superseded) if isinstance(answer.superseded, Row) else None
     assert superseded is None or isinstance(superseded, Running)
     return Accepted(record, superseded)
 

@@ -11,13 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol
 
+import msgspec
 import trio
 
 from ...errors import StoreUnavailableError
 from ...task import Finished, Outcome, Record, make_serial
 from .. import Watcher
-from .wire import Beat, Counts, Found, MarkRow, NodeRow, PageReply, Reply, Row, Taken, decoder, to_record
+from .damage import Damage
+from .wire import Beat, Counts, Found, MarkRow, NodeRow, PageReply, Reply, Row, Taken, decoder
 
+LOOK_AT_KEYS: Final = True
 CALL_SECONDS_MAX: Final = 5.0
 """How long a verb waits for its answer before it gives up; the shield's bound."""
 
@@ -35,12 +38,18 @@ _DECODERS: Final = {
     "cancel": decoder(Found),
     "set_priority": decoder(Found),
     "marks": decoder(list[MarkRow]),
+    "mend": decoder(bool),
+    "repair": decoder(bool),
     "page": decoder(PageReply),
 }
 
 
 class OtherQueueError(StoreUnavailableError):
     """The queue is not the one that this node has joined: the server has lost that one, or been given another."""
+
+
+class DamagedQueueError(StoreUnavailableError):
+    """A function has failed at what it found in the queue: a key of another type, or a counter that is no number."""
 
 
 class Link(Protocol):
@@ -71,10 +80,17 @@ class Calls:
         node: the node's name.
         work_is_there: called when a reply says that something is pending.
         other_queue: called when the queue turns out to be another one.
+        damage: reads records, and is told of what was found damaged.
     """
 
     def __init__(
-        self, link: Link, node: str, *, work_is_there: Callable[[], None], other_queue: Callable[[], None]
+        self,
+        link: Link,
+        node: str,
+        *,
+        work_is_there: Callable[[], None],
+        other_queue: Callable[[], None],
+        damage: Damage,
     ) -> None:
         self.tag = 0
         """What all ids of the queue begin with; 0 until it is joined."""
@@ -86,6 +102,7 @@ class Calls:
         self._node = node
         self._work_is_there = work_is_there
         self._other_queue = other_queue
+        self._damage = damage
         self._made = 0
 
     async def call(self, verb: str, *arguments: Any) -> Any:
@@ -98,20 +115,41 @@ class Calls:
         """Call a function. It goes to its end whatever happens to the caller, who has to tell of what has changed."""
         with trio.CancelScope(shield=True, deadline=trio.current_time() + CALL_SECONDS_MAX):
             try:
-                packed = await self._link.call(verb, self.tag, *arguments)
+                return self._read(verb, await self._call(verb, *arguments))
             except OtherQueueError as error:
                 self._other_queue()
                 raise StoreUnavailableError(str(error)) from error
-            reply: Reply[Any] = _DECODERS[verb].decode(packed)
-            self.counts = reply.counts
-            if reply.counts.pending:
-                self._work_is_there()
-            return reply
         raise StoreUnavailableError(f"the store did not answer within {CALL_SECONDS_MAX:g} s")
+
+    async def _call(self, verb: str, *arguments: Any) -> bytes:
+        try:
+            return await self._link.call(verb, self.tag, *arguments)
+        except DamagedQueueError as error:
+            self._damage.tell(str(error))
+            self._read("mend", await self._link.call("mend", self.tag, LOOK_AT_KEYS))
+            return await self._link.call(verb, self.tag, *arguments)
+
+    def _read(self, verb: str, packed: bytes) -> Reply[Any]:
+        try:
+            reply: Reply[Any] = _DECODERS[verb].decode(packed)
+        except msgspec.DecodeError as error:
+            self._damage.tell(f"the answer to `{verb}` cannot be read: {error}")
+            raise StoreUnavailableError(
+                f"the answer to `{verb}` cannot be read: look for damage in the queue"
+            ) from error
+        self.counts = reply.counts
+        self._damage.notice(reply.damages, mending=reply.counts.mending)
+        if reply.counts.pending:
+            self._work_is_there()
+        return reply
 
     def tell_all(self, changes: Sequence[int | Row], own: Mapping[int, Record]) -> None:
         """Tell of all changes, in their order; a number stands for a record that is known here."""
-        self.tell([own[change] if isinstance(change, int) else to_record(change, self.tag) for change in changes])
+        self.tell([own[change] if isinstance(change, int) else self.read(change) for change in changes])
+
+    def read(self, row: Row) -> Record:
+        """The record of a row; what of it cannot be read is replaced here, and soon in the queue."""
+        return self._damage.to_record(row, self.tag)
 
     def new_id(self) -> str:
         """What tells a call from all others, when it is made again."""

@@ -24,7 +24,7 @@ from coredis.exceptions import RedisError, ResponseError
 
 from ...errors import StoreUnavailableError, UnusableStoreError
 from ..address import ValkeyAddress
-from .calls import OtherQueueError
+from .calls import DamagedQueueError, OtherQueueError
 from .flush import Flusher, life_of
 from .line import ELSEWHERE, Line, reason
 
@@ -34,7 +34,19 @@ CALL_SECONDS_MAX: Final = 4.0
 START_SECONDS_MAX: Final = 10.0
 """How long to wait for the server at the start."""
 
-PARTS: Final = ("book", "writing", "steps", "nodes", "running", "submit", "records", "listing", "moves")
+PARTS: Final = (
+    "book",
+    "writing",
+    "damage",
+    "steps",
+    "nodes",
+    "running",
+    "submit",
+    "records",
+    "listing",
+    "moves",
+    "mending",
+)
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -205,7 +217,7 @@ class ValkeyLink:
 
     def _sort(self, push: Sequence[Any]) -> None:
         if push[0] == b"message":
-            self._hear(push[2].decode())
+            self._hear(push[2].decode(errors="replace"))
         elif push[0] == b"subscribe":
             self._hear("")
 
@@ -215,6 +227,8 @@ def _refusal(error: RedisError, server: str) -> Exception:
     text = str(error)
     if text.startswith("OTHER"):
         return OtherQueueError(f"{server} has lost the queue, or was given another one; this node joins what is there")
-    if "user_function" in text or "@user_script" in text:
-        return error
+    if text.startswith("MENDING"):
+        return StoreUnavailableError(f"{server} has lost some of its keys, and they are being restored: try again soon")
+    if "user_function" in text and "maxmemory" not in text:
+        return DamagedQueueError(f"the queue on {server} is damaged: {text}")
     return StoreUnavailableError(reason(error, server))

@@ -20,8 +20,9 @@ from ..address import ValkeyAddress
 from ..database import Identity
 from ..marks import Mark, Role
 from ..moving import More
+from .damage import Damage
 from .link import ValkeyLink
-from .wire import MarkRow, Row, decoder, to_arguments, to_mark, to_record, to_text
+from .wire import MarkRow, Row, decoder, to_arguments, to_mark, to_text
 
 RECORDS_A_CALL: Final = 500
 
@@ -58,6 +59,7 @@ class QueueSide:
         self._may_forget = may_forget
         self._has_a_file = False
         self._tag = 0
+        self._damage = Damage(lambda _: None)
         self._numbers: list[int] = []  # what there is to read, in order; looked up when a reader begins
 
     @asynccontextmanager
@@ -126,7 +128,7 @@ class QueueSide:
             self._numbers = sorted(await self._call("numbers"))
         first = bisect_right(self._numbers, after - make_serial(self._tag, 0)) if after else 0
         wanted = self._numbers[first : first + RECORDS_A_CALL]
-        return [to_record(row, self._tag) for row in await self._call("rows", wanted)] if wanted else []
+        return [self._damage.to_record(row, self._tag) for row in await self._call("rows", wanted)] if wanted else []
 
     async def recover(self) -> None:
         """Nothing to do: what dead nodes ran was recovered when this was opened."""

@@ -52,14 +52,14 @@ from ...task import (
 from .. import Node, NodeState, Page, PageRequest, StoreStatistics, Watcher
 from ..listing import format_cursor, parse_cursor
 from ..marks import check_not_sealed
-from ..retry import retry_at
 from .answers import number_of, settled_as, verdicts_of
 from .calls import CALL_SECONDS_MAX, Calls, Link
+from .damage import Damage
 from .doubts import SETTINGS, Durability, doubts
+from .endings import ending_arguments
 from .lease import NO_CLAIM, Holdings, Lease
 from .messages import Messages
 from .wire import (
-    NO_RETRY,
     Beat,
     Found,
     NodeRow,
@@ -67,8 +67,6 @@ from .wire import (
     Row,
     to_arguments,
     to_mark,
-    to_record,
-    to_text,
 )
 
 LAYOUT: Final = "1"
@@ -96,6 +94,7 @@ class ValkeyStore:
         history_bytes_max: how many bytes of endings are kept in all.
         durability: how far a task is kept before it is answered; the link sees to it, here it is said.
         on_doubt: told what the server's own settings leave to be desired.
+        on_damage: told of each entry of the queue that cannot be used, and was set aside or repaired.
         lease_seconds: after how long without a beat a node is taken for dead.
         jitter: what retries draw their delays from.
         clock: this node's clock, in seconds; only lengths of time are taken from it.
@@ -113,6 +112,7 @@ class ValkeyStore:
         history_bytes_max: int = 128 * 1024 * 1024,
         durability: Durability = "aof",
         on_doubt: Callable[[str], None] = lambda _: None,
+        on_damage: Callable[[str], None] = lambda _: None,
         lease_seconds: float = 15.0,
         jitter: random.Random | None = None,
         clock: Callable[[], float] = trio.current_time,
@@ -136,7 +136,10 @@ class ValkeyStore:
         self._holdings = Holdings()
         self._claiming = trio.Lock()  # so that no two calls have the id of one claim
         self._turn = trio.Lock()  # who is next to find room
-        self._calls = Calls(link, node, work_is_there=self._work_is_there, other_queue=self._lose_queue)
+        self._damage = Damage(on_damage)
+        self._calls = Calls(
+            link, node, work_is_there=self._work_is_there, other_queue=self._lose_queue, damage=self._damage
+        )
         self._messages = Messages(node, cancelled=self._calls.tell_cancelled, missed=self._missed_some)
         self._lease = Lease(
             lease_seconds,
@@ -167,6 +170,7 @@ class ValkeyStore:
             await self._check_durability()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._lease.keep)  # nothing is claimed before its first beat
+                nursery.start_soon(self._damage.keep_mending, self._calls.call)
                 try:
                     yield
                 finally:
@@ -226,7 +230,7 @@ class ValkeyStore:
         asked_at = trio.current_time()
         arguments = [to_arguments(task, self._keep_seconds_max) for task in tasks]
         reply = await self._calls.ask("submit", self._calls.new_id(), arguments, atomic, self.queue_size)
-        verdicts, taken = verdicts_of(tasks, reply, self._calls.tag)
+        verdicts, taken = verdicts_of(tasks, reply, self._calls.tag, self._calls.read)
         self._calls.tell_all(reply.changes, taken)
         await self._link.flush()
         self.commits.observe(trio.current_time() - asked_at)
@@ -269,8 +273,10 @@ class ValkeyStore:
         self._holdings.claim = NO_CLAIM
         started: list[Running] = []
         for row in rows:
-            record = to_record(row, self._calls.tag)
+            record = self._calls.read(row)
             assert isinstance(record, Running), "what was claimed runs"
+            if self._damage.is_lost(row.number):
+                continue  # nobody knows what it was to do; it is repaired, and has failed then
             self._holdings.tokens[row.number] = row.token
             started.append(record)
         self._calls.tell(started)
@@ -298,7 +304,9 @@ class ValkeyStore:
             return []
         asked_at = trio.current_time()
         held = [(number_of(running), running.token) for running, _ in ended]
-        arguments = [(*one, *self._ending(*attempt)) for one, attempt in zip(held, ended, strict=True)]
+        arguments = [
+            (*one, *ending_arguments(*attempt, self._jitter)) for one, attempt in zip(held, ended, strict=True)
+        ]
         self._holdings.settling.update(held)
         reply = await self._calls.ask("finish", self._node, *zip(*arguments, strict=True))
         self.commits.observe(trio.current_time() - asked_at)
@@ -309,11 +317,6 @@ class ValkeyStore:
 
     def finish_nowait(self, ended: Sequence[tuple[Running, Ending]]) -> None:
         """Not so: the server is always waited for."""
-
-    def _ending(self, running: Running, ending: Ending) -> tuple[Any, ...]:
-        again_at = retry_at(running, ending, 0.0, self._jitter)
-        delay = NO_RETRY if again_at is None else again_at
-        return ending.outcome, ending.error or False, to_text(ending), delay
 
     async def release(self, tasks: Sequence[Running]) -> None:
         """Make running tasks pending again, at their old place in the order."""
@@ -351,7 +354,7 @@ class ValkeyStore:
         found: Found = await self._calls.call(verb, number, *arguments)
         if isinstance(found.row, Row):
             assert isinstance(found.state_or_acceptances, str)
-            return to_record(found.row, self._calls.tag), found.state_or_acceptances
+            return self._calls.read(found.row), found.state_or_acceptances
         if number > int(found.state_or_acceptances):
             raise UnknownTaskError(task_id)
         raise ExpiredTaskError(task_id)
@@ -377,7 +380,7 @@ class ValkeyStore:
         states = list(State) if request.state is None else [request.state]
         first, place = (None, (0, 0)) if request.cursor is None else parse_cursor(states, request.cursor)
         reply: PageReply = await self._calls.call("page", state, request.name or "", request.limit, first or "", *place)
-        records = [to_record(row, self._calls.tag) for row in reply.rows]
+        records = [self._calls.read(row) for row in reply.rows]
         return Page(records, None if isinstance(reply.last, bool) else format_cursor(reply.last[0], reply.last[1:]))
 
     def statistics(self) -> StoreStatistics:
@@ -392,4 +395,5 @@ class ValkeyStore:
             finished_by_handler={handler: dict(counts) for handler, counts in self._calls.finished.items()},
             durable=self._durability != "none",
             trouble=self._link.trouble,
+            damaged=self._calls.counts.damaged,
         )

@@ -35,46 +35,61 @@ NO_ROOM: Final = 0
 _encode_task = msgspec.json.Encoder().encode
 _decode_task = msgspec.json.Decoder(Task).decode
 _decode_ending = msgspec.json.Decoder(Ending).decode
+_decode_attempts = msgspec.msgpack.Decoder(list[tuple[float, float, Outcome, str | bool]]).decode
+_NO_ATTEMPTS: Final = b"\x90"
+
+_SHORT_TEXT: Final = range(0xA0, 0xC0)
+_TEXT_HEADS: Final = {0xD9: 2, 0xDA: 3, 0xDB: 5}
+"""How many bytes stand before a text, by the first of them."""
 
 
 class Row(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """One record; ``at`` is when it is due, was started or has ended, by its state."""
+    """One record; ``at`` is when it is due, was started or has ended, by its state.
+
+    What is raw is read by ``to_record``: a fault in it is one of this record, and not of all that came with it.
+    """
 
     number: int
     state: str
     submitted_at: float
     at: float
     priority: int
-    attempts: list[tuple[float, float, Outcome, str | bool]]
+    attempts: msgspec.Raw
     token: int
-    node: str
+    node: msgspec.Raw
     follows: int
     supersedes: bool
-    ending: str
-    task: str
+    ending: msgspec.Raw
+    task: msgspec.Raw
 
 
 class Counts(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """How many records there are, by state; ``next_due_seconds`` is below 0 when none is scheduled."""
+    """How many records there are, by state; ``next_due_seconds`` is below 0 when none is scheduled.
+
+    ``damaged`` is how many entries were found damaged so far; ``mending`` says that some may have to be put right.
+    """
 
     pending: int = 0
     later: int = 0
     running: int = 0
     history: int = 0
     next_due_seconds: float = -1
+    damaged: int = 0
+    mending: bool = False
 
 
 class Reply(msgspec.Struct, Generic[T], frozen=True, gc=False, array_like=True):
     """What a call came to, what has changed with it, and how it stands now.
 
     ``changes`` are in their order; a number alone stands for a record that the caller can make himself. ``at`` is the
-    server's time of the call.
+    server's time of the call. ``damages`` describes what this call has found damaged.
     """
 
     result: T
     changes: list[int | Row]
     counts: Counts
     at: float
+    damages: list[str]
 
 
 class Taken(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -149,17 +164,71 @@ def to_arguments(task: Task, keep_seconds_max: float) -> list[Any]:
     ]
 
 
+def to_ending(text: str) -> Ending:
+    """The ending of a text."""
+    return _decode_ending(text)
+
+
 def to_text(ending: Ending) -> str:
     """An ending as the server keeps it."""
     return msgspec.json.encode(ending).decode()
 
 
+def text_of(raw: msgspec.Raw) -> memoryview:
+    """The bytes of a text, as they came.
+
+    Raises:
+        msgspec.DecodeError: it is no text.
+    """
+    view = memoryview(raw)
+    first = view[0] if view else 0
+    head = 1 if first in _SHORT_TEXT else _TEXT_HEADS.get(first)
+    if head is None:
+        raise msgspec.DecodeError("not a text")
+    return view[head:]
+
+
+def task_of(row: Row) -> Task:
+    """What was submitted.
+
+    Raises:
+        msgspec.DecodeError: it cannot be read.
+    """
+    task = _decode_task(text_of(row.task))
+    return task if task.priority == row.priority else msgspec.structs.replace(task, priority=row.priority)
+
+
+def attempts_of(row: Row) -> tuple[Attempt, ...]:
+    """The attempts that have ended.
+
+    Raises:
+        msgspec.DecodeError: they cannot be read.
+    """
+    if row.attempts == _NO_ATTEMPTS:
+        return ()
+    return tuple([_to_attempt(*attempt) for attempt in _decode_attempts(row.attempts)])
+
+
+def ending_of(row: Row) -> Ending:
+    """How a task ended.
+
+    Raises:
+        msgspec.DecodeError: it cannot be read.
+    """
+    return _decode_ending(text_of(row.ending))
+
+
 def to_record(row: Row, tag: int) -> Record:
-    """The record of a row."""
-    task = _decode_task(row.task)
-    if task.priority != row.priority:
-        task = msgspec.structs.replace(task, priority=row.priority)
-    attempts = tuple([_to_attempt(*attempt) for attempt in row.attempts]) if row.attempts else ()
+    """The record of a row.
+
+    Raises:
+        msgspec.DecodeError: a part of it cannot be read.
+    """
+    return make_record(row, tag, task_of(row), attempts_of(row), ending_of(row) if row.state == "finished" else None)
+
+
+def make_record(row: Row, tag: int, task: Task, attempts: tuple[Attempt, ...], ending: Ending | None) -> Record:
+    """The record of a row and of its parts; ``ending`` is there for one that has ended."""
     head = (make_serial(tag, row.number), task, row.submitted_at, attempts)
     match row.state:
         case "running":
@@ -171,7 +240,8 @@ def to_record(row: Row, tag: int) -> Record:
         case "following":
             return Following(*head, make_serial(tag, row.follows), row.supersedes)
         case _:
-            return Finished(*head, row.at, _decode_ending(row.ending))
+            assert ending is not None, "what has ended has an ending"
+            return Finished(*head, row.at, ending)
 
 
 def _to_attempt(started_at: float, ended_at: float, outcome: Outcome, error: str | bool) -> Attempt:

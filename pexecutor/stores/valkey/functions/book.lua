@@ -1,16 +1,20 @@
 -- The verbs of the store contract, each one atomic step on the server.
 --
 -- One queue is one set of keys under one hash tag, so it lies on one node of a cluster. Its time is the server's, never a
--- caller's. Every verb takes one MessagePack value and answers one: {result, changes, counts, time}; what became of records
--- on the way (due, reaped, passed on) is in `changes`, so that whoever called tells of it, and nobody twice.
+-- caller's. Every verb takes one MessagePack value and answers one: {result, changes, counts, time, damages}; what became of
+-- records on the way (due, reaped, passed on) is in `changes`, so that whoever called tells of it, and nobody twice.
+-- Entries that cannot be used are set aside on the way, and described in `damages` (`damage.lua`, `mending.lua`).
 --
---   meta       hash    tag, layout, acceptances, claims, endings, run_id, quiet_until, history_bytes, bounds of history
+--   meta       hash    tag, layout, acceptances, claims, endings, run_id, quiet_until, history_bytes, bounds of history,
+--                      damaged (how many entries were found damaged), mending, mend_again, mended_at
 --   task       hash    number -> the task as submitted, JSON
 --   record     hash    number -> everything else, MessagePack (`pack`)
 --   names      hash    name -> number of the task that holds it
 --   following  hash    number -> number of the task that follows it
 --   pending    zset    by start order       later    zset   not due, by acceptance     due      zset  by time
 --   running    zset    by start time        history  zset   by order of the endings    expiry   zset  by time
+--   tag        string  the tag once more: the ids of all tasks depend on it
+--   damaged    list    what was set aside because it could not be used, the latest first; JSON
 --   nodes      zset    node -> when its lease ends            leases   hash    node -> how long one is
 --   node       hash    node -> its last beat and what it says of itself, MessagePack
 --   seen       set     nodes that have compared their tasks with this life of the server
@@ -37,8 +41,11 @@ local LINGER = 10              -- how many seconds a record is there for those w
 local LAYOUT = '1'             -- of the keys; another layout is another program's
 local WORDS_MAX = 4000         -- how many arguments a command is given at once, Lua has room for 8000; even, for pairs
 
--- Of the call under way; `verb` sets them.
+-- Of the call under way; `register` sets them.
 local queue, now, changes, endings
+local damages, aside           -- what was found damaged; the ids that were set aside
+local damaged, mending         -- how many were set aside so far; whether there is something to mend
+local notice_damage, set_aside, mend_soon, has_its_tag_back  -- `damage.lua` and `nodes.lua` make them
 local names, following, tasks  -- hashes, as far as they are known
 local records                  -- id -> the record as it is now; false when there is none. An id is a number in `digits`
 
@@ -118,8 +125,56 @@ local function unpack_remains(id, packed)
   return {id = id, state = state, ending = ending}
 end
 
+local STATES = {scheduled = true, following = true, pending = true, running = true, finished = true}
+local NUMBER_MAX = 2 ^ 53
+
+local function is_number(value)
+  return type(value) == 'number' and value > -NUMBER_MAX and value < NUMBER_MAX
+end
+
+local function is_whole_number(value)
+  return is_number(value) and value % 1 == 0
+end
+
+-- In seconds since 1970, before the year 10000: no other time can be shown.
+local function is_time(value)
+  return type(value) == 'number' and value >= 0 and value < 253402300800
+end
+
+local function are_attempts(attempts)
+  if type(attempts) ~= 'table' then return false end
+  for _, attempt in ipairs(attempts) do
+    if type(attempt) ~= 'table' or not (is_time(attempt[1]) and is_time(attempt[2])) then return false end
+  end
+  return true
+end
+
+-- Whether what was read as a record can be used as one: each field has the type that all verbs count on.
+local function is_usable(r)
+  return STATES[r.state] and type(r.name) == 'string' and is_whole_number(r.priority)
+    and r.priority >= -PRIORITY_MAX and r.priority <= PRIORITY_MAX
+    and is_time(r.submitted_at) and is_time(r.at) and (r.on_crash == 'rerun' or r.on_crash == 'fail')
+    and is_number(r.keep) and is_whole_number(r.token) and type(r.node) == 'string' and is_whole_number(r.follows)
+    and type(r.supersedes) == 'boolean' and type(r.cancelled) == 'boolean' and type(r.ending) == 'string'
+    and are_attempts(r.attempts)
+end
+
+local function is_id(id)
+  return #id == 13 and string.find(id, '^%d+$') ~= nil
+end
+
 local function learn(id, packed)
-  if records[id] == nil then records[id] = packed and unpack_record(id, packed) end
+  if records[id] ~= nil then return end
+  if not packed then
+    records[id] = false
+    return
+  end
+  local readable, record = pcall(unpack_record, id, packed)
+  if readable and is_id(id) and is_usable(record) then
+    records[id] = record
+  else
+    set_aside(id, packed, 'the record of task ' .. id .. ' cannot be read')
+  end
 end
 
 -- What is packed under each id, all by one command.
@@ -140,14 +195,32 @@ local function find(number)
   return records[id]
 end
 
+local function holds_name(record)
+  return record and record.state ~= 'following' and record.state ~= 'finished'
+end
+
+-- An entry of a hash that names a record which does not answer to it holds nothing, and is removed.
+local function remove_field(hash, field, id)
+  hash:set(field, false)
+  notice_damage('`' .. hash.name .. '` has an entry for task ' .. id .. ' that does not apply', {field = field, id = id})
+end
+
 local function holder_of(name)
   local id = names:get(name)
-  return id and find(id)
+  if not id then return id end
+  local record = find(id)
+  if holds_name(record) and record.name == name then return record end
+  remove_field(names, name, id)
+  return false
 end
 
 local function follower_of(record)
   local id = following:get(record.id)
-  return id and find(id)
+  if not id then return id end
+  local follower = find(id)
+  if follower and follower.state == 'following' and follower.follows == record.number then return follower end
+  remove_field(following, record.id, id)
+  return false
 end
 
 -- A record but for some differences: what is not said anew is as it was.
@@ -155,8 +228,14 @@ local function with(record, differences)
   return setmetatable(differences, {__index = record})
 end
 
+-- The task as it can be shown when what was submitted is lost.
+local function nameless(record)
+  notice_damage('task ' .. record.id .. ' has a record, and nothing that was submitted', {name = record.name})
+  return cjson.encode({name = record.name})
+end
+
 local function row(record)
-  local task = record.task or tasks:get(record.id)
+  local task = record.task or tasks:get(record.id) or nameless(record)
   return {record.number, record.state, record.submitted_at, record.at, record.priority, record.attempts, record.token,
     record.node, record.follows, record.supersedes, record.ending, task}
 end

@@ -31,10 +31,10 @@ local function finished_after(order, number, limit)
 end
 
 local SECTIONS = {
-  {state = 'scheduled', after = scheduled_after},
-  {state = 'pending', after = pending_after},
-  {state = 'running', after = running_after},
-  {state = 'finished', after = finished_after},
+  {state = 'scheduled', index = 'later', after = scheduled_after},
+  {state = 'pending', index = 'pending', after = pending_after},
+  {state = 'running', index = 'running', after = running_after},
+  {state = 'finished', index = 'history', after = finished_after},
 }
 
 local function shown_state(record)
@@ -45,7 +45,7 @@ local function place_of(record)
   if record.state == 'pending' then return {'pending', -record.priority, record.number} end
   if record.state == 'running' then return {'running', math.floor(record.at * 1e6), record.number} end
   if record.state == 'finished' then
-    return {'finished', 0, tonumber(call('ZSCORE', key('history'), record.id))}
+    return {'finished', 0, math.floor(tonumber(call('ZSCORE', key('history'), record.id) or 0))}
   end
   return {'scheduled', 0, record.number}
 end
@@ -61,10 +61,9 @@ end
 local function of_name(name, section, order, number, limit)
   local records = {}
   if section.state == 'finished' then
-    for _, other in ipairs(section.after(order, number, -1)) do
-      local record = find(other)
+    each_of(section.index, section.after(order, number, -1), function(record)
       if record.name == name and #records < limit then records[#records + 1] = record end
-    end
+    end)
     return records
   end
   local holder = holder_of(name)
@@ -77,11 +76,13 @@ local function of_name(name, section, order, number, limit)
 end
 
 local function of_all(section, order, number, limit)
-  local records = {}
-  for i, other in ipairs(section.after(order, number, limit)) do
-    if i > limit then break end
-    records[i] = find(other)
-  end
+  local records
+  repeat  -- as often as entries were taken out that others come behind
+    records = {}
+    local dropped = each_of(section.index, section.after(order, number, limit), function(record)
+      if #records < limit then records[#records + 1] = record end
+    end)
+  until dropped == 0
   return records
 end
 

@@ -7,11 +7,19 @@
 local SEALS = {leaving = 'its tasks are being moved to ', left = 'its tasks have been moved to ',
   arriving = 'tasks are being moved here from '}
 
+local ROLES = {leaving = true, left = true, arriving = true, arrived = true}
+
 local function marks()
   local found = {}
   for _, move in ipairs(call('HKEYS', key('moves'))) do
-    local mark = cmsgpack.unpack(call('HGET', key('moves'), move))
-    found[#found + 1] = {move, mark[1], mark[2], mark[3]}
+    local packed = call('HGET', key('moves'), move)
+    local mark = unpack_list(packed)
+    if mark and ROLES[mark[1]] and type(mark[2]) == 'string' and is_text(move .. mark[2]) then
+      found[#found + 1] = {move, mark[1], mark[2], mark[3] and true or false}
+    else
+      call('HDEL', key('moves'), move)
+      notice_damage('the mark of a move cannot be read', {move = move, mark = packed})
+    end
   end
   return found
 end
@@ -35,7 +43,7 @@ end
 move_verb('marks', marks)
 
 move_verb('identity', function()
-  return {tonumber(call('HGET', key('meta'), 'tag') or 0), tonumber(call('HGET', key('meta'), 'acceptances') or 0)}
+  return {number_in_meta('tag', 0), number_in_meta('acceptances', 0)}
 end)
 
 -- Who is at work here, once those that are dead have been reaped.
@@ -47,7 +55,9 @@ end)
 move_verb('numbers', function()
   local numbers = {}
   for _, state in ipairs({'later', 'pending', 'running', 'history'}) do
-    for _, number in ipairs(call('ZRANGE', key(state), 0, -1)) do numbers[#numbers + 1] = tonumber(number) end
+    for _, id in ipairs(call('ZRANGE', key(state), 0, -1)) do
+      if is_id(id) then numbers[#numbers + 1] = tonumber(id) end
+    end
   end
   return numbers
 end)

@@ -5,36 +5,93 @@
 -- no token is given that may have been given in those moments.
 local run_id
 local GIVEN_MAX = 200000      -- how many ids and tokens at most
+local LEASE_SECONDS = 15       -- of a node whose own lease is not known
+local MEND_SECONDS = 600       -- how long a queue without noticed damage is not mended
 local RECONNECT = 3           -- how many seconds a node takes, of which the server may have lost that it had joined
 
+local function this_life()
+  run_id = run_id or string.match(call('INFO', 'server'), 'run_id:(%w+)')
+  return run_id
+end
+
 local function be_quiet(seconds)
-  local before = tonumber(call('HGET', key('meta'), 'quiet_until') or 0)
-  call('HSET', key('meta'), 'quiet_until', math.max(before, now + seconds))
+  call('HSET', key('meta'), 'quiet_until', math.max(number_in_meta('quiet_until', 0), now + seconds))
 end
 
 -- As many as the id of this life says, since this may be forgotten, too, and then the next life is not to skip the same.
 local function skip_numbers()
-  local numbers = GIVEN_MAX * (1 + tonumber(string.sub(run_id, 1, 4), 16) % 1024)
+  local numbers = GIVEN_MAX * (1 + tonumber(string.sub(this_life(), 1, 4), 16) % 1024)
   call('HINCRBY', key('meta'), 'acceptances', numbers)
   call('HINCRBY', key('meta'), 'claims', numbers)
 end
 
+local function lease_of(node)
+  local lease = tonumber(call('HGET', key('leases'), node) or LEASE_SECONDS)
+  return is_number(lease) and lease or LEASE_SECONDS
+end
+
+-- The numbers that were given last, and the place of the last end, are in the records as well. What was given besides may be
+-- missing there, so some are skipped.
+local function restore_numbers()
+  if call('HLEN', key('record')) == 0 then return 0 end
+  local acceptances, claims, cursor = 0, 0, '0'
+  repeat
+    local reply = call('HSCAN', key('record'), cursor, 'COUNT', 1000)
+    cursor = reply[1]
+    for i = 1, #reply[2], 2 do
+      local readable, record = pcall(unpack_record, reply[2][i], reply[2][i + 1])
+      if is_id(reply[2][i]) then acceptances = math.max(acceptances, tonumber(reply[2][i])) end
+      if readable and is_usable(record) then claims = math.max(claims, record.token) end
+    end
+  until cursor == '0'
+  if acceptances == 0 then return 0 end
+  if call('HEXISTS', key('meta'), 'acceptances') == 1 and claims == 0 then
+    call('HSET', key('meta'), 'claims', 1)
+    return acceptances
+  end
+  local last = call('ZRANGE', key('history'), 0, 0, 'REV', 'WITHSCORES')[2]
+  call('HSET', key('meta'), 'acceptances', math.max(acceptances, number_in_meta('acceptances', 0)))
+  call('HSET', key('meta'), 'claims', math.max(claims, number_in_meta('claims', 0)))
+  call('HSET', key('meta'), 'endings', math.max(math.ceil(tonumber(last or 0)), number_in_meta('endings', 0)))
+  skip_numbers()
+  notice_damage('the numbers that were given last were missing')
+  return number_in_meta('acceptances', 0)
+end
+
+local function next_token()
+  local token = call('HINCRBY', key('meta'), 'claims', 1)
+  if token > 1 then return token end
+  restore_numbers()
+  return call('HINCRBY', key('meta'), 'claims', 1)
+end
+
+-- The queue is the same one, though its `meta` was lost.
+function has_its_tag_back(tag)
+  local readable, kept = pcall(call, 'GET', key('tag'))
+  if is_number(tonumber(call('HGET', key('meta'), 'tag') or '')) then return false end
+  if tag == 0 or not readable or tonumber(kept or 0) ~= tag then return false end
+  call('HSET', key('meta'), 'layout', LAYOUT, 'tag', tag)
+  notice_damage('the tag of the queue was missing')
+  restore_numbers()
+  return true
+end
+
 local function notice_restart()
-  run_id = run_id or string.match(call('INFO', 'server'), 'run_id:(%w+)')
-  local before = call('HGET', key('meta'), 'run_id')
-  if before == run_id then return end
-  call('HSET', key('meta'), 'run_id', run_id)
-  if not before then return end
+  local life = this_life()
+  local last_life = call('HGET', key('meta'), 'run_id')
+  if last_life == life then return end
+  call('HSET', key('meta'), 'run_id', life)
+  if not last_life then return end
   be_quiet(RECONNECT)
   skip_numbers()
   call('DEL', key('seen'))
   for _, node in ipairs(call('ZRANGE', key('nodes'), 0, -1)) do
-    call('ZADD', key('nodes'), 'GT', now + tonumber(call('HGET', key('leases'), node) or 0), node)
+    call('ZADD', key('nodes'), 'GT', now + lease_of(node), node)
   end
 end
 
 local function nothing_unknown_runs()
-  if tonumber(call('HGET', key('meta'), 'quiet_until') or 0) > now then return false end
+  if number_in_meta('quiet_until', 0) > now then return false end
   for _, node in ipairs(call('ZRANGE', key('nodes'), now, '+inf', 'BYSCORE')) do
     if call('SISMEMBER', key('seen'), node) == 0 then return false end
   end
@@ -56,12 +113,9 @@ local function firsts(lists)
 end
 
 local function recover_all_of(node, known)
-  local running = call('ZRANGE', key('running'), 0, -1)
-  read_records(running)
-  for _, number in ipairs(running) do
-    local record = find(number)
+  each_of('running', call('ZRANGE', key('running'), 0, -1), function(record)
     if record.node == node and not known[record.number] then recover(record) end
-  end
+  end)
 end
 
 local function remove_node(node)
@@ -80,9 +134,12 @@ end
 
 -- A node's last claim, and what it was given.
 local function last_claim(node)
-  local last = call('GET', key('claim:' .. node))
-  if not last then return 0, {} end
-  return unpack(cmsgpack.unpack(last))
+  local last = read_packed('claim:' .. node)
+  if not last or not is_number(last[1]) or type(last[2]) ~= 'table' then return 0, {} end
+  for _, number in ipairs(last[2]) do
+    if not is_whole_number(number) then return 0, {} end
+  end
+  return last[1], last[2]
 end
 
 local function claimed_by(node, claim)
@@ -124,13 +181,18 @@ end
 local function cancels_of(node)
   local cancelled = call('SMEMBERS', key('cancels:' .. node))
   call('DEL', key('cancels:' .. node))
-  for i, number in ipairs(cancelled) do cancelled[i] = tonumber(number) end
-  return cancelled
+  local numbers = {}
+  for _, number in ipairs(cancelled) do numbers[#numbers + 1] = tonumber(number) end
+  return numbers
 end
 
 local function said_by(node)
   local packed = call('HGET', key('node'), node)
-  return packed and cmsgpack.unpack(packed) or {0, '', 0}
+  local said = packed and unpack_list(packed)
+  if said and is_number(said[1]) and type(said[2]) == 'string' and is_text(said[2]) and is_number(said[3]) then
+    return said
+  end
+  return {0, '', 0}
 end
 
 local function extend(node, lease)
@@ -144,9 +206,16 @@ verb('join', function(tag, to_end)
   local layout = call('HGET', key('meta'), 'layout')
   if layout and layout ~= LAYOUT then return {layout, 0} end
   call('HSET', key('meta'), 'layout', LAYOUT)
-  call('HSETNX', key('meta'), 'tag', tag)
+  local readable, kept = pcall(call, 'GET', key('tag'))
+  if not is_number(tonumber(call('HGET', key('meta'), 'tag') or '')) then
+    call('HSET', key('meta'), 'tag', readable and is_number(tonumber(kept or '')) and kept or tag)
+  end
+  if call('HEXISTS', key('meta'), 'claims') == 0 then restore_numbers() end
+  call('HSETNX', key('meta'), 'claims', 1)  -- the first token is 2, so 1 says that the last one was lost
+  call('SET', key('tag'), call('HGET', key('meta'), 'tag'))
   if to_end > 0 then be_quiet(to_end) end
-  return {LAYOUT, tonumber(call('HGET', key('meta'), 'tag'))}
+  mend_soon()
+  return {LAYOUT, number_in_meta('tag', 0)}
 end)
 
 -- One for all that the node holds. Without `holdings` it is refused when the node has to compare first; and one that was
@@ -164,6 +233,8 @@ verb('beat', function(node, beat, lease, about, holdings, records_max, bytes_max
   if holdings then lost, cancelled = compare(node, unpack(holdings)) end
   if is_node and #lost > 0 then be_quiet(lease / 3) end
   reap()
+  write()
+  if not mending and not (are_complete() and number_in_meta('mended_at', 0) + MEND_SECONDS > now) then mend_soon() end
   return {true, lost, cancelled}
 end)
 
@@ -179,9 +250,11 @@ end)
 
 verb('nodes', function()
   local nodes = {}
-  for i, node in ipairs(call('ZRANGE', key('nodes'), 0, -1)) do
+  for _, node in ipairs(call('ZRANGE', key('nodes'), 0, -1)) do
     local said = said_by(node)
-    nodes[i] = {node, said[1], tonumber(call('ZSCORE', key('nodes'), node)), said[2]}
+    if is_text(node) then
+      nodes[#nodes + 1] = {node, said[1], tonumber(call('ZSCORE', key('nodes'), node)), said[2]}
+    end
   end
   return nodes
 end)

@@ -1,16 +1,16 @@
 -- Claim, finish, release
 
 local function start(node, limit)
-  if not call('ZSCORE', key('nodes'), node) or not nothing_unknown_runs() then return {} end
+  if not call('ZSCORE', key('nodes'), node) or not nothing_unknown_runs() or are_names_missing() then return {} end
   local ids, numbers = call('ZRANGE', key('pending'), 0, limit - 1), {}
   if #ids == 0 then return numbers end
-  local token = call('HINCRBY', key('meta'), 'claims', 1)
-  read_records(ids)
-  for i, id in ipairs(ids) do
-    local record = find(id)
+  local token = next_token()
+  tasks:read(ids)
+  each_of('pending', ids, function(record)
+    if not tasks:get(record.id) then return repair(record, {'task'}) end
     put(record, with(record, {state = 'running', at = now, node = node, token = token}))
-    numbers[i] = record.number
-  end
+    numbers[#numbers + 1] = record.number
+  end)
   tell_of_room()
   return numbers
 end

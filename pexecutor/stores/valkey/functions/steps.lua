@@ -57,6 +57,31 @@ local function end_as(record, outcome, reason, retryable)
   end_and_pass_on(record, finished)
 end
 
+local DAMAGED = 'what was submitted cannot be read any more: see `damaged` in the store'
+
+-- Repairs what of a record cannot be read: `parts` are of 'task', 'attempts' and 'ending'. A task in flight whose
+-- submit is lost has failed. What was repaired before, and still cannot be read, is set aside.
+local function repair(record, parts)
+  local task, packed, placeholder = tasks:get(record.id), pack(record), cjson.encode({name = record.name})
+  local repaired = with(record, {})
+  for _, part in ipairs(parts) do
+    if part == 'attempts' then repaired.attempts = {} end
+    if part == 'ending' then repaired.ending = ending_of('failed', DAMAGED, false) end
+    if part == 'task' then repaired.task = placeholder end
+  end
+  if pack(repaired) == packed and (repaired.task or task) == task then
+    return set_aside(record.id, packed, 'task ' .. record.id .. ' cannot be repaired')
+  end
+  notice_damage('of task ' .. record.id .. ', ' .. table.concat(parts, ' and ') .. ' cannot be read',
+    {id = record.id, record = packed, task = task})
+  put(record, repaired)
+  if repaired.task and record.state ~= 'finished' then
+    end_as(repaired, 'failed', DAMAGED, false)
+  else
+    told(repaired)
+  end
+end
+
 local function give_back(record)
   if record.cancelled then
     end_as(record, 'cancelled', false)
@@ -95,21 +120,10 @@ end
 
 local function sweep()
   local due = call('ZRANGE', key('due'), '-inf', now, 'BYSCORE', 'LIMIT', 0, SWEEP_MAX)
-  read_records(due)
-  for _, number in ipairs(due) do
-    change(find(number), {state = 'pending'})
-  end
+  each_of('due', due, function(record) change(record, {state = 'pending'}) end)
   if #due > 0 then tell('work') end
-  local expired = call('ZRANGE', key('expiry'), '-inf', now, 'BYSCORE', 'LIMIT', 0, SWEEP_MAX)
-  read_records(expired)
-  for _, number in ipairs(expired) do
-    expire(find(number))
-  end
+  each_of('expiry', call('ZRANGE', key('expiry'), '-inf', now, 'BYSCORE', 'LIMIT', 0, SWEEP_MAX), expire)
   write()
-end
-
-local function number_in_meta(field, default)
-  return tonumber(call('HGET', key('meta'), field) or default)
 end
 
 -- The oldest go first; the last one stays, however big it is. The bounds are those of the node that was heard of last.
@@ -119,10 +133,11 @@ local function bound_history()
   local bytes = number_in_meta('history_bytes', 0) - number_in_meta('history_bytes_max', math.huge)
   while over > 0 or (bytes > 0 and kept > 1) do
     local oldest = call('ZRANGE', key('history'), 0, math.max(over, 1) - 1)
+    if #oldest == 0 then return end
     each_packed(oldest, function(id, packed)
-      local remains = unpack_remains(id, packed)
-      put(remains, false)
-      over, bytes, kept = over - 1, bytes - #remains.ending, kept - 1
+      local remains = remains_of(id, packed)
+      if remains then put(remains, false) end
+      over, bytes, kept = over - 1, bytes - bytes_of(remains), kept - 1
     end)
     write()
   end
@@ -133,14 +148,14 @@ end
 local function counts()
   local next_due = call('ZRANGE', key('due'), 0, 0, 'WITHSCORES')[2]
   return {call('ZCARD', key('pending')), call('ZCARD', key('later')), call('ZCARD', key('running')),
-    call('ZCARD', key('history')), next_due and tonumber(next_due) - now or -1}
+    call('ZCARD', key('history')), next_due and tonumber(next_due) - now or -1, damaged, mending and true or false}
 end
 
 local function answer(result)
   write()
   if #endings > 0 then bound_history() end
   if #endings > 0 then tell('ended ' .. table.concat(endings, ' ')) end
-  return cmsgpack.pack({result, changes, counts(), now})
+  return cmsgpack.pack({result, changes, counts(), now, damages})
 end
 
 -- A verb may free memory and never asks for more than it frees, unless it takes tasks in: only that one is refused when
@@ -149,7 +164,7 @@ local function register(name, callback, flags)
   redis.register_function{function_name = 'LIBRARY_' .. name, flags = flags or {'allow-oom'},
     callback = function(keys, args)
       local time = call('TIME')
-      queue, changes, endings = keys[1], {}, {}
+      queue, changes, endings, damages, aside, damaged, mending = keys[1], {}, {}, {}, {}, 0, false
       open_book()
       now = tonumber(time[1]) + tonumber(time[2]) / 1e6
       return callback(unpack(cmsgpack.unpack(args[1])))
@@ -159,9 +174,12 @@ end
 -- What nodes ask for. Each says by its tag which queue it means: the server may have lost that one, or been given another.
 local function verb(name, body, flags)
   register(name, function(tag, ...)
-    local meta = call('HMGET', key('meta'), 'sealed', 'tag')
+    local meta = call('HMGET', key('meta'), 'sealed', 'tag', 'damaged', 'mending')
     if meta[1] then return redis.error_reply('SEALED ' .. meta[1]) end
-    if name ~= 'join' and tonumber(meta[2] or 0) ~= tag then return redis.error_reply('OTHER the queue is another one') end
+    if name ~= 'join' and tonumber(meta[2] or 0) ~= tag and not has_its_tag_back(tag) then
+      return redis.error_reply('OTHER the queue is another one')
+    end
+    damaged, mending = tonumber(meta[3] or 0) or 0, meta[4]
     sweep()
     return answer(body(...))
   end, flags)
@@ -169,11 +187,10 @@ end
 
 -- A call whose answer is lost can be made again, and is answered as the first time.
 local function once(id, body)
-  local before = call('GET', key('reply:' .. id))
-  if before then
-    local answer = cmsgpack.unpack(before)
-    changes = answer[2]
-    return answer[1]
+  local before = read_packed('reply:' .. id)
+  if before and type(before[2]) == 'table' then
+    changes = before[2]
+    return before[1]
   end
   local result = body()
   call('SET', key('reply:' .. id), cmsgpack.pack({result, changes}), 'PX', REPLY_MS)

@@ -9,7 +9,8 @@ local Submission = {}
 Submission.__index = Submission
 
 function Submission.new(room)
-  local acceptances = tonumber(call('HGET', key('meta'), 'acceptances') or 0)
+  local acceptances = number_in_meta('acceptances', 0)
+  if acceptances == 0 then acceptances = restore_numbers() end
   return setmetatable({room = room, places = 0, acceptances = acceptances, verdicts = {},
     taken = {}, replaced = {}}, Submission)
 end
@@ -128,6 +129,10 @@ end
 
 verb('submit', function(id, tasks, atomic, queue_size)
   notice_restart()
+  if are_names_missing() then
+    mend_soon()
+    return redis.error_reply('MENDING the names in use are being restored from the records')
+  end
   return once(id, function()
     local submission = Submission.new(math.max(0, queue_size - waiting()))
     submission:decide(tasks)

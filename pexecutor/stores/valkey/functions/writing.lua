@@ -24,10 +24,6 @@ local function open_book()
   begin_writing()
 end
 
-local function holds_name(record)
-  return record and record.state ~= 'following' and record.state ~= 'finished'
-end
-
 local function hold_name(old, record)
   local held = holds_name(old)
   if holds_name(record) then
@@ -38,7 +34,9 @@ local function hold_name(old, record)
 end
 
 local function follow(old, record)
-  if old and old.state == 'following' then following:set(digits(old.follows), false) end
+  if old and old.state == 'following' and following:get(digits(old.follows)) == old.id then
+    following:set(digits(old.follows), false)
+  end
   if record and record.state == 'following' then following:set(digits(record.follows), record.id) end
 end
 

@@ -1,0 +1,149 @@
+-- Damage: keys and entries of keys can be lost (a server that evicts) or changed by others. Whatever cannot be used is set
+-- aside, noted in `damaged`, and everything else goes on. What an entry leaves behind in other keys, `mending.lua` removes.
+
+local DAMAGED_MAX = 1000       -- how many notes are kept
+local NOTED_BYTES_MAX = 8192   -- how much of each value is kept in a note
+local DAMAGES_MAX = 20         -- how many notes one call reports; all are counted
+
+local INDEXES = {'pending', 'later', 'due', 'running', 'history', 'expiry'}
+local BELONGS = {
+  pending = {pending = true}, later = {scheduled = true, following = true}, due = {scheduled = true},
+  running = {running = true}, history = {finished = true}, expiry = {finished = true},
+}
+
+local function number_in_meta(field, default)
+  local number = tonumber(call('HGET', key('meta'), field) or default)
+  return is_number(number) and number or default
+end
+
+-- Whether it is UTF-8, which is all that a reply may have in its texts.
+local function is_text(bytes)
+  if not string.find(bytes, '[\128-\255]') then return true end
+  if string.find(bytes, '\224[\128-\159]') or string.find(bytes, '\237[\160-\191]')
+    or string.find(bytes, '\240[\128-\143]') or string.find(bytes, '\244[\144-\191]') then return false end
+  bytes = string.gsub(bytes, '[\194-\223][\128-\191]', ' ')
+  bytes = string.gsub(bytes, '[\224-\239][\128-\191][\128-\191]', ' ')
+  bytes = string.gsub(bytes, '[\240-\244][\128-\191][\128-\191][\128-\191]', ' ')
+  return not string.find(bytes, '[\128-\255]')
+end
+
+local function unpack_list(packed)
+  local readable, list = pcall(cmsgpack.unpack, packed)
+  return readable and type(list) == 'table' and list or nil
+end
+
+-- What `SET` left under a key, as a list.
+local function read_packed(name)
+  local readable, packed = pcall(call, 'GET', key(name))
+  if not readable then call('DEL', key(name)) end
+  return readable and packed and unpack_list(packed) or nil
+end
+
+-- Notes
+
+local function printable(bytes)
+  return (string.gsub(string.sub(bytes, 1, NOTED_BYTES_MAX), '[^\32-\126]', function(byte)
+    return string.format('\\x%02x', string.byte(byte))
+  end))
+end
+
+function mend_soon()
+  if call('HSETNX', key('meta'), 'mending', 'keys 0') == 0 then call('HSET', key('meta'), 'mend_again', '1') end
+  mending = true
+end
+
+function notice_damage(what, found)
+  what = printable(what)
+  local note = {at = now, what = what}
+  for name, value in pairs(found or {}) do note[name] = value and printable(tostring(value)) or nil end
+  local text = cjson.encode(note)
+  if not pcall(call, 'LPUSH', key('damaged'), text) then
+    call('DEL', key('damaged'))
+    call('LPUSH', key('damaged'), text)
+  end
+  call('LTRIM', key('damaged'), 0, DAMAGED_MAX - 1)
+  damaged = call('HINCRBY', key('meta'), 'damaged', 1)
+  if #damages < DAMAGES_MAX then damages[#damages + 1] = what end
+  mend_soon()
+end
+
+-- The name that a task was submitted with.
+local function submitted_name(task)
+  local readable, submitted = pcall(cjson.decode, task or '')
+  local name = readable and type(submitted) == 'table' and submitted.name
+  return type(name) == 'string' and name or nil
+end
+
+-- Removes all that there is under an id; `packed` is its record, false when there is none.
+function set_aside(id, packed, why)
+  records[id], aside[id] = false, true
+  local task = call('HGET', key('task'), id)
+  notice_damage(why, {id = id, record = packed, task = task})
+  for _, index in ipairs(INDEXES) do call('ZREM', key(index), id) end
+  call('HDEL', key('record'), id)
+  call('HDEL', key('task'), id)
+  call('HDEL', key('following'), id)
+  following.values[id] = false
+  local name = submitted_name(task)
+  if name and call('HGET', key('names'), name) == id then
+    call('HDEL', key('names'), name)
+    names.values[name] = false
+  end
+end
+
+-- Takes an entry that does not belong there out of an index. What this call itself has moved is still on its way.
+local function drop_entry(index, id)
+  if before[id] ~= nil then return 0 end
+  local dropped = call('ZREM', key(index), id)
+  if aside[id] then return 1 end
+  local record = records[id]
+  if record then
+    notice_damage('`' .. index .. '` has task ' .. id .. ', which is ' .. record.state, {id = id})
+  else
+    set_aside(id, false, '`' .. index .. '` has task ' .. id .. ', which has no record')
+  end
+  return dropped
+end
+
+-- Calls `body` with each record that an index names; how many entries do not belong there, and were taken out.
+local function each_of(index, ids, body)
+  local dropped = 0
+  read_records(ids)
+  for _, id in ipairs(ids) do
+    local record = find(id)
+    if record and BELONGS[index][record.state] then
+      body(record)
+    else
+      dropped = dropped + drop_entry(index, id)
+    end
+  end
+  return dropped
+end
+
+-- Of one in history, as much as it takes to forget it; nil when it was set aside.
+local function remains_of(id, packed)
+  local readable, remains = pcall(unpack_remains, id, packed)
+  if readable and remains.state == 'finished' and type(remains.ending) == 'string' then return remains end
+  learn(id, packed)
+  drop_entry('history', id)
+end
+
+-- Checks that cost next to nothing
+
+-- Whether fewer names are held than tasks hold one. Then nothing is accepted or started until they are restored, or a
+-- name might be at work twice.
+local function are_names_missing()
+  local names_held = call('HLEN', key('names'))
+  return names_held < call('ZCARD', key('pending')) + call('ZCARD', key('running')) + call('ZCARD', key('due'))
+end
+
+-- Whether all keys have as many entries as each other say. It notices whatever is missing, and no change of a value.
+local function are_complete()
+  local pending, later, due = call('ZCARD', key('pending')), call('ZCARD', key('later')), call('ZCARD', key('due'))
+  local running, ended, kept = call('ZCARD', key('running')), call('ZCARD', key('expiry')), call('HLEN', key('record'))
+  local nodes = call('ZCARD', key('nodes'))
+  return kept == pending + later + running + ended and call('HLEN', key('task')) == kept
+    and call('HLEN', key('names')) == pending + running + due and call('HLEN', key('following')) == later - due
+    and call('ZCARD', key('history')) <= ended
+    and call('HLEN', key('node')) == nodes and call('HLEN', key('leases')) == nodes
+end

@@ -1,0 +1,272 @@
+-- Mending: the indexes and the names are made to agree with the records, some entries a call, while all else goes on.
+-- It begins when a node joins, whenever damage was noticed, and some minutes after the last time. It is done when a whole
+-- pass has noticed nothing.
+--
+--   meta       hash    mending: the part that is next, and how far it is; mend_again: damage was noticed meanwhile;
+--                      mended_at: when it was done last
+
+local MENDED_AT_ONCE_MAX = 500
+local FOLLOWERS_MAX = 100      -- how long a chain of followers is walked
+
+local KEYS = {{'damaged', 'list'}, {'meta', 'hash'}, {'task', 'hash'}, {'record', 'hash'}, {'names', 'hash'},
+  {'following', 'hash'}, {'pending', 'zset'}, {'later', 'zset'}, {'due', 'zset'}, {'running', 'zset'},
+  {'history', 'zset'}, {'expiry', 'zset'}, {'nodes', 'zset'}, {'leases', 'hash'}, {'node', 'hash'}, {'seen', 'set'},
+  {'moves', 'hash'}, {'arrivals', 'set'}}
+local COUNTERS = {'acceptances', 'claims', 'endings', 'history_bytes', 'damaged', 'tag'}
+
+local function check_type(name, wanted)
+  local found = call('TYPE', key(name)).ok
+  if found == 'none' or found == wanted then return end
+  call('DEL', key(name))
+  notice_damage('the key `' .. name .. '` was a ' .. found .. ' and not a ' .. wanted)
+end
+
+-- All keys have their types, and all counters are numbers.
+local function check_keys()
+  for _, one in ipairs(KEYS) do check_type(one[1], one[2]) end
+  for _, node in ipairs(call('ZRANGE', key('nodes'), 0, -1)) do check_type('cancels:' .. node, 'set') end
+  for _, field in ipairs(COUNTERS) do
+    local value = call('HGET', key('meta'), field)
+    if value and not (string.find(value, '^-?%d+$') and #value <= 15) then
+      call('HDEL', key('meta'), field)
+      notice_damage('`meta` has a ' .. field .. ' that is not a whole number', {value = value})
+    end
+  end
+end
+
+-- Records
+
+-- The last task of those that wait for one another to have its name.
+local function last_behind(record)
+  for _ = 1, FOLLOWERS_MAX do
+    local follower = follower_of(record)
+    if not follower then break end
+    record = follower
+  end
+  return record
+end
+
+-- A task whose name another task holds runs after that one.
+local function queue_up(record, holder)
+  local tail = last_behind(holder)
+  change(record, {state = 'following', follows = tail.number, supersedes = false, token = 0, node = '', cancelled = false})
+  names:set(holder.name, holder.id)
+  notice_damage('task ' .. record.id .. ' has the name of task ' .. holder.id .. ', and runs after it', {id = record.id})
+end
+
+local function settle_name(record)
+  local holder = holder_of(record.name)
+  if not holder then
+    names:set(record.name, record.id)
+  elseif holder.id ~= record.id then
+    queue_up(record, holder)
+  end
+end
+
+local function settle_follower(record)
+  local followed = find(record.follows)
+  local follower = followed and follower_of(followed)
+  if follower and follower.id == record.id and followed.state ~= 'finished' and followed.name == record.name then return end
+  if followed and not follower and followed.state ~= 'finished' and followed.name == record.name then
+    following:set(followed.id, record.id)
+    return
+  end
+  local holder = holder_of(record.name)
+  if holder then return queue_up(record, holder) end
+  change(record, {state = first_state(record), follows = 0, supersedes = false})
+  notice_damage('task ' .. record.id .. ' followed one that is gone, and follows none now', {id = record.id})
+end
+
+local function settle_history(record)
+  if is_kept(record) and not call('ZSCORE', key('history'), record.id) then
+    order('ZADD', 'history', call('HINCRBY', key('meta'), 'endings', 1), record.id)
+  end
+  if is_kept(record) or not call('ZSCORE', key('expiry'), record.id) then put_in(record, record.id) end
+end
+
+-- A record is where its state says.
+local function settle(record)
+  if record.state == 'finished' then return settle_history(record) end
+  if record.state == 'following' then settle_follower(record) else settle_name(record) end
+  local settled = find(record.id)
+  if settled then put_in(settled, settled.id) end
+end
+
+local function is_json(text)
+  return text and is_text(text) and pcall(cjson.decode, text)
+end
+
+local function are_texts(attempts)
+  for _, attempt in ipairs(attempts) do
+    if type(attempt[3]) ~= 'string' or not is_text(attempt[3] .. (attempt[4] or '')) then return false end
+  end
+  return true
+end
+
+-- Which parts of a record nobody could read.
+local function unreadable_parts(record, task)
+  local parts = {}
+  if not (is_json(task) and submitted_name(task) == record.name) then parts[#parts + 1] = 'task' end
+  if not are_texts(record.attempts) then parts[#parts + 1] = 'attempts' end
+  if record.state == 'finished' and not is_json(record.ending) then parts[#parts + 1] = 'ending' end
+  return parts
+end
+
+local function mend_record(id, packed, task)
+  records[id] = nil
+  learn(id, packed)
+  local record = records[id]
+  if not record then return end
+  local parts = unreadable_parts(record, task)
+  if #parts > 0 then repair(record, parts) end
+  record = find(id)
+  if record then settle(record) end
+end
+
+-- Entries
+
+local function mend_task(id)
+  if not find(id) and not aside[id] then set_aside(id, false, '`task` has task ' .. id .. ', which has no record') end
+end
+
+local function mend_name(name, id)
+  names.values[name] = id
+  holder_of(name)
+end
+
+local function mend_following(id, follower)
+  following.values[id] = follower
+  local record = find(id)
+  if not record or record.state == 'finished' then
+    if not aside[id] then remove_field(following, id, follower) end
+  else
+    follower_of(record)
+  end
+end
+
+local function mend_running(record)
+  if not call('ZSCORE', key('nodes'), record.node) then
+    notice_damage('task ' .. record.id .. ' runs on a node that is not known', {id = record.id, node = record.node})
+    extend(record.node, lease_of(record.node))
+    call('HSETNX', key('node'), record.node, cmsgpack.pack({now, '', 0}))
+  end
+end
+
+local function mend_place(record)
+  local place = tonumber(call('ZSCORE', key('history'), record.id))
+  if place and not is_whole_number(place) then call('ZREM', key('history'), record.id) end
+end
+
+-- What is known of nodes, of those alone that there are.
+local function mend_nodes()
+  for _, node in ipairs(call('ZRANGE', key('nodes'), 0, -1)) do
+    call('HSETNX', key('leases'), node, LEASE_SECONDS)
+    call('ZADD', key('nodes'), 'LT', now + lease_of(node), node)
+    if said_by(node)[1] == 0 then call('HSET', key('node'), node, cmsgpack.pack({now, '', 0})) end
+  end
+  for _, name in ipairs({'node', 'leases'}) do
+    for _, node in ipairs(call('HKEYS', key(name))) do
+      if not call('ZSCORE', key('nodes'), node) then call('HDEL', key(name), node) end
+    end
+  end
+end
+
+-- Parts, in the order in which they are mended. Each is given where to go on, and says where it has come to.
+
+local function scanned(command, name, cursor)
+  local reply = call(command, key(name), cursor, 'COUNT', MENDED_AT_ONCE_MAX)
+  return reply[1], reply[2]
+end
+
+local function mend_hash(name, mend_entry)
+  return function(cursor)
+    local next_cursor, words = scanned('HSCAN', name, cursor)
+    for i = 1, #words, 2 do mend_entry(words[i], words[i + 1]) end
+    return next_cursor
+  end
+end
+
+local function mend_index(name, mend_entry)
+  return function(cursor)
+    local next_cursor, words = scanned('ZSCAN', name, cursor)
+    local ids = {}
+    for i = 1, #words, 2 do ids[#ids + 1] = words[i] end
+    each_of(name, ids, mend_entry or function() end)
+    return next_cursor
+  end
+end
+
+local function mend_records(cursor)
+  local next_cursor, words = scanned('HSCAN', 'record', cursor)
+  local ids = {}
+  for i = 1, #words, 2 do ids[#ids + 1] = words[i] end
+  tasks:read(ids)
+  for i = 1, #words, 2 do mend_record(words[i], words[i + 1], tasks:get(words[i])) end
+  return next_cursor
+end
+
+local function once_through(body)
+  return function()
+    body()
+    return '0'
+  end
+end
+
+local PARTS = {
+  {'keys', once_through(check_keys)},
+  {'history', mend_index('history', mend_place)},
+  {'record', mend_records},
+  {'task', mend_hash('task', mend_task)},
+  {'names', mend_hash('names', mend_name)},
+  {'following', mend_hash('following', mend_following)},
+  {'pending', mend_index('pending')},
+  {'later', mend_index('later')},
+  {'due', mend_index('due')},
+  {'running', mend_index('running', mend_running)},
+  {'expiry', mend_index('expiry')},
+  {'nodes', once_through(mend_nodes)},
+}
+
+local function finish_mending()
+  call('HDEL', key('meta'), 'mending')
+  call('HSET', key('meta'), 'mended_at', now)
+  mending = false
+  if call('HDEL', key('meta'), 'mend_again') == 1 then mend_soon() end
+end
+
+local function mend_step()
+  local name, cursor = string.match(call('HGET', key('meta'), 'mending') or '', '^(%a+) (%d+)$')
+  for i, part in ipairs(PARTS) do
+    if part[1] == name then
+      local next_cursor = part[2](cursor)
+      write()
+      if next_cursor ~= '0' then return call('HSET', key('meta'), 'mending', name .. ' ' .. next_cursor) end
+      if PARTS[i + 1] then return call('HSET', key('meta'), 'mending', PARTS[i + 1][1] .. ' 0') end
+    end
+  end
+  finish_mending()
+end
+
+-- Mends some; whether there is more to do. A node whose call has failed has the keys looked at `at_once`.
+register('mend', function(tag, at_once)
+  if at_once then
+    check_keys()
+    mend_soon()
+  end
+  local meta = call('HMGET', key('meta'), 'sealed', 'tag', 'damaged', 'mending')
+  if meta[1] then return redis.error_reply('SEALED ' .. meta[1]) end
+  local is_ours = tonumber(meta[2] or 0) == tag or has_its_tag_back(tag)
+  if not is_ours and not at_once then return redis.error_reply('OTHER the queue is another one') end
+  damaged, mending = tonumber(meta[3] or 0) or 0, meta[4]
+  if mending and is_ours then mend_step() end
+  return answer(mending and true or false)
+end)
+
+-- Repairs tasks of which a node has found that it cannot read some parts.
+verb('repair', function(found)
+  for _, one in ipairs(found) do
+    local record = find(one[1])
+    if record then repair(record, one[2]) end
+  end
+  return true
+end)
