@@ -7,16 +7,19 @@ is tried again printed after the last look is gone, and of more than the server 
 
 from __future__ import annotations
 
+import base64
+import re
 import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import click
 import msgspec
 
-from ..handlers.output import TAIL_BYTES_MAX
 from .command import ClientCommand, Session
 from .complete import complete_task
 from .named import find_latest
+from .report import echo_json
+from .streams import notify
 from .waiting import persist
 
 if TYPE_CHECKING:
@@ -27,7 +30,8 @@ LOST_SECONDS_MAX: Final = 60.0
 
 STREAMS: Final = ("stdout", "stderr", "log", "body")
 
-_UNFINISHED_CHARACTER: Final = "\N{REPLACEMENT CHARACTER}"
+_UNFINISHED_CHARACTER: Final = re.compile(rb"(?:[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]?|[\xf0-\xf4][\x80-\xbf]{0,2})\Z")
+"""The beginning of a character of UTF-8 whose other bytes are still to come."""
 
 
 @click.command(cls=ClientCommand)
@@ -68,7 +72,7 @@ class JsonOutput:
         """Print it, if it is another one."""
         output = bytes(msgspec.json.decode(document.raw, type=_Record).output)
         if output != self._told:
-            click.echo(output)
+            echo_json(output)
         self._told = output
 
 
@@ -91,34 +95,39 @@ class TextOutput:
 
     def _tell(self, output: dict[str, Any], *, ended: bool) -> None:
         for name, stream in self._streams.items():
-            text, missed = stream.news(output.get(name, ""), output.get(f"{name}_bytes", 0), ended=ended)
+            news, missed = stream.news(_kept(output, name), output.get(f"{name}_bytes", 0), ended=ended)
             if missed:
-                click.echo(f"pexecutor: {missed} bytes of {name} are not kept", err=True)
-            click.echo(text.encode(), nl=False, err=name == "stderr")
+                notify(f"pexecutor: {missed} bytes of {name} are not kept")
+            if news:
+                click.echo(news, nl=False, err=name == "stderr")
+
+
+def _kept(output: dict[str, Any], name: str) -> bytes:
+    """The end of a stream, as far as the server keeps it; an older server has only its text."""
+    if encoded := output.get(f"{name}_base64"):
+        return base64.b64decode(encoded)
+    text: str = output.get(name, "")
+    return text.encode()
 
 
 class Stream:
-    """How much of one stream was told."""
+    """How much of one stream was printed."""
 
     def __init__(self) -> None:
-        self._text = ""
-        self._bytes = 0
+        self._printed = 0
 
-    def news(self, text: str, seen_bytes: int, *, ended: bool) -> tuple[str, int]:
-        """What has come since the last time, and how many bytes of that are lost.
+    def news(self, kept: bytes, seen: int, *, ended: bool) -> tuple[bytes, int]:
+        """Return what has come since the last time, and how many bytes before that are lost.
 
         Parameters:
-            text: the end of the stream, as far as it is kept.
-            seen_bytes: how long the stream is in all.
+            kept: the end of the stream, as far as it is kept.
+            seen: how many bytes the stream has in all.
             ended: whether no more will come; until then a character that is cut off at the end is held back.
         """
-        if not ended:
-            text = text.rstrip(_UNFINISHED_CHARACTER)
-        if seen_bytes <= TAIL_BYTES_MAX:
-            new, lost = text[len(self._text) :], 0
-        else:
-            kept = text.encode()
-            fresh = seen_bytes - self._bytes
-            new, lost = kept[-fresh:].decode(errors="ignore") if fresh else "", max(0, fresh - TAIL_BYTES_MAX)
-        self._text, self._bytes = text, seen_bytes
+        begin = max(0, seen - len(kept))
+        if not ended and (unfinished := _UNFINISHED_CHARACTER.search(kept[-3:])) is not None:
+            kept = kept[: -len(unfinished[0])]
+        lost = max(0, begin - self._printed)
+        new = kept[max(0, self._printed - begin) :]
+        self._printed = max(self._printed, begin + len(kept))
         return new, lost

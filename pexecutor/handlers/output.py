@@ -9,6 +9,7 @@ command write a file.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Final
 
 import msgspec
@@ -51,11 +52,18 @@ class Tail:
 
     def text(self) -> str:
         """The tail as text: UTF-8, with a replacement for what is none; a character cut by the limit is left out."""
-        kept = bytes(self)
+        return self.texts()[0]
+
+    def texts(self) -> tuple[str, str]:
+        """Return the tail as text, and in base64 if the text cannot say which bytes there were."""
+        held = kept = bytes(self)
         if self.seen > len(kept):
             cut = kept[:_CONTINUATIONS_MAX]
             kept = cut.lstrip(_CONTINUATION) + kept[len(cut) :]
-        return kept.decode(errors="replace")
+        try:
+            return kept.decode(), ""
+        except UnicodeDecodeError:
+            return kept.decode(errors="replace"), b64encode(held).decode()
 
     def __repr__(self) -> str:
         return f"<Tail {min(self.seen, self.bytes_max)} of {self.seen} bytes>"
@@ -68,6 +76,7 @@ class Output(msgspec.Struct, frozen=True, omit_defaults=True):
         stdout, stderr: the ends of what a command or a function's process printed.
         log: the end of what a function logged.
         body: the end of a response.
+        stdout_base64, stderr_base64, body_base64: the same ends as bytes, in base64, where they are not UTF-8.
         stdout_bytes, stderr_bytes, log_bytes, body_bytes: how many bytes there were in all.
         exit_code: a process's, once it has ended; negative for the signal that ended it.
         status: a response's, once it has begun.
@@ -77,6 +86,9 @@ class Output(msgspec.Struct, frozen=True, omit_defaults=True):
     stderr: str = ""
     log: str = ""
     body: str = ""
+    stdout_base64: str = ""
+    stderr_base64: str = ""
+    body_base64: str = ""
     stdout_bytes: int = 0
     stderr_bytes: int = 0
     log_bytes: int = 0
@@ -100,11 +112,17 @@ class LiveOutput:
 
     def snapshot(self) -> Output:
         """What there is to be read now."""
+        (stdout, stdout_base64), (stderr, stderr_base64), (body, body_base64) = (
+            tail.texts() for tail in (self.stdout, self.stderr, self.body)
+        )
         return Output(
-            stdout=self.stdout.text(),
-            stderr=self.stderr.text(),
+            stdout=stdout,
+            stderr=stderr,
             log=self.log.text(),
-            body=self.body.text(),
+            body=body,
+            stdout_base64=stdout_base64,
+            stderr_base64=stderr_base64,
+            body_base64=body_base64,
             stdout_bytes=self.stdout.seen,
             stderr_bytes=self.stderr.seen,
             log_bytes=self.log.seen,

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ..server.conftest import StartServer
 from ..server.process import ServerProcess, eventually
@@ -17,14 +18,14 @@ from .proxy import proxy_to
 
 
 @contextmanager
-def started(*arguments: str, url: str) -> Iterator[subprocess.Popen[str]]:
+def started(*arguments: str, url: str, text: bool = True) -> Iterator[subprocess.Popen[Any]]:
     """The command line as a process; it is killed if it does not end."""
     with subprocess.Popen(
         [sys.executable, "-W", "error", "-m", "pexecutor", *arguments],
         env=os.environ | {"PEXECUTOR_URL": url},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        text=text,
     ) as process:
         try:
             yield process
