@@ -235,6 +235,27 @@ def test_a_server_that_wants_to_know_who_asks(page: Page, start: Start, tmp_path
     page.shows("#session", "Sign in")
 
 
+def test_a_session_that_the_server_has_forgotten(page: Page, start: Start, tmp_path: Path) -> None:
+    page.expect("ERR_", "status of 401")
+    token = new_token()
+    settings = tmp_path / "settings.toml"
+    settings.write_text(f'[tokens.somebody]\nsha256 = "{hash_token(token)}"\nscope = "admin"\n')
+    server = start("--config", str(settings))
+    page.open(server.url, until="")
+    page.fill("#token", token)
+    page.click("#session .primary")
+    page.shows("#connection", "Live")
+    server.signal(signal.SIGKILL)
+    server.wait()
+    start("--config", str(settings), "--port", server.url.rsplit(":", 1)[1])
+    page.shows("#session", "Sign in")
+    page.fill("#token", token)
+    page.click("#session .primary")
+    page.shows("#connection", "Live")
+    page.press("Sign out")
+    page.shows("#session", "Sign in")
+
+
 def test_nothing_in_line_runs_and_nothing_is_complained_of(page: Page, server: ServerProcess) -> None:
     page.expect("Content Security Policy")
     page.open(server.url)
@@ -279,7 +300,7 @@ def open_task(page: Page, server: ServerProcess, **task: Any) -> str:
     return task_id
 
 
-LOG = "document.querySelector('#detail [aria-label=log]')"
+LOG = "[...document.querySelectorAll('#detail pre')].find((it) => it.previousSibling.textContent.startsWith('log'))"
 
 
 def log_text(page: Page) -> str:

@@ -195,6 +195,28 @@ def test_axe_finds_nothing(page: Page, scene: ServerProcess, look: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_in_what_the_page_announces(page: Page, scene: ServerProcess, scheme: str) -> None:
+    page.look(scheme=scheme)
+    page.open(scene.url)
+    page.run(
+        """const real = window.fetch;
+        const refusal = { status: 503, headers: { "Content-Type": "application/problem+json" } };
+        const answer = async () => {
+            const ready = await (await real("readyz")).json();
+            const problem = { title: "", status: 503, detail: "the disk is full", statistics: ready.statistics };
+            return new Response(JSON.stringify(problem), refusal);
+        };
+        const isRefused = (path, { method }) => path === "readyz" || method !== "GET";
+        window.fetch = (path, options) => isRefused(path, options) ? answer() : real(path, options)"""
+    )
+    page.press("Run again: greeting")
+    page.shows("#toasts .bad", "Could not run greeting again: the disk is full")
+    page.shows("#banner.lost", "Tasks cannot be taken: the disk is full")
+    assert violations(page) == []
+    assert in_failure_colour(page)["wrong"] == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_where_the_server_wants_a_token(page: Page, tmp_path: Path, scheme: str) -> None:
     settings = tmp_path / "settings.toml"
     settings.write_text(f'[tokens.somebody]\nsha256 = "{hash_token(new_token())}"\nscope = "admin"\n')
@@ -202,6 +224,11 @@ def test_axe_finds_nothing_where_the_server_wants_a_token(page: Page, tmp_path: 
     page.look(scheme=scheme)
     page.open(server.url, until="")
     page.shows("#session", "Sign in")
+    assert violations(page) == []
+    page.expect("status of 401")
+    page.fill("#token", "wrong")
+    page.click("#session .primary")
+    page.shows("#session .problem", "not known")
     assert violations(page) == []
     assert in_failure_colour(page)["wrong"] == []
     page.driver.get("about:blank")
