@@ -24,6 +24,7 @@ ENVIRONMENT_PREFIX: Final = "PEXECUTOR_"
 
 NO_SETTINGS: Final = frozenset(
     {"PEXECUTOR_URL", "PEXECUTOR_TOKEN", "PEXECUTOR_TASK_ID", "PEXECUTOR_TASK_NAME", "PEXECUTOR_TASK_TOKEN"}
+    | {"PEXECUTOR_TASK_STORE", "PEXECUTOR_TASK_SERVER"}
 )
 """Variables of clients, and of the commands that a server runs."""
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import secrets
 import signal
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Final, cast
 
 import msgspec
@@ -22,7 +24,8 @@ from .config import Config, database_file, durability_of
 from .errors import ConfigError, UnusableStoreError
 from .executor import Executor
 from .handlers import Catalogue, load_catalogue
-from .handlers.leftovers import end_leftovers
+from .handlers.leftovers import end_leftovers, file_identity
+from .handlers.mark import marking_for
 from .log import TaskLog
 from .statistics import Statistics
 from .stores import Store
@@ -53,16 +56,42 @@ def make_executor(config: Config, handlers: Catalogue | None = None) -> Executor
     """
     if handlers is None:
         handlers = load_catalogue(declared=config.handlers, modules=config.handler_modules, environment=os.environ)
+    identity = _store_identity(config)
     return Executor(
-        _make_store(config, handlers),
+        _make_store(config, handlers, identity),
         pool_size=config.pool_size,
         drain_timeout_seconds=config.drain_timeout_seconds,
-        handlers=handlers,
+        handlers=handlers.with_resource(partial(_marking, identity, shared=_is_shared(config))),
         on_change=TaskLog(config.log_level),
     )
 
 
-def _make_store(config: Config, handlers: Catalogue) -> Store:
+def _store_identity(config: Config) -> Callable[[], str]:
+    """Return what tells the store from all others: by this, processes are marked."""
+    match parse_store(config.store):
+        case SqliteAddress():
+            return lambda: file_identity(database_file(config))
+        case ValkeyAddress():
+            identity = f"{config.store} {config.queue}"
+        case _:
+            identity = f"memory:{secrets.token_hex(16)}"
+    return lambda: identity
+
+
+def _is_shared(config: Config) -> bool:
+    return isinstance(parse_store(config.store), ValkeyAddress)
+
+
+@asynccontextmanager
+async def _marking(identity: Callable[[], str], *, shared: bool) -> AsyncIterator[None]:
+    """Have processes marked for a store. A node first ends what dead nodes of its queue have left on this machine."""
+    if shared:
+        await end_leftovers([], store=identity)
+    with marking_for(identity):
+        yield
+
+
+def _make_store(config: Config, handlers: Catalogue, identity: Callable[[], str]) -> Store:
     address = parse_store(config.store)
     if isinstance(address, ValkeyAddress):
         return _make_shared_store(config, address)
@@ -75,7 +104,7 @@ def _make_store(config: Config, handlers: Catalogue) -> Store:
         journal=_make_journal(config) if isinstance(address, SqliteAddress) else None,
         known_handlers=handlers if config.unknown_handlers == "refuse" else None,
         ends_with_us=handlers.ending_with_us(),
-        end_leftovers=end_leftovers,
+        end_leftovers=partial(end_leftovers, store=identity),
         on_recovered=_log_recovered,
     )
 

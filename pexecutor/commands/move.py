@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,16 +78,17 @@ def move(
 
 
 def _side(option: str, text: str, config: Config, *, must_exist: bool, volatile: bool) -> FileSide | QueueSide:
-    from ..handlers.leftovers import end_leftovers
+    from ..handlers.leftovers import end_leftovers, file_identity
     from ..stores.moving_file import FileSide
 
     match address := parse_store(text):
         case SqliteAddress(file):
+            path = file or database_file(config)
             return FileSide(
-                file or database_file(config),
+                path,
                 must_exist=must_exist,
                 crashes_max=config.crashes_max,
-                end_leftovers=end_leftovers,
+                end_leftovers=partial(end_leftovers, store=partial(file_identity, path)),
             )
         case MemoryAddress():
             raise ConfigError(f"{option} cannot be memory: what is in there dies with its process")

@@ -88,6 +88,10 @@ class Catalogue:
             for name, handler in sorted(self._handlers.items())
         ]
 
+    def with_resource(self, resource: Resource) -> Catalogue:
+        """Return the same handlers, with one more thing that is open while they can be run."""
+        return Catalogue(self._handlers, [resource, *self._resources])
+
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """While in here, handlers can be run."""

@@ -8,11 +8,12 @@ Never a shell, and never an argument that the operator did not leave a place for
 begins with a dash: an operator who does not want it taken for an option puts ``--`` before it.
 
 The environment is the operator's as well: what ``inherit_env`` names, and what ``env`` sets. The task's id, its name
-and its trace are in it, too (see ``leftovers.py``).
+and its trace are in it, too (see ``mark.py``).
 """
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,7 +28,7 @@ from .complaints import missing, settings_from, unknown, wrong
 from .context import Context
 from .contract import Complaint, HandlerFailedError
 from .group import Program, run_group
-from .leftovers import marked
+from .mark import marked
 from .slots import VALUE_SCHEMA, Slot, parse_element, value_text
 
 KILL_AFTER_SECONDS: Final = 5.0
@@ -162,7 +163,7 @@ def _check_slots(program: str | Slot, slots: list[str], settings: CommandSetting
         raise ConfigError(f"{where}.command[0] must name the program: it can be no slot and not be empty")
     if settings.stdin and STDIN in slots:
         raise ConfigError(f"{where}.stdin: `params.stdin` cannot fill a slot as well")
-    if settings.cwd is not None and not Path(settings.cwd).is_dir():
+    if settings.cwd is not None and not _path(settings.cwd).is_dir():
         raise ConfigError(f"{where}.cwd: there is no directory {settings.cwd}")
 
 
@@ -172,3 +173,8 @@ def _environment(settings: CommandSettings, environment: Mapping[str, str], wher
             raise ConfigError(f"{where}.env: {variable!r} cannot be an environment variable")
     inherited = {variable: environment[variable] for variable in settings.inherit_env if variable in environment}
     return {**inherited, **settings.env}
+
+
+def _path(text: str) -> Path:
+    """Return the path that text of the settings names. Names of files are UTF-8, whatever the locale says."""
+    return Path(os.fsdecode(text.encode("utf-8", "surrogateescape")))

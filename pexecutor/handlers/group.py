@@ -1,34 +1,37 @@
-"""A process and everybody it starts: run to the end, or ended, down to the last one.
+"""A process and everything that it starts: run to the end, or ended, down to the last one.
 
-The process leads a group (and a session) of its own, so its children are in it unless they leave on purpose. Whatever
-happens to the run, it returns only when nobody of the group is left at work: SIGTERM to the group, some time,
-SIGKILL, and then waiting until the group is gone. A leader that ends by itself and leaves children behind has them
-ended in the same way.
+The process leads a session and a group of its own. Whatever happens to the run, it returns only when no process of the
+attempt is left, wherever that has gone (see ``family.py``): SIGTERM, some time, SIGKILL, and then waiting until all are
+gone. A leader that ends by itself and leaves children behind has them ended in the same way.
 
-Orphans of the group are adopted by process 1 of the machine or container. When that is us, we reap them, once the
-leader is waited for (before, its exit status could be reaped in its stead). When it is somebody who does not reap,
-they stay as zombies: a group of nothing but zombies counts as gone.
+Orphans are adopted by us and reaped, while the leader runs as well.
 
-Road not taken: ``trio.run_process``. It signals the child alone, and it waits for whoever holds its pipes.
+A run that the system has no descriptor, process or memory for waits until there is one. No descriptor is opened to end
+a group.
+
+Road not taken: ``trio.run_process``. It signals the child alone, and it waits for each process that holds its pipes.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
-import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Final
 
 import msgspec
 import trio
 
+from . import proc
 from .contract import HandlerFailedError
+from .descriptors import is_exhaustion, when_possible
+from .family import Family, reap_orphans
+from .leader import Leader, start_leader
+from .mark import TASK_ID_VARIABLE, next_tag
 from .output import LiveOutput
-from .pipes import Inlet, Outlet
+from .pipes import Inlet, Outlet, Sink, null_device
+from .start_error import start_error
 
 KILL_SECONDS_MAX: Final = 2.0
 """How long a group may take to be gone after SIGKILL: the rest of the shield's bound."""
@@ -36,8 +39,11 @@ KILL_SECONDS_MAX: Final = 2.0
 POLL_SECONDS_MIN: Final = 0.005
 POLL_SECONDS_MAX: Final = 0.05
 
-_PASSING: Final = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
-"""Why a process may not start now and yet start later."""
+LOOK_SECONDS_MAX: Final = 0.2
+"""How long known processes are waited for before it is looked whether there are others."""
+
+REAP_SECONDS: Final = 1.0
+"""How often orphans are reaped while a leader runs."""
 
 # Not Trio's default limiter: handlers that fill that one with threads must not delay the end of a group.
 _looking = trio.CapacityLimiter(4)
@@ -60,15 +66,19 @@ class Program(msgspec.Struct, frozen=True):
 
 
 async def run_group(
-    program: Program, output: LiveOutput, *, stdin: bytes | None = None, others: Sequence[Inlet] = ()
+    program: Program,
+    output: LiveOutput,
+    *,
+    stdin: bytes | None = None,
+    reports: Sink | None = None,
 ) -> int:
-    """Run a program as a group of its own; nobody of it is left when this returns or raises.
+    """Run a program as a group of its own; no process of it is left when this returns or raises.
 
     Parameters:
         program: what to start.
         output: where the ends of what it prints go, as it prints them, and its exit code, however the run ends.
         stdin: what it reads; ``None`` for the null device.
-        others: more pipes that it inherits, under the numbers that they have here.
+        reports: takes what it writes to one more pipe, whose number is added to its arguments.
 
     Returns:
         The leader's exit code, negative for the signal that ended it.
@@ -76,15 +86,23 @@ async def run_group(
     Raises:
         HandlerFailedError: it could not be started, or its group could not be ended.
     """
-    with ExitStack() as pipes:
-        outlet = None if stdin is None else pipes.enter_context(Outlet(stdin))
-        printed = [pipes.enter_context(Inlet(tail.append)) for tail in (output.stdout, output.stderr)]
-        inlets = [*printed, *others]
-        group = _Group(await _start(program, outlet, inlets), program.kill_after_seconds)
+
+    def waits(error: Exception) -> None:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        output.log.append(f"waiting to start: {reason}\n".encode())
+
+    async def start() -> tuple[ExitStack, _Running]:
+        with ExitStack() as pipes:
+            running = await _start(program, output, stdin, reports, pipes)
+            return pipes.pop_all(), running
+
+    pipes, running = await when_possible(start, waits)
+    with pipes:
+        group = _Group(running.leader, program)
         try:
-            await _attend(group, outlet, inlets)
+            await _attend(group, running.outlet, running.inlets)
         finally:
-            output.exit_code = group.leader.returncode
+            output.exit_code = group.leader.poll()
             if not group.gone:
                 seconds = f"{group.end_seconds_max:g} s"
                 raise HandlerFailedError(f"its processes could not be ended within {seconds}", retryable=False)
@@ -92,27 +110,48 @@ async def run_group(
         return output.exit_code
 
 
-async def _start(program: Program, outlet: Outlet | None, inlets: Sequence[Inlet]) -> trio.Process:
+class _Running(msgspec.Struct):
+    leader: Leader
+    outlet: Outlet | None
+    inlets: list[Inlet]
+
+
+async def _start(
+    program: Program, output: LiveOutput, stdin: bytes | None, reports: Sink | None, pipes: ExitStack
+) -> _Running:
+    """Start a program, as a whole or not at all."""
+    proc.adopt_orphans()
+    outlet = None if stdin is None else pipes.enter_context(Outlet(stdin))
+    sinks: list[Callable[[bytes], None]] = [output.stdout.append, output.stderr.append]
+    inlets = [pipes.enter_context(Inlet(sink)) for sink in [*sinks, *([] if reports is None else [reports])]]
     stdout, stderr, *others = (inlet.their_end for inlet in inlets)
-    try:
-        return await trio.lowlevel.open_process(
-            program.argv,
-            stdin=subprocess.DEVNULL if outlet is None else outlet.their_end,
-            stdout=stdout,
-            stderr=stderr,
-            pass_fds=others,
-            env=program.environment,
-            cwd=program.directory,
-            start_new_session=True,
-        )
-    except OSError as error:
-        culprit = os.fsdecode(error.filename or program.argv[0])
-        raise HandlerFailedError(
-            f"cannot start {culprit}: {error.strerror}", retryable=error.errno in _PASSING
-        ) from error
-    finally:
-        for pipe in (*inlets, *(() if outlet is None else (outlet,))):
-            pipe.hand_over()
+    argv = [_encoded(argument) for argument in program.argv] + [b"%d" % other for other in others]
+    environment = {_encoded(name): _encoded(value) for name, value in program.environment.items()}
+    directory = None if program.directory is None else _encoded(program.directory)
+    with null_device() if outlet is None else outlet.handed_over() as their_stdin:
+        try:
+            leader = await start_leader(
+                argv,
+                next_tag(),
+                stdin=their_stdin,
+                stdout=stdout,
+                stderr=stderr,
+                pass_fds=others,
+                env=environment,
+                cwd=directory,
+            )
+        except (OSError, ValueError) as error:
+            if is_exhaustion(error):
+                raise
+            raise start_error(error, argv, environment, directory) from error
+    for inlet in inlets:
+        inlet.hand_over()
+    return _Running(leader, outlet, inlets)
+
+
+def _encoded(text: str | bytes) -> bytes:
+    """Encode text for the system. Not as the locale says: it may know ASCII alone, and a task's text is UTF-8."""
+    return text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
 
 
 async def _attend(group: _Group, outlet: Outlet | None, inlets: Sequence[Inlet]) -> None:
@@ -134,19 +173,28 @@ async def _attend(group: _Group, outlet: Outlet | None, inlets: Sequence[Inlet])
 async def _serve_pipes(serving: trio.CancelScope, outlet: Outlet | None, inlets: Sequence[Inlet]) -> None:
     with serving:
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(_reap_orphans)
             for inlet in inlets:
                 nursery.start_soon(inlet.drain)
             if outlet is not None:
                 nursery.start_soon(outlet.feed)
 
 
-class _Group:
-    """A leader and whoever is in its process group."""
+async def _reap_orphans() -> None:
+    while True:
+        await trio.sleep(REAP_SECONDS)
+        reap_orphans()
 
-    def __init__(self, leader: trio.Process, kill_after_seconds: float) -> None:
+
+class _Group:
+    """A leader and all that it started, until they are gone."""
+
+    def __init__(self, leader: Leader, program: Program) -> None:
         self.leader = leader
         self.gone = False
-        self._kill_after_seconds = kill_after_seconds
+        task_id = program.environment.get(TASK_ID_VARIABLE)
+        self._family = Family(leader, None if task_id is None else f"{TASK_ID_VARIABLE}={task_id}".encode())
+        self._kill_after_seconds = program.kill_after_seconds
 
     @property
     def end_seconds_max(self) -> float:
@@ -154,67 +202,52 @@ class _Group:
         return self._kill_after_seconds + KILL_SECONDS_MAX
 
     async def end(self) -> None:
-        """See to it that nobody is left; sets ``gone`` when that is so."""
-        self._signal(signal.SIGTERM)
+        """End what is left; sets ``gone`` when nothing is."""
         with trio.move_on_after(self._kill_after_seconds):
-            await self._wait_until_gone()
+            await self._signal_until_gone(signal.SIGTERM)
         if not self.gone:
-            self._signal(signal.SIGKILL)
-            await self._wait_until_gone()
+            await self._signal_until_gone(signal.SIGKILL)
 
-    def _signal(self, number: signal.Signals) -> None:
-        try:
-            os.killpg(self.leader.pid, number)
-        except ProcessLookupError:
-            pass
-        except PermissionError:
-            pass  # somebody of it has become another user: not ours to end, and _wait_until_gone() will say so
-
-    async def _wait_until_gone(self) -> None:
-        pause = POLL_SECONDS_MIN
-        while not await self._is_gone():
-            await trio.sleep(pause)
-            pause = min(2 * pause, POLL_SECONDS_MAX)
+    async def _signal_until_gone(self, number: signal.Signals) -> None:
+        signalled: set[int] = set()
+        while left := await self._left():
+            self._family.signal(left - signalled, number, whole_group=not signalled)
+            signalled |= left
+            await self._wait_for(left)
         self.gone = True
 
-    async def _is_gone(self) -> bool:
-        if self.leader.poll() is None:
-            return False
-        self._reap_orphans()
+    async def _left(self) -> set[int]:
+        if self._family.is_surely_gone():
+            await trio.lowlevel.checkpoint()
+            return set()
         try:
-            os.killpg(self.leader.pid, 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:
-            return False
-        return await trio.to_thread.run_sync(_has_only_zombies, self.leader.pid, limiter=_looking)
+            return await trio.to_thread.run_sync(self._family.find, limiter=_looking)
+        except RuntimeError as error:
+            if not is_exhaustion(error):
+                raise
+            return self._family.find()  # no thread is left, and this must not wait for one
 
-    def _reap_orphans(self) -> None:
-        try:
-            while os.waitpid(-self.leader.pid, os.WNOHANG) != (0, 0):
-                pass
-        except ChildProcessError:
-            pass
+    async def _wait_for(self, left: set[int]) -> None:
+        """Wait until all of these are gone, or until it is time to look for others."""
+        pause = POLL_SECONDS_MIN
+        with trio.move_on_after(LOOK_SECONDS_MAX):
+            while True:
+                await trio.sleep(pause)
+                if self._are_dead(left):
+                    return
+                pause = min(2 * pause, POLL_SECONDS_MAX)
+
+    def _are_dead(self, processes: set[int]) -> bool:
+        return all(
+            self.leader.poll() is not None if pid == self.leader.pid else not _is_at_work(pid) for pid in processes
+        )
 
 
-def _has_only_zombies(group: int) -> bool:
-    """Whether somebody is left in a group, but nobody who could still do anything."""
-    states = [state for path in Path("/proc").glob("[0-9]*/stat") if (state := _state_in(group, path)) is not None]
-    return bool(states) and set(states) == {b"Z"}
-
-
-def _state_in(group: int, path: Path) -> bytes | None:
-    """The state of a process, if it is in the group."""
+def _is_at_work(pid: int) -> bool:
     try:
-        _, _, after_name = path.read_bytes().rpartition(b")")
-    except OSError:
-        return None  # it has ended since it was listed
-    state, _parent, its_group, *others = after_name.split()
-    if int(its_group) != group:
-        return None
-    threads = int(others[_THREADS_AFTER_GROUP])
-    return state if threads <= 1 else b"a process whose first thread alone has ended"
-
-
-_THREADS_AFTER_GROUP: Final = 14
-"""``num_threads`` is the 20th field of ``/proc/*/stat``; the group is the 5th."""
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return not proc.is_dead_child(pid)

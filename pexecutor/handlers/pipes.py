@@ -8,11 +8,15 @@ taken without waiting, and it is closed.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, Self
 
 import trio
+
+from .contract import HandlerFailedError
+from .descriptors import is_exhaustion
 
 Sink = Callable[[bytes], None]
 """Takes the next bytes of a stream; it must not raise."""
@@ -35,6 +39,14 @@ class _Pipe:
         if not self._handed_over:
             self._handed_over = True
             os.close(self.their_end)
+
+    @contextmanager
+    def handed_over(self) -> Iterator[int]:
+        """Give the end of the process, and close it afterwards."""
+        try:
+            yield self.their_end
+        finally:
+            self.hand_over()
 
     def __enter__(self) -> Self:
         return self
@@ -87,3 +99,23 @@ class Outlet(_Pipe):
             pass
         finally:
             self.stream.close()
+
+
+@contextmanager
+def null_device() -> Iterator[int]:
+    """Open the null device, which a process that reads nothing has as its standard input.
+
+    Raises:
+        HandlerFailedError: it cannot be opened.
+        OSError: no descriptor is left.
+    """
+    try:
+        descriptor = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        if is_exhaustion(error):
+            raise
+        raise HandlerFailedError(f"cannot open {os.devnull}: {error.strerror}") from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

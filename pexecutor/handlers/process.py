@@ -17,8 +17,7 @@ from .command import ending_text
 from .context import Context
 from .contract import HandlerFailedError
 from .group import Program, run_group
-from .leftovers import marked
-from .pipes import Inlet
+from .mark import marked
 
 REPORT_BYTES_MAX: Final = 1024 * 1024
 """The longest line of a report; the result is one."""
@@ -54,11 +53,11 @@ async def run_in_process(module: str, function: str, context: Context, params: d
         HandlerFailedError: it raised, or its process ended without a result.
     """
     reports = _Reports(context)
-    with Inlet(reports.take) as told:
-        child = [sys.executable, "-m", "pexecutor.handlers.child", module, function, str(told.their_end)]
-        order = Order(context.id, context.name, context.attempt, context.traceparent, params, sys.path)
-        program = Program(child, marked(os.environ, context))
-        exit_code = await run_group(program, context.output, stdin=msgspec.json.encode(order), others=[told])
+    # The child's texts are UTF-8, whatever the locale of the server.
+    child = [sys.executable, "-X", "utf8", "-m", "pexecutor.handlers.child", module, function]
+    order = Order(context.id, context.name, context.attempt, context.traceparent, params, [_text(p) for p in sys.path])
+    program = Program(child, _environment(context))
+    exit_code = await run_group(program, context.output, stdin=msgspec.json.encode(order), reports=reports.take)
     if reports.last is None:
         raise HandlerFailedError(f"its process ended without a result: {ending_text(exit_code)}")
     if reports.last.error is not None:
@@ -68,6 +67,16 @@ async def run_in_process(module: str, function: str, context: Context, params: d
             retry_after_seconds=reports.last.retry_after_seconds,
         )
     return reports.last.result
+
+
+def _environment(context: Context) -> dict[str, str]:
+    """Return the server's own environment with the marks of a task."""
+    return marked({_text(name): _text(value) for name, value in os.environ.items()}, context)
+
+
+def _text(native: str) -> str:
+    """Read text of the system as UTF-8, as the child does; the server's locale may not be."""
+    return os.fsencode(native).decode("utf-8", "surrogateescape")
 
 
 class _Reports:

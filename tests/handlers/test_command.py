@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import resource
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +113,8 @@ async def test_the_environment_is_the_operators_alone(lab: Lab, context: Context
     environment = json.loads(context.output.snapshot().stdout)
     environment.pop("LC_CTYPE", None)  # Python sets it for itself
     marks = {"PEXECUTOR_TASK_ID": context.id, "PEXECUTOR_TASK_NAME": context.name, "PEXECUTOR_TASK_TOKEN": "0"}
+    assert len(environment.pop("PEXECUTOR_TASK_STORE")) == 16
+    assert environment.pop("PEXECUTOR_TASK_SERVER") == str(os.getpid())
     assert environment == {"PATH": "/usr/bin:/bin", "MODE": "night", **marks}
 
 
@@ -206,20 +207,6 @@ async def test_what_a_leader_leaves_behind_is_ended_before_the_run_is_over(lab: 
     with trio.fail_after(10):
         await lab.python(LEAVES_A_CHILD).run(context, task())
     assert group_is_gone(int(context.output.snapshot().stdout))
-
-
-async def test_somebody_who_left_the_group_with_the_pipe_is_not_waited_for(lab: Lab, context: Context) -> None:
-    program = """
-import os, time
-if os.fork() == 0:
-    os.setsid()
-    print(os.getpid(), flush=True)
-    time.sleep(600)
-time.sleep(0.3)
-"""
-    with trio.fail_after(10):
-        await lab.python(program).run(context, task())
-    os.kill(int(context.output.snapshot().stdout), signal.SIGKILL)
 
 
 def test_the_schema_says_what_a_command_takes(lab: Lab) -> None:

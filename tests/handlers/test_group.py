@@ -14,7 +14,7 @@ import pytest
 import trio
 
 from pexecutor import Context, HandlerFailedError
-from pexecutor.handlers import group
+from pexecutor.handlers import group, proc
 from pexecutor.handlers.group import Program, run_group
 from pexecutor.handlers.output import Tail
 from pexecutor.handlers.pipes import Inlet
@@ -44,13 +44,20 @@ def sleeper() -> Iterator[int]:
     process.wait()
 
 
+def is_zombie(pid: int) -> bool:
+    seen = proc.look(pid)
+    assert seen is not None
+    return seen.zombie
+
+
 def test_a_zombie_does_nothing_any_more(zombie: int) -> None:
-    os.killpg(zombie, 0)
-    assert group._has_only_zombies(zombie)
+    assert is_zombie(zombie)
+    assert proc.is_dead_child(zombie)
 
 
 def test_whoever_sleeps_is_at_work(sleeper: int) -> None:
-    assert not group._has_only_zombies(sleeper)
+    assert not is_zombie(sleeper)
+    assert not proc.is_dead_child(sleeper)
 
 
 def test_threads_that_outlive_the_first_are_at_work() -> None:
@@ -67,7 +74,7 @@ def test_threads_that_outlive_the_first_are_at_work() -> None:
         stat = Path(f"/proc/{process.pid}/stat")
         while ") Z" not in stat.read_text():
             assert process.poll() is None
-        assert not group._has_only_zombies(process.pid)
+        assert not is_zombie(process.pid)
     finally:
         process.kill()
         process.communicate()
@@ -120,7 +127,7 @@ os.read(ready, 1)
 """
     with trio.fail_after(3):
         await lab.python(program).run(context, task())
-    os.kill(int(context.output.snapshot().stdout), signal.SIGKILL)
+    assert proc.look(int(context.output.snapshot().stdout)) is None
 
 
 async def test_what_lies_in_a_pipe_when_nobody_is_left_is_taken_without_waiting() -> None:
@@ -137,10 +144,10 @@ async def test_what_lies_in_a_pipe_when_nobody_is_left_is_taken_without_waiting(
 async def test_a_group_that_cannot_be_ended_is_a_failure_that_says_so(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def never(_: object) -> bool:
-        return False
+    async def always_one(_: object) -> set[int]:
+        return {2**22 + 1}  # no process has this number
 
-    monkeypatch.setattr(group._Group, "_is_gone", never)
+    monkeypatch.setattr(group._Group, "_left", always_one)
     monkeypatch.setattr(group, "KILL_SECONDS_MAX", 0.2)
     with pytest.raises(HandlerFailedError, match=r"could not be ended within 0\.3 s") as failed:
         await run_group(Program(["true"], {}, kill_after_seconds=0.1), context.output)

@@ -9,10 +9,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import trio
 
 from pexecutor import Running, Task
-from pexecutor.handlers import leftovers
-from pexecutor.handlers.leftovers import TASK_ID_VARIABLE, end_leftovers
+from pexecutor.handlers import leftovers, proc
+from pexecutor.handlers.leftovers import end_leftovers, file_identity
+from pexecutor.handlers.mark import (
+    SERVER_VARIABLE,
+    STORE_VARIABLE,
+    TASK_ID_VARIABLE,
+    marking_for,
+    next_tag,
+    store_text,
+)
 
 from ..server.process import eventually
 
@@ -33,10 +42,12 @@ def start() -> Iterator[Start]:
     """Start a process that carries the mark of a task, and wait until it is at work."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(program: str, task_id: str = RUNNING.id, *, group: bool = True) -> subprocess.Popen[str]:
+    def start(
+        program: str, task_id: str = RUNNING.id, *, group: bool = True, **variables: str
+    ) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, "-c", program],
-            env={**os.environ, TASK_ID_VARIABLE: task_id},
+            env={**os.environ, TASK_ID_VARIABLE: task_id, **variables},
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=group,
@@ -100,8 +111,70 @@ def children(pid: int) -> list[int]:
 
 
 def is_gone(pid: int) -> bool:
+    seen = proc.look(pid)
+    return seen is None or seen.zombie
+
+
+def mark_of(store: str, server: int) -> dict[str, str]:
+    return {STORE_VARIABLE: store_text(store), SERVER_VARIABLE: str(server)}
+
+
+@pytest.fixture
+def dead_pid() -> int:
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
+
+
+async def test_a_process_of_the_store_whose_server_is_dead_is_ended(start: Start, dead_pid: int) -> None:
+    """Whatever the store has noted of its task: the start of a run need not have reached the disk."""
+    process = start(SLEEPS, task_id="000007-5", **mark_of("the store", dead_pid))
+    await end_leftovers([], store=lambda: "the store")
+    assert ends(process)
+
+
+async def test_a_process_whose_server_lives_is_left_alone(start: Start) -> None:
+    """Two servers whose stores were one: a copy has the same task ids."""
+    process = start(SLEEPS, **mark_of("the store", os.getpid()))
+    await end_leftovers([RUNNING], store=lambda: "the store")
+    assert process.poll() is None
+
+
+async def test_a_process_of_another_store_is_left_alone(start: Start, dead_pid: int) -> None:
+    process = start(SLEEPS, **mark_of("the original", dead_pid))
+    await end_leftovers([RUNNING], store=lambda: "a copy")
+    assert process.poll() is None
+
+
+async def test_a_process_that_has_the_pid_of_the_dead_server_is_not_taken_for_it(start: Start) -> None:
+    """It is younger than what the server has left."""
+    leftover = start(SLEEPS, **mark_of("the store", 1))  # as old as this test
+    await trio.sleep(0.05)  # a clock tick and more
+    later = subprocess.Popen(["sleep", "600"])  # noqa: ASYNC220
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return False
+        assert leftovers._outlived(leftover.pid, later.pid)
+        assert not leftovers._outlived(leftover.pid, os.getpid())
+    finally:
+        later.kill()
+        later.wait()
+
+
+async def test_a_process_without_any_environment_is_found_by_its_tag(start: Start, dead_pid: int) -> None:
+    process = start("import os; os.execve('/bin/sh', ['sh', '-c', 'echo .; exec /bin/sleep 600'], {})")
+    with marking_for(lambda: "the store"):
+        tag = next_tag()
+    shift = tag ^ (os.getpid() << 15) ^ (dead_pid << 15)
+    assert proc.tag(process.pid, shift)
+    await end_leftovers([], store=lambda: "another store")
+    assert process.poll() is None
+    await end_leftovers([], store=lambda: "the store")
+    assert ends(process)
+
+
+def test_a_copy_of_a_file_is_another_store(tmp_path: Path) -> None:
+    original, copy, link = tmp_path / "a", tmp_path / "b", tmp_path / "c"
+    original.write_text("tasks")
+    copy.write_text("tasks")
+    link.hardlink_to(original)
+    assert file_identity(original) == file_identity(link) != file_identity(copy)
+    assert file_identity(tmp_path / "missing") == ""
