@@ -36,7 +36,7 @@ class Family:
     def __init__(self, leader: Leader, variable: bytes | None) -> None:
         self.leader = leader
         self._variable = variable
-        # Found by ``find`` and not gone. A dead process has no environment, and an orphan no parents that tell its task.
+        # Found and not gone. The dead have no environment, and orphans no parents that tell their task.
         self._known: set[int] = set()
 
     def is_surely_gone(self) -> bool:
