@@ -217,10 +217,12 @@ def test_axe_finds_nothing_in_what_the_page_announces(page: Page, scene: ServerP
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_where_the_server_wants_a_token(page: Page, tmp_path: Path, scheme: str) -> None:
+def test_axe_finds_nothing_where_the_server_wants_a_token(
+    page: Page, start: Start, tmp_path: Path, scheme: str
+) -> None:
     settings = tmp_path / "settings.toml"
     settings.write_text(f'[tokens.somebody]\nsha256 = "{hash_token(new_token())}"\nscope = "admin"\n')
-    server = start_server("--config", str(settings))
+    server = start("--config", str(settings))
     page.look(scheme=scheme)
     page.open(server.url, until="")
     page.shows("#session", "Sign in")
@@ -231,8 +233,6 @@ def test_axe_finds_nothing_where_the_server_wants_a_token(page: Page, tmp_path: 
     page.shows("#session .problem", "not known")
     assert violations(page) == []
     assert in_failure_colour(page)["wrong"] == []
-    page.driver.get("about:blank")
-    server.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
