@@ -5,7 +5,8 @@ There are three that read: the framework, what stands in front of it, and the fa
 
 from __future__ import annotations
 
-from typing import Protocol
+from codecs import BOM_UTF8
+from typing import Final, Protocol
 
 import msgspec
 import trio
@@ -14,6 +15,9 @@ from ..access import Identity
 from ..task import Task
 from ..traceparent import parse_traceparent
 from .errors import RequestTimeoutError, TooLargeError, UnsupportedMediaTypeError
+
+SHOWN_CHARACTERS_MAX: Final = 100
+"""How much of a header that cannot be understood is sent back."""
 
 
 class Chunks(Protocol):
@@ -75,13 +79,29 @@ def with_trace(asked: Asked, tasks: list[Task]) -> list[Task]:
     ]
 
 
-async def read_body(asked: Asked, *, bytes_max: int, seconds_max: float) -> bytes:
-    """The whole body.
+def refuse_coding(asked: Asked) -> None:
+    """Refuse a body that is compressed.
 
     Raises:
+        UnsupportedMediaTypeError: says so, with the header that RFC 9110 (section 15.5.16) has for it.
+    """
+    codings = ", ".join(asked.header_values(b"content-encoding"))
+    if codings.strip().lower() not in ("", "identity"):
+        raise UnsupportedMediaTypeError(
+            f"Content-Encoding is {codings[:SHOWN_CHARACTERS_MAX]!r}; send the body as it is, without compression",
+            {"Accept-Encoding": "identity"},
+        )
+
+
+async def read_body(asked: Asked, *, bytes_max: int, seconds_max: float) -> bytes:
+    """The whole body, without a byte order mark.
+
+    Raises:
+        UnsupportedMediaTypeError: it is compressed.
         TooLargeError: it has more than ``bytes_max``.
         RequestTimeoutError: it was not there after ``seconds_max``.
     """
+    refuse_coding(asked)
     if (asked.content_length or 0) > bytes_max:
         raise TooLargeError(f"the body has {asked.content_length} bytes and at most {bytes_max} are taken")
     body = bytearray()
@@ -94,7 +114,7 @@ async def read_body(asked: Asked, *, bytes_max: int, seconds_max: float) -> byte
                 while len(body) <= bytes_max:
                     body += await asked.chunks.receive()
     except trio.EndOfChannel:
-        return bytes(body)
+        return bytes(body).removeprefix(BOM_UTF8)
     if len(body) > bytes_max:
         raise TooLargeError(f"the body has more than the {bytes_max} bytes that are taken")
     raise RequestTimeoutError(f"the body was not complete after {seconds_max:g} s")

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from itertools import count
 from typing import Any, Final, cast
+from urllib.parse import quote, unquote_to_bytes
 
 import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, HTTPScope
@@ -39,8 +40,16 @@ CHUNKS_BUFFERED: Final = 4
 REQUEST_ID_HEADER: Final = b"x-request-id"
 
 _SANE_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
-_ORIGIN: Final = re.compile(r"https?://([^/]*)", re.IGNORECASE)
+_ORIGIN: Final = re.compile(rb"https?://([^/]*)", re.IGNORECASE)
 """What a target in absolute form has before its path; the path of the shortest is empty."""
+
+_ENCODED: Final = rb"%(?:2[0235]|3[CEF]|5[BDE]|60|7[B-D]|[89A-F][0-9A-F])"
+_ONE_SPELLING: Final = re.compile(rb"/|(?:/(?!\.{1,2}(?:/|\Z))(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%b)+)+" % _ENCODED)
+"""A path as it is written by those who do not want to get past a proxy's rules: without empty segments and segments of
+dots, and with only those characters percent-encoded that cannot stand for themselves."""
+
+NOWHERE: Final = "/ "
+"""What is asked for with any other spelling. No route has this path, so it is answered 404."""
 
 _made_ids: Final = count(secrets.randbits(64) << 64)
 """Where the ids that are made here begin: nobody else's do, and drawing each of them would be a call of the system."""
@@ -99,9 +108,8 @@ class Connection(TrioASGIHTTPConnection):
     """
 
     def __init__(self, app: Quart, scope: HTTPScope) -> None:
-        origin = _ORIGIN.match(scope["path"])
-        path = "/" + scope["path"][0 if origin is None else origin.end() :].removeprefix("/")
-        hosts = _values(scope["headers"], b"host") + ([] if origin is None else [origin[1]])
+        path, host = _split(scope)
+        hosts = _values(scope["headers"], b"host") + ([] if host is None else [host])
         headers = [(name, value) for name, value in scope["headers"] if name != b"host"]
         state: Any = {**scope.get("state", {}), "hosts": hosts}
         super().__init__(app, {**scope, "path": path, "headers": headers, "state": state})
@@ -158,6 +166,20 @@ def request_id(sent: Sequence[bytes]) -> str:
         case [one] if _SANE_REQUEST_ID.fullmatch(one):
             return one.decode()
     return new_request_id()
+
+
+def _split(scope: HTTPScope) -> tuple[str, str | None]:
+    """Return the path of a request, and the host of a target in absolute form.
+
+    Paths have one spelling. A proxy compares them with its rules as they are sent, so ``//drain`` must not be
+    ``/drain``; the framework would take it for that.
+    """
+    target: bytes = scope.get("raw_path") or quote(scope["path"], safe="/").encode()
+    origin = _ORIGIN.match(target)
+    if origin is not None:
+        target = target[origin.end() :] or b"/"
+    path = unquote_to_bytes(target).decode("utf-8", "replace")
+    return path if _ONE_SPELLING.fullmatch(target) else NOWHERE, None if origin is None else origin[1].decode("latin1")
 
 
 def _address(end: tuple[str, int | None] | None) -> str | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE
 from collections import Counter
 from collections.abc import Mapping
 from functools import cache
@@ -51,6 +52,9 @@ _AT_PATH: Final = re.compile(r" - at `(\$[^`]*)`\Z")
 _NO_SUCH_FIELD: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _NAMED_FIELD: Final = re.compile(r"(?P<missing>Object missing required field )?`(?P<field>\w+)`")
 
+_WIDE: Final = (BOM_UTF16_LE, BOM_UTF16_BE, BOM_UTF32_BE)
+"""How text begins that is wider than UTF-8; the mark of UTF-32 in the other order begins like the first."""
+
 Query = TypeVar("Query", bound=msgspec.Struct)
 
 
@@ -67,7 +71,7 @@ def decode_batch(body: bytes, *, tasks_max: int) -> list[Task]:
     except msgspec.ValidationError:
         _explain_batch(body, tasks_max)
     except (ValueError, RecursionError) as error:
-        raise BadRequestError(_malformed(error)) from error
+        raise BadRequestError(_malformed(error, body)) from error
     _check_size(len(tasks), tasks_max)
     _refuse_repeated_keys(body, tasks)
     return tasks
@@ -158,7 +162,7 @@ def _explain_batch(body: bytes, tasks_max: int) -> NoReturn:
     except msgspec.ValidationError as error:
         raise BadRequestError("the body must be a JSON list of tasks, or one task as an object") from error
     except (ValueError, RecursionError) as error:
-        raise BadRequestError(_malformed(error)) from error
+        raise BadRequestError(_malformed(error, body)) from error
     _check_size(len(elements), tasks_max)
     faults = [fault for index, element in enumerate(elements) if (fault := _fault(bytes(element), index)) is not None]
     raise InvalidTaskError(faults[:ERRORS_LISTED_MAX])
@@ -176,7 +180,7 @@ def _fault(element: bytes, index: int, kind: type[msgspec.Struct] = Task) -> Fie
     except msgspec.ValidationError as error:
         return _as_field_error(str(error), index, kind)
     except (ValueError, RecursionError) as error:
-        return FieldError(index, None, _malformed(error))
+        return FieldError(index, None, _malformed(error, element))
     return None
 
 
@@ -196,7 +200,9 @@ def _as_field_error(message: str, index: int, kind: type[msgspec.Struct]) -> Fie
     return FieldError(index, None, f"a {kind.__name__.lower()}: {message}")
 
 
-def _malformed(error: ValueError | RecursionError) -> str:
+def _malformed(error: ValueError | RecursionError, body: bytes) -> str:
+    if body.startswith(_WIDE) or b"\0" in body[:2]:
+        return "the body is UTF-16 or UTF-32: send it as UTF-8"
     match error:
         case UnicodeDecodeError():
             return "the body is not UTF-8"
@@ -218,7 +224,7 @@ def _refuse_repeated_keys(body: bytes, understood: Task | Change | list[Task], i
             return
         sent = json.loads(body, object_pairs_hook=_Pairs)
     except RecursionError as error:
-        raise BadRequestError(_malformed(error)) from error
+        raise BadRequestError(_malformed(error, body)) from error
     for place, element in enumerate(sent if isinstance(understood, list) else [sent], index):
         if (repeated := _repeated_key(element)) is not None:
             shown = repeated[:FIELD_CHARACTERS_SHOWN_MAX]

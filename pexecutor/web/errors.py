@@ -33,7 +33,16 @@ class TooLargeError(PexecutorError):
 
 
 class UnsupportedMediaTypeError(PexecutorError):
-    """The caller sent a body of a kind that is not taken here."""
+    """The caller sent a body of a kind that is not taken here.
+
+    Parameters:
+        detail: one sentence on why, and what to do.
+        headers: what the reply has to say to programs.
+    """
+
+    def __init__(self, detail: str, headers: dict[str, str] | None = None) -> None:
+        self.headers = headers
+        super().__init__(detail)
 
 
 class RequestTimeoutError(PexecutorError):
@@ -126,7 +135,7 @@ def problem_of(error: PexecutorError, extensions: dict[str, Any] | None = None) 
     if isinstance(error, InvalidTaskError):
         extensions = {"errors": error.errors, **(extensions or {})}
     headers = {"Retry-After": "1"} if status == 503 else None
-    if isinstance(error, AccessError):
+    if isinstance(error, AccessError | UnsupportedMediaTypeError):
         headers = error.headers
     return problem_reply(status, str(error), headers=headers, extensions=extensions)
 

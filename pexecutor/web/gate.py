@@ -45,9 +45,9 @@ Need = Scope | Literal["open"]
 NEEDS: Final[dict[str, Need]] = {
     "GET /": "open",
     "GET /dashboard/{}": "open",
-    "GET /docs": "open",
+    "GET /docs": "read",  # it shows the handlers, as does the next but one
     "GET /docs/style.css": "open",
-    "GET /openapi.json": "open",
+    "GET /openapi.json": "read",
     "GET /livez": "open",
     "GET /readyz": "open",  # its statistics are for those who may read
     "POST /session": "open",

@@ -15,7 +15,9 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any, Final, cast
 
 import h11
@@ -24,6 +26,8 @@ from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol import ProtocolWrapper
+from hypercorn.protocol.events import Event as StreamEvent
+from hypercorn.protocol.events import Response
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.tcp_server import TCPServer
@@ -38,6 +42,10 @@ from .listener import Stream
 from .reply import PROBLEM_TYPE, problem
 
 BYTES_READ_AT_ONCE: Final = 65536
+
+_EMPTY_LINES: Final = re.compile(rb"\A(?:\r?\n)+")
+_REASONS: Final = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
+"""Reason phrases: HTTP/1.1 allows an empty one, but there are clients that take a reply without for a failure."""
 
 _DETAIL: Final = {
     431: "the request's headers are larger than what is taken",
@@ -182,7 +190,9 @@ class Http1Server(TCPServer):
         """Wait for a request, or no longer. Once the client is gone, waiting would only hold the connection's place."""
         if not idle:
             self._idle.discard(self)
-        elif not self._client_gone:
+        elif self._client_gone:
+            self._answered.set()
+        else:
             self._idle.add(self)
 
     async def _drop_the_rest(self) -> None:
@@ -204,6 +214,26 @@ async def _cancel_at_reset(socket: trio.socket.SocketType, scope: trio.CancelSco
     scope.cancel()
 
 
+class _Connection(h11.Connection):
+    """One connection as h11 sees it, but that empty lines around a request are ignored (RFC 9112, section 2.2).
+
+    Old clients send one behind a body, and h11 takes it for a request line.
+    """
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        if self.their_state is not h11.SEND_BODY and self._drop_empty_lines():
+            return h11.NEED_DATA
+        return super().next_event()
+
+    def _drop_empty_lines(self) -> bool:
+        """Drop empty lines that have come; whether half of one is left, and nothing else."""
+        came, is_all = self.trailing_data
+        left = _EMPTY_LINES.sub(b"", came, 1)
+        if len(left) < len(came):
+            self._receive_buffer.maybe_extract_at_most(len(came) - len(left))
+        return left == b"\r" and not is_all
+
+
 class _Http1(H11Protocol):
     """One connection's requests and replies."""
 
@@ -221,11 +251,24 @@ class _Http1(H11Protocol):
             server.protocol_send,
         )
         self._server = server
+        self.connection = _Connection(h11.SERVER, max_incomplete_event_size=server.config.h11_max_incomplete_size)
         # The head of a reply, until something follows it.
         self._unsent = b""
 
+    async def stream_send(self, event: StreamEvent) -> None:
+        """Send a part of a reply."""
+        if isinstance(event, Response):
+            headers = [*event.headers, *self.config.response_headers("h11")]
+            status = event.status_code
+            await self._send_h11_event(h11.Response(status_code=status, headers=headers, reason=_REASONS[status]))
+        else:
+            await super().stream_send(event)
+
     async def _send_h11_event(self, event: H11SendableEvent) -> None:
         """Send; a head goes out with what follows it, in one piece."""
+        if isinstance(event, h11.InformationalResponse):
+            status = event.status_code
+            event = h11.InformationalResponse(status_code=status, headers=event.headers, reason=_REASONS[status])
         try:
             self._unsent += self.connection.send(event) or b""
         except h11.LocalProtocolError:
@@ -254,7 +297,8 @@ class _Http1(H11Protocol):
             (REQUEST_ID_HEADER, new_request_id().encode()),
             *self.config.response_headers("h11"),
         ]
-        reply = h11.Response(status_code=status_code, headers=headers), h11.Data(data=body), h11.EndOfMessage()
+        head = h11.Response(status_code=status_code, headers=headers, reason=_REASONS[status_code])
+        reply = head, h11.Data(data=body), h11.EndOfMessage()
         with suppress(h11.LocalProtocolError):  # a reply has begun, or may have no body: then closing must do
             await self.send(RawData(b"".join(self.connection.send(event) or b"" for event in reply)))
         await self._server.end_sending()

@@ -11,7 +11,7 @@ is never one.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 from typing import Final
 
@@ -60,8 +60,16 @@ class MetricsRoutes:
 
     async def metrics(self) -> Response:
         """All metrics, in the text format or in OpenMetrics, as the Accept header asks."""
-        encode, content_type = choose_encoder(current_request().headers.get("Accept", ""))
+        encode, content_type = _encoder(current_request().headers.get("Accept", ""))
         return Response(encode(self.registry), content_type=content_type)
+
+
+def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
+    """Return what writes the format that an ``Accept`` header asks for, and that format's media type."""
+    try:
+        return choose_encoder(accept)
+    except (ValueError, TypeError):  # the library compares the parts of a version, and they need not be numbers
+        return choose_encoder("")
 
 
 class _ExecutorCollector(Collector):

@@ -79,6 +79,7 @@ def canonical_address(text: str) -> str:
 
 
 def _canonical(name: str) -> str:
+    name = name.removesuffix(".") or name  # a dot at its end makes a name absolute, and no other name
     try:
         return _written(ip_address(name))
     except ValueError:

@@ -1,7 +1,8 @@
 """Who is signed in: sessions of browsers, in memory, so they end with the process.
 
 A session stands for a token, and its id is not the token: what a cookie gives away ends in hours, and opens nothing but
-this server. There are a bounded number of them; when one more signs in, the oldest ends.
+this server. Each token has a bounded number of them; when one more begins, the oldest of that token ends, so nobody can
+end the sessions of others by signing in.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import trio
 
 from ..access import Identity
 
-SESSIONS_MAX: Final = 1000
+SESSIONS_PER_TOKEN_MAX: Final = 100
 SESSION_SECONDS_MAX: Final = 12 * 60 * 60
 SESSION_RANDOM_BYTES: Final = 32
 
@@ -33,15 +34,18 @@ class Sessions:
         self._sessions: dict[bytes, tuple[float, Identity]] = {}
 
     def begin(self, identity: Identity) -> str:
-        """The id of a new session."""
-        self._end_what_is_over(places=SESSIONS_MAX - 1)
+        """Begin a session, and return its id."""
+        self._end_expired()
+        own = [key for key, (_, who) in self._sessions.items() if who.name == identity.name]
+        if len(own) >= SESSIONS_PER_TOKEN_MAX:
+            del self._sessions[own[0]]
         session_id = secrets.token_urlsafe(SESSION_RANDOM_BYTES)
         self._sessions[_key(session_id)] = self._now() + SESSION_SECONDS_MAX, identity
         return session_id
 
     def find(self, session_id: str) -> Identity | None:
         """Whose session this is, or ``None`` when there is no such one, or no longer."""
-        self._end_what_is_over(places=SESSIONS_MAX)
+        self._end_expired()
         found = self._sessions.get(_key(session_id))
         return None if found is None else found[1]
 
@@ -49,11 +53,8 @@ class Sessions:
         """End one, if there is such a one."""
         self._sessions.pop(_key(session_id), None)
 
-    def _end_what_is_over(self, *, places: int) -> None:
-        while self._sessions:
-            oldest = next(iter(self._sessions))
-            if len(self._sessions) <= places and self._sessions[oldest][0] > self._now():
-                break
+    def _end_expired(self) -> None:
+        while self._sessions and self._sessions[oldest := next(iter(self._sessions))][0] <= self._now():
             del self._sessions[oldest]
 
 

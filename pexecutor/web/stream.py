@@ -10,6 +10,7 @@ together with the counts so far, and nothing behind the faulty line was taken.
 from __future__ import annotations
 
 import math
+from codecs import BOM_UTF8
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, suppress
 from typing import Final, NamedTuple
@@ -23,7 +24,7 @@ from ..errors import FieldError, InvalidTaskError, PexecutorError
 from ..executor import Executor
 from ..handlers import Complaint
 from ..task import Draining, Task, Verdict
-from .asked import Asked, with_trace
+from .asked import Asked, refuse_coding, with_trace
 from .decode import decode_lines, decode_task
 from .errors import RequestTimeoutError, TooLargeError, problem_of
 from .reply import Reply, json_reply, refusal_reply
@@ -38,6 +39,7 @@ _log = structlog.get_logger()
 
 async def submit(request: Asked, executor: Executor, config: Config, listed: VerdictsListed) -> Reply:
     """Take a stream of tasks, waiting for room as long as it needs."""
+    refuse_coding(request)
     reply = BatchReply()
     taking = _Taking(request, executor, reply, listed)
     try:
@@ -119,13 +121,15 @@ async def _next_chunk(request: Asked, seconds_max: float) -> bytes | None:
 def _one_by_one(lines: bytes, first_index: int, fault_of: Callable[[Task], Complaint | None]) -> Iterator[list[Task]]:
     """The tasks of some lines; when one is faulty, first those before it, then its error."""
     tasks: list[Task] = []
-    for line in filter(bytes.strip, lines.split(b"\n")):
+    for line in lines.split(b"\n"):
         try:
+            if not (plain := line.removeprefix(BOM_UTF8)).strip():
+                continue
             index = first_index + len(tasks)
-            task = decode_task(line, index=index)
+            task = decode_task(plain, index=index)
             if (fault := fault_of(task)) is not None:
                 raise InvalidTaskError([FieldError(index, *fault)])
-        except InvalidTaskError:
+        except PexecutorError:
             yield tasks
             raise
         tasks.append(task)

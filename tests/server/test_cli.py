@@ -11,6 +11,7 @@ import pytest
 
 from pexecutor.cli import cli
 from pexecutor.config import Config, load_config
+from pexecutor.errors import ConfigError
 
 from .conftest import Run, StartServer
 from .process import ServerProcess
@@ -103,6 +104,17 @@ def test_an_impossible_file_is_named(run: Run, tmp_path: Path, text: str, compla
     assert (result.returncode, result.stderr.count("\n")) == (2, 1)
     assert str(file) in result.stderr
     assert complaint in result.stderr
+
+
+@pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_a_file_may_begin_with_a_byte_order_mark_and_is_utf_8(tmp_path: Path, coding: str) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("pool_size = 3\r\n", encoding=coding)
+    if coding.startswith("utf-8"):
+        assert load_config(file=file, environment={}, flags={}).pool_size == 3
+    else:
+        with pytest.raises(ConfigError, match="UTF-16: save it as UTF-8"):
+            load_config(file=file, environment={}, flags={})
 
 
 def test_a_port_in_use_is_one_line_and_exit_1(run: Run) -> None:

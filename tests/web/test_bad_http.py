@@ -170,7 +170,7 @@ async def test_a_strange_target_is_not_found(served: Served, server: HttpKind, t
     assert problem_in(await ask(served, request(f"GET {target}")), 400 if is_none else 404)
 
 
-@pytest.mark.parametrize("target", ["http://localhost", "http://localhost?y", "//", "///"])
+@pytest.mark.parametrize("target", ["http://localhost", "http://localhost?y"])
 async def test_a_target_without_a_path_is_the_root(served: Served, target: str) -> None:
     assert (await ask(served, request(f"GET {target}"))).content.startswith(b"<!doctype html>")
 
@@ -198,3 +198,53 @@ async def test_a_chunked_stream_that_breaks_ends_in_an_error(served: Served) -> 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_a_wrong_path_is_not_found(served: Served, method: str, path: str) -> None:
     assert problem_in(await served.client.request(method, path, json=[{"name": "a"}]), 404)
+
+
+EMPTY_LINES = {"one": b"\r\n", "three": b"\r\n" * 3, "a bare LF": b"\n", "mixed": b"\n\r\n\n"}
+
+
+@pytest.mark.parametrize("lines", EMPTY_LINES.values(), ids=EMPTY_LINES)
+async def test_empty_lines_around_requests_are_ignored(served: Served, lines: bytes) -> None:
+    async with connected(served.port) as client:
+        get, post = request("GET /livez"), request("POST /tasks", JSON, body=b"[]")
+        await client.send(lines + get + lines + post + lines + post + lines)
+        assert [(await client.reply()).status_code for _ in range(3)] == [200] * 3
+        for byte in lines:
+            await client.send(bytes([byte]))
+            await trio.sleep(0.005)
+        assert (await client.ask(get)).status_code == 200
+
+
+@pytest.mark.parametrize("lines", EMPTY_LINES.values(), ids=EMPTY_LINES)
+@pytest.mark.parametrize("pause_seconds", [None, 0.0])
+async def test_empty_lines_behind_the_last_request_are_ignored(
+    served: Served, lines: bytes, pause_seconds: float | None
+) -> None:
+    for head in (b"HTTP/1.0", b"HTTP/1.1\r\nHost: localhost\r\nConnection: close"):
+        data = b"POST /tasks %b\r\n%b\r\nContent-Length: 2\r\n\r\n[]" % (head, JSON.encode())
+        async with connected(served.port) as client:
+            await client.send(data + (lines if pause_seconds is None else b""))
+            if pause_seconds is not None:
+                await trio.sleep(pause_seconds)
+                await client.send(lines)
+            assert (await client.reply()).status_code == 200
+
+
+async def test_empty_lines_without_end_are_given_up(served: Served) -> None:
+    async with connected(served.port) as client:
+        with trio.fail_after(2):
+            await client.trickle(b"\r\n")
+
+
+async def test_replies_have_a_reason_phrase(served: Served) -> None:
+    requests = {
+        b"HTTP/1.1 200 OK\r\n": request("GET /livez"),
+        b"HTTP/1.1 404 Not Found\r\n": request("GET /none"),
+        b"HTTP/1.1 405 Method Not Allowed\r\n": request("DELETE /tasks"),
+        b"HTTP/1.1 400 Bad Request\r\n": b"nonsense\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n": request("POST /tasks", JSON, "Content-Length: 2", "Expect: 100-continue"),
+    }
+    for status_line, data in requests.items():
+        async with connected(served.port) as client:
+            await client.send(data)
+            assert (await client.stream.receive_some(1000)).startswith(status_line)

@@ -146,7 +146,7 @@ async def test_all_faulty_elements_are_told_up_to_a_hundred(served: Served) -> N
         b'[{"name": "\xff"}]',
         b'[{"name": "\xed\xa0\x80"}]',
         b'[{"name": "\xc0\xaf"}]',
-        b'\xef\xbb\xbf[{"name": "a"}]',
+        b'[\xef\xbb\xbf{"name": "a"}]',
         '[{"name": "a"}]'.encode("utf-16"),
         b'[{"name": "a"}]\x00',
         b"\x00",

@@ -191,13 +191,14 @@ async def test_a_session_ends_after_hours(autojump_clock: MockClock) -> None:
     assert kept.find(session_id) is None
 
 
-def test_the_oldest_session_ends_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "SESSIONS_MAX", 2)
+def test_the_oldest_session_of_a_token_ends_when_it_has_too_many() -> None:
     kept = sessions.Sessions(lambda: 0.0)
+    reader, admin = Identity("reader", "read"), Identity("admin", "admin")
 
-    first, second, third = (kept.begin(Identity(name, "read")) for name in "abc")
+    theirs = kept.begin(admin)
+    own = [kept.begin(reader) for _ in range(1001)]
 
-    assert kept.find(first) is None
-    assert kept.find(second) == Identity("b", "read")
-    assert kept.find(third) == Identity("c", "read")
-    assert len({first, second, third}) == 3
+    assert kept.find(theirs) == admin
+    last = own[-sessions.SESSIONS_PER_TOKEN_MAX :]
+    assert [session_id for session_id in own if kept.find(session_id) is not None] == last
+    assert len(set(own)) == len(own)

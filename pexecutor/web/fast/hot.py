@@ -99,7 +99,7 @@ class HotRoutes:
         if request.http_version != "1.1" or request.expects_continue:
             return None
         if request.method == "POST":
-            return self._submit if path == b"/tasks" and request.is_json else None
+            return self._submit if path == b"/tasks" and request.is_json and not request.is_coded else None
         if request.method != "GET" or not request.chunks.ended:
             return None
         if path in self._listings:

@@ -27,6 +27,7 @@ CHUNK_FRAMING_BYTES: Final = 16
 BYTES_PARSED_AT_ONCE: Final = 16 * 1024
 """Bounds are looked at in between: the parser does not say where it is."""
 
+LENGTH_DIGITS_MAX: Final = 20
 BYTES_BETWEEN: Final = 4
 """What is around the name and the value of a header."""
 
@@ -40,6 +41,7 @@ class Refusal(NamedTuple):
 
 NO_HTTP: Final = "the request is not valid HTTP/1.1"
 HEAD_TOO_LARGE: Final = Refusal(431, "the request's headers are larger than what is taken")
+LENGTH_TOO_LONG: Final = Refusal(400, f"{NO_HTTP}: Content-Length has too many digits")
 UNKNOWN_CODING: Final = Refusal(501, "this Transfer-Encoding is not understood: send Content-Length, or chunked")
 FRAMING_TOO_LARGE: Final = Refusal(400, f"{NO_HTTP}: what is around the chunks of its body is too much")
 
@@ -148,6 +150,8 @@ class Parser:
         hosts = len(headers.get(b"host", ()))
         if hosts > 1 or (hosts == 0 and http_version == "1.1"):
             self._refuse(Refusal(400, "the request says no host, or more than one"))
+        if any(len(value) > LENGTH_DIGITS_MAX for value in headers.get(b"content-length", ())):
+            self._refuse(LENGTH_TOO_LONG)  # with leading zeros, llhttp takes any number of them
         if b"transfer-encoding" in headers:
             self._check_coding(http_version, headers)
 

@@ -167,10 +167,15 @@ class Request:
         return self.headers.get(b"content-type") in JSON_TYPES
 
     @property
+    def is_coded(self) -> bool:
+        """Whether the body is said to be compressed, or in another coding."""
+        return b"content-encoding" in self.headers
+
+    @property
     def expects_continue(self) -> bool:
-        """Whether the client waits to be told before it sends the body."""
+        """Whether the client waits for ``100 Continue`` before it sends the body; HTTP/1.0 does not know that reply."""
         values = self.headers.get(b"expect")
-        return values is not None and b"100-continue" in map(bytes.lower, values)
+        return values is not None and self.http_version == "1.1" and b"100-continue" in map(bytes.lower, values)
 
     def header_values(self, name: bytes) -> list[str]:
         values = self.headers.get(name)
