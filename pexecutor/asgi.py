@@ -4,12 +4,13 @@
 
     hypercorn -k trio 'pexecutor.asgi:create_app(pool_size=5, queue_size=1000)' -b 127.0.0.1:8080
 
-The drain happens in the lifespan: at ``lifespan.shutdown`` the executor is drained first, and only then is the message
-passed on, because the app's own nursery is given a deadline and Hypercorn cancels the lifespan once it is answered.
-Hypercorn has closed its connections by then, so, unlike under ``pexecutor``, nothing answers during the drain.
+The promises are those of ``pexecutor``: signals, drain, bound, log lines and exit status are the same, whether the
+parent process, its worker or both are signalled (see ``host.py``). The drain happens in the lifespan: the message
+``lifespan.shutdown`` is passed on after it, because the app's own nursery is given a deadline, and Hypercorn cancels
+the lifespan once the message is answered. When the parent is signalled, Hypercorn closes its connections at once, so,
+unlike under ``pexecutor``, nothing answers during the drain.
 
-One worker only (``-w 1``, the default): each would have names and a queue of its own. With ``-w 0`` Hypercorn
-dies on SIGTERM at once and nothing can be drained.
+One worker only (``-w 1``, the default): each would have names and a queue of its own.
 """
 
 from __future__ import annotations
@@ -22,15 +23,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import structlog
 import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCallable, Scope
 
 from .config import Config, load_config
 from .errors import UnusableStoreError
+from .host import Host, contained_connections
 from .log import configure_logging
 from .server import make_executor, unusable_store_alone
+from .stop import StopBound, StopSignals, log_drain, log_farewell
 from .streams import background_streams
 from .web import create_app as create_web_app
+
+_log = structlog.get_logger()
 
 
 def create_app(file: str | None = None, **settings: Any) -> ExecutorApp:
@@ -63,29 +69,42 @@ class ExecutorApp:
             return
         with _only_worker() as only:
             if only:
-                with background_streams():
+                bound = StopBound(self._config.drain_timeout_seconds)
+                with background_streams(), bound, contained_connections():
                     configure_logging(self._config.log_level, self._config.log_format)
-                    await self._live(scope, receive, send)
+                    await self._live(bound, scope, receive, send)
             else:
                 await _refuse(
                     receive, send, "one worker only: each would have a queue of its own, so run Hypercorn with -w 1"
                 )
 
-    async def _live(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    async def _live(self, bound: StopBound, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        executor, host = self._executor, Host()
+        host.wait_for_lifespan(self._config.drain_timeout_seconds + bound.margin_seconds)
+        signals = StopSignals(executor, bound)
         try:
             with unusable_store_alone():
                 async with trio.open_nursery() as nursery:
-                    await nursery.start(self._executor.run)
-                    await self._app(scope, self._drained_before_shutdown(receive), send)
+                    await nursery.start(bound.run)
+                    await nursery.start(signals.run)
+                    nursery.start_soon(log_drain, executor, bound)
+                    nursery.start_soon(host.stop_with, executor)
+                    nursery.start_soon(host.report_stop, signals.parent_signalled)
+                    await nursery.start(executor.run)
+                    _log.info("serving", pool_size=self._config.pool_size, queue_size=self._config.queue_size)
+                    await self._app(scope, self._drained_before_shutdown(receive, signals), send)
+                    nursery.cancel_scope.cancel()
         except UnusableStoreError as error:
             await _refuse(receive, send, str(error))
 
-    def _drained_before_shutdown(self, receive: ASGIReceiveCallable) -> ASGIReceiveCallable:
+    def _drained_before_shutdown(self, receive: ASGIReceiveCallable, signals: StopSignals) -> ASGIReceiveCallable:
         async def receive_drained() -> ASGIReceiveEvent:
             event = await receive()
             if event["type"] == "lifespan.shutdown":
+                signals.parent_signalled()
                 self._executor.drain()
                 await self._executor.stopped.wait()
+                log_farewell(self._executor.statistics())  # here, as Hypercorn cancels the lifespan after its answer
             return event
 
         return receive_drained

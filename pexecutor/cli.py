@@ -127,13 +127,14 @@ def serve(file: Path | None, **flags: Any) -> None:
     # Imported here, as they take most of a second, and no other command needs them.
     from .log import configure_logging
     from .server import serve as serve_http
+    from .stop import StopBound
     from .streams import background_streams
     from .web.listener import ListenError
 
-    with background_streams():
+    with background_streams(), StopBound(config.drain_timeout_seconds) as bound:
         configure_logging(config.log_level, config.log_format)
         try:
-            trio.run(lambda: serve_http(config, announce=lambda url: _begin_serving(url, config)))
+            trio.run(lambda: serve_http(config, announce=lambda url: _begin_serving(url, config), bound=bound))
         except ListenError as error:
             raise click.ClickException(str(error)) from error
 

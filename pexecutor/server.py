@@ -6,15 +6,13 @@ during the whole drain, and a crash of the executor takes the server down where 
 
 from __future__ import annotations
 
-import faulthandler
 import os
 import secrets
-import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from typing import Final, cast
+from typing import cast
 
 import msgspec
 import structlog
@@ -27,7 +25,7 @@ from .handlers import Catalogue, load_catalogue
 from .handlers.leftovers import end_leftovers, file_identity
 from .handlers.mark import marking_for
 from .log import TaskLog
-from .statistics import Statistics
+from .stop import StopBound, StopSignals, log_drain, log_farewell
 from .stores import Store
 from .stores.address import SqliteAddress, ValkeyAddress, parse_store
 from .stores.database import Database
@@ -41,9 +39,6 @@ from .web import create_web, make_http
 from .web.listener import HttpServer, listen
 from .web.origin import is_loopback
 from .web.tls import tls_context
-
-STOP_MARGIN_SECONDS: Final = 10.0
-"""A stop takes at most the drain timeout and this, whatever the handlers do."""
 
 _log = structlog.get_logger()
 
@@ -142,13 +137,20 @@ def _log_trouble(trouble: str | None) -> None:
         _log.error("submits are refused", reason=trouble)
 
 
-async def serve(config: Config, *, announce: Callable[[str], None], handlers: Catalogue | None = None) -> None:
+async def serve(
+    config: Config,
+    *,
+    announce: Callable[[str], None],
+    handlers: Catalogue | None = None,
+    bound: StopBound | None = None,
+) -> None:
     """Serve until a signal or ``POST /drain``, then stop without losing anything.
 
     Parameters:
         config: all settings.
         announce: called with the URL once requests are answered.
         handlers: what runs tasks, by name; by default what the settings say.
+        bound: what bounds the stop; given by the owner of the process, whose signals are obeyed then.
 
     Raises:
         ConfigError: a handler, a token or a certificate cannot be used, or everybody could come in.
@@ -166,8 +168,10 @@ async def serve(config: Config, *, announce: Callable[[str], None], handlers: Ca
             tls=tls,
         )
         async with trio.open_nursery() as nursery:
-            await nursery.start(_obey_signals, executor)
-            nursery.start_soon(_bound_the_stop, executor)
+            if bound is not None:
+                await nursery.start(bound.run)
+                await nursery.start(StopSignals(executor, bound).run)
+            nursery.start_soon(log_drain, executor, bound)
             await nursery.start(executor.run)
             async with trio.open_nursery() as serving:
                 await serving.start(http.run)
@@ -176,7 +180,7 @@ async def serve(config: Config, *, announce: Callable[[str], None], handlers: Ca
                 await executor.stopped.wait()
                 http.stop()
             nursery.cancel_scope.cancel()
-    _log_farewell(executor.statistics())
+    log_farewell(executor.statistics())
 
 
 def _listen_guarded(config: Config) -> socket.socket:
@@ -208,43 +212,3 @@ def unusable_store_alone() -> Iterator[None]:
         while isinstance(error, BaseExceptionGroup):
             [error, *_] = error.exceptions
         raise error from group
-
-
-async def _obey_signals(executor: Executor, task_status: trio.TaskStatus[None]) -> None:
-    """The first signal begins the drain, the second ends it."""
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        task_status.started()
-        async for number in signals:
-            if executor.draining.is_set():
-                _log.warning("stopping at once", signal=signal.Signals(number).name)
-                executor.hard_stop()
-                _exit_within(STOP_MARGIN_SECONDS)
-            else:
-                _log.info("signalled to stop", signal=signal.Signals(number).name)
-                executor.drain()
-
-
-async def _bound_the_stop(executor: Executor) -> None:
-    """The last resort against a handler that neither ends nor lets itself be cancelled."""
-    await executor.draining.wait()
-    _log.info("draining", timeout_seconds=executor.drain_timeout_seconds, running=executor.statistics().store.running)
-    _exit_within(executor.drain_timeout_seconds + STOP_MARGIN_SECONDS)
-    try:
-        await trio.sleep_forever()
-    finally:
-        faulthandler.cancel_dump_traceback_later()
-
-
-def _exit_within(seconds: float) -> None:
-    """End the process after this time, with every thread's stack on stderr and status 1."""
-    faulthandler.dump_traceback_later(seconds, exit=True)
-
-
-def _log_farewell(statistics: Statistics) -> None:
-    left = statistics.store.pending + statistics.store.scheduled + statistics.store.running
-    _log.info(
-        "stopped",
-        finished=sum(statistics.store.finished.values()),
-        released=statistics.released,
-        **({"kept": left} if statistics.store.durable else {"dropped": left}),
-    )

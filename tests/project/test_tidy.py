@@ -62,12 +62,15 @@ MAY_IMPORT: Final = {
         "config",
         "streams",
     },
-    "server": {"web", "executor", "statistics", "handlers", "stores", "config", "errors", "log"},
-    "asgi": {"server", "web", "executor", "config", "errors", "log", "streams"},
+    "guard": set[str](),
+    "stop": {"guard", "executor", "statistics"},
+    "server": {"web", "executor", "statistics", "stop", "handlers", "stores", "config", "errors", "log"},
+    "host": {"executor"},
+    "asgi": {"server", "host", "stop", "web", "executor", "config", "errors", "log", "streams"},
     "client": {"errors"},
     "conformance": {"stores", "task", "errors"},
     "commands": {"client", "conformance", "handlers", "stores", "config", "access", "task", "errors"},
-    "cli": {"__init__", "commands", "server", "web", "config", "errors", "log", "streams"},
+    "cli": {"__init__", "commands", "server", "web", "config", "errors", "log", "streams", "stop"},
     "__main__": {"cli"},
 }
 """The parts of the package, and what each may know of the others. Down only; a new part is entered here."""
@@ -87,7 +90,7 @@ FRAMEWORKS: Final = {
 EXTRAS: Final = {"valkey", "fast"}
 """Folders that may know what an extra of their name brings."""
 
-MAY_KNOW_FRAMEWORKS: Final = {"web", "server", "asgi", "cli", "commands", "log", "__main__"}
+MAY_KNOW_FRAMEWORKS: Final = {"web", "server", "host", "stop", "asgi", "cli", "commands", "log", "__main__"}
 
 BROUGHT_BY: Final = {
     "quart_trio": "quart-trio",

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple, get_args
 
@@ -100,6 +100,47 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+LaunchAny = Callable[[str, Path, Path], tuple[subprocess.Popen[bytes], httpx2.Client, Path]]
+
+
+@pytest.fixture
+def launch_any(tmp_path: Path) -> Iterator[LaunchAny]:
+    """Start a server in a process group of its own: the launch, a file of settings, and where its tasks are kept."""
+    with ExitStack() as stack:
+
+        def start(launch: str, settings: Path, data: Path) -> tuple[subprocess.Popen[bytes], httpx2.Client, Path]:
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                port = str(free.getsockname()[1])
+            command = {
+                "pexecutor": ["pexecutor", "--config", str(settings), "--port", port],
+                "hypercorn": [
+                    *("hypercorn", "-k", "trio", "-b", f"127.0.0.1:{port}"),
+                    f"pexecutor.asgi:create_app({str(settings)!r})",
+                ],
+            }[launch]
+            environment = {**os.environ, "PEXECUTOR_DATA_DIR": str(data)}
+            log = data.with_suffix(".log")
+            with log.open("wb") as output:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", *command],
+                    env=environment,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                )
+            stack.callback(kill_group, process)
+            client = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=WAIT_SECONDS_MAX, verify=False)
+            return process, stack.enter_context(client), log
+
+        yield start
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def is_ready(client: httpx2.Client) -> bool:

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
+import threading
 import time
 
 import trio
 
-from pexecutor import Task, server
+from pexecutor import Task, server, stop
 from pexecutor.config import Config
 from pexecutor.handlers import Catalogue, Context
 
 from ..fakes import Doing
 
+SECONDS = 600
+AT_WORK = "at work\n"
 
-async def block_the_loop(context: Context, task: Task) -> None:
+
+async def block_at_the_end(context: Context, task: Task) -> None:
     try:
         await trio.sleep_forever()
     finally:
-        time.sleep(600)  # noqa: ASYNC251
+        time.sleep(SECONDS)  # noqa: ASYNC251
+
+
+async def block_from_the_start(context: Context, task: Task) -> None:
+    time.sleep(SECONDS)  # noqa: ASYNC251
+
+
+async def compute(context: Context, task: Task) -> None:
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        pass
 
 
 async def ignore_cancels(context: Context, task: Task) -> None:
@@ -26,11 +42,41 @@ async def ignore_cancels(context: Context, task: Task) -> None:
         await trio.sleep_forever()
 
 
+async def in_a_thread(context: Context, task: Task) -> None:
+    await trio.to_thread.run_sync(time.sleep, SECONDS)
+
+
+async def hold_the_interpreter(context: Context, task: Task) -> None:
+    await trio.to_thread.run_sync(re.match, "(a*)*b", "a" * 60)
+
+
+async def leave_a_thread(context: Context, task: Task) -> None:
+    threading.Thread(target=time.sleep, args=[SECONDS]).start()
+    await trio.sleep_forever()
+
+
+WORK = {
+    "blocks at the end": block_at_the_end,
+    "blocks from the start": block_from_the_start,
+    "computes": compute,
+    "ignores cancels": ignore_cancels,
+    "in a thread": in_a_thread,
+    "holds the interpreter": hold_the_interpreter,
+    "leaves a thread": leave_a_thread,
+}
+
+
 def main() -> None:
-    work = {"blocks": block_the_loop, "ignores": ignore_cancels}[sys.argv[1]]
-    server.STOP_MARGIN_SECONDS = 0.5  # type: ignore[misc]
+    stop.STOP_MARGIN_SECONDS = 2.0
     config = Config(port=0, store="memory", drain_timeout_seconds=0.1)
-    trio.run(lambda: server.serve(config, announce=_announce, handlers=Catalogue({"sleep": Doing(work)})))
+    handlers = Catalogue({"sleep": Doing(_begin)})
+    with stop.StopBound(config.drain_timeout_seconds) as bound:
+        trio.run(lambda: server.serve(config, announce=_announce, handlers=handlers, bound=bound))
+
+
+async def _begin(context: Context, task: Task) -> None:
+    os.write(2, AT_WORK.encode())
+    await WORK[sys.argv[1]](context, task)
 
 
 def _announce(url: str) -> None:

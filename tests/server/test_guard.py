@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 
 import httpx2
@@ -148,6 +149,24 @@ def test_a_websocket_gets_nowhere(launch: Launch) -> None:
         with socket.create_connection(("127.0.0.1", client.base_url.port or 0), timeout=20) as connection:
             connection.sendall(head.encode())
             assert re.match(rb"HTTP/1\.1 [45]\d\d ", connection.recv(100))
+
+
+@pytest.mark.parametrize("behind", [b"x", b"GET / HTTP/1.1\r\n\r\n", bytes(100_000)])
+def test_what_follows_an_offer_of_a_websocket_ends_that_connection_alone(launch: Launch, behind: bytes) -> None:
+    process, client = launch()
+    eventually(lambda: is_ready(client))
+    head = "GET /tasks HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", client.base_url.port or 0), timeout=20) as connection:
+            connection.sendall((head + key).encode() + behind)
+            with suppress(ConnectionResetError):
+                while connection.recv(65536):
+                    pass
+
+    assert client.get("/livez").status_code == 200
+    assert process.poll() is None
 
 
 def port_of(server: ServerProcess) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+import pytest
+
 from .conftest import Launch, is_ready
 from .process import WAIT_SECONDS_MAX, eventually
 
@@ -20,6 +22,26 @@ def test_it_serves_with_its_settings_and_drains_on_sigterm(launch: Launch, tmp_p
     assert process.wait(WAIT_SECONDS_MAX) == 0
     log = (tmp_path / "log").read_text()
     assert "Traceback" not in log
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_without_a_worker_process_it_drains_as_well(launch: Launch, tmp_path: Path, number: signal.Signals) -> None:
+    process, client = launch("-w", "0")
+    eventually(lambda: is_ready(client))
+    assert client.post("/tasks", json={"name": "a", "duration": 1000}).status_code == 202
+    eventually(lambda: len(client.get("/tasks/running").json()) == 1)
+    process.send_signal(number)
+    assert process.wait(WAIT_SECONDS_MAX) == 0
+    log = (tmp_path / "log").read_text()
+    assert [part for part in ("signalled to stop", "draining", "stopped", "finished=1") if part not in log] == []
+
+
+def test_post_drain_ends_it(launch: Launch, tmp_path: Path) -> None:
+    process, client = launch()
+    eventually(lambda: is_ready(client))
+    assert client.post("/drain").status_code == 202
+    assert process.wait(WAIT_SECONDS_MAX) == 0
+    assert "stopped" in (tmp_path / "log").read_text()
 
 
 def test_a_second_worker_is_refused(launch: Launch, tmp_path: Path) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import signal
 import socket
 import time
+from contextlib import suppress
 
+import httpx2
 import pytest
 
 from .conftest import StartServer
 from .process import ServerProcess, eventually
+from .stubborn import AT_WORK, WORK
 
 pytestmark = pytest.mark.usefixtures("each_server")
 
@@ -24,7 +27,7 @@ def running(server: ServerProcess) -> list[str]:
     return [record["name"] for record in server.client.get("/tasks/running").json()]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_drains_and_exits_0(start_server: StartServer, number: signal.Signals) -> None:
     server = start_server("-pool-size", "2")
     submit(server, ("short", 300), ("long", 900), ("queued", 10), ("doomed", 10))
@@ -136,11 +139,16 @@ def test_event_streams_do_not_hold_the_stop_whether_they_are_read_or_not(start_s
     read.close()
 
 
-@pytest.mark.parametrize("stubbornness", ["blocks", "ignores"])
+@pytest.mark.parametrize("stubbornness", WORK)
 def test_the_bound_holds_whatever_a_handler_does(start_server: StartServer, stubbornness: str) -> None:
     server = start_server(command=("-m", "tests.server.stubborn", stubbornness))
-    submit(server, ("stubborn", 0))
-    eventually(lambda: running(server) == ["stubborn"])
+    with suppress(httpx2.TimeoutException):
+        server.client.post("/tasks", json=[{"name": "stubborn", "duration": 0}], timeout=1)
+    eventually(lambda: AT_WORK in server.log_text())
+
+    began = time.monotonic()
     server.signal(signal.SIGTERM)
-    assert server.wait() == 1
-    assert "Timeout" in server.log_text(), "the stacks of all threads"
+
+    assert server.wait() == (-signal.SIGKILL if stubbornness == "holds the interpreter" else 1)
+    assert time.monotonic() - began < 2.1 + 3, "the drain timeout, the margin, and a slow machine"
+    assert "most recent call first" in server.log_text(), "the stacks of all threads"
