@@ -163,13 +163,13 @@ class Process:
         self.ledger.write_begins(records, gone)
         operations = self.disk.operations
         try:
-            call.function(*call.arguments)
+            unwritten = call.function(*call.arguments)
         except Exception as error:
             self._say("disk", f"fails: {error}")
             raise
         demand(self.disk.operations > operations, "what has succeeded was written", records, gone)
         self.ledger.write_succeeded()
-        return None
+        return unwritten
 
 
 class _Call:
