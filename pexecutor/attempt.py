@@ -5,12 +5,16 @@ the loss of the lease, but nobody can record it. The hard stop cancels around th
 out as ``Cancelled``, or as no ending when the handler made an error of it, for whoever runs the attempt to give the
 task back.
 
+A handler may raise anything. ``trio.Cancelled`` passes through only while a scope around the handler is cancelled;
+every other exception, whatever its class, means that the attempt has failed.
+
 Whoever runs it opens the scope. Attempts can share one, one after the other, as long as none has changed it: for a task
 that waits for nothing, a scope of its own would cost as much as all the rest.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import msgspec
@@ -18,8 +22,16 @@ import trio
 
 from .handlers import CancelledBy, Catalogue, Context, HandlerFailedError
 from .task import Ending, Outcome, Running
-
-RESULT_BYTES_MAX: Final = 64 * 1024
+from .values import (
+    attribute,
+    error_text,
+    exception_text,
+    leaf_exceptions,
+    result_json,
+    retry_after_seconds,
+    sole_exception,
+    truth,
+)
 
 _NOTHING_TO_TELL: Final = Ending(Outcome.SUCCEEDED, result=b"null")
 """Most runs of ``sleep`` end so."""
@@ -104,11 +116,13 @@ class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
         cut_off = self.cut_off
         return not (cut_off.cancelled or cut_off.lost or self.running.task.timeout is not None)
 
+    # Protected: Trio delivers a Ctrl-C to the main task, so a KeyboardInterrupt in here is the handler's own.
+    @trio.lowlevel.enable_ki_protection
     async def run(self, handlers: Catalogue, scope: trio.CancelScope) -> Ending | None:
-        """Call the handler in a scope that was entered and is nobody's else; how that ended.
+        """Call the handler in a scope that was entered for this attempt, and return how the call ended.
 
-        It is ``None`` when it raised because of the hard stop. What the scope has to see is raised: when that has
-        caught it, ``was_cut_off`` says how it ended, or ``failed``.
+        Returns ``None`` when the handler raised because of the hard stop. ``Cancelled`` is raised to the scope;
+        when the scope has caught it, ``was_cut_off`` returns how the attempt ended.
         """
         task, cut_off = self.running.task, self.cut_off
         if cut_off.cancelled or cut_off.lost:
@@ -117,13 +131,15 @@ class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
         if task.timeout is not None:
             self.context.deadline = scope.deadline = trio.current_time() + task.timeout / 1000
         try:
-            result = await handlers[task.handler].run(self.context, task)
-        except Exception as error:
-            ending = self.failed(error)
+            result = await handlers.run(self.context, task)
+        except BaseException as error:
+            if (failure := _failure(error)) is None:
+                raise
+            ending = self._failed(failure)
             cut_off.scope = None
             return ending
         if task.timeout is not None and cut_off() == "timeout":
-            return self._overran()
+            return self._overran(scope.deadline)
         cut_off.scope = None
         return self._success(result)
 
@@ -131,9 +147,9 @@ class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
         """How it ended that its own scope was cancelled."""
         return self._timed_out() if self.cut_off() == "timeout" else self._ending(Outcome.CANCELLED)
 
-    def failed(self, error: Exception) -> Ending | None:
+    def _failed(self, error: BaseException) -> Ending | None:
         """It raised; what was cut off before that, and only then raised, has ended by what cut it off."""
-        reason = _reason(error)
+        reason = exception_text(error)
         match self.cut_off():
             case "cancel" | "lease":
                 return self._ending(Outcome.CANCELLED, f"cancelled, and then: {reason}")
@@ -141,42 +157,50 @@ class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
                 return self._timed_out(f", and then: {reason}")
             case "shutdown":
                 return None
-        if isinstance(error, HandlerFailedError):
-            retry_after = error.retry_after_seconds or 0.0
-            return self._ending(Outcome.FAILED, reason, retryable=error.retryable, retry_after_seconds=retry_after)
+        sole = sole_exception(error)
+        if issubclass(type(sole), HandlerFailedError):
+            retryable = truth(attribute(sole, "retryable", True), default=True)
+            seconds = retry_after_seconds(attribute(sole, "retry_after_seconds"))
+            return self._ending(Outcome.FAILED, reason, retryable=retryable, retry_after_seconds=seconds)
         return self._ending(Outcome.FAILED, reason)
 
     def _success(self, result: object) -> Ending:
         if result is None and not self.context.has_output:
             return _NOTHING_TO_TELL
         try:
-            encoded = msgspec.json.encode(result)
-        except (TypeError, ValueError, RecursionError, OverflowError) as error:
-            return self._ending(Outcome.FAILED, f"the handler's result is not JSON: {error}", retryable=False)
-        if len(encoded) > RESULT_BYTES_MAX:
-            size = f"{len(encoded)} bytes and at most {RESULT_BYTES_MAX} are kept"
-            return self._ending(Outcome.FAILED, f"the handler's result has {size}", retryable=False)
-        return Ending(Outcome.SUCCEEDED, result=encoded, output=self._output())
+            return Ending(Outcome.SUCCEEDED, result=result_json(result), output=self._output())
+        except ValueError as error:
+            return self._ending(Outcome.FAILED, str(error), retryable=False)
 
     def _timed_out(self, addition: str = "") -> Ending:
         return self._ending(Outcome.TIMED_OUT, f"not done within {self.running.task.timeout} ms{addition}")
 
-    def _overran(self) -> Ending:
+    def _overran(self, deadline: float) -> Ending:
         """It could not be cut off, a function in a thread cannot, and has come to its end all the same."""
-        late_ms = round((trio.current_time() - self.context.deadline) * 1000)
+        late_ms = round((trio.current_time() - deadline) * 1000)
         return self._timed_out(f"; it could not be stopped, and took {late_ms} more")
 
     def _ending(
         self, outcome: Outcome, error: str | None = None, *, retryable: bool = True, retry_after_seconds: float = 0.0
     ) -> Ending:
+        error = None if error is None else error_text(error)
         return Ending(outcome, error, retryable, retry_after_seconds, output=self._output())
 
     def _output(self) -> bytes | None:
         return msgspec.json.encode(self.context.output.snapshot()) if self.context.has_output else None
 
 
-def _reason(error: Exception) -> str:
-    """One sentence on why an attempt failed."""
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return str(error) or "the handler gave no reason"
+def _failure(error: BaseException) -> BaseException | None:
+    """Return what a handler has raised beside the ``Cancelled`` of a cancelled scope, or ``None`` for nothing else.
+
+    A ``Cancelled`` that comes while nothing around the handler is cancelled is the handler's own doing: an error.
+    """
+    if not trio.lowlevel.in_trio_task():
+        return None  # the run of Trio is over, and the coroutine is being closed
+    leaves = leaf_exceptions(error)
+    others = [leaf for leaf in leaves if not issubclass(type(leaf), trio.Cancelled)]
+    if len(others) == len(leaves) or trio.current_effective_deadline() > -math.inf:
+        return error
+    if not others:
+        return None
+    return others[0] if len(others) == 1 else BaseExceptionGroup("several errors", others)

@@ -232,15 +232,6 @@ class Pool:
                     at_hand = self._next(turns)
             if scope.cancelled_caught and at_hand is not None:
                 ending = at_hand.was_cut_off()
-        except Exception as error:
-            if at_hand is None:
-                raise  # it is not a handler's
-            ending = at_hand.failed(error)
-        except BaseExceptionGroup as group:
-            hard_stop, errors = group.split(trio.Cancelled)
-            if hard_stop is None or not isinstance(errors, ExceptionGroup | None):
-                raise
-            raise hard_stop from errors  # a handler that failed at cleaning up does not break the stop
         finally:
             if at_hand is not None:
                 await self._hand_in(at_hand, ending)

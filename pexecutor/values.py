@@ -15,13 +15,18 @@ import re
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
+import msgspec
+
 T = TypeVar("T")
+Otherwise = TypeVar("Otherwise")
 
 ERROR_BYTES_MAX: Final = 8 * 1024
 """How much of an error's text is kept, as UTF-8: its beginning and its end."""
 
 RETRY_AFTER_SECONDS_MAX: Final = 7 * 24 * 60 * 60.0
 """The longest wait for another attempt that a handler may ask for: seven days, as for every duration."""
+
+RESULT_BYTES_MAX: Final = 64 * 1024
 
 WHOLE_MAX: Final = 2**53
 """Up to here a whole number is the same number in every reader of JSON."""
@@ -118,12 +123,43 @@ def progress_number(value: object) -> float:
     return int(number) if issubclass(type(value), int) and number < WHOLE_MAX else number
 
 
+def result_json(result: object) -> bytes:
+    """Return a result as JSON of one line.
+
+    Raises:
+        ValueError: JSON cannot express the result, or it is too long; the message is bounded.
+    """
+    encoded = _asked(msgspec.json.encode, result, _complaint)
+    if isinstance(encoded, bytes):
+        if len(encoded) > RESULT_BYTES_MAX:
+            raise ValueError(f"the handler's result has {len(encoded)} bytes and at most {RESULT_BYTES_MAX} are kept")
+        # Read back: a `msgspec.Raw` goes into the result as it is, whatever it holds.
+        decoded = _asked(msgspec.json.decode, encoded, _complaint)
+        if not isinstance(decoded, _Complaint):
+            return msgspec.json.encode(decoded) if b"\n" in encoded or b"\r" in encoded else encoded
+        encoded = decoded
+    raise ValueError(error_text(f"the handler's result is not JSON: {encoded}"))
+
+
+class _Complaint(str):
+    __slots__ = ()
+
+
+def _complaint(error: BaseException) -> _Complaint:
+    return _Complaint(exception_text(error))
+
+
+def attribute(value: object, name: str, default: object = None) -> Any:
+    """Return an object's attribute, or the default when it cannot be read."""
+    return _asked(lambda it: getattr(it, name), value, lambda _: default)
+
+
 def truth(value: object, *, default: bool) -> bool:
     """Return whether an object is true, or the default when it cannot be asked."""
     return _asked(bool, value, lambda _: default)
 
 
-def _asked(ask: Callable[[Any], T], value: object, otherwise: Callable[[BaseException], T]) -> T:
+def _asked(ask: Callable[[Any], T], value: object, otherwise: Callable[[BaseException], Otherwise]) -> T | Otherwise:
     """What an object answers; its code may raise anything, and nothing is awaited, so no cancel can arrive here."""
     try:
         return ask(value)

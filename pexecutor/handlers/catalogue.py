@@ -9,8 +9,9 @@ A table of the file is what it holds: ``command`` makes a command of it, ``url``
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +19,8 @@ import msgspec
 from ..errors import ConfigError
 from ..task import Task
 from .command import command_handler
+from .containment import call_contained, system_tasks_contained
+from .context import Context
 from .contract import Complaint, Handler, HandlerFailedError
 from .function import load_functions
 from .sleep import Sleep
@@ -52,6 +55,7 @@ class Catalogue:
     def __init__(self, handlers: Mapping[str, Handler], resources: Sequence[Resource] = ()) -> None:
         self._handlers = dict(handlers)
         self._resources = resources
+        self._runs = {name: _run_of(handler) for name, handler in self._handlers.items()}
 
     def __getitem__(self, name: str) -> Handler:
         """The handler of this name. Raises ``HandlerFailedError`` when there is none: a stored task may outlive it."""
@@ -59,6 +63,13 @@ class Catalogue:
             return self._handlers[name]
         except KeyError:
             raise HandlerFailedError(f"there is no handler `{name}` any more", retryable=False) from None
+
+    def run(self, context: Context, task: Task) -> Awaitable[Any]:
+        """Make one attempt of a task, to be awaited; what the handler raises is passed on."""
+        try:
+            return self._runs[task.handler](context, task)
+        except KeyError:
+            return self[task.handler].run(context, task)
 
     def names(self) -> list[str]:
         """What tasks call them, sorted."""
@@ -96,9 +107,17 @@ class Catalogue:
     async def opened(self) -> AsyncIterator[None]:
         """While in here, handlers can be run."""
         async with AsyncExitStack() as stack:
+            stack.enter_context(system_tasks_contained())
             for resource in self._resources:
                 await stack.enter_async_context(resource())
             yield
+
+
+def _run_of(handler: Handler) -> Callable[[Context, Task], Awaitable[Any]]:
+    """The handler's ``run``; what is not our own code is contained, and our own contains the operator's code itself."""
+    if getattr(handler, "contains_itself", False):
+        return handler.run
+    return lambda context, task: call_contained(partial(handler.run, context, task))
 
 
 SLEEP: Final = "sleep"

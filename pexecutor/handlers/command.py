@@ -73,6 +73,8 @@ class CommandHandler:
         ConfigError: an argument or an environment variable cannot be used.
     """
 
+    contains_itself = True
+
     def __init__(self, settings: CommandSettings, environment: Mapping[str, str], where: str) -> None:
         self._settings = settings
         self._argv = [_parsed(element, f"{where}.command[{at}]") for at, element in enumerate(settings.command)]

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final, Literal
 
 from ..task import format_task_id
+from ..values import progress_number, raw_text
 from .output import LiveOutput
 
 CancelledBy = Literal["timeout", "cancel", "shutdown", "lease"]
@@ -89,24 +90,23 @@ class Context:
         """Tell how far the work is; without a ``total``, the one told last still holds.
 
         Raises:
-            ValueError: a number is negative or not finite.
+            ValueError: a number is negative, not finite, or no number.
         """
-        total = self.total if total is None else total
-        for number in (done, 0 if total is None else total):
-            if not (math.isfinite(number) and number >= 0):
-                raise ValueError(f"progress is told in finite numbers from 0, not {number!r}")
+        done = progress_number(done)
+        total = self.total if total is None else progress_number(total)
         self._progress = (done, total)
         if self._on_progress is not None:
             self._on_progress(done, total)
 
-    def log(self, message: str) -> None:
-        """Add a line to the task's log."""
-        line = f"{message}\n".encode(errors="replace")
+    def log(self, message: object) -> None:
+        """Add a line to the task's log: the text of any object."""
+        text = raw_text(message)
+        line = f"{text}\n".encode(errors="replace")
         output = self.output
         with _one_thread:
             output.log.append(line)
         if self._on_log is not None:
-            self._on_log(message)
+            self._on_log(text)
 
     @property
     def done(self) -> float | None:

@@ -7,6 +7,9 @@
 * An attempt that raises has failed, and the error's text is what the record says of it. ``HandlerFailedError`` also
   says whether and when it is worth another try; any other error may be retried.
 
+The classes of this package have ``contains_itself``: they keep the operator's code within the attempt. A handler of any
+other class is called in a Trio task of its own (see ``containment.py``).
+
 Road not taken: a base class to inherit from. A handler shares nothing with another but this.
 """
 

@@ -36,6 +36,7 @@ import trio
 from ..errors import ConfigError
 from ..task import Task
 from .complaints import params_complaint
+from .containment import call_contained
 from .context import Context
 from .contract import Complaint
 from .process import run_in_process
@@ -128,6 +129,8 @@ class FunctionHandler:
         ConfigError: its signature cannot be used.
     """
 
+    contains_itself = True
+
     def __init__(self, function: Callable[..., Any], module: str, attribute: str, *, process: bool) -> None:
         self._function = function
         self._module = module
@@ -167,9 +170,10 @@ class FunctionHandler:
         if self._process:
             return await run_in_process(self._module, self._attribute, context, task.params)
         arguments = self._arguments(task.params)
-        if self._is_async:
-            return await self._function(context, **arguments)
-        return await trio.to_thread.run_sync(partial(self._function, context, **arguments), limiter=_threads)
+        call = partial(self._function, context, **arguments)
+        if not self._is_async:
+            call = partial(trio.to_thread.run_sync, call, limiter=_threads)
+        return await call_contained(call)
 
     def call_here(self, context: Context, params: dict[str, Any]) -> Any:
         """Call it in this thread, as the process of its own does."""

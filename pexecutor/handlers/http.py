@@ -118,6 +118,8 @@ class HttpHandler:
         ConfigError: the URL or a header cannot be used.
     """
 
+    contains_itself = True
+
     def __init__(self, settings: HttpSettings, environment: Mapping[str, str], where: str, pool: HttpPool) -> None:
         self._settings = settings
         self._pool = pool

@@ -14,6 +14,8 @@ from typing import Final
 
 import msgspec
 
+from ..values import WHOLE_MAX
+
 TAIL_BYTES_MAX: Final = 64 * 1024
 
 _CONTINUATION: Final = bytes(range(0x80, 0xC0))
@@ -127,10 +129,15 @@ class LiveOutput:
             stderr_bytes=self.stderr.seen,
             log_bytes=self.log.seen,
             body_bytes=self.body.seen,
-            exit_code=self.exit_code,
-            status=self.status,
+            exit_code=_whole(self.exit_code),
+            status=_whole(self.status),
         )
 
     def __bool__(self) -> bool:
         seen = self.stdout.seen + self.stderr.seen + self.log.seen + self.body.seen
         return bool(seen) or self.exit_code is not None or self.status is not None
+
+
+def _whole(number: object) -> int | None:
+    """A number that a function may have set to anything, if it is one that can be shown."""
+    return number if type(number) is int and abs(number) <= WHOLE_MAX else None

@@ -18,6 +18,7 @@ class Sleep:
 
     description = "takes the task's duration, in milliseconds"
     ends_with_us = True
+    contains_itself = True
 
     @property
     def params_schema(self) -> dict[str, Any]:
