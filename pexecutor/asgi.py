@@ -30,7 +30,7 @@ from hypercorn.typing import ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCall
 from .config import Config, load_config
 from .errors import UnusableStoreError
 from .host import Host, contained_connections
-from .log import configure_logging
+from .log import configure_logging, log_ignored_variables
 from .server import make_executor, unusable_store_alone
 from .stop import StopBound, StopSignals, log_drain, log_farewell
 from .streams import background_streams
@@ -72,6 +72,7 @@ class ExecutorApp:
                 bound = StopBound(self._config.drain_timeout_seconds)
                 with background_streams(), bound, contained_connections():
                     configure_logging(self._config.log_level, self._config.log_format)
+                    log_ignored_variables(os.environ)
                     await self._live(bound, scope, receive, send)
             else:
                 await _refuse(

@@ -125,7 +125,7 @@ def serve(file: Path | None, **flags: Any) -> None:
     """Serve until SIGTERM, SIGINT or POST /drain. A second signal stops at once."""
     config = load_config(file=file, environment=os.environ, flags=flags)
     # Imported here, as they take most of a second, and no other command needs them.
-    from .log import configure_logging
+    from .log import configure_logging, log_ignored_variables
     from .server import serve as serve_http
     from .stop import StopBound
     from .streams import background_streams
@@ -133,6 +133,7 @@ def serve(file: Path | None, **flags: Any) -> None:
 
     with background_streams(), StopBound(config.drain_timeout_seconds) as bound:
         configure_logging(config.log_level, config.log_format)
+        log_ignored_variables(os.environ)
         try:
             trio.run(lambda: serve_http(config, announce=lambda url: _begin_serving(url, config), bound=bound))
         except ListenError as error:

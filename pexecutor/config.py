@@ -8,6 +8,7 @@ Handlers and tokens are declared in the file alone.
 from __future__ import annotations
 
 import codecs
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +29,11 @@ NO_SETTINGS: Final = frozenset(
     | {"PEXECUTOR_TASK_STORE", "PEXECUTOR_TASK_SERVER"}
 )
 """Variables of clients, and of the commands that a server runs."""
+
+_SERVICE_LINK: Final = re.compile(
+    r"PEXECUTOR_(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
+)
+_SERVICE_ADDRESS: Final = re.compile(r"(?:tcp|udp|sctp)://.*", re.IGNORECASE)
 
 Count = Annotated[int, Meta(ge=1, le=10_000_000)]
 Bytes = Annotated[int, Meta(ge=1, le=2**40)]
@@ -80,7 +86,8 @@ def load_config(*, file: Path | None, environment: Mapping[str, str], flags: Map
 
     Parameters:
         file: a TOML file, or none.
-        environment: variables; the settings among them begin with ``PEXECUTOR_``.
+        environment: variables; the settings among them begin with ``PEXECUTOR_``. One that is empty counts as unset,
+            and one that a flag overrides is not looked at.
         flags: settings given on the command line, by field name; ``None`` is one that was not given.
 
     Raises:
@@ -89,17 +96,37 @@ def load_config(*, file: Path | None, environment: Mapping[str, str], flags: Map
     settings: dict[str, Any] = {}
     for name, value in (_read_file(file) if file is not None else {}).items():
         settings[name] = _checked(name, value, f"{name} in {file}")
+    given = {name: value for name, value in flags.items() if value not in (None, ())}
     for variable, value in environment.items():
-        if variable.startswith(ENVIRONMENT_PREFIX) and variable not in NO_SETTINGS:
-            name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+        name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+        if _is_setting(variable, value) and name not in given and not (name in _TYPES and value == ""):
             listed = tuple(filter(None, value.split(","))) if name in _LISTS else value
             settings[name] = _checked(name, listed, variable, strict=False)
-    for name, value in flags.items():
-        if value not in (None, ()):
-            settings[name] = _checked(name, value, flag_of(name), strict=False)
+    for name, value in given.items():
+        settings[name] = _checked(name, value, flag_of(name), strict=False)
     config = msgspec.convert(settings, Config)
     durability_of(config)
     return config
+
+
+def service_variables(environment: Mapping[str, str]) -> list[str]:
+    """Return the variables that Kubernetes sets for a service whose name begins with ``pexecutor``."""
+    return sorted(variable for variable, value in environment.items() if _is_of_a_service(variable, value))
+
+
+def _is_of_a_service(variable: str, value: str) -> bool:
+    if _SERVICE_LINK.fullmatch(variable):
+        return True
+    is_port = variable.startswith(ENVIRONMENT_PREFIX) and variable.endswith("PORT")
+    return is_port and _SERVICE_ADDRESS.fullmatch(value) is not None
+
+
+def _is_setting(variable: str, value: str) -> bool:
+    return (
+        variable.startswith(ENVIRONMENT_PREFIX)
+        and variable not in NO_SETTINGS
+        and not _is_of_a_service(variable, value)
+    )
 
 
 def durability_of(config: Config) -> Durability:

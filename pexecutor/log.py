@@ -12,12 +12,12 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
 
-from .config import LogFormat, LogLevel
+from .config import LogFormat, LogLevel, service_variables
 from .streams import report_drops
 from .task import Finished, Outcome, Record, Scheduled
 
@@ -51,6 +51,12 @@ def configure_logging(level: LogLevel, log_format: LogFormat) -> None:
     )
     logging.getLogger("coredis").setLevel(logging.CRITICAL)  # whoever asks the store is told of its troubles
     report_drops(lambda stream, lines: _log.warning("output was dropped", stream=stream, lines=lines))
+
+
+def log_ignored_variables(environment: Mapping[str, str]) -> None:
+    """Log, once, which variables look like settings and are a service's."""
+    if variables := service_variables(environment):
+        _log.warning("ignored variables that Kubernetes sets for a service", variables=variables)
 
 
 class _Renderer:

@@ -7,14 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pexecutor.cli import cli
-from pexecutor.config import Config, load_config
+from pexecutor.config import Config, load_config, service_variables
 from pexecutor.errors import ConfigError
 
 from .conftest import Run, StartServer
-from .process import ServerProcess
+from .process import ServerProcess, eventually
 
 
 def pool_and_queue(server: ServerProcess) -> tuple[int, int]:
@@ -91,6 +92,70 @@ def test_an_impossible_variable_is_named(run: Run) -> None:
 def test_variables_for_clients_are_no_settings() -> None:
     environment = {"PEXECUTOR_URL": "http://elsewhere:1", "PEXECUTOR_TOKEN": "secret", "PEXECUTOR_PORT": "1"}
     assert load_config(file=None, environment=environment, flags={}) == Config(port=1)
+
+
+KUBERNETES = {
+    "PEXECUTOR_PORT": "tcp://10.0.0.1:8080",
+    "PEXECUTOR_SERVICE_HOST": "10.0.0.1",
+    "PEXECUTOR_SERVICE_PORT": "8080",
+    "PEXECUTOR_SERVICE_PORT_HTTP": "8080",
+    "PEXECUTOR_SERVICE_PORT_METRICS_2": "8081",
+    "PEXECUTOR_PORT_8080_TCP": "tcp://10.0.0.1:8080",
+    "PEXECUTOR_PORT_8080_TCP_PROTO": "tcp",
+    "PEXECUTOR_PORT_8080_TCP_PORT": "8080",
+    "PEXECUTOR_PORT_8080_TCP_ADDR": "10.0.0.1",
+    "PEXECUTOR_PORT_53_UDP": "udp://[fd00::1]:53",
+    "PEXECUTOR_PORT_53_UDP_PROTO": "udp",
+    "PEXECUTOR_PORT_9_SCTP_ADDR": "10.0.0.1",
+    "PEXECUTOR_WEB_PORT": "tcp://10.0.0.1:8080",
+    "PEXECUTOR_WEB_SERVICE_HOST": "10.0.0.1",
+    "PEXECUTOR_WEB_PORT_8080_TCP": "tcp://10.0.0.1:8080",
+    "PEXECUTOR_HEADLESS_1_SERVICE_PORT_HTTP": "80",
+}
+
+
+def test_variables_that_kubernetes_sets_for_a_service_are_no_settings() -> None:
+    assert load_config(file=None, environment=KUBERNETES, flags={}) == Config()
+    assert load_config(file=None, environment={**KUBERNETES, "PEXECUTOR_HOST": "::1"}, flags={}) == Config(host="::1")
+    assert service_variables({**KUBERNETES, "PEXECUTOR_HOST": "::1", "PATH": "tcp://x"}) == sorted(KUBERNETES)
+
+
+def test_they_are_one_warning_at_the_start(start_server: StartServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in KUBERNETES.items():
+        monkeypatch.setenv(variable, value)
+    server = start_server()
+    [warning] = eventually(lambda: [event for event in server.log_events() if event["level"] == "warning"])
+    assert warning["variables"] == sorted(KUBERNETES)
+
+
+@pytest.mark.parametrize(
+    "variable", ["PEXECUTOR_PORTS", "PEXECUTOR_SERVICE", "PEXECUTOR_PORT_X_TCP", "PEXECUTOR_HOSTS"]
+)
+def test_others_that_look_alike_are_refused(variable: str) -> None:
+    with pytest.raises(ConfigError, match=variable):
+        load_config(file=None, environment={variable: "1"}, flags={})
+
+
+@pytest.mark.parametrize(
+    ("variable", "flag", "value"),
+    [
+        ("PEXECUTOR_PORT", "port", "1"),
+        ("PEXECUTOR_POOL_SIZE", "pool_size", "2"),
+        ("PEXECUTOR_STORE", "store", "memory"),
+        ("PEXECUTOR_LOG_LEVEL", "log_level", "debug"),
+        ("PEXECUTOR_ALLOW_ANONYMOUS", "allow_anonymous", True),
+        ("PEXECUTOR_DRAIN_TIMEOUT_SECONDS", "drain_timeout_seconds", "3"),
+    ],
+)
+@pytest.mark.parametrize("wrong", ["abc", "", "tcp://10.0.0.1:8080", "-1", "\udce9"])
+def test_a_variable_that_a_flag_overrides_is_not_looked_at(variable: str, flag: str, value: object, wrong: str) -> None:
+    config = load_config(file=None, environment={variable: wrong}, flags={flag: value})
+    assert config == load_config(file=None, environment={}, flags={flag: value})
+
+
+@pytest.mark.parametrize("field", msgspec.structs.fields(Config), ids=lambda field: field.name)
+def test_an_empty_variable_counts_as_unset(field: msgspec.structs.FieldInfo) -> None:
+    assert load_config(file=None, environment={f"PEXECUTOR_{field.name.upper()}": ""}, flags={}) == Config()
 
 
 @pytest.mark.parametrize(
