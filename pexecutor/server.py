@@ -125,7 +125,14 @@ def _make_journal(config: Config) -> SqliteJournal:
 
 
 def _log_recovered(recovered: Recovered) -> None:
-    found = msgspec.structs.asdict(recovered)
+    if recovered.lost_transactions:
+        _log.error(
+            "tasks may be lost",
+            reason=f"the last {recovered.lost_transactions} changes are not in the file any more: its -wal was cut "
+            "short or removed, or an older copy of the file was put there",
+        )
+    always = {"waiting", "rerun", "ended", "history"}
+    found = {name: number for name, number in msgspec.structs.asdict(recovered).items() if number or name in always}
     if any(found.values()):
         (_log.warning if recovered.mended or recovered.set_aside else _log.info)("recovered", **found)
 

@@ -82,6 +82,7 @@ class FakeJournal:
     trouble = None
     after_crash = False
     repairs = (0, 0)
+    lost_transactions = 0
     tag = 1
 
     def __init__(self, awaits: int = 2) -> None:

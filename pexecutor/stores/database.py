@@ -21,6 +21,7 @@ from typing import Final, Literal, NamedTuple
 from ..errors import StoreUnavailableError, UnusableStoreError
 from ..task import TAG_BITS, Record
 from .exclusive import only_user_of
+from .files import Files, LostFileError
 from .marks import Mark, Role, check_not_sealed
 from .mending import mended
 from .repair import Reading, Repairs
@@ -41,7 +42,7 @@ _LOG_BYTES_A_READ: Final = 1024 * 1024
 _COUNT: Final = "UPDATE store SET acceptances = ?, transactions = transactions + 1"
 """Makes every transaction change something. One that does not, SQLite ends well without a look at the disk."""
 
-NEW_STORE: Final = "INSERT INTO store (tag, acceptances, transactions) VALUES (?, ?, 0)"
+NEW_STORE: Final = "INSERT INTO store (tag, acceptances, transactions) VALUES (?, ?, ?)"
 
 _REASONS: Final = {
     sqlite3.SQLITE_FULL: "the disk is full",
@@ -122,8 +123,11 @@ class Database:
         """Whether the last user of the file did not close it in order; known once it is opened."""
         self.repairs = Repairs()
         """What was repaired; known once all records are read."""
+        self.lost_transactions = 0
+        """How many of the last transactions are not in the file any more, as far as can be told."""
         self._open = ExitStack()
         self._is_open = False
+        self._transactions = 0
         self._acceptances = 0
 
     def open(self) -> Identity:
@@ -137,6 +141,10 @@ class Database:
             self._set_up()
             check_not_sealed(read_marks(self._connection), str(self.path))
             identity = self._identity()
+            self._files = Files(self.path)
+            opening.callback(self._files.close)
+            self.lost_transactions = max(0, self._files.last_transaction() - self._transactions)
+            self._files.note(self._transactions)
             self._open = opening.pop_all()
             self._is_open = True
         self._acceptances = identity.acceptances
@@ -150,12 +158,12 @@ class Database:
 
     def _identity(self) -> Identity:
         with transaction(self._connection):
-            row = self._connection.execute("SELECT tag, acceptances, in_use FROM store").fetchone()
+            row = self._connection.execute("SELECT tag, acceptances, transactions, in_use FROM store").fetchone()
             if row is None:
-                row = (secrets.randbits(TAG_BITS), 0, False)
-                self._connection.execute(NEW_STORE, row[:2])
+                row = (secrets.randbits(TAG_BITS), 0, 0, False)
+                self._connection.execute(NEW_STORE, row[:3])
             self._connection.execute("UPDATE store SET in_use = 1")
-        tag, acceptances, in_use = row
+        tag, acceptances, self._transactions, in_use = row
         self.after_crash = bool(in_use)
         return Identity(tag, acceptances)
 
@@ -188,8 +196,30 @@ class Database:
             Unwritten: the records that cannot be written as they are; the others are.
 
         Raises:
+            LostFileError: the file is not there any more, and perhaps was not when it was written.
             StoreUnavailableError: nothing of it was written; says why.
         """
+        if (trouble := self.file_trouble()) is not None:
+            raise StoreUnavailableError(trouble)
+        unwritten = self._write(records, forgotten, acceptances, unsure)
+        if (trouble := self.file_trouble()) is not None:
+            raise LostFileError(trouble)
+        self._transactions += 1
+        self._files.note(self._transactions)
+        return unwritten
+
+    def file_trouble(self) -> str | None:
+        """Return why the open file is no longer the one that the next server would open, if so."""
+        return self._files.trouble()
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether the file is one that can be deleted or replaced."""
+        return self._files.are_watched
+
+    def _write(
+        self, records: Sequence[Record], forgotten: Sequence[int], acceptances: int, unsure: Container[int]
+    ) -> Unwritten:
         try:
             try:
                 with transaction(self._connection):

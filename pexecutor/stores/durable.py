@@ -30,6 +30,10 @@ class Journal(Protocol):
     def repairs(self) -> tuple[int, int]:
         """How many records were mended, and how many rows were set aside; known once all records are read."""
 
+    @property
+    def lost_transactions(self) -> int:
+        """How many of the last transactions have disappeared since; known once it is opened."""
+
     def opened(self, current: Callable[[int], Record | None]) -> AbstractAsyncContextManager[tuple[int, int]]:
         """While in here, changes can be committed. Gives the store's tag, and how many tasks it has accepted.
 

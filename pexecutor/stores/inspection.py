@@ -1,11 +1,12 @@
-"""What an operator does with a store's file: check it, save the tasks in it, copy it. Nothing in here changes it.
+"""What an operator does with a store's file: check it, save the tasks in it, copy it, make it smaller.
 
-All of it works on a file that a server is using. Saving works on a damaged one, too: it reads forwards as far as that
-goes, and then backwards, so only what lies between is lost.
+All but the last works on a file that a server is using, and changes nothing. Saving works on a damaged one, too: it
+reads forwards as far as that goes, and then backwards, so only what lies between is lost.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -16,10 +17,11 @@ import msgspec
 
 from ..errors import UnusableStoreError
 from ..task import Finished, InFlight, Record
-from .database import connect, is_damage, reason
+from .database import connect, connected, is_damage, reason, usable
+from .exclusive import PRIVATE, make_private
 from .mending import mended
 from .rows import Row, from_row
-from .schema import Connection, check_version
+from .schema import Connection, check_version, has_rare
 from .statements import select_tasks
 
 FAULTS_TOLD_MAX: Final = 100
@@ -31,6 +33,7 @@ class Findings(msgspec.Struct):
     in_flight: int = 0
     history: int = 0
     faults: list[str] = []
+    set_aside: int = 0
 
     def count(self, record: Record) -> None:
         """Count a record that was read."""
@@ -55,6 +58,9 @@ def check(path: Path) -> Findings:
             findings.faults.append(str(error))
         for record in _records(connection, findings):
             findings.count(record)
+        if has_rare(connection):
+            with suppress(sqlite3.DatabaseError):  # then it is among the faults already
+                [(findings.set_aside,)] = connection.execute("SELECT count(*) FROM damaged")
     return findings
 
 
@@ -85,6 +91,9 @@ def back_up(path: Path, copy: Path) -> None:
         raise UnusableStoreError(f"{copy} exists already: name another file")
     partial = copy.with_name(copy.name + ".partial")
     try:
+        with suppress(FileNotFoundError):
+            partial.unlink()
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, PRIVATE))
         with _reading(path) as source, closing(sqlite3.connect(partial)) as target:
             source.backup(target)
         partial.replace(copy)
@@ -94,6 +103,26 @@ def back_up(path: Path, copy: Path) -> None:
     finally:
         with suppress(OSError):
             partial.unlink()
+
+
+def vacuum(path: Path) -> tuple[int, int]:
+    """Write a file anew without the room that nothing uses; return its size before and after, in bytes.
+
+    No server may be using it. When this is interrupted, the file is as it was.
+
+    Raises:
+        UnusableStoreError: it is no store's, in use, or cannot be written.
+    """
+    if not path.exists():
+        raise UnusableStoreError(f"there is no file {path}: name the directory with --data-dir")
+    with usable(path), connected(path) as connection:
+        check_version(connection, str(path))
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        before = path.stat().st_size
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        make_private(path)
+        return before, path.stat().st_size
 
 
 @contextmanager

@@ -28,6 +28,7 @@ import trio
 from ..errors import StoreUnavailableError
 from ..task import Record
 from .database import Database, Identity
+from .files import LostFileError
 from .repair import Repairs
 from .unwritable import Unwritten
 
@@ -38,6 +39,9 @@ TURNS_TO_JOIN: Final = 8
 
 CHANGES_A_TRANSACTION_MAX: Final = 10_000
 """From how many changes on the next commit has to wait for the next transaction."""
+
+WATCH_SECONDS: Final = 0.5
+"""How often it is looked whether the file was deleted or replaced."""
 
 PROBE_SECONDS: Final = 1.0
 """How often a disk that failed is tried when nobody commits."""
@@ -84,6 +88,7 @@ class SqliteJournal:
         self.trouble: str | None = None
         self.after_crash = False
         self.repairs = Repairs()
+        self.lost_transactions = 0
         self._database = database
         self._in_thread = one_thread() if in_thread is None else in_thread
         self._on_trouble = on_trouble
@@ -112,15 +117,19 @@ class SqliteJournal:
             identity = await self._in_thread(self._database.open)
             self._acceptances = identity.acceptances
             self.after_crash = self._database.after_crash
+            self.lost_transactions = self._database.lost_transactions
             async with trio.open_nursery() as nursery:
                 # Shielded: who is cancelled has still to commit what became of that. Bounded from the end on.
                 writing = trio.CancelScope(shield=True)
                 nursery.start_soon(self._write_until_closed, writing, current)
+                watching = trio.CancelScope()
+                nursery.start_soon(self._watch_file, watching)
                 try:
                     yield identity
                     in_order = True
                 finally:
                     self._closing = True
+                    watching.cancel()
                     self._wanted.unpark_all()
                     writing.deadline = trio.current_time() + CLOSE_SECONDS_MAX
         finally:
@@ -191,6 +200,17 @@ class SqliteJournal:
             if self._forgotten or self._doubtful:
                 await self._write([], current)
 
+    async def _watch_file(self, watching: trio.CancelScope) -> None:
+        """Notice that the file was deleted or replaced, also while nobody commits."""
+        with watching:
+            while self._database.is_watched:
+                await trio.sleep(WATCH_SECONDS)
+                if self.trouble is None:
+                    trouble = await self._in_thread(self._database.file_trouble)
+                    if trouble is not None:
+                        self._tell(trouble)
+                        self._wanted.unpark_all()  # from now on the writer tries whether it is back
+
     async def _something_to_write(self) -> None:
         """Return when somebody commits, at the end, or when there is a reason to write without either."""
         with trio.move_on_after(math.inf if self.trouble is None else PROBE_SECONDS):
@@ -227,6 +247,8 @@ class SqliteJournal:
             self._forgotten += forgotten
             for commit in commits:
                 commit.settle(written)
+                if isinstance(written, LostFileError):
+                    self._doubt(commit)
             return
         for commit in commits:
             is_there = commit.settle(written.reason_against(commit.changes), written.replaced)

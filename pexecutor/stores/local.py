@@ -149,7 +149,7 @@ class LocalStore:
         changes = recovery(self._book, running, self._now(), self._crashes_max)
         await self._apply(changes)
         ended = sum(isinstance(change, Finished) for change in changes)
-        return Recovered(waiting, len(running) - ended, ended, history, *journal.repairs)
+        return Recovered(waiting, len(running) - ended, ended, history, *journal.repairs, journal.lost_transactions)
 
     # Submit
 

@@ -82,7 +82,7 @@ class FileSide:
         with self._open:
             with usable(self.path):
                 self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                self._open.enter_context(only_user_of(self.path))
+                self._open.enter_context(only_user_of(self.path, make=False))
                 if self.path.exists() and self.path.stat().st_size:
                     self._connect()
             yield
@@ -161,8 +161,9 @@ class FileSide:
         """Take over tasks, and leave the mark, in one transaction."""
         with self._writing() as connection:
             connection.execute("DELETE FROM moves WHERE role = 'left'")
+            [(transactions,)] = connection.execute("SELECT coalesce(max(transactions), 0) FROM store")
             connection.execute("DELETE FROM store")
-            connection.execute(NEW_STORE, identity)
+            connection.execute(NEW_STORE, (*identity, transactions))
             try:
                 while some := await more():
                     connection.executemany(_ADOPT, map(to_row, some))

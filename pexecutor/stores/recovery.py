@@ -38,6 +38,7 @@ class Recovered(msgspec.Struct, frozen=True):
         history: finished tasks that can be read.
         mended: records that had to be bounded, or made representable.
         set_aside: rows that are no records; they are kept in the table ``damaged``.
+        lost_transactions: the last changes of the life before that are not in the file any more.
     """
 
     waiting: int
@@ -46,6 +47,7 @@ class Recovered(msgspec.Struct, frozen=True):
     history: int
     mended: int = 0
     set_aside: int = 0
+    lost_transactions: int = 0
 
 
 async def load(records: AsyncIterable[Sequence[Record]], book: Book) -> Counter[str]:

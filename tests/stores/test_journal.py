@@ -27,6 +27,9 @@ class FakeDatabase:
         self.is_open = False
         self.after_crash = False
         self.repairs = Repairs()
+        self.lost_transactions = 0
+        self.is_watched = False
+        self.file_fault: str | None = None
         self.closed_in_order: bool | None = None
         self.fault: str | None = None
 
@@ -37,6 +40,9 @@ class FakeDatabase:
     def close(self, in_order: bool) -> None:
         self.is_open = False
         self.closed_in_order = in_order
+
+    def file_trouble(self) -> str | None:
+        return self.file_fault
 
     def records(self) -> Iterator[list[Record]]:
         yield list(self.rows.values())

@@ -137,6 +137,7 @@ async def test_a_file_of_the_first_version_is_only_read_by_a_dry_run(here: Path,
         await accept(store, Task("a"))
     connection = connect(here)
     connection.execute("DROP TABLE moves")
+    connection.execute("DROP TABLE damaged")
     connection.execute("ALTER TABLE tasks DROP COLUMN rare")
     connection.execute("ALTER TABLE store DROP COLUMN in_use")
     connection.execute("PRAGMA user_version = 1")
