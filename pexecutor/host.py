@@ -63,7 +63,9 @@ class Host:
         """
         await executor.stopped.wait()
         if self._stopping is not None:
-            os.kill(os.getppid(), signal.SIGTERM)
+            parent = multiprocessing.parent_process()
+            if parent is not None and parent.pid == os.getppid():  # otherwise it has died, and its number is another's
+                os.kill(parent.pid, signal.SIGTERM)
         elif executor.draining.is_set():
             self._interrupt_main_task()
 

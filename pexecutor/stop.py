@@ -95,7 +95,7 @@ class StopBound:
             with guards_end:
                 self._guard = self._start_guard(guards_end)
         except (OSError, NotImplementedError) as error:
-            _log.warning("a function that holds the interpreter lock can hold up a stop", reason=str(error))
+            _log.warning("no guard: a function that holds the interpreter lock can hold up a stop", reason=str(error))
             task_status.started()
             return
         faulthandler.register(guard.STACKS_SIGNAL, file=2, all_threads=True, chain=False)
@@ -108,14 +108,15 @@ class StopBound:
                     pass  # what counts is that the loop has woken: signal handlers have run by now
         finally:
             signal.set_wakeup_fd(trios_own)
-        _log.warning("the guard of the stop has ended", consequence="signals wait for the interpreter lock")
+        self._end_guard()
+        _log.warning("the guard has ended: a function that holds the interpreter lock can hold up a stop")
 
     def _start_guard(self, link: socket.socket) -> int:
         os.set_inheritable(link.fileno(), True)
         script = Path(guard.__file__).resolve()
         numbers = map(str, (link.fileno(), os.getpid(), self._drain_seconds, self.margin_seconds))
         return os.posix_spawn(
-            sys.executable,
+            sys.executable or "python3",
             [sys.executable, "-I", "-S", str(script), *numbers],
             os.environ,
             file_actions=[
@@ -171,8 +172,9 @@ class StopSignals:
             task_status.started()
             await trio.sleep_forever()
         finally:
-            for one, handler in previous.items():
-                signal.signal(one, handler)
+            if not self._bound.begun:  # else a late signal would take the process down at the last moment
+                for one, handler in previous.items():
+                    signal.signal(one, handler)
 
     def parent_signalled(self) -> None:
         """Begin the stop because the parent process stops, unless a signal has come here as well."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import os
 import signal
 import socket
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import httpx2
 import pytest
+
+from pexecutor.guard import STOP_BEGUN, Deadline
 
 from .conftest import StartServer
 from .process import ServerProcess, eventually
@@ -137,6 +142,78 @@ def test_event_streams_do_not_hold_the_stop_whether_they_are_read_or_not(start_s
     assert server.wait() == 0
     stalled.close()
     read.close()
+
+
+def guards_of(server: ServerProcess) -> list[int]:
+    return [pid for pid in children_of(server.pid) if b"guard.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_a_server_whose_guard_has_died_says_so_and_drains_at_a_signal(start_server: StartServer) -> None:
+    server = start_server()
+    [guard] = guards_of(server)
+    submit(server, ("short", 700))
+    eventually(lambda: running(server) == ["short"])
+    os.kill(guard, signal.SIGKILL)
+    eventually(lambda: "the guard has ended" in server.log_text())
+    eventually(lambda: not Path(f"/proc/{guard}").exists())
+
+    server.signal(signal.SIGTERM)
+
+    assert server.wait() == 0
+    assert server.log_events()[-1]["finished"] == 1
+
+
+def test_the_guard_ignores_signals_and_ends_with_its_server(start_server: StartServer) -> None:
+    server = start_server()
+    [guard] = guards_of(server)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        os.kill(guard, number)
+    assert server.client.get("/livez").status_code == 200
+    assert guards_of(server) == [guard]
+
+    server.signal(signal.SIGKILL)
+
+    assert server.wait() == -signal.SIGKILL
+    eventually(lambda: not Path(f"/proc/{guard}/exe").exists())
+
+
+def test_sighup_that_is_ignored_at_the_start_stays_ignored(start_server: StartServer) -> None:
+    main = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); from pexecutor.cli import main; main()"
+    server = start_server("-port", "0", "--log-format", "json", command=("-c", main))
+    server.signal(signal.SIGHUP)
+    assert server.client.get("/readyz").status_code == 200
+    server.signal(signal.SIGTERM)
+    assert server.wait() == 0
+    assert [event["signal"] for event in server.log_events() if "signal" in event] == ["SIGTERM"]
+
+
+@pytest.mark.parametrize(
+    ("received", "left"),
+    [
+        ([], math.inf),
+        ([(signal.SIGTERM, 0)], 40),
+        ([(signal.SIGHUP, 0)], 40),
+        ([(signal.SIGINT, 3)], 43),
+        ([(signal.SIGCHLD, 0), (signal.SIGUSR1, 0)], math.inf),
+        ([(STOP_BEGUN, 0)], 40),
+        ([(STOP_BEGUN, 0), (signal.SIGTERM, 0.5)], 40),
+        ([(STOP_BEGUN, 0), (signal.SIGTERM, 5)], 15),
+        ([(signal.SIGTERM, 0), (STOP_BEGUN, 0.1)], 40),
+        ([(signal.SIGTERM, 0), (signal.SIGTERM, 5)], 15),
+        ([(signal.SIGTERM, 0), (signal.SIGTERM, 39)], 40),
+    ],
+)
+def test_the_guard_counts_from_the_first_signal_and_the_second_cuts_the_drain(
+    received: list[tuple[int, float]], left: float
+) -> None:
+    deadline = Deadline(30, 10)
+    for byte, now in received:
+        deadline.note(byte, now)
+    assert deadline.at == left
 
 
 @pytest.mark.parametrize("stubbornness", WORK)
