@@ -20,18 +20,9 @@ from typing import Final
 import msgspec
 import trio
 
-from .handlers import CancelledBy, Catalogue, Context, HandlerFailedError
+from .handlers import CancelledBy, Catalogue, Context, failure_of
 from .task import Ending, Outcome, Running
-from .values import (
-    attribute,
-    error_text,
-    exception_text,
-    leaf_exceptions,
-    result_json,
-    retry_after_seconds,
-    sole_exception,
-    truth,
-)
+from .values import error_text, leaf_exceptions, result_json
 
 _NOTHING_TO_TELL: Final = Ending(Outcome.SUCCEEDED, result=b"null")
 """Most runs of ``sleep`` end so."""
@@ -149,20 +140,16 @@ class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
 
     def _failed(self, error: BaseException) -> Ending | None:
         """It raised; what was cut off before that, and only then raised, has ended by what cut it off."""
-        reason = exception_text(error)
+        failure = failure_of(error)
         match self.cut_off():
             case "cancel" | "lease":
-                return self._ending(Outcome.CANCELLED, f"cancelled, and then: {reason}")
+                return self._ending(Outcome.CANCELLED, f"cancelled, and then: {failure.text}")
             case "timeout":
-                return self._timed_out(f", and then: {reason}")
+                return self._timed_out(f", and then: {failure.text}")
             case "shutdown":
                 return None
-        sole = sole_exception(error)
-        if issubclass(type(sole), HandlerFailedError):
-            retryable = truth(attribute(sole, "retryable", True), default=True)
-            seconds = retry_after_seconds(attribute(sole, "retry_after_seconds"))
-            return self._ending(Outcome.FAILED, reason, retryable=retryable, retry_after_seconds=seconds)
-        return self._ending(Outcome.FAILED, reason)
+        _, retryable, seconds = failure
+        return self._ending(Outcome.FAILED, failure.text, retryable=retryable, retry_after_seconds=seconds)
 
     def _success(self, result: object) -> Ending:
         if result is None and not self.context.has_output:

@@ -34,6 +34,7 @@ WHOLE_MAX: Final = 2**53
 NAME_CHARACTERS_MAX: Final = 200
 """How much of a class's name is shown."""
 
+_ITERATION: Final = (StopIteration, StopAsyncIteration)
 _GROUP_ERRORS_SHOWN_MAX: Final = 10
 _GROUP_NODES_MAX: Final = 1000
 
@@ -80,7 +81,8 @@ def exception_text(error: BaseException) -> str:
     """
     leaves, more = _leaves(error)
     if len(leaves) == 1 and not more:
-        return _leaf_text(leaves[0], named=not issubclass(type(leaves[0]), Exception))
+        leaf = _as_raised(leaves[0])
+        return _leaf_text(leaf, named=issubclass(type(leaf), _ITERATION) or not issubclass(type(leaf), Exception))
     # What is no Exception comes first: an operator looks for it last.
     leaves.sort(key=lambda leaf: issubclass(type(leaf), Exception))
     shown = [_leaf_text(leaf, named=True) for leaf in leaves[:_GROUP_ERRORS_SHOWN_MAX]]
@@ -190,6 +192,12 @@ def _float(value: Any) -> float | None:
         return float(value)
     except OverflowError:
         return math.inf if value > 0 else -math.inf
+
+
+def _as_raised(error: BaseException) -> BaseException:
+    """The end of an iteration that Python has replaced, as no coroutine may raise one; other exceptions as they are."""
+    cause = error.__cause__ if type(error) is RuntimeError else None
+    return cause if cause is not None and issubclass(type(cause), _ITERATION) else error
 
 
 def _leaf_text(error: BaseException, *, named: bool) -> str:

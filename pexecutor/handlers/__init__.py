@@ -7,7 +7,7 @@ functions of his modules.
 
 from .catalogue import BUILT_IN, Catalogue, load_catalogue
 from .context import CancelledBy, Context
-from .contract import Complaint, Handler, HandlerFailedError
+from .contract import Complaint, Handler, HandlerFailedError, failure_of
 from .function import handler
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Context",
     "Handler",
     "HandlerFailedError",
+    "failure_of",
     "handler",
     "load_catalogue",
 ]

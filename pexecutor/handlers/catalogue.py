@@ -18,7 +18,9 @@ import msgspec
 
 from ..errors import ConfigError
 from ..task import Task
+from ..values import attribute, error_text
 from .command import command_handler
+from .complaints import checked
 from .containment import call_contained, system_tasks_contained
 from .context import Context
 from .contract import Complaint, Handler, HandlerFailedError
@@ -90,12 +92,12 @@ class Catalogue:
             return "handler", f"there is no handler `{task.handler}`; there are: {there_are}"
         if task.duration and task.handler != SLEEP:
             return "duration", f"`duration` is for the handler `{SLEEP}`"
-        return handler.check(task)
+        return checked(handler.check, task)
 
     def describe(self) -> list[HandlerView]:
         """All of them, by name."""
         return [
-            HandlerView(name, handler.description, handler.params_schema)
+            HandlerView(name, error_text(attribute(handler, "description", "")), handler.params_schema)
             for name, handler in sorted(self._handlers.items())
         ]
 

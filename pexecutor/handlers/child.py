@@ -1,4 +1,4 @@
-"""The process of a function: ``python -m pexecutor.handlers.child MODULE FUNCTION FD``.
+"""The process of a function: ``main(MODULE, FUNCTION, FD)`` in a new Python.
 
 Started by ``process.py``, which says what the two tell each other. SIGTERM arrives in the function as ``SystemExit``,
 so its ``finally`` blocks have their say; what they take too long for is cut off by SIGKILL.
@@ -12,14 +12,17 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
 from types import FrameType
 from typing import IO, Any, Final, NoReturn
 
 import msgspec
 
+from ..values import result_json
 from .context import Context
-from .contract import HandlerFailedError
+from .contract import HandlerFailedError, failure_of
 from .function import FunctionHandler, load_module
+from .module_path import take_over
 from .output import TAIL_BYTES_MAX
 from .process import Order, Report
 
@@ -32,7 +35,7 @@ def main(module: str, function: str, file_descriptor: str) -> int:
     signal.signal(signal.SIGTERM, _leave)
     os.set_inheritable(int(file_descriptor), False)
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
-    sys.path[:] = order.module_path
+    take_over(order.module_path)
     with os.fdopen(int(file_descriptor), "wb") as pipe:
         reporter = _Reporter(pipe)
         context = Context(
@@ -48,23 +51,37 @@ def main(module: str, function: str, file_descriptor: str) -> int:
     return 0 if report.error is None else 1
 
 
+class _Terminated(SystemExit):
+    """SIGTERM has arrived: whoever sent it knows why the function ends."""
+
+
 def _leave(number: int, _frame: FrameType | None) -> NoReturn:
-    sys.exit(128 + number)
+    raise _Terminated(128 + number)
 
 
 def _call(module: str, function: str, context: Context, params: dict[str, Any]) -> Report:
+    started_in = os.getpid()
     try:
         handler = FunctionHandler(getattr(load_module(module), function), module, function, process=True)
-        result = handler.call_here(context, params)
-    except HandlerFailedError as error:
-        return Report(error=str(error), retryable=error.retryable, retry_after_seconds=error.retry_after_seconds)
-    except Exception as error:
-        traceback.print_exc()  # onto standard error, whose end is kept with the task
-        return Report(error=str(error) or "the function gave no reason")
+        return Report(done=True, result=msgspec.Raw(_result_json(handler.call_here(context, params))))
+    except _Terminated:
+        raise
+    except BaseException as error:  # whatever it is, the process ends with it
+        failure = failure_of(error)
+        if not isinstance(error, HandlerFailedError):
+            with suppress(BaseException):  # the text of an error may raise anything
+                traceback.print_exc()  # onto standard error, whose end is kept with the task
+        return Report(error=failure.text, retryable=failure.retryable, retry_after_seconds=failure.retry_after_seconds)
+    finally:
+        if os.getpid() != started_in:
+            os._exit(0)  # a fork that has come to the function's end: the process that was started reports
+
+
+def _result_json(result: Any) -> bytes:
     try:
-        return Report(done=True, result=msgspec.Raw(msgspec.json.encode(result)))
-    except (TypeError, ValueError, RecursionError, OverflowError) as error:
-        return Report(error=f"the handler's result is not JSON: {error}", retryable=False)
+        return result_json(result)
+    except ValueError as error:
+        raise HandlerFailedError(str(error), retryable=False) from error
 
 
 class _Reporter:
@@ -102,9 +119,6 @@ class _Reporter:
             self._passed_on_at = time.monotonic()
 
     def _write(self, report: Report) -> None:
-        self._pipe.write(msgspec.json.encode(report) + b"\n")
+        # The first line end cuts off what the function itself may have written to this pipe.
+        self._pipe.write(b"\n" + msgspec.json.encode(report) + b"\n")
         self._pipe.flush()
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
 import msgspec
 
 from ..errors import ConfigError
+from ..values import exception_text, plain_text
 from .contract import Complaint
 
 NAME_CHARACTERS_SHOWN_MAX: Final = 100
@@ -18,6 +19,7 @@ _AT_PATH: Final = re.compile(r" - at `\$\.?([^`]*)`\Z")
 _NAMED: Final = re.compile(r"Object (contains unknown|missing required) field `(.*)`", re.DOTALL)
 
 Settings = TypeVar("Settings", bound=msgspec.Struct)
+Given = TypeVar("Given")
 
 
 def missing(name: str) -> Complaint:
@@ -37,9 +39,18 @@ def wrong(name: str, why: str) -> Complaint:
     return f"params.{name}", f"`params.{name}`: {why}"
 
 
+def checked(check: Callable[[Given], Complaint | None], given: Given) -> Complaint | None:
+    """Return a check's complaint; a check that raises, as the operator's own types may, complains by that."""
+    try:
+        complaint = check(given)
+    except BaseException as error:
+        return "params", f"`params`: the handler cannot take them: {exception_text(error)}"
+    return complaint
+
+
 def params_complaint(error: msgspec.ValidationError, params_type: type[msgspec.Struct]) -> Complaint:
     """What ``msgspec`` found wrong with params."""
-    path, sentence = _split(str(error))
+    path, sentence = _split(plain_text(error))
     if (named := _NAMED.fullmatch(sentence)) is not None and not path:
         known = params_type.__struct_fields__
         return missing(named[2]) if named[1].startswith("missing") else unknown(named[2], known)

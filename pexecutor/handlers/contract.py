@@ -15,10 +15,11 @@ Road not taken: a base class to inherit from. A handler shares nothing with anot
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ..errors import PexecutorError
 from ..task import Task
+from ..values import attribute, exception_text, retry_after_seconds, sole_exception, truth
 from .context import Context
 
 Complaint = tuple[str, str]
@@ -64,3 +65,20 @@ class HandlerFailedError(PexecutorError):
         self.retryable = retryable
         self.retry_after_seconds = retry_after_seconds
         super().__init__(message)
+
+
+class Failure(NamedTuple):
+    """Why an attempt failed, fit for a record."""
+
+    text: str
+    retryable: bool
+    retry_after_seconds: float
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Return what an exception of a handler says; it may be any exception, and hold anything."""
+    text, sole = exception_text(error), sole_exception(error)
+    if not issubclass(type(sole), HandlerFailedError):
+        return Failure(text, True, 0.0)
+    retryable = truth(attribute(sole, "retryable", True), default=True)
+    return Failure(text, retryable, retry_after_seconds(attribute(sole, "retry_after_seconds")))

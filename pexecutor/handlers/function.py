@@ -35,10 +35,12 @@ import trio
 
 from ..errors import ConfigError
 from ..task import Task
-from .complaints import params_complaint
+from ..values import exception_text, plain_text
+from .complaints import checked, params_complaint
 from .containment import call_contained
 from .context import Context
 from .contract import Complaint
+from .module_path import add_directory
 from .process import run_in_process
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -89,6 +91,8 @@ def load_functions(module: str) -> Iterator[tuple[str, FunctionHandler]]:
         declaration = getattr(function, _MARK, None)
         if isinstance(declaration, _Declaration):
             found += 1
+            if not declaration.name or plain_text(declaration.name) != declaration.name:
+                raise ConfigError(f"{module}.{attribute}: {plain_text(declaration.name)!r} cannot be a handler's name")
             yield declaration.name, FunctionHandler(function, module, attribute, process=declaration.process)
     if not found:
         raise ConfigError(f"the module {module} has no function with @pexecutor.handler")
@@ -99,11 +103,10 @@ def load_module(reference: str) -> ModuleType:
     try:
         if reference.endswith(".py"):
             return _load_file(Path(reference).resolve())
-        if (here := str(Path.cwd())) not in sys.path:
-            sys.path.insert(0, here)  # and left there: a function may import more when it is called
+        add_directory(str(Path.cwd()))  # and left there: a function may import more when it is called
         return importlib.import_module(reference)
-    except Exception as error:
-        raise ConfigError(f"cannot import the handlers of {reference}: {error}") from error
+    except (Exception, SystemExit, GeneratorExit) as error:
+        raise ConfigError(f"cannot import the handlers of {reference}: {exception_text(error)}") from error
 
 
 def _load_file(path: Path) -> ModuleType:
@@ -142,7 +145,7 @@ class FunctionHandler:
         if process and self._is_async:
             raise ConfigError(f"{where}: an async function cannot have process=True")
         self._params_type = _params_type(function, where)
-        self._complaint_about_none = self._check({})
+        self._complaint_about_none = checked(self._check, {})
         self.description = (inspect.getdoc(function) or f"calls {where}").partition("\n")[0]
 
     @property
@@ -197,9 +200,10 @@ def _params_type(function: Callable[..., Any], where: str) -> type[msgspec.Struc
     fields: list[Any] = [_field(parameter, where) for parameter in parameters]
     try:
         params_type = msgspec.defstruct("Params", fields, kw_only=True, forbid_unknown_fields=True)
-        msgspec.json.schema(params_type)
-    except TypeError as error:
-        raise ConfigError(f"{where}: a parameter has a type that JSON cannot fill: {error}") from error
+        msgspec.json.encode(msgspec.json.schema(params_type))
+    except (TypeError, ValueError, RecursionError) as error:
+        why = exception_text(error)
+        raise ConfigError(f"{where}: a parameter has a type or a default that JSON cannot express: {why}") from error
     return params_type
 
 

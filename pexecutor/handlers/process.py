@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -21,6 +22,17 @@ from .mark import marked
 
 REPORT_BYTES_MAX: Final = 1024 * 1024
 """The longest line of a report; the result is one."""
+
+
+_HERE: Final = str(Path(__file__).parents[2])
+"""Where this package is: a child that was started with ``-P`` finds it there when it is not installed."""
+
+_START: Final = """
+import sys
+sys.path.append(sys.argv.pop(1))
+from pexecutor.handlers.child import main
+sys.exit(main(*sys.argv[1:]))
+"""
 
 
 class Order(msgspec.Struct):
@@ -40,7 +52,7 @@ class Report(msgspec.Struct, omit_defaults=True):
     progress: tuple[float, float | None] | None = None
     log: str | None = None
     done: bool = False
-    result: Any = None
+    result: msgspec.Raw = msgspec.Raw(b"null")
     error: str | None = None
     retryable: bool = True
     retry_after_seconds: float | None = None
@@ -53,8 +65,9 @@ async def run_in_process(module: str, function: str, context: Context, params: d
         HandlerFailedError: it raised, or its process ended without a result.
     """
     reports = _Reports(context)
-    # The child's texts are UTF-8, whatever the locale of the server.
-    child = [sys.executable, "-X", "utf8", "-m", "pexecutor.handlers.child", module, function]
+    # The child's texts are UTF-8, whatever the locale of the server; -P keeps the working directory from shadowing the
+    # standard library.
+    child = [sys.executable, "-X", "utf8", "-P", "-c", _START, _HERE, module, function]
     order = Order(context.id, context.name, context.attempt, context.traceparent, params, [_text(p) for p in sys.path])
     program = Program(child, _environment(context))
     exit_code = await run_group(program, context.output, stdin=msgspec.json.encode(order), reports=reports.take)
@@ -66,7 +79,10 @@ async def run_in_process(module: str, function: str, context: Context, params: d
             retryable=reports.last.retryable,
             retry_after_seconds=reports.last.retry_after_seconds,
         )
-    return reports.last.result
+    try:
+        return msgspec.json.decode(reports.last.result)
+    except RecursionError as error:
+        raise HandlerFailedError(f"the handler's result is not JSON: {error}", retryable=False) from error
 
 
 def _environment(context: Context) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from pexecutor import ConfigError, Task, load_catalogue
@@ -91,3 +92,45 @@ def test_duration_is_for_sleep_alone() -> None:
     assert catalogue.check(Task("a", duration=5)) is None
     assert catalogue.check(Task("a", handler="dump", duration=5))[0] == "duration"
     assert BUILT_IN.check(Task("a", params={"x": 1})) is not None
+
+
+ODD = '''
+import sys
+import msgspec
+from pexecutor import handler
+
+class Odd(msgspec.Struct):
+    text: str
+    def __post_init__(self) -> None:
+        sys.exit(self.text)
+
+@handler
+def odd(context, *, it: Odd = None):
+    """Says caf\\udce9."""
+'''
+
+
+def test_a_check_that_raises_is_a_complaint(tmp_path: Path) -> None:
+    (file := tmp_path / "odd.py").write_text(ODD)
+    catalogue = load_catalogue(declared={}, modules=[str(file)], environment={})
+    task = Task("a", handler="odd", params={"it": {"text": "no \x1b such text"}})
+    assert catalogue.check(task) == (
+        "params",
+        r"`params`: the handler cannot take them: SystemExit: no \x1b such text",
+    )
+    assert msgspec.json.encode(catalogue.describe())
+
+
+@pytest.mark.parametrize(
+    ("module", "complaint"),
+    [
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("raise LookupError('caf\\udce9')", r"caf\\udce9"),
+        ("import pexecutor\n@pexecutor.handler(name='caf\\udce9')\ndef f(context): ...", "cannot be a handler's name"),
+        ("import pexecutor\n@pexecutor.handler\ndef f(context, *, a: str = 'caf\\udce9'): ...", "JSON cannot express"),
+    ],
+)
+def test_a_module_that_cannot_be_used_is_a_fault_of_the_settings(tmp_path: Path, module: str, complaint: str) -> None:
+    (file := tmp_path / "odd.py").write_text(module)
+    with pytest.raises(ConfigError, match=complaint):
+        load_catalogue(declared={}, modules=[str(file)], environment={})

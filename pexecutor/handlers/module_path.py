@@ -1,0 +1,25 @@
+"""Where modules are looked for: the standard library first, so a ``token.py`` beside the handlers shadows nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+_STANDARD_LIBRARY: Final = Path(os.__file__).parent
+_STANDARD: Final = frozenset({str(_STANDARD_LIBRARY), str(_STANDARD_LIBRARY / "lib-dynload")})
+
+
+def add_directory(directory: str) -> None:
+    """Let modules of a directory be imported, behind the standard library and before installed packages."""
+    if directory not in sys.path:
+        last = max((place for place, entry in enumerate(sys.path) if entry in _STANDARD), default=-1)
+        sys.path.insert(last + 1, directory)
+
+
+def take_over(module_path: Iterable[str]) -> None:
+    """Look for modules where another process does, but in the standard library first."""
+    standard = [entry for entry in sys.path if entry in _STANDARD]
+    sys.path[:] = [*standard, *(entry for entry in module_path if entry not in standard)]
