@@ -33,7 +33,7 @@ from .host import Host, contained_connections
 from .log import configure_logging, log_ignored_variables
 from .server import make_executor, unusable_store_alone
 from .stop import StopBound, StopSignals, log_drain, log_farewell
-from .streams import background_streams
+from .streams import background_streams, replace_streams
 from .web import create_app as create_web_app
 
 _log = structlog.get_logger()
@@ -50,6 +50,8 @@ def create_app(file: str | None = None, **settings: Any) -> ExecutorApp:
     Raises:
         ConfigError: a setting is unknown or out of its range.
     """
+    if Host().is_worker:
+        replace_streams()  # before modules of handlers set up loggers that keep the streams
     path = None if file is None else Path(file)
     return ExecutorApp(load_config(file=path, environment=os.environ, flags=settings))
 

@@ -40,8 +40,13 @@ class Host:
     def __init__(self) -> None:
         arguments: dict[str, Any] = getattr(multiprocessing.current_process(), "_kwargs", {})
         self._config = arguments.get("config")
-        self._stopping = arguments.get("shutdown_event")
+        self._stopping: Any = arguments.get("shutdown_event")
         self._interrupt = signal.getsignal(signal.SIGINT)
+
+    @property
+    def is_worker(self) -> bool:
+        """Whether this process is a worker of Hypercorn's command line."""
+        return self._stopping is not None
 
     def wait_for_lifespan(self, seconds: float) -> None:
         """Have Hypercorn wait this long for the end of the lifespan, if it would wait for less."""
@@ -50,7 +55,7 @@ class Host:
 
     async def report_stop(self, report: Callable[[], None]) -> None:
         """Call ``report`` when the parent process stops."""
-        while self._stopping is not None:
+        while self.is_worker:
             if self._stopping.is_set():
                 report()
                 return
@@ -62,7 +67,7 @@ class Host:
         Not before: a second signal could meet the parent while it sets the event, which is not made for that.
         """
         await executor.stopped.wait()
-        if self._stopping is not None:
+        if self.is_worker:
             parent = multiprocessing.parent_process()
             if parent is not None and parent.pid == os.getppid():  # otherwise it has died, and its number is another's
                 os.kill(parent.pid, signal.SIGTERM)

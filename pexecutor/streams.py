@@ -172,20 +172,26 @@ def background_streams() -> Iterator[None]:
 
     They are put back at the end, unless something still waits for a reader that has stalled.
     """
-    _open_missing_descriptors()
-    atexit.unregister(_flush)
-    atexit.register(_flush)  # what is written behind this context, as by a logger that holds the stream
-    replaced = {name: getattr(sys, name) for name in _writers}
-    for name, writer in _writers.items():
-        with suppress(OSError, ValueError, AttributeError):  # a full disk, a closed stream, none
-            replaced[name].flush()
-        setattr(sys, name, BackgroundStream(writer, getattr(replaced[name], "encoding", None) or "utf-8"))
+    replaced = replace_streams()
     try:
         yield
     finally:
         if _flush():
             for name, stream in replaced.items():
                 setattr(sys, name, stream)
+
+
+def replace_streams() -> dict[str, Any]:
+    """Replace them for good; return what they were."""
+    _open_missing_descriptors()
+    atexit.unregister(_flush)
+    atexit.register(_flush)  # a logger may hold a stream for longer than any context
+    replaced = {name: getattr(sys, name) for name in _writers}
+    for name, writer in _writers.items():
+        with suppress(OSError, ValueError, AttributeError):  # a full disk, a closed stream, none
+            replaced[name].flush()
+        setattr(sys, name, BackgroundStream(writer, getattr(replaced[name], "encoding", None) or "utf-8"))
+    return replaced
 
 
 def _flush() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import warnings
@@ -11,7 +12,12 @@ from pexecutor import Context, handler
 LINE = "y" * 199 + "\n"
 
 
+LOGGER = logging.getLogger("noisy")
+LOGGER.addHandler(logging.StreamHandler())  # which keeps the stream that it finds now
+
+
 def write_a_lot() -> None:
+    LOGGER.error(LINE * 1000)
     for stream in (sys.stdout, sys.stderr):
         stream.write(LINE * 1000)  # more than a pipe holds
         stream.write(os.fsdecode(b"caf\xe9.txt \n"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -34,6 +35,18 @@ def test_without_a_worker_process_it_drains_as_well(launch: Launch, tmp_path: Pa
     assert process.wait(WAIT_SECONDS_MAX) == 0
     log = (tmp_path / "log").read_text()
     assert [part for part in ("signalled to stop", "draining", "stopped", "finished=1") if part not in log] == []
+
+
+def test_a_second_signal_stops_at_once(launch: Launch, tmp_path: Path) -> None:
+    process, client = launch(app="pexecutor.asgi:create_app(drain_timeout_seconds=600)")
+    eventually(lambda: is_ready(client))
+    assert client.post("/tasks", json={"name": "a", "duration": 600_000}).status_code == 202
+    eventually(lambda: len(client.get("/tasks/running").json()) == 1)
+    for line in ("draining", "stopping at once"):
+        os.killpg(process.pid, signal.SIGTERM)
+        eventually(lambda line=line: line in (tmp_path / "log").read_text())
+    assert process.wait(WAIT_SECONDS_MAX) == 0
+    assert "released=1" in (tmp_path / "log").read_text()
 
 
 def test_post_drain_ends_it(launch: Launch, tmp_path: Path) -> None:

@@ -120,6 +120,25 @@ def test_a_server_serves_and_stops_whatever_its_output_is(
     assert process.wait(WAIT_SECONDS_MAX) == 0
 
 
+def test_an_output_that_nobody_reads_does_not_hold_the_bound_of_a_stop() -> None:
+    """The stacks cannot be written, so the timer that would exit after that waits for ever; the guard does not."""
+    with pipe_that_nobody_reads() as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.server.stubborn", "in a thread"],
+            stdout=subprocess.PIPE,
+            stderr=output,
+            text=True,
+        )
+        with process, httpx2.Client(timeout=1) as client:
+            assert process.stdout is not None
+            url = process.stdout.readline().split()[-1]
+            with suppress(httpx2.TimeoutException):
+                client.post(f"{url}/tasks", json=[{"name": "stubborn", "duration": 0}])
+                client.get(f"{url}/livez")  # not answered once the handler waits for the pipe
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(WAIT_SECONDS_MAX) == -signal.SIGKILL
+
+
 def test_what_was_dropped_is_counted_and_said_once_there_is_a_reader_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "WAITING_BYTES_MAX", 100_000)
     reading, writing = os.pipe()
