@@ -110,12 +110,22 @@ def _make_shared_store(config: Config, address: ValkeyAddress) -> ValkeyStore:
         config.queue,
         durability=cast("doubts.Durability", durability_of(config)),
         on_doubt=lambda doubt: _log.warning("tasks may be lost", reason=doubt),
+        on_lease_lost=_log_lost_lease,
+        crashes_max=config.crashes_max,
         on_damage=lambda damage: _log.error("the queue is damaged", found=damage),
         queue_size=config.queue_size,
         history_records_max=config.history_records_max,
         history_seconds_max=config.history_seconds_max,
         history_bytes_max=config.history_bytes_max,
         lease_seconds=config.lease_seconds,
+    )
+
+
+def _log_lost_lease(tasks: int) -> None:
+    _log.error(
+        "the lease was lost",
+        reason="no sign of life reached the store in time: the network, or a function that blocks the loop",
+        tasks_cut_off=tasks,
     )
 
 

@@ -102,7 +102,7 @@ class FakeValkey:
     def _unpack_limit(self, packed: bytes, limit: int, offset: int) -> Any:
         """What a list is made of: it is read from behind its head."""
         values = msgspec.msgpack.decode(packed)
-        assert (limit, offset) == (len(values), 1)
+        assert (limit, offset) == (len(values), 3), "a list of this layout is read whole"
         return (-1, *[self._to_lua(value) for value in values])
 
     def _plain(self, value: Any) -> Any:
@@ -211,6 +211,9 @@ class FakeValkey:
     def _hset(self, key: str, *words: str) -> int:
         self._hash(key).update(_pairs(words))
         return len(words) // 2
+
+    def _hgetall(self, key: str) -> list[str]:
+        return [word for one in sorted(self._hash(key).items()) for word in one]
 
     def _hsetnx(self, key: str, field: str, value: str) -> int:
         is_new = field not in self._hash(key)

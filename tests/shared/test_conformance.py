@@ -20,13 +20,7 @@ def address_of(server: ValkeyServer) -> ValkeyAddress:
     return address
 
 
-KEPT = [
-    guarantee for guarantee in GUARANTEES if guarantee.group != "crashes" and guarantee.name != "history_by_all_bytes"
-]
-"""A shared queue does not count crashes yet, nor all of the bytes."""
-
-
-@pytest.mark.parametrize("guarantee", KEPT, ids=lambda guarantee: guarantee.name)
+@pytest.mark.parametrize("guarantee", GUARANTEES, ids=lambda guarantee: guarantee.name)
 async def test_on_a_server(guarantee: Guarantee, server: ValkeyServer) -> None:
     subject = ValkeySubject(address_of(server))
     async with subject.opened():

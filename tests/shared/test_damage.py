@@ -22,7 +22,21 @@ AT_ONCE: Final = 12
 """How many queues are tried at once."""
 
 KEYS: Final = [
-    *("meta", "tag", "task", "record", "names", "following", "pending", "later", "due", "running", "history"),
+    *(
+        "head",
+        "meta",
+        "tag",
+        "task",
+        "record",
+        "names",
+        "following",
+        "pending",
+        "later",
+        "due",
+        "running",
+        "crashed",
+        "history",
+    ),
     *("expiry", "nodes", "leases", "node", "seen", "damaged", "moves", "seekers"),
 ]
 NAMES: Final = frozenset({"run-1", "run-2", "wait-1", "wait-2", "wait-3", "later"})
@@ -148,11 +162,11 @@ OTHER_CASES: Final = (
         "a task under no id": Case("redis.call('HSET', k .. ':task', 'garbage', 'x')"),
     }
     | {
-        f"meta without {field}": Case(f"redis.call('HDEL', k .. ':meta', '{field}')")
+        f"head without {field}": Case(f"redis.call('HDEL', k .. ':head', '{field}')")
         for field in ("tag", "layout", "acceptances", "claims", "endings", "run_id", "quiet_until", "history_bytes")
     }
     | {
-        f"meta with a bad {field}": Case(f"redis.call('HSET', k .. ':meta', '{field}', 'bad')")
+        f"head with a bad {field}": Case(f"redis.call('HSET', k .. ':head', '{field}', 'bad')")
         for field in (
             "tag",
             "acceptances",

@@ -134,7 +134,7 @@ def shown(value: Any) -> Any:
 async def both(steps: list[tuple[Any, ...]]) -> None:
     local: Store = LocalStore(queue_size=4, tag=1, now=virtual_now, history_records_max=5)
     server = FakeValkey(virtual_now)
-    server._hset("pexecutor:{test}:meta", "tag", "1")
+    server._hset("pexecutor:{test}:head", "tag", "1")
     shared = ValkeyStore(SureLink(server), node="n", queue_size=4, history_records_max=5)
     async with shared.opened():
         await trio.sleep(0.01)
@@ -150,6 +150,7 @@ async def both(steps: list[tuple[Any, ...]]) -> None:
                 assert shared_said == local_said
             for driver in drivers:
                 driver.said.clear()
+            assert shared.statistics().damaged == 0
 
 
 @settings(deadline=None, max_examples=150)

@@ -69,4 +69,6 @@ def settled_as(
     ended_at, due_at = (at, NO_RETRY) if answer is True else answer
     attempts = (*running.attempts, Attempt(running.started_at, ended_at, ending.outcome, ending.error))
     head = (running.serial, running.task, running.submitted_at, attempts)
-    return Finished(*head, ended_at, ending) if due_at == NO_RETRY else Scheduled(*head, due_at)
+    if due_at == NO_RETRY:
+        return Finished(*head, ended_at, ending, rare=running.rare)
+    return Scheduled(*head, due_at, rare=running.rare)

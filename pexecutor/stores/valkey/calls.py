@@ -38,6 +38,7 @@ _DECODERS: Final = {
     "cancel": decoder(Found),
     "set_priority": decoder(Found),
     "marks": decoder(list[MarkRow]),
+    "upgrade": decoder(tuple[list[str], bool]),
     "mend": decoder(bool),
     "repair": decoder(bool),
     "page": decoder(PageReply),

@@ -79,6 +79,7 @@ class Lease:
         beat: makes one beat, and has the holdings compared, if it is given them.
         lost: told the number of each task that is lost.
         cancelled: told the number of each task that was cancelled from elsewhere.
+        given_up: told how many tasks are cut off because no beat got through in time.
         clock: this node's clock, in seconds; it runs at about the speed of the server's, and never back.
         sleep: waits so many seconds of that clock.
     """
@@ -91,6 +92,7 @@ class Lease:
         beat: Callable[[list[object] | Literal[False]], Awaitable[Beat]],
         lost: Callable[[int], None],
         cancelled: Callable[[int], None],
+        given_up: Callable[[int], None] = lambda _: None,
         clock: Callable[[], float] = trio.current_time,
         sleep: Callable[[float], Awaitable[None]] = trio.sleep,
     ) -> None:
@@ -101,6 +103,7 @@ class Lease:
         self._beat = beat
         self._lost = lost
         self._cancelled = cancelled
+        self._given_up = given_up
         self._clock = clock
         self._sleep = sleep
         self._must_compare = True
@@ -175,6 +178,7 @@ class Lease:
 
     def _give_up_in_time(self) -> None:
         if GIVEN_UP < self._good_until <= self._clock():
+            self._given_up(len(self._holdings.tokens))
             self.give_up()
 
     def _lose(self, number: int) -> None:

@@ -46,7 +46,11 @@ PARTS: Final = (
     "listing",
     "moves",
     "mending",
+    "upgrade",
 )
+
+_LEAVES: Final = ("running", "submit", "records", "listing")
+"""Parts that no other part uses: their locals end with them, as Lua has room for 200 at once."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -57,7 +61,8 @@ def read_functions() -> tuple[str, str]:
     The name goes with the text, so nodes of two versions can work side by side, each with its own functions.
     """
     folder = resources.files(__package__) / "functions"
-    text = "\n".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in PARTS)
+    texts = {part: (folder / f"{part}.lua").read_text(encoding="utf-8") for part in PARTS}
+    text = "\n".join(f"do\n{texts[part]}end\n" if part in _LEAVES else texts[part] for part in PARTS)
     name = "pexecutor_" + hashlib.sha256(text.encode()).hexdigest()[:12]
     return name, f"#!lua name={name}\n" + text.replace("LIBRARY", name)
 

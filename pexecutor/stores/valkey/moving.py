@@ -22,12 +22,14 @@ from ..marks import Mark, Role
 from ..moving import More
 from .damage import Damage
 from .link import ValkeyLink
+from .upgrade import upgrade
 from .wire import MarkRow, Row, decoder, to_arguments, to_mark, to_text
 
 RECORDS_A_CALL: Final = 500
 
 _DECODERS: Final = {
     "marks": decoder(list[MarkRow]),
+    "upgrade": decoder(tuple[list[str], bool]),
     "identity": decoder(tuple[int, int]),
     "enter": decoder(list[str]),
     "numbers": decoder(list[int]),
@@ -78,6 +80,7 @@ class QueueSide:
                     "set `appendonly yes` there, or add --volatile"
                 )
             await self._keep()  # it can
+            await upgrade(self._call)
             nodes: list[str] = await self._call("enter")
             if nodes:
                 raise self._in_use(nodes)
@@ -208,6 +211,8 @@ def _to_table(record: Record, keep_seconds_max: float) -> dict[str, Any]:
         "attempts": [_to_list(attempt) for attempt in record.attempts],
         "ending": to_text(record.ending) if isinstance(record, Finished) else "",
         "cancelled": False,
+        "rare": {"crashes": record.crashes} if record.crashes else False,
+        "task_bytes": len(task.encode()),
         "task": task,
     }
 

@@ -7,8 +7,7 @@ again, and tell of what has changed through it.
 Waiting goes by the server's messages: 'work', 'room', 'ended', 'cancel'. A message can be lost with its connection, so
 whoever waits looks again after each reconnect, and once a beat.
 
-``statistics`` is of the last reply, whatever it was to; the beat brings one a second. Endings are counted by the node
-that recorded them.
+``statistics`` is of the last reply; the beat brings one a second. Each node counts the endings that it records.
 """
 
 from __future__ import annotations
@@ -49,7 +48,8 @@ from ...task import (
     make_serial,
     parse_task_id,
 )
-from .. import Node, NodeState, Page, PageRequest, StoreStatistics, Watcher
+from .. import Node, Page, PageRequest, StoreStatistics, Watcher
+from ..crashes import CRASHES_MAX
 from ..listing import format_cursor, parse_cursor
 from ..marks import check_not_sealed
 from .answers import number_of, settled_as, verdicts_of
@@ -59,6 +59,7 @@ from .doubts import SETTINGS, Durability, doubts
 from .endings import ending_arguments
 from .lease import NO_CLAIM, Holdings, Lease
 from .messages import Messages
+from .upgrade import check_layout, upgrade
 from .wire import (
     Beat,
     Found,
@@ -67,9 +68,9 @@ from .wire import (
     Row,
     to_arguments,
     to_mark,
+    to_node,
 )
 
-LAYOUT: Final = "1"
 LINGERING: Final = True
 """Asks for a record also when it is there only for those who waited for it."""
 
@@ -78,8 +79,6 @@ CLAIMED_AT_ONCE_MAX: Final = 250
 
 LOOK_AGAIN_SECONDS: Final = 1.0
 """How long to go by the messages alone."""
-
-_decode_about = msgspec.json.Decoder(NodeState).decode
 
 
 class ValkeyStore:
@@ -95,6 +94,8 @@ class ValkeyStore:
         durability: how far a task is kept before it is answered; the link sees to it, here it is said.
         on_doubt: told what the server's own settings leave to be desired.
         on_damage: told of each entry of the queue that cannot be used, and was set aside or repaired.
+        on_lease_lost: told how many tasks are cut off here, because no beat got through in time.
+        crashes_max: how many starts of a task may be cut off by the loss of its node; then it is abandoned.
         lease_seconds: after how long without a beat a node is taken for dead.
         jitter: what retries draw their delays from.
         clock: this node's clock, in seconds; only lengths of time are taken from it.
@@ -113,6 +114,8 @@ class ValkeyStore:
         durability: Durability = "aof",
         on_doubt: Callable[[str], None] = lambda _: None,
         on_damage: Callable[[str], None] = lambda _: None,
+        on_lease_lost: Callable[[int], None] = lambda _: None,
+        crashes_max: int = CRASHES_MAX,
         lease_seconds: float = 15.0,
         jitter: random.Random | None = None,
         clock: Callable[[], float] = trio.current_time,
@@ -124,7 +127,7 @@ class ValkeyStore:
         self.commits = Histogram(COMMIT_SECONDS)
         self._link = link
         self._node = node
-        self._history = (history_records_max, history_bytes_max)
+        self._bounds = (history_records_max, history_bytes_max, crashes_max)
         self._keep_seconds_max = history_seconds_max
         self._durability: Durability = durability
         self._on_doubt = on_doubt
@@ -147,6 +150,7 @@ class ValkeyStore:
             beat=self._beat,
             lost=self._calls.tell_lost,
             cancelled=self._calls.tell_cancelled,
+            given_up=on_lease_lost,
             clock=clock,
             sleep=sleep,
         )
@@ -179,12 +183,9 @@ class ValkeyStore:
                         await self._calls.call("leave", self._node, self._holdings.claim)
 
     async def _join(self, *, to_end_seconds: float = 0) -> None:
+        await upgrade(self._calls.call)
         layout, self._calls.tag = await self._calls.call("join", secrets.randbits(TAG_BITS), to_end_seconds)
-        if layout != LAYOUT:
-            raise UnusableStoreError(
-                f"the queue has layout {layout} and this program writes layout {LAYOUT}: "
-                "use the version that made it, or another --queue"
-            )
+        check_layout(layout)
         self._must_join = False
 
     def _lose_queue(self) -> None:
@@ -212,7 +213,7 @@ class ValkeyStore:
         about = msgspec.json.encode(self._calls.watcher.describe()).decode()
         if self._must_join:
             await self._join(to_end_seconds=self._lease.to_end_seconds)
-        arguments = (self._node, next(self._beats), self._lease_seconds, about, holdings, *self._history)
+        arguments = (self._node, next(self._beats), self._lease_seconds, about, holdings, *self._bounds)
         beat: Beat = await self._calls.call("beat", *arguments)
         if not beat.lost:
             self._messages.room.unpark_all()
@@ -221,7 +222,7 @@ class ValkeyStore:
     async def nodes(self) -> list[Node]:
         """Who runs the tasks of this queue."""
         rows: list[NodeRow] = await self._calls.call("nodes")
-        return [Node(row.node, row.beat_at, row.lease_until, _decode_about(row.about)) for row in rows]
+        return [to_node(row) for row in rows]
 
     # Submit
 

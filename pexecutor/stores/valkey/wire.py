@@ -17,12 +17,14 @@ from ...task import (
     Following,
     Outcome,
     Pending,
+    Rare,
     Record,
     Running,
     Scheduled,
     Task,
     make_serial,
 )
+from .. import Node, NodeState
 from ..marks import Mark, Role
 
 T = TypeVar("T")
@@ -34,6 +36,7 @@ NO_ROOM: Final = 0
 
 _encode_task = msgspec.json.Encoder().encode
 _decode_task = msgspec.json.Decoder(Task).decode
+_decode_about = msgspec.json.Decoder(NodeState).decode
 _decode_ending = msgspec.json.Decoder(Ending).decode
 _decode_attempts = msgspec.msgpack.Decoder(list[tuple[float, float, Outcome, str | bool]]).decode
 _NO_ATTEMPTS: Final = b"\x90"
@@ -61,6 +64,7 @@ class Row(msgspec.Struct, frozen=True, gc=False, array_like=True):
     supersedes: bool
     ending: msgspec.Raw
     task: msgspec.Raw
+    crashes: int
 
 
 class Counts(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -143,6 +147,15 @@ class MarkRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
 def to_mark(row: MarkRow) -> Mark:
     """The mark of a row."""
     return Mark(row.move, row.role, row.other, row.history)
+
+
+def to_node(row: NodeRow) -> Node:
+    """The node of a row; what it says of itself may be lost."""
+    try:
+        state = _decode_about(row.about)
+    except msgspec.DecodeError:
+        state = NodeState()
+    return Node(row.node, row.beat_at, row.lease_until, state)
 
 
 def decoder(result: Any) -> msgspec.msgpack.Decoder[Any]:
@@ -230,18 +243,19 @@ def to_record(row: Row, tag: int) -> Record:
 def make_record(row: Row, tag: int, task: Task, attempts: tuple[Attempt, ...], ending: Ending | None) -> Record:
     """The record of a row and of its parts; ``ending`` is there for one that has ended."""
     head = (make_serial(tag, row.number), task, row.submitted_at, attempts)
+    rare = Rare(row.crashes) if row.crashes else None
     match row.state:
         case "running":
-            return Running(*head, row.at, row.token)
+            return Running(*head, row.at, row.token, rare=rare)
         case "pending":
-            return Pending(*head)
+            return Pending(*head, rare=rare)
         case "scheduled":
-            return Scheduled(*head, row.at)
+            return Scheduled(*head, row.at, rare=rare)
         case "following":
-            return Following(*head, make_serial(tag, row.follows), row.supersedes)
+            return Following(*head, make_serial(tag, row.follows), row.supersedes, rare=rare)
         case _:
             assert ending is not None, "what has ended has an ending"
-            return Finished(*head, row.at, ending)
+            return Finished(*head, row.at, ending, rare=rare)
 
 
 def _to_attempt(started_at: float, ended_at: float, outcome: Outcome, error: str | bool) -> Attempt:

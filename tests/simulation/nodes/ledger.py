@@ -38,6 +38,8 @@ class Record(NamedTuple):
     attempts: list[Any]
     ending: str
     cancelled: bool
+    rare: dict[str, int] | bool
+    task_bytes: int
 
 
 class Runner(Protocol):
@@ -150,7 +152,7 @@ class Ledger:
 
     def look(self, data: dict[str, Any]) -> None:
         """Compare the accounts with the server as it is."""
-        tag = int(data.get(f"{KEY}:meta", {}).get("tag", 0))
+        tag = int(data.get(f"{KEY}:head", {}).get("tag", 0))
         if tag != self._tag:
             self._tag, self._token = tag, 0
         kept: dict[str, str] = data.get(f"{KEY}:record", {})

@@ -5,14 +5,16 @@
 -- records on the way (due, reaped, passed on) is in `changes`, so that whoever called tells of it, and nobody twice.
 -- Entries that cannot be used are set aside on the way, and described in `damages` (`damage.lua`, `mending.lua`).
 --
---   meta       hash    tag, layout, acceptances, claims, endings, run_id, quiet_until, history_bytes, bounds of history,
+--   head       hash    tag, layout, acceptances, claims, endings, run_id, quiet_until, history_bytes, bounds of history,
 --                      damaged (how many entries were found damaged), mending, mend_again, mended_at
+--   meta       hash    layout alone, for programs of layout 1: they kept there what is in `head` now, and refuse another
 --   task       hash    number -> the task as submitted, JSON
 --   record     hash    number -> everything else, MessagePack (`pack`)
 --   names      hash    name -> number of the task that holds it
 --   following  hash    number -> number of the task that follows it
 --   pending    zset    by start order       later    zset   not due, by acceptance     due      zset  by time
 --   running    zset    by start time        history  zset   by order of the endings    expiry   zset  by time
+--   crashed    zset    those in flight that have a crash, by number
 --   tag        string  the tag once more: the ids of all tasks depend on it
 --   damaged    list    what was set aside because it could not be used, the latest first; JSON
 --   nodes      zset    node -> when its lease ends            leases   hash    node -> how long one is
@@ -38,7 +40,7 @@ local REPLY_MS = 60000         -- how long a lost answer can be asked for again
 local CLAIM_MS = 3600000       -- how long a node's last claim is known, longer than any call is on its way
 local SEEK_MS = 2000           -- how long somebody is taken to wait for room
 local LINGER = 10              -- how many seconds a record is there for those who waited for it
-local LAYOUT = '1'             -- of the keys; another layout is another program's
+local LAYOUT = '2'             -- of the keys; another layout is another program's, or is converted (`upgrade.lua`)
 local WORDS_MAX = 4000         -- how many arguments a command is given at once, Lua has room for 8000; even, for pairs
 
 -- Of the call under way; `register` sets them.
@@ -48,6 +50,10 @@ local damaged, mending         -- how many were set aside so far; whether there 
 local notice_damage, set_aside, mend_soon, has_its_tag_back  -- `damage.lua` and `nodes.lua` make them
 local names, following, tasks  -- hashes, as far as they are known
 local records                  -- id -> the record as it is now; false when there is none. An id is a number in `digits`
+
+local function tell(message)
+  call('PUBLISH', queue, message)
+end
 
 local function key(name)
   return queue .. ':' .. name
@@ -103,26 +109,34 @@ end
 
 -- Records
 
--- A list of 14, put together and read without a table of it: to make one and have it grow is what would take the time.
-local LIST_OF_14, FIELDS = '\158', 14
+-- A list of 16, put together and read without a table of it: to make one and have it grow is what would take the time.
+-- Layout 1 had lists of the first 14.
+local LIST_OF_16, FIELDS = '\220\000\016', 16
+local FIRST_OF_LIST_OF_14, FIELDS_OF_LAYOUT_1 = 158, 14
 
 local function pack(r)
-  return LIST_OF_14 .. cmsgpack.pack(r.state, r.name, r.priority, r.submitted_at, r.at, r.on_crash, r.keep, r.token,
-    r.node, r.follows, r.supersedes, r.attempts, r.ending, r.cancelled or false)
+  return LIST_OF_16 .. cmsgpack.pack(r.state, r.name, r.priority, r.submitted_at, r.at, r.on_crash, r.keep, r.token,
+    r.node, r.follows, r.supersedes, r.attempts, r.ending, r.cancelled or false, r.rare or false, r.task_bytes)
+end
+
+local function fields_of(packed)
+  if string.byte(packed) == FIRST_OF_LIST_OF_14 then return FIELDS_OF_LAYOUT_1, 1 end
+  return FIELDS, #LIST_OF_16
 end
 
 local function unpack_record(id, packed)
   local _, state, name, priority, submitted_at, at, on_crash, keep, token, node, follows, supersedes, attempts, ending,
-    cancelled = cmsgpack.unpack_limit(packed, FIELDS, #LIST_OF_14)
+    cancelled, rare, task_bytes = cmsgpack.unpack_limit(packed, fields_of(packed))
   return {id = id, number = tonumber(id), state = state, name = name, priority = priority,
     submitted_at = submitted_at, at = at, on_crash = on_crash, keep = keep, token = token, node = node,
-    follows = follows, supersedes = supersedes, attempts = attempts, ending = ending, cancelled = cancelled}
+    follows = follows, supersedes = supersedes, attempts = attempts, ending = ending, cancelled = cancelled,
+    rare = rare or false, task_bytes = task_bytes or 0, packed_bytes = #packed}
 end
 
 -- Of one in history, as much as it takes to forget it.
 local function unpack_remains(id, packed)
-  local _, state, _, _, _, _, _, _, _, _, _, _, _, ending = cmsgpack.unpack_limit(packed, FIELDS, #LIST_OF_14)
-  return {id = id, state = state, ending = ending}
+  local _, state, _, _, _, _, _, _, _, _, _, _, _, _, _, _, task_bytes = cmsgpack.unpack_limit(packed, fields_of(packed))
+  return {id = id, state = state, task_bytes = task_bytes or 0, packed_bytes = #packed}
 end
 
 local STATES = {scheduled = true, following = true, pending = true, running = true, finished = true}
@@ -149,6 +163,11 @@ local function are_attempts(attempts)
   return true
 end
 
+-- Facts that few tasks have: crashes, how many of its starts were cut off by the loss of their node.
+local function are_rare_facts(rare)
+  return not rare or type(rare) == 'table' and is_whole_number(rare.crashes) and rare.crashes >= 0
+end
+
 -- Whether what was read as a record can be used as one: each field has the type that all verbs count on.
 local function is_usable(r)
   return STATES[r.state] and type(r.name) == 'string' and is_whole_number(r.priority)
@@ -156,7 +175,7 @@ local function is_usable(r)
     and is_time(r.submitted_at) and is_time(r.at) and (r.on_crash == 'rerun' or r.on_crash == 'fail')
     and is_number(r.keep) and is_whole_number(r.token) and type(r.node) == 'string' and is_whole_number(r.follows)
     and type(r.supersedes) == 'boolean' and type(r.cancelled) == 'boolean' and type(r.ending) == 'string'
-    and are_attempts(r.attempts)
+    and are_attempts(r.attempts) and are_rare_facts(r.rare) and is_whole_number(r.task_bytes)
 end
 
 local function is_id(id)
@@ -228,6 +247,10 @@ local function with(record, differences)
   return setmetatable(differences, {__index = record})
 end
 
+local function crashes_of(record)
+  return record.rare and record.rare.crashes or 0
+end
+
 -- The task as it can be shown when what was submitted is lost.
 local function nameless(record)
   notice_damage('task ' .. record.id .. ' has a record, and nothing that was submitted', {name = record.name})
@@ -237,7 +260,7 @@ end
 local function row(record)
   local task = record.task or tasks:get(record.id) or nameless(record)
   return {record.number, record.state, record.submitted_at, record.at, record.priority, record.attempts, record.token,
-    record.node, record.follows, record.supersedes, record.ending, task}
+    record.node, record.follows, record.supersedes, record.ending, task, crashes_of(record)}
 end
 
 local function told(record)

@@ -5,14 +5,14 @@ local DAMAGED_MAX = 1000       -- how many notes are kept
 local NOTED_BYTES_MAX = 8192   -- how much of each value is kept in a note
 local DAMAGES_MAX = 20         -- how many notes one call reports; all are counted
 
-local INDEXES = {'pending', 'later', 'due', 'running', 'history', 'expiry'}
+local INDEXES = {'pending', 'later', 'due', 'running', 'crashed', 'history', 'expiry'}
 local BELONGS = {
   pending = {pending = true}, later = {scheduled = true, following = true}, due = {scheduled = true},
-  running = {running = true}, history = {finished = true}, expiry = {finished = true},
+  running = {running = true}, crashed = {scheduled = true, following = true, pending = true, running = true}, history = {finished = true}, expiry = {finished = true},
 }
 
-local function number_in_meta(field, default)
-  local number = tonumber(call('HGET', key('meta'), field) or default)
+local function number_in_head(field, default)
+  local number = tonumber(call('HGET', key('head'), field) or default)
   return is_number(number) and number or default
 end
 
@@ -48,7 +48,7 @@ local function printable(bytes)
 end
 
 function mend_soon()
-  if call('HSETNX', key('meta'), 'mending', 'keys 0') == 0 then call('HSET', key('meta'), 'mend_again', '1') end
+  if call('HSETNX', key('head'), 'mending', 'keys') == 0 then call('HSET', key('head'), 'mend_again', '1') end
   mending = true
 end
 
@@ -62,7 +62,7 @@ function notice_damage(what, found)
     call('LPUSH', key('damaged'), text)
   end
   call('LTRIM', key('damaged'), 0, DAMAGED_MAX - 1)
-  damaged = call('HINCRBY', key('meta'), 'damaged', 1)
+  damaged = call('HINCRBY', key('head'), 'damaged', 1)
   if #damages < DAMAGES_MAX then damages[#damages + 1] = what end
   mend_soon()
 end
@@ -123,7 +123,7 @@ end
 -- Of one in history, as much as it takes to forget it; nil when it was set aside.
 local function remains_of(id, packed)
   local readable, remains = pcall(unpack_remains, id, packed)
-  if readable and remains.state == 'finished' and type(remains.ending) == 'string' then return remains end
+  if readable and remains.state == 'finished' and is_whole_number(remains.task_bytes) then return remains end
   learn(id, packed)
   drop_entry('history', id)
 end

@@ -2,14 +2,14 @@
 -- It begins when a node joins, whenever damage was noticed, and some minutes after the last time. It is done when a whole
 -- pass has noticed nothing.
 --
---   meta       hash    mending: the part that is next, and how far it is; mend_again: damage was noticed meanwhile;
+--   head       hash    mending: the part that is next, and how far it is; mend_again: damage was noticed meanwhile;
 --                      mended_at: when it was done last
 
 local MENDED_AT_ONCE_MAX = 500
 local FOLLOWERS_MAX = 100      -- how long a chain of followers is walked
 
-local KEYS = {{'damaged', 'list'}, {'meta', 'hash'}, {'task', 'hash'}, {'record', 'hash'}, {'names', 'hash'},
-  {'following', 'hash'}, {'pending', 'zset'}, {'later', 'zset'}, {'due', 'zset'}, {'running', 'zset'},
+local KEYS = {{'damaged', 'list'}, {'head', 'hash'}, {'task', 'hash'}, {'record', 'hash'}, {'names', 'hash'},
+  {'following', 'hash'}, {'pending', 'zset'}, {'later', 'zset'}, {'due', 'zset'}, {'running', 'zset'}, {'crashed', 'zset'},
   {'history', 'zset'}, {'expiry', 'zset'}, {'nodes', 'zset'}, {'leases', 'hash'}, {'node', 'hash'}, {'seen', 'set'},
   {'moves', 'hash'}, {'arrivals', 'set'}}
 local COUNTERS = {'acceptances', 'claims', 'endings', 'history_bytes', 'damaged', 'tag'}
@@ -26,10 +26,10 @@ local function check_keys()
   for _, one in ipairs(KEYS) do check_type(one[1], one[2]) end
   for _, node in ipairs(call('ZRANGE', key('nodes'), 0, -1)) do check_type('cancels:' .. node, 'set') end
   for _, field in ipairs(COUNTERS) do
-    local value = call('HGET', key('meta'), field)
+    local value = call('HGET', key('head'), field)
     if value and not (string.find(value, '^-?%d+$') and #value <= 15) then
-      call('HDEL', key('meta'), field)
-      notice_damage('`meta` has a ' .. field .. ' that is not a whole number', {value = value})
+      call('HDEL', key('head'), field)
+      notice_damage('`head` has a ' .. field .. ' that is not a whole number', {value = value})
     end
   end
 end
@@ -79,7 +79,7 @@ end
 
 local function settle_history(record)
   if is_kept(record) and not call('ZSCORE', key('history'), record.id) then
-    order('ZADD', 'history', call('HINCRBY', key('meta'), 'endings', 1), record.id)
+    order('ZADD', 'history', call('HINCRBY', key('head'), 'endings', 1), record.id)
   end
   if is_kept(record) or not call('ZSCORE', key('expiry'), record.id) then put_in(record, record.id) end
 end
@@ -123,6 +123,19 @@ local function mend_record(id, packed, task)
   if record then settle(record) end
 end
 
+-- A cursor means nothing to another life of the server, which has its entries in another order: that begins again.
+local function cursor_of(at)
+  local cursor, life = string.match(at, '(%d+) (%w+)$')
+  return life == this_life() and cursor or '0'
+end
+
+local function scanned(command, name, cursor)
+  local reply = call(command, key(name), cursor, 'COUNT', MENDED_AT_ONCE_MAX)
+  return reply[1], reply[2]
+end
+
+do  -- Lua has room for 200 locals at once, and nothing else uses these
+
 -- Entries
 
 local function mend_task(id)
@@ -152,6 +165,10 @@ local function mend_running(record)
   end
 end
 
+local function mend_crashed(record)
+  if not record.rare then call('ZREM', key('crashed'), record.id) end
+end
+
 local function mend_place(record)
   local place = tonumber(call('ZSCORE', key('history'), record.id))
   if place and not is_whole_number(place) then call('ZREM', key('history'), record.id) end
@@ -172,11 +189,6 @@ local function mend_nodes()
 end
 
 -- Parts, in the order in which they are mended. Each is given where to go on, and says where it has come to.
-
-local function scanned(command, name, cursor)
-  local reply = call(command, key(name), cursor, 'COUNT', MENDED_AT_ONCE_MAX)
-  return reply[1], reply[2]
-end
 
 local function mend_hash(name, mend_entry)
   return function(cursor)
@@ -223,25 +235,29 @@ local PARTS = {
   {'later', mend_index('later')},
   {'due', mend_index('due')},
   {'running', mend_index('running', mend_running)},
+  {'crashed', mend_index('crashed', mend_crashed)},
   {'expiry', mend_index('expiry')},
   {'nodes', once_through(mend_nodes)},
 }
 
 local function finish_mending()
-  call('HDEL', key('meta'), 'mending')
-  call('HSET', key('meta'), 'mended_at', now)
+  call('HDEL', key('head'), 'mending')
+  call('HSET', key('head'), 'mended_at', now)
   mending = false
-  if call('HDEL', key('meta'), 'mend_again') == 1 then mend_soon() end
+  if call('HDEL', key('head'), 'mend_again') == 1 then mend_soon() end
 end
 
 local function mend_step()
-  local name, cursor = string.match(call('HGET', key('meta'), 'mending') or '', '^(%a+) (%d+)$')
+  local at = call('HGET', key('head'), 'mending') or ''
+  local name, cursor = string.match(at, '^%a+'), cursor_of(at)
   for i, part in ipairs(PARTS) do
     if part[1] == name then
       local next_cursor = part[2](cursor)
       write()
-      if next_cursor ~= '0' then return call('HSET', key('meta'), 'mending', name .. ' ' .. next_cursor) end
-      if PARTS[i + 1] then return call('HSET', key('meta'), 'mending', PARTS[i + 1][1] .. ' 0') end
+      if next_cursor ~= '0' then
+        return call('HSET', key('head'), 'mending', name .. ' ' .. next_cursor .. ' ' .. this_life())
+      end
+      if PARTS[i + 1] then return call('HSET', key('head'), 'mending', PARTS[i + 1][1]) end
     end
   end
   finish_mending()
@@ -253,7 +269,7 @@ register('mend', function(tag, at_once)
     check_keys()
     mend_soon()
   end
-  local meta = call('HMGET', key('meta'), 'sealed', 'tag', 'damaged', 'mending')
+  local meta = call('HMGET', key('head'), 'sealed', 'tag', 'damaged', 'mending')
   if meta[1] then return redis.error_reply('SEALED ' .. meta[1]) end
   local is_ours = tonumber(meta[2] or 0) == tag or has_its_tag_back(tag)
   if not is_ours and not at_once then return redis.error_reply('OTHER the queue is another one') end
@@ -270,3 +286,5 @@ verb('repair', function(found)
   end
   return true
 end)
+
+end

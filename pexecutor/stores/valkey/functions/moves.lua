@@ -2,7 +2,7 @@
 --
 --   moves      hash    move -> role, the other store, whether history goes along; MessagePack
 --   arrivals   set     what has come so far with a move that is under way
---   meta       hash    sealed: why no other verb does anything
+--   head       hash    sealed: why no other verb does anything
 
 local SEALS = {leaving = 'its tasks are being moved to ', left = 'its tasks have been moved to ',
   arriving = 'tasks are being moved here from '}
@@ -25,9 +25,9 @@ local function marks()
 end
 
 local function seal_as_marked()
-  call('HDEL', key('meta'), 'sealed')
+  call('HDEL', key('head'), 'sealed')
   for _, mark in ipairs(marks()) do
-    if SEALS[mark[2]] then call('HSET', key('meta'), 'sealed', SEALS[mark[2]] .. mark[3]) end
+    if SEALS[mark[2]] then call('HSET', key('head'), 'sealed', SEALS[mark[2]] .. mark[3]) end
   end
 end
 
@@ -43,7 +43,7 @@ end
 move_verb('marks', marks)
 
 move_verb('identity', function()
-  return {number_in_meta('tag', 0), number_in_meta('acceptances', 0)}
+  return {number_in_head('tag', 0), number_in_head('acceptances', 0)}
 end)
 
 -- Who is at work here, once those that are dead have been reaped.
@@ -88,9 +88,10 @@ move_verb('unseal', function(move)
 end)
 
 move_verb('identify', function(tag, acceptances)
+  call('HSET', key('head'), 'layout', LAYOUT)
   call('HSET', key('meta'), 'layout', LAYOUT)
-  call('HSET', key('meta'), 'tag', tag)
-  call('HSET', key('meta'), 'acceptances', acceptances)
+  call('HSET', key('head'), 'tag', tag)
+  call('HSET', key('head'), 'acceptances', acceptances)
   return true
 end)
 

@@ -15,14 +15,14 @@ local function this_life()
 end
 
 local function be_quiet(seconds)
-  call('HSET', key('meta'), 'quiet_until', math.max(number_in_meta('quiet_until', 0), now + seconds))
+  call('HSET', key('head'), 'quiet_until', math.max(number_in_head('quiet_until', 0), now + seconds))
 end
 
 -- As many as the id of this life says, since this may be forgotten, too, and then the next life is not to skip the same.
 local function skip_numbers()
   local numbers = GIVEN_MAX * (1 + tonumber(string.sub(this_life(), 1, 4), 16) % 1024)
-  call('HINCRBY', key('meta'), 'acceptances', numbers)
-  call('HINCRBY', key('meta'), 'claims', numbers)
+  call('HINCRBY', key('head'), 'acceptances', numbers)
+  call('HINCRBY', key('head'), 'claims', numbers)
 end
 
 local function lease_of(node)
@@ -45,32 +45,32 @@ local function restore_numbers()
     end
   until cursor == '0'
   if acceptances == 0 then return 0 end
-  if call('HEXISTS', key('meta'), 'acceptances') == 1 and claims == 0 then
-    call('HSET', key('meta'), 'claims', 1)
+  if call('HEXISTS', key('head'), 'acceptances') == 1 and claims == 0 then
+    call('HSET', key('head'), 'claims', 1)
     return acceptances
   end
   local last = call('ZRANGE', key('history'), 0, 0, 'REV', 'WITHSCORES')[2]
-  call('HSET', key('meta'), 'acceptances', math.max(acceptances, number_in_meta('acceptances', 0)))
-  call('HSET', key('meta'), 'claims', math.max(claims, number_in_meta('claims', 0)))
-  call('HSET', key('meta'), 'endings', math.max(math.ceil(tonumber(last or 0)), number_in_meta('endings', 0)))
+  call('HSET', key('head'), 'acceptances', math.max(acceptances, number_in_head('acceptances', 0)))
+  call('HSET', key('head'), 'claims', math.max(claims, number_in_head('claims', 0)))
+  call('HSET', key('head'), 'endings', math.max(math.ceil(tonumber(last or 0)), number_in_head('endings', 0)))
   skip_numbers()
   notice_damage('the numbers that were given last were missing')
-  return number_in_meta('acceptances', 0)
+  return number_in_head('acceptances', 0)
 end
 
 local function next_token()
-  local token = call('HINCRBY', key('meta'), 'claims', 1)
+  local token = call('HINCRBY', key('head'), 'claims', 1)
   if token > 1 then return token end
   restore_numbers()
-  return call('HINCRBY', key('meta'), 'claims', 1)
+  return call('HINCRBY', key('head'), 'claims', 1)
 end
 
--- The queue is the same one, though its `meta` was lost.
+-- The queue is the same one, though its `head` was lost.
 function has_its_tag_back(tag)
   local readable, kept = pcall(call, 'GET', key('tag'))
-  if is_number(tonumber(call('HGET', key('meta'), 'tag') or '')) then return false end
+  if is_number(tonumber(call('HGET', key('head'), 'tag') or '')) then return false end
   if tag == 0 or not readable or tonumber(kept or 0) ~= tag then return false end
-  call('HSET', key('meta'), 'layout', LAYOUT, 'tag', tag)
+  call('HSET', key('head'), 'layout', LAYOUT, 'tag', tag)
   notice_damage('the tag of the queue was missing')
   restore_numbers()
   return true
@@ -78,9 +78,9 @@ end
 
 local function notice_restart()
   local life = this_life()
-  local last_life = call('HGET', key('meta'), 'run_id')
+  local last_life = call('HGET', key('head'), 'run_id')
   if last_life == life then return end
-  call('HSET', key('meta'), 'run_id', life)
+  call('HSET', key('head'), 'run_id', life)
   if not last_life then return end
   be_quiet(RECONNECT)
   skip_numbers()
@@ -91,7 +91,7 @@ local function notice_restart()
 end
 
 local function nothing_unknown_runs()
-  if number_in_meta('quiet_until', 0) > now then return false end
+  if number_in_head('quiet_until', 0) > now then return false end
   for _, node in ipairs(call('ZRANGE', key('nodes'), now, '+inf', 'BYSCORE')) do
     if call('SISMEMBER', key('seen'), node) == 0 then return false end
   end
@@ -112,14 +112,14 @@ local function firsts(lists)
   return found
 end
 
-local function recover_all_of(node, known)
+local function recover_all_of(node, known, has_left)
   each_of('running', call('ZRANGE', key('running'), 0, -1), function(record)
-    if record.node == node and not known[record.number] then recover(record) end
+    if record.node == node and not known[record.number] then recover(record, has_left) end
   end)
 end
 
-local function remove_node(node)
-  recover_all_of(node, {})
+local function remove_node(node, has_left)
+  recover_all_of(node, {}, has_left)
   call('ZREM', key('nodes'), node)
   call('HDEL', key('node'), node)
   call('HDEL', key('leases'), node)
@@ -203,38 +203,40 @@ end
 -- `to_end`: for how many seconds what the node ran before, in another queue, may still come to its end.
 verb('join', function(tag, to_end)
   notice_restart()
-  local layout = call('HGET', key('meta'), 'layout')
+  local layout = call('HGET', key('head'), 'layout') or call('HGET', key('meta'), 'layout')
   if layout and layout ~= LAYOUT then return {layout, 0} end
+  call('HSET', key('head'), 'layout', LAYOUT)
   call('HSET', key('meta'), 'layout', LAYOUT)
   local readable, kept = pcall(call, 'GET', key('tag'))
-  if not is_number(tonumber(call('HGET', key('meta'), 'tag') or '')) then
-    call('HSET', key('meta'), 'tag', readable and is_number(tonumber(kept or '')) and kept or tag)
+  if not is_number(tonumber(call('HGET', key('head'), 'tag') or '')) then
+    call('HSET', key('head'), 'tag', readable and is_number(tonumber(kept or '')) and kept or tag)
   end
-  if call('HEXISTS', key('meta'), 'claims') == 0 then restore_numbers() end
-  call('HSETNX', key('meta'), 'claims', 1)  -- the first token is 2, so 1 says that the last one was lost
-  call('SET', key('tag'), call('HGET', key('meta'), 'tag'))
+  if call('HEXISTS', key('head'), 'claims') == 0 then restore_numbers() end
+  call('HSETNX', key('head'), 'claims', 1)  -- the first token is 2, so 1 says that the last one was lost
+  call('SET', key('tag'), call('HGET', key('head'), 'tag'))
   if to_end > 0 then be_quiet(to_end) end
   mend_soon()
-  return {LAYOUT, number_in_meta('tag', 0)}
+  return {LAYOUT, number_in_head('tag', 0)}
 end)
 
 -- One for all that the node holds. Without `holdings` it is refused when the node has to compare first; and one that was
 -- done before, or comes after a later one, is refused, for what it says is out of date.
-verb('beat', function(node, beat, lease, about, holdings, records_max, bytes_max)
+verb('beat', function(node, beat, lease, about, holdings, records_max, bytes_max, crashes_most)
   notice_restart()
   local is_node = call('ZSCORE', key('nodes'), node)
   local has_compared = is_node and call('SISMEMBER', key('seen'), node) == 1
   if beat <= said_by(node)[3] or not (holdings or has_compared) then return {false, {}, {}} end
   call('HSET', key('node'), node, cmsgpack.pack({now, about, beat}))
-  call('HSET', key('meta'), 'history_records_max', records_max)
-  call('HSET', key('meta'), 'history_bytes_max', bytes_max)
+  call('HSET', key('head'), 'history_records_max', records_max)
+  call('HSET', key('head'), 'history_bytes_max', bytes_max)
+  call('HSET', key('head'), 'crashes_max', crashes_most)
   extend(node, lease)
   local lost, cancelled = {}, cancels_of(node)
   if holdings then lost, cancelled = compare(node, unpack(holdings)) end
   if is_node and #lost > 0 then be_quiet(lease / 3) end
   reap()
   write()
-  if not mending and not (are_complete() and number_in_meta('mended_at', 0) + MEND_SECONDS > now) then mend_soon() end
+  if not mending and not (are_complete() and number_in_head('mended_at', 0) + MEND_SECONDS > now) then mend_soon() end
   return {true, lost, cancelled}
 end)
 
@@ -244,7 +246,7 @@ verb('leave', function(node, claim)
     local record = find(number)
     if runs_on(record, node) then give_back(record) end
   end
-  remove_node(node)
+  remove_node(node, true)
   return true
 end)
 

@@ -3,7 +3,7 @@
 -- Its row and the state it was found in; or `false` and how many tasks there were so far, by which one that is gone is
 -- told from one that never was.
 local function found(record, act)
-  if not record then return {false, number_in_meta('acceptances', 0)} end
+  if not record then return {false, number_in_head('acceptances', 0)} end
   local state = record.state
   return {row(act and act(record) or record), state}
 end

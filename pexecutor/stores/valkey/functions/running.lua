@@ -1,8 +1,34 @@
 -- Claim, finish, release
 
+-- Of those that wait, which may be started together, beside those with a crash that run (`crashes.py`): one that the next
+-- crash would abandon runs with no other that has a crash. So the cause is abandoned, and the others are not.
+local function startable(limit, most_crashes)
+  local crashed = call('ZRANGE', key('crashed'), 0, -1)
+  local one_runs, trial_runs, chosen = false, false, {}
+  local function is_on_trial(record) return crashes_of(record) >= math.max(1, most_crashes - 1) end
+  each_of('crashed', crashed, function(record)
+    if record.state == 'running' then one_runs, trial_runs = true, trial_runs or is_on_trial(record) end
+  end)
+  local function may_start(record)
+    if crashes_of(record) == 0 then return true end
+    if trial_runs or one_runs and is_on_trial(record) then return false end
+    one_runs, trial_runs = true, is_on_trial(record)
+    return true
+  end
+  each_of('pending', call('ZRANGE', key('pending'), 0, limit + #crashed - 1), function(record)
+    if #chosen < limit and may_start(record) then chosen[#chosen + 1] = record.id end
+  end)
+  return chosen
+end
+
+local function first_pending(limit)
+  if call('ZCARD', key('crashed')) > 0 then return startable(limit, crashes_max()) end
+  return call('ZRANGE', key('pending'), 0, limit - 1)
+end
+
 local function start(node, limit)
   if not call('ZSCORE', key('nodes'), node) or not nothing_unknown_runs() or are_names_missing() then return {} end
-  local ids, numbers = call('ZRANGE', key('pending'), 0, limit - 1), {}
+  local ids, numbers = first_pending(limit), {}
   if #ids == 0 then return numbers end
   local token = next_token()
   tasks:read(ids)

@@ -1,9 +1,5 @@
 -- Steps of a task's life
 
-local function tell(message)
-  call('PUBLISH', queue, message)
-end
-
 local function tell_of_room()
   if call('EXISTS', key('seekers')) == 1 then tell('room') end
 end
@@ -49,6 +45,7 @@ local function ending_of(outcome, reason, retryable)
 end
 
 local SUPERSEDED = 'superseded by a newer submit of its name'
+local CRASHES_MAX = 3          -- unless nodes say another number
 local ABANDONED = 'its node was lost while it ran'
 
 local function end_as(record, outcome, reason, retryable)
@@ -67,7 +64,7 @@ local function repair(record, parts)
   for _, part in ipairs(parts) do
     if part == 'attempts' then repaired.attempts = {} end
     if part == 'ending' then repaired.ending = ending_of('failed', DAMAGED, false) end
-    if part == 'task' then repaired.task = placeholder end
+    if part == 'task' then repaired.task, repaired.task_bytes = placeholder, #placeholder end
   end
   if pack(repaired) == packed and (repaired.task or task) == task then
     return set_aside(record.id, packed, 'task ' .. record.id .. ' cannot be repaired')
@@ -91,13 +88,27 @@ local function give_back(record)
   end
 end
 
--- What becomes of a task whose node is gone, or does not know of it.
-local function recover(record)
-  local follower = follower_of(record)
+local function abandoned_after(crashes)
+  local times = crashes == 1 and 'once' or string.format('%d times', crashes)
+  return 'the node was lost ' .. times .. ' while this task ran, and `crashes_max` allows no more: '
+    .. 'if the task is not the cause, submit it again'
+end
+
+local function crashes_max()
+  return number_in_head('crashes_max', CRASHES_MAX)
+end
+
+-- What becomes of a task whose start was cut off: its node is gone, or does not know of it. Unless the node has left, that
+-- counts as a crash of the task.
+local function recover(record, has_left)
+  if not has_left then record = with(record, {rare = {crashes = crashes_of(record) + 1}}) end
+  local follower, crashes = follower_of(record), crashes_of(record)
   if follower and follower.supersedes then
     end_as(record, 'cancelled', SUPERSEDED)
   elseif record.on_crash == 'fail' and not record.cancelled then
     end_as(record, 'abandoned', ABANDONED, false)
+  elseif crashes >= crashes_max() and not record.cancelled and not has_left then
+    end_as(record, 'abandoned', abandoned_after(crashes), false)
   else
     give_back(record)
   end
@@ -129,8 +140,8 @@ end
 -- The oldest go first; the last one stays, however big it is. The bounds are those of the node that was heard of last.
 local function bound_history()
   local kept = call('ZCARD', key('history'))
-  local over = kept - number_in_meta('history_records_max', math.huge)
-  local bytes = number_in_meta('history_bytes', 0) - number_in_meta('history_bytes_max', math.huge)
+  local over = kept - number_in_head('history_records_max', math.huge)
+  local bytes = number_in_head('history_bytes', 0) - number_in_head('history_bytes_max', math.huge)
   while over > 0 or (bytes > 0 and kept > 1) do
     local oldest = call('ZRANGE', key('history'), 0, math.max(over, 1) - 1)
     if #oldest == 0 then return end
@@ -174,7 +185,7 @@ end
 -- What nodes ask for. Each says by its tag which queue it means: the server may have lost that one, or been given another.
 local function verb(name, body, flags)
   register(name, function(tag, ...)
-    local meta = call('HMGET', key('meta'), 'sealed', 'tag', 'damaged', 'mending')
+    local meta = call('HMGET', key('head'), 'sealed', 'tag', 'damaged', 'mending')
     if meta[1] then return redis.error_reply('SEALED ' .. meta[1]) end
     if name ~= 'join' and tonumber(meta[2] or 0) ~= tag and not has_its_tag_back(tag) then
       return redis.error_reply('OTHER the queue is another one')

@@ -9,7 +9,7 @@ local Submission = {}
 Submission.__index = Submission
 
 function Submission.new(room)
-  local acceptances = number_in_meta('acceptances', 0)
+  local acceptances = number_in_head('acceptances', 0)
   if acceptances == 0 then acceptances = restore_numbers() end
   return setmetatable({room = room, places = 0, acceptances = acceptances, verdicts = {},
     taken = {}, replaced = {}}, Submission)
@@ -28,7 +28,7 @@ function Submission:take(task, holder, supersedes)
   local number = self.acceptances
   local record = {id = digits(number), number = number, name = task[1], priority = task[2], submitted_at = now,
     at = due_at(task, now), on_crash = task[6], keep = task[7], token = 0, node = '', follows = 0, supersedes = false,
-    attempts = {}, ending = '', task = task[8]}
+    attempts = {}, ending = '', task = task[8], task_bytes = #task[8], rare = false}
   if holder then
     record.state, record.follows, record.supersedes = 'following', holder.number, supersedes
   else
@@ -44,7 +44,8 @@ function Submission:renew(task, holder)
     if holder.state == 'running' then return self:take(task, holder, false) end
     target = holder
   end
-  local renewed = with(target, {priority = task[2], on_crash = task[6], keep = task[7], task = task[8]})
+  local renewed = with(target, {priority = task[2], on_crash = task[6], keep = task[7], task = task[8],
+    task_bytes = #task[8]})
   if target.state == 'following' then renewed.at = due_at(task, target.submitted_at) end
   self:put(target, renewed)
   return {word = 'accepted', record = renewed}
@@ -99,7 +100,7 @@ end
 
 function Submission:apply()
   if #self.taken == 0 then return end
-  call('HSET', key('meta'), 'acceptances', self.acceptances)
+  call('HSET', key('head'), 'acceptances', self.acceptances)
   for i, record in ipairs(self.taken) do
     if not self.replaced[i] and record.state == 'pending' then
       changes[#changes + 1] = record.number

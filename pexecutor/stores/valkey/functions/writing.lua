@@ -75,6 +75,10 @@ end
 
 local function take_out(old, id)
   local state = old.state
+  if old.rare then
+    order('ZREM', 'crashed', id)
+    if state == 'running' then tell('work') end  -- others may have waited for it to end
+  end
   if state == 'pending' then
     order('ZREM', 'pending', id)
   elseif state == 'running' then
@@ -93,6 +97,7 @@ end
 -- Where those that have ended are in history, `enter_history` says.
 local function put_in(record, id)
   local state = record.state
+  if record.rare and state ~= 'finished' then order('ZADD', 'crashed', record.number, id) end
   if state == 'pending' then
     order('ZADD', 'pending', place(record), id)
   elseif state == 'running' then
@@ -111,12 +116,14 @@ local function order_record(old, record, id)
   if old then take_out(old, id) end
   if record then
     put_in(record, id)
-    order('HSET', 'record', id, pack(record))
+    local packed = pack(record)
+    order('HSET', 'record', id, packed)
     if record.task then order('HSET', 'task', id, record.task) end
-  else
-    order('HDEL', 'record', id)
-    order('HDEL', 'task', id)
+    return #packed
   end
+  order('HDEL', 'record', id)
+  order('HDEL', 'task', id)
+  return 0
 end
 
 local function order_fields(hash)
@@ -129,15 +136,16 @@ end
 
 local function enter_history()
   if #ends == 0 then return end
-  local place = call('HINCRBY', key('meta'), 'endings', #ends) - #ends
+  local place = call('HINCRBY', key('head'), 'endings', #ends) - #ends
   for i, record in ipairs(ends) do
     order('ZADD', 'history', place + i, record.id)
     endings[#endings + 1] = record.id
   end
 end
 
+-- What one in history counts: params, errors, attempts, results and output, and the rest of the record with them.
 local function bytes_of(record)
-  return record and #record.ending or 0
+  return record and record.state == 'finished' and record.packed_bytes + record.task_bytes or 0
 end
 
 local function give_orders()
@@ -152,10 +160,11 @@ local function write()
   local bytes = 0
   for _, id in ipairs(touched) do
     local old, record = before[id], records[id]
-    bytes = bytes + bytes_of(record) - bytes_of(old)
-    order_record(old, record, id)
+    bytes = bytes - bytes_of(old)
+    local packed_bytes = order_record(old, record, id)
+    if record and record.state == 'finished' then bytes = bytes + packed_bytes + record.task_bytes end
   end
-  if bytes ~= 0 then call('HINCRBY', key('meta'), 'history_bytes', bytes) end
+  if bytes ~= 0 then call('HINCRBY', key('head'), 'history_bytes', bytes) end
   enter_history()
   order_fields(names)
   order_fields(following)

@@ -1,0 +1,115 @@
+-- Upgrade: a queue of layout 1 is brought to this layout, some records a call. It is sealed meanwhile, and a call that finds
+-- it half done goes on. No node may be at work on it. Its `meta` becomes `head`, and what is left of `meta` tells programs of
+-- layout 1 to leave the queue alone.
+--
+--   head       hash    converting: how far it is; converted_bytes: of history, so far
+
+local ERROR_BYTES_MAX = 8192
+local CONVERTING = 'its stored form is being converted: start a node of the newer version to complete that'
+
+local function is_continuation(byte)
+  return byte and byte >= 128 and byte < 192
+end
+
+-- An error's text with at most so many bytes: of a longer one the beginning and the end.
+local function bounded(text)
+  if not text or #text <= ERROR_BYTES_MAX then return text end
+  local gap = string.format('\n[... left out: the middle of %d bytes ...]\n', #text)
+  local half = math.floor((ERROR_BYTES_MAX - #gap) / 2)
+  local first, last = half, #text - half + 1
+  while is_continuation(string.byte(text, first + 1)) do first = first - 1 end
+  while is_continuation(string.byte(text, last)) do last = last + 1 end
+  return string.sub(text, 1, first) .. gap .. string.sub(text, last)
+end
+
+local function bounded_attempts(attempts)
+  local some = {}
+  for i, attempt in ipairs(attempts) do some[i] = {attempt[1], attempt[2], attempt[3], bounded(attempt[4])} end
+  return some
+end
+
+-- `null` stands for what was not a number.
+local function bounded_ending(ending)
+  ending = string.gsub(ending, ',"retry_after_seconds":null', '')
+  if #ending <= ERROR_BYTES_MAX then return ending end
+  local fields = cjson.decode(ending)
+  if type(fields.error) ~= 'string' or #fields.error <= ERROR_BYTES_MAX then return ending end
+  fields.error = bounded(fields.error)
+  return cjson.encode(fields)
+end
+
+local function repaired(record, task)
+  local parts = unreadable_parts(record, task)
+  if #parts == 0 then return record end
+  repair(record, parts)
+  write()
+  return find(record.id)
+end
+
+-- Converts one record; how many bytes it takes in history.
+local function convert(id, packed, task)
+  records[id] = nil
+  learn(id, packed)
+  local record = records[id] and repaired(records[id], task)
+  if not record then return 0 end
+  local packed_now = pack(with(record, {attempts = bounded_attempts(record.attempts),
+    ending = bounded_ending(record.ending), task_bytes = #(record.task or task)}))
+  order('HSET', 'record', id, packed_now)
+  return record.state == 'finished' and #packed_now + #(record.task or task) or 0
+end
+
+local function begin_upgrade()
+  check_keys()
+  local words = call('HGETALL', key('meta'))
+  for i = 1, #words, 2 do
+    if words[i] ~= 'layout' then call('HSET', key('head'), words[i], words[i + 1]) end
+  end
+  call('HSET', key('head'), 'sealed', CONVERTING, 'converting', '0', 'converted_bytes', 0)
+  call('DEL', key('meta'))
+  call('HSET', key('meta'), 'layout', LAYOUT)
+end
+
+local function finish_upgrade()
+  call('HSET', key('head'), 'history_bytes', number_in_head('converted_bytes', 0))
+  call('HDEL', key('head'), 'converting', 'converted_bytes', 'sealed')
+  seal_as_marked()
+  call('HSET', key('head'), 'layout', LAYOUT)
+end
+
+-- Whether there is more to do.
+local function upgrade_step()
+  local at = call('HGET', key('head'), 'converting')
+  if not at then return false end
+  local cursor = cursor_of(at)
+  if cursor == '0' then call('HSET', key('head'), 'converted_bytes', 0) end
+  local next_cursor, words = scanned('HSCAN', 'record', cursor)
+  local ids, bytes = {}, 0
+  for i = 1, #words, 2 do ids[#ids + 1] = words[i] end
+  tasks:read(ids)
+  for i = 1, #words, 2 do bytes = bytes + convert(words[i], words[i + 1], tasks:get(words[i])) end
+  write()
+  call('HINCRBY', key('head'), 'converted_bytes', bytes)
+  call('HSET', key('head'), 'converting', next_cursor .. ' ' .. this_life())
+  if next_cursor == '0' then finish_upgrade() end
+  return next_cursor ~= '0'
+end
+
+local function nodes_alive()
+  local alive = {}
+  for _, node in ipairs(call('ZRANGE', key('nodes'), now, '+inf', 'BYSCORE')) do
+    if is_text(node) then alive[#alive + 1] = node end
+  end
+  return alive
+end
+
+-- The nodes that stand in the way, and whether there is more to do.
+move_verb('upgrade', function()
+  check_type('meta', 'hash')
+  check_type('head', 'hash')
+  if call('HGET', key('meta'), 'layout') == '1' and call('HEXISTS', key('head'), 'layout') == 0 then
+    local alive = nodes_alive()
+    if #alive > 0 then return {alive, true} end
+    begin_upgrade()
+  end
+  return {{}, upgrade_step()}
+end)
