@@ -122,7 +122,7 @@ for _command in COMMANDS:
 @click.option("--log-format", metavar="FORMAT", help="text or json. [default: text]")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="A TOML file of settings.")
 def serve(file: Path | None, **flags: Any) -> None:
-    """Serve until SIGTERM, SIGINT or POST /drain. A second signal stops at once."""
+    """Serve until SIGTERM, SIGINT, SIGHUP or POST /drain. A second signal stops at once."""
     config = load_config(file=file, environment=os.environ, flags=flags)
     # Imported here, as they take most of a second, and no other command needs them.
     from .log import configure_logging, log_ignored_variables

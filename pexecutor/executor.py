@@ -159,10 +159,14 @@ class Executor:
     def _describe(self) -> NodeState:
         return NodeState(self.pool_size, self._pool.busy, self._phase is not Phase.SERVING)
 
-    def drain(self) -> None:
-        """Take no more, start no more, and end when what runs has ended. Calling it again changes nothing."""
+    def drain(self, *, seconds_ago: float = 0.0) -> None:
+        """Take no more, start no more, and end when what runs has ended. Calling it again changes nothing.
+
+        Parameters:
+            seconds_ago: how long ago the drain was requested; running tasks have that much less time.
+        """
         if self._phase is Phase.SERVING:
-            self._pool.drain(self.drain_timeout_seconds)
+            self._pool.drain(max(0.0, self.drain_timeout_seconds - seconds_ago))
         if self._phase in (Phase.NEW, Phase.SERVING):
             self._phase = Phase.DRAINING
             self.draining.set()

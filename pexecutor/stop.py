@@ -164,7 +164,7 @@ class StopSignals:
             if not self._is_same_request():
                 self._bound.note_signal()
             with suppress(trio.RunFinishedError):
-                token.run_sync_soon(self._obey, signal.Signals(number))
+                token.run_sync_soon(self._obey, signal.Signals(number), time.monotonic())
 
         taken = [one for one in guard.STOP_SIGNALS if not (one == signal.SIGHUP and _is_ignored(one))]
         previous = {one: signal.signal(one, handle) for one in taken}
@@ -187,10 +187,10 @@ class StopSignals:
         """Whether a signal that comes now was sent to a process group, and the parent has passed it on faster."""
         return time.monotonic() < self._parent_at + guard.SAME_REQUEST_SECONDS
 
-    def _obey(self, number: signal.Signals) -> None:
+    def _obey(self, number: signal.Signals, signalled_at: float) -> None:
         if not self._executor.draining.is_set():
             _log.info("signalled to stop", signal=number.name)
-            self._executor.drain()
+            self._executor.drain(seconds_ago=time.monotonic() - signalled_at)  # a function may have blocked the loop
         elif not self._is_same_request():
             _log.warning("stopping at once", signal=number.name)
             self._executor.hard_stop()

@@ -204,3 +204,18 @@ async def test_errors_of_a_handler_at_the_hard_stop_do_not_break_it(
     executor.hard_stop()
     await executor.stopped.wait()
     assert store.diary == ["start a", "release a", "closed"]
+
+
+async def test_a_drain_that_was_requested_a_while_ago_leaves_that_much_less_time(
+    run_here: RunHere, autojump_clock: MockClock
+) -> None:
+    executor = await run_here(drain_timeout_seconds=30)
+    await submitted(executor, Task("long", duration=600_000))
+    await wait_all_tasks_blocked()
+    began = trio.current_time()
+
+    executor.drain(seconds_ago=20.0)
+    await executor.stopped.wait()
+
+    assert trio.current_time() - began == 10
+    assert executor.statistics().released == 1
