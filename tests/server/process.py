@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -60,6 +61,17 @@ class ServerProcess:
 
     def wait(self) -> int:
         return self._process.wait(WAIT_SECONDS_MAX)
+
+    def wait_for_end(self, *, until: Callable[[], bool]) -> bool:
+        """Return whether the process ended before the condition, which asks it, came true."""
+        end = time.monotonic() + WAIT_SECONDS_MAX
+        while self._process.poll() is None:
+            assert time.monotonic() < end, "neither happened"
+            with suppress(httpx2.TransportError):
+                if until():
+                    return False
+            time.sleep(0.02)
+        return True
 
     def log_text(self) -> str:
         return self._log.read_text() if self._log is not None else ""

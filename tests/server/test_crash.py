@@ -125,6 +125,7 @@ def test_nothing_is_lost_and_nothing_runs_twice_at_once(
     start: StartServer, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PEXECUTOR_HISTORY_RECORDS_MAX", "1000000")
+    monkeypatch.setenv("PEXECUTOR_CRASHES_MAX", str(KILLS + 1))
     ledger, chance = Ledger(), Random(4)
     for _ in range(KILLS):
         one_life(start(), ledger, home / "locks", chance)

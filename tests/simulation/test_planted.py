@@ -29,8 +29,9 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 def forget_to_journal_a_finish(patch: pytest.MonkeyPatch) -> None:
     make_durable = LocalStore._make_durable
 
-    async def make_durable_all_but_ends(self: LocalStore, changes: Sequence[Record]) -> None:
+    async def make_durable_all_but_ends(self: LocalStore, changes: Sequence[Record]) -> Sequence[Record]:
         await make_durable(self, [record for record in changes if not isinstance(record, Finished)])
+        return changes
 
     patch.setattr(LocalStore, "_make_durable", make_durable_all_but_ends)
 
