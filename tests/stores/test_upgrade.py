@@ -1,0 +1,193 @@
+"""A file of an older form opens, is repaired, and can be upgraded again wherever the upgrade was cut off.
+
+``forms/2.db.gz`` was written by the last program of form 2, whose server then died: it holds long errors, waits that
+are no numbers or without a bound, and two rows that were spoilt by hand.
+"""
+
+from __future__ import annotations
+
+import gzip
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing, suppress
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import pytest
+
+from pexecutor import Finished, LocalStore, PageRequest, Pending, Record, Scheduled
+from pexecutor.errors import UnusableStoreError
+from pexecutor.stores import schema
+from pexecutor.stores.database import Database
+from pexecutor.stores.inspection import Findings, check, save
+from pexecutor.stores.journal import SqliteJournal
+from pexecutor.stores.recovery import Recovered
+from pexecutor.values import ERROR_BYTES_MAX, RETRY_AFTER_SECONDS_MAX
+from pexecutor.web.wire import detail
+
+from ..simulation.connection import connected
+from ..simulation.disk import Crash, FakeDisk
+
+FORM: Final = Path(__file__).parent / "forms" / "2.db.gz"
+THEN: Final = 1_800_000_001.0
+FILE: Final = Path("/tasks.db")
+
+
+@pytest.fixture(scope="module")
+def content() -> bytes:
+    return gzip.decompress(FORM.read_bytes())
+
+
+@pytest.fixture
+def path(tmp_path: Path, content: bytes) -> Path:
+    path = tmp_path / "pexecutor.db"
+    path.write_bytes(content)
+    return path
+
+
+async def test_it_opens_and_is_repaired(path: Path) -> None:
+    recovered: list[Recovered] = []
+    journal = SqliteJournal(Database(path))
+    store = LocalStore(journal=journal, now=lambda: THEN + 1, on_recovered=recovered.append)
+    async with store.opened():
+        records = {
+            (record.task.name, record.task.duration): record for record in (await store.page(PageRequest())).records
+        }
+        shown = {f"{name}{duration or ''}": (r.state.value, r.crashes) for (name, duration), r in records.items()}
+        for record in records.values():
+            detail(record)
+    assert shown == {
+        **{f"ended-{number}": ("finished", 0) for number in range(5)},
+        "retried": ("scheduled", 0),
+        "rerun": ("pending", 1),
+        "once": ("finished", 1),
+        "followed": ("pending", 1),
+        "followed5": ("scheduled", 0),
+        "waits": ("pending", 0),
+        "later": ("scheduled", 0),
+    }
+    assert recovered == [Recovered(waiting=4, rerun=2, ended=1, history=5, mended=5, set_aside=2)]
+    assert_fit(list(records.values()))
+    assert records["followed", 0].crashes == 1
+    assert records["waits", 0].task.params == {"a": [1, "ä"]}
+    retried = records["retried", 0]
+    assert isinstance(retried, Scheduled)
+    assert retried.due_at == THEN + RETRY_AFTER_SECONDS_MAX
+    findings = check(path)
+    assert (findings.faults, findings.in_flight, findings.history, findings.set_aside) == ([], 6, 6, 2)
+
+
+def assert_fit(records: list[Record]) -> None:
+    for record in records:
+        errors = [attempt.error or "" for attempt in record.attempts]
+        if isinstance(record, Finished):
+            errors.append(record.ending.error or "")
+        assert all(
+            (len(error.encode()) <= ERROR_BYTES_MAX and error.isprintable()) or "\n" in error for error in errors
+        )
+
+
+def test_it_can_be_looked_at_as_it_is(path: Path, content: bytes) -> None:
+    findings = Findings()
+    assert len(list(save(path, findings))) == 7
+    assert len(findings.faults) == 2
+    assert len(check(path).faults) == 2
+    assert path.read_bytes() == content
+
+
+def upgrade(disk: FakeDisk) -> list[Record]:
+    database = Database(FILE, connected=partial(connected, disk))
+    try:
+        database.open()
+        return [record for some in database.records() for record in some]
+    finally:
+        database.close()
+
+
+def disk_with(content: bytes, seed: int) -> FakeDisk:
+    disk = FakeDisk(Random(seed))
+    disk.overwrite(str(FILE), content)
+    disk._files[str(FILE)].sync()
+    return disk
+
+
+def test_it_survives_a_crash_at_each_operation(content: bytes) -> None:
+    whole = disk_with(content, 0)
+    upgraded = upgrade(whole)
+    assert len(upgraded) == 12
+    operations = whole.operations
+    assert operations > 20
+    for operation in range(1, operations + 1):
+        disk = disk_with(content, operation)
+        disk.crash_at(disk.operations + operation)
+        with suppress(Crash):
+            assert upgrade(disk) == upgraded
+        after = disk.after_crash()
+        assert upgrade(after) == upgraded, f"after a crash at operation {operation}"
+        assert upgrade(after.after_exit()) == upgraded
+
+
+DYING = """
+import os, sys
+from pathlib import Path
+from pexecutor.stores import database
+
+class Dying:
+    def __init__(self, connection, steps):
+        self.connection, self.steps = connection, steps
+
+    def __getattr__(self, name):
+        return getattr(self.connection, name)
+
+    def _step(self):
+        self.steps -= 1
+        if self.steps < 0:
+            os.kill(os.getpid(), 9)
+
+    def execute(self, *arguments):
+        self._step()
+        return self.connection.execute(*arguments)
+
+    def executemany(self, *arguments):
+        self._step()
+        return self.connection.executemany(*arguments)
+
+connect = database.connect
+database.connect = lambda path: Dying(connect(path), int(sys.argv[2]))
+file = database.Database(Path(sys.argv[1]))
+file.open()
+for _ in file.records():
+    pass
+file.close()
+"""
+
+
+def test_it_survives_a_kill_at_each_statement(path: Path, content: bytes) -> None:
+    """A process that dies at every third statement, until one comes through."""
+    for steps in range(3, 200, 3):
+        run = subprocess.run([sys.executable, "-c", DYING, str(path), str(steps)], timeout=60, check=False)
+        if run.returncode == 0:
+            break
+        assert run.returncode == -9
+    assert steps > 20
+    findings = check(path)
+    assert (findings.faults, findings.in_flight, findings.history, findings.set_aside) == ([], 7, 5, 2)
+
+
+async def test_an_older_program_refuses_the_newer_form(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = Database(path)
+    database.open()
+    database.close()
+    monkeypatch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:2])
+    with pytest.raises(UnusableStoreError, match=r"newer pexecutor \(its format is 3, the newest known here is 2\)"):
+        Database(path).open()
+
+
+def test_the_form_is_the_one_that_it_says(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        assert connection.execute("SELECT count(*) FROM tasks").fetchone() == (14,)
+    assert Pending(1, next(iter(save(path, Findings()))).task, 0.5, ()).crashes == 0
