@@ -60,7 +60,7 @@ class PageQuery(msgspec.Struct):
 
     Parameters:
         limit: how many records a page has at most.
-        cursor: where the page begins; taken from the ``Link`` header of the page before.
+        cursor: where the page begins; taken from the ``Link`` header of the page before. Empty for the first page.
     """
 
     limit: Annotated[int, Meta(ge=1, le=PAGE_RECORDS_MAX)] = PAGE_RECORDS_MAX
@@ -257,7 +257,7 @@ class TaskAnswers:
         return await self._list(f"/tasks/{state}", decode_query(arguments, PageQuery), state=state)
 
     async def _list(self, path: str, query: PageQuery, *, state: State | None, name: str | None = None) -> Reply:
-        page = await self._executor.page(PageRequest(state, name, query.limit, query.cursor))
+        page = await self._executor.page(PageRequest(state, name, query.limit, query.cursor or None))
         headers = {}
         if page.next_cursor is not None:
             query = msgspec.structs.replace(query, cursor=page.next_cursor)

@@ -50,6 +50,7 @@ _encode = msgspec.json.Encoder().encode
 _FIELD_PATH: Final = re.compile(r"\$\.(\w+)")
 _AT_PATH: Final = re.compile(r" - at `(\$[^`]*)`\Z")
 _NO_SUCH_FIELD: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+_WHOLE_NUMBER: Final = re.compile(r"([+-]?[0-9]{1,20})\.0{1,20}")
 _NAMED_FIELD: Final = re.compile(r"(?P<missing>Object missing required field )?`(?P<field>\w+)`")
 
 _WIDE: Final = (BOM_UTF16_LE, BOM_UTF16_BE, BOM_UTF32_BE)
@@ -132,10 +133,21 @@ def decode_query(arguments: Mapping[str, list[str]], query: type[Query]) -> Quer
             there_are = ", ".join(sorted(known)) or "none"
             raise BadRequestError(f"there is no query parameter `{name}` here; there are: {there_are}")
         try:
-            values[name] = msgspec.convert(value, known[name], strict=False)
+            values[name] = _converted(value, known[name])
         except msgspec.ValidationError as error:
             raise BadRequestError(f"the query parameter `{name}` cannot be {value!r}: {error}") from error
     return query(**values)
+
+
+def _converted(value: str, kind: Any) -> Any:
+    """Return the value of a parameter; generated clients write a whole number as ``5.0``, too."""
+    try:
+        return msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError:
+        whole = _WHOLE_NUMBER.fullmatch(value)
+        if whole is None:
+            raise
+        return msgspec.convert(whole[1], kind, strict=False)
 
 
 @cache

@@ -20,9 +20,11 @@ from quart_trio import QuartTrio
 
 from ..config import Config
 from ..executor import Executor
-from .openapi import NDJSON, REF, JsonObject, openapi_document
+from .openapi import NDJSON, openapi_document
 from .reference import FRAME, OPERATIONS
 from .reply import json_response
+from .schemas import REF, JsonObject
+from .wire import EXAMPLE_ID
 
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none';"
@@ -35,7 +37,6 @@ HEADERS: Final = {
 _STATIC: Final = files(__package__) / "docs_page"
 _STYLE: Final = (_STATIC / "docs.css").read_bytes()
 _TEMPLATE: Final = (_STATIC / "docs.html").read_text(encoding="utf-8")
-_EXAMPLE_ID: Final = "a3f09c-42"
 
 
 class DocsRoutes:
@@ -71,12 +72,17 @@ class DocsRoutes:
     @cached_property
     def document(self) -> JsonObject:
         """The document; made when it is first asked for, as few starts are followed by that."""
-        handlers = self._executor.handlers.describe()
-        return openapi_document(OPERATIONS, frame=FRAME, handlers=handlers, config=self._config)
+        return self._document(problems_apart=True)
 
     @cached_property
     def _page(self) -> str:
-        return render(self.document)
+        return render(self._document(problems_apart=False))  # to people, the schemas of problems are all the same
+
+    def _document(self, *, problems_apart: bool) -> JsonObject:
+        handlers = self._executor.handlers.describe()
+        return openapi_document(
+            OPERATIONS, frame=FRAME, handlers=handlers, config=self._config, problems_apart=problems_apart
+        )
 
 
 def render(document: JsonObject) -> str:
@@ -109,6 +115,8 @@ def _kind(schema: JsonObject) -> Markup:
             return Markup(" or ").join(map(_kind, choices))
         case {"type": "array", "items": items}:
             return Markup("list of {}").format(_kind(items))
+        case {"const": value}:
+            return Markup("<code>{}</code>").format(value)
         case {"enum": values}:
             return Markup(" | ").join(Markup("<code>{}</code>").format(value) for value in values)
         case {"type": list(kinds)}:
@@ -130,7 +138,7 @@ def _bounds(schema: JsonObject) -> Iterator[str]:
 def _curl(operation: JsonObject, method: str, path: str) -> str:
     """How to ask for it from a shell."""
     words = ["curl", *([] if method == "get" else ["-X", method.upper()])]
-    words.append("127.0.0.1:8080" + path.replace("{id}", _EXAMPLE_ID))
+    words.append("127.0.0.1:8080" + path.replace("{id}", EXAMPLE_ID))
     if "requestBody" in operation:
         media, content = next(iter(operation["requestBody"]["content"].items()))
         example = next(iter(content["examples"].values()))["value"]

@@ -15,22 +15,15 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from .. import __version__
 from ..config import Config
-from ..errors import FieldError, PexecutorError
-from ..handlers.catalogue import SLEEP, HandlerView
-from ..handlers.output import Output
-from ..statistics import Counts, Statistics
-from ..stores import StoreStatistics
-from ..task import Task
-from ..timeline import Percentiles
-from .answers import HeldProblem, SubmitProblem
-from .decode import Change
+from ..errors import PexecutorError
+from ..handlers.catalogue import HandlerView
 from .errors import (
     STATUS_OF,
     BadCredentialsError,
@@ -41,28 +34,9 @@ from .errors import (
     TooManyAttemptsError,
 )
 from .gate import SESSION_COOKIE
-from .ops import Alive, NodeView, NotReadyProblem, Situation, TimelineView
 from .reply import PROBLEM_TYPE
-from .wire import (
-    AttemptView,
-    BatchReply,
-    IntervalView,
-    Problem,
-    Progress,
-    TaskDetail,
-    TaskVerdict,
-    TaskView,
-)
-
-JsonObject = dict[str, Any]
-
-RECEIVED: Final = (Task, Change)
-
-SENT: Final = (
-    *(TaskView, TaskDetail, AttemptView, Progress, Output, BatchReply, TaskVerdict, HandlerView),
-    *(Problem, SubmitProblem, FieldError, HeldProblem, NotReadyProblem),
-    *(Alive, Situation, Statistics, Counts, StoreStatistics, TimelineView, IntervalView, NodeView, Percentiles),
-)
+from .schemas import REF, JsonObject, all_schemas, complete, described, ref, with_status
+from .wire import EXAMPLE_ID, Problem
 
 AT_THE_GATE: Final = (
     *(BadCredentialsError, NotAuthenticatedError, NotAllowedError),
@@ -77,11 +51,6 @@ SECURITY: Final[JsonObject] = {
 
 NDJSON: Final = "application/x-ndjson"
 """A body that its schema has as a list is an element a line in this format."""
-
-REF: Final = "#/components/schemas/{name}"
-
-_NOTE: Final = re.compile(r"^    ([\w, ]+): (.*(?:\n {8}.*)*)", re.MULTILINE)
-"""What a docstring says of a field, or of several."""
 
 
 class Media(msgspec.Struct, frozen=True):
@@ -110,7 +79,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         group: under which heading it is shown.
         summary: what it does, in a line; ``description`` is what else there is to know.
         query: the type that decodes the query.
-        body: the formats that it takes.
+        body: the formats that it takes; ``body_description`` is what they hold.
         replies: what is answered, by status.
         errors: what else can befall it; the status and the description are those of the error.
     """
@@ -123,13 +92,9 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
     query: type[msgspec.Struct] | None = None
     body: tuple[Media, ...] = ()
+    body_description: str = ""
     replies: dict[int, Reply]
     errors: tuple[type[PexecutorError], ...] = ()
-
-
-def ref(schema: type | str) -> JsonObject:
-    """A schema of the document, by its type or name."""
-    return {"$ref": REF.format(name=schema if isinstance(schema, str) else schema.__name__)}
 
 
 def json_media(schema: JsonObject, **examples: Any) -> Media:
@@ -143,7 +108,12 @@ def problem_media(schema: type[Problem] = Problem, **examples: Any) -> Media:
 
 
 def openapi_document(
-    operations: Iterable[Operation], *, frame: JsonObject, handlers: Sequence[HandlerView], config: Config
+    operations: Iterable[Operation],
+    *,
+    frame: JsonObject,
+    handlers: Sequence[HandlerView],
+    config: Config,
+    problems_apart: bool = True,
 ) -> JsonObject:
     """The document of a server.
 
@@ -152,10 +122,14 @@ def openapi_document(
         frame: what the document says besides: ``description``, ``tags`` and ``headers``.
         handlers: what it can run.
         config: its limits.
+        problems_apart: whether a problem has a schema for each status that it comes with, as generators need it.
     """
+    schemas = all_schemas(handlers, config)
     paths: dict[str, JsonObject] = {}
     for operation in operations:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
+    if problems_apart:
+        _tell_problems_apart(paths, schemas)
     info = {"title": "pexecutor", "version": __version__, "description": frame["description"]}
     return {
         "openapi": "3.1.0",
@@ -165,7 +139,7 @@ def openapi_document(
         "paths": paths,
         "security": [*({name: []} for name in SECURITY), {}],  # none is needed where no token is configured
         "components": {
-            "schemas": _schemas(handlers, config),
+            "schemas": schemas,
             "headers": frame["headers"],
             "securitySchemes": SECURITY,
         },
@@ -182,15 +156,28 @@ def _operation(operation: Operation) -> JsonObject:
         "summary": operation.summary,
         "description": operation.description,
         "parameters": [*_path_parameters(operation.path), *_query_parameters(operation.query)],
-        "requestBody": {"required": True, "content": _content(operation.body)} if operation.body else {},
+        "requestBody": _request_body(operation),
         "responses": _responses(operation),
     }
     return {key: value for key, value in described.items() if value}
 
 
+def _request_body(operation: Operation) -> JsonObject:
+    if not operation.body:
+        return {}
+    return {"required": True, "description": operation.body_description, "content": _content(operation.body)}
+
+
 def _path_parameters(path: str) -> list[JsonObject]:
     return [
-        {"name": name, "in": "path", "required": True, "description": "The task's id.", "schema": {"type": "string"}}
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": "The task's id, as the reply to its submit has it.",
+            "schema": {"type": "string"},
+            "example": EXAMPLE_ID,
+        }
         for name in re.findall(r"\{(\w+)\}", path)
     ]
 
@@ -199,7 +186,7 @@ def _query_parameters(query: type[msgspec.Struct] | None) -> list[JsonObject]:
     if query is None:
         return []
     _, components = msgspec.json.schema_components([query], ref_template=REF)
-    fields = _described(components[query.__name__], query)["properties"]
+    fields = described(components[query.__name__], query)["properties"]
     return [
         {"name": name, "in": "query", "description": schema.pop("description", ""), "schema": _without_null(schema)}
         for name, schema in fields.items()
@@ -245,111 +232,26 @@ def _response(reply: Reply) -> JsonObject:
 
 def _content(media: Iterable[Media]) -> JsonObject:
     return {
-        one.type: {"schema": one.schema}
+        one.type: {"schema": complete(one.schema)}
         | ({"examples": {name: {"value": value} for name, value in one.examples.items()}} if one.examples else {})
         for one in media
     }
 
 
-# Schemas
-
-
-def _schemas(handlers: Sequence[HandlerView], config: Config) -> JsonObject:
-    types = {kind.__name__: kind for kind in (*RECEIVED, *SENT)}
-    _, components = msgspec.json.schema_components(types.values(), ref_template=REF)
-    schemas: JsonObject = {}
-    for name, schema in components.items():
-        schemas[name] = _described(schema, types.get(name))
-        if types.get(name) in SENT:
-            schemas[name] = _as_sent(schemas[name], types[name])
-    schemas["TaskDetail"]["properties"]["output"] |= ref(Output)
-    schemas["TaskList"] = {"type": "array", "maxItems": config.batch_tasks_max, "items": ref(Task)}
-    params = {handler.name: f"Params.{_key(handler.name)}" for handler in handlers}
-    for handler in handlers:
-        schemas |= _hoisted(params[handler.name], handler.params)
-    schemas["Task"] |= _rules(schemas["Task"], params, {handler.name: handler.params for handler in handlers})
-    return schemas
-
-
-def _described(schema: JsonObject, kind: type | None) -> JsonObject:
-    """With what the docstring says of the type, and of each of its fields."""
-    description = re.split(r"\n\n(?:Parameters|Raises):", inspect.cleandoc(schema.get("description", "")))[0]
-    described = schema | {"description": _plain(description)}
-    if kind is not None and "properties" in schema:
-        notes = {name: note for base in reversed(kind.__mro__) for name, note in _notes(base)}
-        described["properties"] = {
-            name: field | ({"description": notes[name]} if name in notes else {})
-            for name, field in schema["properties"].items()
-        }
-    return described
-
-
-def _notes(kind: type) -> Iterator[tuple[str, str]]:
-    for names, note in _NOTE.findall(inspect.cleandoc(kind.__doc__ or "")):
-        text = _plain(note)
-        for name in names.split(", "):
-            yield name, text[0].upper() + text[1:]
-
-
-def _plain(text: str) -> str:
-    """A docstring's text as one paragraph of Markdown."""
-    return re.sub(r"\s+", " ", text).replace("``", "`").replace("`None`", "null")
-
-
-def _as_sent(schema: JsonObject, kind: type[msgspec.Struct]) -> JsonObject:
-    """A reply has a field also where it has its default, unless its type leaves such out."""
-    properties = schema["properties"]
-    fields = {name: {key: value for key, value in properties[name].items() if key != "default"} for name in properties}
-    always = [] if kind.__struct_config__.omit_defaults else [name for name in fields if "default" in properties[name]]
-    return schema | {"properties": fields, "required": [*schema["required"], *always]}
-
-
-def _rules(task: JsonObject, params: Mapping[str, str], schemas: Mapping[str, JsonObject]) -> JsonObject:
-    """What holds between the fields of a task."""
-    handler = {"enum": list(params), "default": SLEEP, "description": task["properties"]["handler"]["description"]}
-    rules: list[JsonObject] = [
-        {"anyOf": [{"properties": {"run_at": {"type": "null"}}}, {"properties": {"delay": {"const": 0}}}]}
-    ]
-    for name, component in params.items():
-        then: JsonObject = {"properties": {"params": ref(component)}}
-        asked: JsonObject = {"properties": {"handler": {"const": name}}}
-        if name != SLEEP:
-            then["properties"]["duration"] = {"const": 0}
-            asked["required"] = ["handler"]
-        if _asks_for_something(schemas[name]):
-            then["required"] = ["params"]
-        rules.append({"if": asked, "then": then})
-    return {"properties": task["properties"] | {"handler": handler}, "allOf": rules}
-
-
-def _asks_for_something(params: JsonObject) -> bool:
-    if "$ref" in params:
-        params = params["$defs"][params["$ref"].removeprefix("#/$defs/")]
-    return bool(params.get("required"))
-
-
-def _hoisted(key: str, schema: JsonObject) -> JsonObject:
-    """A schema under this key, and those that it holds for itself beside it."""
-    held = {f"#/$defs/{name}": part for name, part in schema.get("$defs", {}).items()}
-    keys = {target: f"{key}.{_key(target.rpartition('/')[2])}" for target in held}
-    if "$ref" in schema:
-        keys[schema["$ref"]] = key
-    else:
-        held["#"], keys["#"] = schema, key
-
-    def moved(part: Any) -> Any:
-        match part:
-            case dict():
-                there = {name: moved(value) for name, value in part.items() if name != "$defs"}
-                return there | ref(keys[part["$ref"]]) if "$ref" in part else there
-            case list():
-                return [moved(value) for value in part]
-            case _:
-                return part
-
-    return {keys[target]: moved(part) for target, part in held.items()}
-
-
-def _key(name: str) -> str:
-    """A name as the key of a schema, where not every character may be; different names stay different."""
-    return re.sub(r"[^A-Za-z0-9_-]", lambda found: f".{ord(found[0]):x}", name)
+def _tell_problems_apart(paths: JsonObject, schemas: JsonObject) -> None:
+    """Give each problem that comes with several statuses a schema for each: ``status`` tells which one it is."""
+    used: dict[str, dict[str, list[JsonObject]]] = {}
+    for path in paths.values():
+        for operation in path.values():
+            for status, reply in operation["responses"].items():
+                if PROBLEM_TYPE in reply.get("content", {}):
+                    held = reply["content"][PROBLEM_TYPE]
+                    name = held["schema"]["$ref"].removeprefix(REF.format(name=""))
+                    used.setdefault(name, {}).setdefault(status, []).append(held)
+    for name, by_status in used.items():
+        general = schemas.pop(name)
+        for status, replies in sorted(by_status.items()):
+            special = name if len(by_status) == 1 else f"{name}{status}"
+            schemas[special] = with_status(general, int(status)) | {"title": special}
+            for held in replies:
+                held["schema"] = ref(special)

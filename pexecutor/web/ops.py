@@ -17,7 +17,7 @@ from ..stores import Node
 from ..timeline import INTERVAL_SECONDS, INTERVALS_MAX
 from .connection import current_request
 from .reply import json_response, problem_response
-from .wire import IntervalView, Problem, interval_view, timestamp
+from .wire import IntervalView, Problem, Timestamp, interval_view, timestamp
 
 _log = structlog.get_logger()
 
@@ -79,8 +79,8 @@ class NodeView(msgspec.Struct):
     """
 
     name: str
-    beat_at: str
-    lease_until: str
+    beat_at: Timestamp
+    lease_until: Timestamp
     pool_size: int
     busy: int
     draining: bool

@@ -34,9 +34,10 @@ from .errors import (
     UnsupportedMediaTypeError,
 )
 from .events import EventsQuery
-from .openapi import NDJSON, JsonObject, Media, Operation, Reply, json_media, problem_media, ref
+from .openapi import NDJSON, Media, Operation, Reply, json_media, problem_media
 from .ops import Alive, NodeView, NotReadyProblem, Situation, TimelineView
 from .reply import problem
+from .schemas import JsonObject, ref
 from .wire import BatchReply, TaskDetail, TaskVerdict, TaskView, detail, timestamp, view
 
 FRAME: Final[JsonObject] = {
@@ -142,6 +143,7 @@ OPERATIONS: Final = (
             " While the queue is full, a stream is read no further."
         ),
         query=SubmitQuery,
+        body_description="One task, a list of tasks, or a task a line.",
         body=(
             json_media(
                 {"anyOf": [ref(Task), ref("TaskList")]},
@@ -197,6 +199,7 @@ OPERATIONS: Final = (
         id="change_task",
         group="Tasks",
         summary="Change the priority of a task that waits.",
+        body_description="What is to be changed.",
         body=(json_media(ref(Change), urgent={"priority": 50}),),
         replies={200: Reply("The record as it is now.", (json_media(ref(TaskDetail)),))},
         errors=(

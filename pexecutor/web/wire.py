@@ -38,7 +38,9 @@ from ..timeline import Interval, Percentiles
 
 _encode = msgspec.json.Encoder().encode
 
-TaskId = Annotated[str, Meta(pattern=TASK_ID_PATTERN)]
+EXAMPLE_ID: Final = "a3f09c-42"
+
+TaskId = Annotated[str, Meta(pattern=TASK_ID_PATTERN, examples=[EXAMPLE_ID])]
 Timestamp = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 """RFC 3339, in UTC, to the millisecond."""
 
@@ -159,7 +161,7 @@ class IntervalView(msgspec.Struct):
         run_seconds: how long those attempts that ended had run.
     """
 
-    begins_at: str
+    begins_at: Timestamp
     started: int
     finished: dict[Outcome, int]
     queue_seconds: Percentiles | UnsetType = UNSET

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx2
@@ -20,8 +20,9 @@ from pexecutor.handlers.sleep import Sleep
 from pexecutor.web import create_app
 from pexecutor.web.docs import DocsRoutes
 from pexecutor.web.errors import STATUS_OF, NothingToSignInToError
-from pexecutor.web.openapi import AT_THE_GATE, NDJSON, JsonObject
+from pexecutor.web.openapi import AT_THE_GATE, NDJSON
 from pexecutor.web.reference import OPERATIONS
+from pexecutor.web.schemas import JsonObject
 
 from ..fakes import Doing, FakeJournal
 from .conftest import Served, ServeHere
@@ -47,10 +48,13 @@ def document_of(handlers: Catalogue, **settings: Any) -> JsonObject:
     return DocsRoutes(Executor(LocalStore(), handlers=handlers), config).document
 
 
+FUNCTIONS = load_catalogue(declared=DECLARED, modules=["tests.handlers.functions"], environment={})
+
+
 @pytest.fixture(scope="module")
 def document() -> JsonObject:
     """That of a server which has handlers of its own."""
-    return document_of(load_catalogue(declared=DECLARED, modules=["tests.handlers.functions"], environment={}))
+    return document_of(FUNCTIONS)
 
 
 def validator(document: JsonObject, schema: JsonObject) -> OAS31Validator:
@@ -98,13 +102,94 @@ def test_every_error_that_is_answered_is_in_it() -> None:
     assert {*errors, *AT_THE_GATE, NothingToSignInToError} == set(STATUS_OF)
 
 
-def test_every_field_and_every_parameter_is_described(document: JsonObject) -> None:
+def test_everything_in_it_is_described(document: JsonObject) -> None:
     for name, schema in document["components"]["schemas"].items():
-        if not name.startswith("Params."):
-            for field, described in schema.get("properties", {}).items():
-                assert described.get("description"), f"{name}.{field}"
+        assert schema.get("description"), name
+        for field, described in schema.get("properties", {}).items():
+            assert described.get("description"), f"{name}.{field}"
     for operation in operations(document):
+        assert operation["summary"]
         assert all(parameter["description"] for parameter in operation.get("parameters", []))
+        assert operation.get("requestBody", {"description": "none"})["description"]
+        assert all(reply["description"] for reply in operation["responses"].values())
+
+
+# What generators need
+
+
+def test_titles_are_unique_whatever_the_handlers_are_called() -> None:
+    names = ["resize", "Resize", "re-size", "re_size", "re size", "resize.2", "resizeMode", "ü", "2"]
+    [described] = [handler for handler in FUNCTIONS.describe() if handler.name == "resize"]
+    handlers = Catalogue(dict.fromkeys(names, FUNCTIONS["resize"]))
+
+    schemas = document_of(handlers)["components"]["schemas"]
+
+    assert described.params["$defs"].keys() > {"Mode"}
+    classes = [re.sub(r"[^a-z0-9]", "", schema["title"].lower()) for schema in schemas.values()]
+    assert len(set(classes)) == len(classes)
+    assert len(set(schemas)) == len(schemas)
+    assert sum(name.startswith("Params.") for name in schemas) == 2 * len(names)
+
+
+def test_nothing_that_is_sent_to_the_server_is_taken_for_certain(document: JsonObject) -> None:
+    for name, schema in document["components"]["schemas"].items():
+        if name in ("Task", "Change") or name.startswith("Params."):
+            for field, described in schema.get("properties", {}).items():
+                assert "default" not in described, f"{name}.{field}"
+    assert "Default: `1000`." in document["components"]["schemas"]["Task"]["properties"]["retry_delay"]["description"]
+
+
+def parts(schema: Any) -> Iterator[JsonObject]:
+    """Every object in a document, however deep."""
+    match schema:
+        case dict():
+            yield schema
+            for name, part in schema.items():
+                if name not in ("examples", "value"):
+                    yield from parts(part)
+        case list():
+            for part in schema:
+                yield from parts(part)
+
+
+def test_an_object_that_may_hold_anything_says_so(document: JsonObject) -> None:
+    for schema in parts(document):
+        if schema.get("type") == "object" and "properties" not in schema:
+            assert schema.get("additionalProperties") is not None, schema
+
+
+def test_every_time_has_its_format(document: JsonObject) -> None:
+    times = [
+        (name, field, described)
+        for name, schema in document["components"]["schemas"].items()
+        for field, described in schema.get("properties", {}).items()
+        if field.endswith(("_at", "_until")) or field == "since"
+    ]
+
+    assert len(times) > 10
+    for name, field, described in times:
+        assert "date-time" in {part.get("format") for part in parts(described)}, f"{name}.{field}"
+
+
+def test_an_id_has_an_example(document: JsonObject) -> None:
+    asked = [
+        parameter
+        for operation in operations(document)
+        for parameter in operation.get("parameters", [])
+        if parameter["name"] == "id"
+    ]
+    record = document["components"]["schemas"]["TaskView"]["properties"]["id"]
+
+    assert len(asked) == 3
+    assert {parameter["example"] for parameter in asked} == set(record["examples"])
+    assert re.fullmatch(record["pattern"], record["examples"][0])
+
+
+def test_the_status_tells_which_problem_it_is(document: JsonObject) -> None:
+    for _, status, reply in responses(document):
+        if "application/problem+json" in reply.get("content", {}):
+            name = reply["content"]["application/problem+json"]["schema"]["$ref"].rpartition("/")[2]
+            assert document["components"]["schemas"][name]["properties"]["status"]["const"] == int(status)
 
 
 def test_no_text_in_it_is_of_the_code(document: JsonObject) -> None:
