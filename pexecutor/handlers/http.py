@@ -6,7 +6,7 @@
 
 What slots can and cannot reach is said in ``url.py``. The params that fill no slot are the JSON body. Secrets come
 from the environment when the server starts and go into headers alone. They are in no record, log or error; an answer
-that says one back is kept with the secret blotted out.
+that says one back is kept with the secret taken out (``secrets.py``).
 
 What an answer means: 2xx succeeds. 429, 5xx and a connection that fails are worth another try, not before
 ``Retry-After`` says so. Anything else is final, a redirect too: it is not followed, as the operator did not declare
@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -37,6 +37,7 @@ from .complaints import missing, settings_from, unknown, wrong
 from .context import Context
 from .contract import Complaint, HandlerFailedError
 from .output import Tail
+from .secrets import VARIABLE, Secrets, secrets_in
 from .slots import VALUE_SCHEMA
 from .url import UrlTemplate
 
@@ -45,10 +46,6 @@ LOCATION_CHARACTERS_SHOWN_MAX: Final = 200
 RETRY_AFTER_SECONDS_MAX: Final = 24 * 60 * 60
 WITH_A_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
-SECRET_CHARACTERS_MIN: Final = 4
-"""A shorter one is not blotted out: it would be found in everything."""
-
-_VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OURS: Final = frozenset({"connection", "content-length", "host", "te", "trailer", "transfer-encoding", "upgrade"})
 """Headers that belong to how a request is sent, not to what it says."""
@@ -131,7 +128,7 @@ class HttpHandler:
             self._headers["content-type"] = "application/json"
         for name, value in settings.headers.items():
             self._headers[name.lower()] = _header(name, value, environment, f"{where}.headers.{name}")
-        self._secrets = _secrets(settings.headers.values(), environment)
+        self._secrets = Secrets(secrets_in(settings.headers, environment))
         self.description = settings.description or f"{settings.method} {self._url.origin}"
         self.ends_with_us = True
 
@@ -164,6 +161,8 @@ class HttpHandler:
         Raises:
             HandlerFailedError: it was not 2xx, too long, or did not come.
         """
+        if (complaint := self.check(task)) is not None:  # a task of an earlier start, or of another node
+            raise HandlerFailedError(complaint[1], retryable=False)
         try:
             status = await self._call(context, task)
         except httpx2.ConnectError as error:
@@ -203,17 +202,19 @@ class HttpHandler:
         generators half-way.
         """
         body, limit = bytearray(), self._settings.response_bytes_max
+        is_whole = False
         try:
             async for chunk in response.aiter_raw():
                 body += chunk[: limit + 1 - len(body)]
                 if len(body) > limit:
                     await response.aclose()
+            is_whole = len(body) <= limit
         except httpx2.HTTPError:
             if len(body) <= limit:
                 raise
         finally:
-            into.append(self._blotted(bytes(body)))
-        return len(body) <= limit
+            into.append(self._secrets.out_of(bytes(body), is_whole=is_whole, kept_bytes=into.bytes_max))
+        return is_whole
 
     def _judge(self, response: httpx2.Response) -> None:
         """Raise unless the answer is a success."""
@@ -221,17 +222,12 @@ class HttpHandler:
         if response.is_success:
             return
         if response.is_redirect:
-            location = self._blotted(response.headers.get("Location", "nowhere").encode()).decode()
+            location = self._secrets.out_of(response.headers.get("Location", "nowhere").encode()).decode()
             shown = location[:LOCATION_CHARACTERS_SHOWN_MAX]
             raise HandlerFailedError(f"status {status}, a redirect to {shown}, which is not followed", retryable=False)
         retryable = status == 429 or status >= 500
         retry_after_seconds = _retry_after_seconds(response.headers.get("Retry-After")) if retryable else None
         raise HandlerFailedError(f"status {status}", retryable=retryable, retry_after_seconds=retry_after_seconds)
-
-    def _blotted(self, answer: bytes) -> bytes:
-        for secret in self._secrets:
-            answer = answer.replace(secret, b"***")
-        return answer
 
 
 def http_handler(name: str, table: Any, environment: Mapping[str, str], pool: HttpPool) -> HttpHandler:
@@ -246,7 +242,7 @@ def _retry_after_seconds(value: str | None) -> float | None:
         return None
     try:
         seconds = float(value) if value.isdecimal() else parsedate_to_datetime(value).timestamp() - time.time()
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, TypeError, IndexError):
         return None
     return min(max(0.0, seconds), RETRY_AFTER_SECONDS_MAX)
 
@@ -255,18 +251,12 @@ def _header(name: str, value: str, environment: Mapping[str, str], where: str) -
     """The value of a header, with its secrets filled in."""
     if not _HEADER_NAME.fullmatch(name) or name.lower() in _OURS:
         raise ConfigError(f"{where} is no header that can be set")
-    if "${" in _VARIABLE.sub("", value):
+    if "${" in VARIABLE.sub("", value):
         raise ConfigError(f"{where}: an environment variable is written like ${{NAME}}")
-    for variable in _VARIABLE.findall(value):
+    for variable in VARIABLE.findall(value):
         if variable not in environment:
             raise ConfigError(f"{where} needs the environment variable {variable}, which is not set")
-    filled = _VARIABLE.sub(lambda variable: environment[variable[1]], value)
+    filled = VARIABLE.sub(lambda variable: environment[variable[1]], value)
     if not (filled.isascii() and filled.isprintable()):
         raise ConfigError(f"{where} cannot be sent: a header is printable ASCII")
     return filled.strip()
-
-
-def _secrets(values: Iterable[str], environment: Mapping[str, str]) -> list[bytes]:
-    """What is not to be shown; a longer one comes before a shorter one that may be a part of it."""
-    secrets = {environment[variable] for value in values for variable in _VARIABLE.findall(value)}
-    return sorted((one.encode() for one in secrets if len(one) >= SECRET_CHARACTERS_MIN), key=len, reverse=True)

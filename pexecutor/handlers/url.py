@@ -1,19 +1,24 @@
 """``UrlTemplate``: a URL with slots, each a whole segment of its path or a whole value of its query.
 
 What fills a slot is percent-encoded, so it is data and never structure: it can reach no other host, path or parameter.
-The one thing that percent-encoding leaves alone and that has a meaning in a path is a segment of dots; it is refused.
+That holds for the value of a query. A path is different: percent-encoding leaves a segment of dots alone, and proxies
+decode ``%2F`` before they look for such segments. So slashes, backslashes and segments of dots are refused in a path,
+also where they come encoded, once or several times.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
 from ..errors import ConfigError
 from .slots import Slot, parse_element, value_text
 
+DECODINGS_MAX: Final = 5
+
 _NO_SEGMENT: Final = frozenset({"", ".", ".."})
+_NO_PART_OF_A_SEGMENT: Final = frozenset("/\\\0")
 
 
 class UrlTemplate:
@@ -48,9 +53,7 @@ class UrlTemplate:
             text = value_text(value)
         except ValueError as error:
             return str(error)
-        if name in self._in_path and text in _NO_SEGMENT:
-            return "must not be empty, `.` or `..`, as it is a segment of a path"
-        return None
+        return _segment_complaint(text) if name in self._in_path else None
 
     def filled(self, params: Mapping[str, Any]) -> str:
         """The URL with its slots filled."""
@@ -67,6 +70,23 @@ class UrlTemplate:
 
 _SAFE_IN_PATH: Final = "%!$&'()*+,;=:@~"
 """What the operator may write in a literal segment and have sent as it is."""
+
+
+def _segment_complaint(text: str) -> str | None:
+    """Why a text cannot be a segment of a path, or ``None``; it is looked at as a server may that decodes it again."""
+    for _ in range(DECODINGS_MAX):
+        encoded, text = text, unquote(text)
+        if text == encoded:
+            break
+    else:
+        return f"must not be percent-encoded more than {DECODINGS_MAX - 1} times, as it is a segment of a path"
+    if not _NO_PART_OF_A_SEGMENT.isdisjoint(text):
+        return (
+            "must not hold a slash, a backslash or a NUL, nor one of them percent-encoded, as it is a segment of a path"
+        )
+    if text.partition(";")[0].strip() in _NO_SEGMENT:
+        return "must not be empty, `.` or `..`, as it is a segment of a path"
+    return None
 
 
 def _check_origin(url: str, where: str) -> None:

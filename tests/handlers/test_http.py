@@ -103,11 +103,11 @@ async def test_2xx_succeeds_and_its_answer_is_kept(lab: Lab, context: Context) -
 async def test_what_fills_a_slot_can_reach_no_other_place(lab: Lab, context: Context) -> None:
     url = "http://127.0.0.1:{port}/teams/{team}/messages?channel={channel}&fixed=1"
     async with calling(lab, answer(OK), url=url, method="GET") as (catalogue, peer):
-        values = {"team": "a/../b?x=1#y", "channel": "c&admin=1 ü"}
+        values = {"team": "a..b?x=1#y%", "channel": "../c&admin=1 ü"}
         assert catalogue.check(task(**values)) is None
         await catalogue["it"].run(context, task(**values))
     assert peer.requests[0].startswith(
-        b"GET /teams/a%2F..%2Fb%3Fx%3D1%23y/messages?channel=c%26admin%3D1%20%C3%BC&fixed=1 HTTP/1.1\r\n"
+        b"GET /teams/a..b%3Fx%3D1%23y%25/messages?channel=..%2Fc%26admin%3D1%20%C3%BC&fixed=1 HTTP/1.1\r\n"
     )
 
 
@@ -124,6 +124,45 @@ def test_a_slot_of_a_path_must_be_a_segment(lab: Lab, params: dict[str, Any], fi
     complaint = lab.make(url="http://127.0.0.1/teams/{team}").check(task(**params))
     assert complaint is not None
     assert complaint[0] == field
+
+
+OTHER_PLACES = (
+    *("x/../../admin", "../admin", "/admin", "a/b", "/", "//", "..", ".", "", " ", " .. ", "..;", "..;x=1", ".;", ";x"),
+    *("\\", "..\\admin", "a\\b", "%2e%2e", "%2E%2e", ".%2e", "%2e", "%2F", "a%2fb", "%5C", "..%2fadmin", "%2e%2e;"),
+    *(
+        "%252e%252e",
+        "%252F",
+        "%25252e%25252e",
+        "%2525252525252e",
+        "%255c",
+        "%00",
+        "..%00",
+        "%20..",
+        "..%3b",
+        "%" + "25" * 30_000,
+    ),
+)
+
+
+@pytest.mark.parametrize("value", OTHER_PLACES, ids=lambda value: value[:20])
+async def test_what_fills_a_slot_of_a_path_can_climb_to_no_other_place(lab: Lab, context: Context, value: str) -> None:
+    async with calling(lab, answer(OK), url="http://127.0.0.1:{port}/x/{team}/y?team={channel}") as (catalogue, peer):
+        complaint = catalogue.check(task(team=value, channel="c"))
+        assert complaint is not None
+        assert complaint[0] == "params.team"
+        assert "`params.team`" in complaint[1]
+        assert catalogue.check(task(team="t", channel=value)) is None, "a value of a query is data"
+        with pytest.raises(HandlerFailedError) as failed:
+            await catalogue["it"].run(context, task(team=value, channel="c"))  # as if an earlier start had taken it
+        assert not failed.value.retryable
+        assert peer.requests == []
+
+
+@pytest.mark.parametrize(
+    "value", ["a.b", "...", "a..", "..a", "a;b", "50%", "%41", "a b", "ä", "a?b", "a#b", "~", "-", 5, True]
+)
+def test_plain_values_fill_a_slot_of_a_path(lab: Lab, value: object) -> None:
+    assert lab.make(url="http://127.0.0.1/teams/{team}").check(task(team=value)) is None
 
 
 def test_without_a_body_other_params_are_refused(lab: Lab) -> None:
