@@ -312,8 +312,7 @@ class LocalStore:
 
     async def _end(self, record: InFlight, ending: Ending) -> Finished:
         """The end of a task, and in the same step the turn of the one that follows it."""
-        changes = end_and_pass_on(self._book, record, ending, self._now())
-        [finished, *_] = await self._apply(changes)
+        [finished, *_] = await self._apply(end_and_pass_on(self._book, record, ending, self._now()))
         assert isinstance(finished, Finished), "the end comes first"
         return finished
 
@@ -386,7 +385,7 @@ class LocalStore:
     def statistics(self) -> StoreStatistics:
         """A snapshot for observers."""
         self._book.advance(self._now())
-        finished = self._book.finished()
+        finished, journal = self._book.finished(), self._journal
         return StoreStatistics(
             queue_size=self.queue_size,
             pending=len(self._book.pending),
@@ -395,6 +394,7 @@ class LocalStore:
             history=len(self._book.history),
             finished=dict(sum(finished.values(), Counter())),
             finished_by_handler={handler: dict(counts) for handler, counts in finished.items()},
-            durable=self._journal is not None,
-            trouble=self._journal.trouble if self._journal is not None else None,
+            durable=journal is not None,
+            trouble=None if journal is None else journal.trouble,
+            damaged=0 if journal is None else sum(journal.repairs),
         )

@@ -1,11 +1,12 @@
 """A file of an older form opens, is repaired, and can be upgraded again wherever the upgrade was cut off.
 
-``forms/2.db.gz`` was written by the last program of form 2, whose server then died: it holds long errors, waits that
-are no numbers or without a bound, and two rows that were spoilt by hand.
+``forms/2.db.gz.base64`` was written by the last program of form 2, whose server then died: it holds long errors, waits
+that are no numbers or without a bound, and two rows that were spoilt by hand.
 """
 
 from __future__ import annotations
 
+import base64
 import gzip
 import sqlite3
 import subprocess
@@ -31,14 +32,14 @@ from pexecutor.web.wire import detail
 from ..simulation.connection import connected
 from ..simulation.disk import Crash, FakeDisk
 
-FORM: Final = Path(__file__).parent / "forms" / "2.db.gz"
+FORM: Final = Path(__file__).parent / "forms" / "2.db.gz.base64"
 THEN: Final = 1_800_000_001.0
 FILE: Final = Path("/tasks.db")
 
 
 @pytest.fixture(scope="module")
 def content() -> bytes:
-    return gzip.decompress(FORM.read_bytes())
+    return gzip.decompress(base64.b64decode(FORM.read_text()))
 
 
 @pytest.fixture
@@ -59,6 +60,7 @@ async def test_it_opens_and_is_repaired(path: Path) -> None:
         shown = {f"{name}{duration or ''}": (r.state.value, r.crashes) for (name, duration), r in records.items()}
         for record in records.values():
             detail(record)
+        assert store.statistics().damaged == 7
     assert shown == {
         **{f"ended-{number}": ("finished", 0) for number in range(5)},
         "retried": ("scheduled", 0),
