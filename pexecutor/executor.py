@@ -34,6 +34,7 @@ import trio
 from .errors import FieldError, InvalidTaskError, StoreUnavailableError
 from .events import DrainBegun, Feed, Progress
 from .handlers import BUILT_IN, Catalogue, Complaint, Context
+from .notify import notifier
 from .pool import Pool
 from .rate import FinishRate
 from .statistics import Phase, Statistics, Tally, Timings, add_up
@@ -67,7 +68,8 @@ class Executor:
         pool_size: how many tasks run at once.
         drain_timeout_seconds: how long running tasks have to end once a drain has begun.
         handlers: what runs tasks, by name.
-        on_change: told of changes of tasks, in their order, once everybody can see them; is quick, and raises nothing.
+        on_change: called with changes of tasks, in their order, once everybody can see them. It must be quick; errors
+            that it raises are kept from the executor, and the first one is logged.
     """
 
     def __init__(
@@ -88,7 +90,7 @@ class Executor:
         self.stopped = trio.Event()
         self._store = store
         self.handlers = handlers
-        self._on_change = on_change
+        self._on_change = None if on_change is None else notifier(on_change)
         self._phase = Phase.NEW
         self.draining = trio.Event()
         # Owned by _wait_for_room and wait: the scopes of those who wait; drain() ends the ones, the stop the others.

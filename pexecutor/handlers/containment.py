@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import trio
 
+from ..notify import log_error
 from ..values import NAME_CHARACTERS_MAX, exception_text, leaf_exceptions, plain_text, sole_exception
 from .contract import HandlerFailedError
 
@@ -211,7 +212,7 @@ class _SystemTasks(trio.abc.Instrument):
         error = getattr(outcome, "error", None)
         if error is None or all(issubclass(type(leaf), trio.Cancelled) for leaf in leaf_exceptions(error)):
             return outcome
-        _log.error("the Trio system task %s failed: %s", plain_text(task.name), exception_text(error))
+        log_error(_log, "the Trio system task %s failed: %s", plain_text(task.name), exception_text(error))
         if call is not None:
             call.system_task_failed(task, error)
         return None  # anything but an error

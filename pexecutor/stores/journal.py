@@ -26,6 +26,7 @@ from typing import Any, Final, Protocol, TypeVar
 import trio
 
 from ..errors import StoreUnavailableError
+from ..notify import notifier
 from ..task import Record
 from .database import Database, Identity
 from .files import LostFileError
@@ -91,7 +92,7 @@ class SqliteJournal:
         self.lost_transactions = 0
         self._database = database
         self._in_thread = one_thread() if in_thread is None else in_thread
-        self._on_trouble = on_trouble
+        self._on_trouble = notifier(on_trouble)
         # Appended to by commit(); taken from by the writer, and by a commit that is given up.
         self._line: deque[_Commit] = deque()
         self._wanted = trio.lowlevel.ParkingLot()

@@ -1,8 +1,7 @@
 """``LocalStore``: tasks in the memory of one process, and with a journal on its disk.
 
 Each verb that changes a named task has the same four steps: take the name's lock, decide without awaiting, make the
-decision durable, put it in the book in one go. What durable means comes in by the constructor: a journal is handed the
-changes before anybody can see them. Without one there is nothing to write to, and tasks live as long as the process.
+decision durable, put it in the book in one go. A journal makes changes durable; without one there is nothing to do.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ import trio
 
 from ..errors import AlreadyFinishedError, AlreadyStartedError, ExpiredTaskError, UnknownTaskError
 from ..histogram import COMMIT_SECONDS, Histogram
+from ..notify import notifier
 from ..task import (
     TAG_BITS,
     Ending,
@@ -103,7 +103,7 @@ class LocalStore:
         # Owned by _apply: of records that can be read, those that are to change as soon as that is durable.
         self._changing: set[int] = set()
         self._end_leftovers = end_leftovers
-        self._on_recovered = on_recovered
+        self._on_recovered = notifier(on_recovered)
         self._now = now
         self._jitter = random.Random() if jitter is None else jitter
         self._tag = secrets.randbits(TAG_BITS) if tag is None else tag

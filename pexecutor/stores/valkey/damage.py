@@ -14,6 +14,7 @@ import msgspec
 import trio
 
 from ...errors import StoreUnavailableError
+from ...notify import notifier
 from ...task import Attempt, Ending, Outcome, Record, Task
 from .wire import Row, attempts_of, ending_of, make_record, task_of, to_record
 
@@ -35,7 +36,7 @@ class Damage:
     """
 
     def __init__(self, on_damage: Callable[[str], None]) -> None:
-        self._on_damage = on_damage
+        self._on_damage = notifier(on_damage)
         self._unreadable: dict[int, list[str]] = {}  # parts by number; entered by to_record, left by keep_mending
         self._is_mending = False
         self._something_to_do = trio.Event()

@@ -1,0 +1,110 @@
+"""A callback that raises, and a log that raises: what has happened stays as it is, and the server lives."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from pexecutor import Accepted, Executor, Finished, LocalStore, Outcome, Task
+from pexecutor.notify import notifier
+from pexecutor.stores.database import Database
+from pexecutor.stores.journal import SqliteJournal
+from pexecutor.stores.valkey.damage import Damage
+
+from .conftest import RunHere
+
+ERRORS = [
+    OSError(errno.ENOSPC, "No space left on device"),
+    BrokenPipeError(errno.EPIPE, "Broken pipe"),
+    BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"),
+    ValueError("I/O operation on closed file"),
+    UnicodeEncodeError("ascii", "é", 0, 1, "ordinal not in range"),
+    ExceptionGroup("several", [OSError(errno.EMFILE, "Too many open files")]),
+]
+
+
+def raising(error: Exception) -> Callable[..., None]:
+    def callback(*_: object) -> None:
+        raise error
+
+    return callback
+
+
+class RaisingHandler(logging.Handler):
+    """A handler of the log that does not keep its errors to itself."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+
+@pytest.fixture(params=[False, True], ids=["log", "failing log"])
+def perhaps_failing_log(request: pytest.FixtureRequest) -> Iterator[None]:
+    handler = RaisingHandler()
+    log = logging.getLogger("pexecutor")
+    if request.param:
+        log.addHandler(handler)
+    yield
+    log.removeHandler(handler)
+
+
+@pytest.mark.usefixtures("perhaps_failing_log")
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+async def test_a_change_that_cannot_be_told_of_has_happened(
+    autojump_clock: MockClock, run_here: RunHere, error: Exception
+) -> None:
+    executor = await run_here(on_change=raising(error))
+    [verdict] = await executor.submit([Task("a", duration=10)])
+    assert isinstance(verdict, Accepted)
+    finished = await executor.wait(verdict.record.id)
+    assert isinstance(finished, Finished)
+    assert finished.outcome is Outcome.SUCCEEDED
+    executor.drain()
+    await executor.stopped.wait()
+
+
+@pytest.mark.usefixtures("perhaps_failing_log")
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+async def test_trouble_and_recovery_that_cannot_be_told_of_change_nothing(
+    nursery: trio.Nursery, tmp_path: Path, error: Exception
+) -> None:
+    journal = SqliteJournal(Database(tmp_path / "tasks.db"), on_trouble=raising(error))
+    executor = Executor(LocalStore(journal=journal, on_recovered=raising(error)))
+    await nursery.start(executor.run)
+    journal._tell("the disk is full")
+    [verdict] = await executor.submit([Task("a")])  # its transaction ends the trouble
+    assert isinstance(verdict, Accepted)
+    assert journal.trouble is None
+    executor.drain()
+    await executor.stopped.wait()
+
+
+@pytest.mark.usefixtures("perhaps_failing_log")
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_damage_that_cannot_be_told_of_is_repaired_all_the_same(error: Exception) -> None:
+    damage = Damage(raising(error))
+    damage.notice(["an entry was set aside"], mending=True)
+    damage.tell("another one")
+    assert damage._something_to_do.is_set()
+
+
+def test_the_first_error_of_a_callback_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    notify = notifier(raising(LookupError("no such channel")))
+    notify(1)
+    notify(2)
+    assert [record.getMessage() for record in caplog.records] == [
+        "a callback failed, and its later errors are not logged: no such channel"
+    ]
+
+
+def test_what_ends_the_process_is_not_kept_from_it() -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        notifier(interrupted)()
