@@ -34,8 +34,11 @@ def _ask(ctx: click.Context, ask: Callable[[Client], list[CompletionItem]]) -> l
     # Imported here: whoever does not press TAB needs no HTTP client to know the commands.
     from ..client import Client
 
+    url = ctx.params.get("url")
+    if url is None:  # it is not text
+        return []
     try:
-        with Client(ctx.params["url"], ctx.params.get("token"), reply_seconds_max=REPLY_SECONDS_MAX) as client:
+        with Client(url, ctx.params.get("token"), reply_seconds_max=REPLY_SECONDS_MAX) as client:
             return ask(client)
     except PexecutorError:
         return []

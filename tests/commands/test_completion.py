@@ -66,6 +66,7 @@ def test_the_url_on_the_line_is_asked(server: ServerProcess) -> None:
 def test_without_a_server_nothing_is_offered_and_nothing_said(server: ServerProcess) -> None:
     assert offered("show", "", url="http://127.0.0.1:1") == []
     assert offered("show", "", url="nonsense") == []
+    assert offered("show", "", url=os.fsdecode(b"http://caf\xe9")) == []
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
