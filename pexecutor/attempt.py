@@ -20,9 +20,14 @@ from typing import Final
 import msgspec
 import trio
 
-from .handlers import CancelledBy, Catalogue, Context, failure_of
+from .handlers import CancelledBy, Catalogue, Context, EndedBySignalError, failure_of
 from .task import Ending, Outcome, Running
-from .values import error_text, leaf_exceptions, result_json
+from .values import error_text, leaf_exceptions, result_json, sole_exception
+
+DRAIN_FOLLOWS_SECONDS: Final = 1.0
+"""How long after the end of a process by a signal a drain may begin that has the same cause."""
+
+DRAIN_POLL_SECONDS: Final = 0.02
 
 _NOTHING_TO_TELL: Final = Ending(Outcome.SUCCEEDED, result=b"null")
 """Most runs of ``sleep`` end so."""
@@ -53,6 +58,11 @@ class CutOff(msgspec.Struct, gc=False):
         if self.scope is not None and self.scope.cancel_called:
             return "timeout"
         return "shutdown" if self.stopping.cancel_called else None
+
+    @property
+    def draining(self) -> bool:
+        """Whether the hard stop has a time, which a drain gives it."""
+        return self.stopping.deadline != math.inf
 
 
 class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
@@ -126,6 +136,8 @@ class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
         except BaseException as error:
             if (failure := _failure(error)) is None:
                 raise
+            if issubclass(type(sole_exception(failure)), EndedBySignalError):
+                await self._until_drain_follows()
             ending = self._failed(failure)
             cut_off.scope = None
             return ending
@@ -133,6 +145,12 @@ class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
             return self._overran(scope.deadline)
         cut_off.scope = None
         return self._success(result)
+
+    async def _until_drain_follows(self) -> None:
+        """Wait whether a drain begins: its signal may arrive here later than the one that ended a process."""
+        with trio.move_on_after(DRAIN_FOLLOWS_SECONDS):
+            while not self.cut_off.draining:  # noqa: ASYNC110  # it is rare, and an event would cost every attempt
+                await trio.sleep(DRAIN_POLL_SECONDS)
 
     def was_cut_off(self) -> Ending:
         """How it ended that its own scope was cancelled."""
@@ -148,6 +166,8 @@ class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
                 return self._timed_out(f", and then: {failure.text}")
             case "shutdown":
                 return None
+        if issubclass(type(sole_exception(error)), EndedBySignalError) and self.cut_off.draining:
+            return None
         _, retryable, seconds = failure
         return self._ending(Outcome.FAILED, failure.text, retryable=retryable, retry_after_seconds=seconds)
 

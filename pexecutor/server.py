@@ -22,6 +22,7 @@ from .config import Config, database_file, durability_of
 from .errors import ConfigError, UnusableStoreError
 from .executor import Executor
 from .handlers import Catalogue, load_catalogue
+from .handlers.descriptors import connections_bound, raise_limit
 from .handlers.leftovers import end_leftovers, file_identity
 from .handlers.mark import marking_for
 from .log import TaskLog
@@ -49,6 +50,7 @@ def make_executor(config: Config, handlers: Catalogue | None = None) -> Executor
     Raises:
         ConfigError: a handler that the settings name or declare cannot be used.
     """
+    raise_limit()
     if handlers is None:
         handlers = load_catalogue(declared=config.handlers, modules=config.handler_modules, environment=os.environ)
     identity = _store_identity(config)
@@ -59,6 +61,20 @@ def make_executor(config: Config, handlers: Catalogue | None = None) -> Executor
         handlers=handlers.with_resource(partial(_marking, identity, shared=_is_shared(config))),
         on_change=TaskLog(config.log_level),
     )
+
+
+def _connections_max(config: Config) -> int:
+    """Return how many connections leave enough descriptors for the store and for the tasks that run."""
+    limit = raise_limit()
+    bound = connections_bound(config.connections_max, config.pool_size, limit)
+    if bound < config.connections_max:
+        _log.warning(
+            "fewer connections than connections_max: raise the limit on open files (ulimit -n)",
+            connections=bound,
+            connections_max=config.connections_max,
+            open_files_max=limit,
+        )
+    return bound
 
 
 def _store_identity(config: Config) -> Callable[[], str]:
@@ -181,7 +197,7 @@ async def serve(
         http = HttpServer(
             speaks,
             listener,
-            connections_max=config.connections_max,
+            connections_max=_connections_max(config),
             tls=tls,
         )
         async with trio.open_nursery() as nursery:

@@ -7,7 +7,7 @@ functions of his modules.
 
 from .catalogue import BUILT_IN, Catalogue, load_catalogue
 from .context import CancelledBy, Context
-from .contract import Complaint, Handler, HandlerFailedError, failure_of
+from .contract import Complaint, EndedBySignalError, Handler, HandlerFailedError, failure_of
 from .function import handler
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Catalogue",
     "Complaint",
     "Context",
+    "EndedBySignalError",
     "Handler",
     "HandlerFailedError",
     "failure_of",

@@ -32,7 +32,8 @@ PROGRESS_SECONDS: Final = 0.05
 
 def main(module: str, function: str, file_descriptor: str) -> int:
     """Call the function as ordered on standard input, and report on the file descriptor."""
-    signal.signal(signal.SIGTERM, _leave)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, _leave)
     os.set_inheritable(int(file_descriptor), False)
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
     take_over(order.module_path)
@@ -47,15 +48,22 @@ def main(module: str, function: str, file_descriptor: str) -> int:
             on_log=reporter.tell_log,
         )
         report = _call(module, function, context, order.params)
+        if report.error is not None and _left_by:
+            return 128 + _left_by[0]  # it has not failed by itself
         reporter.tell(report)
     return 0 if report.error is None else 1
 
 
+_left_by: Final[list[int]] = []
+"""The signal that the function was told to leave by."""
+
+
 class _Terminated(SystemExit):
-    """SIGTERM has arrived: whoever sent it knows why the function ends."""
+    """A signal has arrived: whoever sent it knows why the function ends."""
 
 
 def _leave(number: int, _frame: FrameType | None) -> NoReturn:
+    _left_by.append(number)
     raise _Terminated(128 + number)
 
 

@@ -26,7 +26,7 @@ from ..errors import ConfigError
 from ..task import PARAMS_BYTES_MAX, Task
 from .complaints import missing, settings_from, unknown, wrong
 from .context import Context
-from .contract import Complaint, HandlerFailedError
+from .contract import Complaint, EndedBySignalError, HandlerFailedError
 from .group import Program, run_group
 from .mark import marked
 from .slots import VALUE_SCHEMA, Slot, parse_element, value_text
@@ -36,6 +36,10 @@ KILL_AFTER_SECONDS_MAX: Final = 6.0
 """With what a killed group takes to be gone, less than the margin that a stop has."""
 INHERITED: Final = ("PATH", "HOME", "LANG", "TZ")
 STDIN: Final = "stdin"
+_SENT_BY_OTHERS: Final = frozenset(
+    {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGKILL, signal.SIGUSR1, signal.SIGUSR2}
+)
+"""Signals that come from outside of a program; the others report its own faults."""
 TRACE_VARIABLE: Final = "TRACEPARENT"
 
 
@@ -131,8 +135,20 @@ class CommandHandler:
         program = Program(argv, environment, self._settings.cwd, self._settings.kill_after)
         exit_code = await run_group(program, context.output, stdin=filled.get(STDIN))
         if exit_code != 0:
-            raise HandlerFailedError(ending_text(exit_code))
+            raise process_failed(exit_code)
         return {"exit_code": 0}
+
+
+def process_failed(exit_code: int, text: str = "{}") -> HandlerFailedError:
+    """Return the failure of an attempt whose process ended with an exit code.
+
+    Parameters:
+        exit_code: negative for the signal that ended the process. A shell reports 128 plus the signal of its program.
+        text: the sentence that ``{}`` leaves a place for the exit code in.
+    """
+    message = text.format(ending_text(exit_code))
+    signalled = -exit_code if exit_code < 0 else exit_code - 128
+    return EndedBySignalError(message) if signalled in _SENT_BY_OTHERS else HandlerFailedError(message)
 
 
 def ending_text(exit_code: int) -> str:

@@ -67,6 +67,13 @@ class HandlerFailedError(PexecutorError):
         super().__init__(message)
 
 
+class EndedBySignalError(HandlerFailedError):
+    """A signal that we did not send ended the attempt. If a drain begins at that moment, its task is released.
+
+    A service manager, or Ctrl-C in a terminal, signals the server and its commands at once.
+    """
+
+
 class Failure(NamedTuple):
     """Why an attempt failed, fit for a record."""
 

@@ -41,6 +41,7 @@ from .containment import call_contained
 from .context import Context
 from .contract import Complaint
 from .module_path import add_directory
+from .descriptors import ExhaustedError, is_exhaustion, when_possible
 from .process import run_in_process
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -175,7 +176,7 @@ class FunctionHandler:
         arguments = self._arguments(task.params)
         call = partial(self._function, context, **arguments)
         if not self._is_async:
-            call = partial(trio.to_thread.run_sync, call, limiter=_threads)
+            call = partial(_in_thread, call, context)
         return await call_contained(call)
 
     def call_here(self, context: Context, params: dict[str, Any]) -> Any:
@@ -187,6 +188,26 @@ class FunctionHandler:
         if not params and not self._params_type.__struct_fields__:
             return {}
         return msgspec.structs.asdict(msgspec.convert(params, self._params_type))
+
+
+async def _in_thread(call: Callable[[], Any], context: Context) -> Any:
+    """Call in a thread, and wait for one while the system has none left."""
+    begun = False
+
+    def begin() -> Any:
+        nonlocal begun
+        begun = True
+        return call()
+
+    async def start() -> Any:
+        try:
+            return await trio.to_thread.run_sync(begin, limiter=_threads)
+        except (OSError, RuntimeError) as error:
+            if not begun and is_exhaustion(error):
+                raise ExhaustedError(str(error)) from error
+            raise
+
+    return await when_possible(start, lambda error: context.log(f"waiting to start: {error}"))
 
 
 def _params_type(function: Callable[..., Any], where: str) -> type[msgspec.Struct]:

@@ -25,7 +25,7 @@ import trio
 
 from . import proc
 from .contract import HandlerFailedError
-from .descriptors import is_exhaustion, when_possible
+from .descriptors import ExhaustedError, is_exhaustion, when_possible
 from .family import Family, reap_orphans
 from .leader import Leader, start_leader
 from .mark import TASK_ID_VARIABLE, next_tag
@@ -87,14 +87,18 @@ async def run_group(
         HandlerFailedError: it could not be started, or its group could not be ended.
     """
 
-    def waits(error: Exception) -> None:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        output.log.append(f"waiting to start: {reason}\n".encode())
+    def waits(error: ExhaustedError) -> None:
+        output.log.append(f"waiting to start: {error}\n".encode())
 
     async def start() -> tuple[ExitStack, _Running]:
-        with ExitStack() as pipes:
-            running = await _start(program, output, stdin, reports, pipes)
-            return pipes.pop_all(), running
+        try:
+            with ExitStack() as pipes:
+                running = await _start(program, output, stdin, reports, pipes)
+                return pipes.pop_all(), running
+        except (OSError, RuntimeError) as error:
+            if is_exhaustion(error):
+                raise ExhaustedError(getattr(error, "strerror", None) or str(error)) from error
+            raise
 
     pipes, running = await when_possible(start, waits)
     with pipes:

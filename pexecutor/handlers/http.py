@@ -36,6 +36,7 @@ from ..task import Task
 from .complaints import missing, settings_from, unknown, wrong
 from .context import Context
 from .contract import Complaint, HandlerFailedError
+from .descriptors import ExhaustedError, is_any_left, is_exhaustion, when_possible
 from .output import Tail
 from .secrets import VARIABLE, Secrets, secrets_in
 from .slots import VALUE_SCHEMA
@@ -163,8 +164,17 @@ class HttpHandler:
         """
         if (complaint := self.check(task)) is not None:  # a task of an earlier start, or of another node
             raise HandlerFailedError(complaint[1], retryable=False)
+
+        async def call() -> int:
+            try:
+                return await self._call(context, task)
+            except httpx2.ConnectError as error:
+                if is_exhaustion(error) or not is_any_left():
+                    raise ExhaustedError("no descriptor is left") from error
+                raise
+
         try:
-            status = await self._call(context, task)
+            status = await when_possible(call, lambda error: context.log(f"waiting to connect: {error}"))
         except httpx2.ConnectError as error:
             raise HandlerFailedError(f"cannot connect to {self._url.origin}") from error
         except httpx2.ConnectTimeout as error:

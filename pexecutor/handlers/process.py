@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from .command import ending_text
+from .command import process_failed
 from .context import Context
 from .contract import HandlerFailedError
 from .group import Program, run_group
@@ -72,7 +72,7 @@ async def run_in_process(module: str, function: str, context: Context, params: d
     program = Program(child, _environment(context))
     exit_code = await run_group(program, context.output, stdin=msgspec.json.encode(order), reports=reports.take)
     if reports.last is None:
-        raise HandlerFailedError(f"its process ended without a result: {ending_text(exit_code)}")
+        raise process_failed(exit_code, "its process ended without a result: {}")
     if reports.last.error is not None:
         raise HandlerFailedError(
             reports.last.error,
