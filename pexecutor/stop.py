@@ -30,6 +30,7 @@ import trio
 
 from . import guard
 from .executor import Executor
+from .handlers.leader import disregard
 from .statistics import Statistics
 
 STOP_MARGIN_SECONDS = 10.0
@@ -94,6 +95,7 @@ class StopBound:
         try:
             with guards_end:
                 self._guard = self._start_guard(guards_end)
+                disregard(self._guard)
         except (OSError, NotImplementedError) as error:
             _log.warning("no guard: a function that holds the interpreter lock can hold up a stop", reason=str(error))
             task_status.started()

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from . import proc
-from .leader import Leader, is_leader
+from .leader import Leader, is_disregarded, is_leader
 
 
 class Family:
@@ -44,7 +44,7 @@ class Family:
         if self.leader.poll() is None or self._group_exists():
             return False
         children = proc.our_children()
-        return children is not None and all(is_leader(child) for child in children)
+        return children is not None and not any(self._may_be_member(child) for child in children)
 
     def find(self) -> set[int]:
         """Return the processes that are left, without those that are dead; reap those of them that are ours."""
@@ -70,6 +70,10 @@ class Family:
         for pid in processes:
             if not (whole_group and proc.group_of(pid) == self.leader.pid):
                 _signal_quietly(os.kill, pid, number)
+
+    def _may_be_member(self, child: int) -> bool:
+        tag = _tag_of(child)
+        return _is_stray(child) if tag is None else tag == self.leader.tag and child != self.leader.pid
 
     def _group_exists(self) -> bool:
         try:
@@ -148,7 +152,9 @@ def _is_stray(child: int) -> bool:
 
     No process of an attempt is in our session: each leader begins one of its own.
     """
-    return not is_leader(child) and _tag_of(child) is None and proc.session_of(child) != os.getsid(0)
+    if is_leader(child) or is_disregarded(child):
+        return False
+    return _tag_of(child) is None and proc.session_of(child) != os.getsid(0)
 
 
 def _tag_of(pid: int) -> int | None:

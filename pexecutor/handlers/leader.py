@@ -31,6 +31,20 @@ def is_leader(pid: int) -> bool:
     return pid in _leaders
 
 
+# Processes of the server's own, which belong to no attempt.
+_disregarded: Final[set[int]] = set()
+
+
+def disregard(pid: int) -> None:
+    """Have a child of ours not taken for an orphan of an attempt."""
+    _disregarded.add(pid)
+
+
+def is_disregarded(pid: int) -> bool:
+    """Whether a child of ours belongs to the server itself."""
+    return pid in _disregarded
+
+
 class Leader:
     """A running program that leads a session and a group of its own.
 

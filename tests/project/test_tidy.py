@@ -64,7 +64,7 @@ MAY_IMPORT: Final = {
         "streams",
     },
     "guard": set[str](),
-    "stop": {"guard", "executor", "statistics"},
+    "stop": {"guard", "executor", "handlers", "statistics"},
     "server": {"web", "executor", "statistics", "stop", "handlers", "stores", "config", "errors", "log"},
     "host": {"executor"},
     "asgi": {"server", "host", "stop", "web", "executor", "config", "errors", "log", "streams"},
