@@ -136,15 +136,16 @@ class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
         except BaseException as error:
             if (failure := _failure(error)) is None:
                 raise
-            if issubclass(type(sole_exception(failure)), EndedBySignalError):
-                await self._until_drain_follows()
-            ending = self._failed(failure)
+        else:
+            if task.timeout is not None and cut_off() == "timeout":
+                return self._overran(scope.deadline)
             cut_off.scope = None
-            return ending
-        if task.timeout is not None and cut_off() == "timeout":
-            return self._overran(scope.deadline)
+            return self._success(result)
+        if issubclass(type(sole_exception(failure)), EndedBySignalError):
+            await self._until_drain_follows()
+        ending = self._failed(failure)
         cut_off.scope = None
-        return self._success(result)
+        return ending
 
     async def _until_drain_follows(self) -> None:
         """Wait whether a drain begins: its signal may arrive here later than the one that ended a process."""

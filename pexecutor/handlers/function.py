@@ -40,8 +40,8 @@ from .complaints import checked, params_complaint
 from .containment import call_contained
 from .context import Context
 from .contract import Complaint
-from .module_path import add_directory
 from .descriptors import ExhaustedError, is_exhaustion, when_possible
+from .module_path import add_directory
 from .process import run_in_process
 
 F = TypeVar("F", bound=Callable[..., Any])
