@@ -100,7 +100,9 @@ class Executor:
         self._rate: FinishRate | None = None
         self.events = Feed()
         self.timeline = Timeline()
-        self._pool = Pool(store, handlers, pool_size, tally=self._tally, ended=self._count_endings)
+        self._pool = Pool(
+            store, handlers, pool_size, tally=self._tally, ended=self._count_endings, is_busy=self._note_busy
+        )
         store.watch(Watcher(self._note, self._pool.cancel, self._pool.lose, self._describe))
 
     # Life
@@ -364,3 +366,10 @@ class Executor:
     def _count_endings(self, endings: int) -> None:
         if self._rate is not None:
             self._rate.count(endings)
+
+    def _note_busy(self, busy: bool) -> None:
+        if self._rate is not None:
+            if busy:
+                self._rate.begin()
+            else:
+                self._rate.end()

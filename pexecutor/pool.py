@@ -46,16 +46,25 @@ class Pool:
         size: how many run at once.
         tally: where starts, ends and releases of attempts are counted.
         ended: called with how many tasks have got their outcome here.
+        is_busy: called when a first task is claimed here, and when there is none any more.
     """
 
     def __init__(
-        self, store: Store, handlers: Catalogue, size: int, *, tally: Tally, ended: Callable[[int], None]
+        self,
+        store: Store,
+        handlers: Catalogue,
+        size: int,
+        *,
+        tally: Tally,
+        ended: Callable[[int], None],
+        is_busy: Callable[[bool], None],
     ) -> None:
         self._store = store
         self._handlers = handlers
         self._size = size
         self._tally = tally
         self._ended = ended
+        self._is_busy = is_busy
         self._draining = False
         self._feeding = True
         self._until_drained = trio.CancelScope()
@@ -147,6 +156,8 @@ class Pool:
     def _hand_over(self, claimed: Sequence[Running]) -> None:
         self._tally.count_started(claimed)
         attempts = [LiveAttempt.of(running, self._hard_stop) for running in claimed]
+        if attempts and not self._attempts:
+            self._is_busy(True)
         self._attempts.update({attempt.running.serial: attempt for attempt in attempts})
         self._handed_over.extend(attempts)
 
@@ -256,6 +267,8 @@ class Pool:
         for attempt in attempts:
             if self._attempts.get(attempt.running.serial) is attempt:
                 del self._attempts[attempt.running.serial]
+        if not self._attempts:
+            self._is_busy(False)
         self._idle += len(attempts)
 
     async def _release_handed_over(self) -> None:

@@ -260,7 +260,10 @@ class Running(_Record, frozen=True, gc=False):
         task, submitted_at = self.task, self.submitted_at
         if not task.delay and task.run_at is None:
             return self.started_at - submitted_at
-        return self.started_at - max(submitted_at, task.due_at(submitted_at))
+        due_at = task.due_at(submitted_at)
+        if due_at > self.started_at:  # the content came later, with `latest`, and the task kept its own time
+            due_at = submitted_at
+        return self.started_at - max(submitted_at, due_at)
 
     @property
     def since(self) -> float:

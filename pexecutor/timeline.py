@@ -4,8 +4,8 @@ An interval counts what ended in it, by outcome, and keeps two distributions: ho
 when they started, and how long attempts had run when they ended. A distribution is a count for each quarter of a
 doubling, so a percentile is right to within a tenth, whatever the rate.
 
-The times are those of the records. One that is older than the interval at hand, as after a clock was set back, counts
-there.
+The times are those of the records. A record that is a little older than the interval at hand counts there. An outcome
+that is older by more than an interval shows that the clock was set back, and the intervals move with it.
 
 Road not taken: keeping a sample of the durations. It costs more, and a rare slow task would be in it by luck alone.
 """
@@ -74,12 +74,24 @@ class Timeline:
 
     def note(self, records: Sequence[Record]) -> None:
         """Take in that tasks have come into these states, at one time."""
-        if records and (now := records[0].since) >= self._begins_at + INTERVAL_SECONDS:
-            self._settle()
-            self._begins_at = int(now // INTERVAL_SECONDS) * INTERVAL_SECONDS
+        if records:
+            now = records[0].since
+            if now >= self._begins_at + INTERVAL_SECONDS:
+                self._settle()
+                self._begins_at = int(now // INTERVAL_SECONDS) * INTERVAL_SECONDS
+            elif now < self._begins_at - INTERVAL_SECONDS and type(records[0]) is Finished:
+                self._set_back(now)
         for kind, those in by_kind(records):
             if (noted := self._noted.get(kind)) is not None:
                 noted.add_all(those)
+
+    def _set_back(self, now: float) -> None:
+        """Move all intervals with a clock that was set back: what has happened cannot be in the future."""
+        self._settle()
+        seconds = self._begins_at - int(now // INTERVAL_SECONDS) * INTERVAL_SECONDS
+        self._begins_at -= seconds
+        for counting in self._intervals:
+            counting.begins_at -= seconds
 
     def since(self, time: float) -> list[Interval]:
         """Those that had not ended at this time, the oldest first."""

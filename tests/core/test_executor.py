@@ -331,6 +331,31 @@ async def test_retry_after_of_a_pool_that_is_stuck_grows_with_the_wait(
     assert executor.retry_after_seconds(1) == 60
 
 
+async def test_retry_after_does_not_count_the_time_in_which_nothing_ran(
+    autojump_clock: MockClock, run_here: RunHere
+) -> None:
+    executor = await run_here(pool_size=1, queue_size=10)
+    for idle_seconds in (61, 30, 600):
+        await trio.sleep(idle_seconds)
+        await executor.submit([Task(f"{number}", duration=1100) for number in range(10)])
+        await trio.sleep(0.5)
+        assert executor.retry_after_seconds(1) <= 2
+        await trio.sleep(5)
+        assert executor.retry_after_seconds(1) == 2
+        assert executor.retry_after_seconds(10) in (11, 12, 13, 14)
+        await trio.sleep(10)
+
+
+async def test_retry_after_remembers_few_times_of_work(autojump_clock: MockClock, run_here: RunHere) -> None:
+    executor = await run_here()
+    for number in range(300):
+        await executor.submit([Task(f"{number}")])
+        await trio.sleep(0.7)
+        assert executor.retry_after_seconds(1) <= 2
+    assert executor._rate is not None
+    assert len(executor._rate._busy) <= 61
+
+
 async def test_an_executor_runs_once(autojump_clock: MockClock, run_here: RunHere) -> None:
     executor = await run_here()
     with pytest.raises(RuntimeError, match="runs once"):

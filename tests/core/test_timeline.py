@@ -54,6 +54,40 @@ async def test_a_delay_is_no_time_in_the_queue_and_a_retry_ran(run_here: RunHere
     assert about(interval.run) == (1, 1)
 
 
+async def test_a_clock_that_is_set_back_leaves_nothing_in_the_future(
+    run_here: RunHere, autojump_clock: MockClock
+) -> None:
+    ahead = 3600.0
+    executor = await run_here(store=LocalStore(now=lambda: virtual_now() + ahead))
+    await executor.submit([Task("before", duration=1000)])
+    await trio.sleep(40)
+    ahead = 0.0
+    await executor.submit([Task("after", duration=1000)])
+    await trio.sleep(40)
+    await executor.submit([Task("later", duration=1000)])
+    await trio.sleep(40)
+
+    intervals = executor.timeline.since(0)
+
+    assert sum(sum(interval.finished.values()) for interval in intervals) == 3
+    begins = [interval.begins_at for interval in intervals]
+    assert begins == sorted(begins)
+    assert all(begins_at <= virtual_now() for begins_at in begins)
+
+
+async def test_latest_with_a_delay_of_its_own_keeps_the_time_in_the_queue(
+    run_here: RunHere, autojump_clock: MockClock
+) -> None:
+    executor = await run_here(pool_size=1)
+    await executor.submit([Task("busy", duration=10_000)])
+    await executor.submit([Task("a", duration=0)])
+    await executor.submit([Task("a", duration=0, delay=3_600_000, on_conflict="latest")])
+    await trio.sleep(20)
+
+    queued = executor.timings().queued["sleep"]
+    assert queued.sum == 10
+
+
 async def test_a_time_before_the_submit_is_no_time_in_the_queue(run_here: RunHere, autojump_clock: MockClock) -> None:
     executor = await run_here()
     await executor.submit([Task("a", run_at=datetime.fromtimestamp(EPOCH - 3600, UTC))])
