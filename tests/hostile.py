@@ -4,9 +4,13 @@
 # ruff: noqa: N818, PLE0303, PLE0307
 from __future__ import annotations
 
-from typing import Any
+import os
+from typing import Any, Final
 
 from hypothesis import strategies as st
+
+EXAMPLES: Final = int(os.environ.get("PEXECUTOR_EXAMPLES", "200"))
+"""How many of each are tried; by hand, 10,000."""
 
 any_text = st.text(st.characters(exclude_categories=()))
 """Lone surrogates and control characters as well."""

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pexecutor.values import (
@@ -25,9 +25,20 @@ from pexecutor.values import (
     truth,
 )
 
-from ..hostile import Endless, FalseGroup, Liar, NamelessClass, NoText, RaisesAtEverything, any_object, any_text
+from ..hostile import (
+    EXAMPLES,
+    Endless,
+    FalseGroup,
+    Liar,
+    NamelessClass,
+    NoText,
+    RaisesAtEverything,
+    any_object,
+    any_text,
+)
 
 
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(any_text)
 def test_any_text_can_be_kept_and_stays_as_it_is_then(text: str) -> None:
     kept = error_text(text)
@@ -36,6 +47,7 @@ def test_any_text_can_be_kept_and_stays_as_it_is_then(text: str) -> None:
     assert error_text(kept) == kept
 
 
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(any_text, st.integers(1, 100_000))
 def test_a_text_of_any_length_keeps_its_beginning_and_its_end(text: str, times: int) -> None:
     kept = error_text("the beginning" + text * times + "the end")
@@ -111,6 +123,7 @@ def test_the_name_of_a_class_is_bounded_and_cannot_be_made_up() -> None:
     assert class_name(error) == r"\x1b" + "N" * 199
 
 
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(any_object)
 def test_any_object_is_a_wait_for_a_retry(value: object) -> None:
     seconds = retry_after_seconds(value)
@@ -140,6 +153,7 @@ def test_a_wait_for_a_retry_is_from_none_to_seven_days(value: object, seconds: f
     assert retry_after_seconds(value) == seconds
 
 
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(any_object)
 def test_any_object_is_progress_or_is_refused_in_a_sentence(value: object) -> None:
     try:
@@ -156,6 +170,7 @@ def test_progress_may_be_any_kind_of_number(value: object, number: float) -> Non
     assert progress_number(value) == number
 
 
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(any_object)
 def test_any_object_has_a_text_and_a_truth(value: object) -> None:
     assert type(raw_text(value)) is str

@@ -1,0 +1,130 @@
+"""Whatever a handler raises, returns, tells or logs makes an ending that can be written and shown.
+
+``PEXECUTOR_EXAMPLES=10000`` tries more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+import trio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pexecutor import Context, HandlerFailedError, Outcome, Task
+from pexecutor.attempt import LiveAttempt
+from pexecutor.handlers import Catalogue
+from pexecutor.stores.rows import from_row, to_row
+from pexecutor.task import Ending, Finished, Running, make_serial
+from pexecutor.values import ERROR_BYTES_MAX, RESULT_BYTES_MAX, RETRY_AFTER_SECONDS_MAX
+
+from ..fakes import Doing
+from ..hostile import (
+    EXAMPLES,
+    Endless,
+    FalseGroup,
+    NamelessClass,
+    NoText,
+    RaisesAtEverything,
+    any_number,
+    any_object,
+    any_text,
+)
+from ..misbehaving import OwnError, UnfinishedError
+
+_classes: Final = [
+    ValueError,
+    OSError,
+    KeyError,
+    StopIteration,
+    StopAsyncIteration,
+    SystemExit,
+    KeyboardInterrupt,
+    GeneratorExit,
+    OwnError,
+    RaisesAtEverything,
+    NoText,
+    Endless,
+    NamelessClass("Nameless", (BaseException,), {}),
+]
+
+
+def _made(kind: int, arguments: list[Any]) -> BaseException:
+    """An exception; by number, as not every class can be shown."""
+    error: BaseException = _classes[kind](*arguments)
+    return error
+
+
+_failed = st.builds(HandlerFailedError, any_text, retryable=any_object, retry_after_seconds=any_object)
+_single = (
+    st.builds(_made, st.integers(0, len(_classes) - 1), st.lists(any_object, max_size=2))
+    | _failed
+    | st.builds(UnfinishedError)
+    | st.builds(lambda text: trio.Cancelled._create(source="unknown", reason=text), any_text)
+    | st.just(FalseGroup("false", [ValueError("true")]))
+)
+any_exception: Final = st.recursive(
+    _single,
+    lambda inner: st.builds(BaseExceptionGroup, any_text, st.lists(inner, min_size=1, max_size=3)),
+    max_leaves=6,
+)
+_keys = any_text | st.integers() | st.none() | st.tuples(st.integers())
+any_result: Final = st.recursive(
+    any_object | st.datetimes() | st.uuids() | any_text.map(lambda text: msgspec.Raw(text.encode(errors="replace"))),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_keys, inner, max_size=4),
+    max_leaves=20,
+)
+
+Deed = Callable[[Context], Any]
+
+
+def _raise(error: BaseException) -> Deed:
+    def do(_: Context) -> Any:
+        raise error
+
+    return do
+
+
+any_deed: Final[st.SearchStrategy[Deed]] = st.one_of(
+    any_exception.map(_raise),
+    any_result.map(lambda result: lambda _: result),
+    any_object.map(lambda message: lambda context: context.log(message)),
+    st.lists(any_number | any_object, min_size=1, max_size=2).map(
+        lambda numbers: lambda context: context.progress(*numbers)
+    ),
+)
+
+
+async def _ending(deed: Deed) -> Ending:
+    async def work(context: Context, _task: Task) -> Any:
+        return deed(context)
+
+    attempt = LiveAttempt.of(Running(make_serial(1, 1), Task("a"), 0.0, (), 0.0), trio.CancelScope())
+    with trio.CancelScope() as scope:
+        ending = await attempt.run(Catalogue({"sleep": Doing(work)}), scope)
+    assert ending is not None
+    if attempt.context.done is not None:
+        assert msgspec.json.decode(msgspec.json.encode([attempt.context.done, attempt.context.total]))[0] >= 0
+    return ending
+
+
+@settings(
+    max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+@given(any_deed)
+def test_whatever_a_handler_does_its_attempt_has_an_ending(deed: Deed) -> None:
+    ending = trio.run(_ending, deed)
+
+    record = Finished(make_serial(1, 1), Task("a"), 0.0, (), 1.0, ending)
+    assert from_row(to_row(record)) == record
+    assert ending.outcome in (Outcome.SUCCEEDED, Outcome.FAILED)
+    assert (ending.error is None) == (ending.outcome is Outcome.SUCCEEDED)
+    assert len((ending.error or "").encode()) <= ERROR_BYTES_MAX
+    assert type(ending.retryable) is bool
+    assert 0 <= ending.retry_after_seconds <= RETRY_AFTER_SECONDS_MAX
+    if ending.result is not None:
+        msgspec.json.decode(ending.result)
+        assert len(ending.result) <= RESULT_BYTES_MAX
+        assert b"\n" not in ending.result
