@@ -45,6 +45,11 @@ class BackgroundWriter(io.RawIOBase):
         self.dropped_lines = 0
         self._fd = fd
         self._reported_lines = 0
+        self._is_fork = False
+        self._forget_waiting()
+
+    def _forget_waiting(self) -> None:
+        """Begin with nothing waiting, and without a thread."""
         # A SimpleQueue may be put to again while it is put to, as a finalizer that warns does.
         self._queue: SimpleQueue[bytes | threading.Event] = SimpleQueue()
         # Guards the two counters below. Reentrant for the same finalizers.
@@ -68,6 +73,19 @@ class BackgroundWriter(io.RawIOBase):
         if fits:
             self._queue.put(piece)
         return size
+
+    def begin_in_fork(self) -> None:
+        """Begin anew in a forked process: it has no thread, and another thread may have held the lock.
+
+        What waits is written by the parent process. Here, a flush waits, as a fork may end without any other notice.
+        """
+        self._forget_waiting()
+        self._is_fork = True
+
+    def flush(self) -> None:
+        """Do nothing: waiting would block. In a forked process, wait for a bounded time."""
+        if self._is_fork:
+            self.flush_within(FLUSH_SECONDS_MAX)
 
     def flush_within(self, seconds: float) -> bool:
         """Wait until everything taken so far is written or dropped; return whether it was in time."""
@@ -140,7 +158,7 @@ class BackgroundWriter(io.RawIOBase):
 
 
 class BackgroundStream(io.TextIOWrapper):
-    """Text on a ``BackgroundWriter``. Any text can be written, and closing it only flushes it."""
+    """Text on a ``BackgroundWriter``. Any text can be written, whatever a function does to the stream."""
 
     def __init__(self, writer: BackgroundWriter, encoding: str) -> None:
         raw: Any = writer  # no buffer is needed in between, and its lock would be one to wait for
@@ -150,9 +168,20 @@ class BackgroundStream(io.TextIOWrapper):
         """Flush."""
         self.flush()
 
+    def detach(self) -> Any:
+        """Return the writer, and stay on it."""
+        return self.buffer
+
+    def reconfigure(self, *, encoding: str | None = None, **_: Any) -> None:
+        """Change the encoding; what it cannot express is escaped, whatever else is asked."""
+        super().reconfigure(encoding=encoding, errors="backslashreplace")
+
 
 _writers: Final[dict[str, BackgroundWriter]] = {"stdout": BackgroundWriter(1), "stderr": BackgroundWriter(2)}
 """One for each descriptor, as long as the process lives: whatever was given the stream may keep it."""
+
+for _writer in _writers.values():
+    os.register_at_fork(after_in_child=_writer.begin_in_fork)
 
 
 def dropped_lines() -> int:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -203,3 +204,45 @@ def test_an_event_that_cannot_be_shown_is_logged_by_its_name(
     for part in ("odd", "RuntimeError"):
         assert part in lines[0]
     assert "\\udce9" in lines[1]
+
+
+FORK = """
+import os, sys
+from pexecutor.streams import background_streams
+with background_streams():
+    print("before")
+    if not os.fork():
+        print("in the fork")
+        sys.stderr.write("an error in the fork\\n")
+        sys.stdout.flush()
+        os._exit(0)
+    os.wait()
+    print("after")
+"""
+
+
+def test_a_forked_process_writes_its_own_lines() -> None:
+    command = [sys.executable, "-W", "ignore", "-c", FORK]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_SECONDS_MAX, check=True)
+    assert sorted(ended.stdout.splitlines()) == ["after", "before", "in the fork"]
+    assert ended.stderr == "an error in the fork\n"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda stream: stream.close(),
+        lambda stream: stream.detach(),
+        lambda stream: stream.reconfigure(encoding="ascii", errors="strict", newline="\r\n", line_buffering=False),
+        lambda stream: stream.flush(),
+    ],
+    ids=["close", "detach", "reconfigure", "flush"],
+)
+def test_what_a_function_does_to_the_streams_does_not_silence_the_log(
+    capfd: pytest.CaptureFixture[str], spoil: Callable[[Any], None]
+) -> None:
+    with background_streams():
+        configure_logging("info", "text")
+        spoil(sys.stderr)
+        structlog.get_logger().info("f\xfcr \udce9")
+    assert "f" in capfd.readouterr().err
