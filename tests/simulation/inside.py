@@ -35,6 +35,9 @@ async def work(
                 raise HandlerFailedError("for good", retryable=False)
             case 3:
                 await _overrun(chance)
+            case 4 if process.may_be_killed and chance.random() < 0.1:
+                process.die(f"by {task.name}")
+                await trio.sleep_forever()
         return context.attempt
     finally:
         process.at_work.discard(task.name)

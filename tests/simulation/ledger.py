@@ -22,6 +22,8 @@ from typing import Any, Final
 
 from pexecutor import Finished, Following, Outcome, Pending, Record, Running, Scheduled, Task
 from pexecutor.stores.book import Book
+from pexecutor.stores.mending import failed_to_write
+from pexecutor.stores.rows import to_row
 from pexecutor.task import parse_task_id
 
 WRITES_AHEAD_MAX: Final = 2
@@ -98,7 +100,7 @@ class Ledger:
 
     def write_begins(self, records: Sequence[Record], gone: Sequence[int]) -> None:
         """A transaction is under way, and so in doubt."""
-        change: dict[int, Record | None] = {record.serial: record for record in records}
+        change: dict[int, Record | None] = {record.serial: _as_written(record) for record in records}
         self._doubts.append(change | dict.fromkeys(gone))
 
     def write_succeeded(self) -> None:
@@ -283,6 +285,16 @@ class Ledger:
         for serial, kept in self.file.items():
             published = self.published.get(serial)
             demand(_is_kept(published, kept), "the file is the store", published, kept)
+
+
+def _as_written(record: Record) -> Record:
+    """What the file is to hold in the place of a record: itself, unless it cannot be written."""
+    try:
+        to_row(record)
+    except ValueError as error:
+        assert isinstance(record, Finished | Scheduled)
+        return failed_to_write(record, f"{type(error).__name__}: {error}")
+    return record
 
 
 def _applied(file: dict[int, Record], change: dict[int, Record | None]) -> dict[int, Record]:

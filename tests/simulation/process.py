@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 
 import trio
 
-from pexecutor import Executor, LocalStore, Record, Task
+from pexecutor import Ending, Executor, Finished, LocalStore, Outcome, Record, Running, Scheduled, Task
 from pexecutor.handlers import Catalogue, Context
 from pexecutor.stores.book import Book
 from pexecutor.stores.database import Database, Durability
@@ -30,6 +30,8 @@ from .ledger import Ledger, demand
 T = TypeVar("T")
 
 FILE: Final = Path("/tasks.db")
+UNWRITABLE: Final = "caf\udce9"
+"""There is no encoding for it."""
 
 Work = Callable[["Process", Context, Task], Awaitable[int]]
 
@@ -73,6 +75,8 @@ class Process:
         self.serving = False
         self.dead = False
         self.at_work: set[str] = set()  # names; changed by the handler
+        self.may_be_killed = False
+        """Whether its tasks kill it now and then."""
         self.broken: Exception | None = None
         """The promise that was found broken at its death."""
         self.hang_seconds = 0.0
@@ -86,7 +90,8 @@ class Process:
         self.database = Database(
             FILE, durability=durability, connected=partial(connected, disk, checkpoint_pages=checkpoint_pages)
         )
-        self.store = LocalStore(
+        self.store = _Store(
+            chance,
             queue_size=ledger.queue_size,
             history_records_max=history_records_max,
             crashes_max=ledger.crashes_max,
@@ -170,6 +175,22 @@ class Process:
         demand(self.disk.operations > operations, "what has succeeded was written", records, gone)
         self.ledger.write_succeeded()
         return unwritten
+
+
+class _Store(LocalStore):
+    """A store that is told now and then of an outcome that cannot be written."""
+
+    def __init__(self, chance: Random, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._chance = chance
+
+    async def finish(self, ended: Sequence[tuple[Running, Ending]]) -> list[Finished | Scheduled | None]:
+        return await super().finish([(running, self._spoilt_by_chance(ending)) for running, ending in ended])
+
+    def _spoilt_by_chance(self, ending: Ending) -> Ending:
+        if self._chance.random() < 0.97:
+            return ending
+        return Ending(Outcome.FAILED, UNWRITABLE, retryable=self._chance.random() < 0.5)
 
 
 class _Call:

@@ -13,9 +13,10 @@ from pexecutor import Ending, Finished, LocalStore, Record, Running, Scheduled
 from pexecutor.attempt import LiveAttempt
 from pexecutor.errors import UnusableStoreError
 from pexecutor.pool import Pool
-from pexecutor.stores import crashes, database, local, recovery, submission
+from pexecutor.stores import crashes, database, local, recovery, submission, unwritable
 from pexecutor.stores.database import Database
 from pexecutor.stores.journal import SqliteJournal, _Commit
+from pexecutor.stores.mending import failed_to_write
 from pexecutor.task import wait_again
 
 from .ledger import BrokenInvariantError
@@ -86,6 +87,22 @@ def count_a_release_as_a_crash(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(local, "wait_again", lambda record: wait_again(crashes.with_crash(record)))
 
 
+def abandon_one_crash_later(patch: pytest.MonkeyPatch) -> None:
+    recover = recovery._recover
+    patch.setattr(
+        recovery, "_recover", lambda book, record, now, crashes_max: recover(book, record, now, crashes_max + 1)
+    )
+
+
+def lose_what_cannot_be_written(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(unwritable, "_replace", lambda _, record, reason: failed_to_write(record, reason))
+
+
+def keep_to_itself_what_was_written_instead(patch: pytest.MonkeyPatch) -> None:
+    settle = _Commit.settle
+    patch.setattr(_Commit, "settle", lambda self, error, _=None: settle(self, error))
+
+
 def try_all_at_once(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(crashes, "startable", lambda waiting, *_: waiting)
 
@@ -117,6 +134,9 @@ PLANTED: Final[dict[Plant, str]] = {
     lose_the_retry_counter_in_a_crash: "what ran waits to run again",
     count_no_crash: "a crash is counted|a crash stays counted|what is not to run again has ended",
     count_a_release_as_a_crash: "nothing else counts as one",
+    abandon_one_crash_later: "what is not to run again has ended",
+    lose_what_cannot_be_written: "what can be read is in the file|the file holds what it was given",
+    keep_to_itself_what_was_written_instead: "what can be read is in the file|the file is set right",
     try_all_at_once: "who is on trial runs apart",
     leave_doubt_in_the_file: "the file is set right",
     flush_nothing: "the file holds what it was given|is damaged",

@@ -173,6 +173,7 @@ class World:
         )
 
     def _plan_death(self, process: Process) -> None:
+        process.may_be_killed = True
         if self.has_trouble and self.chance.random() < 0.3:
             self.disk.fail("failing", after=self.chance.randrange(20), operations=self.chance.choice([1, 2, 9]))
         match self.chance.choice(["step", "step", "operation", "operation", "none"]):
