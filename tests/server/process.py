@@ -73,6 +73,12 @@ class ServerProcess:
             time.sleep(0.02)
         return True
 
+    def wait_for_ever(self) -> int:
+        return self._process.wait()
+
+    def kill(self) -> None:
+        self._process.kill()
+
     def log_text(self) -> str:
         return self._log.read_text() if self._log is not None else ""
 

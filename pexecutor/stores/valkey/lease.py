@@ -79,7 +79,7 @@ class Lease:
         beat: makes one beat, and has the holdings compared, if it is given them.
         lost: told the number of each task that is lost.
         cancelled: told the number of each task that was cancelled from elsewhere.
-        given_up: told how many tasks are cut off because no beat got through in time.
+        given_up: told how many tasks are cut off because no beat got through in time, or the server says so.
         clock: this node's clock, in seconds; it runs at about the speed of the server's, and never back.
         sleep: waits so many seconds of that clock.
     """
@@ -156,8 +156,8 @@ class Lease:
         except StoreUnavailableError:
             self._must_compare = True
             return
-        for number in beat.lost:
-            self._lose(number)
+        if lost := [number for number in beat.lost if self._lose(number)]:
+            self._given_up(len(lost))
         for number in beat.cancelled:
             self._cancelled(number)
         if beat.extended and term == self._term:
@@ -181,6 +181,9 @@ class Lease:
             self._given_up(len(self._holdings.tokens))
             self.give_up()
 
-    def _lose(self, number: int) -> None:
-        if self._holdings.lose(number):
+    def _lose(self, number: int) -> bool:
+        """Cut a task off; whether it was held."""
+        is_held = self._holdings.lose(number)
+        if is_held:
             self._lost(number)
+        return is_held

@@ -18,6 +18,7 @@ from pexecutor.task import make_serial, parse_task_id
 from ..ledger import demand
 from .network import KEY
 
+CRASHES_MAX: Final = 3
 IN_FLIGHT: Final = ("pending", "scheduled", "following", "running")
 
 
@@ -80,6 +81,8 @@ class Ledger:
         # What the server has, by number; and of it what it had at its last write.
         self._records: dict[int, tuple[str, Record]] = {}
         self._written: dict[int, tuple[str, Record]] = {}
+        self._was_damaged = False
+        self._is_damaged = False  # and it is not certain that all is mended
         self._token = 0
         self._nodes_most = 0
         self._tag = 0
@@ -200,13 +203,38 @@ class Ledger:
             if record.state == "running":
                 running[record.node] = running.get(record.node, 0) + 1
             in_flight += record.state in IN_FLIGHT
-        names = {name: int(digits) for name, digits in data.get(f"{KEY}:names", {}).items()}
-        demand(names == holders, "a name is held by its task, and a free one is free", names, holders)
+        self._look_at_names(data, holders)
+        self._look_at_trials()
         self._nodes_most = max(self._nodes_most, len(data.get(f"{KEY}:nodes", {})))
         bound = self.queue_size + self.pool_size * self._nodes_most
-        demand(in_flight <= bound, "the bound holds", in_flight, bound)
+        demand(in_flight <= bound or self._was_damaged, "the bound holds", in_flight, bound)
         for node, count in running.items():
-            demand(count <= self.pool_size, "no more run on a node than there are workers", node, count)
+            demand(
+                count <= self.pool_size or self._was_damaged,
+                "no more run on a node than there are workers",
+                node,
+                count,
+            )
+
+    def _look_at_trials(self) -> None:
+        crashed = [record.rare["crashes"] for _, record in self._running() if isinstance(record.rare, dict)]
+        demand(max(crashed, default=0) < CRASHES_MAX, "what has crashed too often does not run", crashed)
+        alone = len(crashed) < 2 or max(crashed) < CRASHES_MAX - 1
+        demand(alone, "what the next crash abandons runs with no other that has one", crashed)
+
+    def _running(self) -> list[tuple[str, Record]]:
+        return [one for one in self._records.values() if one[1].state == "running"]
+
+    def damaged(self) -> None:
+        """The server has lost some of what is derived from records."""
+        self._was_damaged = self._is_damaged = True
+
+    def _look_at_names(self, data: dict[str, Any], holders: dict[str, int]) -> None:
+        names = {name: int(digits) for name, digits in data.get(f"{KEY}:names", {}).items()}
+        if names == holders:
+            self._is_damaged = self._is_damaged and "mending" in data.get(f"{KEY}:head", {})
+        else:
+            demand(self._is_damaged, "a name is held by its task, and a free one is free", names, holders)
 
     def wrote(self) -> None:
         """The server has on its disk what it has."""

@@ -39,6 +39,7 @@ class SimulatedNode:
         history_records_max: how many finished tasks are kept.
         overrun_seconds_max: how long a handler goes on after it was cancelled.
         say: writes the trace.
+        kills: whether the task with this serial ends the node that runs it.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class SimulatedNode:
         history_records_max: int,
         overrun_seconds_max: float,
         say: Callable[[str, str], None],
+        kills: Callable[[int], bool],
     ) -> None:
         self.name = name
         self.ledger = ledger
@@ -59,6 +61,7 @@ class SimulatedNode:
         self.dead = False
         self.woke_at = -1e9
         self.calls_to_live: int | None = None
+        self._kills = kills
         self._chance = chance
         self._overrun_seconds_max = overrun_seconds_max
         self._say = say
@@ -150,6 +153,8 @@ class SimulatedNode:
         run = self.ledger.begin(self, context, task)
         self._say(self.name, f"begins {context.id} {task.name} with token {context.token}")
         try:
+            if self._kills(run.serial):
+                self.die()
             await self._do_something()
             await self.awake()
             self.ledger.returned(run)

@@ -101,6 +101,21 @@ PLANTED: Final[dict[str, tuple[int, Plant]]] = {
         ),
     ),
     "ids and tokens are given again": (30, on_the_server(("local GIVEN_MAX = 200000", "local GIVEN_MAX = 0"))),
+    "crashes are not counted": (6, on_the_server(("crashes_of(record) + 1", "1"))),
+    "tasks on trial run with others": (
+        6,
+        on_the_server(("    if trial_runs or one_runs and is_on_trial(record) then return false end\n", "")),
+    ),
+    "what is missing is not noticed": (
+        0,
+        on_the_server(("if not mending and not (are_complete()", "if false and (true")),
+    ),
+    "names are given while some are missing": (
+        3,
+        on_the_server(
+            ("  if are_names_missing() then\n", "  if false then\n"), (" or are_names_missing() then", " then")
+        ),
+    ),
     "nobody asks which queue is meant": (11, on_the_server(("tonumber(meta[2] or 0) ~= tag", "false"))),
 }
 """Each with a seed that finds it, as long as nothing changes what seeds decide; then another one does."""

@@ -21,14 +21,19 @@ from pexecutor.errors import StoreUnavailableError, UnusableStoreError
 
 from ...determinism import deterministic_scheduling
 from ..callers import BRISK, Callers
+from ..ledger import demand
 from ..world import EPOCH, Report, first_of
 from .ledger import Ledger
 from .network import KEY, Network
 from .node import SimulatedNode
 
+DERIVED: Final = ("names", "following", "pending", "later", "due", "running", "crashed", "history", "expiry")
+LIVES_MAX: Final = 20
+"""How many nodes may die in peace, by their tasks."""
+
 PEACE_SECONDS_MAX: Final = 20 * 60.0
 
-Trouble = Literal["break", "cut", "pause", "stall", "crash"]
+Trouble = Literal["break", "cut", "pause", "stall", "crash", "damage"]
 Keeps = Literal["all", "the last second but one", "nothing"]
 
 
@@ -41,6 +46,8 @@ MOODS: Final[list[list[Trouble]]] = [
     ["cut", "break"],
     ["crash", "break"],
     ["break", "cut", "pause", "stall", "crash"],
+    ["damage"],
+    ["damage", "break", "pause"],
 ]
 
 
@@ -61,6 +68,7 @@ class NodesWorld:
             chance.randint(1, 10), chance.randint(1, 3), overrun_seconds_max=self.overrun_seconds_max + 0.01
         )
         self.mood = chance.choice(MOODS)
+        self.killer_every = chance.choice([0, 0, 0, 4])
         self.peace_seconds = chance.choice([0.5, 2, 8])
         self.nodes: list[SimulatedNode] = []
         self.network: Network
@@ -144,7 +152,11 @@ class NodesWorld:
             history_records_max=self.history_records_max,
             overrun_seconds_max=self.overrun_seconds_max,
             say=self.say,
+            kills=self._kills,
         )
+
+    def _kills(self, serial: int) -> bool:
+        return self.killer_every > 0 and serial % self.killer_every == 0
 
     async def _have_nodes(self) -> None:
         for _ in range(self.chance.randint(1, 3)):
@@ -200,6 +212,8 @@ class NodesWorld:
                     network.stall(min(seconds, 5))
                 case "crash":
                     self._crash(min(seconds, 5))
+                case "damage":
+                    self._damage()
 
     def _crash(self, seconds: float) -> None:
         self.say("server", f"dies, for {seconds:g} s")
@@ -210,13 +224,30 @@ class NodesWorld:
         self.network.crash(seconds)
         self.ledger.forgot(self.network.server.data, nodes)
 
+    def _damage(self) -> None:
+        """Have the server lose an entry, or a whole key, of what is derived from the records."""
+        data = self.network.server.data
+        key = self.chance.choice(DERIVED)
+        entries: dict[str, object] = data.get(f"{KEY}:{key}", {})
+        if not entries:
+            return
+        lost = sorted(entries) if self.chance.random() < 0.3 else [self.chance.choice(sorted(entries))]
+        self.say("server", f"loses {', '.join(lost)} of {key}")
+        self.network.server.data[f"{KEY}:{key}"] = {one: entries[one] for one in entries if one not in lost}
+        self.ledger.damaged()
+
     async def _make_peace(self) -> None:
         await trio.sleep(60)  # what was cut off comes back
         self.say("world", "makes peace")
         self.network.delays = [0.0005]
-        node = self._make_node()
         with trio.fail_after(PEACE_SECONDS_MAX):
+            node = self._make_node()
             await node.live(self._come_to_the_end)
+            for _ in range(LIVES_MAX):
+                if node.dead:
+                    node = self._make_node()
+                    await node.live(self._come_to_the_end)
+            demand(not node.dead, "what kills its nodes is abandoned", LIVES_MAX)
         self.ledger.all_done()
 
     async def _come_to_the_end(self, node: SimulatedNode) -> None:

@@ -131,10 +131,10 @@ end
 -- Checks that cost next to nothing
 
 -- Whether fewer names are held than tasks hold one. Then nothing is accepted or started until they are restored, or a
--- name might be at work twice.
+-- name might be at work twice. Whatever else is missing makes it seem so rather than hides it.
 local function are_names_missing()
-  local names_held = call('HLEN', key('names'))
-  return names_held < call('ZCARD', key('pending')) + call('ZCARD', key('running')) + call('ZCARD', key('due'))
+  local holders = call('HLEN', key('record')) - call('ZCARD', key('expiry')) - call('HLEN', key('following'))
+  return call('HLEN', key('names')) < holders
 end
 
 -- Whether all keys have as many entries as each other say. It notices whatever is missing, and no change of a value.

@@ -87,6 +87,9 @@ end
 -- A record is where its state says.
 local function settle(record)
   if record.state == 'finished' then return settle_history(record) end
+  if record.state == 'running' and not call('ZSCORE', key('running'), record.id) then
+    call('SREM', key('seen'), record.node)  -- it may have lost the task meanwhile: it compares once more
+  end
   if record.state == 'following' then settle_follower(record) else settle_name(record) end
   local settled = find(record.id)
   if settled then put_in(settled, settled.id) end

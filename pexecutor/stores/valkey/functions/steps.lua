@@ -192,7 +192,9 @@ local function verb(name, body, flags)
     end
     damaged, mending = tonumber(meta[3] or 0) or 0, meta[4]
     sweep()
-    return answer(body(...))
+    local result, refusal = body(...)
+    if refusal then return redis.error_reply(refusal) end
+    return answer(result)
   end, flags)
 end
 

@@ -132,7 +132,7 @@ verb('submit', function(id, tasks, atomic, queue_size)
   notice_restart()
   if are_names_missing() then
     mend_soon()
-    return redis.error_reply('MENDING the names in use are being restored from the records')
+    return nil, 'MENDING the names in use are being restored from the records'
   end
   return once(id, function()
     local submission = Submission.new(math.max(0, queue_size - waiting()))
