@@ -31,7 +31,7 @@ import trio
 from . import guard
 from .executor import Executor
 from .handlers.leader import disregard
-from .statistics import Statistics
+from .statistics import Phase, Statistics
 
 STOP_MARGIN_SECONDS = 10.0
 """A stop takes at most the drain timeout and this, whatever the handlers do."""
@@ -56,14 +56,18 @@ class StopBound:
         self._drain_seconds = drain_seconds
         self.margin_seconds = STOP_MARGIN_SECONDS
         self._timer_at = math.inf
+        self._is_signalled = False
         self._link: socket.socket | None = None
         self._guard: int | None = None
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
-        if self._timer_at == math.inf:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        """Keep counting once a stop was requested; otherwise, as after a start that failed, count no longer."""
+        if not self.begun or (error is not None and not self._is_signalled):
+            faulthandler.cancel_dump_traceback_later()
+            _kept.clear()
             self._end_guard()
 
     @property
@@ -79,6 +83,7 @@ class StopBound:
 
     def note_signal(self) -> None:
         """Count from the first signal on; the second leaves the margin alone. Called by the signal handler itself."""
+        self._is_signalled = True
         self._set_timer((0 if self.begun else self._drain_seconds) + self.margin_seconds * TIMER_SHARE)
 
     def _set_timer(self, seconds: float) -> None:
@@ -206,6 +211,8 @@ def _is_ignored(number: signal.Signals) -> bool:
 async def log_drain(executor: Executor, bound: StopBound | None) -> None:
     """Once a drain has begun, however it was requested, log it and bound the stop."""
     await executor.draining.wait()
+    if executor.statistics().phase is Phase.STOPPED:  # it has failed, or never run
+        return
     _log.info("draining", timeout_seconds=executor.drain_timeout_seconds, running=executor.statistics().store.running)
     if bound is not None:
         bound.begin()

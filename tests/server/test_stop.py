@@ -6,6 +6,8 @@ import math
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +18,7 @@ import pytest
 from pexecutor.guard import STOP_BEGUN, Deadline
 
 from .conftest import StartServer
-from .process import ServerProcess, eventually
+from .process import WAIT_SECONDS_MAX, ServerProcess, eventually
 from .stubborn import AT_WORK, WORK
 
 pytestmark = pytest.mark.usefixtures("each_server")
@@ -229,3 +231,20 @@ def test_the_bound_holds_whatever_a_handler_does(start_server: StartServer, stub
     assert server.wait() == (-signal.SIGKILL if stubbornness == "holds the interpreter" else 1)
     assert time.monotonic() - began < 2.1 + 3, "the drain timeout, the margin, and a slow machine"
     assert "most recent call first" in server.log_text(), "the stacks of all threads"
+
+
+FAILED_START = """
+import time
+from contextlib import suppress
+from pexecutor import stop
+stop.STOP_MARGIN_SECONDS = 0.5
+with suppress(ValueError), stop.StopBound(0.0) as bound:
+    bound.begin()
+    raise ValueError
+time.sleep(1)
+"""
+
+
+def test_the_bound_is_called_off_when_the_server_fails_without_a_signal() -> None:
+    command = [sys.executable, "-c", FAILED_START]
+    assert subprocess.run(command, timeout=WAIT_SECONDS_MAX, check=False, capture_output=True).returncode == 0
