@@ -11,8 +11,7 @@ The last two need descriptors. They are looked at only when there is an orphan o
 tag, so they are no condition for ending a group.
 
 What is out of reach: a process that another user's program started (``sudo``), where the system forbids us to signal
-it; and, where no tag can be given or the process was started in the first instant of the leader's life, before the tag,
-one that has left the session, cleared the environment and lost its parent.
+it; and, where no tag can be given, one that has left the session, cleared the environment and lost its parent.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from . import proc
-from .leader import Leader, is_disregarded, is_leader
+from .leader import Leader, is_being_started, is_disregarded, is_leader
 
 
 class Family:
@@ -136,13 +135,13 @@ def reap_orphans() -> None:
     but carry no tag and are in no leader's session.
     """
     for child in proc.our_children() or ():
-        if not is_leader(child) and _is_of_an_attempt(child) and proc.is_dead_child(child):
+        if _is_of_an_attempt(child) and not is_leader(child) and proc.is_dead_child(child):
             proc.reap(child)
 
 
 def _is_of_an_attempt(child: int) -> bool:
-    if _tag_of(child) is not None:
-        return True
+    if (tag := _tag_of(child)) is not None:
+        return not is_being_started(tag)
     session = proc.session_of(child)
     return session is not None and is_leader(session)
 
@@ -158,8 +157,14 @@ def _is_stray(child: int) -> bool:
 
 
 def _tag_of(pid: int) -> int | None:
-    """Return the tag that a process has from us. Where we cannot tag, it is from a server that started us."""
-    return proc.tag_of(pid) if proc.can_tag() else None
+    """Return the tag of a process of an attempt.
+
+    Where we cannot tag, a tag is from a server that started us. In our session, it is there by chance: a function has
+    started the process in the moment in which a leader was started.
+    """
+    if not proc.can_tag() or proc.session_of(pid) == os.getsid(0):
+        return None
+    return proc.tag_of(pid)
 
 
 def _signal_quietly(send: Callable[[int, int], None], target: int, number: int) -> None:

@@ -1,8 +1,7 @@
 """``Leader``: the process that was started for an attempt, until it is waited for.
 
-Road not taken: ``trio.Process``. It hands the process over only after a change of threads, and what has to be done to a
-process before it forks is done here in the thread that started it. It also needs a thread for each wait when there is
-no descriptor left.
+Road not taken: ``trio.Process``. A leader has to be tagged in the thread that starts it; and ``trio.Process`` needs a
+thread for each wait when there is no descriptor left.
 """
 
 from __future__ import annotations
@@ -29,6 +28,15 @@ _leaders: Final[set[int]] = set()
 def is_leader(pid: int) -> bool:
     """Whether a process was started for an attempt and has yet to be waited for."""
     return pid in _leaders
+
+
+# Tags of the leaders that are not entered yet.
+_being_started: Final[set[int]] = set()
+
+
+def is_being_started(tag: int) -> bool:
+    """Whether a process with this tag may be a leader."""
+    return tag in _being_started
 
 
 # Processes of the server's own, which belong to no attempt.
@@ -98,15 +106,15 @@ async def start_leader(argv: list[bytes], tag: int, **options: Any) -> Leader:
 
 
 def _start(argv: list[bytes], tag: int, options: dict[str, Any]) -> Leader:
-    popen = subprocess.Popen(argv, start_new_session=True, **options)
-    _leaders.add(popen.pid)
-    tagged = proc.can_tag() and proc.tag(popen.pid, tag)
+    _being_started.add(tag)  # it runs, and may have ended, before its number is known here
+    try:
+        with proc.tagging(tag):
+            popen = subprocess.Popen(argv, start_new_session=True, **options)
+        _leaders.add(popen.pid)
+    finally:
+        _being_started.discard(tag)
     give_original_limit(popen.pid)
-    if tagged:
-        # It runs already, and those that it has started before it was tagged have inherited nothing.
-        for child in proc.descendants_of(popen.pid):
-            proc.tag(child, tag)
-    return Leader(popen, tag if tagged else None)
+    return Leader(popen, tag if proc.can_tag() else None)
 
 
 def _open_pidfd(pid: int) -> int | None:

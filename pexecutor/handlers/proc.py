@@ -19,13 +19,15 @@ import os
 import resource
 import struct
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _RLIMIT_RTTIME: Final = 15
 _TAG_BIT: Final = 1 << 61
+_NO_LIMIT: Final = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 _DIRECTORY_BYTES: Final = 64 * 1024
 _CHILDREN_BYTES_MAX: Final = 1024 * 1024
 
@@ -57,6 +59,7 @@ class _Held:
 
     def __init__(self) -> None:
         self.pid = os.getpid()
+        self.can_tag = _limit_is_free()
         self.directory = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self.children: int | None = None
         # The kernel may be built without this file; then orphans are found among all processes.
@@ -65,6 +68,9 @@ class _Held:
 
 
 _held: _Held | None = None
+_tagging: Final = threading.Lock()
+"""Held while a process is forked that is to carry a tag."""
+
 _listing: Final = threading.Lock()
 """Held while the descriptor of ``/proc`` is read, as its position is shared."""
 
@@ -120,22 +126,6 @@ def our_children() -> list[int] | None:
         return [int(child) for child in os.pread(_held.children, _CHILDREN_BYTES_MAX, 0).split()]
     except (OSError, ValueError):
         return None
-
-
-def descendants_of(pid: int) -> list[int]:
-    """Return the descendants of a process, as far as the kernel and the descriptors that are left allow."""
-    found: list[int] = []
-    open_ones = [pid]
-    while open_ones:
-        parent = open_ones.pop()
-        try:
-            with Path(f"/proc/{parent}/task/{parent}/children").open("rb", buffering=0) as file:
-                children = [int(child) for child in file.read(_CHILDREN_BYTES_MAX).split()]
-        except OSError:
-            continue
-        found += children
-        open_ones += children
-    return found
 
 
 def look(pid: int) -> Seen | None:
@@ -198,27 +188,37 @@ def reap(pid: int) -> None:
 
 
 def can_tag() -> bool:
-    """Whether processes can be tagged here: the limit is there, and nobody has set it for us."""
-    if not hasattr(resource, "prlimit"):
-        return False
+    """Whether processes can be tagged here; known after ``adopt_orphans``."""
+    return _held is not None and _held.pid == os.getpid() and _held.can_tag
+
+
+def _limit_is_free() -> bool:
+    """Whether the limit is there, and nobody has set it for us."""
     try:
-        return resource.getrlimit(_RLIMIT_RTTIME) == (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        return hasattr(resource, "prlimit") and resource.getrlimit(_RLIMIT_RTTIME) == _NO_LIMIT
     except (OSError, ValueError):
         return False
 
 
-def tag(pid: int, number: int) -> bool:
-    """Give a process a number that its descendants inherit; whether it has it.
+@contextmanager
+def tagging(number: int) -> Iterator[None]:
+    """Have each process that is forked in here carry a number, as do its descendants; one thread at a time.
+
+    The limit is set on ourselves, since a process that is tagged after its start may have forked before. Another thread
+    may fork in here as well: processes in our own session are never taken for those of an attempt.
 
     Parameters:
-        pid: the process.
         number: less than 2 ** 61.
     """
-    try:
-        resource.prlimit(pid, _RLIMIT_RTTIME, (_TAG_BIT | number, resource.RLIM_INFINITY))
-    except (OSError, ValueError):
-        return False
-    return True
+    if not can_tag():
+        yield
+        return
+    with _tagging:
+        resource.setrlimit(_RLIMIT_RTTIME, (_TAG_BIT | number, resource.RLIM_INFINITY))
+        try:
+            yield
+        finally:
+            resource.setrlimit(_RLIMIT_RTTIME, _NO_LIMIT)
 
 
 def tag_of(pid: int) -> int | None:

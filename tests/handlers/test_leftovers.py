@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -163,8 +164,8 @@ async def test_a_process_without_any_environment_is_found_by_its_tag(start: Star
     process = start("import os; os.execve('/bin/sh', ['sh', '-c', 'echo .; exec /bin/sleep 600'], {})")
     with marking_for(lambda: "the store"):
         tag = next_tag()
-    shift = tag ^ (os.getpid() << 15) ^ (dead_pid << 15)
-    assert proc.tag(process.pid, shift)
+    of_the_dead = tag ^ (os.getpid() << 15) ^ (dead_pid << 15)
+    resource.prlimit(process.pid, resource.RLIMIT_RTTIME, (1 << 61 | of_the_dead, resource.RLIM_INFINITY))
     await end_leftovers([], store=lambda: "another store")
     assert process.poll() is None
     await end_leftovers([], store=lambda: "the store")
