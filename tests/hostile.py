@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-EXAMPLES: Final = int(os.environ.get("PEXECUTOR_EXAMPLES", "200"))
+EXAMPLES: Final = int(os.environ.get("HYPOTHESIS_EXAMPLES", "200"))
 """How many of each are tried; by hand, 10,000."""
 
 any_text = st.text(st.characters(exclude_categories=()))

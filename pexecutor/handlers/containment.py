@@ -67,6 +67,7 @@ class _Call:
         self._faults: list[str] = []
         self._failed_tasks: list[BaseException] = []
         self.nursery: trio.Nursery | None = None
+        self.is_over = False
         self.system_tasks: set[trio.lowlevel.Task] = set()
 
     # Protected: Trio delivers a Ctrl-C to the main task, so a KeyboardInterrupt in here is the function's own.
@@ -105,6 +106,7 @@ class _Call:
 
     def result(self) -> Any:
         """Return the function's result, or raise its error, with what it left behind."""
+        self.is_over = True
         error = self._error
         self._faults += [f"started a Trio task, which failed: {exception_text(one)}" for one in self._failed_tasks]
         if not self._faults:

@@ -1,6 +1,6 @@
 """Whatever a handler raises, returns, tells or logs makes an ending that can be written and shown.
 
-``PEXECUTOR_EXAMPLES=10000`` tries more.
+``HYPOTHESIS_EXAMPLES=10000`` tries more.
 """
 
 from __future__ import annotations

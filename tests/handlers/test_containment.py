@@ -215,3 +215,10 @@ async def test_trio_still_has_the_attributes_that_containment_needs() -> None:
     assert callable(task._activate_cancel_status)
     assert task._runner.system_nursery is not None
     assert callable(task._runner.system_nursery._child_finished)
+
+
+async def test_ctrl_c_does_not_arrive_in_a_function(run: Callable[..., Awaitable[Finished]]) -> None:
+    async def work(_: Context) -> bool:
+        return trio.lowlevel.currently_ki_protected()
+
+    assert (await run(work)).ending.result == b"true"

@@ -30,7 +30,7 @@ async def work(
         await trio.sleep(chance.choice([0, 0, 0.01, 0.5, 3, 60]))
         match chance.randrange(10):
             case 0 | 1:
-                raise LookupError("by chance")
+                raise _error(context)
             case 2:
                 raise HandlerFailedError("for good", retryable=False)
             case 3:
@@ -43,6 +43,21 @@ async def work(
         process.at_work.discard(task.name)
         if not process.dead:
             say("handler", f"ends {what}")
+
+
+def _error(context: Context) -> BaseException:
+    """Any exception; which one follows from the attempt, so that it takes nothing from the chance of a seed."""
+    errors: list[BaseException] = [
+        LookupError("by chance"),
+        SystemExit(3),
+        ValueError("caf\udce9.txt \0 \x1b[31m"),
+        KeyboardInterrupt(),
+        BaseExceptionGroup("several", [GeneratorExit(), LookupError("by chance")]),
+        HandlerFailedError("at once", retry_after_seconds=float("nan")),
+        ValueError("x" * 20_000),
+    ]
+    _, _, acceptance = context.id.rpartition("-")
+    return errors[(int(acceptance) + context.attempt) % len(errors)]
 
 
 async def _overrun(chance: Random) -> None:
