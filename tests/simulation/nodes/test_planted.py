@@ -67,7 +67,7 @@ def claim_while_the_server_compares(patch: pytest.MonkeyPatch) -> None:
 PLANTED: Final[dict[str, tuple[int, Plant]]] = {
     "a node never gives up": (87, never_give_up),
     "a lease is counted from the answer": (3, count_a_lease_from_the_answer),
-    "an answer that is late undoes that all was given up": (0, let_a_late_answer_undo_that_all_was_given_up),
+    "an answer that is late undoes that all was given up": (2, let_a_late_answer_undo_that_all_was_given_up),
     "a node says at once that it has given up": (0, say_at_once_that_all_was_given_up),
     "a node claims while the server compares": (367, claim_while_the_server_compares),
     "an outcome is taken without its token": (
@@ -83,7 +83,7 @@ PLANTED: Final[dict[str, tuple[int, Plant]]] = {
             ("function nothing_unknown_runs()", "function nothing_unknown_runs() if true then return true end")
         ),
     ),
-    "what a dead node ran is left as it is": (7, on_the_server(("  recover_all_of(node, {})\n", ""))),
+    "what a dead node ran is left as it is": (7, on_the_server(("  recover_all_of(node, {}, has_left)\n", ""))),
     "a submit is done as often as it comes": (
         46,
         on_the_server(
