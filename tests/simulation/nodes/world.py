@@ -240,7 +240,7 @@ class NodesWorld:
         await trio.sleep(60)  # what was cut off comes back
         self.say("world", "makes peace")
         self.network.delays = [0.0005]
-        with trio.fail_after(PEACE_SECONDS_MAX):
+        with trio.move_on_after(PEACE_SECONDS_MAX) as peace:
             node = self._make_node()
             await node.live(self._come_to_the_end)
             for _ in range(LIVES_MAX):
@@ -248,6 +248,7 @@ class NodesWorld:
                     node = self._make_node()
                     await node.live(self._come_to_the_end)
             demand(not node.dead, "what kills its nodes is abandoned", LIVES_MAX)
+        demand(not peace.cancelled_caught, "peace brings everything to its end", PEACE_SECONDS_MAX)
         self.ledger.all_done()
 
     async def _come_to_the_end(self, node: SimulatedNode) -> None:
