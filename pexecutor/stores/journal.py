@@ -41,8 +41,8 @@ TURNS_TO_JOIN: Final = 8
 CHANGES_A_TRANSACTION_MAX: Final = 10_000
 """From how many changes on the next commit has to wait for the next transaction."""
 
-WATCH_SECONDS: Final = 0.5
-"""How often it is looked whether the file was deleted or replaced."""
+WATCH_SECONDS: Final = 0.8
+"""How often the journal checks whether the file was deleted or replaced."""
 
 PROBE_SECONDS: Final = 1.0
 """How often a disk that failed is tried when nobody commits."""
@@ -206,11 +206,10 @@ class SqliteJournal:
         with watching:
             while self._database.is_watched:
                 await trio.sleep(WATCH_SECONDS)
-                if self.trouble is None:
-                    trouble = await self._in_thread(self._database.file_trouble)
-                    if trouble is not None:
-                        self._tell(trouble)
-                        self._wanted.unpark_all()  # from now on the writer tries whether it is back
+                # Not in a thread: looking at three names takes some microseconds, and waking a thread far longer.
+                if self.trouble is None and (trouble := self._database.file_trouble()) is not None:
+                    self._tell(trouble)
+                    self._wanted.unpark_all()  # from now on the writer tries whether the file is back
 
     async def _something_to_write(self) -> None:
         """Return when somebody commits, at the end, or when there is a reason to write without either."""
