@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from random import Random
 from typing import Final, NamedTuple, Protocol
 
+import msgspec
 import trio
 
 from pexecutor import (
@@ -22,8 +24,9 @@ from pexecutor import (
 )
 from pexecutor.conformance.steps import cancelled_at_step
 from pexecutor.task import format_task_id
+from pexecutor.web.events import content
 
-from .ledger import demand
+from .ledger import demand, demand_readable
 
 NAMES: Final = "abcdefgh"
 UNANSWERED: Final = (ExpiredTaskError, UnknownTaskError, StoreUnavailableError)
@@ -109,7 +112,7 @@ class Callers:
 
     async def call(self, who: str, steps: int) -> None:
         """One caller: some steps, and after each the invariants."""
-        actions = [self._submit] * 5 + [self._cancel, self._wait, self._pause, self._list]
+        actions = [self._submit] * 5 + [self._cancel, self._wait, self._pause, self._list, self._follow]
         for _ in range(steps):
             action = self._chance.choice(actions)
             if self._chance.random() < 0.2:
@@ -214,5 +217,16 @@ class Callers:
         except StoreUnavailableError:
             return
         for record in page.records:
+            demand_readable(record, self._process.executor.context(record))
             if isinstance(record, Finished) and not self._process.dead:
                 self._process.ledger.tell_outcome(record)
+
+    async def _follow(self, who: str) -> None:
+        """Read the events for a while; each can be shown."""
+        seconds = self._chance.choice([0.1, 1, 3])
+        self._say(who, f"reads the events for {seconds} s")
+        events = self._process.executor.events
+        with trio.move_on_after(seconds), events.reading() as reader, suppress(trio.EndOfChannel):
+            while not self._process.dead:
+                for event in await reader.receive(100):
+                    msgspec.json.decode(content(event.what)[1])

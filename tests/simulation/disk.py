@@ -6,8 +6,8 @@ none, all or some may have got there, a write also in part. What was synced is t
 
 Everything that changes something (a write, a truncation, a sync, a removal) is an operation, and has a number. Faults
 are planned by that number: a failure of some operations in a row, after which the disk works again, or a crash, from
-which on nothing works and nothing is kept. ``after_crash`` is the disk that the next process finds; ``after_exit`` the
-one that it finds when the machine goes on.
+which on nothing works and nothing is kept. And there may be no descriptor left to open a file with. ``after_crash`` is
+the disk that the next process finds; ``after_exit`` the one that it finds when the machine goes on.
 
 What is taken for granted is what SQLite takes for granted of a Unix file system: a write changes no byte next to
 it; the first sync of a file also syncs its directory. What is not: after a sync has failed, what it did not write is
@@ -63,6 +63,8 @@ class FakeDisk(apsw.VFS):
         self.chance = chance
         self.operations = 0
         self.crashed = False
+        self.free_descriptors = math.inf
+        """How many more files can be opened."""
         # Filled by connect, let go of by after_crash, as of a dead process's.
         self.connections: list[apsw.Connection] = []
         # Owned by xOpen and xDelete: the files that can be seen. Removed ones stay until that is durable.
@@ -132,6 +134,8 @@ class FakeDisk(apsw.VFS):
     def write_again(self, path: str) -> None:
         """Put the bytes of a file, if there is one, where they are, and sync. Raises ``OSError``."""
         if (file := self._files.get(path)) is not None:
+            if self.free_descriptors < 1:
+                raise OSError(errno.EMFILE, "Too many open files")
             opened = _OpenFile(self, file, is_log=False)
             try:
                 opened.xWrite(bytes(file.data), 0)
@@ -182,6 +186,8 @@ class FakeDisk(apsw.VFS):
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> _OpenFile:  # type: ignore[override]
         path = "" if name is None else name if isinstance(name, str) else name.filename()
         flags[1] = flags[0]
+        if self.free_descriptors < 1:
+            raise _error(apsw.SQLITE_CANTOPEN)
         file = self._files.get(path)
         if file is None:
             if self.crashed or not flags[0] & apsw.SQLITE_OPEN_CREATE:
@@ -189,6 +195,7 @@ class FakeDisk(apsw.VFS):
             file = _File()
             if path:
                 self._files[path] = file
+        self.free_descriptors -= 1
         return _OpenFile(self, file, is_log=path.endswith("-wal"))
 
     def xDelete(self, filename: str, syncdir: bool) -> None:
@@ -324,7 +331,8 @@ class _OpenFile:
     def xFileSize(self) -> int:
         return len(self._file.data)
 
-    def xClose(self) -> None: ...
+    def xClose(self) -> None:
+        self._disk.free_descriptors += 1
 
     def xLock(self, level: int) -> None: ...
 

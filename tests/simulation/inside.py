@@ -1,15 +1,19 @@
-"""What happens inside of the program and below it: what handlers do, and trouble with the disk."""
+"""What happens inside of the program and below it: what handlers do, and trouble with the disk and with descriptors."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from random import Random
+from typing import Final
 
 import trio
 
 from pexecutor import Task
-from pexecutor.handlers import Context, HandlerFailedError
+from pexecutor.handlers import Context, descriptors
+from pexecutor.handlers.descriptors import ExhaustedError
 
+from .deeds import draw, no_descriptors, returning
 from .disk import Failure
 from .ledger import demand
 from .process import Process
@@ -17,47 +21,48 @@ from .process import Process
 
 async def work(
     process: Process, context: Context, task: Task, *, chance: Random, say: Callable[[str, str], None]
-) -> int:
+) -> object:
     """One attempt of a task."""
     what = f"{context.id} {task.name}{task.params['mark']}, attempt {context.attempt}"
     if process.dead:
         await trio.sleep_forever()
     say("handler", f"begins {what}")
-    process.ledger.tell_run(context.id)
+    process.ledger.tell_run(context.id, context.attempt)
     demand(task.name not in process.at_work, "no name is at work twice", what)
     process.at_work.add(task.name)
     try:
         await trio.sleep(chance.choice([0, 0, 0.01, 0.5, 3, 60]))
-        match chance.randrange(10):
-            case 0 | 1:
-                raise _error(context)
-            case 2:
-                raise HandlerFailedError("for good", retryable=False)
-            case 3:
+        deed = draw(chance, patient=True) if chance.random() < 0.3 else STARTS_A_COMMAND
+        process.ledger.tell_given(context.id, context.attempt, deed.given)
+        if deed is STARTS_A_COMMAND:
+            await _start_a_command(process)
+            if chance.random() < 0.1:
                 await _overrun(chance)
-            case 4 if process.may_be_killed and chance.random() < 0.1:
+            if process.may_be_killed and chance.random() < 0.01:
                 process.die(f"by {task.name}")
                 await trio.sleep_forever()
-        return context.attempt
+            return context.attempt
+        say("handler", f"{what}: {deed.given.outcome}, {deed.given.error}")
+        return await deed.act(context)
     finally:
         process.at_work.discard(task.name)
         if not process.dead:
             say("handler", f"ends {what}")
 
 
-def _error(context: Context) -> BaseException:
-    """Any exception; which one follows from the attempt, so that it takes nothing from the chance of a seed."""
-    errors: list[BaseException] = [
-        LookupError("by chance"),
-        SystemExit(3),
-        ValueError("caf\udce9.txt \0 \x1b[31m"),
-        KeyboardInterrupt(),
-        BaseExceptionGroup("several", [GeneratorExit(), LookupError("by chance")]),
-        HandlerFailedError("at once", retry_after_seconds=float("nan")),
-        ValueError("x" * 20_000),
-    ]
-    _, _, acceptance = context.id.rpartition("-")
-    return errors[(int(acceptance) + context.attempt) % len(errors)]
+STARTS_A_COMMAND: Final = returning(lambda: None)
+"""What most handlers do: nothing wrong, but they need a descriptor."""
+
+
+async def _start_a_command(process: Process) -> None:
+    """Do what a command does when it is started: wait until there is a descriptor."""
+
+    async def start() -> None:
+        await trio.lowlevel.checkpoint()
+        if process.disk.free_descriptors < 1:
+            raise ExhaustedError(no_descriptors().strerror)
+
+    await descriptors.when_possible(start, lambda _: None)
 
 
 async def _overrun(chance: Random) -> None:
@@ -67,13 +72,16 @@ async def _overrun(chance: Random) -> None:
 
 
 async def trouble(process: Process, *, chance: Random, say: Callable[[str, str], None]) -> None:
-    """From time to time the disk fails, for some operations or for a while, hangs, or takes all down with it."""
+    """From time to time the disk fails, for some operations or for a while, hangs, or takes all down with it; or there
+    are no descriptors left."""
     disk = process.disk
     while True:
         await trio.sleep(chance.expovariate(1 / 5))
-        kind = chance.choice(["full", "failing", "failing", "hanging"])
+        kind = chance.choice(["full", "failing", "failing", "hanging", "out of descriptors"])
         if kind == "hanging":
             process.hang_seconds = chance.choice([1, 7, 12])
+        elif kind == "out of descriptors":
+            disk.free_descriptors = chance.choice([0, 0, 1])
         else:
             failure: Failure = "full" if kind == "full" else "failing"
             after = chance.randrange(30)
@@ -83,3 +91,4 @@ async def trouble(process: Process, *, chance: Random, say: Callable[[str, str],
         say("disk", f"will be {kind}")
         await trio.sleep(chance.choice([0.5, 5, 60, 600]))
         disk.mend()
+        disk.free_descriptors = math.inf

@@ -20,12 +20,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
+
 from pexecutor import Finished, Following, Outcome, Pending, Record, Running, Scheduled, Task
+from pexecutor.handlers import Context
 from pexecutor.stores.book import Book
 from pexecutor.stores.mending import failed_to_write
 from pexecutor.stores.rows import to_row
 from pexecutor.task import parse_task_id
+from pexecutor.values import ERROR_BYTES_MAX
+from pexecutor.web.wire import detail, view
 
+from .deeds import Given
+
+NOT_WRITTEN: Final = "could not be written"
 WRITES_AHEAD_MAX: Final = 2
 """How many transactions later a record that nobody was told of is set right."""
 
@@ -72,6 +80,8 @@ class Ledger:
         self._in_order = in_order
         self._pending_since: dict[int, float] = {}
         self._to_run_again: set[int] = set()
+        self._unwritable: set[tuple[int, int]] = set()  # attempts, in the same way
+        self._given: dict[tuple[int, int], Given] = {}  # by serial and attempt: how that one has to end
         self._crashed: set[int] = set()  # serials of those that ran at the last death, until they are looked at
 
     # What callers and handlers know
@@ -89,12 +99,23 @@ class Ledger:
         known = self.outcomes.setdefault(record.serial, record)
         demand(known == record, "an outcome is final", known, record)
 
-    def tell_run(self, task_id: str) -> None:
+    def tell_run(self, task_id: str, attempt: int) -> None:
         """A handler has begun."""
         serial = parse_task_id(task_id)
         assert serial is not None
         demand(serial not in self.outcomes, "nothing runs after its outcome", self.outcomes.get(serial))
         self._to_run_again.discard(serial)
+        self._given.pop((serial, attempt), None)
+
+    def tell_unwritable(self, running: Running) -> None:
+        """The outcome of an attempt cannot be written."""
+        self._unwritable.add((running.serial, len(running.attempts) + 1))
+
+    def tell_given(self, task_id: str, attempt: int, given: Given) -> None:
+        """A handler is about to end, if nothing cuts it off."""
+        serial = parse_task_id(task_id)
+        assert serial is not None
+        self._given[serial, attempt] = given
 
     # What the file is given
 
@@ -173,8 +194,22 @@ class Ledger:
             demand(tried or not _tells_of_attempt(known, record, now), "an attempt counts", known, record)
         if isinstance(record, Finished):
             self.tell_outcome(record)
+        self._look_at_attempts(known, record)
+        demand_readable(record)
         mark = record.task.params["mark"]
         demand(mark not in self._refused or mark in self._excused, "what was refused is not there", record)
+
+    def _look_at_attempts(self, known: Record | None, record: Record) -> None:
+        before = 0 if known is None else len(known.attempts)
+        for number, attempt in enumerate(record.attempts[before:], before + 1):
+            demand(len((attempt.error or "").encode()) <= ERROR_BYTES_MAX, "an error is bounded", record)
+            if attempt.outcome in (Outcome.SUCCEEDED, Outcome.FAILED):
+                given = self._given.get((record.serial, number))
+                as_given = given and given.outcome is attempt.outcome and given.error in (attempt.error or "")
+                unwritten = (record.serial, number) in self._unwritable and NOT_WRITTEN in (attempt.error or "")
+                demand(unwritten or bool(as_given), "an attempt ends as its handler did", given, record)
+                again = not isinstance(record, Finished) and number == len(record.attempts)
+                demand(not again or given is None or given.retryable, "what failed for good is not tried again", record)
 
     def _look_at_trials(self, running: Sequence[Running]) -> None:
         crashed = [record for record in running if record.crashes]
@@ -285,6 +320,15 @@ class Ledger:
         for serial, kept in self.file.items():
             published = self.published.get(serial)
             demand(_is_kept(published, kept), "the file is the store", published, kept)
+
+
+def demand_readable(record: Record, context: Context | None = None) -> None:
+    """See that a record can be shown, in a listing and alone."""
+    try:
+        shown = msgspec.json.encode([view(record, context), detail(record, context)])
+        msgspec.json.decode(shown)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise BrokenInvariantError(f"every record can be shown | {error!r} | {record!r}") from error
 
 
 def _as_written(record: Record) -> Record:

@@ -18,14 +18,17 @@ import trio
 
 from pexecutor import Ending, Executor, Finished, LocalStore, Outcome, Record, Running, Scheduled, Task
 from pexecutor.handlers import Catalogue, Context
+from pexecutor.log import TaskLog
 from pexecutor.stores.book import Book
 from pexecutor.stores.database import Database, Durability
 from pexecutor.stores.journal import SqliteJournal
+from pexecutor.stores.recovery import Recovered
 
 from ..fakes import Doing
 from .connection import connected
 from .disk import Crash, FakeDisk
 from .ledger import Ledger, demand
+from .log import FailingLog
 
 T = TypeVar("T")
 
@@ -33,7 +36,7 @@ FILE: Final = Path("/tasks.db")
 UNWRITABLE: Final = "caf\udce9"
 """There is no encoding for it."""
 
-Work = Callable[["Process", Context, Task], Awaitable[int]]
+Work = Callable[["Process", Context, Task], Awaitable[object]]
 
 
 class Process:
@@ -51,6 +54,7 @@ class Process:
         history_records_max: how many finished tasks it keeps.
         starts_are_free: whether the start of a task that is run again need not be durable.
         say: writes the trace.
+        log: where the program writes its log; it may fail.
         work: what its handler does.
     """
 
@@ -68,6 +72,7 @@ class Process:
         history_records_max: int,
         starts_are_free: bool,
         say: Callable[[str, str], None],
+        log: FailingLog,
         work: Work,
     ) -> None:
         self.disk = disk
@@ -86,22 +91,30 @@ class Process:
         self._now = now
         self._disk_seconds = disk_seconds
         self._say = say
+        self.log = log
         self._one_call = trio.Semaphore(1)
         self.database = Database(
             FILE, durability=durability, connected=partial(connected, disk, checkpoint_pages=checkpoint_pages)
         )
         self.store = _Store(
             chance,
+            ledger,
             queue_size=ledger.queue_size,
             history_records_max=history_records_max,
             crashes_max=ledger.crashes_max,
             journal=_Journal(self),
             ends_with_us={"sleep"} if starts_are_free else (),
             now=now,
+            on_recovered=self._note_recovered,
             jitter=chance,
         )
         handlers = Catalogue({"sleep": Doing(lambda context, task: work(self, context, task))})
-        self.executor = Executor(self.store, pool_size=ledger.pool_size, handlers=handlers)
+        self.executor = Executor(
+            self.store, pool_size=ledger.pool_size, handlers=handlers, on_change=TaskLog("debug", now=now)
+        )
+
+    def _note_recovered(self, recovered: Recovered) -> None:
+        self.log.write(f"{recovered}\n")
 
     @property
     def book(self) -> Book:
@@ -180,16 +193,18 @@ class Process:
 class _Store(LocalStore):
     """A store that is told now and then of an outcome that cannot be written."""
 
-    def __init__(self, chance: Random, **settings: Any) -> None:
+    def __init__(self, chance: Random, ledger: Ledger, **settings: Any) -> None:
         super().__init__(**settings)
         self._chance = chance
+        self._ledger = ledger
 
     async def finish(self, ended: Sequence[tuple[Running, Ending]]) -> list[Finished | Scheduled | None]:
-        return await super().finish([(running, self._spoilt_by_chance(ending)) for running, ending in ended])
+        return await super().finish([(running, self._spoilt_by_chance(running, ending)) for running, ending in ended])
 
-    def _spoilt_by_chance(self, ending: Ending) -> Ending:
+    def _spoilt_by_chance(self, running: Running, ending: Ending) -> Ending:
         if self._chance.random() < 0.97:
             return ending
+        self._ledger.tell_unwritable(running)
         return Ending(Outcome.FAILED, UNWRITABLE, retryable=self._chance.random() < 0.5)
 
 
@@ -211,9 +226,14 @@ class _Journal(SqliteJournal):
         super().__init__(
             process.database,
             in_thread=process.in_thread,
-            on_trouble=lambda trouble: process._say("journal", f"trouble: {trouble}"),
+            on_trouble=partial(self._note_trouble, process),
         )
         self._process = process
+
+    @staticmethod
+    def _note_trouble(process: Process, trouble: str | None) -> None:
+        process._say("journal", f"trouble: {trouble}")
+        process.log.write(f"{trouble}\n")
 
     def forget(self, serials: Sequence[int]) -> None:
         if not self._process.dead:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -9,11 +10,12 @@ import msgspec
 import pytest
 import trio
 
-from pexecutor import Ending, Finished, LocalStore, Record, Running, Scheduled
+from pexecutor import Ending, Finished, LocalStore, Record, Running, Scheduled, attempt, executor, values
 from pexecutor.attempt import LiveAttempt
 from pexecutor.errors import UnusableStoreError
+from pexecutor.handlers import catalogue, contract, descriptors
 from pexecutor.pool import Pool
-from pexecutor.stores import crashes, database, local, recovery, submission, unwritable
+from pexecutor.stores import crashes, database, journal, local, recovery, submission, unwritable
 from pexecutor.stores.database import Database
 from pexecutor.stores.journal import SqliteJournal, _Commit
 from pexecutor.stores.mending import failed_to_write
@@ -125,6 +127,55 @@ def believe_a_write_that_writes_nothing(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(database, "_COUNT", "UPDATE store SET acceptances = ?")
 
 
+def contain_exceptions_alone(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(attempt, "_failure", lambda error: error if issubclass(type(error), Exception) else None)
+
+
+def let_cancelled_pass_whoever_raises_it(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(attempt, "_failure", lambda error: None if type(error) is trio.Cancelled else error)
+
+
+def keep_errors_as_they_are(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(contract, "exception_text", values.raw_text)
+    patch.setattr(attempt, "error_text", values.raw_text)
+
+
+def keep_errors_whole(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(contract, "exception_text", values.plain_text)
+    patch.setattr(attempt, "error_text", values.plain_text)
+
+
+def wait_as_long_as_a_handler_asks_for(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(contract, "retry_after_seconds", lambda seconds: float(seconds or 0))
+
+
+def leave_open_what_a_handler_leaves_open(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(catalogue, "call_contained", lambda function: function())
+
+
+def let_the_log_fail_a_change(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(executor, "notifier", lambda callback: callback)
+
+
+def let_the_log_fail_the_journal(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(journal, "notifier", lambda callback: callback)
+
+
+def make_an_outcome_of_exhaustion(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(descriptors, "when_possible", lambda start, _: start())
+
+
+def take_exhaustion_for_damage(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(database, "is_damage", lambda error: isinstance(error, sqlite3.OperationalError))
+
+
+def fail_a_transaction_for_one_row(patch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise sqlite3.OperationalError("a row was refused")
+
+    patch.setattr(database, "write_one_by_one", refuse)
+
+
 PLANTED: Final[dict[Plant, str]] = {
     forget_to_journal_a_finish: "what can be read is in the file",
     acknowledge_before_the_commit: "what can be read is in the file",
@@ -140,6 +191,17 @@ PLANTED: Final[dict[Plant, str]] = {
     try_all_at_once: "who is on trial runs apart",
     leave_doubt_in_the_file: "the file is set right",
     flush_nothing: "the file holds what it was given|is damaged",
+    contain_exceptions_alone: "the process lives",
+    let_cancelled_pass_whoever_raises_it: "an attempt ends as its handler did|every task comes to its end",
+    keep_errors_as_they_are: "an attempt ends as its handler did|an error is bounded",
+    keep_errors_whole: "an error is bounded",
+    wait_as_long_as_a_handler_asks_for: "the process lives|every record can be shown|the file holds what it was given",
+    leave_open_what_a_handler_leaves_open: "the process lives|an attempt ends as its handler did",
+    let_the_log_fail_a_change: "the process lives",
+    let_the_log_fail_the_journal: "the process lives",
+    make_an_outcome_of_exhaustion: "an attempt ends as its handler did",
+    take_exhaustion_for_damage: "what cannot be used now is not damaged",
+    fail_a_transaction_for_one_row: "every task comes to its end|the process lives|what is cut off is released",
     believe_a_write_that_writes_nothing: "what has succeeded was written",
 }
 """Each with the promise that it breaks."""

@@ -21,7 +21,7 @@ from unittest import mock
 import trio
 from trio.testing import MockClock
 
-from pexecutor.errors import StoreUnavailableError, UnusableStoreError
+from pexecutor.errors import PexecutorError, StoreUnavailableError, UnusableStoreError
 from pexecutor.stores import database, journal, statements
 from pexecutor.stores.database import Durability
 from pexecutor.task import make_serial
@@ -30,11 +30,13 @@ from ..determinism import deterministic_scheduling
 from .callers import Callers
 from .disk import SURVIVES, FakeDisk
 from .inside import trouble, work
-from .ledger import Ledger, demand
+from .ledger import BrokenInvariantError, Ledger, demand
+from .log import FailingLog
 from .process import DieAtStep, Process, read_file
 
 EPOCH: Final = 1_800_000_000.0
-LAST_LIFE_SECONDS_MAX: Final = 24 * 60 * 60.0
+LAST_LIFE_SECONDS_MAX: Final = 60 * 24 * 60 * 60.0
+DAY_SECONDS: Final = 24 * 60 * 60.0
 
 
 class Report(NamedTuple):
@@ -68,6 +70,7 @@ class World:
         self.records_at_once = chance.choice([2000, 2])
         self.starts_are_free = chance.random() < 0.5
         self.has_trouble = chance.random() < 0.5
+        self.log = FailingLog(Random(seed), chance.choice([0, 0, 0.1, 1]))
         self.alike_min = chance.choice([statements.ALIKE_MIN, 1])
         self.ledger = Ledger(
             chance.randint(1, 10),
@@ -81,7 +84,8 @@ class World:
             f"checkpoint at {self.checkpoint_pages} pages, {self.records_at_once} records at once, "
             f"starts {'free' if self.starts_are_free else 'durable'}, "
             f"{'with' if self.has_trouble else 'without'} trouble, "
-            f"{self.alike_min} tasks are many, at most {self.ledger.crashes_max} crashes"
+            f"{self.alike_min} tasks are many, at most {self.ledger.crashes_max} crashes, "
+            f"{self.log.failing:.0%} of the lines of the log fail"
         )
         self._marks = count(1)
         self._crashes = 0
@@ -94,12 +98,12 @@ class World:
             BrokenInvariantError: or whatever else went wrong, with the seed and the trace as a note.
         """
         try:
-            with deterministic_scheduling(self.seed), self._settings_without_a_way_in():
+            with deterministic_scheduling(self.seed), self._settings_without_a_way_in(), self.log.written_to():
                 for _ in range(self.chance.randint(1, 4)):
                     self._live(last=False)
                 self._live(last=True)
-        except Exception as error:
-            first = first_of(error)
+        except BaseException as error:
+            first = broken_by(error)
             first.add_note("\n".join([f"seed {self.seed}", *self.trace]))
             raise first from None
         return Report(self._seconds, self._crashes, self.ledger.writes, len(self.ledger.accepted))
@@ -152,6 +156,7 @@ class World:
             except* (UnusableStoreError, StoreUnavailableError) as errors:
                 if last:
                     raise
+                demand("is damaged" not in str(first_of(errors)), "what cannot be used now is not damaged", errors)
                 self.say("process", f"ends: {first_of(errors)}")
             machine.cancel_scope.cancel()
         self._seconds += trio.current_time()
@@ -169,11 +174,14 @@ class World:
             history_records_max=self.history_records_max,
             starts_are_free=self.starts_are_free,
             say=self.say,
+            log=self.log,
             work=partial(work, chance=self.chance, say=self.say),
         )
 
     def _plan_death(self, process: Process) -> None:
         process.may_be_killed = True
+        if self.has_trouble and self.chance.random() < 0.1:
+            self.disk.free_descriptors = self.chance.choice([0, 1, 2])
         if self.has_trouble and self.chance.random() < 0.3:
             self.disk.fail("failing", after=self.chance.randrange(20), operations=self.chance.choice([1, 2, 9]))
         match self.chance.choice(["step", "step", "operation", "operation", "none"]):
@@ -213,9 +221,11 @@ class World:
             self.ledger.settled()
 
     async def _come_to_the_end(self, process: Process) -> None:
+        pause_seconds = 60.0
         with trio.fail_after(LAST_LIFE_SECONDS_MAX):
             while process.book.waiting() or process.book.running:
-                await trio.sleep(60)
+                await trio.sleep(pause_seconds)
+                pause_seconds = min(pause_seconds * 1.1, DAY_SECONDS)
                 process.look()
         self.ledger.all_done(process.book)
         process.executor.drain()
@@ -223,8 +233,25 @@ class World:
         self._after_stop(process)
 
 
-def first_of(error: Exception) -> Exception:
+def first_of(error: BaseException) -> BaseException:
     """The first error in a group, and in the groups in there."""
-    while isinstance(error, ExceptionGroup):
-        error = error.exceptions[0]
+    while issubclass(type(error), BaseExceptionGroup):
+        error = BaseExceptionGroup.exceptions.__get__(error)[0]
     return error
+
+
+def broken_by(error: BaseException) -> Exception:
+    """The broken promise that an error tells of: whatever a handler or the log raises, the process lives.
+
+    Raises:
+        KeyboardInterrupt: somebody has pressed Ctrl-C.
+    """
+    first = first_of(error)
+    if issubclass(type(first), AssertionError | PexecutorError):
+        return first  # type: ignore[return-value]
+    if type(first) is KeyboardInterrupt and not first.args:
+        raise first
+    promise = "every task comes to its end" if type(first) is trio.TooSlowError else "the process lives"
+    broken = BrokenInvariantError(f"{promise} | {type(first).__name__}")
+    broken.__cause__ = first
+    return broken

@@ -22,7 +22,7 @@ from pexecutor.errors import StoreUnavailableError, UnusableStoreError
 from ...determinism import deterministic_scheduling
 from ..callers import BRISK, Callers
 from ..ledger import demand
-from ..world import EPOCH, Report, first_of
+from ..world import EPOCH, Report, broken_by, first_of
 from .ledger import Ledger
 from .network import KEY, Network
 from .node import SimulatedNode
@@ -95,8 +95,8 @@ class NodesWorld:
                 mock.patch.object(secrets, "randbits", self.chance.getrandbits),
             ):
                 trio.run(self._live, clock=MockClock(autojump_threshold=0))
-        except Exception as error:
-            first = first_of(error)
+        except BaseException as error:
+            first = broken_by(error)
             first.add_note("\n".join([f"seed {self.seed}", *self.trace]))
             raise first from None
         return Report(self._seconds, self._crashes, self._calls, len(self.ledger.accepted))
