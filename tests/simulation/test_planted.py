@@ -187,7 +187,7 @@ PLANTED: Final[dict[Plant, str]] = {
     count_a_release_as_a_crash: "nothing else counts as one",
     abandon_one_crash_later: "what is not to run again has ended",
     lose_what_cannot_be_written: "what can be read is in the file|the file holds what it was given",
-    keep_to_itself_what_was_written_instead: "what can be read is in the file|the file is set right",
+    keep_to_itself_what_was_written_instead: "what can be read is in the file|the file is set right|the process lives",
     try_all_at_once: "who is on trial runs apart",
     leave_doubt_in_the_file: "the file is set right",
     flush_nothing: "the file holds what it was given|is damaged",
