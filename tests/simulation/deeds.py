@@ -192,19 +192,22 @@ DEEDS: Final = [
     leaving(_leave_a_scope, "left a cancel scope open"),
     leaving(_leave_a_cancelled_scope, "left a cancel scope open"),
     leaving(_leave_a_nursery, "left a nursery open"),
-    leaving(_start_a_system_task, "SystemExit: 4"),
     leaving(_start_a_task_around, "SystemExit: 4"),
 ]
 
-DEEDS_OF_DAYS: Final = [raising(_later(seconds), "come again") for seconds in (math.inf, 1e12)]
-"""Those after which a task waits for its next attempt for as long as is allowed: seven days."""
+DEEDS_ALONE: Final = [
+    raising(_later(math.inf), "come again"),
+    raising(_later(1e12), "come again"),
+    leaving(_start_a_system_task, "SystemExit: 4"),
+]
+"""Those that take days, as they ask for the longest wait, or that concern whoever shares the run of Trio."""
 
 
-def draw(chance: Random, *, patient: bool) -> Deed:
+def draw(chance: Random, *, alone: bool) -> Deed:
     """Draw a deed.
 
     Parameters:
         chance: draws it.
-        patient: whether there is time for waits of days.
+        alone: whether there is one executor in the run of Trio, and time for waits of days.
     """
-    return chance.choice([*DEEDS, *DEEDS_OF_DAYS] if patient else DEEDS)
+    return chance.choice([*DEEDS, *DEEDS_ALONE] if alone else DEEDS)

@@ -32,7 +32,7 @@ async def work(
     process.at_work.add(task.name)
     try:
         await trio.sleep(chance.choice([0, 0, 0.01, 0.5, 3, 60]))
-        deed = draw(chance, patient=True) if chance.random() < 0.3 else STARTS_A_COMMAND
+        deed = draw(chance, alone=True) if chance.random() < 0.3 else STARTS_A_COMMAND
         process.ledger.tell_given(context.id, context.attempt, deed.given)
         if deed is STARTS_A_COMMAND:
             await _start_a_command(process)

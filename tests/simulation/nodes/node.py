@@ -12,11 +12,12 @@ from typing import Final
 
 import trio
 
-from pexecutor import Executor, Task
-from pexecutor.handlers import Catalogue, Context, HandlerFailedError
+from pexecutor import Executor, Outcome, Task
+from pexecutor.handlers import Catalogue, Context
 from pexecutor.stores.valkey.store import ValkeyStore
 
 from ...fakes import Doing
+from ..deeds import Deed, draw
 from .ledger import Ledger, Run
 from .network import Network, Way
 
@@ -146,7 +147,7 @@ class SimulatedNode:
 
     # Its work
 
-    async def _work(self, context: Context, task: Task) -> int:
+    async def _work(self, context: Context, task: Task) -> object:
         await self.awake()
         if self.dead:
             await trio.sleep_forever()
@@ -155,8 +156,11 @@ class SimulatedNode:
         try:
             if self._kills(run.serial):
                 self.die()
-            await self._do_something()
+            deed = await self._do_something()
+            result = context.token if deed is None else await deed.act(context)
             await self.awake()
+            if deed is not None and deed.given.outcome is Outcome.FAILED:
+                return result
             self.ledger.returned(run)
             return context.token
         finally:
@@ -168,15 +172,12 @@ class SimulatedNode:
             self._say(self.name, f"ends {context.id}, cancelled by {context.cancelled_by}")
             self.ledger.end(run, lost=context.cancelled_by == "lease")
 
-    async def _do_something(self) -> None:
+    async def _do_something(self) -> Deed | None:
+        """Work for a while; return what else to do, if that is anything."""
         try:
             await trio.sleep(self._chance.choice([0, 0.01, 0.5, 3, 10, 30]))
         except trio.Cancelled:
             with trio.CancelScope(shield=True):
                 await trio.sleep(self._chance.choice([0, self._overrun_seconds_max]))
             raise
-        match self._chance.randrange(8):
-            case 0:
-                raise LookupError("by chance")
-            case 1:
-                raise HandlerFailedError("for good", retryable=False)
+        return draw(self._chance, alone=False) if self._chance.random() < 0.25 else None
