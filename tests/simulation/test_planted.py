@@ -206,14 +206,17 @@ PLANTED: Final[dict[Plant, str]] = {
 }
 """Each with the promise that it breaks."""
 
+SEEDS_THAT_FIND: Final[dict[Plant, int]] = {try_all_at_once: 206}
+"""For bugs that few seeds find. When other seeds do, after a change of the simulation, enter one of those."""
+
 
 @pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)
 def test_a_planted_bug_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)
     with pytest.raises((BrokenInvariantError, UnusableStoreError), match=PLANTED[plant]):
-        _run_seeds()
+        _run_seeds(SEEDS_THAT_FIND.get(plant, 0))
 
 
-def _run_seeds() -> None:
-    for seed in range(SEEDS_MAX):
+def _run_seeds(first: int) -> None:
+    for seed in (first, *range(SEEDS_MAX)):
         World(seed).run()
