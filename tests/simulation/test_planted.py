@@ -194,7 +194,7 @@ PLANTED: Final[dict[Plant, str]] = {
     contain_exceptions_alone: "the process lives",
     let_cancelled_pass_whoever_raises_it: "an attempt ends as its handler did|every task comes to its end",
     keep_errors_as_they_are: "an attempt ends as its handler did|an error is bounded",
-    keep_errors_whole: "an error is bounded",
+    keep_errors_whole: "an error is bounded|an attempt ends as its handler did",
     wait_as_long_as_a_handler_asks_for: "the process lives|every record can be shown|the file holds what it was given",
     leave_open_what_a_handler_leaves_open: "the process lives|an attempt ends as its handler did",
     let_the_log_fail_a_change: "the process lives",
@@ -206,7 +206,7 @@ PLANTED: Final[dict[Plant, str]] = {
 }
 """Each with the promise that it breaks."""
 
-SEEDS_THAT_FIND: Final[dict[Plant, int]] = {try_all_at_once: 206}
+SEEDS_THAT_FIND: Final[dict[Plant, int]] = {try_all_at_once: 206, leave_doubt_in_the_file: 131}
 """For bugs that few seeds find. When other seeds do, after a change of the simulation, enter one of those."""
 
 
