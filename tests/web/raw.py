@@ -6,6 +6,8 @@ server does with the connection itself is told by ``ended_within``.
 
 from __future__ import annotations
 
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -39,6 +41,12 @@ class RawClient:
 
     async def send(self, data: bytes) -> None:
         await self.stream.send_all(data)
+
+    def reset(self) -> None:
+        """Close the connection with a reset, which no half-closed connection looks like."""
+        assert isinstance(self.stream, trio.SocketStream)
+        self.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.stream.socket.close()
 
     async def ask(self, data: bytes) -> RawReply:
         await self.send(data)

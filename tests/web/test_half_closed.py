@@ -6,9 +6,7 @@ noticed.
 
 from __future__ import annotations
 
-import socket
 import ssl
-import struct
 from pathlib import Path
 
 import pytest
@@ -166,13 +164,6 @@ async def test_a_request_that_is_not_whole_is_not_done(served: Served, data: byt
 # Clients that are gone
 
 
-def reset(client: RawClient) -> None:
-    """Close a connection so that the server is told with a reset."""
-    assert isinstance(client.stream, trio.SocketStream)
-    client.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    client.stream.socket.close()
-
-
 @pytest.mark.parametrize("ends_first", [False, True])
 async def test_a_reset_ends_a_wait(full: Served, ends_first: bool) -> None:
     async with connected(full.port) as client:
@@ -182,7 +173,7 @@ async def test_a_reset_ends_a_wait(full: Served, ends_first: bool) -> None:
             assert isinstance(client.stream, trio.SocketStream)
             await client.stream.send_eof()
             await trio.sleep(0.05)
-        reset(client)
+        client.reset()
         await full.until(lambda now: now.waiting_for_room == 0)
 
 
@@ -194,7 +185,7 @@ async def test_a_stream_of_events_ends_soon_after_its_reader_has_left(serve_here
         await client.head()
         await client.chunk()
         if leave == "reset":
-            reset(client)
+            client.reset()
         else:
             await client.stream.aclose()
     with trio.fail_after(5):

@@ -154,6 +154,7 @@ async def test_a_client_that_leaves_stops_waiting_and_leaks_nothing(full: Served
     async with connected(full.port) as client:
         await client.send(request("POST /tasks?wait_for_room=60", JSON, body=b'[{"name": "a"}]'))
         await full.until(lambda now: now.waiting_for_room == 1)
+        client.reset()
 
     await full.until(lambda now: now.waiting_for_room == 0, seconds_max=1)
     await free_a_place(full)

@@ -134,6 +134,7 @@ async def test_a_submit_whose_client_leaves_is_in_the_log(full: Served) -> None:
         async with connected(full.port) as client:
             await client.send(request("POST /tasks?wait_for_room=60", JSON, body=b'[{"name": "late"}]'))
             await full.until(lambda now: now.waiting_for_room == 1)
+            client.reset()
         await full.until(lambda now: now.waiting_for_room == 0)
         with trio.fail_after(5):
             while not log:  # noqa: ASYNC110  (nobody is told that a line was written)
