@@ -61,11 +61,26 @@ class InThread(Protocol):
 
 
 def one_thread() -> InThread:
-    """Calls in threads, one call at a time, also after a call that was given up."""
+    """Calls in threads, one call at a time, also after a call that was given up.
+
+    A call raises ``StoreUnavailableError`` while the system can start no thread.
+    """
     limiter = trio.CapacityLimiter(1)
 
     async def in_thread(function: Callable[..., T], /, *arguments: Any) -> T:
-        return await trio.to_thread.run_sync(function, *arguments, abandon_on_cancel=True, limiter=limiter)
+        begun = False
+
+        def call() -> T:
+            nonlocal begun
+            begun = True
+            return function(*arguments)
+
+        try:
+            return await trio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=limiter)
+        except RuntimeError as error:
+            if begun:
+                raise
+            raise StoreUnavailableError(f"the system has no thread to write with: {error}") from error
 
     return in_thread
 

@@ -311,3 +311,23 @@ class TestEnd:
             pass
         with pytest.raises(StoreUnavailableError, match="closed"):
             await disk.journal.commit([pending(1)], 1)
+
+
+async def test_a_thread_that_cannot_be_started_is_a_trouble_that_passes(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_thread(*_: Any, **__: Any) -> Any:
+        await trio.lowlevel.checkpoint()
+        raise RuntimeError("can't start new thread")
+
+    database: Any = FakeDatabase()
+    troubles: list[str | None] = []
+    journal = SqliteJournal(database, on_trouble=troubles.append)
+    async with journal.opened(lambda _: None):
+        with monkeypatch.context() as patch:
+            patch.setattr(trio.to_thread, "run_sync", no_thread)
+            with pytest.raises(StoreUnavailableError, match="no thread"):
+                await journal.commit([pending(1)], 1)
+        await journal.commit([pending(2)], 2)
+    assert set(database.rows) == {2}
+    assert [trouble is None for trouble in troubles] == [False, True]
