@@ -173,10 +173,11 @@ class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
         return self._ending(Outcome.FAILED, failure.text, retryable=retryable, retry_after_seconds=seconds)
 
     def _success(self, result: object) -> Ending:
-        if result is None and not self.context.has_output:
+        output = self._output()
+        if result is None and output is None:
             return _NOTHING_TO_TELL
         try:
-            return Ending(Outcome.SUCCEEDED, result=result_json(result), output=self._output())
+            return Ending(Outcome.SUCCEEDED, result=result_json(result), output=output)
         except ValueError as error:
             return self._ending(Outcome.FAILED, str(error), retryable=False)
 
@@ -195,7 +196,7 @@ class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
         return Ending(outcome, error, retryable, retry_after_seconds, output=self._output())
 
     def _output(self) -> bytes | None:
-        return msgspec.json.encode(self.context.output.snapshot()) if self.context.has_output else None
+        return None if (output := self.context.snapshot()) is None else msgspec.json.encode(output)
 
 
 def _failure(error: BaseException) -> BaseException | None:

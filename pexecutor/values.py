@@ -36,7 +36,7 @@ NAME_CHARACTERS_MAX: Final = 200
 
 _ITERATION: Final = (StopIteration, StopAsyncIteration)
 _GROUP_ERRORS_SHOWN_MAX: Final = 10
-_GROUP_NODES_MAX: Final = 1000
+_GROUP_NODES_MAX: Final = 20_000
 
 # NUL, the escapes of terminals and other control characters, and the surrogates that stand for bytes of file names.
 _UNFIT: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -49,7 +49,7 @@ def plain_text(value: object) -> str:
 
 def raw_text(value: object) -> str:
     """Return what ``str`` makes of any object, or a note when that raises."""
-    return _asked(_str, value, lambda error: f"<{class_name(value)}: its text cannot be made: {class_name(error)}>")
+    return asked(_str, value, lambda error: f"<{class_name(value)}: its text cannot be made: {class_name(error)}>")
 
 
 def class_name(value: object) -> str:
@@ -101,7 +101,7 @@ def sole_exception(error: BaseException) -> BaseException:
 
 
 def leaf_exceptions(error: BaseException) -> list[BaseException]:
-    """Return what a group holds, and the groups in it, in order; at most a thousand are looked at."""
+    """Return what a group holds, and the groups in it, in order; at most 20,000 are looked at."""
     return _leaves(error)[0]
 
 
@@ -131,12 +131,12 @@ def result_json(result: object) -> bytes:
     Raises:
         ValueError: JSON cannot express the result, or it is too long; the message is bounded.
     """
-    encoded = _asked(msgspec.json.encode, result, _complaint)
+    encoded = asked(msgspec.json.encode, result, _complaint)
     if isinstance(encoded, bytes):
         if len(encoded) > RESULT_BYTES_MAX:
             raise ValueError(f"the handler's result has {len(encoded)} bytes and at most {RESULT_BYTES_MAX} are kept")
         # Read back: a `msgspec.Raw` goes into the result as it is, whatever it holds.
-        decoded = _asked(msgspec.json.decode, encoded, _complaint)
+        decoded = asked(msgspec.json.decode, encoded, _complaint)
         if not isinstance(decoded, _Complaint):
             return msgspec.json.encode(decoded) if b"\n" in encoded or b"\r" in encoded else encoded
         encoded = decoded
@@ -153,15 +153,15 @@ def _complaint(error: BaseException) -> _Complaint:
 
 def attribute(value: object, name: str, default: object = None) -> Any:
     """Return an object's attribute, or the default when it cannot be read."""
-    return _asked(lambda it: getattr(it, name), value, lambda _: default)
+    return asked(lambda it: getattr(it, name), value, lambda _: default)
 
 
 def truth(value: object, *, default: bool) -> bool:
     """Return whether an object is true, or the default when it cannot be asked."""
-    return _asked(bool, value, lambda _: default)
+    return asked(bool, value, lambda _: default)
 
 
-def _asked(ask: Callable[[Any], T], value: object, otherwise: Callable[[BaseException], Otherwise]) -> T | Otherwise:
+def asked(ask: Callable[[Any], T], value: object, otherwise: Callable[[BaseException], Otherwise]) -> T | Otherwise:
     """What an object answers; its code may raise anything, and nothing is awaited, so no cancel can arrive here."""
     try:
         return ask(value)
@@ -178,13 +178,13 @@ def _escaped(character: re.Match[str]) -> str:
 
 
 def _shown(value: object) -> str:
-    shown = _asked(repr, value, lambda _: f"an object of the class {class_name(value)}")
+    shown = asked(repr, value, lambda _: f"an object of the class {class_name(value)}")
     return plain_text(raw_text(shown)[:NAME_CHARACTERS_MAX])
 
 
 def _number(value: object) -> float | None:
     """The number that an object stands for, infinite where a float has no room for it; ``None`` for no number."""
-    return _asked(_float, value, lambda _: None)
+    return asked(_float, value, lambda _: None)
 
 
 def _float(value: Any) -> float | None:

@@ -29,6 +29,13 @@ class RaisesAtEverything(Exception):
         raise KeyboardInterrupt
 
 
+class Unreadable(Exception):
+    """An error whose attributes cannot be read."""
+
+    def __getattribute__(self, _: str) -> Any:
+        raise KeyboardInterrupt
+
+
 class Liar(str):
     """A text that answers with something else."""
 

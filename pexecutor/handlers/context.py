@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Final, Literal
 
 from ..task import format_task_id
-from ..values import progress_number, raw_text
-from .output import LiveOutput
+from ..values import asked, progress_number, raw_text
+from .output import LiveOutput, Output
 
 CancelledBy = Literal["timeout", "cancel", "shutdown", "lease"]
 """``lease``: its node was out of reach for so long that others may have begun the task again."""
@@ -131,6 +131,10 @@ class Context:
                 if self._output is None:  # nobody else was quicker
                     self._output = LiveOutput()
         return self._output
+
+    def snapshot(self) -> Output | None:
+        """What there is to be read now, or ``None``. A function may have changed what the output is made of."""
+        return asked(lambda context: context.output.snapshot() if context.has_output else None, self, lambda _: None)
 
     def __repr__(self) -> str:
         return f"<Context {self.id} {self.name!r}, attempt {self.attempt}>"

@@ -35,7 +35,7 @@ import trio
 
 from ..errors import ConfigError
 from ..task import Task
-from ..values import exception_text, plain_text
+from ..values import asked, exception_text, plain_text
 from .complaints import checked, params_complaint
 from .containment import call_contained
 from .context import Context
@@ -192,22 +192,32 @@ class FunctionHandler:
 
 async def _in_thread(call: Callable[[], Any], context: Context) -> Any:
     """Call in a thread, and wait for one while the system has none left."""
-    begun = False
-
-    def begin() -> Any:
-        nonlocal begun
-        begun = True
-        return call()
 
     async def start() -> Any:
         try:
-            return await trio.to_thread.run_sync(begin, limiter=_threads)
+            return await trio.to_thread.run_sync(_called, call, limiter=_threads)
         except (OSError, RuntimeError) as error:
-            if not begun and is_exhaustion(error):
+            if is_exhaustion(error):
                 raise ExhaustedError(str(error)) from error
             raise
 
-    return await when_possible(start, lambda error: context.log(f"waiting to start: {error}"))
+    done = await when_possible(start, lambda error: context.log(f"waiting to start: {error}"))
+    if type(done) is _Raised:
+        raise done.error
+    return done
+
+
+class _Raised(NamedTuple):
+    error: BaseException
+
+
+def _called(call: Callable[[], Any]) -> Any:
+    """What a function returns, or the exception that it raises.
+
+    The exception is returned because Trio works on one that leaves its thread: one whose attributes cannot be read
+    would end the thread, and nobody would be told.
+    """
+    return asked(lambda call: call(), call, _Raised)
 
 
 def _params_type(function: Callable[..., Any], where: str) -> type[msgspec.Struct]:

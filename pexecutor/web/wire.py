@@ -246,8 +246,8 @@ def detail(record: Record, context: Context | None = None) -> TaskDetail:
     if isinstance(record, Finished):
         shown.result = UNSET if record.ending.result is None else msgspec.Raw(record.ending.result)
         shown.output = UNSET if record.ending.output is None else msgspec.Raw(record.ending.output)
-    elif context is not None and context.output:
-        shown.output = msgspec.Raw(_encode(context.output.snapshot()))
+    elif context is not None and (output := context.snapshot()) is not None:
+        shown.output = msgspec.Raw(_encode(output))
     return shown
 
 

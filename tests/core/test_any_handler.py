@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
+import pytest
 import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,9 +17,10 @@ from hypothesis import strategies as st
 from pexecutor import Context, HandlerFailedError, Outcome, Task
 from pexecutor.attempt import LiveAttempt
 from pexecutor.handlers import Catalogue
+from pexecutor.handlers.function import FunctionHandler
 from pexecutor.stores.rows import from_row, to_row
 from pexecutor.task import Ending, Finished, Running, make_serial
-from pexecutor.values import ERROR_BYTES_MAX, RESULT_BYTES_MAX, RETRY_AFTER_SECONDS_MAX
+from pexecutor.values import ERROR_BYTES_MAX, RESULT_BYTES_MAX, RETRY_AFTER_SECONDS_MAX, exception_text
 
 from ..fakes import Doing
 from ..hostile import (
@@ -28,6 +30,7 @@ from ..hostile import (
     NamelessClass,
     NoText,
     RaisesAtEverything,
+    Unreadable,
     any_number,
     any_object,
     any_text,
@@ -47,6 +50,7 @@ _classes: Final = [
     RaisesAtEverything,
     NoText,
     Endless,
+    Unreadable,
     NamelessClass("Nameless", (BaseException,), {}),
 ]
 
@@ -128,3 +132,40 @@ def test_whatever_a_handler_does_its_attempt_has_an_ending(deed: Deed) -> None:
         msgspec.json.decode(ending.result)
         assert len(ending.result) <= RESULT_BYTES_MAX
         assert b"\n" not in ending.result
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda output: delattr(output, "stdout"),
+        lambda output: setattr(output, "log", None),
+        lambda output: setattr(output.body, "seen", "many"),
+        lambda output: setattr(output.stderr, "_held", 5),
+    ],
+)
+async def test_a_function_may_change_its_output_to_anything(change: Callable[[Any], None]) -> None:
+    def spoil(context: Context) -> int:
+        context.log("a line")
+        change(context.output)
+        assert context.snapshot() is None or msgspec.json.encode(context.snapshot())
+        return 1
+
+    assert (await _ending(spoil)).outcome is Outcome.SUCCEEDED
+
+
+async def test_an_error_that_cannot_be_read_ends_the_attempt_of_a_thread() -> None:
+    def fail(_context: Context) -> None:
+        raise Unreadable("unreadable")
+
+    handler = FunctionHandler(fail, "here", "fail", process=False)
+    with trio.fail_after(5), pytest.raises(Unreadable):
+        await handler.run(Context("a", "a"), Task("a"))
+
+
+@pytest.mark.parametrize("depth", [1000, 15_000])
+def test_an_exception_is_named_however_deep_its_groups_are(depth: int) -> None:
+    error: BaseException = SystemExit(3)
+    for _ in range(depth):
+        error = BaseExceptionGroup("group", [error])
+
+    assert exception_text(error) == "SystemExit: 3"
