@@ -183,7 +183,7 @@ def _read_file(path: Path) -> dict[str, Any]:
 def _checked(name: str, value: Any, source: str, *, strict: bool = True) -> Any:
     """The value in its type and range; the source is what a complaint names."""
     if name not in _TYPES:
-        raise ConfigError(f"{source} is no setting; there are: {', '.join(sorted(_TYPES))}")
+        raise ConfigError(f"{source} is not a setting; the settings are: {', '.join(sorted(_TYPES))}")
     try:
         return msgspec.convert(value, _TYPES[name], strict=strict)
     except msgspec.ValidationError as error:

@@ -121,7 +121,7 @@ def progress_number(value: object) -> float:
     """
     number = None if issubclass(type(value), str | bytes | bytearray) else _number(value)
     if number is None or not (math.isfinite(number) and number >= 0):
-        raise ValueError(f"progress takes finite numbers from 0, not {_shown(value)}")
+        raise ValueError(f"progress takes finite numbers of at least 0, not {_shown(value)}")
     return int(number) if issubclass(type(value), int) and number < WHOLE_MAX else number
 
 
@@ -134,7 +134,7 @@ def result_json(result: object) -> bytes:
     encoded = asked(msgspec.json.encode, result, _complaint)
     if isinstance(encoded, bytes):
         if len(encoded) > RESULT_BYTES_MAX:
-            raise ValueError(f"the handler's result has {len(encoded)} bytes and at most {RESULT_BYTES_MAX} are kept")
+            raise ValueError(f"the handler's result has {len(encoded)} bytes; the maximum is {RESULT_BYTES_MAX}")
         # Read back: a `msgspec.Raw` goes into the result as it is, whatever it holds.
         decoded = asked(msgspec.json.decode, encoded, _complaint)
         if not isinstance(decoded, _Complaint):

@@ -44,7 +44,7 @@ def check(path: Path) -> None:
     findings = inspection.check(path)
     set_aside = f", {findings.set_aside} rows set aside as no records" if findings.set_aside else ""
     click.echo(f"{path}: {findings.in_flight} in flight, {findings.history} finished{set_aside}")
-    _fail_with(findings, "it is damaged: `pexecutor db export` saves the tasks that can be read")
+    _fail_with(findings, "the file is damaged: `pexecutor db export` saves the tasks that can be read")
 
 
 @db.command()

@@ -178,7 +178,7 @@ def _parsed(element: str, where: str) -> str | Slot:
 
 def _check_slots(program: str | Slot, slots: list[str], settings: CommandSettings, where: str) -> None:
     if isinstance(program, Slot) or not program:
-        raise ConfigError(f"{where}.command[0] must name the program: it can be no slot and not be empty")
+        raise ConfigError(f"{where}.command[0] must name the program: it cannot be a slot or empty")
     if settings.stdin and STDIN in slots:
         raise ConfigError(f"{where}.stdin: `params.stdin` cannot fill a slot as well")
     if settings.cwd is not None and not _path(settings.cwd).is_dir():

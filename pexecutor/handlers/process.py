@@ -72,7 +72,7 @@ async def run_in_process(module: str, function: str, context: Context, params: d
     program = Program(child, _environment(context))
     exit_code = await run_group(program, context.output, stdin=msgspec.json.encode(order), reports=reports.take)
     if reports.last is None:
-        raise process_failed(exit_code, "its process ended without a result: {}")
+        raise process_failed(exit_code, "the handler's process ended without a result: {}")
     if reports.last.error is not None:
         raise HandlerFailedError(
             reports.last.error,

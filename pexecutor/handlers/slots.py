@@ -38,7 +38,9 @@ def parse_element(element: str) -> str | Slot:
 
 def _unescape(brace: re.Match[str]) -> str:
     if len(brace[0]) == 1:
-        raise ValueError("a slot like `{name}` must be the whole element; a literal brace is written twice")
+        raise ValueError(
+            "a slot like `{name}` must be a whole argument, path segment or query value; write a literal brace twice"
+        )
     return brace[0][0]
 
 

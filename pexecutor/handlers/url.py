@@ -81,9 +81,7 @@ def _segment_complaint(text: str) -> str | None:
     else:
         return f"must not be percent-encoded more than {DECODINGS_MAX - 1} times, as it is a segment of a path"
     if not _NO_PART_OF_A_SEGMENT.isdisjoint(text):
-        return (
-            "must not hold a slash, a backslash or a NUL, nor one of them percent-encoded, as it is a segment of a path"
-        )
+        return "must not contain a slash, a backslash or a NUL, plain or percent-encoded: it is a segment of a path"
     if text.partition(";")[0].strip() in _NO_SEGMENT:
         return "must not be empty, `.` or `..`, as it is a segment of a path"
     return None

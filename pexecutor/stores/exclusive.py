@@ -41,7 +41,7 @@ def only_user_of(path: Path, *, make: bool = True) -> Iterator[None]:
     with _locked(lock_file_of(path)) as (lock_file, pid):
         if pid is not None:
             raise UnusableStoreError(
-                f"{path} is in use by the server with pid {pid}: stop that one, or give this one another directory"
+                f"{path} is in use by the server with pid {pid}: stop that server, or use another --data-dir or --store"
             )
         # SQLite's locks end when any descriptor of the file is closed, so this one is closed after SQLite's own.
         with _locked(path) if make or path.exists() else nullcontext((-1, None)) as (_, other):

@@ -25,7 +25,7 @@ from .book import Book
 from .crashes import abandoned_after, with_crash
 from .submission import SUPERSEDED, begin, end_and_pass_on
 
-ABANDONED: Final = Ending(Outcome.ABANDONED, "the process died while it ran", retryable=False)
+ABANDONED: Final = Ending(Outcome.ABANDONED, "the server died while this task ran", retryable=False)
 
 
 class Recovered(msgspec.Struct, frozen=True):

@@ -213,7 +213,7 @@ async def test_a_result_must_be_json_and_not_too_large(autojump_clock: MockClock
     assert endings["set"].outcome is Outcome.FAILED
     assert endings["set"].error is not None
     assert "not JSON" in endings["set"].error
-    assert endings["large"].error == "the handler's result has 100002 bytes and at most 65536 are kept"
+    assert endings["large"].error == "the handler's result has 100002 bytes; the maximum is 65536"
     assert endings["fine"].result == b'{"pages":[1,2]}'
 
 

@@ -25,7 +25,7 @@ def load(declared: dict[str, Any] | None = None, *modules: str) -> Any:
         ({"command": "ls"}, "handlers.it.command: expected `array`, got `str`"),
         ({"command": []}, "handlers.it.command: expected `array` of length >= 1"),
         ({"command": ["{db}"]}, "handlers.it.command[0] must name the program"),
-        ({"command": ["dump", "--db={db}"]}, "handlers.it.command[1]: a slot like `{name}` must be the whole element"),
+        ({"command": ["dump", "--db={db}"]}, "handlers.it.command[1]: a slot like `{name}` must be a whole argument"),
         ({"command": ["dump", "{"]}, "handlers.it.command[1]"),
         ({"command": ["dump", "a\0b"]}, "handlers.it.command[1] must not hold a NUL"),
         ({"command": ["dump"], "shell": True}, "unknown field `shell`"),

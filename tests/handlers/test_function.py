@@ -85,7 +85,7 @@ async def test_a_process_of_its_own_reports_and_returns(catalogue: Catalogue, co
     ("do", "sentence"),
     [
         ("raise", "no such image"),
-        ("die", "its process ended without a result: exit code 7"),
+        ("die", "the handler's process ended without a result: exit code 7"),
         ("set", "the handler's result is not JSON"),
     ],
 )

@@ -123,7 +123,7 @@ async def test_a_very_long_line_of_the_log_arrives_as_its_end(catalogue: Catalog
 
 
 async def test_a_process_that_is_killed_failed_by_that(catalogue: Catalogue, context: Context) -> None:
-    with pytest.raises(HandlerFailedError, match=r"^its process ended without a result: ended by SIGKILL$"):
+    with pytest.raises(HandlerFailedError, match=r"^the handler's process ended without a result: ended by SIGKILL$"):
         await run(catalogue, "killed", context)
 
 
@@ -254,5 +254,5 @@ async def test_half_a_line_of_the_functions_own_spoils_no_report(bad: Catalogue,
 async def test_a_process_that_cannot_report_failed_by_that(
     bad: Catalogue, context: Context, name: str, how: str
 ) -> None:
-    with pytest.raises(HandlerFailedError, match=rf"^its process ended without a result: {how}$"):
+    with pytest.raises(HandlerFailedError, match=rf"^the handler's process ended without a result: {how}$"):
         await run(bad, name, context)

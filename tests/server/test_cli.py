@@ -86,7 +86,7 @@ def test_an_impossible_variable_is_named(run: Run) -> None:
     assert "PEXECUTOR_POOL_SIZE cannot be 'many'" in result.stderr
     result = run(PEXECUTOR_POOLSIZE="1")
     assert (result.returncode, result.stderr.count("\n")) == (2, 1)
-    assert "PEXECUTOR_POOLSIZE is no setting" in result.stderr
+    assert "PEXECUTOR_POOLSIZE is not a setting" in result.stderr
 
 
 def test_variables_for_clients_are_no_settings() -> None:
@@ -160,7 +160,7 @@ def test_an_empty_variable_counts_as_unset(field: msgspec.structs.FieldInfo) -> 
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
-    [("pool_size = 0", "pool_size in "), ("pool_size = ", "not valid TOML"), ("pol_size = 1", "is no setting")],
+    [("pool_size = 0", "pool_size in "), ("pool_size = ", "not valid TOML"), ("pol_size = 1", "is not a setting")],
 )
 def test_an_impossible_file_is_named(run: Run, tmp_path: Path, text: str, complaint: str) -> None:
     file = tmp_path / "settings.toml"

@@ -195,5 +195,5 @@ def test_a_second_server_is_refused_and_harms_nobody(start: StartServer, home: P
     with pytest.raises(AssertionError, match="did not start"):
         start()
     [log] = [path for path in home.glob("log-*") if "in use" in path.read_text()]
-    assert f"is in use by the server with pid {first.pid}: stop that one" in log.read_text()
+    assert f"is in use by the server with pid {first.pid}: stop that server" in log.read_text()
     assert first.client.post("/tasks", json=[{"name": "a"}]).json()["SubmittedTasks"] == 1

@@ -44,7 +44,7 @@ def test_tasks_go_on_elsewhere(start_server: StartServer, run: Run, here: str, t
     eventually(lambda: first.client.get("/tasks/running").json())
     refused = run("move", "--from", here, "--to", there)
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert f"is in use by the server with pid {first.pid}: stop that one" in refused.stderr
+    assert f"is in use by the server with pid {first.pid}: stop that server" in refused.stderr
     assert stop(first) == 0
 
     told = run("move", "--from", "sqlite", "--to", there, "--dry-run")

@@ -103,7 +103,7 @@ class TestDb:
         assert (result.returncode, result.stdout) == (1, f"{file}: 0 in flight, 0 finished\n")
         assert "cannot be read: Object missing required field" in result.stderr
         assert result.stderr.endswith(
-            "pexecutor: it is damaged: `pexecutor db export` saves the tasks that can be read\n"
+            "pexecutor: the file is damaged: `pexecutor db export` saves the tasks that can be read\n"
         )
 
     def test_an_export_can_be_submitted_again(self, run: Run, file: Path, start_server: StartServer) -> None:

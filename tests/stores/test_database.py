@@ -153,7 +153,7 @@ class TestTrouble:
 
 class TestOneServer:
     def test_a_second_one_is_refused_with_the_pid_of_the_first(self, database: Database, path: Path) -> None:
-        with pytest.raises(UnusableStoreError, match=f"in use by the server with pid {os.getpid()}: stop that one"):
+        with pytest.raises(UnusableStoreError, match=f"in use by the server with pid {os.getpid()}: stop that server"):
             Database(path).open()
         database.write([pending(1)], [], 1)
 
