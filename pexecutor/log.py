@@ -50,6 +50,8 @@ def configure_logging(level: LogLevel, log_format: LogFormat) -> None:
         cache_logger_on_first_use=False,
     )
     logging.getLogger("coredis").setLevel(logging.CRITICAL)  # whoever asks the store is told of its troubles
+    own = logging.getLogger("pexecutor")
+    own.handlers, own.propagate = [_Forwarder()], False
     report_drops(lambda stream, lines: _log.warning("output was dropped", stream=stream, lines=lines))
 
 
@@ -57,6 +59,14 @@ def log_ignored_variables(environment: Mapping[str, str]) -> None:
     """Log, once, which variables look like settings and are a service's."""
     if variables := service_variables(environment):
         _log.warning("ignored variables that Kubernetes sets for a service", variables=variables)
+
+
+class _Forwarder(logging.Handler):
+    """Logs what the package's inner parts say with ``logging``; they do not know of structlog."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log one record as an event."""
+        _log.log(record.levelno, record.getMessage())
 
 
 class _Renderer:

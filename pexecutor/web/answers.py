@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Annotated, Final
+from functools import cached_property
+from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
 import msgspec
@@ -130,9 +131,16 @@ class TaskAnswers:
         self._executor = executor
         self._config = config
         self._together = Together(executor)
-        self._log = _log.bind()  # to what there is to log to: then a line below the level costs nothing
-        self.logs_submits: bool = self._log.is_enabled_for(logging.INFO)
-        """Whether ``log_one`` says anything."""
+
+    # Both are looked up at the first request: an app may be made before the process's log is set up.
+    @cached_property
+    def _log(self) -> Any:
+        return _log.bind()  # bound once, so that a line below the level costs nothing
+
+    @cached_property
+    def logs_submits(self) -> bool:
+        """Whether ``log_one`` logs anything."""
+        return bool(self._log.is_enabled_for(logging.INFO))
 
     # Submit
 

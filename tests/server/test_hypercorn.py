@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -47,6 +48,20 @@ def test_a_second_signal_stops_at_once(launch: Launch, tmp_path: Path) -> None:
         eventually(lambda line=line: line in (tmp_path / "log").read_text())
     assert process.wait(WAIT_SECONDS_MAX) == 0
     assert "released=1" in (tmp_path / "log").read_text()
+
+
+def test_every_line_of_the_log_has_the_form_of_the_settings(launch: Launch, tmp_path: Path) -> None:
+    process, client = launch(app="pexecutor.asgi:create_app(log_format='json')")
+    eventually(lambda: is_ready(client))
+    assert client.post("/tasks", json={"name": "a"}).status_code == 202
+    assert client.post("/drain").status_code == 202
+    assert process.wait(WAIT_SECONDS_MAX) == 0
+
+    lines = [line for line in (tmp_path / "log").read_text().splitlines() if "[INFO]" not in line]  # Hypercorn's own
+
+    assert [json.loads(line)["event"] for line in lines] == [
+        *("serving", "submitted", "asked to drain", "draining", "stopped")
+    ]
 
 
 def test_post_drain_ends_it(launch: Launch, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +13,7 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from pexecutor import Attempt, Ending, Finished, Outcome, Pending, Record, Running, Scheduled, Task
-from pexecutor.log import WARNINGS_PER_SECOND_MAX, TaskLog
+from pexecutor.log import WARNINGS_PER_SECOND_MAX, TaskLog, configure_logging
 from pexecutor.task import make_serial
 
 from .conftest import StartServer
@@ -102,3 +104,17 @@ def test_a_server_logs_them(start_server: StartServer, level: str, states: set[s
         -1
     ]
     assert (last["level"], last["id"], last["outcome"]) == ("warning", failing, "timed_out")
+
+
+def test_what_inner_parts_say_with_logging_is_a_line_of_the_same_form(capsys: pytest.CaptureFixture[str]) -> None:
+    own = logging.getLogger("pexecutor")
+    handlers, propagate = own.handlers, own.propagate
+    try:
+        configure_logging("info", "json")
+        logging.getLogger("pexecutor.handlers.containment").error("the Trio system task %s failed", "x")
+    finally:
+        own.handlers, own.propagate = handlers, propagate
+        structlog.reset_defaults()
+
+    [line] = capsys.readouterr().err.splitlines()
+    assert json.loads(line).items() >= {"event": "the Trio system task x failed", "level": "error"}.items()
