@@ -252,6 +252,9 @@ class NodesWorld:
         self.ledger.all_done()
 
     async def _come_to_the_end(self, node: SimulatedNode) -> None:
+        if "damage" in self.mood:
+            await trio.sleep(1)
+            self._damage()  # which no node that joins later mends
         while True:
             await trio.sleep(5)
             store = node.executor.statistics().store

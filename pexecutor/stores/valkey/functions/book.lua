@@ -124,15 +124,6 @@ local function fields_of(packed)
   return FIELDS, #LIST_OF_16
 end
 
-local function unpack_record(id, packed)
-  local _, state, name, priority, submitted_at, at, on_crash, keep, token, node, follows, supersedes, attempts, ending,
-    cancelled, rare, task_bytes = cmsgpack.unpack_limit(packed, fields_of(packed))
-  return {id = id, number = tonumber(id), state = state, name = name, priority = priority,
-    submitted_at = submitted_at, at = at, on_crash = on_crash, keep = keep, token = token, node = node,
-    follows = follows, supersedes = supersedes, attempts = attempts, ending = ending, cancelled = cancelled,
-    rare = rare or false, task_bytes = task_bytes or 0, packed_bytes = #packed}
-end
-
 -- Of one in history, as much as it takes to forget it.
 local function unpack_remains(id, packed)
   local _, state, _, _, _, _, _, _, _, _, _, _, _, _, _, _, task_bytes = cmsgpack.unpack_limit(packed, fields_of(packed))
@@ -141,6 +132,7 @@ end
 
 local STATES = {scheduled = true, following = true, pending = true, running = true, finished = true}
 local NUMBER_MAX = 2 ^ 53
+local TIME_MAX = 253402300800  -- in seconds since 1970, the year 10000: no later time can be shown
 
 local function is_number(value)
   return type(value) == 'number' and value > -NUMBER_MAX and value < NUMBER_MAX
@@ -150,15 +142,10 @@ local function is_whole_number(value)
   return is_number(value) and value % 1 == 0
 end
 
--- In seconds since 1970, before the year 10000: no other time can be shown.
-local function is_time(value)
-  return type(value) == 'number' and value >= 0 and value < 253402300800
-end
-
 local function are_attempts(attempts)
   if type(attempts) ~= 'table' then return false end
   for _, attempt in ipairs(attempts) do
-    if type(attempt) ~= 'table' or not (is_time(attempt[1]) and is_time(attempt[2])) then return false end
+    if not (attempt[1] >= 0 and attempt[1] < TIME_MAX and attempt[2] >= 0 and attempt[2] < TIME_MAX) then return false end
   end
   return true
 end
@@ -168,14 +155,26 @@ local function are_rare_facts(rare)
   return not rare or type(rare) == 'table' and is_whole_number(rare.crashes) and rare.crashes >= 0
 end
 
--- Whether what was read as a record can be used as one: each field has the type that all verbs count on.
-local function is_usable(r)
-  return STATES[r.state] and type(r.name) == 'string' and is_whole_number(r.priority)
-    and r.priority >= -PRIORITY_MAX and r.priority <= PRIORITY_MAX
-    and is_time(r.submitted_at) and is_time(r.at) and (r.on_crash == 'rerun' or r.on_crash == 'fail')
-    and is_number(r.keep) and is_whole_number(r.token) and type(r.node) == 'string' and is_whole_number(r.follows)
-    and type(r.supersedes) == 'boolean' and type(r.cancelled) == 'boolean' and type(r.ending) == 'string'
-    and are_attempts(r.attempts) and are_rare_facts(r.rare) and is_whole_number(r.task_bytes)
+-- The record, if it can be used as one: each field has the type that all verbs count on. Otherwise it is nil, or an error:
+-- `read_record` is called by `pcall`, and a comparison with a value of another type raises one. So most types are checked
+-- without a call, which would cost more than all else here.
+local function read_record(id, packed)
+  local _, state, name, priority, submitted_at, at, on_crash, keep, token, node, follows, supersedes, attempts, ending,
+    cancelled, rare, task_bytes = cmsgpack.unpack_limit(packed, fields_of(packed))
+  rare, task_bytes = rare or false, task_bytes or 0
+  if STATES[state] and name >= '' and node >= '' and ending >= '' and (on_crash == 'rerun' or on_crash == 'fail')
+    and priority >= -PRIORITY_MAX and priority <= PRIORITY_MAX and priority % 1 == 0
+    and submitted_at >= 0 and submitted_at < TIME_MAX and at >= 0 and at < TIME_MAX
+    and keep > -NUMBER_MAX and keep < NUMBER_MAX and token > -NUMBER_MAX and token < NUMBER_MAX and token % 1 == 0
+    and follows > -NUMBER_MAX and follows < NUMBER_MAX and follows % 1 == 0
+    and task_bytes > -NUMBER_MAX and task_bytes < NUMBER_MAX and task_bytes % 1 == 0
+    and (supersedes == true or supersedes == false) and (cancelled == true or cancelled == false)
+    and are_attempts(attempts) and are_rare_facts(rare) then
+    return {id = id, number = tonumber(id), state = state, name = name, priority = priority,
+      submitted_at = submitted_at, at = at, on_crash = on_crash, keep = keep, token = token, node = node,
+      follows = follows, supersedes = supersedes, attempts = attempts, ending = ending, cancelled = cancelled,
+      rare = rare, task_bytes = task_bytes, packed_bytes = #packed}
+  end
 end
 
 local function is_id(id)
@@ -188,8 +187,8 @@ local function learn(id, packed)
     records[id] = false
     return
   end
-  local readable, record = pcall(unpack_record, id, packed)
-  if readable and is_id(id) and is_usable(record) then
+  local readable, record = pcall(read_record, id, packed)
+  if readable and record and is_id(id) then
     records[id] = record
   else
     set_aside(id, packed, 'the record of task ' .. id .. ' cannot be read')

@@ -39,9 +39,9 @@ local function restore_numbers()
     local reply = call('HSCAN', key('record'), cursor, 'COUNT', 1000)
     cursor = reply[1]
     for i = 1, #reply[2], 2 do
-      local readable, record = pcall(unpack_record, reply[2][i], reply[2][i + 1])
+      local readable, record = pcall(read_record, reply[2][i], reply[2][i + 1])
       if is_id(reply[2][i]) then acceptances = math.max(acceptances, tonumber(reply[2][i])) end
-      if readable and is_usable(record) then claims = math.max(claims, record.token) end
+      if readable and record then claims = math.max(claims, record.token) end
     end
   until cursor == '0'
   if acceptances == 0 then return 0 end
