@@ -202,7 +202,7 @@ class _Store(LocalStore):
         return await super().finish([(running, self._spoilt_by_chance(running, ending)) for running, ending in ended])
 
     def _spoilt_by_chance(self, running: Running, ending: Ending) -> Ending:
-        if self._chance.random() < 0.97:
+        if ending.outcome is Outcome.CANCELLED or self._chance.random() < 0.97:
             return ending
         self._ledger.tell_unwritable(running)
         return Ending(Outcome.FAILED, UNWRITABLE, retryable=self._chance.random() < 0.5)
