@@ -179,7 +179,7 @@ DEEDS: Final = [
     returning(lambda: msgspec.Raw(b"{"), "is not JSON"),
     returning(_circle, "is not JSON"),
     returning(RaisesAtEverything, "is not JSON"),
-    returning(lambda: "x" * 100_000, "bytes and at most"),
+    returning(lambda: "x" * 100_000, "has 100002 bytes"),
     reporting(lambda context: context.progress(Fraction(1, 2), Decimal(4))),  # type: ignore[arg-type]
     reporting(lambda context: context.progress(10**15, 1e300)),
     reporting(lambda context: context.progress(math.nan), "progress takes"),

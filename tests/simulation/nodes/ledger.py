@@ -220,7 +220,8 @@ class Ledger:
         crashed = [record.rare["crashes"] for _, record in self._running() if isinstance(record.rare, dict)]
         demand(max(crashed, default=0) < CRASHES_MAX, "what has crashed too often does not run", crashed)
         alone = len(crashed) < 2 or max(crashed) < CRASHES_MAX - 1
-        demand(alone, "what the next crash abandons runs with no other that has one", crashed)
+        # Which tasks have crashed is derived, too: a claim may come between its loss and the next beat.
+        demand(alone or self._was_damaged, "what the next crash abandons runs with no other that has one", crashed)
 
     def _running(self) -> list[tuple[str, Record]]:
         return [one for one in self._records.values() if one[1].state == "running"]
