@@ -63,6 +63,8 @@ class FakeDisk(apsw.VFS):
         self.chance = chance
         self.operations = 0
         self.crashed = False
+        self.failures = 0
+        """How many operations have failed, those included that found no descriptor."""
         self.free_descriptors = math.inf
         """How many more files can be opened."""
         # Filled by connect, let go of by after_crash, as of a dead process's.
@@ -162,7 +164,9 @@ class FakeDisk(apsw.VFS):
     def operation(self, *, write: bool) -> bool:
         """Count an operation; whether it fails."""
         self.operations += 1
-        return self.operations >= self._next and self._goes_wrong(write)
+        fails = self.operations >= self._next and self._goes_wrong(write)
+        self.failures += fails
+        return fails
 
     def _goes_wrong(self, write: bool) -> bool:
         if self.operations >= self._crashes_at:
@@ -187,6 +191,7 @@ class FakeDisk(apsw.VFS):
         path = "" if name is None else name if isinstance(name, str) else name.filename()
         flags[1] = flags[0]
         if self.free_descriptors < 1:
+            self.failures += 1
             raise _error(apsw.SQLITE_CANTOPEN)
         file = self._files.get(path)
         if file is None:

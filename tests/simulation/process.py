@@ -179,11 +179,13 @@ class Process:
             return call.function(*call.arguments)
         records, gone, *_ = call.arguments
         self.ledger.write_begins(records, gone)
-        operations = self.disk.operations
+        operations, failures = self.disk.operations, self.disk.failures
         try:
             unwritten = call.function(*call.arguments)
         except Exception as error:
             self._say("disk", f"fails: {error}")
+            has_failed = self.disk.failures > failures or self.disk.crashed
+            demand(has_failed, "a transaction fails because of the disk alone", error)
             raise
         demand(self.disk.operations > operations, "what has succeeded was written", records, gone)
         self.ledger.write_succeeded()

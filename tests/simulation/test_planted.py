@@ -189,10 +189,10 @@ PLANTED: Final[dict[Plant, str]] = {
     lose_what_cannot_be_written: "what can be read is in the file|the file holds what it was given",
     keep_to_itself_what_was_written_instead: "what can be read is in the file|the file is set right|the process lives",
     try_all_at_once: "who is on trial runs apart",
-    leave_doubt_in_the_file: "the file is set right",
+    leave_doubt_in_the_file: "the file is set right|is damaged",
     flush_nothing: "the file holds what it was given|is damaged",
-    contain_exceptions_alone: "the process lives",
-    let_cancelled_pass_whoever_raises_it: "an attempt ends as its handler did|every task comes to its end",
+    contain_exceptions_alone: "the process lives|the file is the store",
+    let_cancelled_pass_whoever_raises_it: "every task comes to its end|the file is the store",
     keep_errors_as_they_are: "an attempt ends as its handler did|an error is bounded",
     keep_errors_whole: "an error is bounded|an attempt ends as its handler did",
     wait_as_long_as_a_handler_asks_for: "the process lives|every record can be shown|the file holds what it was given",
@@ -201,7 +201,7 @@ PLANTED: Final[dict[Plant, str]] = {
     let_the_log_fail_the_journal: "the process lives",
     make_an_outcome_of_exhaustion: "an attempt ends as its handler did",
     take_exhaustion_for_damage: "what cannot be used now is not damaged",
-    fail_a_transaction_for_one_row: "every task comes to its end|the process lives|what is cut off is released",
+    fail_a_transaction_for_one_row: "a transaction fails because of the disk alone",
     believe_a_write_that_writes_nothing: "what has succeeded was written",
 }
 """Each with the promise that it breaks."""

@@ -25,6 +25,7 @@ from pexecutor.errors import PexecutorError, StoreUnavailableError, UnusableStor
 from pexecutor.stores import database, journal, statements
 from pexecutor.stores.database import Durability
 from pexecutor.task import make_serial
+from pexecutor.values import leaf_exceptions
 
 from ..determinism import deterministic_scheduling
 from .callers import Callers
@@ -246,9 +247,11 @@ def broken_by(error: BaseException) -> Exception:
     Raises:
         KeyboardInterrupt: somebody has pressed Ctrl-C.
     """
-    first = first_of(error)
-    if issubclass(type(first), AssertionError | PexecutorError):
-        return first  # type: ignore[return-value]
+    leaves = leaf_exceptions(error)
+    fatal = [leaf for leaf in leaves if not issubclass(type(leaf), Exception | trio.Cancelled)]
+    first = (fatal or leaves)[0]
+    if isinstance(first, AssertionError | PexecutorError):
+        return first
     if type(first) is KeyboardInterrupt and not first.args:
         raise first
     promise = "every task comes to its end" if type(first) is trio.TooSlowError else "the process lives"
