@@ -57,7 +57,8 @@ def _parse(text: str) -> Authority | None:
     if match is None:
         return None
     try:
-        name = _written(IPv6Address(match["ipv6"])) if match["ipv6"] else _canonical(match["name"])
+        # One dot at the end makes a name absolute, and no other name. Two are no name.
+        name = _written(IPv6Address(match["ipv6"])) if match["ipv6"] else _canonical(match["name"].removesuffix("."))
     except ValueError:
         return None
     return Authority(name, int(match["port"]) if match["port"] else None)
@@ -79,7 +80,6 @@ def canonical_address(text: str) -> str:
 
 
 def _canonical(name: str) -> str:
-    name = name.removesuffix(".") or name  # a dot at its end makes a name absolute, and no other name
     try:
         return _written(ip_address(name))
     except ValueError:

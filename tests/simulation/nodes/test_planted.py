@@ -68,8 +68,8 @@ PLANTED: Final[dict[str, tuple[int, Plant]]] = {
     "a node never gives up": (33, never_give_up),
     "a lease is counted from the answer": (26, count_a_lease_from_the_answer),
     "an answer that is late undoes that all was given up": (2, let_a_late_answer_undo_that_all_was_given_up),
-    "a node says at once that it has given up": (0, say_at_once_that_all_was_given_up),
-    "a node claims while the server compares": (367, claim_while_the_server_compares),
+    "a node says at once that it has given up": (621, say_at_once_that_all_was_given_up),
+    "a node claims while the server compares": (234, claim_while_the_server_compares),
     "an outcome is taken without its token": (
         379,
         on_the_server(
