@@ -93,7 +93,7 @@ PLANTED: Final[dict[str, tuple[int, Plant]]] = {
             )
         ),
     ),
-    "a beat is taken although it is out of date": (63, on_the_server(("beat <= said_by(node)[3] or ", ""))),
+    "a beat is taken although it is out of date": (1539, on_the_server(("beat <= said_by(node)[3] or ", ""))),
     "a claim is done although it was overtaken": (
         50,
         on_the_server(
