@@ -5,7 +5,8 @@
     hypercorn -k trio 'pexecutor.asgi:create_app(pool_size=5, queue_size=1000)' -b 127.0.0.1:8080
 
 The promises are those of ``pexecutor``: signals, drain, bound, log lines and exit status are the same, whether the
-parent process, its worker or both are signalled (see ``host.py``). The drain happens in the lifespan: the message
+parent process, its worker or both are signalled (see ``host.py``), and connections are served by the same code (see
+``web/hosted.py``). The drain happens in the lifespan: the message
 ``lifespan.shutdown`` is passed on after it, because the app's own nursery is given a deadline, and Hypercorn cancels
 the lifespan once the message is answered. When the parent is signalled, Hypercorn closes its connections at once, so,
 unlike under ``pexecutor``, nothing answers during the drain.
@@ -29,12 +30,13 @@ from hypercorn.typing import ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCall
 
 from .config import Config, load_config
 from .errors import UnusableStoreError
-from .host import Host, contained_connections
+from .host import Host
 from .log import configure_logging, log_ignored_variables
 from .server import make_executor, unusable_store_alone
 from .stop import StopBound, StopSignals, log_drain, log_farewell
 from .streams import background_streams, replace_streams
 from .web import create_app as create_web_app
+from .web.hosted import HostedConnections
 
 _log = structlog.get_logger()
 
@@ -72,7 +74,7 @@ class ExecutorApp:
         with _only_worker() as only:
             if only:
                 bound = StopBound(self._config.drain_timeout_seconds)
-                with background_streams(), bound, contained_connections():
+                with background_streams(), bound:
                     configure_logging(self._config.log_level, self._config.log_format)
                     log_ignored_variables(os.environ)
                     await self._live(bound, scope, receive, send)
@@ -90,6 +92,7 @@ class ExecutorApp:
                 async with trio.open_nursery() as nursery:
                     await nursery.start(bound.run)
                     await nursery.start(signals.run)
+                    await nursery.start(HostedConnections().run)
                     nursery.start_soon(log_drain, executor, bound)
                     nursery.start_soon(host.stop_with, executor)
                     nursery.start_soon(host.report_stop, signals.parent_signalled)

@@ -1,11 +1,12 @@
-"""Hypercorn's command line as the host of the app: how its processes stop, and what its connections may do.
+"""Hypercorn's command line as the host of the app: how its processes stop.
 
 Hypercorn runs the app in a worker process. Its parent process tells the worker to stop by an event that both share,
 starts a new worker after one that ended with status 0, and takes SIGHUP for a request to do just that. So:
 
 * the app looks at the shared event itself, and begins the drain as soon as the parent has been signalled;
-* once the drain is over, it sends the parent a SIGTERM, so a worker that was signalled alone is not replaced;
-* an exception in one connection ends that connection, and not the worker.
+* once the drain is over, it sends the parent a SIGTERM, so a worker that was signalled alone is not replaced.
+
+Its connections are served by ``web/hosted.py``.
 
 The event and Hypercorn's settings are found in the arguments of the worker's process object. A program that calls
 Hypercorn itself has none; there the drain begins with the lifespan's own message or a signal.
@@ -17,21 +18,15 @@ import inspect
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Final
 
-import hypercorn.trio.run
-import structlog
 import trio
-from hypercorn.trio.tcp_server import TCPServer
 
 from .executor import Executor
 
 EVENT_SECONDS: Final = 0.1
 """How often the event is looked at, which is how often Hypercorn does."""
-
-_log = structlog.get_logger()
 
 
 class Host:
@@ -79,30 +74,3 @@ class Host:
         """Do as Ctrl-C does, which is what Hypercorn without a worker process stops at."""
         if callable(self._interrupt):
             self._interrupt(signal.SIGINT, inspect.currentframe())
-
-
-@contextmanager
-def contained_connections() -> Iterator[None]:
-    """Have an exception in a connection of Hypercorn's end that connection only."""
-    module: Any = hypercorn.trio.run
-    replaced, module.TCPServer = module.TCPServer, _ContainedServer
-    try:
-        yield
-    finally:
-        module.TCPServer = replaced
-
-
-class _ContainedServer(TCPServer):
-    """One connection, as Hypercorn serves it."""
-
-    async def run(self) -> None:
-        try:
-            await super().run()
-        except* Exception as group:
-            _log.warning("a connection failed", error=repr(_first(group)))
-
-
-def _first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        [error, *_] = error.exceptions
-    return error

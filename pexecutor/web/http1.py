@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Final, cast
@@ -42,6 +43,7 @@ from .listener import Stream
 from .reply import PROBLEM_TYPE, problem
 
 BYTES_READ_AT_ONCE: Final = 65536
+NO_STATE: Final[Mapping[str, Any]] = {}
 
 _EMPTY_LINES: Final = re.compile(rb"\A(?:\r?\n)+")
 _REASONS: Final = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
@@ -92,13 +94,20 @@ class Http1Server(TCPServer):
         app, config, context: what all connections share.
         stream: the connection.
         idle: those that wait for a request; it takes the place of Hypercorn's timers, of which each is a Trio task.
+        state: what the app's lifespan has left for requests.
     """
 
     def __init__(
-        self, app: AppWrapper, config: Config, context: WorkerContext, stream: Any, idle: IdleConnections
+        self,
+        app: AppWrapper,
+        config: Config,
+        context: WorkerContext,
+        stream: Any,
+        idle: IdleConnections,
+        state: Mapping[str, Any] = NO_STATE,
     ) -> None:
         self._input = ClientInput()
-        super().__init__(app, config, context, ConnectionState({"input": self._input}), stream)
+        super().__init__(app, config, context, ConnectionState({**state, "input": self._input}), stream)
         self._idle = idle
         self._answered = trio.Event()
         self._client_gone = False
@@ -126,14 +135,20 @@ class Http1Server(TCPServer):
 
     async def _read_data(self) -> None:
         """Read until the client is gone. After the end of its input, requests that are whole are answered first."""
-        with suppress(trio.ClosedResourceError, trio.BrokenResourceError):
-            while data := await self.stream.receive_some(BYTES_READ_AT_ONCE):
+        with suppress(trio.ClosedResourceError, trio.BrokenResourceError, trio.TooSlowError):
+            while data := await self._receive():
                 await self.protocol.handle(RawData(bytes(data)))
             self._client_gone = True
             self._input.end()
             await self.protocol.handle(RawData(b""))
             await self._wait_until_answered()
         await self.protocol.handle(Closed())
+
+    async def _receive(self) -> bytes | bytearray:
+        if self.config.read_timeout is None:
+            return await self.stream.receive_some(BYTES_READ_AT_ONCE)
+        with trio.fail_after(self.config.read_timeout):
+            return await self.stream.receive_some(BYTES_READ_AT_ONCE)
 
     async def _wait_until_answered(self) -> None:
         """Wait until the request that is under way is answered, or nobody is there to read the reply."""
@@ -259,8 +274,10 @@ class _Http1(H11Protocol):
         """Send a part of a reply."""
         if isinstance(event, Response):
             headers = [*event.headers, *self.config.response_headers("h11")]
-            status = event.status_code
-            await self._send_h11_event(h11.Response(status_code=status, headers=headers, reason=_REASONS[status]))
+            if self.keep_alive_requests >= self.config.keep_alive_max_requests:
+                headers.append((b"connection", b"close"))
+            status, reason = event.status_code, _REASONS.get(event.status_code, b"")
+            await self._send_h11_event(h11.Response(status_code=status, headers=headers, reason=reason))
         else:
             await super().stream_send(event)
 

@@ -48,9 +48,14 @@ def tls_context(certfile: str | None, keyfile: str | None) -> ssl.SSLContext | N
 async def secure(stream: trio.SocketStream, context: ssl.SSLContext) -> trio.SSLStream[trio.SocketStream] | None:
     """A connection after its handshake; ``None`` when that failed or took too long."""
     secured = trio.SSLStream(stream, context, server_side=True, https_compatible=True)
+    return secured if await shake_hands(secured, HANDSHAKE_SECONDS_MAX) else None
+
+
+async def shake_hands(stream: trio.SSLStream[trio.SocketStream], seconds_max: float) -> bool:
+    """Do the handshake; whether that has succeeded in this time."""
     try:
-        with trio.fail_after(HANDSHAKE_SECONDS_MAX):
-            await secured.do_handshake()
+        with trio.fail_after(seconds_max):
+            await stream.do_handshake()
     except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
-        return None
-    return secured
+        return False
+    return True

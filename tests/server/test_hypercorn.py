@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,30 @@ def test_an_impossible_setting_is_an_error_at_the_start(launch: Launch, tmp_path
     process, _ = launch(app="pexecutor.asgi:create_app(pool_size=0)")
     process.wait(WAIT_SECONDS_MAX)
     assert "pool-size cannot be 0" in (tmp_path / "log").read_text()
+
+
+HALF_CLOSED = {
+    b"HTTP/1.1 200 OK\r\n": b"\r\nGET /tasks/{}?wait=0.3 HTTP/1.1\r\nHost: localhost\r\n\r\n\r\n",
+    b"HTTP/1.1 202 Accepted\r\n": (
+        b"POST /tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 14\r\n\r\n"
+        b'{"name": "ab"}\r\n'
+    ),
+    b"HTTP/1.1 404 Not Found\r\n": b"DELETE /tasks/none-1 HTTP/1.0\r\n\r\n",
+    b"HTTP/1.1 400 Bad Request\r\n": b"nonsense\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("status_line", HALF_CLOSED)
+def test_connections_are_served_as_under_pexecutor(launch: Launch, tmp_path: Path, status_line: bytes) -> None:
+    path = tmp_path / "socket"
+    _, client = launch("-b", f"unix:{path}")
+    eventually(lambda: is_ready(client))
+    task = client.post("/tasks", json={"name": "a", "duration": 600_000}).json()
+    request = HALF_CLOSED[status_line].replace(b"{}", task["id"].encode())
+    for family, address in ((socket.AF_INET, ("127.0.0.1", client.base_url.port)), (socket.AF_UNIX, str(path))):
+        with socket.socket(family) as connection:
+            connection.settimeout(WAIT_SECONDS_MAX)
+            connection.connect(address)
+            connection.sendall(request.replace(b"ab", b"%02d" % family))
+            connection.shutdown(socket.SHUT_WR)
+            assert b"".join(iter(lambda: connection.recv(65536), b"")).startswith(status_line)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, get_args
+from typing import Any, Final, get_args
 
 import httpx2
 import msgspec
@@ -19,12 +19,13 @@ from pexecutor.web.listener import HttpServer, listen
 from pexecutor.web.tls import tls_context
 
 from ..fakes import Gate
+from .hosted import HostedServer
 
 
 class Served:
     """An executor that is served, and where."""
 
-    def __init__(self, executor: Executor, http: HttpServer, client: httpx2.AsyncClient) -> None:
+    def __init__(self, executor: Executor, http: HttpServer | HostedServer, client: httpx2.AsyncClient) -> None:
         self.executor = executor
         self.http = http
         self.url = http.url
@@ -60,12 +61,30 @@ class Served:
 
 ServeHere = Callable[..., Awaitable[Served]]
 
+HOSTED: Final = "hosted"
+"""The app under Hypercorn's own command line."""
+
+every_launch = pytest.mark.parametrize("server", [*get_args(HttpKind), HOSTED], indirect=True)
+"""For promises about connections: they are tried under Hypercorn's own command line, too."""
+
 
 @pytest.fixture(params=get_args(HttpKind))
 def server(request: pytest.FixtureRequest) -> HttpKind:
     """What speaks HTTP: every promise is tried with each."""
     kind: HttpKind = request.param
     return kind
+
+
+def http_server(executor: Executor, config: Config) -> HttpServer | HostedServer:
+    web, kind = create_web(executor, config), str(config.server)
+    if kind == HOSTED:
+        return HostedServer(web.app, config)
+    return HttpServer(
+        make_http(web, config),
+        listen(config.host, config.port),
+        connections_max=config.connections_max,
+        tls=tls_context(config.tls_certfile, config.tls_keyfile),
+    )
 
 
 @pytest.fixture
@@ -82,12 +101,7 @@ async def serve_here(nursery: trio.Nursery, server: HttpKind) -> AsyncIterator[S
         )
         handlers = BUILT_IN if handler is None else Catalogue({"sleep": handler})
         executor = Executor(store, pool_size=config.pool_size, handlers=handlers)
-        http = HttpServer(
-            make_http(create_web(executor, config), config),
-            listen(config.host, config.port),
-            connections_max=config.connections_max,
-            tls=tls_context(config.tls_certfile, config.tls_keyfile),
-        )
+        http = http_server(executor, config)
         clients.append(httpx2.AsyncClient(base_url=http.url, timeout=20, verify=False))  # loading roots takes a while
         served = Served(executor, http, clients[-1])
         await nursery.start(executor.run)

@@ -15,7 +15,7 @@ from pexecutor.config import HttpKind
 from pexecutor.web import connection
 
 from ..fakes import Gate
-from .conftest import Served, ServeHere
+from .conftest import Served, ServeHere, every_launch
 from .raw import CHUNKED, JSON, LAST_CHUNK, NDJSON, RawReply, chunk, connected, request
 from .replies import problem_in
 
@@ -82,6 +82,7 @@ async def test_a_body_that_trickles_in_is_given_up(served: Served) -> None:
     assert problem_in(reply, 408)
 
 
+@every_launch
 @pytest.mark.parametrize("head", [b"", b"POST /ta", b"POST /tasks HTTP/1.1\r\nHost: localhost\r\nX: "])
 async def test_a_head_that_does_not_come_ends_the_connection(served: Served, head: bytes) -> None:
     async with connected(served.port) as client:
@@ -89,6 +90,7 @@ async def test_a_head_that_does_not_come_ends_the_connection(served: Served, hea
         assert await client.ended_within(1)
 
 
+@every_launch
 async def test_a_head_that_trickles_in_ends_the_connection(served: Served) -> None:
     async with connected(served.port) as client:
         await client.send(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n")
@@ -96,12 +98,14 @@ async def test_a_head_that_trickles_in_ends_the_connection(served: Served) -> No
             await client.trickle(b"X: y\r\n")
 
 
+@every_launch
 @pytest.mark.parametrize("data", [TASKS[:-1], b"", TASKS])
 async def test_a_body_that_is_cut_off_leaves_nothing(served: Served, data: bytes) -> None:
     async with connected(served.port) as client:
         await client.send(request("POST /tasks", JSON, f"Content-Length: {len(TASKS) + 1}") + data)
 
 
+@every_launch
 @pytest.mark.parametrize(
     "headers",
     [[f"X: {'x' * 100_000}"], [f"X-{number}: {'x' * 100}" for number in range(1000)], [f"{'X' * 100_000}: x"]],
@@ -113,6 +117,7 @@ async def test_headers_too_large_are_refused(served: Served, headers: list[str])
         assert await client.ended_within(1)
 
 
+@every_launch
 @pytest.mark.parametrize("order", [1, -1])
 async def test_a_length_that_is_told_in_two_ways_is_refused_and_the_connection_ends(served: Served, order: int) -> None:
     headers = [f"Content-Length: {len(TASKS)}", CHUNKED][::order]
@@ -123,6 +128,7 @@ async def test_a_length_that_is_told_in_two_ways_is_refused_and_the_connection_e
         assert await client.ended_within(1)
 
 
+@every_launch
 @pytest.mark.parametrize(
     ("data", "status"),
     [
@@ -203,6 +209,7 @@ async def test_a_wrong_path_is_not_found(served: Served, method: str, path: str)
 EMPTY_LINES = {"one": b"\r\n", "three": b"\r\n" * 3, "a bare LF": b"\n", "mixed": b"\n\r\n\n"}
 
 
+@every_launch
 @pytest.mark.parametrize("lines", EMPTY_LINES.values(), ids=EMPTY_LINES)
 async def test_empty_lines_around_requests_are_ignored(served: Served, lines: bytes) -> None:
     async with connected(served.port) as client:
@@ -215,6 +222,7 @@ async def test_empty_lines_around_requests_are_ignored(served: Served, lines: by
         assert (await client.ask(get)).status_code == 200
 
 
+@every_launch
 @pytest.mark.parametrize("lines", EMPTY_LINES.values(), ids=EMPTY_LINES)
 @pytest.mark.parametrize("pause_seconds", [None, 0.0])
 async def test_empty_lines_behind_the_last_request_are_ignored(
@@ -230,12 +238,14 @@ async def test_empty_lines_behind_the_last_request_are_ignored(
             assert (await client.reply()).status_code == 200
 
 
+@every_launch
 async def test_empty_lines_without_end_are_given_up(served: Served) -> None:
     async with connected(served.port) as client:
         with trio.fail_after(2):
             await client.trickle(b"\r\n")
 
 
+@every_launch
 async def test_replies_have_a_reason_phrase(served: Served) -> None:
     requests = {
         b"HTTP/1.1 200 OK\r\n": request("GET /livez"),

@@ -15,7 +15,7 @@ import trio
 from pexecutor.web import listener
 
 from ..fakes import Gate
-from .conftest import Served, ServeHere
+from .conftest import Served, ServeHere, every_launch
 from .raw import CHUNKED, JSON, chunk, connected, request
 from .replies import problem_in, retry_after_in
 
@@ -56,6 +56,7 @@ async def test_a_connection_is_kept_for_many_requests(served: Served) -> None:
         assert not await client.ended_within(0.01)
 
 
+@every_launch
 async def test_requests_that_are_sent_ahead_are_answered_in_their_order(served: Served) -> None:
     async with connected(served.port) as client:
         await client.send(LIVEZ + request("GET /none") + request("POST /tasks", JSON, body=b'{"name":"a"}') + LIVEZ)
@@ -63,6 +64,7 @@ async def test_requests_that_are_sent_ahead_are_answered_in_their_order(served: 
         assert [(await client.reply()).status_code for _ in range(4)] == [200, 404, 202, 200]
 
 
+@every_launch
 async def test_no_more_is_read_ahead_of_a_reply_than_a_buffer_holds(full: Served) -> None:
     megabytes_sent_ahead = request("POST /livez", body=b" " * 16_000) * 1000
     async with connected(full.port) as client:
@@ -75,6 +77,7 @@ async def test_no_more_is_read_ahead_of_a_reply_than_a_buffer_holds(full: Served
         assert sending.cancelled_caught
 
 
+@every_launch
 async def test_an_idle_connection_is_closed_after_a_while(serve_here: ServeHere) -> None:
     served = await serve_here(request_timeout_seconds=0.3)
 
@@ -86,6 +89,7 @@ async def test_an_idle_connection_is_closed_after_a_while(serve_here: ServeHere)
         assert await used.ended_within(AT_ONCE)
 
 
+@every_launch
 async def test_the_stop_closes_idle_connections_promptly(served: Served) -> None:
     async with connected(served.port) as fresh, connected(served.port) as used, connected(served.port) as half:
         await used.ask(LIVEZ)
@@ -99,6 +103,7 @@ async def test_the_stop_closes_idle_connections_promptly(served: Served) -> None
         await trio.open_tcp_stream("127.0.0.1", served.port)
 
 
+@every_launch
 async def test_the_stop_lets_a_reply_that_is_under_way_end(full: Served) -> None:
     async with connected(full.port) as client:
         await client.send(request("POST /tasks?wait_for_room=0.3", JSON, body=b'{"name": "late"}'))
@@ -113,6 +118,7 @@ async def test_the_stop_lets_a_reply_that_is_under_way_end(full: Served) -> None
         assert await stopped_within(full, AT_ONCE)
 
 
+@every_launch
 async def test_a_client_that_never_reads_does_not_hold_up_the_stop(
     serve_here: ServeHere, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,6 +137,7 @@ async def test_a_client_that_never_reads_does_not_hold_up_the_stop(
         assert await stopped_within(served, 1)
 
 
+@every_launch
 @pytest.mark.parametrize("data", [request("POST /tasks", JSON, CHUNKED) + chunk(b"["), LIVEZ[:10]])
 async def test_a_client_that_never_ends_its_request_does_not_hold_up_the_stop(
     served: Served, monkeypatch: pytest.MonkeyPatch, data: bytes
@@ -185,6 +192,7 @@ async def test_a_client_that_asks_before_it_sends_its_body_is_told_to_go_on(serv
         assert (await client.ask(b"[]")).status_code == 200
 
 
+@every_launch
 @pytest.mark.parametrize("protocol", ["h2c", "websocket", "TLS/1.2", "x"])
 async def test_an_offer_to_upgrade_is_ignored(served: Served, protocol: str) -> None:
     offer = ["Connection: Upgrade, HTTP2-Settings", f"Upgrade: {protocol}", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA"]

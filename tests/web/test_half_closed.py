@@ -15,12 +15,14 @@ import trio
 from pexecutor.web import events, half_closed
 
 from ..fakes import Gate
-from .conftest import Served, ServeHere
+from .conftest import Served, ServeHere, every_launch
 from .events import reading
 from .raw import CHUNKED, JSON, LAST_CHUNK, NDJSON, RawClient, chunk, connected, request
 from .test_tls import certificate, tls_connected
 
 __all__ = ["certificate"]
+
+pytestmark = every_launch
 
 TASK = b'{"name": "new", "delay": 60000}'
 TURNS = 8
