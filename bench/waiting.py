@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Final, NamedTuple
 
 from .server import Server
@@ -30,6 +31,19 @@ def longest_hold(server: Server) -> Hold:
     [watching] = json.loads(server.get("/tasks/running"))
     progress = watching["progress"]
     return Hold(progress["done"] / 1000, progress["total"] / 1000)
+
+
+def wait_until_busy(server: Server) -> None:
+    """Wait until the worker has its task: after a crash a start is written down before it is made.
+
+    Raises:
+        SystemExit: it has none after ten seconds.
+    """
+    for _ in range(1000):
+        if server.statistics()["busy"]:
+            return
+        time.sleep(0.01)
+    raise SystemExit("no task was started within 10 s")
 
 
 def pending(server: Server) -> int:

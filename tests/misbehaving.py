@@ -150,7 +150,9 @@ DEEDS: Final[dict[str, Deed]] = {
     "progress: Fraction": tells(Fraction(1, 3), Decimal(2)),
     "progress: large": tells(2**80, 10**300),
     "progress: bool": tells(True),
-    "progress: nan": Deed(lambda context: context.progress(float("nan")), error="finite numbers from 0, not nan"),
+    "progress: nan": Deed(
+        lambda context: context.progress(float("nan")), error="finite numbers of at least 0, not nan"
+    ),
     "progress: a text": Deed(lambda context: context.progress("1"), error="finite numbers"),  # type: ignore[arg-type]
     "log: anything": Deed(lambda context: context.log(Endless()), result="null"),
     "log: surrogate": Deed(lambda context: context.log("\udce9\0\x1b"), result="null"),

@@ -12,7 +12,7 @@ from typing import Final
 from ..frame import Bar, Contestant, Field, Figure, Part
 from ..results import Run
 from ..server import Server, pexecutor_server
-from ..waiting import fill, longest_hold, pending
+from ..waiting import fill, longest_hold, pending, wait_until_busy
 
 COUNTS: Final = (10_000, 1_000_000)
 MOST: Final = f"pexecutor, {COUNTS[-1]:,} pending"
@@ -44,6 +44,7 @@ def _run(tasks: int) -> Run:
                 "hold": hold.worked,
                 "hold_passed": hold.passed,
             }
+            wait_until_busy(server)
             there = pending(server)
             pages = sorted(_page_milliseconds(server) for _ in range(PAGES))
             figures |= {"page": pages[len(pages) // 2], "slowest_page": pages[-1]}
