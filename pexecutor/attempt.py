@@ -141,7 +141,7 @@ class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
                 return self._overran(scope.deadline)
             cut_off.scope = None
             return self._success(result)
-        if issubclass(type(sole_exception(failure)), EndedBySignalError):
+        if _is_ended_by_signal(failure):
             await self._until_drain_follows()
         ending = self._failed(failure)
         cut_off.scope = None
@@ -167,7 +167,7 @@ class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
                 return self._timed_out(f", and then: {failure.text}")
             case "shutdown":
                 return None
-        if issubclass(type(sole_exception(error)), EndedBySignalError) and self.cut_off.draining:
+        if _is_ended_by_signal(error) and self.cut_off.draining:
             return None
         _, retryable, seconds = failure
         return self._ending(Outcome.FAILED, failure.text, retryable=retryable, retry_after_seconds=seconds)
@@ -197,6 +197,11 @@ class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
 
     def _output(self) -> bytes | None:
         return None if (output := self.context.snapshot()) is None else msgspec.json.encode(output)
+
+
+def _is_ended_by_signal(error: BaseException) -> bool:
+    """Whether a process of the attempt was ended by a signal that we have not sent."""
+    return issubclass(type(sole_exception(error)), EndedBySignalError)
 
 
 def _failure(error: BaseException) -> BaseException | None:

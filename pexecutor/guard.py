@@ -87,8 +87,6 @@ def end(server: int, stacks_seconds: float) -> None:
 
 def main(fd: int, server: int, drain_seconds: float, margin_seconds: float) -> None:
     """Guard one server."""
-    for number in STOP_SIGNALS:  # a service manager sends them to every process of a service
-        signal.signal(number, signal.SIG_IGN)
     os.chdir("/")
     os.closerange(3, fd)
     stacks_seconds = margin_seconds * STACKS_SHARE

@@ -19,7 +19,7 @@ import structlog
 import trio
 
 from .config import Config, database_file, durability_of
-from .errors import ConfigError, UnusableStoreError
+from .errors import ConfigError, UnusableStoreError, first_cause
 from .executor import Executor
 from .handlers import Catalogue, load_catalogue
 from .handlers.descriptors import connections_bound, raise_limit
@@ -241,7 +241,4 @@ def unusable_store_alone() -> Iterator[None]:
         unusable, others = group.split(UnusableStoreError)
         if unusable is None or others is not None:
             raise
-        error: BaseException = unusable
-        while isinstance(error, BaseExceptionGroup):
-            [error, *_] = error.exceptions
-        raise error from group
+        raise first_cause(unusable) from group

@@ -132,6 +132,7 @@ class StopBound:
                 (os.POSIX_SPAWN_DUP2, 0, 2),
             ],
             setsid=True,
+            setsigmask=guard.STOP_SIGNALS,  # a service manager sends them to every process of a service
         )
 
     def _tell_guard(self) -> None:

@@ -32,8 +32,8 @@ class TooLargeError(PexecutorError):
     """The caller sent more than is taken at once."""
 
 
-class UnsupportedMediaTypeError(PexecutorError):
-    """The caller sent a body of a kind that is not taken here.
+class RefusalWithHeadersError(PexecutorError):
+    """The caller sent a request whose refusal has headers of its own.
 
     Parameters:
         detail: one sentence on why, and what to do.
@@ -43,6 +43,10 @@ class UnsupportedMediaTypeError(PexecutorError):
     def __init__(self, detail: str, headers: dict[str, str] | None = None) -> None:
         self.headers = headers
         super().__init__(detail)
+
+
+class UnsupportedMediaTypeError(RefusalWithHeadersError):
+    """The caller sent a body of a kind that is not taken here."""
 
 
 class RequestTimeoutError(PexecutorError):
@@ -53,17 +57,8 @@ class TooManyStreamsError(PexecutorError):
     """As many event streams are open as there may be."""
 
 
-class AccessError(PexecutorError):
-    """The caller may not do this, or not like this.
-
-    Parameters:
-        detail: one sentence on why, and what to do.
-        headers: what the reply has to say to programs.
-    """
-
-    def __init__(self, detail: str, headers: dict[str, str] | None = None) -> None:
-        self.headers = headers
-        super().__init__(detail)
+class AccessError(RefusalWithHeadersError):
+    """The caller may not do this, or not like this."""
 
 
 class BadCredentialsError(AccessError):
@@ -135,7 +130,7 @@ def problem_of(error: PexecutorError, extensions: dict[str, Any] | None = None) 
     if isinstance(error, InvalidTaskError):
         extensions = {"errors": error.errors, **(extensions or {})}
     headers = {"Retry-After": "1"} if status == 503 else None
-    if isinstance(error, AccessError | UnsupportedMediaTypeError):
+    if isinstance(error, RefusalWithHeadersError):
         headers = error.headers
     return problem_reply(status, str(error), headers=headers, extensions=extensions)
 

@@ -26,6 +26,7 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState
 
+from ..errors import first_cause
 from .http1 import Http1Server
 from .idle import IdleConnections
 from .listener import STALLED_SECONDS_MAX, Stream
@@ -81,7 +82,7 @@ class HostedConnections:
                     case "h2":
                         await TCPServer(app, config, context, state, stream).run()
         except* Exception as group:
-            _log.warning("a connection failed", error=repr(_first(group)))
+            _log.warning("a connection failed", error=repr(first_cause(group)))
 
     def _begin(self, config: Config, context: WorkerContext) -> None:
         if not self._begun.is_set():
@@ -108,9 +109,3 @@ async def _agreed_protocol(stream: Stream, seconds_max: float) -> str | None:
     if not await shake_hands(stream, seconds_max):
         return None
     return stream.selected_alpn_protocol() or "http/1.1"
-
-
-def _first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        [error, *_] = error.exceptions
-    return error

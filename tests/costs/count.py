@@ -80,11 +80,14 @@ def counting(store: Store, commands: Callable[[], int]) -> Iterator[Cost]:
 
 async def count_accepting(store: Store, commands: Callable[[], int]) -> Cost:
     """A batch that is taken while nothing works."""
+    costs = []
     async with store.opened():
         await store.submit(make_tasks("before"))
-        with counting(store, commands) as cost:
-            await store.submit(make_tasks("counted"))
-    return cost
+        for batch in range(3):  # a beat, or the look for damaged keys, falls into one of them at most
+            with counting(store, commands) as cost:
+                await store.submit(make_tasks(f"counted-{batch}"))
+            costs.append(cost)
+    return Cost(*(min(values) for values in zip(*map(msgspec.structs.astuple, costs), strict=True)))
 
 
 async def count_submitting(store: Store, commands: Callable[[], int]) -> Cost:

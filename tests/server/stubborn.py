@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
-import re
 import sys
 import threading
 import time
@@ -18,6 +18,7 @@ from ..fakes import Doing
 
 SECONDS = 600
 AT_WORK = "at work\n"
+LOCK_HELD = "holds the interpreter lock\n"
 
 
 async def block_at_the_end(context: Context, task: Task) -> None:
@@ -47,7 +48,13 @@ async def in_a_thread(context: Context, task: Task) -> None:
 
 
 async def hold_the_interpreter(context: Context, task: Task) -> None:
-    await trio.to_thread.run_sync(re.match, "(a*)*b", "a" * 60)
+    await trio.to_thread.run_sync(_hold)
+
+
+def _hold() -> None:
+    sys.setswitchinterval(SECONDS)
+    ctypes.PyDLL(None).dprintf(2, LOCK_HELD.encode())  # a function of a PyDLL keeps the lock
+    ctypes.PyDLL(None).sleep(SECONDS)
 
 
 async def leave_a_thread(context: Context, task: Task) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from signal import SIGKILL
@@ -106,19 +108,26 @@ class Ledger:
                 return task | {"handler": "work", "params": {"seconds": chance.choice([0, 0.01, 0.2])}}
 
 
-def one_life(server: ServerProcess, ledger: Ledger, locks: Path, chance: Random) -> None:
-    """Put it under load, and kill it at some point."""
+@contextmanager
+def until_killed(server: ServerProcess, ledger: Ledger, locks: Path, chance: Random) -> Iterator[threading.Thread]:
+    """Put a server under load, and kill it at the end; yield a client, which ends when the server does."""
     clients = [
         threading.Thread(target=ledger.submit_until_it_dies, args=(server.url, locks, Random(chance.random())))
         for _ in range(CLIENTS)
     ]
     for client in clients:
         client.start()
-    clients[0].join(chance.uniform(0, SECONDS_TO_LIVE_MAX))
+    yield clients[0]
     server.signal(SIGKILL)
     assert server.wait() == -SIGKILL
     for client in clients:
         client.join()
+
+
+def one_life(server: ServerProcess, ledger: Ledger, locks: Path, chance: Random) -> None:
+    """Put a server under load, and kill it at some point."""
+    with until_killed(server, ledger, locks, chance) as client:
+        client.join(chance.uniform(0, SECONDS_TO_LIVE_MAX))
 
 
 def test_nothing_is_lost_and_nothing_runs_twice_at_once(

@@ -6,11 +6,9 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections import Counter
 from pathlib import Path
 from random import Random
-from signal import SIGKILL
 from typing import Any, NamedTuple
 
 import pytest
@@ -20,7 +18,7 @@ from pexecutor.handlers.mark import read_tag
 
 from .conftest import StartServer
 from .process import ServerProcess, eventually
-from .test_crash import CLIENTS, Ledger, in_flight
+from .test_crash import Ledger, in_flight, until_killed
 
 KILLS = int(os.environ.get("TEST_KILLS", "4"))
 SECONDS_TO_LIVE_MAX = 1.5
@@ -93,19 +91,10 @@ def check_processes(server: ServerProcess, dead: set[int]) -> None:
 
 def one_life(server: ServerProcess, ledger: Ledger, locks: Path, chance: Random, dead: set[int]) -> None:
     """Put a server under load, look at its processes, and kill it at some point."""
-    clients = [
-        threading.Thread(target=ledger.submit_until_it_dies, args=(server.url, locks, Random(chance.random())))
-        for _ in range(CLIENTS)
-    ]
-    for client in clients:
-        client.start()
-    clients[0].join(chance.uniform(0, SECONDS_TO_LIVE_MAX))
-    check_processes(server, dead)
-    clients[0].join(chance.uniform(0, SECONDS_TO_LIVE_MAX))
-    server.signal(SIGKILL)
-    assert server.wait() == -SIGKILL
-    for client in clients:
-        client.join()
+    with until_killed(server, ledger, locks, chance) as client:
+        client.join(chance.uniform(0, SECONDS_TO_LIVE_MAX))
+        check_processes(server, dead)
+        client.join(chance.uniform(0, SECONDS_TO_LIVE_MAX))
     dead.add(server.pid)
 
 

@@ -15,7 +15,7 @@ import pytest
 from .conftest import LaunchAny, is_ready
 from .process import WAIT_SECONDS_MAX, eventually
 
-DRAIN_SECONDS = 2.0
+DRAIN_SECONDS = 5.0
 MARGIN_SECONDS = 10.0
 WAITING = str(Path(__file__).with_name("waiting.py"))
 

@@ -19,7 +19,7 @@ from pexecutor.guard import STOP_BEGUN, Deadline
 
 from .conftest import StartServer
 from .process import WAIT_SECONDS_MAX, ServerProcess, eventually
-from .stubborn import AT_WORK, WORK
+from .stubborn import AT_WORK, LOCK_HELD, WORK
 
 pytestmark = pytest.mark.usefixtures("each_server")
 
@@ -223,7 +223,8 @@ def test_the_bound_holds_whatever_a_handler_does(start_server: StartServer, stub
     server = start_server(command=("-m", "tests.server.stubborn", stubbornness))
     with suppress(httpx2.TimeoutException):
         server.client.post("/tasks", json=[{"name": "stubborn", "duration": 0}], timeout=1)
-    eventually(lambda: AT_WORK in server.log_text())
+    sign = LOCK_HELD if stubbornness == "holds the interpreter" else AT_WORK
+    eventually(lambda: sign in server.log_text())
 
     began = time.monotonic()
     server.signal(signal.SIGTERM)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import struct
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -24,8 +23,6 @@ from .raw import JSON, RawClient, RawReply, connected, request
 from .replies import problem_in
 
 LIVEZ = request("GET /livez")
-RESET = struct.pack("ii", 1, 0)
-"""``SO_LINGER`` that makes a close a reset."""
 
 
 class HeldJournal(FakeJournal):
@@ -139,8 +136,7 @@ async def test_a_client_that_leaves_holds_up_nobody(durable: Served, journal: He
     async with connected(durable.port) as client:
         await client.send(submit(name="a"))
         await journal.until_asked()
-        assert isinstance(client.stream, trio.SocketStream)
-        client.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        client.reset()
 
     async with connected(durable.port) as other:
         journal.go_on.set()
