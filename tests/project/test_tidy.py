@@ -9,6 +9,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from fnmatch import fnmatch
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Final
 
@@ -86,6 +87,23 @@ FRAMEWORKS: Final = {
     "werkzeug",
     "prometheus_client",
     "httptools",
+    "jinja2",
+    "markupsafe",
+}
+
+METADATA: Final = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def normal(name: str) -> str:
+    """Return the normalized name of a distribution, without a requirement's extras and versions."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[\[<>=~!; ]", name)[0]).lower()
+
+
+DEPENDENCIES: Final = {normal(requirement) for requirement in METADATA["dependencies"]}
+
+EXTRA_DEPENDENCIES: Final = {
+    extra: {normal(requirement) for requirement in requirements}
+    for extra, requirements in METADATA["optional-dependencies"].items()
 }
 
 EXTRAS: Final = {"valkey", "fast"}
@@ -93,17 +111,8 @@ EXTRAS: Final = {"valkey", "fast"}
 
 MAY_KNOW_FRAMEWORKS: Final = {"web", "server", "host", "stop", "asgi", "cli", "commands", "log", "__main__"}
 
-BROUGHT_BY: Final = {
-    "quart_trio": "quart-trio",
-    "quart": "quart-trio",
-    "werkzeug": "quart-trio",
-    "jinja2": "quart-trio",
-    "markupsafe": "quart-trio",
-    "prometheus_client": "prometheus-client",
-    "hypercorn": "hypercorn",
-    "h11": "hypercorn",
-}
-"""Packages that are imported under another name than the requirement's, or come with it for certain."""
+DISTRIBUTIONS: Final = packages_distributions()
+"""The names of the installed distributions that bring a package, by the name of the package."""
 
 TOP_LEVEL: Final = {
     ".ci",
@@ -171,16 +180,13 @@ class TestModule:
         if part_of(module) not in MAY_KNOW_FRAMEWORKS:
             assert FRAMEWORKS.isdisjoint(name[0] for name in imported(module))
 
-    def test_it_imports_only_what_is_required(self, module: Path) -> None:
-        project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
-        needed = list(project["project"]["dependencies"])
-        if module.parent.name in EXTRAS:
-            needed += project["project"]["optional-dependencies"][module.parent.name]
-        required = {re.split(r"[\[<>=]", requirement)[0] for requirement in needed}
+    def test_it_imports_only_what_is_declared(self, module: Path) -> None:
+        extras = EXTRAS.intersection(module.relative_to(PACKAGE).parts)
+        declared = DEPENDENCIES.union(*(EXTRA_DEPENDENCIES[extra] for extra in extras))
 
         for name, *_ in imported(module):
             if name != "pexecutor" and name not in sys.stdlib_module_names:
-                assert BROUGHT_BY.get(name, name) in required
+                assert declared.intersection(map(normal, DISTRIBUTIONS[name])), f"declare what brings {name}"
 
     def test_it_says_what_it_is(self, module: Path) -> None:
         assert ast.get_docstring(ast.parse(module.read_text(encoding="utf-8")))
@@ -198,6 +204,13 @@ def _body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     end = function.end_lineno
     assert end is not None
     return end - function.body[0].lineno + 1
+
+
+def test_each_dependency_is_imported() -> None:
+    names = {name for module in MODULES for name, *_ in imported(module)}
+    used = {normal(distribution) for name in names for distribution in DISTRIBUTIONS.get(name, [])}
+
+    assert DEPENDENCIES.union(*EXTRA_DEPENDENCIES.values()) <= used
 
 
 def test_importing_the_package_imports_no_framework() -> None:
