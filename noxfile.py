@@ -1,4 +1,4 @@
-"""What is checked before a change goes in: ``nox`` runs tests, lint and types."""
+"""What is checked before a change goes in: ``nox`` runs tests, lint and types, and builds the documentation."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import nox
 
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv|virtualenv"
-nox.options.sessions = ["tests", "lint", "types"]
+nox.options.sessions = ["tests", "lint", "types", "docs"]
 
 os.environ["UV_PYTHON_DOWNLOADS"] = "never"
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
-CHECKED = ["pexecutor", "tests", "bench", "examples", "noxfile.py"]
+CHECKED = ["pexecutor", "tests", "bench", "docs", "examples", "noxfile.py"]
 
 
 def install(session: nox.Session, *groups: str, project: bool = True) -> None:
@@ -51,6 +51,13 @@ def types(session: nox.Session) -> None:
     install(session, "types", "test")
     session.run("mypy")
     session.run("mypy", "examples")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation into ``build/docs``, without a network. A warning is an error."""
+    install(session, "docs")
+    session.run("sphinx-build", "-W", "--keep-going", "-E", "docs", "build/docs", *session.posargs)
 
 
 @nox.session

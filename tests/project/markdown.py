@@ -1,16 +1,16 @@
-"""What a page of documentation shows: its code blocks, and how an output is compared with the one that is shown."""
+"""Read a page of documentation: its headings, code blocks and sessions, and compare an output with the one shown."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-_BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
-
-_HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
+_FENCE: Final = re.compile(r"^(?P<margin>\s*)(?P<marks>```+|~~~+)(?P<info>.*)$")
+_LANGUAGE: Final = re.compile(r"\w+")
 
 _STEP = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 
@@ -48,14 +48,51 @@ class Step(NamedTuple):
 
 
 def blocks(page: Path) -> list[Block]:
-    """All fenced blocks of a page, in order."""
-    text = page.read_text(encoding="utf-8")
-    found = []
-    for match in _BLOCK.finditer(text):
-        before = text[: match.start()]
-        heading = _HEADING.findall(before)[-1]
-        found.append(Block(match["language"], match["text"], before.count("\n") + 1, heading))
-    return found
+    """Return all code blocks of a page, in order.
+
+    A block's heading is the last ``##`` above it, or the page's title. Directives of MyST are no code.
+
+    Raises:
+        AssertionError: a fence is indented, has no language, or is not closed, so no test would see its block.
+    """
+    return [Block(fence.info, fence.text, fence.line, fence.heading) for fence in _fences(page) if not fence.directive]
+
+
+def headings(page: Path) -> list[str]:
+    """Return the title and the headings of all levels, in order."""
+    outside = _FENCED.sub("", page.read_text(encoding="utf-8"))
+    return re.findall(r"^#+ (.+)$", outside, re.MULTILINE)
+
+
+_FENCED: Final = re.compile(r"^(```+).*?^\1$", re.MULTILINE | re.DOTALL)
+
+
+class _Fence(NamedTuple):
+    info: str
+    text: str
+    line: int
+    heading: str
+    directive: bool
+
+
+def _fences(page: Path) -> Iterator[_Fence]:
+    heading, marks, info, begun, inside = "", "", "", 0, list[str]()
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(keepends=True), 1):
+        fence = _FENCE.match(line)
+        if marks:
+            if line.rstrip("\n") == marks:
+                yield _Fence(info, "".join(inside), begun, heading, info.startswith("{"))
+                marks = ""
+            else:
+                inside.append(line)
+        elif fence is not None:
+            marks, info, begun, inside = fence["marks"], fence["info"], number, []
+            where = f"{page.name}, line {number}"
+            assert not fence["margin"], f"{where}: a fence must begin at the margin"
+            assert info.startswith("{") or _LANGUAGE.fullmatch(info), f"{where}: a fence must name a language"
+        elif line.startswith("## ") or (line.startswith("# ") and not heading):
+            heading = line.lstrip("#").strip()
+    assert not marks, f"{page.name}, line {begun}: this fence is not closed"
 
 
 def steps(session: Block) -> list[Step]:

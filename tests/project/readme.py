@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .conftest import PROJECT
-from .markdown import Block, blocks
+from .markdown import Block
+from .page import README
 
-BLOCKS = blocks(PROJECT / "README.md")
+BLOCKS = README.blocks
 
 
 def in_language(language: str) -> list[Block]:
@@ -15,9 +15,7 @@ def in_language(language: str) -> list[Block]:
 
 def shown_after(block: Block) -> str:
     """The text that the README shows as what comes of a block."""
-    following = BLOCKS[BLOCKS.index(block) + 1]
-    assert following.language == "text", f"{block} has no output"
-    return following.text
+    return README.shown_after(block)
 
 
 def _is_program(block: Block) -> bool:

@@ -29,8 +29,8 @@ from pexecutor.web.metrics import MetricsRoutes
 from pexecutor.web.wire import IntervalView, TaskDetail
 
 from .conftest import PROJECT
+from .page import README, rows
 
-README = (PROJECT / "README.md").read_text(encoding="utf-8")
 ARCHITECTURE = (PROJECT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 CHANGELOG = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
 
@@ -39,17 +39,7 @@ SERVE = cli.commands["serve"]
 IN_THE_FILE_ALONE = {"handlers", "tokens"}
 
 
-def rows(document: str) -> dict[str, list[str]]:
-    """Every table row of a document, by what stands in its first cell; one that names several stands under each."""
-    found = {}
-    for line in re.findall(r"^\| (.+) \|$", document, re.MULTILINE):
-        cells = [cell.strip() for cell in line.split("|")]
-        for subject in re.findall(r"`([^`]+)`", cells[0]):
-            found[subject] = cells
-    return found
-
-
-ROWS = rows(README)
+ROWS = README.rows
 
 
 def routes() -> set[str]:
@@ -96,7 +86,7 @@ def _written(default: Any) -> str:
 
 def test_each_key_of_a_tokens_table_and_each_scope_is_in_the_readme() -> None:
     for word in [*TokenSettings.__struct_fields__, *SCOPES]:
-        assert f"`{word}`" in README
+        assert f"`{word}`" in README.text
 
 
 @pytest.mark.parametrize("structure", [CommandSettings, HttpSettings], ids=lambda kind: kind.__name__)
@@ -128,9 +118,9 @@ def test_each_command_and_its_options_are_in_the_readme(command: str) -> None:
         for option in parameter.opts
     ]
 
-    assert re.search(rf"`pexecutor {command}[ `]", README)
+    assert re.search(rf"`pexecutor {command}[ `]", README.text)
     for option in options:
-        assert re.search(rf"`{option}\b", README), option
+        assert re.search(rf"`{option}\b", README.text), option
 
 
 def test_the_options_that_every_program_has_are_in_the_readme() -> None:
@@ -138,7 +128,7 @@ def test_the_options_that_every_program_has_are_in_the_readme() -> None:
 
     for parameter in cli.get_params(context):
         for option in parameter.opts:
-            assert f"`{option}`" in README
+            assert f"`{option}`" in README.text
 
 
 @pytest.mark.parametrize(
@@ -151,7 +141,7 @@ def test_each_field_of_a_task_and_each_parameter_is_in_the_readme(structure: typ
 
 def test_each_member_of_a_record_is_in_the_readme() -> None:
     for field in msgspec.structs.fields(TaskDetail):
-        assert f"`{field.name}`" in README
+        assert f"`{field.name}`" in README.text
 
 
 def metrics() -> list[Metric]:
@@ -175,7 +165,7 @@ def test_the_readme_names_no_metric_that_is_gone() -> None:
 
 def test_each_member_of_an_interval_is_in_the_readme() -> None:
     for field in msgspec.structs.fields(IntervalView):
-        assert f"`{field.name}`" in README
+        assert f"`{field.name}`" in README.text
 
 
 def test_each_kind_of_event_is_in_the_readme() -> None:
@@ -186,9 +176,9 @@ def test_each_kind_of_event_is_in_the_readme() -> None:
 
 def test_each_state_outcome_and_status_is_in_the_readme() -> None:
     for word in [*State, *Outcome]:
-        assert f"`{word}`" in README
+        assert f"`{word}`" in README.text
     for status in [*STATUS_OF.values(), 429, 500]:
-        assert re.search(rf"\b{status}\b", README), status
+        assert re.search(rf"\b{status}\b", README.text), status
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,60 @@
+"""How Sphinx builds the documentation: ``nox -s docs``. Nothing is fetched, and a warning is an error."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+
+import pexecutor
+
+project = "pexecutor"
+author = "The pexecutor authors"
+copyright = author  # noqa: A001 - the name that Sphinx reads
+version = release = pexecutor.__version__
+
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "myst_parser"]
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+
+html_theme = "furo"
+html_title = f"pexecutor {version}"
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
+html_copy_source = False
+html_theme_options = {"footer_icons": []}
+pygments_style = "default"
+pygments_dark_style = "github-dark"
+
+autodoc_default_options = {"members": True, "member-order": "bysource", "exclude-members": "__new__"}
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+nitpicky = True
+nitpick_ignore_regex = [("py:.*", r"(?!pexecutor\b).*")]  # other libraries' names: their pages are not at hand
+
+
+def link_public_name(
+    _app: Sphinx, env: BuildEnvironment, node: addnodes.pending_xref, contnode: nodes.Element
+) -> nodes.Node | None:
+    """Link a name that the package exports, wherever it is defined; leave other names of the package as text."""
+    target = node.get("reftarget", "")
+    if node.get("refdomain") != "py" or not target.startswith("pexecutor."):
+        return None
+    name = re.sub(r".*\.", "", target)
+    if name not in pexecutor.__all__:
+        return contnode
+    domain = env.domains.python_domain
+    return domain.resolve_xref(env, node["refdoc"], _app.builder, "obj", f"pexecutor.{name}", node, contnode)
+
+
+def setup(app: Sphinx) -> None:
+    """Register what this file adds to Sphinx."""
+    toctrees = logging.getLogger("sphinx.sphinx.directives.other")
+    toctrees.addFilter(lambda record: getattr(record, "subtype", "") != "empty_glob")  # a folder may have no page yet
+    app.connect("missing-reference", link_public_name)
