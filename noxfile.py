@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from pathlib import Path
 
 import nox
 
@@ -58,6 +60,22 @@ def docs(session: nox.Session) -> None:
     """Build the documentation into ``build/docs``, without a network. A warning is an error."""
     install(session, "docs")
     session.run("sphinx-build", "-W", "--keep-going", "-E", "docs", "build/docs", *session.posargs)
+
+
+@nox.session
+def dist(session: nox.Session) -> None:
+    """Build a sdist and, from it, a wheel; check both; run a task with the wheel in a fresh environment."""
+    install(session, "dist", project=False)
+    made, fresh = Path(session.create_tmp(), "made"), Path(session.create_tmp(), "fresh")
+    shutil.rmtree(made, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(made))
+    artifacts = [str(path) for path in sorted(made.iterdir())]
+    session.run("twine", "check", "--strict", *artifacts)
+    session.run("python", "-m", "tests.project.artifacts", *artifacts)
+    session.run("python", "-m", "venv", "--clear", str(fresh))
+    [wheel] = made.glob("*.whl")
+    session.run(str(fresh / "bin/python"), "-m", "pip", "install", "--quiet", str(wheel), external=True)
+    session.run("python", "-m", "tests.project.first_task", str(fresh / "bin/pexecutor"))
 
 
 @nox.session

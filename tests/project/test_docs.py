@@ -201,7 +201,8 @@ def test_each_dependency_has_its_reason_in_the_architecture() -> None:
     groups = [*project["dependency-groups"].values(), *project["project"]["optional-dependencies"].values()]
     reasons = rows(ARCHITECTURE)
 
-    for requirement in [*project["project"]["dependencies"], *(one for group in groups for one in group)]:
+    needed = [*project["build-system"]["requires"], *project["project"]["dependencies"]]
+    for requirement in [*needed, *(one for group in groups for one in group)]:
         name = re.split(r"[\[<>=~! ]", requirement)[0]
         assert name in {*reasons, "pexecutor"}, requirement
 

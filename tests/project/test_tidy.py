@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from fnmatch import fnmatch
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Final
@@ -16,6 +15,7 @@ from typing import Final
 import pytest
 
 from .conftest import PROJECT
+from .tree import project_files
 
 PACKAGE = PROJECT / "pexecutor"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -121,9 +121,11 @@ TOP_LEVEL: Final = {
     ".gitignore",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
+    "CONTRIBUTING.md",
     "Dockerfile",
     "LICENSE",
     "README.md",
+    "SECURITY.md",
     "bench",
     "docs",
     "examples",
@@ -222,16 +224,6 @@ def test_importing_the_package_imports_no_framework() -> None:
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
 
     assert run.stdout == "[]\n"
-
-
-IGNORED: Final = [".git", *(PROJECT / ".gitignore").read_text(encoding="utf-8").replace("/\n", "\n").split()]
-
-
-def project_files(folder: Path = PROJECT) -> Iterator[Path]:
-    """Every file of the project, but for what git is told to leave out."""
-    for path in sorted(folder.iterdir()):
-        if not any(fnmatch(path.name, pattern) for pattern in IGNORED):
-            yield from project_files(path) if path.is_dir() else [path]
 
 
 def test_nothing_lies_about_at_the_top() -> None:

@@ -1,0 +1,110 @@
+"""Build a sdist and a wheel, check what they hold, and check and run a user's program with the wheel.
+
+``nox -s dist`` does more: it installs the wheel with its dependencies in a fresh environment, and runs a task there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from .artifacts import complaints, main, metadata_complaints
+from .conftest import PROJECT
+from .first_task import run_one_task
+
+TYPED_PROGRAM: Final = PROJECT / "tests/project/typed_program.py"
+
+
+def run(*command: str, cwd: Path, variables: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | (variables or {})
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A sdist, and the wheel that is built from it, by their suffixes."""
+    made = tmp_path_factory.mktemp("made")
+    built = run(sys.executable, "-m", "build", "--no-isolation", "--outdir", str(made), cwd=PROJECT)
+    assert built.returncode == 0, built.stdout + built.stderr
+    return {path.suffix: path for path in made.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def python(artifacts: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment with the wheel. Dependencies come from the environment that runs the tests."""
+    home = tmp_path_factory.mktemp("user") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], timeout=60, check=True)
+    packages = Path(sysconfig.get_path("purelib", "venv", {"base": str(home)}))
+    with zipfile.ZipFile(artifacts[".whl"]) as wheel:
+        wheel.extractall(packages)
+    # Behind the wheel's folder in sys.path, and Python reads no .pth file there: the project itself is not importable.
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
+    return home / "bin/python"
+
+
+class TestContents:
+    @pytest.mark.parametrize("suffix", [".gz", ".whl"])
+    def test_an_artifact_holds_the_files_of_the_project_and_nothing_else(
+        self, artifacts: Mapping[str, Path], suffix: str
+    ) -> None:
+        assert list(complaints(artifacts[suffix])) == []
+
+    def test_missing_and_superfluous_files_are_found(self, artifacts: Mapping[str, Path], tmp_path: Path) -> None:
+        broken = tmp_path / "broken.whl"
+        with zipfile.ZipFile(artifacts[".whl"]) as wheel, zipfile.ZipFile(broken, "w") as copy:
+            for name in set(wheel.namelist()) - {"pexecutor/py.typed"}:
+                copy.writestr(name, wheel.read(name))
+            copy.writestr("pexecutor/leftover.db", b"")
+
+        assert list(complaints(broken)) == [
+            "broken.whl lacks pexecutor/py.typed",
+            "broken.whl holds pexecutor/leftover.db, which is no file of the project",
+        ]
+        assert main([broken]) == 1
+
+    @pytest.mark.parametrize("link", ["[x](docs/x.md)", "[x]: docs/x.md", '<img src="docs/x.md">'])
+    def test_a_link_that_leads_nowhere_on_an_index_is_found(self, link: str) -> None:
+        fields = "License-Expression: MIT\nRequires-Python: >=3\nSummary: s\nClassifier: c"
+        metadata = f"{fields}\n\n[a](https://example.org/a) and [b](#b)\n{link}\n"
+
+        assert list(metadata_complaints(metadata.encode())) == ["the README's link to docs/x.md is relative"]
+
+
+class TestAUsersProgram:
+    """A program outside of the project, in an environment with the wheel."""
+
+    @pytest.fixture
+    def program(self, tmp_path: Path) -> Path:
+        return Path(shutil.copy(TYPED_PROGRAM, tmp_path / "program.py"))
+
+    def test_it_runs(self, python: Path, program: Path) -> None:
+        done = run(str(python), str(program), cwd=program.parent)
+
+        assert done.stdout.splitlines() == ['greeting ["hello you","hello you"]', "sum 3", "2 serving"], done.stderr
+
+    def test_a_server_runs_a_task(self, python: Path, tmp_path: Path) -> None:
+        record = json.loads(run_one_task([str(python), "-m", "pexecutor"], tmp_path))
+
+        assert (record["name"], record["outcome"]) == ("first", "succeeded")
+
+    def test_mypy_passes(self, python: Path, program: Path) -> None:
+        mypy = [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(python)]
+
+        checked = run(*mypy, program.name, cwd=program.parent)
+
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+
+    def test_pyright_passes(self, python: Path, program: Path) -> None:
+        checked = run(sys.executable, "-m", "pyright", "--pythonpath", str(python), program.name, cwd=program.parent)
+
+        assert checked.returncode == 0, checked.stdout + checked.stderr
