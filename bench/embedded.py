@@ -23,8 +23,8 @@ from pexecutor import Executor, LocalStore, Task
 from pexecutor.handlers.catalogue import Catalogue, load_catalogue
 from pexecutor.stores import Store
 from pexecutor.stores.address import SqliteAddress, ValkeyAddress, parse_store
-from pexecutor.stores.database import Database
-from pexecutor.stores.journal import SqliteJournal
+from pexecutor.stores.sqlite.database import Database
+from pexecutor.stores.sqlite.journal import SqliteJournal
 from pexecutor.stores.valkey import make_store
 
 from .jobs import NO_OP, counter

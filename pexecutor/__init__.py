@@ -1,8 +1,10 @@
 """pexecutor: a task executor you talk to over HTTP, or embed in a Trio program.
 
-Importing this package imports no web framework and starts nothing; see ``pexecutor.executor`` for an embedding.
+Importing this package imports no web framework and starts nothing; see ``pexecutor.core.executor`` for an embedding.
 """
 
+from .core.executor import Executor
+from .core.statistics import Phase, Statistics
 from .errors import (
     AlreadyFinishedError,
     AlreadyStartedError,
@@ -15,11 +17,9 @@ from .errors import (
     StoreUnavailableError,
     UnknownTaskError,
 )
-from .executor import Executor
 from .handlers import Catalogue, Context, HandlerFailedError, handler, load_catalogue
-from .statistics import Phase, Statistics
 from .stores import Page, PageRequest, Store, StoreStatistics
-from .stores.local import LocalStore
+from .stores.local.store import LocalStore
 from .task import (
     Accepted,
     Attempt,

@@ -30,13 +30,13 @@ from hypercorn.typing import ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCall
 
 from .config import Config, load_config
 from .errors import UnusableStoreError
-from .host import Host
 from .log import configure_logging, log_ignored_variables
+from .process.host import Host
+from .process.stop import StopBound, StopSignals, log_drain, log_farewell
+from .process.streams import background_streams, replace_streams
 from .server import make_executor, unusable_store_alone
-from .stop import StopBound, StopSignals, log_drain, log_farewell
-from .streams import background_streams, replace_streams
 from .web import create_app as create_web_app
-from .web.hosted import HostedConnections
+from .web.serving.hosted import HostedConnections
 
 _log = structlog.get_logger()
 

@@ -20,7 +20,7 @@ from msgspec import Meta
 
 from .errors import ConfigError
 from .stores.address import MemoryAddress, SqliteAddress, StoreAddress, ValkeyAddress, parse_store
-from .stores.crashes import CRASHES_MAX
+from .stores.local.crashes import CRASHES_MAX
 
 ENVIRONMENT_PREFIX: Final = "PEXECUTOR_"
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 import structlog
 
 from .config import LogFormat, LogLevel, service_variables
-from .streams import report_drops
+from .process.streams import report_drops
 from .task import Finished, Outcome, Record, Scheduled
 
 WARNINGS_PER_SECOND_MAX: Final = 10

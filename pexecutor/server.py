@@ -19,27 +19,27 @@ import structlog
 import trio
 
 from .config import Config, database_file, durability_of
+from .core.executor import Executor
 from .errors import ConfigError, UnusableStoreError, first_cause
-from .executor import Executor
 from .handlers import Catalogue, load_catalogue
 from .handlers.descriptors import connections_bound, raise_limit
-from .handlers.leftovers import end_leftovers, file_identity
-from .handlers.mark import marking_for
+from .handlers.processes.leftovers import end_leftovers, file_identity
+from .handlers.processes.mark import marking_for
 from .log import TaskLog
-from .stop import StopBound, StopSignals, log_drain, log_farewell
+from .process.stop import StopBound, StopSignals, log_drain, log_farewell
 from .stores import Store
 from .stores.address import SqliteAddress, ValkeyAddress, parse_store
-from .stores.database import Database
-from .stores.database import Durability as DatabaseDurability
-from .stores.journal import SqliteJournal
-from .stores.local import LocalStore
-from .stores.recovery import Recovered
-from .stores.valkey import ValkeyStore, doubts
+from .stores.local.recovery import Recovered
+from .stores.local.store import LocalStore
+from .stores.sqlite.database import Database
+from .stores.sqlite.database import Durability as DatabaseDurability
+from .stores.sqlite.journal import SqliteJournal
+from .stores.valkey import ValkeyStore, server_checks
 from .stores.valkey import make_store as make_shared_store
 from .web import create_web, make_http
-from .web.listener import HttpServer, listen
-from .web.origin import is_loopback
-from .web.tls import tls_context
+from .web.access.origin import is_loopback
+from .web.serving.listener import HttpServer, listen
+from .web.serving.tls import tls_context
 
 _log = structlog.get_logger()
 
@@ -124,7 +124,7 @@ def _make_shared_store(config: Config, address: ValkeyAddress) -> ValkeyStore:
     return make_shared_store(
         address,
         config.queue,
-        durability=cast("doubts.Durability", durability_of(config)),
+        durability=cast("server_checks.Durability", durability_of(config)),
         on_doubt=lambda doubt: _log.warning("tasks may be lost", reason=doubt),
         on_lease_lost=_log_lost_lease,
         crashes_max=config.crashes_max,

@@ -14,7 +14,7 @@ from pexecutor.config import Config
 from pexecutor.stores import Store
 from pexecutor.values import ERROR_BYTES_MAX
 from pexecutor.web import create_web, make_http
-from pexecutor.web.listener import HttpServer, listen
+from pexecutor.web.serving.listener import HttpServer, listen
 
 from .misbehaving import DEEDS, Deed
 

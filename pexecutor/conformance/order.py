@@ -9,16 +9,7 @@ import trio
 from ..errors import AlreadyFinishedError, AlreadyStartedError, UnknownTaskError
 from ..stores import Store
 from ..task import Running, Task
-from .asking import (
-    accept,
-    at_once,
-    end,
-    listed,
-    listed_names,
-    refused,
-    start,
-    start_nothing,
-)
+from .asking import accept, at_once, end, listed, listed_names, refused, start, start_nothing
 from .guarantee import Place, expect, guarantee
 
 _CLAIM = "starts at most ``limit`` pending tasks, the highest priority first, in acceptance order within one"

@@ -12,8 +12,8 @@ import trio
 from ..errors import StoreUnavailableError
 from ..stores import Store
 from ..stores.address import ValkeyAddress
-from ..stores.valkey.doubts import SETTINGS, Durability, doubts
-from ..stores.valkey.link import ValkeyLink
+from ..stores.valkey.client import ValkeyLink
+from ..stores.valkey.server_checks import SETTINGS, Durability, doubts
 from ..stores.valkey.store import ValkeyStore
 from .guarantee import Need
 

@@ -13,9 +13,9 @@ import trio
 
 from ..errors import UnusableStoreError
 from ..stores import Store
-from ..stores.database import Database, Durability
-from ..stores.journal import SqliteJournal
-from ..stores.local import LocalStore
+from ..stores.local.store import LocalStore
+from ..stores.sqlite.database import Database, Durability
+from ..stores.sqlite.journal import SqliteJournal
 from .guarantee import Need, Place
 
 _ONE_PROCESS: Final = "one process at a time has such a store"

@@ -8,7 +8,7 @@ functions of his modules.
 from .catalogue import BUILT_IN, Catalogue, load_catalogue
 from .context import CancelledBy, Context
 from .contract import Complaint, EndedBySignalError, Handler, HandlerFailedError, failure_of
-from .function import handler
+from .functions.function import handler
 
 __all__ = [
     "BUILT_IN",

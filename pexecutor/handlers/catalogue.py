@@ -21,10 +21,10 @@ from ..task import Task
 from ..values import attribute, error_text
 from .command import command_handler
 from .complaints import checked
-from .containment import call_contained, system_tasks_contained
 from .context import Context
 from .contract import Complaint, Handler, HandlerFailedError
-from .function import load_functions
+from .functions.containment import call_contained, system_tasks_contained
+from .functions.function import load_functions
 from .sleep import Sleep
 
 
@@ -160,7 +160,7 @@ def _kind(name: str, table: Any) -> str:
 def _add_calls(handlers: dict[str, Handler], calls: Mapping[str, Any], environment: Mapping[str, str]) -> Resource:
     """Add the HTTP calls; what they share is to be opened."""
     # Imported here: an HTTP client is much to load for those who call nothing.
-    from .http import HttpPool, http_handler
+    from .http.http import HttpPool, http_handler
 
     pool = HttpPool()
     for name, table in calls.items():

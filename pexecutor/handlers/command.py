@@ -27,8 +27,8 @@ from ..task import PARAMS_BYTES_MAX, Task
 from .complaints import missing, settings_from, unknown, wrong
 from .context import Context
 from .contract import Complaint, EndedBySignalError, HandlerFailedError
-from .group import Program, run_group
-from .mark import marked
+from .processes.group import Program, run_group
+from .processes.mark import marked
 from .slots import VALUE_SCHEMA, Slot, parse_element, value_text
 
 KILL_AFTER_SECONDS: Final = 5.0

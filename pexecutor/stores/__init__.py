@@ -85,7 +85,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from ..histogram import Histogram
+from ..observe.histogram import Histogram
 from ..task import Ending, Finished, Following, Outcome, Pending, Record, Running, Scheduled, State, Task, Verdict
 
 

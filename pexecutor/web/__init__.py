@@ -8,23 +8,23 @@ from quart import Response
 from quart_trio import QuartTrio
 
 from ..config import Config
-from ..executor import Executor
-from .answers import TaskAnswers
-from .connection import Connection, StreamedRequest, current_request
-from .dashboard import DashboardRoutes
-from .docs import DocsRoutes
-from .errors import register_errors
-from .events import EventRoutes
+from ..core.executor import Executor
+from .access.gate import Gate
+from .access.session_routes import SessionRoutes
+from .api.errors import register_errors
+from .api.events import EventRoutes
+from .api.metrics import MetricsRoutes
+from .api.ops import OpsRoutes
+from .api.reply import problem_response
+from .api.tasks import TaskAnswers
+from .dashboard.routes import DashboardRoutes
+from .docs.page import DocsRoutes
 from .fast import HotRoutes, make_fast
-from .gate import Gate
-from .hot_first import HotFirst
-from .http1 import Hypercorn
-from .listener import Http
-from .metrics import MetricsRoutes
-from .ops import OpsRoutes
-from .reply import problem_response
-from .session import SessionRoutes
-from .tasks import TaskRoutes
+from .serving.hot_first import HotFirst
+from .serving.hypercorn import Hypercorn
+from .serving.listener import Http
+from .serving.quart_app import Connection, StreamedRequest, current_request
+from .serving.task_routes import TaskRoutes
 
 
 class Web(NamedTuple):

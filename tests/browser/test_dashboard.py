@@ -10,7 +10,7 @@ from typing import Any
 from pexecutor.access import hash_token, new_token
 
 from ..server.process import ServerProcess
-from ..shared.server import valkey_server
+from ..stores.valkey.server import valkey_server
 from .conftest import Start
 from .page import Page
 

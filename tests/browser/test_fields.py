@@ -8,7 +8,7 @@ from typing import Any
 from pexecutor.task import Outcome
 
 from ..server.process import ServerProcess, eventually
-from ..shared.server import valkey_server
+from ..stores.valkey.server import valkey_server
 from .conftest import Start
 from .page import Page
 

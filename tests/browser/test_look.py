@@ -12,7 +12,7 @@ import pytest
 from pexecutor.access import hash_token, new_token
 
 from ..server.process import ServerProcess, eventually
-from ..shared.server import valkey_server
+from ..stores.valkey.server import valkey_server
 from .conftest import Start, start_server
 from .page import Page
 

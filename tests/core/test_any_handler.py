@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pexecutor import Context, HandlerFailedError, Outcome, Task
-from pexecutor.attempt import LiveAttempt
+from pexecutor.core.attempt import LiveAttempt
 from pexecutor.handlers import Catalogue
-from pexecutor.handlers.function import FunctionHandler
-from pexecutor.stores.rows import from_row, to_row
+from pexecutor.handlers.functions.function import FunctionHandler
+from pexecutor.stores.sqlite.rows import from_row, to_row
 from pexecutor.task import Ending, Finished, Running, make_serial
 from pexecutor.values import ERROR_BYTES_MAX, RESULT_BYTES_MAX, RETRY_AFTER_SECONDS_MAX, exception_text
 

@@ -9,8 +9,8 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from pexecutor import Ending, Finished, LocalStore, Outcome, Record, Task
-from pexecutor.events import DrainBegun, Feed, Gap, Happening, Progress, Reader
 from pexecutor.handlers import Context
+from pexecutor.observe.events import DrainBegun, Feed, Gap, Happening, Progress, Reader
 from pexecutor.stores import Watcher
 
 from ..fakes import Doing

@@ -12,9 +12,9 @@ import trio
 from trio.testing import MockClock
 
 from pexecutor import Accepted, Executor, Finished, LocalStore, Outcome, Task
-from pexecutor.notify import notifier
-from pexecutor.stores.database import Database
-from pexecutor.stores.journal import SqliteJournal
+from pexecutor.observe.notify import notifier
+from pexecutor.stores.sqlite.database import Database
+from pexecutor.stores.sqlite.journal import SqliteJournal
 from pexecutor.stores.valkey.damage import Damage
 
 from .conftest import RunHere

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pexecutor import Pending, Task
-from pexecutor.stores.order import StartOrder
-from pexecutor.stores.parts import BySerial
+from pexecutor.stores.local.chunked_dict import BySerial
+from pexecutor.stores.local.start_order import StartOrder
 
 
 def pending(serial: int, priority: int = 0) -> Pending:

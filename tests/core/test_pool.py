@@ -8,8 +8,8 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from pexecutor import Ending, Finished, LocalStore, Outcome, Record, Running, Scheduled, Task
+from pexecutor.core.pool import TURNS_AT_ONCE_MAX
 from pexecutor.handlers import Context
-from pexecutor.pool import TURNS_AT_ONCE_MAX
 from pexecutor.stores import Watcher
 
 from ..fakes import Doing, FakeJournal, Gate

@@ -5,7 +5,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from pexecutor.conformance.steps import cancelled_at_step, every_await
-from pexecutor.registry import ShardedLockDict
+from pexecutor.stores.local.registry import ShardedLockDict
 
 
 async def test_an_entry_changes_only_under_its_lock() -> None:

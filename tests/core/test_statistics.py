@@ -11,7 +11,7 @@ from trio.testing import MockClock
 
 from pexecutor import Context, Executor, HandlerFailedError, LocalStore, Outcome, Record, Task
 from pexecutor.handlers import BUILT_IN, Catalogue
-from pexecutor.histogram import Histogram
+from pexecutor.observe.histogram import Histogram
 
 from ..fakes import Doing, FakeJournal
 from .conftest import RunHere, virtual_now

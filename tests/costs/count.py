@@ -19,7 +19,7 @@ from pexecutor.stores import Store
 from pexecutor.task import Finished, Record
 from pexecutor.web import create_web, make_http
 from pexecutor.web.fast.rounds import CONNECTIONS_AT_ONCE_MAX
-from pexecutor.web.listener import Http
+from pexecutor.web.serving.listener import Http
 
 from ..web.raw import JSON, request
 

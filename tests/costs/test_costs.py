@@ -17,11 +17,11 @@ from pexecutor import LocalStore
 from pexecutor.log import configure_logging
 from pexecutor.stores import Store
 from pexecutor.stores.address import ValkeyAddress
-from pexecutor.stores.database import Database
-from pexecutor.stores.journal import SqliteJournal
+from pexecutor.stores.sqlite.database import Database
+from pexecutor.stores.sqlite.journal import SqliteJournal
 from pexecutor.stores.valkey import make_store
 
-from ..shared.server import ValkeyServer, valkey_server
+from ..stores.valkey.server import ValkeyServer, valkey_server
 from .count import Cost, count_accepting, count_finishing, count_submitting
 
 QUEUE_SIZE: Final = 10_000

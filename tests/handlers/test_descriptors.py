@@ -14,11 +14,12 @@ import pytest
 import trio
 
 from pexecutor import Context, Task
-from pexecutor.handlers import descriptors, load_catalogue, proc
+from pexecutor.handlers import descriptors, load_catalogue
 from pexecutor.handlers.descriptors import connections_bound, raise_limit
+from pexecutor.handlers.processes import proc
 
 from .conftest import Lab, task
-from .test_family import pid_in
+from .processes.test_family import pid_in
 
 MODULE = """
 import pexecutor

@@ -10,7 +10,7 @@ import trio
 from pexecutor import Context, load_catalogue
 
 from .conftest import Lab, task
-from .test_http import OK, answer, calling
+from .http.test_http import OK, answer, calling
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 OTHER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"

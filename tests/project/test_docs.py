@@ -16,17 +16,17 @@ from prometheus_client.metrics_core import Metric
 import pexecutor
 from pexecutor import Executor, LocalStore, Outcome, State, Task
 from pexecutor.access import SCOPES, TokenSettings
-from pexecutor.cli import cli
+from pexecutor.cli.main import cli
 from pexecutor.config import ENVIRONMENT_PREFIX, Config, flag_of
-from pexecutor.events import DrainBegun, Gap, Progress
 from pexecutor.handlers.command import CommandSettings
-from pexecutor.handlers.http import HttpSettings
+from pexecutor.handlers.http.http import HttpSettings
+from pexecutor.observe.events import DrainBegun, Gap, Progress
 from pexecutor.web import create_app
-from pexecutor.web.answers import PageQuery, ShowQuery, SubmitQuery, TasksQuery
-from pexecutor.web.errors import STATUS_OF
-from pexecutor.web.events import EventsQuery, content
-from pexecutor.web.metrics import MetricsRoutes
-from pexecutor.web.wire import IntervalView, TaskDetail
+from pexecutor.web.api.errors import STATUS_OF
+from pexecutor.web.api.events import EventsQuery, content
+from pexecutor.web.api.metrics import MetricsRoutes
+from pexecutor.web.api.tasks import PageQuery, ShowQuery, SubmitQuery, TasksQuery
+from pexecutor.web.api.wire import IntervalView, TaskDetail
 
 from .conftest import PROJECT
 from .page import README, rows

@@ -13,7 +13,7 @@ import pytest
 
 from pexecutor.config import load_config
 
-from ..shared.server import valkey_server
+from ..stores.valkey.server import valkey_server
 from .conftest import PROJECT, Launch
 from .markdown import Block
 from .readme import (

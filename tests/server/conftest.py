@@ -15,7 +15,7 @@ from typing import NamedTuple, get_args
 import httpx2
 import pytest
 
-from pexecutor.cli import main
+from pexecutor.cli.main import main
 from pexecutor.config import HttpKind
 
 from .process import WAIT_SECONDS_MAX, ServerProcess

@@ -10,9 +10,10 @@ import time
 
 import trio
 
-from pexecutor import Task, server, stop
+from pexecutor import Task, server
 from pexecutor.config import Config
 from pexecutor.handlers import Catalogue, Context
+from pexecutor.process import stop
 
 from ..fakes import Doing
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pexecutor.cli import cli
+from pexecutor.cli.main import cli
 from pexecutor.config import Config, load_config, service_variables
 from pexecutor.errors import ConfigError
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from pexecutor.handlers import proc
-from pexecutor.handlers.mark import read_tag
+from pexecutor.handlers.processes import proc
+from pexecutor.handlers.processes.mark import read_tag
 
 from .conftest import StartServer
 from .process import ServerProcess, eventually

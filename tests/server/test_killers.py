@@ -10,7 +10,7 @@ from typing import Any, Final
 import httpx2
 import pytest
 
-from ..shared.server import ValkeyServer, valkey_server
+from ..stores.valkey.server import ValkeyServer, valkey_server
 from .process import ServerProcess, eventually
 
 HANDLERS: Final = """

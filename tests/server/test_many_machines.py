@@ -19,7 +19,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from ..shared.server import ValkeyServer, valkey_server
+from ..stores.valkey.server import ValkeyServer, valkey_server
 from .process import ServerProcess, eventually
 
 LEASE_SECONDS = 3

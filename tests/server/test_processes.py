@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pexecutor.handlers.proc import list_processes, look
+from pexecutor.handlers.processes.proc import list_processes, look
 
 from .conftest import Run, StartServer
 from .process import ServerProcess, eventually

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from pexecutor.guard import STOP_BEGUN, Deadline
+from pexecutor.process.guard import STOP_BEGUN, Deadline
 
 from .conftest import StartServer
 from .process import WAIT_SECONDS_MAX, ServerProcess, eventually
@@ -184,7 +184,7 @@ def test_the_guard_ignores_signals_and_ends_with_its_server(start_server: StartS
 
 
 def test_sighup_that_is_ignored_at_the_start_stays_ignored(start_server: StartServer) -> None:
-    main = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); from pexecutor.cli import main; main()"
+    main = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); from pexecutor.cli.main import main; main()"
     server = start_server("-port", "0", "--log-format", "json", command=("-c", main))
     server.signal(signal.SIGHUP)
     assert server.client.get("/readyz").status_code == 200

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pexecutor import Pending, Task
-from pexecutor.stores.database import Database
+from pexecutor.stores.sqlite.database import Database
 from pexecutor.task import make_serial
 
 from .conftest import Run, StartServer

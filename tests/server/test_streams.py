@@ -17,10 +17,10 @@ import httpx2
 import pytest
 import structlog
 
-from pexecutor import streams
 from pexecutor.config import LogFormat
 from pexecutor.log import configure_logging
-from pexecutor.streams import BackgroundStream, BackgroundWriter, background_streams
+from pexecutor.process import streams
+from pexecutor.process.streams import BackgroundStream, BackgroundWriter, background_streams
 
 from .conftest import is_ready
 from .process import WAIT_SECONDS_MAX, eventually

@@ -111,7 +111,7 @@ def test_what_inner_parts_say_with_logging_is_a_line_of_the_same_form(capsys: py
     handlers, propagate = own.handlers, own.propagate
     try:
         configure_logging("info", "json")
-        logging.getLogger("pexecutor.handlers.containment").error("the Trio system task %s failed", "x")
+        logging.getLogger("pexecutor.handlers.functions.containment").error("the Trio system task %s failed", "x")
     finally:
         own.handlers, own.propagate = handlers, propagate
         structlog.reset_defaults()

@@ -24,7 +24,7 @@ from pexecutor import (
 )
 from pexecutor.conformance.steps import cancelled_at_step
 from pexecutor.task import format_task_id
-from pexecutor.web.events import content
+from pexecutor.web.api.events import content
 
 from .ledger import demand, demand_readable
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import apsw
 
-from pexecutor.stores.schema import Connection
+from pexecutor.stores.sqlite.schema import Connection
 
 from .disk import FakeDisk
 

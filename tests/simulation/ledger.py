@@ -24,12 +24,12 @@ import msgspec
 
 from pexecutor import Finished, Following, Outcome, Pending, Record, Running, Scheduled, Task
 from pexecutor.handlers import Context
-from pexecutor.stores.book import Book
+from pexecutor.stores.local.book import Book
 from pexecutor.stores.mending import failed_to_write
-from pexecutor.stores.rows import to_row
+from pexecutor.stores.sqlite.rows import to_row
 from pexecutor.task import parse_task_id
 from pexecutor.values import ERROR_BYTES_MAX
-from pexecutor.web.wire import detail, view
+from pexecutor.web.api.wire import detail, view
 
 from .deeds import Given
 

@@ -19,10 +19,10 @@ import trio
 from pexecutor import Ending, Executor, Finished, LocalStore, Outcome, Record, Running, Scheduled, Task
 from pexecutor.handlers import Catalogue, Context
 from pexecutor.log import TaskLog
-from pexecutor.stores.book import Book
-from pexecutor.stores.database import Database, Durability
-from pexecutor.stores.journal import SqliteJournal
-from pexecutor.stores.recovery import Recovered
+from pexecutor.stores.local.book import Book
+from pexecutor.stores.local.recovery import Recovered
+from pexecutor.stores.sqlite.database import Database, Durability
+from pexecutor.stores.sqlite.journal import SqliteJournal
 
 from ..fakes import Doing
 from .connection import connected

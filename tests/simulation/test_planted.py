@@ -10,15 +10,17 @@ import msgspec
 import pytest
 import trio
 
-from pexecutor import Ending, Finished, LocalStore, Record, Running, Scheduled, attempt, executor, values
-from pexecutor.attempt import LiveAttempt
+from pexecutor import Ending, Finished, LocalStore, Record, Running, Scheduled, values
+from pexecutor.core import attempt, executor
+from pexecutor.core.attempt import LiveAttempt
+from pexecutor.core.pool import Pool
 from pexecutor.errors import UnusableStoreError
 from pexecutor.handlers import catalogue, contract, descriptors
-from pexecutor.pool import Pool
-from pexecutor.stores import crashes, database, journal, local, recovery, submission, unwritable
-from pexecutor.stores.database import Database
-from pexecutor.stores.journal import SqliteJournal, _Commit
+from pexecutor.stores.local import crashes, recovery, store, submission
 from pexecutor.stores.mending import failed_to_write
+from pexecutor.stores.sqlite import database, journal, unwritable
+from pexecutor.stores.sqlite.database import Database
+from pexecutor.stores.sqlite.journal import SqliteJournal, _Commit
 from pexecutor.task import wait_again
 
 from .ledger import BrokenInvariantError
@@ -86,7 +88,7 @@ def count_no_crash(patch: pytest.MonkeyPatch) -> None:
 
 
 def count_a_release_as_a_crash(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(local, "wait_again", lambda record: wait_again(crashes.with_crash(record)))
+    patch.setattr(store, "wait_again", lambda record: wait_again(crashes.with_crash(record)))
 
 
 def abandon_one_crash_later(patch: pytest.MonkeyPatch) -> None:

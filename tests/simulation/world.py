@@ -22,8 +22,8 @@ import trio
 from trio.testing import MockClock
 
 from pexecutor.errors import PexecutorError, StoreUnavailableError, UnusableStoreError
-from pexecutor.stores import database, journal, statements
-from pexecutor.stores.database import Durability
+from pexecutor.stores.sqlite import database, journal, statements
+from pexecutor.stores.sqlite.database import Durability
 from pexecutor.task import make_serial
 from pexecutor.values import leaf_exceptions
 

@@ -30,8 +30,9 @@ from pexecutor import (
 from pexecutor.conformance import Need, Place
 from pexecutor.conformance.subjects import MemorySubject
 from pexecutor.errors import AlreadyFinishedError, ExpiredTaskError, UnknownTaskError
-from pexecutor.stores import Store, StoreStatistics, Watcher, crashes, local, recovery, submission
-from pexecutor.stores.journal import SqliteJournal, _Commit
+from pexecutor.stores import Store, StoreStatistics, Watcher
+from pexecutor.stores.local import crashes, recovery, store, submission
+from pexecutor.stores.sqlite.journal import SqliteJournal, _Commit
 from pexecutor.task import Rare, wait_again
 
 
@@ -374,7 +375,7 @@ def count_crashes_anew_with_each_retry(patch: pytest.MonkeyPatch) -> None:
 
 
 def count_a_release(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(local, "wait_again", lambda record: wait_again(crashes.with_crash(record)))
+    patch.setattr(store, "wait_again", lambda record: wait_again(crashes.with_crash(record)))
 
 
 def abandon_without_a_reason(patch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,8 @@ from pexecutor.conformance import GUARANTEES, Finding, Guarantee, Need, Place, S
 from pexecutor.conformance.subjects import MemorySubject, SqliteSubject
 from pexecutor.conformance.trial import try_one
 from pexecutor.errors import UnusableStoreError
-from pexecutor.stores import submission
-from pexecutor.stores.journal import SqliteJournal
+from pexecutor.stores.local import submission
+from pexecutor.stores.sqlite.journal import SqliteJournal
 
 from ..core.conftest import virtual_now
 from .broken import BROKEN, BROKEN_CRASHES, BROKEN_JOURNALS, GivesATaskTwice, SharedByPretence, SharedWithoutLeases

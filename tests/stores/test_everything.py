@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from pexecutor import LocalStore
-from pexecutor.stores.database import Database
-from pexecutor.stores.journal import SqliteJournal
+from pexecutor.stores.sqlite.database import Database
+from pexecutor.stores.sqlite.journal import SqliteJournal
 
 from ..everything import try_everything
 

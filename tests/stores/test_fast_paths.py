@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from pexecutor import Ending, Finished, LocalStore, Outcome, PageRequest, Pending, Record, Running, Task
 from pexecutor.stores import Watcher
-from pexecutor.stores.book import Book
-from pexecutor.stores.rows import COLUMNS, ENDED_COLUMNS, WAITING_COLUMNS, to_ended_row, to_row, to_waiting_row
-from pexecutor.stores.submission import Submission, end, start
+from pexecutor.stores.local.book import Book
+from pexecutor.stores.local.submission import Submission, end, start
+from pexecutor.stores.sqlite.rows import COLUMNS, ENDED_COLUMNS, WAITING_COLUMNS, to_ended_row, to_row, to_waiting_row
 
 from ..fakes import FakeJournal
 

@@ -21,13 +21,13 @@ import pytest
 
 from pexecutor import Finished, LocalStore, PageRequest, Pending, Record, Scheduled
 from pexecutor.errors import UnusableStoreError
-from pexecutor.stores import schema
-from pexecutor.stores.database import Database
-from pexecutor.stores.inspection import Findings, check, save
-from pexecutor.stores.journal import SqliteJournal
-from pexecutor.stores.recovery import Recovered
+from pexecutor.stores.local.recovery import Recovered
+from pexecutor.stores.sqlite import schema
+from pexecutor.stores.sqlite.database import Database
+from pexecutor.stores.sqlite.inspection import Findings, check, save
+from pexecutor.stores.sqlite.journal import SqliteJournal
 from pexecutor.values import ERROR_BYTES_MAX, RETRY_AFTER_SECONDS_MAX
-from pexecutor.web.wire import detail
+from pexecutor.web.api.wire import detail
 
 from ..simulation.connection import connected
 from ..simulation.disk import Crash, FakeDisk

@@ -12,14 +12,14 @@ import trio
 
 from pexecutor import Executor, LocalStore
 from pexecutor.config import Config, HttpKind
+from pexecutor.core.statistics import Statistics
 from pexecutor.handlers import BUILT_IN, Catalogue, Handler
-from pexecutor.statistics import Statistics
 from pexecutor.web import create_web, make_http
-from pexecutor.web.listener import HttpServer, listen
-from pexecutor.web.tls import tls_context
+from pexecutor.web.serving.listener import HttpServer, listen
+from pexecutor.web.serving.tls import tls_context
 
 from ..fakes import Gate
-from .hosted import HostedServer
+from .serving.hosted import HostedServer
 
 
 class Served:

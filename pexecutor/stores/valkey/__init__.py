@@ -19,7 +19,7 @@ from typing import Any
 
 from ...errors import ConfigError
 from ..address import ValkeyAddress
-from .doubts import Durability
+from .server_checks import Durability
 from .store import ValkeyStore
 
 __all__ = ["ValkeyStore", "make_store", "needs_driver"]
@@ -47,7 +47,7 @@ def make_store(address: ValkeyAddress, queue: str, *, durability: Durability = "
         ConfigError: the driver is not installed.
     """
     with needs_driver():
-        from .link import ValkeyLink
+        from .client import ValkeyLink
     link = ValkeyLink(address, queue, flushed=durability == "fsync")
     node = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     return ValkeyStore(link, node=node, durability=durability, **settings)

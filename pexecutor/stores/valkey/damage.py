@@ -14,7 +14,7 @@ import msgspec
 import trio
 
 from ...errors import StoreUnavailableError
-from ...notify import notifier
+from ...observe.notify import notifier
 from ...task import Attempt, Ending, Outcome, Record, Task
 from .wire import Row, attempts_of, ending_of, make_record, task_of, to_record
 

@@ -18,7 +18,7 @@ from coredis.exceptions import RedisError, UnknownCommandError
 
 from ...errors import StoreUnavailableError
 from ..address import ValkeyAddress
-from .line import ELSEWHERE, Line, reason
+from .connection import ELSEWHERE, Line, reason
 
 WAIT_SHARE: Final = 0.9
 """How much of the patience the server may wait, so that its answer is here in time."""

@@ -32,7 +32,7 @@ from ...errors import (
     UnknownTaskError,
     UnusableStoreError,
 )
-from ...histogram import COMMIT_SECONDS, Histogram
+from ...observe.histogram import COMMIT_SECONDS, Histogram
 from ...task import (
     TAG_BITS,
     Ending,
@@ -49,27 +49,18 @@ from ...task import (
     parse_task_id,
 )
 from .. import Node, Page, PageRequest, StoreStatistics, Watcher
-from ..crashes import CRASHES_MAX
-from ..listing import format_cursor, parse_cursor
-from ..marks import check_not_sealed
-from .answers import number_of, settled_as, verdicts_of
+from ..local.crashes import CRASHES_MAX
+from ..local.listing import format_cursor, parse_cursor
+from ..moves.marks import check_not_sealed
 from .calls import CALL_SECONDS_MAX, Calls, Link
 from .damage import Damage
-from .doubts import SETTINGS, Durability, doubts
 from .endings import ending_arguments
 from .lease import NO_CLAIM, Holdings, Lease
 from .messages import Messages
+from .replies import number_of, settled_as, verdicts_of
+from .server_checks import SETTINGS, Durability, doubts
 from .upgrade import check_layout, upgrade
-from .wire import (
-    Beat,
-    Found,
-    NodeRow,
-    PageReply,
-    Row,
-    to_arguments,
-    to_mark,
-    to_node,
-)
+from .wire import Beat, Found, NodeRow, PageReply, Row, to_arguments, to_mark, to_node
 
 LINGERING: Final = True
 """Asks for a record also when it is there only for those who waited for it."""

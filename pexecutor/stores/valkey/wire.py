@@ -25,7 +25,7 @@ from ...task import (
     make_serial,
 )
 from .. import Node, NodeState
-from ..marks import Mark, Role
+from ..moves.marks import Mark, Role
 
 T = TypeVar("T")
 

@@ -11,8 +11,8 @@ from typing import Final, TypeGuard
 import msgspec
 
 from ...task import Pending, Record
-from ..reply import encode
-from ..wire import TaskDetail, timestamp
+from ..api.reply import encode
+from ..api.wire import TaskDetail, timestamp
 from .response import date_line
 
 _New: Final[Callable[..., msgspec.Struct]] = msgspec.defstruct(

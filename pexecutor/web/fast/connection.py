@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from .. import connection as exchanges
-from ..half_closed import ClientInput, wait_for_reset
+from ..serving import quart_app as exchanges
+from ..serving.half_closed import ClientInput, wait_for_reset
 from .exchange import Exchange
 from .hot import Hot
 from .parser import Parser, Refusal

@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 import trio
 from hypercorn.typing import ASGIFramework, ASGIReceiveEvent, ASGISendEvent, HTTPScope
 
-from ..half_closed import ClientInput
+from ..serving.half_closed import ClientInput
 from .request import CutOffError, Header, Request
 from .response import CLOSE, CONTINUE, LAST_CHUNK, head
 from .transport import GONE

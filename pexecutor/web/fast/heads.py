@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 
 from ...access import Identity
-from ..connection import REQUEST_ID_HEADER
+from ..serving.quart_app import REQUEST_ID_HEADER
 from .request import Ends, Request
 
 HEADS_REMEMBERED_MAX: Final = 256

@@ -21,12 +21,12 @@ from structlog.contextvars import bind_contextvars, reset_contextvars
 from ...access import Identity
 from ...errors import PexecutorError
 from ...task import Accepted, State, Task, Verdict
-from ..answers import Arguments, TaskAnswers
-from ..asked import Asked
-from ..connection import new_request_id
-from ..errors import problem_of, problem_of_bug
-from ..gate import NEEDS, Gate, Need
-from ..reply import Reply
+from ..access.gate import NEEDS, Gate, Need
+from ..api.errors import problem_of, problem_of_bug
+from ..api.reply import Reply
+from ..api.request import Asked
+from ..api.tasks import Arguments, TaskAnswers
+from ..serving.quart_app import new_request_id
 from .accepted import accepted, is_new
 from .heads import KnownHeads
 from .request import CutOffError, Ends, Request

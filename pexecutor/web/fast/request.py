@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import trio
 
 from ...access import Identity
-from ..connection import REQUEST_ID_HEADER, request_id
+from ..serving.quart_app import REQUEST_ID_HEADER, request_id
 
 Header = tuple[bytes, bytes]
 Headers = dict[bytes, list[bytes]]

@@ -8,8 +8,8 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from ..connection import REQUEST_ID_HEADER, new_request_id
-from ..reply import PROBLEM_TYPE, Reply, problem
+from ..api.reply import PROBLEM_TYPE, Reply, problem
+from ..serving.quart_app import REQUEST_ID_HEADER, new_request_id
 from .request import Header
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from ...task import Task, Verdict
-from ..reply import Reply
+from ..api.reply import Reply
 from .hot import Submit
 from .request import Request
 from .transport import BYTES_AT_ONCE

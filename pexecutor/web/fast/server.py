@@ -8,8 +8,8 @@ import trio
 from hypercorn.typing import ASGIFramework
 from hypercorn.utils import parse_socket_addr
 
-from ..idle import IdleConnections
-from ..listener import Stream
+from ..serving.idle import IdleConnections
+from ..serving.listener import Stream
 from .connection import FastConnection
 from .hot import HotRoutes
 from .request import Ends

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 import trio
 
-from ..listener import Stream
+from ..serving.listener import Stream
 
 BYTES_AT_ONCE: Final = 64 * 1024
 

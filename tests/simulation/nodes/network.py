@@ -19,9 +19,9 @@ import trio
 
 from pexecutor.errors import StoreUnavailableError, UnusableStoreError
 from pexecutor.stores.valkey.calls import OtherQueueError
-from pexecutor.stores.valkey.link import CALL_SECONDS_MAX, START_SECONDS_MAX
+from pexecutor.stores.valkey.client import CALL_SECONDS_MAX, START_SECONDS_MAX
 
-from ...shared.fake import FakeValkey, RefusedCall
+from ...stores.valkey.fake import FakeValkey, RefusedCall
 
 KEY: Final = "pexecutor:{test}"
 AFTERWARDS_SECONDS_MAX: Final = 30.0

@@ -8,10 +8,10 @@ from typing import Final
 import pytest
 import trio
 
+from pexecutor.stores.valkey.client import read_functions
 from pexecutor.stores.valkey.lease import GIVEN_UP, Lease
-from pexecutor.stores.valkey.link import read_functions
 
-from ...shared import fake
+from ...stores.valkey import fake
 from ..ledger import BrokenInvariantError
 from .world import NodesWorld
 

@@ -1,0 +1,73 @@
+"""``cancel`` and ``drain``."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+import click
+
+from ..errors import PexecutorError, UnreachableError
+from .client_command import ClientCommand, Session
+from .completion import complete_task
+from .exit_status import Exit, StillWaitingError, exit_of, explain
+from .streams import report_failure
+from .task_lookup import find_in_flight
+
+DRAIN_SECONDS: Final = 600.0
+LOOK_SECONDS: Final = 0.2
+
+
+@click.command(cls=ClientCommand)
+@click.argument("tasks", nargs=-1, required=True, metavar="TASK...", shell_complete=complete_task)
+@click.pass_obj
+def cancel(session: Session, tasks: tuple[str, ...]) -> int:
+    """Cancel tasks; one that runs is told to end.
+
+    TASK is an id, or the name of a task in flight.
+    """
+    status = Exit.DONE
+    for task in tasks:
+        try:
+            document = session.client.cancel(find_in_flight(session.client, task))
+        except PexecutorError as error:
+            report_failure(explain(error))
+            status = status or exit_of(error)
+        else:
+            session.report.records([document])
+    return status
+
+
+@click.command(cls=ClientCommand)
+@click.option("--wait", is_flag=True, help="Wait until the server has ended.")
+@click.option(
+    "--wait-timeout",
+    type=click.FloatRange(min=0),
+    default=DRAIN_SECONDS,
+    show_default=True,
+    help="Seconds to wait for that.",
+)
+@click.pass_obj
+def drain(session: Session, wait: bool, wait_timeout: float) -> None:
+    """Begin the stop of the server.
+
+    Nothing new is taken or started, and what runs has the server's drain timeout to end.
+    """
+    session.report.details(session.client.drain())
+    if wait:
+        _wait_for_the_end(session, until=time.monotonic() + wait_timeout)
+
+
+def _wait_for_the_end(session: Session, *, until: float) -> None:
+    """Until it cannot be reached; or says that it has stopped, or serves again, which another one at its place does."""
+    while True:
+        try:
+            statistics = session.client.readiness().value["statistics"]
+        except UnreachableError:
+            return
+        if statistics["phase"] != "draining":
+            return
+        if time.monotonic() >= until:
+            running = statistics["store"]["running"]
+            raise StillWaitingError(f"the server is still draining, with {running} running: the time to wait is up")
+        time.sleep(LOOK_SECONDS)

@@ -1,0 +1,101 @@
+"""``pexecutor db``: check, export, back up and vacuum the file that tasks are kept in. Only the last changes it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from itertools import chain
+from pathlib import Path
+from typing import IO, Any
+
+import click
+import msgspec
+
+from ..config import database_file, load_config
+from ..stores.sqlite import inspection
+from ..stores.sqlite.file_lock import PRIVATE
+from .streams import notify
+
+
+@click.group()
+def db() -> None:
+    """The file that tasks are kept in: check it, save its tasks, copy it, make it smaller."""
+
+
+def _of_file(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say which file; the command is called with its path."""
+
+    @wraps(command)
+    def with_path(file: Path | None, data_dir: str | None, **others: Any) -> None:
+        config = load_config(file=file, environment=os.environ, flags={"data_dir": data_dir})
+        command(database_file(config), **others)
+
+    with_config = click.option("--config", "file", type=click.Path(path_type=Path), help="A TOML file of settings.")
+    with_data_dir = click.option("--data-dir", metavar="DIRECTORY", help="Where tasks are kept.")
+    return with_config(with_data_dir(with_path))
+
+
+@db.command()
+@_of_file
+def check(path: Path) -> None:
+    """Tell whether the file is whole. Exit status 1 when it is not."""
+    findings = inspection.check(path)
+    set_aside = f", {findings.set_aside} rows set aside as no records" if findings.set_aside else ""
+    click.echo(f"{path}: {findings.in_flight} in flight, {findings.history} finished{set_aside}")
+    _fail_with(findings, "the file is damaged: `pexecutor db export` saves the tasks that can be read")
+
+
+@db.command()
+@click.argument("output", type=click.Path(allow_dash=True), default="-")
+@_of_file
+def export(path: Path, output: str) -> None:
+    """Write the tasks in flight to OUTPUT, or print them: one a line, as they were submitted."""
+    findings = inspection.Findings()
+    records = inspection.save(path, findings)
+    first = next(records, None)  # raises before the output is touched
+    with _opened(output) as file:
+        for record in chain([] if first is None else [first], records):
+            file.write(msgspec.json.encode(record.task) + b"\n")
+        file.flush()  # before the notice, and it fails here
+    notify(f"tasks in flight: {findings.in_flight}")
+    _fail_with(findings, "some tasks may be missing")
+
+
+@contextmanager
+def _opened(output: str) -> Iterator[IO[bytes]]:
+    """A file to write to, or standard output. A new file is for its owner alone: params may be secrets."""
+    if output == "-":
+        with click.open_file(output, "wb") as stdout:
+            yield stdout
+        return
+    try:
+        file = open(output, "wb", opener=lambda name, flags: os.open(name, flags, PRIVATE))  # noqa: SIM115
+    except OSError as error:
+        raise click.FileError(output, error.strerror) from error
+    with file:
+        yield file
+
+
+@db.command()
+@click.argument("copy", type=click.Path(path_type=Path))
+@_of_file
+def backup(path: Path, copy: Path) -> None:
+    """Copy the file to COPY as it is at one instant, also while a server uses it."""
+    inspection.back_up(path, copy)
+
+
+@db.command()
+@_of_file
+def vacuum(path: Path) -> None:
+    """Make the file as small as its tasks are. No server may be using it."""
+    before, after = inspection.vacuum(path)
+    click.echo(f"{path}: {before:,} bytes before, {after:,} bytes now")
+
+
+def _fail_with(findings: inspection.Findings, message: str) -> None:
+    if findings.faults:
+        for fault in findings.faults:
+            notify(fault)
+        raise click.ClickException(message)

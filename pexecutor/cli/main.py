@@ -1,0 +1,178 @@
+"""The command line. ``pexecutor`` alone serves; a failure is one line on standard error.
+
+Exit status of ``serve``: 0 after a clean stop, 1 when the server cannot do its work, 2 when it was asked for something
+impossible. All other commands are in ``commands/``, and so are their exit statuses.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import click
+import trio
+from click.shell_completion import CompletionItem
+
+from .. import __version__
+from ..config import Config, load_config, where_tasks_are
+from ..errors import PexecutorError
+from .commands import COMMANDS
+from .exit_status import Exit, exit_of, explain
+from .streams import (
+    OutputClosedError,
+    StreamError,
+    discard_output,
+    flush_output,
+    prepare_streams,
+    report_failure,
+    stream_failures,
+)
+from .text import take_text
+
+_COMMAND: Final = "pexecutor.command"
+"""Where the context of a run has the name of its command."""
+
+_SHOWN_CHARACTERS_MAX: Final = 100
+
+_COMPLETE: Final = "_PEXECUTOR_COMPLETE"
+"""The variable by which a shell asks what TAB can complete."""
+
+
+class _ServeByDefault(click.Group):
+    """A group in which flags without a command belong to ``serve``, as the original's flags did."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if ctx.resilient_parsing and not args:  # the shell asks which commands there are
+            return super().parse_args(ctx, args)
+        if not args or (args[0].startswith("-") and args[0] not in ("--help", "--version")):
+            args = ["serve", *args]
+        ctx.meta[_COMMAND] = args[0]
+        if args[0] != "serve":
+            prepare_streams()
+        with stream_failures():
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. A server has streams of its own, and its failures are not those of an output."""
+        if ctx.meta[_COMMAND] == "serve":
+            return super().invoke(ctx)
+        with stream_failures():
+            return super().invoke(ctx)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands; and for a flag, those of ``serve``."""
+        flags = self.commands["serve"].shell_complete(ctx, incomplete) if incomplete.startswith("-") else []
+        return [*super().shell_complete(ctx, incomplete), *flags]
+
+
+@click.group(cls=_ServeByDefault)
+@click.version_option(__version__, prog_name="pexecutor")
+def cli() -> None:
+    """A task executor you talk to over HTTP. Without a command, it serves."""
+
+
+for _command in COMMANDS:
+    cli.add_command(take_text(_command))
+
+
+@cli.command()
+@click.option("-pool-size", "--pool-size", metavar="N", help="Tasks that run at once. [default: 5]")
+@click.option("-queue-size", "--queue-size", metavar="N", help="Tasks that may be pending. [default: 1000]")
+@click.option("-port", "--port", metavar="PORT", help="TCP port; 0 takes a free one. [default: 8080]")
+@click.option("-host", "--host", metavar="HOST", help="Address to listen on. [default: 127.0.0.1]")
+@click.option("--server", metavar="KIND", help="What speaks HTTP: hypercorn or fast. [default: hypercorn]")
+@click.option(
+    "--drain-timeout",
+    "drain_timeout_seconds",
+    metavar="SECONDS",
+    help="Time that running tasks have to end at a stop. [default: 30]",
+)
+@click.option(
+    "--handlers",
+    "handler_modules",
+    metavar="MODULE",
+    multiple=True,
+    help="A module, or a Python file, of handlers; may be given more than once.",
+)
+@click.option("--store", metavar="STORE", help="sqlite, memory, or valkey://HOST:PORT/DATABASE. [default: sqlite]")
+@click.option("--queue", metavar="NAME", help="Which queue on a shared store. [default: default]")
+@click.option(
+    "--lease", "lease_seconds", metavar="SECONDS", help="When a silent node's tasks are given to others. [default: 15]"
+)
+@click.option("--data-dir", metavar="DIRECTORY", help="Where tasks are kept. [default: the user's data directory]")
+@click.option(
+    "--durability", metavar="LEVEL", help="full or normal; on a server none, aof or fsync. [default: full; aof]"
+)
+@click.option(
+    "--unknown-handlers", metavar="ACTION", help="Stored tasks without a handler: refuse, or fail. [default: refuse]"
+)
+@click.option(
+    "--allow-anonymous",
+    is_flag=True,
+    default=None,
+    help="Let everybody in who reaches it, without a token, on any address.",
+)
+@click.option("--certfile", "tls_certfile", metavar="FILE", help="Serve HTTPS with this certificate, in PEM.")
+@click.option("--keyfile", "tls_keyfile", metavar="FILE", help="The certificate's key, if it is in a file of its own.")
+@click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error. [default: info]")
+@click.option("--log-format", metavar="FORMAT", help="text or json. [default: text]")
+@click.option("--config", "file", type=click.Path(path_type=Path), help="A TOML file of settings.")
+def serve(file: Path | None, **flags: Any) -> None:
+    """Serve until SIGTERM, SIGINT, SIGHUP or POST /drain. A second signal stops at once."""
+    config = load_config(file=file, environment=os.environ, flags=flags)
+    # Imported here, as they take most of a second, and no other command needs them.
+    from ..log import configure_logging, log_ignored_variables
+    from ..process.stop import StopBound
+    from ..process.streams import background_streams
+    from ..server import serve as serve_http
+    from ..web.serving.listener import ListenError
+
+    with background_streams(), StopBound(config.drain_timeout_seconds) as bound:
+        configure_logging(config.log_level, config.log_format)
+        log_ignored_variables(os.environ)
+        try:
+            trio.run(lambda: serve_http(config, announce=lambda url: _begin_serving(url, config), bound=bound))
+        except ListenError as error:
+            raise click.ClickException(str(error)) from error
+
+
+take_text(serve)
+
+
+def _begin_serving(url: str, config: Config) -> None:
+    """Say where, and spare the garbage collector what the start has made: it stays, and a look at it takes 30 ms."""
+    gc.freeze()
+    sys.stdout.write(f"pexecutor serves at {url}\nits tasks {where_tasks_are(config)}\n")
+
+
+def main() -> None:
+    """Run the command line, and exit."""
+    try:
+        with stream_failures() if _COMPLETE in os.environ else nullcontext():
+            status = cli.main(prog_name="pexecutor", complete_var=_COMPLETE, standalone_mode=False)
+        flush_output()
+    except OutputClosedError:
+        discard_output()
+        sys.exit(Exit.OUTPUT_CLOSED)
+    except PexecutorError as error:
+        _fail(explain(error), exit_of(error))
+    except click.ClickException as error:
+        _fail(" ".join(error.format_message().split()), error.exit_code)
+    except click.Abort:
+        _fail("interrupted", Exit.INTERRUPTED)
+    except UnicodeEncodeError as error:
+        _fail(f"{error.object[:_SHOWN_CHARACTERS_MAX]!r} is not UTF-8", Exit.USAGE)
+    sys.exit(status)
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    try:
+        flush_output()
+    except StreamError:
+        discard_output()
+    report_failure(message)
+    sys.exit(status)

@@ -1,0 +1,116 @@
+"""``pexecutor move``: the tasks of one store to another, with their names held at every instant."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from ..config import Config, database_file, load_config
+from ..errors import ConfigError
+from ..stores import valkey
+from ..stores.address import MemoryAddress, SqliteAddress, ValkeyAddress, parse_store
+from .trio_runner import run
+
+if TYPE_CHECKING:
+    from ..stores.moves.move import Moved
+    from ..stores.moves.sqlite_side import FileSide
+    from ..stores.moves.valkey_side import QueueSide
+
+
+@click.command()
+@click.option("--from", "source", metavar="STORE", required=True, help="Where the tasks are: sqlite, sqlite:PATH, ...")
+@click.option("--to", "target", metavar="STORE", required=True, help="Where they are to be.")
+@click.option("--history", is_flag=True, help="Move finished tasks, too.")
+@click.option("--recover", is_flag=True, help="Do about tasks that ran when the server died what a start would do.")
+@click.option("--new-ids", is_flag=True, help="Move them also where they cannot keep their ids.")
+@click.option("--queue", metavar="NAME", help="Which queue on a shared store. [default: default]")
+@click.option("--volatile", is_flag=True, help="Move them also to a server that loses everything when it is restarted.")
+@click.option("--queue-size", metavar="N", help="How many tasks may wait where they are to be. [default: as `serve`]")
+@click.option("--undo", is_flag=True, help="Take back a move that was cut short before its tasks had arrived.")
+@click.option("--dry-run", is_flag=True, help="See whether they can be moved, and change nothing.")
+@click.option("--data-dir", metavar="DIRECTORY", help="Where the file of `sqlite` is.")
+@click.option("--config", "file", type=click.Path(path_type=Path), help="A TOML file of settings.")
+@click.option("--json", "as_json", is_flag=True, help="What was moved, as one document.")
+def move(
+    source: str,
+    target: str,
+    *,
+    history: bool,
+    recover: bool,
+    new_ids: bool,
+    undo: bool,
+    dry_run: bool,
+    volatile: bool,
+    file: Path | None,
+    as_json: bool,
+    **flags: str | None,
+) -> None:
+    """Move the tasks of a store that nobody serves to another one. Cut short, the same command goes on with it."""
+    # Imported here, as no other command needs it.
+    from ..stores.moves import move
+
+    config = load_config(file=file, environment=os.environ, flags=flags)
+    terms = move.Terms(config.queue_size, history, recover, new_ids)
+    here = _side("--from", source, config, must_exist=True, volatile=volatile)
+    there = _side("--to", target, config, must_exist=False, volatile=volatile)
+    if here.shown == there.shown:
+        raise ConfigError(f"--from and --to are both {here.shown}")
+
+    async def move_them() -> Moved | None:
+        async with here.opened(), there.opened():
+            if undo:
+                await move.undo(here, there)
+                return None
+            return await move.move(here, there, terms, dry_run=dry_run)
+
+    moved = run(move_them)
+    if moved is None:
+        click.echo(f"{here.shown} can be served again")
+    elif as_json:
+        click.echo(msgspec.json.encode(moved))
+    else:
+        _tell(moved, dry_run=dry_run)
+
+
+def _side(option: str, text: str, config: Config, *, must_exist: bool, volatile: bool) -> FileSide | QueueSide:
+    from ..handlers.processes.leftovers import end_leftovers, file_identity
+    from ..stores.moves.sqlite_side import FileSide
+
+    match address := parse_store(text):
+        case SqliteAddress(file):
+            path = file or database_file(config)
+            return FileSide(
+                path,
+                must_exist=must_exist,
+                crashes_max=config.crashes_max,
+                end_leftovers=partial(end_leftovers, store=partial(file_identity, path)),
+            )
+        case MemoryAddress():
+            raise ConfigError(f"{option} cannot be memory: what is in there dies with its process")
+        case ValkeyAddress():
+            with valkey.needs_driver():
+                from ..stores.moves.valkey_side import QueueSide
+            return QueueSide(
+                address,
+                config.queue,
+                keep_seconds_max=config.history_seconds_max,
+                may_forget=volatile,
+            )
+
+
+def _tell(moved: Moved, *, dry_run: bool) -> None:
+    verb = "would be moved" if dry_run else "moved"
+    total = sum(moved.in_flight.values())
+    states = ", ".join(f"{number} {state}" for state, number in sorted(moved.in_flight.items()))
+    click.echo(f"{verb} from {moved.source} to {moved.target}: {total} in flight" + (f" ({states})" if states else ""))
+    click.echo(f"their ids {'stay as they are' if moved.ids_kept else 'are new'}")
+    if moved.history:
+        click.echo(f"finished: {moved.history}")
+    if moved.history_left:
+        hint = "; --history takes them along" if dry_run else ""
+        click.echo(f"finished tasks that stay behind: {moved.history_left}{hint}")

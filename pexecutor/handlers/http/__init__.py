@@ -1,0 +1,1 @@
+"""Handlers that make an HTTP call which the operator has declared."""

@@ -1,0 +1,257 @@
+"""A process and everything that it starts: run to the end, or ended, down to the last one.
+
+The process leads a session and a group of its own. Whatever happens to the run, it returns only when no process of the
+attempt is left, wherever that has gone (see ``family.py``): SIGTERM, some time, SIGKILL, and then waiting until all are
+gone. A leader that ends by itself and leaves children behind has them ended in the same way.
+
+Orphans are adopted by us and reaped, while the leader runs as well.
+
+A run that the system has no descriptor, process or memory for waits until there is one. No descriptor is opened to end
+a group.
+
+Road not taken: ``trio.run_process``. It signals the child alone, and it waits for each process that holds its pipes.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Final
+
+import msgspec
+import trio
+
+from ..contract import HandlerFailedError
+from ..descriptors import ExhaustedError, is_exhaustion, when_possible
+from ..output import LiveOutput
+from . import proc
+from .family import Family, reap_orphans
+from .leader import Leader, start_leader
+from .mark import TASK_ID_VARIABLE, next_tag
+from .pipes import Inlet, Outlet, Sink, null_device
+from .start_error import start_error
+
+KILL_SECONDS_MAX: Final = 2.0
+"""How long a group may take to be gone after SIGKILL: the rest of the shield's bound."""
+
+POLL_SECONDS_MIN: Final = 0.005
+POLL_SECONDS_MAX: Final = 0.05
+
+LOOK_SECONDS_MAX: Final = 0.2
+"""How long known processes are waited for before it is looked whether there are others."""
+
+REAP_SECONDS: Final = 1.0
+"""How often orphans are reaped while a leader runs."""
+
+# Not Trio's default limiter: handlers that fill that one with threads must not delay the end of a group.
+_looking = trio.CapacityLimiter(4)
+
+
+class Program(msgspec.Struct, frozen=True):
+    """What to start.
+
+    Parameters:
+        argv: the program, which is looked up in the ``PATH`` of its environment, and its arguments.
+        environment: its whole environment.
+        directory: where it starts; ``None`` for where we are.
+        kill_after_seconds: how long the group has between SIGTERM and SIGKILL.
+    """
+
+    argv: Sequence[str | bytes]
+    environment: Mapping[str, str]
+    directory: str | None = None
+    kill_after_seconds: float = 5.0
+
+
+async def run_group(
+    program: Program,
+    output: LiveOutput,
+    *,
+    stdin: bytes | None = None,
+    reports: Sink | None = None,
+) -> int:
+    """Run a program as a group of its own; no process of it is left when this returns or raises.
+
+    Parameters:
+        program: what to start.
+        output: where the ends of what it prints go, as it prints them, and its exit code, however the run ends.
+        stdin: what it reads; ``None`` for the null device.
+        reports: takes what it writes to one more pipe, whose number is added to its arguments.
+
+    Returns:
+        The leader's exit code, negative for the signal that ended it.
+
+    Raises:
+        HandlerFailedError: it could not be started, or its group could not be ended.
+    """
+
+    def waits(error: ExhaustedError) -> None:
+        output.log.append(f"waiting to start: {error}\n".encode())
+
+    async def start() -> tuple[ExitStack, _Running]:
+        try:
+            with ExitStack() as pipes:
+                running = await _start(program, output, stdin, reports, pipes)
+                return pipes.pop_all(), running
+        except (OSError, RuntimeError) as error:
+            if is_exhaustion(error):
+                raise ExhaustedError(getattr(error, "strerror", None) or str(error)) from error
+            raise
+
+    pipes, running = await when_possible(start, waits)
+    with pipes:
+        group = _Group(running.leader, program)
+        try:
+            await _attend(group, running.outlet, running.inlets)
+        finally:
+            output.exit_code = group.leader.poll()
+            if not group.gone:
+                seconds = f"{group.end_seconds_max:g} s"
+                raise HandlerFailedError(f"its processes could not be ended within {seconds}", retryable=False)
+        assert output.exit_code is not None, "a group without a leader is gone"
+        return output.exit_code
+
+
+class _Running(msgspec.Struct):
+    leader: Leader
+    outlet: Outlet | None
+    inlets: list[Inlet]
+
+
+async def _start(
+    program: Program, output: LiveOutput, stdin: bytes | None, reports: Sink | None, pipes: ExitStack
+) -> _Running:
+    """Start a program, as a whole or not at all."""
+    proc.adopt_orphans()
+    outlet = None if stdin is None else pipes.enter_context(Outlet(stdin))
+    sinks: list[Callable[[bytes], None]] = [output.stdout.append, output.stderr.append]
+    inlets = [pipes.enter_context(Inlet(sink)) for sink in [*sinks, *([] if reports is None else [reports])]]
+    stdout, stderr, *others = (inlet.their_end for inlet in inlets)
+    argv = [_encoded(argument) for argument in program.argv] + [b"%d" % other for other in others]
+    environment = {_encoded(name): _encoded(value) for name, value in program.environment.items()}
+    directory = None if program.directory is None else _encoded(program.directory)
+    with null_device() if outlet is None else outlet.handed_over() as their_stdin:
+        try:
+            leader = await start_leader(
+                argv,
+                next_tag(),
+                stdin=their_stdin,
+                stdout=stdout,
+                stderr=stderr,
+                pass_fds=others,
+                env=environment,
+                cwd=directory,
+            )
+        except (OSError, ValueError) as error:
+            if is_exhaustion(error):
+                raise
+            raise start_error(error, argv, environment, directory) from error
+    for inlet in inlets:
+        inlet.hand_over()
+    return _Running(leader, outlet, inlets)
+
+
+def _encoded(text: str | bytes) -> bytes:
+    """Encode text for the system. Not as the locale says: it may know ASCII alone, and a task's text is UTF-8."""
+    return text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
+
+
+async def _attend(group: _Group, outlet: Outlet | None, inlets: Sequence[Inlet]) -> None:
+    """Wait for the leader and end the group, while its pipes are served."""
+    async with trio.open_nursery() as nursery:
+        # Shielded, so that last words are read while a cancelled group ends; bounded as its end is.
+        serving = trio.CancelScope(shield=True)
+        nursery.start_soon(_serve_pipes, serving, outlet, inlets)
+        try:
+            await group.leader.wait()
+        finally:
+            with trio.move_on_after(group.end_seconds_max, shield=True):
+                await group.end()
+            serving.cancel()
+            for inlet in inlets:
+                inlet.sweep()
+
+
+async def _serve_pipes(serving: trio.CancelScope, outlet: Outlet | None, inlets: Sequence[Inlet]) -> None:
+    with serving:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_reap_orphans)
+            for inlet in inlets:
+                nursery.start_soon(inlet.drain)
+            if outlet is not None:
+                nursery.start_soon(outlet.feed)
+
+
+async def _reap_orphans() -> None:
+    while True:
+        await trio.sleep(REAP_SECONDS)
+        reap_orphans()
+
+
+class _Group:
+    """A leader and all that it started, until they are gone."""
+
+    def __init__(self, leader: Leader, program: Program) -> None:
+        self.leader = leader
+        self.gone = False
+        task_id = program.environment.get(TASK_ID_VARIABLE)
+        self._family = Family(leader, None if task_id is None else f"{TASK_ID_VARIABLE}={task_id}".encode())
+        self._kill_after_seconds = program.kill_after_seconds
+
+    @property
+    def end_seconds_max(self) -> float:
+        """How long ``end`` is given; what is still there then cannot be ended by us."""
+        return self._kill_after_seconds + KILL_SECONDS_MAX
+
+    async def end(self) -> None:
+        """End what is left; sets ``gone`` when nothing is."""
+        with trio.move_on_after(self._kill_after_seconds):
+            await self._signal_until_gone(signal.SIGTERM)
+        if not self.gone:
+            await self._signal_until_gone(signal.SIGKILL)
+
+    async def _signal_until_gone(self, number: signal.Signals) -> None:
+        signalled: set[int] = set()
+        while left := await self._left():
+            self._family.signal(left - signalled, number, whole_group=not signalled)
+            signalled |= left
+            await self._wait_for(left)
+        self.gone = True
+
+    async def _left(self) -> set[int]:
+        if self._family.is_surely_gone():
+            await trio.lowlevel.checkpoint()
+            return set()
+        try:
+            return await trio.to_thread.run_sync(self._family.find, limiter=_looking)
+        except RuntimeError as error:
+            if not is_exhaustion(error):
+                raise
+            return self._family.find()  # no thread is left, and this must not wait for one
+
+    async def _wait_for(self, left: set[int]) -> None:
+        """Wait until all of these are gone, or until it is time to look for others."""
+        pause = POLL_SECONDS_MIN
+        with trio.move_on_after(LOOK_SECONDS_MAX):
+            while True:
+                await trio.sleep(pause)
+                if self._are_dead(left):
+                    return
+                pause = min(2 * pause, POLL_SECONDS_MAX)
+
+    def _are_dead(self, processes: set[int]) -> bool:
+        return all(
+            self.leader.poll() is not None if pid == self.leader.pid else not _is_at_work(pid) for pid in processes
+        )
+
+
+def _is_at_work(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return not proc.is_dead_child(pid)

@@ -1,0 +1,40 @@
+"""Call a callback that only wants to be notified, and write to the log: neither may raise into the caller.
+
+A callback of ``Executor`` or of a store is the operator's own code, and may write to a log that has failed. What it is
+notified of has happened already, so its errors must not undo it, nor end the server.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, ParamSpec
+
+from ..values import exception_text
+
+P = ParamSpec("P")
+
+_log: Final = logging.getLogger(__name__)
+
+
+def notifier(callback: Callable[P, object]) -> Callable[P, None]:
+    """Return a function that calls the callback and keeps its errors from the caller. The first error is logged."""
+    has_failed = False
+
+    def notify(*args: P.args, **kwargs: P.kwargs) -> None:
+        nonlocal has_failed
+        try:
+            callback(*args, **kwargs)
+        except Exception as error:
+            if not has_failed:
+                has_failed = True
+                log_error(_log, "a callback failed, and its later errors are not logged: %s", exception_text(error))
+
+    return notify
+
+
+def log_error(log: logging.Logger, message: str, *arguments: object) -> None:
+    """Log an error, and go on where a handler of the log raises."""
+    with suppress(Exception):
+        log.error(message, *arguments)

@@ -1,0 +1,167 @@
+"""``Timeline``: what went through in the last quarter of an hour, an interval at a time, in constant memory.
+
+An interval counts what ended in it, by outcome, and keeps two distributions: how long tasks had waited in the queue
+when they started, and how long attempts had run when they ended. A distribution is a count for each quarter of a
+doubling, so a percentile is right to within a tenth, whatever the rate.
+
+The times are those of the records. A record that is a little older than the interval at hand counts there. An outcome
+that is older by more than an interval shows that the clock was set back, and the intervals move with it.
+
+Road not taken: keeping a sample of the durations. It costs more, and a rare slow task would be in it by luck alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from ..task import Finished, Outcome, Record, Running, Scheduled
+from .batch_counts import Gathered, by_kind, how_often
+
+INTERVAL_SECONDS: Final = 15
+INTERVALS_MAX: Final = 60
+
+_STEPS_A_DOUBLING: Final = 4
+_SECONDS_MIN: Final = 0.001
+
+
+class Percentiles(msgspec.Struct, frozen=True):
+    """Of durations, in seconds.
+
+    Parameters:
+        p50: half were not longer.
+        p95: nineteen of twenty were not longer.
+    """
+
+    p50: float
+    p95: float
+
+
+class Interval(msgspec.Struct, frozen=True):
+    """What happened in one interval.
+
+    Parameters:
+        begins_at: seconds since 1970.
+        started: attempts that began.
+        finished: tasks that got their outcome.
+        queue: how long tasks had been due when their first attempt began; ``None`` when none did.
+        run: how long attempts had run when they ended.
+    """
+
+    begins_at: int
+    started: int
+    finished: dict[Outcome, int]
+    queue: Percentiles | None
+    run: Percentiles | None
+
+
+class Timeline:
+    """The last intervals in which anything happened."""
+
+    def __init__(self) -> None:
+        self._intervals: deque[_Counting] = deque(maxlen=INTERVALS_MAX)
+        self._begins_at = -INTERVAL_SECONDS  # the interval at hand, which may not be among them yet
+        # Noted in it, by what they are, and not counted yet.
+        self._noted: dict[type[Record], Gathered[Any]] = {
+            Running: Gathered(lambda records: self._counting().add_started(records)),
+            Scheduled: Gathered(self._count_retried),
+            Finished: Gathered(lambda records: self._counting().add_finished(records)),
+        }
+
+    def note(self, records: Sequence[Record]) -> None:
+        """Take in that tasks have come into these states, at one time."""
+        if records:
+            now = records[0].since
+            if now >= self._begins_at + INTERVAL_SECONDS:
+                self._settle()
+                self._begins_at = int(now // INTERVAL_SECONDS) * INTERVAL_SECONDS
+            elif now < self._begins_at - INTERVAL_SECONDS and type(records[0]) is Finished:
+                self._set_back(now)
+        for kind, those in by_kind(records):
+            if (noted := self._noted.get(kind)) is not None:
+                noted.add_all(those)
+
+    def _set_back(self, now: float) -> None:
+        """Move all intervals with a clock that was set back: what has happened cannot be in the future."""
+        self._settle()
+        seconds = self._begins_at - int(now // INTERVAL_SECONDS) * INTERVAL_SECONDS
+        self._begins_at -= seconds
+        for counting in self._intervals:
+            counting.begins_at -= seconds
+
+    def since(self, time: float) -> list[Interval]:
+        """Those that had not ended at this time, the oldest first."""
+        self._settle()
+        return [counting.summary() for counting in self._intervals if counting.begins_at + INTERVAL_SECONDS > time]
+
+    def _settle(self) -> None:
+        for noted in self._noted.values():
+            noted.settle()
+
+    def _count_retried(self, records: Sequence[Scheduled]) -> None:
+        if last := [record.attempts[-1] for record in records if record.attempts]:
+            self._counting().run.add_all([attempt.ended_at - attempt.started_at for attempt in last])
+
+    def _counting(self) -> _Counting:
+        """The interval at hand."""
+        if not self._intervals or self._intervals[-1].begins_at != self._begins_at:
+            self._intervals.append(_Counting(self._begins_at))
+        return self._intervals[-1]
+
+
+class _Counting:
+    """One interval, as it is counted."""
+
+    def __init__(self, begins_at: int) -> None:
+        self.begins_at = begins_at
+        self.started = 0
+        self.finished: Counter[Outcome] = Counter()
+        self.queue = _Distribution()
+        self.run = _Distribution()
+
+    def add_started(self, records: Sequence[Running]) -> None:
+        self.started += len(records)
+        self.queue.add_all([record.queued_seconds for record in records if not record.attempts])
+
+    def add_finished(self, records: Sequence[Finished]) -> None:
+        for outcome, times in how_often([record.ending.outcome for record in records]):
+            self.finished[outcome] += times
+        self.run.add_all(
+            [
+                last.ended_at - last.started_at
+                for record in records
+                if record.attempts and (last := record.attempts[-1]).ended_at == record.finished_at
+            ]
+        )
+
+    def summary(self) -> Interval:
+        return Interval(
+            self.begins_at, self.started, dict(self.finished), self.queue.percentiles(), self.run.percentiles()
+        )
+
+
+class _Distribution:
+    """How often a duration was of which size."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[int] = Counter()
+
+    def add_all(self, durations: Sequence[float]) -> None:
+        for seconds, times in how_often(durations):
+            self._counts[math.floor(math.log2(max(seconds, _SECONDS_MIN)) * _STEPS_A_DOUBLING)] += times
+
+    def percentiles(self) -> Percentiles | None:
+        return Percentiles(self._quantile(0.5), self._quantile(0.95)) if self._counts else None
+
+    def _quantile(self, part: float) -> float:
+        left = part * self._counts.total()
+        size = 0
+        for size in sorted(self._counts):
+            left -= self._counts[size]
+            if left <= 0:
+                break
+        return round(math.exp2((size + 0.5) / _STEPS_A_DOUBLING), 4)

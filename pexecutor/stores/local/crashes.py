@@ -1,0 +1,113 @@
+"""Keep a task that kills its server from being started for ever, and from taking other tasks along.
+
+A start that a crash cuts off counts as a crash of its task. All tasks that ran at that moment get one, since nobody can
+tell which of them was the cause. A task that has ``crashes_max`` of them is abandoned.
+
+So that this happens to the cause alone, a task whose next crash would abandon it is *on trial*: it never runs beside
+another task that has a crash. Tasks without a crash run beside it as usual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence, Set
+from typing import Final
+
+import msgspec
+import trio
+
+from ...task import Ending, Outcome, Pending, Rare, Record, Running
+from .start_order import StartOrder
+
+CRASHES_MAX: Final = 3
+
+CAUTION_SECONDS: Final = 60.0
+"""For how long after a crash each start is written down before it happens, so that the next crash can be counted."""
+
+
+def with_crash(record: Running) -> Running:
+    """Return the record with one more crash."""
+    rare = Rare() if record.rare is None else record.rare
+    return msgspec.structs.replace(record, rare=msgspec.structs.replace(rare, crashes=rare.crashes + 1))
+
+
+def abandoned_after(crashes: int) -> Ending:
+    """Return the ending of a task that has had too many crashes."""
+    times = "once" if crashes == 1 else f"{crashes} times"
+    error = (
+        f"the server died {times} while this task ran, and `crashes_max` allows no more: "
+        "if the task is not the cause, submit it again"
+    )
+    return Ending(Outcome.ABANDONED, error, retryable=False)
+
+
+def startable(waiting: Sequence[Pending], running: Iterable[Record], crashes_max: int) -> list[Pending]:
+    """Return the tasks that may be started together, beside those that run.
+
+    Parameters:
+        waiting: candidates, in start order.
+        running: the tasks with a crash that run, or are about to.
+        crashes_max: how many crashes a task may have.
+    """
+    beside = list(running)
+    one_runs = bool(beside)
+    trial_runs = any(_is_on_trial(record, crashes_max) for record in beside)
+    chosen: list[Pending] = []
+    for record in waiting:
+        if record.crashes:
+            on_trial = _is_on_trial(record, crashes_max)
+            if trial_runs or (on_trial and one_runs):
+                continue
+            one_runs, trial_runs = True, on_trial
+        chosen.append(record)
+    return chosen
+
+
+class Trials:
+    """Which tasks of a store may be started, with regard to crashes.
+
+    Parameters:
+        pending: the tasks that wait, in start order.
+        crashed: the tasks in flight that have a crash; nearly always empty.
+        changing: the serials of tasks whose change is under way.
+        crashes_max: how many crashes a task may have.
+    """
+
+    def __init__(
+        self, pending: StartOrder, crashed: Mapping[int, Record], changing: Set[int], crashes_max: int
+    ) -> None:
+        self._pending = pending
+        self._crashed = crashed
+        self._changing = changing
+        self._crashes_max = crashes_max
+        self._cautious_until: float | None = None  # by Trio's clock
+
+    def first(self, limit: int) -> list[Pending]:
+        """Return the first tasks in start order that may be started together, at most so many."""
+        first = self._pending.first(limit + len(self._crashed))
+        return self.leave_out(first)[:limit] if self._crashed else first
+
+    def leave_out(self, waiting: list[Pending]) -> list[Pending]:
+        """Leave out the tasks that have to wait for another one with a crash to end."""
+        if not self._crashed:
+            return waiting
+        running = [
+            record
+            for serial, record in self._crashed.items()
+            if isinstance(record, Running) or serial in self._changing  # perhaps it is just being started
+        ]
+        return startable(waiting, running, self._crashes_max)
+
+    def begin_caution(self) -> None:
+        """Have each start made durable for some time, because the server has died."""
+        self._cautious_until = trio.current_time() + CAUTION_SECONDS
+
+    @property
+    def under_caution(self) -> bool:
+        """Whether each start has to be durable."""
+        if self._cautious_until is not None and trio.current_time() >= self._cautious_until:
+            self._cautious_until = None
+        return self._cautious_until is not None
+
+
+def _is_on_trial(record: Record, crashes_max: int) -> bool:
+    return record.crashes >= max(1, crashes_max - 1)

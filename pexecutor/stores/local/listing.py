@@ -1,0 +1,139 @@
+"""Pages of a listing: sections one after the other, and cursors that name a place in one.
+
+A cursor is a section and the place of the last record seen there, not a row count: what comes or goes before it
+shifts nothing. It is opaque to whoever carries it, and checked like any other input when it comes back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, Final, NamedTuple, TypeVar
+
+from ...errors import InvalidCursorError
+from ...task import PRIORITY_MAX, Finished, Following, Pending, Record, Running, Scheduled, State
+from .. import Page, PageRequest
+from .book import Book
+
+Place = tuple[int, int]
+"""Where a record stands in its section; no two share one."""
+
+R = TypeVar("R", bound=Record)
+
+_CURSOR: Final = re.compile(r"(\w{1,20})\.(-?[0-9]{1,20})\.([0-9]{1,20})")
+
+
+class Section(NamedTuple):
+    """The records of one state, in an order that can be entered behind any place (``None``: at the start)."""
+
+    state: State
+    after: Callable[[Place | None], Iterator[Record]]
+    place_of: Callable[[Any], Place]
+
+
+def list_page(book: Book, request: PageRequest) -> Page:
+    """At most ``limit`` records from behind the cursor on.
+
+    Raises:
+        InvalidCursorError: this listing did not give out this cursor.
+    """
+    every = _sections(book) if request.name is None else _sections_of(book, request.name)
+    sections = [section for section in every if request.state in (None, section.state)]
+    first, place = _enter(sections, request.cursor) if request.cursor is not None else (0, None)
+    records: list[Record] = []
+    for section in sections[first:]:
+        for record in islice(section.after(place), request.limit + 1 - len(records)):
+            if len(records) == request.limit:
+                return Page(records, _cursor_behind(sections, records[-1]))
+            records.append(record)
+        place = None
+    return Page(records, None)
+
+
+def _sections(book: Book) -> list[Section]:
+    def pending_after(place: Place | None) -> Iterator[Pending]:
+        return book.pending.after(PRIORITY_MAX, 0) if place is None else book.pending.after(-place[0], place[1])
+
+    def scheduled_after(place: Place | None) -> Iterator[Record]:
+        return book.later.from_key(0 if place is None else place[1] + 1)
+
+    def running_after(place: Place | None) -> Iterator[Running]:
+        return _behind(place, _running_place, book.running.values())
+
+    def finished_after(place: Place | None) -> Iterator[Finished]:
+        return book.history.before(None if place is None else place[1])
+
+    def finished_place(record: Finished) -> Place:
+        return 0, book.history.number_of(record)
+
+    return [
+        Section(State.SCHEDULED, scheduled_after, _scheduled_place),
+        Section(State.PENDING, pending_after, _pending_place),
+        Section(State.RUNNING, running_after, _running_place),
+        Section(State.FINISHED, finished_after, finished_place),
+    ]
+
+
+def _sections_of(book: Book, name: str) -> list[Section]:
+    """The same for one name: at most one task holds it and one follows, so only history is walked."""
+    holder = book.holder(name)
+    follower = None if holder is None else book.following.get(holder.serial)
+    in_flight = [record for record in (holder, follower) if record is not None]
+
+    def narrow(section: Section) -> Section:
+        if section.state is State.FINISHED:
+            return section._replace(
+                after=lambda place: (record for record in section.after(place) if record.task.name == name)
+            )
+        those = [record for record in in_flight if record.state is section.state]
+        return section._replace(after=lambda place: _behind(place, section.place_of, those))
+
+    return [narrow(section) for section in _sections(book)]
+
+
+def _pending_place(record: Pending) -> Place:
+    return -record.task.priority, record.serial
+
+
+def _scheduled_place(record: Scheduled | Following) -> Place:
+    return 0, record.serial
+
+
+def _running_place(record: Running) -> Place:
+    return int(record.started_at * 1_000_000), record.serial
+
+
+def _behind(place: Place | None, place_of: Callable[[R], Place], records: Iterable[R]) -> Iterator[R]:
+    """Those records of a few that come after the place, in order."""
+    in_order = sorted(records, key=place_of)
+    return iter(in_order if place is None else [record for record in in_order if place_of(record) > place])
+
+
+def _cursor_behind(sections: Sequence[Section], last: Record) -> str:
+    section = next(section for section in sections if section.state is last.state)
+    return format_cursor(last.state, section.place_of(last))
+
+
+def _enter(sections: Sequence[Section], cursor: str) -> tuple[int, Place]:
+    states = [section.state for section in sections]
+    state, place = parse_cursor(states, cursor)
+    return states.index(state), place
+
+
+def format_cursor(state: str, place: Place) -> str:
+    """Write a place in a section."""
+    order, number = place
+    return f"{state}.{order}.{number}"
+
+
+def parse_cursor(states: Sequence[State], cursor: str) -> tuple[State, Place]:
+    """Read it back.
+
+    Raises:
+        InvalidCursorError: it is no place in a section of these states.
+    """
+    match = _CURSOR.fullmatch(cursor)
+    if match is None or match[1] not in states:
+        raise InvalidCursorError("`cursor` is not one that this listing gave: take it from the Link header as it is")
+    return State(match[1]), (int(match[2]), int(match[3]))

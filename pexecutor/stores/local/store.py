@@ -1,0 +1,400 @@
+"""``LocalStore``: tasks in the memory of one process, and with a journal on its disk.
+
+Each verb that changes a named task has the same four steps: take the name's lock, decide without awaiting, make the
+decision durable, put it in the book in one go. A journal makes changes durable; without one there is nothing to do.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import secrets
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
+from contextlib import asynccontextmanager
+from itertools import takewhile
+from typing import Any, Final
+
+import msgspec
+import trio
+
+from ...errors import AlreadyFinishedError, AlreadyStartedError, ExpiredTaskError, UnknownTaskError
+from ...observe.histogram import COMMIT_SECONDS, Histogram
+from ...observe.notify import notifier
+from ...task import (
+    TAG_BITS,
+    Ending,
+    Finished,
+    Following,
+    InFlight,
+    Outcome,
+    Pending,
+    Record,
+    Running,
+    Scheduled,
+    Task,
+    Verdict,
+    make_serial,
+    parse_task_id,
+    wait_again,
+)
+from .. import Node, Page, PageRequest, StoreStatistics, Watcher
+from .book import Book
+from .capacity import Room
+from .crashes import CRASHES_MAX, Trials
+from .journal_protocol import Journal, make_durable, nothing_left
+from .listing import list_page
+from .recovery import Recovered, check_handlers, load, recovery
+from .submission import Submission, after, end, end_and_pass_on, start
+
+CLOCK_CHECK_SECONDS: Final = 60.0
+"""How long at most to sleep towards a time of the wall clock, which may be set meanwhile."""
+
+HISTORY_RECORDS_MAX: Final = 10_000
+HISTORY_SECONDS_MAX: Final = 7 * 24 * 60 * 60.0
+HISTORY_BYTES_MAX: Final = 128 * 1024 * 1024
+
+
+class LocalStore:
+    """A store in memory; its promises are the contract's (see ``pexecutor.stores``).
+
+    Parameters:
+        queue_size: how many tasks may wait.
+        history_records_max: how many finished tasks can be read.
+        history_seconds_max: for how long after its end one can be read.
+        history_bytes_max: how many bytes of params, errors, attempts, results and output are kept in all.
+        crashes_max: how many starts of a task may be cut off by a crash before it is abandoned.
+        journal: what makes changes durable; ``None`` when tasks may die with the process.
+        known_handlers: what stored tasks may need; opening is refused when one needs another.
+        ends_with_us: the handlers whose work ends with this process, so that a start need not be durable.
+        end_leftovers: called with the tasks that ran when an earlier process died, to end what they left at work.
+        on_recovered: called with what an earlier life has left, once that is settled.
+        now: the wall clock, in seconds since 1970.
+        jitter: what retries draw their delays from.
+        tag: the bits that tell this store's ids from any other's; drawn at random by default.
+    """
+
+    def __init__(
+        self,
+        *,
+        queue_size: int = 1000,
+        history_records_max: int = HISTORY_RECORDS_MAX,
+        history_seconds_max: float = HISTORY_SECONDS_MAX,
+        history_bytes_max: int = HISTORY_BYTES_MAX,
+        crashes_max: int = CRASHES_MAX,
+        journal: Journal | None = None,
+        known_handlers: Container[str] | None = None,
+        ends_with_us: Container[str] = (),
+        end_leftovers: Callable[[Sequence[Running]], Awaitable[None]] = nothing_left,
+        on_recovered: Callable[[Recovered], None] = lambda _: None,
+        now: Callable[[], float] = time.time,
+        jitter: random.Random | None = None,
+        tag: int | None = None,
+    ) -> None:
+        if queue_size < 1:
+            raise ValueError("queue_size must be at least 1")
+        self.queue_size = queue_size
+        self.commits = Histogram(COMMIT_SECONDS)
+        self._journal = journal
+        self._crashes_max = crashes_max
+        self._known_handlers = known_handlers
+        self._ends_with_us = ends_with_us
+        # Owned by _apply: of records that can be read, those that are to change as soon as that is durable.
+        self._changing: set[int] = set()
+        self._end_leftovers = end_leftovers
+        self._on_recovered = notifier(on_recovered)
+        self._now = now
+        self._jitter = random.Random() if jitter is None else jitter
+        self._tag = secrets.randbits(TAG_BITS) if tag is None else tag
+        self._acceptances = 0
+        self._book = Book(
+            history_records_max=history_records_max,
+            history_seconds_max=history_seconds_max,
+            history_bytes_max=history_bytes_max,
+            forget=journal.forget if journal is not None else lambda _: None,
+        )
+        self._trials = Trials(self._book.pending, self._book.crashed, self._changing, crashes_max)
+        self._arrivals = trio.lowlevel.ParkingLot()
+        self._room = Room(queue_size, self._book.waiting)
+
+    def watch(self, watcher: Watcher) -> None:
+        """Have this told of each change from now on."""
+        self._book.changed = watcher.changed
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Find again what an earlier life has left; at the end, everything is durable.
+
+        Raises:
+            UnusableStoreError: what it has left cannot be used.
+        """
+        if self._journal is None:
+            yield
+            return
+        async with self._journal.opened(self._book.get) as (self._tag, self._acceptances):
+            async with self._book.registry.all_locked():
+                self._on_recovered(await self._recover(self._journal))
+            yield
+
+    async def _recover(self, journal: Journal) -> Recovered:
+        handlers = await load(journal.records(), self._book)
+        if self._known_handlers is not None:
+            check_handlers(handlers, self._known_handlers)
+        waiting, history = self._book.waiting(), len(self._book.history)
+        running = list(self._book.running.values())
+        await self._end_leftovers(running)
+        if running or journal.after_crash:
+            self._trials.begin_caution()
+        changes = recovery(self._book, running, self._now(), self._crashes_max)
+        await self._apply(changes)
+        ended = sum(isinstance(change, Finished) for change in changes)
+        return Recovered(waiting, len(running) - ended, ended, history, *journal.repairs, journal.lost_transactions)
+
+    # Submit
+
+    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False) -> list[Verdict]:
+        """Give each task its verdict."""
+        try:
+            async with self._book.registry.locked([task.name for task in tasks]):
+                submission = self._submission()
+                submission.decide(tasks, atomic=atomic)
+                with self._room.reserved(max(0, submission.places)):
+                    if submission.plain:
+                        await self._accept(submission.plain)
+                    else:
+                        await self._apply(submission.changes, known_with_it=submission.told_to_stop)
+                return submission.verdicts
+        finally:
+            self._room.offer()
+
+    def submit_nowait(self, tasks: Sequence[Task]) -> list[Verdict] | None:
+        """The same at once, when nothing has to be durable and all of them are accepted."""
+        if self._journal is not None or not tasks:
+            return None
+        if not (submission := self._submission()).take_all(tasks):
+            return None
+        self._book.accept(submission.plain)
+        self._arrivals.unpark_all()
+        return submission.verdicts
+
+    def _submission(self) -> Submission:
+        now = self._now()
+        self._book.advance(now)
+        return Submission(self._book, room=self._room.free(), now=now, draw_serials=self._draw_serials)
+
+    def _draw_serials(self, number: int) -> range:
+        first = make_serial(self._tag, self._acceptances + 1)
+        self._acceptances += number
+        return range(first, first + number)
+
+    async def wait_for_room(self, least: int, most: int) -> int:
+        """Wait until ``least`` places are likely free; how many there are, at most ``most``."""
+        return await self._room.wait(least, most)
+
+    # Claim, finish, release, cancel
+
+    async def claim(self, limit: int) -> list[Running]:
+        """Wait for work, then start at most ``limit`` tasks, in start order."""
+        while True:
+            await self._work_to_come()
+            if started := self.claim_nowait(limit):
+                return started
+            first = self._trials.first(limit)
+            async with self._book.registry.locked([record.task.name for record in first]):
+                now = self._now()
+                still_first = [record for record in first if self._book.get(record.serial) is record]
+                started = [start(record, now) for record in self._trials.leave_out(still_first)]
+                await self._apply(started)
+                self._room.offer()
+                if started:
+                    return started
+
+    def claim_nowait(self, limit: int) -> list[Running]:
+        """Start at most ``limit`` tasks in start order, up to one whose start has to be durable first."""
+        now = self._now()
+        self._book.advance(now)
+        first = self._book.pending.first(limit)
+        if self._journal is not None:
+            first = [] if self._trials.under_caution else list(takewhile(self._can_start_at_once, first))
+        if not first:
+            return []
+        started = [start(record, now) for record in first]
+        self._book.start(started)
+        self._room.offer()
+        return started
+
+    def _can_start_at_once(self, record: Pending) -> bool:
+        """Whether a crash would make the same of this task, and no change of it is under way."""
+        task = record.task
+        return (
+            task.on_crash == "rerun"
+            and task.handler in self._ends_with_us
+            and record.serial not in self._changing
+            and not record.crashes  # the next one has to be counted
+        )
+
+    async def _work_to_come(self) -> None:
+        """Return when a task can be started."""
+        await trio.lowlevel.checkpoint()
+        self._book.advance(self._now())
+        while not self._trials.first(1):
+            due_at = self._book.next_due()
+            seconds = math.inf if due_at is None else min(max(0.0, due_at - self._now()), CLOCK_CHECK_SECONDS)
+            with trio.move_on_after(seconds):
+                await self._arrivals.park()
+            self._book.advance(self._now())
+
+    async def finish(self, ended: Sequence[tuple[Running, Ending]]) -> list[Finished | Scheduled | None]:
+        """Record how attempts ended: each task's outcome, or when it is tried again."""
+        async with self._book.registry.locked([running.task.name for running, _ in ended]):
+            now = self._now()
+            if self._all_just_end(ended):
+                durable = await self._make_durable([end(running, ending, now) for running, ending in ended])
+                self._book.end(durable)
+                return [*durable]
+            changes = [after(self._book, running, ending, now, self._jitter) for running, ending in ended]
+            applied = await self._apply([record for those in changes for record in those])
+            after_it = {record.serial: record for record in applied}
+            return [after_it[running.serial] for running, _ in ended]
+
+    def finish_nowait(self, ended: Sequence[tuple[Running, Ending]]) -> Sequence[Finished | Scheduled | None] | None:
+        """The same at once, when nothing has to be durable and each of them just ends."""
+        if self._journal is not None or not self._all_just_end(ended):
+            return None
+        now = self._now()
+        finished = [end(running, ending, now) for running, ending in ended]
+        self._book.end(finished)
+        return finished
+
+    def _all_just_end(self, ended: Sequence[tuple[Running, Ending]]) -> bool:
+        """Whether all have succeeded and nobody waits for one: then nothing has to be decided about them."""
+        following = self._book.following
+        if following and any(running.serial in following for running, _ in ended):
+            return False
+        if self._book.crashed:
+            return False  # tasks may wait for the end of one that has a crash, and have to be woken
+        return {ending.outcome for _, ending in ended} == {Outcome.SUCCEEDED}
+
+    async def release(self, tasks: Sequence[Running]) -> None:
+        """Make running tasks pending again, at their old place in the order."""
+        async with self._book.registry.locked([task.task.name for task in tasks]):
+            await self._apply([wait_again(task) for task in tasks if self._book.get(task.serial) is task])
+
+    async def cancel(self, task_id: str) -> Running | Finished:
+        """End a task that waits; return a running one as it is, for its worker to end."""
+        name = (await self.get(task_id)).task.name
+        async with self._book.registry.locked([name]):
+            match self._find(task_id):
+                case Finished():
+                    raise AlreadyFinishedError(task_id)
+                case Running() as running:
+                    return running
+                case waiting:
+                    finished = await self._end(waiting, Ending(Outcome.CANCELLED))
+                    self._room.offer()
+                    return finished
+
+    async def set_priority(self, task_id: str, priority: int) -> Scheduled | Following | Pending:
+        """Give a task that waits another place in the start order."""
+        name = (await self.get(task_id)).task.name
+        async with self._book.registry.locked([name]):
+            match self._find(task_id):
+                case Finished():
+                    raise AlreadyFinishedError(task_id)
+                case Running():
+                    raise AlreadyStartedError(task_id)
+                case waiting:
+                    task = msgspec.structs.replace(waiting.task, priority=priority)
+                    moved = msgspec.structs.replace(waiting, task=task)
+                    await self._apply([moved])
+                    return moved
+
+    async def _end(self, record: InFlight, ending: Ending) -> Finished:
+        """The end of a task, and in the same step the turn of the one that follows it."""
+        [finished, *_] = await self._apply(end_and_pass_on(self._book, record, ending, self._now()))
+        assert isinstance(finished, Finished), "the end comes first"
+        return finished
+
+    async def _apply(self, changes: Sequence[Record], *, known_with_it: Sequence[Record] = ()) -> Sequence[Any]:
+        """The second half of a step that was decided: durable first, and then there for everybody to see."""
+        changing = {record.serial for record in changes}
+        self._changing |= changing
+        try:
+            changes = (await self._make_durable([*known_with_it, *changes]))[len(known_with_it) :]
+        finally:
+            self._changing -= changing
+            if self._book.crashed:
+                self._arrivals.unpark_all()  # a change of one may let others start
+        self._publish(changes)
+        return changes
+
+    async def _accept(self, records: Sequence[Pending]) -> None:
+        """The same for tasks that are new and due, and whose names are free."""
+        await self._make_durable(records)
+        self._book.accept(records)
+        self._arrivals.unpark_all()
+
+    async def _make_durable(self, changes: Sequence[Record]) -> Sequence[Any]:
+        if self._journal is None or not changes:
+            return changes
+        asked_at = trio.current_time()
+        durable = await make_durable(self._journal, changes, self._acceptances)
+        self.commits.observe(trio.current_time() - asked_at)
+        return durable
+
+    def _publish(self, changes: Sequence[Record]) -> None:
+        self._book.put(changes)
+        if any(isinstance(record, Pending | Scheduled) for record in changes):
+            self._arrivals.unpark_all()
+
+    # Read
+
+    async def get(self, task_id: str) -> Record:
+        """The record with this id."""
+        await trio.lowlevel.checkpoint()
+        return self._find(task_id)
+
+    def _find(self, task_id: str) -> Record:
+        self._book.advance(self._now())
+        serial = parse_task_id(task_id)
+        if serial is None or not make_serial(self._tag, 0) < serial <= make_serial(self._tag, self._acceptances):
+            raise UnknownTaskError(task_id)
+        record = self._book.get(serial)
+        if record is None:
+            raise ExpiredTaskError(task_id)
+        return record
+
+    async def wait(self, task_id: str) -> Finished:
+        """Wait for a task's outcome."""
+        await trio.lowlevel.checkpoint()
+        record = self._find(task_id)
+        return record if isinstance(record, Finished) else await self._book.ended(record.serial)
+
+    async def page(self, request: PageRequest) -> Page:
+        """Some records in listing order."""
+        await trio.lowlevel.checkpoint()
+        self._book.advance(self._now())
+        return list_page(self._book, request)
+
+    async def nodes(self) -> list[Node]:
+        """There are none: nobody shares this store."""
+        await trio.lowlevel.checkpoint()
+        return []
+
+    def statistics(self) -> StoreStatistics:
+        """A snapshot for observers."""
+        self._book.advance(self._now())
+        finished, journal = self._book.finished(), self._journal
+        return StoreStatistics(
+            queue_size=self.queue_size,
+            pending=len(self._book.pending),
+            scheduled=len(self._book.later),
+            running=len(self._book.running),
+            history=len(self._book.history),
+            finished=dict(sum(finished.values(), Counter())),
+            finished_by_handler={handler: dict(counts) for handler, counts in finished.items()},
+            durable=journal is not None,
+            trouble=None if journal is None else journal.trouble,
+            damaged=0 if journal is None else sum(journal.repairs),
+        )

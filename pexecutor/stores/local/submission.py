@@ -1,0 +1,231 @@
+"""``Submission``: what becomes of a list of submitted tasks, decided in one go and without awaiting.
+
+The tasks are looked at in order, each on top of what was decided for those before it, so a list behaves as its
+tasks would one by one. Nothing is changed in here: the outcome is ``verdicts`` for the caller and ``changes`` for the
+store, which makes them durable and then puts them in its book.
+
+``on_conflict``, when the name is held:
+
+* ``reject``: a duplicate.
+* ``join``: the holder's record is the answer, as if it had been accepted now.
+* ``latest``: a holder that has not started takes the new task and keeps its place. One that runs is followed by
+  exactly one more run: the first such submit makes a follower, each further one gives it its newer task.
+* ``supersede``: a holder that has not started ends cancelled, and the new task takes its name in the same step. One
+  that runs is told to stop, and the new task follows it. A follower that was there is cancelled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any, Final
+
+import msgspec
+
+from ...task import (
+    FULL,
+    Accepted,
+    Attempt,
+    Duplicate,
+    Ending,
+    Finished,
+    Following,
+    Full,
+    Holder,
+    InFlight,
+    Outcome,
+    Pending,
+    Record,
+    Running,
+    Scheduled,
+    Task,
+    Verdict,
+    Waiting,
+)
+from ..retry import retry_at
+from .book import Book
+
+NO_ATTEMPTS: Final[tuple[Attempt, ...]] = ()
+SUPERSEDED: Final = Ending(Outcome.CANCELLED, "superseded by a newer submit of its name")
+
+
+class Submission:
+    """The decisions about one list.
+
+    Parameters:
+        book: what is so far; it is read, not changed.
+        room: how many places the queue has.
+        now: the time, in seconds since 1970.
+        draw_serials: draws serials for so many accepted tasks.
+    """
+
+    def __init__(self, book: Book, *, room: int, now: float, draw_serials: Callable[[int], Sequence[int]]) -> None:
+        self.verdicts: list[Verdict] = []
+        self.changes: list[Record] = []
+        self.plain: list[Pending] = []
+        """The changes, if every task was taken, is due and had a free name."""
+        self.told_to_stop: list[Running] = []
+        """Superseded tasks that run; that they have started has to be as durable as that."""
+        self.places = 0
+        self._book = book
+        self._room = room
+        self._now = now
+        self._draw_serials = draw_serials
+        # What the decisions so far have made of names: the holder, and by its serial the one that follows it.
+        self._holders: dict[str, Holder | None] = {}
+        self._followers: dict[int, Following | None] = {}
+
+    def decide(self, tasks: Sequence[Task], *, atomic: bool = False) -> None:
+        """Give each task its verdict; with ``atomic``, none is taken when one does not fit."""
+        if not self.take_all(tasks):
+            self._decide_one_by_one(tasks)
+            if atomic and any(isinstance(verdict, Full) for verdict in self.verdicts):
+                self._refuse()
+
+    def take_all(self, tasks: Sequence[Task]) -> bool:
+        """Take all at once, if each is due, finds room and has a free name of its own: that comes to the same."""
+        names = {task.name for task in tasks}
+        if not len(tasks) == len(names) <= self._room or self._book.registry.holds_any(names):
+            return False
+        if [task for task in tasks if task.delay or task.run_at is not None]:
+            return False
+        now, serials = self._now, self._draw_serials(len(tasks))
+        self.plain = [Pending(serial, task, now, NO_ATTEMPTS) for serial, task in zip(serials, tasks, strict=True)]
+        self.changes = [*self.plain]
+        self.places = len(tasks)
+        self.verdicts = [Accepted(record) for record in self.plain]
+        return True
+
+    def _decide_one_by_one(self, tasks: Sequence[Task]) -> None:
+        for task in tasks:
+            holder = self._holder(task.name)
+            self.verdicts.append(self._take(task) if holder is None else self._meet(task, holder))
+
+    def _refuse(self) -> None:
+        """Take nothing of it: what was accepted does not fit as a whole."""
+        self.changes, self.plain, self.told_to_stop, self.places = [], [], [], 0
+        self.verdicts = [verdict if self._stands(verdict) else FULL for verdict in self.verdicts]
+
+    def _stands(self, verdict: Verdict) -> bool:
+        """Whether a verdict holds without the rest of the list: a duplicate of a task that was there before."""
+        return isinstance(verdict, Duplicate) and self._book.get(verdict.holder.serial) is not None
+
+    def _meet(self, task: Task, holder: Holder) -> Verdict:
+        match task.on_conflict:
+            case "reject":
+                return Duplicate(holder)
+            case "join":
+                return Accepted(holder)
+            case "latest":
+                return self._renew(task, holder)
+            case "supersede":
+                return self._supersede(task, holder)
+
+    def _take(self, task: Task) -> Verdict:
+        if self.places >= self._room:
+            return FULL
+        self.places += 1
+        [serial] = self._draw_serials(1)
+        record = begin(serial, task, self._now, self._now)
+        self._put(record)
+        return Accepted(record)
+
+    def _renew(self, task: Task, holder: Holder) -> Verdict:
+        target = self._follower(holder)
+        if target is None and isinstance(holder, Running):
+            return self._follow(task, holder, supersedes=False)
+        renewed = msgspec.structs.replace(holder if target is None else target, task=task)
+        self._put(renewed)
+        return Accepted(renewed)
+
+    def _supersede(self, task: Task, holder: Holder) -> Verdict:
+        if (follower := self._follower(holder)) is not None:
+            self._cancel(follower)
+        if isinstance(holder, Running):
+            return self._follow(task, holder, supersedes=True)
+        self._cancel(holder)
+        return self._take(task)
+
+    def _follow(self, task: Task, holder: Running, *, supersedes: bool) -> Verdict:
+        if self.places >= self._room:
+            return FULL
+        self.places += 1
+        [serial] = self._draw_serials(1)
+        record = Following(serial, task, self._now, NO_ATTEMPTS, holder.serial, supersedes)
+        self._put(record)
+        if supersedes:
+            self.told_to_stop.append(holder)
+        return Accepted(record, holder if supersedes else None)
+
+    def _cancel(self, record: Waiting | Following) -> None:
+        self.places -= 1
+        self._put(end(record, SUPERSEDED, self._now))
+
+    def _put(self, record: InFlight | Finished) -> None:
+        self.changes.append(record)
+        match record:
+            case Following():
+                self._followers[record.follows] = record
+            case Finished():
+                self._forget(record)
+            case _:
+                self._holders[record.task.name] = record
+
+    def _forget(self, record: Finished) -> None:
+        holder = self._holder(record.task.name)
+        if holder is not None and holder.serial == record.serial:
+            self._holders[record.task.name] = None
+        elif holder is not None:
+            self._followers[holder.serial] = None
+
+    def _holder(self, name: str) -> Holder | None:
+        return self._holders[name] if name in self._holders else self._book.holder(name)
+
+    def _follower(self, holder: Holder) -> Following | None:
+        serial = holder.serial
+        return self._followers[serial] if serial in self._followers else self._book.following.get(serial)
+
+
+def begin(serial: int, task: Task, submitted_at: float, now: float) -> Waiting:
+    """The first state of a task that holds its name."""
+    due_at = task.due_at(submitted_at)
+    if due_at > now:
+        return Scheduled(serial, task, submitted_at, NO_ATTEMPTS, due_at)
+    return Pending(serial, task, submitted_at, NO_ATTEMPTS)
+
+
+def start(record: Pending, now: float) -> Running:
+    """The state of a task that a worker takes."""
+    return Running(record.serial, record.task, record.submitted_at, record.attempts, now, rare=record.rare)
+
+
+def end(record: InFlight, ending: Ending, now: float) -> Finished:
+    """The last state of a task."""
+    tried = attempts(record, ending, now)
+    return Finished(record.serial, record.task, record.submitted_at, tried, now, ending, rare=record.rare)
+
+
+def end_and_pass_on(book: Book, record: InFlight, ending: Ending, now: float) -> list[Record]:
+    """The end of a task, and in the same step the turn of the one that follows it."""
+    changes: list[Record] = [end(record, ending, now)]
+    follower = book.following.get(record.serial)
+    if follower is not None and not isinstance(record, Following):
+        changes.append(begin(follower.serial, follower.task, follower.submitted_at, now))
+    return changes
+
+
+def after(book: Book, running: Running, ending: Ending, now: float, jitter: Random) -> list[Any]:
+    """Return the changes that the end of an attempt leads to; the task's own comes first."""
+    if running.serial not in book.following:
+        at = retry_at(running, ending, now, jitter)
+        if at is not None:
+            tried = attempts(running, ending, now)
+            return [Scheduled(running.serial, running.task, running.submitted_at, tried, at, rare=running.rare)]
+    return end_and_pass_on(book, running, ending, now)
+
+
+def attempts(record: InFlight, ending: Ending, now: float) -> tuple[Attempt, ...]:
+    """The attempts of a task, the one that ends now included."""
+    if not isinstance(record, Running):
+        return record.attempts
+    return (*record.attempts, Attempt(record.started_at, now, ending.outcome, ending.error))

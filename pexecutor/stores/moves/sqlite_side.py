@@ -1,0 +1,176 @@
+"""``FileSide``: a store's file, while tasks are moved out of it or into it. It holds the file's lock all the time.
+
+What is written is written in one transaction a step, so the file is its own witness. A file that is not there yet is
+made by the step that needs it, and one of an older version is brought up to this one by it: looking changes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
+from pathlib import Path
+
+import trio
+
+from ...errors import UnusableStoreError
+from ...task import Finished, Record, Running
+from ..local.book import Book
+from ..local.crashes import CRASHES_MAX
+from ..local.journal_protocol import nothing_left
+from ..local.recovery import load, recovery
+from ..sqlite.database import NEW_STORE, Identity, connect, read_behind, read_marks, transaction, usable, write_again
+from ..sqlite.file_lock import only_user_of
+from ..sqlite.rows import to_row
+from ..sqlite.schema import Connection, check_version, has_marks, migrate
+from ..sqlite.statements import WRITE
+from .marks import Mark
+from .move import More
+
+_MARK = "INSERT OR REPLACE INTO moves VALUES (?, ?, ?, ?)"
+_ADOPT = WRITE.replace("OR REPLACE ", "")
+
+
+class FileSide:
+    """A file to move tasks out of or into.
+
+    Parameters:
+        path: where it is.
+        must_exist: whether it has to be there already.
+        crashes_max: how many starts of a task may be cut off by a crash before it is abandoned.
+        end_leftovers: called with the tasks that ran when the server died, to end what it left at work.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        must_exist: bool,
+        crashes_max: int = CRASHES_MAX,
+        end_leftovers: Callable[[Sequence[Running]], Awaitable[None]] = nothing_left,
+    ) -> None:
+        self.path = path.resolve()
+        self.shown = f"sqlite:{self.path}"
+        self._must_exist = must_exist
+        self._crashes_max = crashes_max
+        self._end_leftovers = end_leftovers
+        # Both are owned by opened(); there is no connection while there is no file.
+        self._open = ExitStack()
+        self._connection: Connection | None = None
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Be the only user of the file.
+
+        Raises:
+            UnusableStoreError: somebody else is, it is not there, or it cannot be used.
+        """
+        await trio.lowlevel.checkpoint()
+        if self._must_exist and not self.path.exists():
+            raise UnusableStoreError(f"there is no file {self.path}")
+        with self._open:
+            with usable(self.path):
+                self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._open.enter_context(only_user_of(self.path, make=False))
+                if self.path.exists() and self.path.stat().st_size:
+                    self._connect()
+            yield
+
+    def _connect(self) -> Connection:
+        write_again(self.path.with_name(f"{self.path.name}-wal"))
+        connection = self._open.enter_context(closing(connect(self.path)))
+        check_version(connection, str(self.path))
+        self._connection = connection
+        return connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """One step: a transaction that is on the disk at its end."""
+        with usable(self.path):
+            connection = self._connection or self._connect()
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = full")
+            migrate(connection, str(self.path))
+        with usable(self.path), transaction(connection):
+            yield connection
+
+    async def identity(self) -> Identity:
+        """The file's tag, and how many tasks it has accepted."""
+        await trio.lowlevel.checkpoint()
+        row = None
+        with usable(self.path):
+            if self._connection is not None:
+                row = self._connection.execute("SELECT tag, acceptances FROM store").fetchone()
+        return Identity(0, 0) if row is None else Identity(*row)
+
+    async def marks(self) -> list[Mark]:
+        """What earlier moves have left in it."""
+        await trio.lowlevel.checkpoint()
+        with usable(self.path):
+            if self._connection is None or not has_marks(self._connection):
+                return []
+            return read_marks(self._connection)
+
+    async def read(self, after: int) -> list[Record]:
+        """Some of its records, in order of acceptance: the first ones behind this serial; none at the end."""
+        await trio.lowlevel.checkpoint()
+        with usable(self.path):
+            return [] if self._connection is None else read_behind(self._connection, after)
+
+    async def recover(self) -> None:
+        """Do about tasks that ran when the server died what a start would do."""
+        book = Book(history_records_max=1, history_seconds_max=math.inf, history_bytes_max=1, forget=lambda _: None)
+        async with book.registry.all_locked():
+            await load(self._in_flight(), book)
+        running = list(book.running.values())
+        await self._end_leftovers(running)
+        with self._writing() as connection:
+            connection.executemany(WRITE, map(to_row, recovery(book, running, time.time(), self._crashes_max)))
+
+    async def _in_flight(self) -> AsyncIterator[list[Record]]:
+        last = 0
+        while some := await self.read(last):
+            last = some[-1].serial
+            yield [record for record in some if not isinstance(record, Finished)]
+
+    async def seal(self, mark: Mark) -> None:
+        """Leave a mark."""
+        await trio.lowlevel.checkpoint()
+        with self._writing() as connection:
+            _leave(connection, mark)
+
+    async def unseal(self, mark: Mark) -> None:
+        """Take back a mark. Nothing has come here with it: what comes does so in one step."""
+        await trio.lowlevel.checkpoint()
+        if self._connection is not None:
+            with self._writing() as connection:
+                connection.execute("DELETE FROM moves WHERE move = ?", (mark.move,))
+
+    async def adopt(self, mark: Mark, identity: Identity, more: More) -> None:
+        """Take over tasks, and leave the mark, in one transaction."""
+        with self._writing() as connection:
+            connection.execute("DELETE FROM moves WHERE role = 'left'")
+            [(transactions,)] = connection.execute("SELECT coalesce(max(transactions), 0) FROM store")
+            connection.execute("DELETE FROM store")
+            connection.execute(NEW_STORE, (*identity, transactions))
+            try:
+                while some := await more():
+                    connection.executemany(_ADOPT, map(to_row, some))
+            except sqlite3.IntegrityError as error:
+                raise UnusableStoreError(
+                    f"{self.shown} has other tasks under the same ids: name a new store"
+                ) from error
+            _leave(connection, mark)
+
+    async def let_go(self, mark: Mark) -> None:
+        """Drop what was moved, and leave the mark, in one transaction."""
+        await trio.lowlevel.checkpoint()
+        with self._writing() as connection:
+            connection.execute("DELETE FROM tasks WHERE ? OR state <> 'finished'", (mark.history,))
+            _leave(connection, mark)
+
+
+def _leave(connection: Connection, mark: Mark) -> None:
+    connection.execute(_MARK, (mark.move, mark.role.value, mark.other, mark.history))

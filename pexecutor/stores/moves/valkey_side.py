@@ -1,0 +1,231 @@
+"""``QueueSide``: a queue on a server, while tasks are moved out of it or into it. No node is at work on it.
+
+What comes here comes in many calls, so it is sealed before the first and until after the last; what has come so far is
+known, and goes when the move is begun again. A step is over when the server has it on its disk.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from operator import attrgetter
+from typing import Any, Final
+
+import msgspec
+
+from ...errors import StoreUnavailableError, UnusableStoreError
+from ...task import Attempt, Finished, Following, Record, Running, Scheduled, Task, make_serial
+from ..address import ValkeyAddress
+from ..sqlite.database import Identity
+from ..valkey.client import ValkeyLink
+from ..valkey.damage import Damage
+from ..valkey.upgrade import upgrade
+from ..valkey.wire import MarkRow, Row, decoder, to_arguments, to_mark, to_text
+from .marks import Mark, Role
+from .move import More
+
+RECORDS_A_CALL: Final = 500
+
+_DECODERS: Final = {
+    "marks": decoder(list[MarkRow]),
+    "upgrade": decoder(tuple[list[str], bool]),
+    "identity": decoder(tuple[int, int]),
+    "enter": decoder(list[str]),
+    "numbers": decoder(list[int]),
+    "rows": decoder(list[Row]),
+    "seal": decoder(bool),
+    "unseal": decoder(bool),
+    "identify": decoder(bool),
+    "arrive": decoder(int),
+    "drop_arrivals": decoder(int),
+    "settle": decoder(bool),
+    "drop": decoder(bool),
+}
+
+
+class QueueSide:
+    """A queue to move tasks out of or into.
+
+    Parameters:
+        address: where the server is.
+        queue: the queue's name.
+        keep_seconds_max: for how long after its end a task can be read there.
+        may_forget: whether a server will do that loses everything when it is restarted.
+    """
+
+    def __init__(self, address: ValkeyAddress, queue: str, *, keep_seconds_max: float, may_forget: bool) -> None:
+        self.shown = f"{address.shown} --queue {queue}"
+        self._link = ValkeyLink(address, queue, flushed=True)
+        self._keep_seconds_max = keep_seconds_max
+        self._may_forget = may_forget
+        self._has_a_file = False
+        self._tag = 0
+        self._damage = Damage(lambda _: None)
+        self._numbers: list[int] = []  # what there is to read, in order; looked up when a reader begins
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Reach the server.
+
+        Raises:
+            UnusableStoreError: it cannot be, it would lose what is moved, or nodes are at work.
+        """
+        async with self._link.opened(lambda _: None):
+            settings = await self._link.settings("appendonly")
+            self._has_a_file = settings.get("appendonly") == "yes"
+            if not (self._has_a_file or self._may_forget):
+                raise UnusableStoreError(
+                    f"{self.shown} has no append-only file, so its restart would lose what was moved: "
+                    "set `appendonly yes` there, or add --volatile"
+                )
+            await self._keep()  # it can
+            await upgrade(self._call)
+            nodes: list[str] = await self._call("enter")
+            if nodes:
+                raise self._in_use(nodes)
+            yield
+
+    def _in_use(self, nodes: Sequence[str]) -> UnusableStoreError:
+        shown = ", ".join(nodes[:3])
+        return UnusableStoreError(
+            f"{self.shown} is in use by {len(nodes)} nodes ({shown}): stop them; one that was killed is forgotten when "
+            "its lease is over"
+        )
+
+    async def _call(self, verb: str, *arguments: Any) -> Any:
+        try:
+            return _DECODERS[verb].decode(await self._link.call(verb, *arguments)).result
+        except StoreUnavailableError as error:
+            raise UnusableStoreError(str(error)) from error
+
+    async def _keep(self) -> None:
+        """Have all that was done on the server's disk."""
+        try:
+            if self._has_a_file and not self._may_forget:
+                await self._link.flush()
+        except StoreUnavailableError as error:
+            raise UnusableStoreError(str(error)) from error
+
+    async def _keep_all_since(self, life: bytes) -> None:
+        """The same for several calls: none of them was to a server that has lost its last moments since."""
+        if self._link.life == life:
+            await self._keep()
+        if self._link.life != life:
+            raise UnusableStoreError(f"{self.shown} was restarted, or replaced, meanwhile: run the same command again")
+
+    async def identity(self) -> Identity:
+        """The queue's tag, and how many tasks it has accepted."""
+        tag, acceptances = await self._call("identity")
+        self._tag = tag
+        return Identity(tag, acceptances)
+
+    async def marks(self) -> list[Mark]:
+        """What earlier moves have left in it."""
+        return [to_mark(row) for row in await self._call("marks")]
+
+    async def read(self, after: int) -> list[Record]:
+        """Some of its records, in order of acceptance: the first ones behind this serial; none at the end."""
+        if not after:
+            await self.identity()
+            self._numbers = sorted(await self._call("numbers"))
+        first = bisect_right(self._numbers, after - make_serial(self._tag, 0)) if after else 0
+        wanted = self._numbers[first : first + RECORDS_A_CALL]
+        return [self._damage.to_record(row, self._tag) for row in await self._call("rows", wanted)] if wanted else []
+
+    async def recover(self) -> None:
+        """Nothing to do: what dead nodes ran was recovered when this was opened."""
+
+    async def seal(self, mark: Mark) -> None:
+        """Leave a mark."""
+        await self._seal(mark)
+        await self._keep()
+
+    async def _seal(self, mark: Mark) -> None:
+        if not await self._call("seal", mark.move, mark.role, mark.other, mark.history):
+            raise UnusableStoreError(f"{self.shown} has come into use, or another move has begun: try again")
+
+    async def unseal(self, mark: Mark) -> None:
+        """Take back a mark, and what has come here with it."""
+        await self._drop_arrivals()
+        await self._call("unseal", mark.move)
+        await self._keep()
+
+    async def adopt(self, mark: Mark, identity: Identity, more: More) -> None:
+        """Take over tasks, and leave the mark; sealed until that is done."""
+        life = self._link.life
+        await self._seal(msgspec.structs.replace(mark, role=Role.ARRIVING))
+        await self._drop_arrivals()
+        await self._call("identify", *identity)
+        history: list[Finished] = []
+        while some := await more():
+            history += [record for record in some if isinstance(record, Finished)]
+            await self._arrive([record for record in some if not isinstance(record, Finished)])
+        await self._arrive(sorted(history, key=attrgetter("finished_at", "serial")))  # the order of their ends
+        await self._keep_all_since(life)
+        await self._call("settle", mark.move, mark.role, mark.other, mark.history)
+        await self._keep()
+
+    async def _arrive(self, records: Sequence[Record]) -> None:
+        for first in range(0, len(records), RECORDS_A_CALL):
+            some = [_to_table(record, self._keep_seconds_max) for record in records[first : first + RECORDS_A_CALL]]
+            if await self._call("arrive", some):
+                raise UnusableStoreError(f"{self.shown} has other tasks under the same ids: name a new queue")
+
+    async def _drop_arrivals(self) -> None:
+        while await self._call("drop_arrivals", RECORDS_A_CALL):
+            pass
+
+    async def let_go(self, mark: Mark) -> None:
+        """Drop what was moved, and leave the mark; it is sealed all the time."""
+        last = 0
+        while some := await self.read(last):
+            last = some[-1].serial
+            gone = [record for record in some if mark.history or not isinstance(record, Finished)]
+            await self._call("drop", [_number(record.serial) for record in gone])
+        await self._call("settle", mark.move, mark.role, mark.other, mark.history)
+        await self._keep()
+
+
+def _number(serial: int) -> int:
+    return serial & make_serial(1, 0) - 1
+
+
+def _to_table(record: Record, keep_seconds_max: float) -> dict[str, Any]:
+    """A record as the functions have it in their memory."""
+    assert not isinstance(record, Running), "nothing runs while it is moved"
+    name, priority, _, _, _, on_crash, keep, task = to_arguments(record.task, keep_seconds_max)
+    return {
+        "number": _number(record.serial),
+        "state": "following" if isinstance(record, Following) else record.state.value,
+        "name": name,
+        "priority": priority,
+        "submitted_at": record.submitted_at,
+        "at": _at(record, record.task),
+        "on_crash": on_crash,
+        "keep": keep,
+        "token": 0,
+        "node": "",
+        "follows": _number(record.follows) if isinstance(record, Following) else 0,
+        "supersedes": isinstance(record, Following) and record.supersedes,
+        "attempts": [_to_list(attempt) for attempt in record.attempts],
+        "ending": to_text(record.ending) if isinstance(record, Finished) else "",
+        "cancelled": False,
+        "rare": {"crashes": record.crashes} if record.crashes else False,
+        "task_bytes": len(task.encode()),
+        "task": task,
+    }
+
+
+def _at(record: Record, task: Task) -> float:
+    match record:
+        case Finished():
+            return record.finished_at
+        case Scheduled():
+            return record.due_at
+        case _:
+            return task.due_at(record.submitted_at)
+
+
+def _to_list(attempt: Attempt) -> list[Any]:
+    return [attempt.started_at, attempt.ended_at, attempt.outcome, attempt.error or False]

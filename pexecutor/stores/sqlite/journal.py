@@ -1,0 +1,309 @@
+"""``SqliteJournal``: the changes of a local store, made durable in a file, in the order in which they were decided.
+
+**Group commit.** Whoever commits is put in a line and waits. One writer takes all that stand in line, writes them in
+one transaction, and wakes them: the more there are, the less each of them costs. There is one writer, so the file holds
+what the store published, and nothing that overtook it.
+
+**Trouble.** A transaction that fails has written nothing, and those who waited for it are told. From then on there is
+``trouble``, and while nobody commits, the writer tries by itself from time to time, so it also ends by itself.
+
+**Doubt.** A commit may be given up while its transaction is under way. If that one still succeeds, the file is ahead of
+the store: it holds changes that their caller was told did not happen. Those records are *in doubt*, and the next
+transaction, which then does not wait for anybody, writes them as the store has them.
+
+Roads not taken: a thread that lives as long as the journal saves 20 µs a transaction, and needs a second way of waking
+and of ending; a transaction a commit would cost each caller a flush of the disk of their own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, Protocol, TypeVar
+
+import trio
+
+from ...errors import StoreUnavailableError
+from ...observe.notify import notifier
+from ...task import Record
+from .database import Database, Identity
+from .files import LostFileError
+from .repair import Repairs
+from .unwritable import Unwritten
+
+T = TypeVar("T")
+
+TURNS_TO_JOIN: Final = 8
+"""How many turns of Trio a transaction is left to those who may join it."""
+
+CHANGES_A_TRANSACTION_MAX: Final = 10_000
+"""From how many changes on the next commit has to wait for the next transaction."""
+
+WATCH_SECONDS: Final = 0.8
+"""How often the journal checks whether the file was deleted or replaced."""
+
+PROBE_SECONDS: Final = 1.0
+"""How often a disk that failed is tried when nobody commits."""
+
+CLOSE_SECONDS_MAX: Final = 3.0
+"""How long the end of a journal waits for the disk."""
+
+CurrentRecord = Callable[[int], Record | None]
+"""The record of a serial as the store has it, or ``None`` when it has none."""
+
+
+class InThread(Protocol):
+    """Calls a function where it may block. When that is cancelled, the function may go on by itself."""
+
+    def __call__(self, function: Callable[..., T], /, *arguments: Any) -> Awaitable[T]: ...
+
+
+def one_thread() -> InThread:
+    """Calls in threads, one call at a time, also after a call that was given up.
+
+    A call raises ``StoreUnavailableError`` while the system can start no thread.
+    """
+    limiter = trio.CapacityLimiter(1)
+
+    async def in_thread(function: Callable[..., T], /, *arguments: Any) -> T:
+        begun = False
+
+        def call() -> T:
+            nonlocal begun
+            begun = True
+            return function(*arguments)
+
+        try:
+            return await trio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=limiter)
+        except RuntimeError as error:
+            if begun:
+                raise
+            raise StoreUnavailableError(f"the system has no thread to write with: {error}") from error
+
+    return in_thread
+
+
+class SqliteJournal:
+    """Keeps the records of a local store in a file.
+
+    Parameters:
+        database: the file.
+        in_thread: how to call what may block.
+        on_trouble: called with the reason when the file can no longer be written, and with ``None`` when it can again.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        in_thread: InThread | None = None,
+        on_trouble: Callable[[str | None], None] = lambda _: None,
+    ) -> None:
+        self.trouble: str | None = None
+        self.after_crash = False
+        self.repairs = Repairs()
+        self.lost_transactions = 0
+        self._database = database
+        self._in_thread = one_thread() if in_thread is None else in_thread
+        self._on_trouble = notifier(on_trouble)
+        # Appended to by commit(); taken from by the writer, and by a commit that is given up.
+        self._line: deque[_Commit] = deque()
+        self._wanted = trio.lowlevel.ParkingLot()
+        self._closing = False
+        # Owned by the writer, but for what forget() adds.
+        self._doubtful: set[int] = set()
+        self._forgotten: list[int] = []
+        self._acceptances = 0
+        self._changes_told = 0  # how many there were in the last transaction
+
+    @asynccontextmanager
+    async def opened(self, current: CurrentRecord) -> AsyncIterator[Identity]:
+        """While in here, changes can be committed; at the end, everything that was committed is in the file.
+
+        Parameters:
+            current: asked about records whose state in the file is in doubt.
+
+        Raises:
+            UnusableStoreError: the file cannot be used.
+        """
+        in_order = False
+        try:
+            identity = await self._in_thread(self._database.open)
+            self._acceptances = identity.acceptances
+            self.after_crash = self._database.after_crash
+            self.lost_transactions = self._database.lost_transactions
+            async with trio.open_nursery() as nursery:
+                # Shielded: who is cancelled has still to commit what became of that. Bounded from the end on.
+                writing = trio.CancelScope(shield=True)
+                nursery.start_soon(self._write_until_closed, writing, current)
+                watching = trio.CancelScope()
+                nursery.start_soon(self._watch_file, watching)
+                try:
+                    yield identity
+                    in_order = True
+                finally:
+                    self._closing = True
+                    watching.cancel()
+                    self._wanted.unpark_all()
+                    writing.deadline = trio.current_time() + CLOSE_SECONDS_MAX
+        finally:
+            with trio.move_on_after(CLOSE_SECONDS_MAX, shield=True):
+                in_order = in_order and not self._line and not self._doubtful and self.trouble is None
+                await self._in_thread(self._database.close, in_order)
+
+    async def records(self) -> AsyncIterator[list[Record]]:
+        """Every record of the file in order of acceptance, some at a time; to be read before the first commit.
+
+        Raises:
+            UnusableStoreError: one cannot be read.
+        """
+        some = self._database.records()
+        while records := await self._in_thread(next, some, []):
+            yield records
+        self.repairs = self._database.repairs
+
+    async def commit(self, changes: Sequence[Record], acceptances: int) -> Mapping[int, Record] | None:
+        """Make changes durable, all of them or none; return by serial what was written in the place of some.
+
+        Parameters:
+            changes: the new states of some records.
+            acceptances: how many tasks the store has accepted, these included.
+
+        Raises:
+            StoreUnavailableError: none of them is; says why.
+        """
+        if self._closing:
+            await trio.lowlevel.checkpoint()
+            raise StoreUnavailableError("the store is closed")
+        commit = _Commit(changes, acceptances)
+        self._line.append(commit)
+        self._wanted.unpark_all()
+        try:
+            await commit.settled.wait()
+        except trio.Cancelled:
+            self._give_up(commit)
+            raise
+        if commit.error is not None:
+            raise StoreUnavailableError(str(commit.error)) from commit.error
+        return commit.replaced
+
+    def _give_up(self, commit: _Commit) -> None:
+        if commit in self._line:
+            self._line.remove(commit)
+        elif commit.settled.is_set() and commit.error is None:
+            self._doubt(commit)
+        commit.given_up = True
+
+    def _doubt(self, commit: _Commit) -> None:
+        self._doubtful.update(record.serial for record in commit.changes)
+        self._wanted.unpark_all()
+
+    def forget(self, serials: Sequence[int]) -> None:
+        """Have records dropped by the next transaction; until then they do no harm."""
+        self._forgotten += serials
+
+    # The writer
+
+    async def _write_until_closed(self, writing: trio.CancelScope, current: CurrentRecord) -> None:
+        with writing:
+            while not self._closing or self._line:
+                await self._something_to_write()
+                await self._let_others_join()
+                if self._line or self._doubtful or self.trouble is not None:
+                    await self._write(self._take(), current)
+            if self._forgotten or self._doubtful:
+                await self._write([], current)
+
+    async def _watch_file(self, watching: trio.CancelScope) -> None:
+        """Notice that the file was deleted or replaced, also while nobody commits."""
+        with watching:
+            while self._database.is_watched:
+                await trio.sleep(WATCH_SECONDS)
+                # Not in a thread: looking at three names takes some microseconds, and waking a thread far longer.
+                if self.trouble is None and (trouble := self._database.file_trouble()) is not None:
+                    self._tell(trouble)
+                    self._wanted.unpark_all()  # from now on the writer tries whether the file is back
+
+    async def _something_to_write(self) -> None:
+        """Return when somebody commits, at the end, or when there is a reason to write without either."""
+        with trio.move_on_after(math.inf if self.trouble is None else PROBE_SECONDS):
+            while not (self._line or self._closing or (self._doubtful and self.trouble is None)):
+                await self._wanted.park()
+
+    async def _let_others_join(self) -> None:
+        """Leave those who were told of the last transaction a moment to come with more: one costs as much as many."""
+        if self._changes_told > 1:
+            for _ in range(TURNS_TO_JOIN):
+                await trio.lowlevel.checkpoint()
+
+    def _take(self) -> list[_Commit]:
+        """Those who are first in line, as many as go into one transaction."""
+        taken: list[_Commit] = []
+        changes = 0
+        while self._line and changes < CHANGES_A_TRANSACTION_MAX:
+            taken.append(self._line.popleft())
+            changes += len(taken[-1].changes)
+        self._changes_told = changes
+        return taken
+
+    async def _write(self, commits: list[_Commit], current: CurrentRecord) -> None:
+        """One transaction: what stands in line, what is in doubt as the store has it now, and what is forgotten."""
+        doubtful, self._doubtful = self._doubtful, set()
+        forgotten, self._forgotten = self._forgotten, []
+        changes = [record for commit in commits for record in commit.changes]
+        doubts = {serial: current(serial) for serial in doubtful.difference(record.serial for record in changes)}
+        changes += [record for record in doubts.values() if record is not None]
+        gone = [*forgotten, *(serial for serial, record in doubts.items() if record is None)]
+        written = await self._try_to_write(changes, gone, [commit.acceptances for commit in commits], doubtful)
+        if isinstance(written, StoreUnavailableError):
+            self._doubtful |= doubtful
+            self._forgotten += forgotten
+            for commit in commits:
+                commit.settle(written)
+                if isinstance(written, LostFileError):
+                    self._doubt(commit)
+            return
+        for commit in commits:
+            is_there = commit.settle(written.reason_against(commit.changes), written.replaced)
+            if commit.given_up or not is_there:
+                self._doubt(commit)
+
+    async def _try_to_write(
+        self, changes: list[Record], gone: list[int], acceptances: list[int], doubtful: set[int]
+    ) -> Unwritten | StoreUnavailableError:
+        self._acceptances = max([self._acceptances, *acceptances])
+        try:
+            unwritten: Unwritten = await self._in_thread(
+                self._database.write, changes, gone, self._acceptances, doubtful
+            )
+        except StoreUnavailableError as error:
+            self._tell(str(error))
+            return error
+        self._tell(None)
+        return unwritten
+
+    def _tell(self, trouble: str | None) -> None:
+        if (trouble is None) != (self.trouble is None):
+            self._on_trouble(trouble)
+        self.trouble = trouble
+
+
+class _Commit:
+    """Changes in line. ``error`` is there, or stays ``None``, once ``settled`` is set."""
+
+    def __init__(self, changes: Sequence[Record], acceptances: int) -> None:
+        self.changes = changes
+        self.acceptances = acceptances
+        self.settled = trio.Event()
+        self.error: StoreUnavailableError | None = None
+        self.replaced: Mapping[int, Record] | None = None
+        self.given_up = False
+
+    def settle(self, error: StoreUnavailableError | None, replaced: Mapping[int, Record] | None = None) -> bool:
+        """Answer the caller; return whether all of the changes are in the file."""
+        self.error = error
+        self.replaced = replaced
+        self.settled.set()
+        return error is None

@@ -1,0 +1,106 @@
+"""Read every record of a file, and repair the file: no row that it holds ends the server, or hides another one.
+
+A record that is not fit (see ``mending.py``) is read as mended, and its row is written anew at the end. A row that is
+no record at all is set aside: it goes to the table ``damaged``, with the reason, and nothing else is done about it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+from ...task import Record
+from ..mending import mended
+from .rows import COLUMNS, Row, from_row, to_row
+from .schema import Connection
+from .statements import WRITE, select_tasks
+
+BYTES_A_READ: Final = 16 * 1024 * 1024
+"""About how many bytes of errors are in memory at once, before they are bounded."""
+
+_ATTEMPTS: Final = COLUMNS.index("attempts")
+_ENDING: Final = COLUMNS.index("ending")
+_SET_ASIDE: Final = (
+    f"INSERT INTO damaged (found_at, reason, {', '.join(COLUMNS)})"
+    f" SELECT ?, ?, {', '.join(COLUMNS)} FROM tasks WHERE serial = ?"
+)
+
+
+class Repairs(NamedTuple):
+    """What was done to a file.
+
+    Parameters:
+        mended: how many records were bounded or made representable.
+        set_aside: how many rows are no records, and were put into the table ``damaged``.
+    """
+
+    mended: int = 0
+    set_aside: int = 0
+
+
+class Reading:
+    """One pass over all records of a file.
+
+    Parameters:
+        connection: to the file.
+        records_a_read: how many records to give at once.
+    """
+
+    def __init__(self, connection: Connection, records_a_read: int) -> None:
+        self._connection: Any = connection
+        self._records_a_read = records_a_read
+        # Kept until the last row was read: a file is not written to while it is read.
+        self._mended: list[Record] = []
+        self._unreadable: list[tuple[float, str, int]] = []
+
+    @property
+    def repairs(self) -> Repairs:
+        """What there was to repair so far."""
+        return Repairs(len(self._mended), len(self._unreadable))
+
+    def records(self) -> Iterator[list[Record]]:
+        """Give every record that can be read, in order of acceptance, some at a time."""
+        some: list[Record] = []
+        size = 0
+        for row in self._rows():
+            size += len(row[_ATTEMPTS] or "") + len(row[_ENDING] or "")
+            some += self._read(row)
+            if len(some) >= self._records_a_read or size >= BYTES_A_READ:
+                yield some
+                some, size = [], 0
+        if some:
+            yield some
+
+    def _rows(self) -> Iterator[Row]:
+        last = 0
+        statement = f"{select_tasks(self._connection)} WHERE serial > ? ORDER BY serial"
+        try:
+            for row in self._connection.execute(statement, (last,)):
+                last = row[0]
+                yield row
+        except sqlite3.OperationalError as error:
+            if "decode" not in str(error):
+                raise
+            self._connection.text_factory = bytes  # a text in the next row is not UTF-8
+            try:
+                yield from self._connection.execute(statement, (last,))
+            finally:
+                self._connection.text_factory = str
+
+    def _read(self, row: Row) -> list[Record]:
+        try:
+            record = from_row(row)
+        except ValueError as error:
+            self._unreadable.append((time.time(), str(error), row[0]))
+            return []
+        if (fit := mended(record)) is not record:
+            self._mended.append(fit)
+        return [fit]
+
+    def write(self) -> None:
+        """Repair the rows, in a transaction."""
+        self._connection.executemany(WRITE, map(to_row, self._mended))
+        self._connection.executemany(_SET_ASIDE, self._unreadable)
+        self._connection.executemany("DELETE FROM tasks WHERE serial = ?", [(row[2],) for row in self._unreadable])

@@ -1,0 +1,126 @@
+"""The tables of a store's file, and how a file of an older version becomes one of this.
+
+``MIGRATIONS`` is the whole history: the statements of entry *n* take a file from version *n* to *n + 1*, an empty file
+from version 0. An entry that was released is never changed; a change is a new entry. A file of a newer version is
+refused: what that version means by its columns cannot be known here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol
+
+from ...errors import UnusableStoreError
+
+APPLICATION_ID: Final = 0x70657865
+"""``pexe``, in the file's head: tells it from any other program's SQLite file."""
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
+    (
+        """
+        CREATE TABLE tasks (
+            serial       INTEGER PRIMARY KEY,
+            state        TEXT NOT NULL,
+            submitted_at REAL NOT NULL,
+            at           REAL,
+            task         TEXT NOT NULL,
+            attempts     TEXT,
+            follows      INTEGER,
+            supersedes   INTEGER,
+            ending       TEXT,
+            result       BLOB,
+            output       BLOB
+        ) STRICT
+        """,
+        """
+        CREATE TABLE store (
+            tag          INTEGER NOT NULL,
+            acceptances  INTEGER NOT NULL,
+            transactions INTEGER NOT NULL
+        ) STRICT
+        """,
+        f"PRAGMA application_id = {APPLICATION_ID}",
+    ),
+    (
+        """
+        CREATE TABLE moves (
+            move         TEXT PRIMARY KEY,
+            role         TEXT NOT NULL,
+            other        TEXT NOT NULL,
+            history      INTEGER NOT NULL
+        ) STRICT
+        """,
+    ),
+    (
+        "ALTER TABLE tasks ADD COLUMN rare TEXT",
+        "ALTER TABLE store ADD COLUMN in_use INTEGER NOT NULL DEFAULT 0",
+        """
+        CREATE TABLE damaged (
+            found_at REAL, reason TEXT,
+            serial, state, submitted_at, at, task, attempts, follows, supersedes, ending, result, output, rare
+        )
+        """,
+    ),
+)
+
+_MARKS_VERSION: Final = 2
+_RARE_VERSION: Final = 3
+
+
+class Connection(Protocol):
+    """What is used of a ``sqlite3.Connection`` in autocommit mode."""
+
+    @property
+    def in_transaction(self) -> bool: ...
+
+    def execute(self, sql: str, parameters: Any = (), /) -> Any: ...
+
+    def executemany(self, sql: str, parameters: Any, /) -> Any: ...
+
+    def close(self) -> None: ...
+
+
+def migrate(connection: Connection, name: str) -> None:
+    """Bring a file to the version of this program, each version in a transaction of its own.
+
+    Parameters:
+        connection: to the file, in autocommit mode.
+        name: how messages name the file.
+
+    Raises:
+        UnusableStoreError: it is of a newer version, or another program's.
+    """
+    check_version(connection, name)
+    for version in range(_pragma(connection, "user_version"), len(MIGRATIONS)):
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in MIGRATIONS[version]:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {version + 1}")
+        connection.execute("COMMIT")
+
+
+def check_version(connection: Connection, name: str) -> None:
+    """Raise ``UnusableStoreError`` when a file is of a newer version, or another program's."""
+    version = _pragma(connection, "user_version")
+    is_empty = not version and not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    if not is_empty and _pragma(connection, "application_id") != APPLICATION_ID:
+        raise UnusableStoreError(f"{name} belongs to another program: name another directory")
+    if version > len(MIGRATIONS):
+        raise UnusableStoreError(
+            f"{name} was written by a newer pexecutor (its format is {version}, the newest known here is "
+            f"{len(MIGRATIONS)}): start it with that one"
+        )
+
+
+def has_marks(connection: Connection) -> bool:
+    """Whether a file is of a version that knows of moves."""
+    return _pragma(connection, "user_version") >= _MARKS_VERSION
+
+
+def has_rare(connection: Connection) -> bool:
+    """Whether a file is of a version that has a column for the rare facts of tasks."""
+    return _pragma(connection, "user_version") >= _RARE_VERSION
+
+
+def _pragma(connection: Connection, name: str) -> int:
+    value: int = connection.execute(f"PRAGMA {name}").fetchone()[0]
+    return value

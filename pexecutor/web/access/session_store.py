@@ -1,0 +1,62 @@
+"""Who is signed in: sessions of browsers, in memory, so they end with the process.
+
+A session stands for a token, and its id is not the token: what a cookie gives away ends in hours, and opens nothing but
+this server. Each token has a bounded number of them; when one more begins, the oldest of that token ends, so nobody can
+end the sessions of others by signing in.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Final
+
+import trio
+
+from ...access import Identity
+
+SESSIONS_PER_TOKEN_MAX: Final = 100
+SESSION_SECONDS_MAX: Final = 12 * 60 * 60
+SESSION_RANDOM_BYTES: Final = 32
+
+
+class Sessions:
+    """The sessions that have not ended.
+
+    Parameters:
+        now: a clock, in seconds.
+    """
+
+    def __init__(self, now: Callable[[], float] = trio.current_time) -> None:
+        self._now = now
+        # By the hash of the id, so that looking one up takes no time that tells of an id. The oldest is the first.
+        self._sessions: dict[bytes, tuple[float, Identity]] = {}
+
+    def begin(self, identity: Identity) -> str:
+        """Begin a session, and return its id."""
+        self._end_expired()
+        own = [key for key, (_, who) in self._sessions.items() if who.name == identity.name]
+        if len(own) >= SESSIONS_PER_TOKEN_MAX:
+            del self._sessions[own[0]]
+        session_id = secrets.token_urlsafe(SESSION_RANDOM_BYTES)
+        self._sessions[_key(session_id)] = self._now() + SESSION_SECONDS_MAX, identity
+        return session_id
+
+    def find(self, session_id: str) -> Identity | None:
+        """Whose session this is, or ``None`` when there is no such one, or no longer."""
+        self._end_expired()
+        found = self._sessions.get(_key(session_id))
+        return None if found is None else found[1]
+
+    def end(self, session_id: str) -> None:
+        """End one, if there is such a one."""
+        self._sessions.pop(_key(session_id), None)
+
+    def _end_expired(self) -> None:
+        while self._sessions and self._sessions[oldest := next(iter(self._sessions))][0] <= self._now():
+            del self._sessions[oldest]
+
+
+def _key(session_id: str) -> bytes:
+    return sha256(session_id.encode()).digest()

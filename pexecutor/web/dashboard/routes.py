@@ -1,0 +1,60 @@
+"""The dashboard: one page, its style and its script, as they lie in ``static/``.
+
+The files are read once, when the app is made. There is no build step and no third-party origin, and the page is told to
+the browser to be so: whatever it does not need is forbidden to it.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Final
+
+from quart import Response, request
+from quart_trio import QuartTrio
+from werkzeug.exceptions import NotFound
+
+PAGE: Final = "index.html"
+
+CONTENT_TYPES: Final = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+
+HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+        "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-cache",
+}
+
+
+class DashboardRoutes:
+    """The page, and the files that belong to it."""
+
+    def __init__(self) -> None:
+        files = resources.files(__package__) / "static"
+        self._files = {file.name: file.read_bytes() for file in files.iterdir()}
+
+    def add_to(self, app: QuartTrio) -> None:
+        """Register them."""
+        app.add_url_rule("/", view_func=self.page, methods=["GET"])
+        app.add_url_rule("/dashboard/<file>", view_func=self.file, methods=["GET"])
+
+    async def page(self) -> Response:
+        """The page."""
+        return await self.file(PAGE)
+
+    async def file(self, file: str) -> Response:
+        """One of the files; 304 when the browser has it already."""
+        if file not in self._files:
+            raise NotFound
+        response = Response(self._files[file], headers=HEADERS, content_type=CONTENT_TYPES[file.rpartition(".")[2]])
+        await response.add_etag()
+        await response.make_conditional(request)
+        return response

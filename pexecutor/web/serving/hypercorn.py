@@ -1,0 +1,321 @@
+"""Hypercorn's server of one connection, held to plain HTTP/1 and to our way of saying no.
+
+* **A client that is gone is gone.** Left to itself, a connection stays for the rest of its idle time when its client
+  has closed it, and a thousand short visits would fill every place.
+* **HTTP/1.1 and 1.0 only.** Left to itself it also takes HTTP/2 and WebSockets on a plain socket, where neither its
+  idle timer nor our limits on a connection hold. An offer to upgrade is ignored, as RFC 9110 (section 7.8) allows.
+* **What is no HTTP is answered like any other error**, as problem details, and so that the client can read it: it may
+  still be sending, and would meet a reset connection. So what it sends is dropped for a moment before the end. That
+  also lets a reply end that is under way when something senseless comes behind its request.
+* **Little is done for each request.** Left to itself, a connection begins a Trio task to time its wait for a request
+  and cancels it with the request, and sends a reply's head and body each with a lock, a shield and a turn of Trio. One
+  Trio task keeps the time of all (``idle.py``), and what the socket takes at once is written at once.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Any, Final, cast
+
+import h11
+import trio
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.protocol import ProtocolWrapper
+from hypercorn.protocol.events import Event as StreamEvent
+from hypercorn.protocol.events import Response
+from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.trio.task_group import TaskGroup
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import AppWrapper, ASGIFramework, ConnectionState, H11SendableEvent
+from hypercorn.utils import parse_socket_addr
+
+from ..api.reply import PROBLEM_TYPE, problem
+from .half_closed import ClientInput, wait_for_reset
+from .idle import IdleConnections
+from .listener import Stream
+from .quart_app import LAST_EVENT_SECONDS_MAX, LINGER_SECONDS_MAX, REQUEST_ID_HEADER, new_request_id
+
+BYTES_READ_AT_ONCE: Final = 65536
+NO_STATE: Final[Mapping[str, Any]] = {}
+
+_EMPTY_LINES: Final = re.compile(rb"\A(?:\r?\n)+")
+_REASONS: Final = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
+"""Reason phrases: HTTP/1.1 allows an empty one, but there are clients that take a reply without for a failure."""
+
+_DETAIL: Final = {
+    431: "the request's headers are larger than what is taken",
+    501: "this Transfer-Encoding is not understood: send Content-Length, or chunked",
+}
+
+
+class Hypercorn:
+    """Speaks HTTP by Hypercorn.
+
+    Parameters:
+        app: what answers.
+        idle_seconds_max: how long a connection may take to send a request's head, and stay idle between two.
+    """
+
+    def __init__(self, app: ASGIFramework, *, idle_seconds_max: float) -> None:
+        self._app = ASGIWrapper(app)
+        self._context = WorkerContext(None)
+        self._config = Config()
+        self._config.keep_alive_max_requests = 1_000_000_000
+        self._config.include_server_header = False
+        self._config.errorlog = None
+        self._idle = IdleConnections(idle_seconds_max)
+
+    async def speak(self, stream: Stream) -> None:
+        """Answer what comes over one connection, to its end."""
+        ready: Any = stream  # annotated as TLS only, serves both
+        await Http1Server(self._app, self._config, self._context, ready, self._idle).run()
+
+    async def run(self) -> None:
+        """Keep the time of idle connections."""
+        await self._idle.run()
+
+    async def stop(self) -> None:
+        """Close idle connections, and the others after the reply they are sending."""
+        await self._context.terminated.set()
+        self._idle.end_all()
+
+
+class Http1Server(TCPServer):
+    """Serves one connection to its end.
+
+    Parameters:
+        app, config, context: what all connections share.
+        stream: the connection.
+        idle: those that wait for a request; it takes the place of Hypercorn's timers, of which each is a Trio task.
+        state: what the app's lifespan has left for requests.
+    """
+
+    def __init__(
+        self,
+        app: AppWrapper,
+        config: Config,
+        context: WorkerContext,
+        stream: Any,
+        idle: IdleConnections,
+        state: Mapping[str, Any] = NO_STATE,
+    ) -> None:
+        self._input = ClientInput()
+        super().__init__(app, config, context, ConnectionState({**state, "input": self._input}), stream)
+        self._idle = idle
+        self._answered = trio.Event()
+        self._client_gone = False
+        self._dropping = False
+
+    async def run(self) -> None:
+        """Serve; returns when the connection has ended, whoever ended it."""
+        if self.context.terminated.is_set():
+            self.socket.close()
+            return
+        try:
+            async with TaskGroup() as task_group:
+                self._task_group = task_group
+                self._http = _Http1(self, task_group)
+                self.protocol = cast(ProtocolWrapper, self._http)  # which would choose between the versions
+                self._idle.add(self)
+                await self._read_data()
+                self._client_gone = True
+                self._idle.discard(self)
+        except* OSError:
+            pass  # the client is gone
+        finally:
+            self._idle.discard(self)
+            self.socket.close()
+
+    async def _read_data(self) -> None:
+        """Read until the client is gone. After the end of its input, requests that are whole are answered first."""
+        with suppress(trio.ClosedResourceError, trio.BrokenResourceError, trio.TooSlowError):
+            while data := await self._receive():
+                await self.protocol.handle(RawData(bytes(data)))
+            self._client_gone = True
+            self._input.end()
+            await self.protocol.handle(RawData(b""))
+            await self._wait_until_answered()
+        await self.protocol.handle(Closed())
+
+    async def _receive(self) -> bytes | bytearray:
+        if self.config.read_timeout is None:
+            return await self.stream.receive_some(BYTES_READ_AT_ONCE)
+        with trio.fail_after(self.config.read_timeout):
+            return await self.stream.receive_some(BYTES_READ_AT_ONCE)
+
+    async def _wait_until_answered(self) -> None:
+        """Wait until the request that is under way is answered, or nobody is there to read the reply."""
+        if self._http.stream is None:
+            return
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_cancel_at_reset, self.socket, nursery.cancel_scope)
+            await self._answered.wait()
+            nursery.cancel_scope.cancel()
+
+    def end(self) -> None:
+        """Close the connection, which waits for a request."""
+        self._task_group.spawn(self._end)
+
+    async def _end(self) -> None:
+        with trio.move_on_after(LAST_EVENT_SECONDS_MAX, shield=True):
+            await self._initiate_server_close()
+
+    @property
+    def is_secured(self) -> bool:
+        """Whether the connection is under TLS; it is annotated so, and serves both."""
+        return isinstance(self.stream, trio.SSLStream)
+
+    @property
+    def socket(self) -> trio.socket.SocketType:
+        """What the connection goes over."""
+        return self.stream.transport_stream.socket if self.is_secured else cast(trio.SocketStream, self.stream).socket
+
+    async def protocol_send(self, event: Event) -> None:
+        """Send; before closing because of what was received, drop what else comes."""
+        match event:
+            case Updated(idle):
+                self._note_idle(idle=idle)
+            case RawData(data):
+                if left := self._send_at_once(data):
+                    await super().protocol_send(RawData(left))
+            case Closed():
+                self._answered.set()
+                if self._http.connection.their_state is h11.ERROR and not self._dropping:
+                    self._dropping = True
+                    await self._drop_the_rest()
+                await super().protocol_send(event)
+
+    def _send_at_once(self, data: bytes) -> bytes:
+        """Send what the socket takes without waiting, which costs no turn of Trio; what is left of it is the answer."""
+        if self.is_secured or self.send_lock.locked():
+            return data
+        try:
+            return data[os.write(self.socket.fileno(), data) :]
+        except OSError:  # it takes nothing now, or never again: waiting for it will tell
+            return data
+
+    def _note_idle(self, *, idle: bool) -> None:
+        """Wait for a request, or no longer. Once the client is gone, waiting would only hold the connection's place."""
+        if not idle:
+            self._idle.discard(self)
+        elif self._client_gone:
+            self._answered.set()
+        else:
+            self._idle.add(self)
+
+    async def _drop_the_rest(self) -> None:
+        with trio.move_on_after(LINGER_SECONDS_MAX), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            while await self.stream.receive_some(BYTES_READ_AT_ONCE):
+                pass
+
+    async def end_sending(self) -> None:
+        """Let the client know that nothing follows. Under TLS there is no half of a connection to close."""
+        if self.is_secured:
+            return
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            async with self.send_lock:
+                await cast(trio.SocketStream, self.stream).send_eof()
+
+
+async def _cancel_at_reset(socket: trio.socket.SocketType, scope: trio.CancelScope) -> None:
+    await wait_for_reset(socket)
+    scope.cancel()
+
+
+class _Connection(h11.Connection):
+    """One connection as h11 sees it, but that empty lines around a request are ignored (RFC 9112, section 2.2).
+
+    Old clients send one behind a body, and h11 takes it for a request line.
+    """
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        if self.their_state is not h11.SEND_BODY and self._drop_empty_lines():
+            return h11.NEED_DATA
+        return super().next_event()
+
+    def _drop_empty_lines(self) -> bool:
+        """Drop empty lines that have come; whether half of one is left, and nothing else."""
+        came, is_all = self.trailing_data
+        left = _EMPTY_LINES.sub(b"", came, 1)
+        if len(left) < len(came):
+            self._receive_buffer.maybe_extract_at_most(len(came) - len(left))
+        return left == b"\r" and not is_all
+
+
+class _Http1(H11Protocol):
+    """One connection's requests and replies."""
+
+    def __init__(self, server: Http1Server, task_group: TaskGroup) -> None:
+        socket = server.socket
+        super().__init__(
+            server.app,
+            server.config,
+            server.context,
+            task_group,
+            ConnectionState(server.state),
+            server.is_secured,
+            parse_socket_addr(socket.family, socket.getpeername()),
+            parse_socket_addr(socket.family, socket.getsockname()),
+            server.protocol_send,
+        )
+        self._server = server
+        self.connection = _Connection(h11.SERVER, max_incomplete_event_size=server.config.h11_max_incomplete_size)
+        # The head of a reply, until something follows it.
+        self._unsent = b""
+
+    async def stream_send(self, event: StreamEvent) -> None:
+        """Send a part of a reply."""
+        if isinstance(event, Response):
+            headers = [*event.headers, *self.config.response_headers("h11")]
+            if self.keep_alive_requests >= self.config.keep_alive_max_requests:
+                headers.append((b"connection", b"close"))
+            status, reason = event.status_code, _REASONS.get(event.status_code, b"")
+            await self._send_h11_event(h11.Response(status_code=status, headers=headers, reason=reason))
+        else:
+            await super().stream_send(event)
+
+    async def _send_h11_event(self, event: H11SendableEvent) -> None:
+        """Send; a head goes out with what follows it, in one piece."""
+        if isinstance(event, h11.InformationalResponse):
+            status = event.status_code
+            event = h11.InformationalResponse(status_code=status, headers=event.headers, reason=_REASONS[status])
+        try:
+            self._unsent += self.connection.send(event) or b""
+        except h11.LocalProtocolError:
+            if self.connection.their_state is not h11.ERROR:
+                raise
+        if self._unsent and not isinstance(event, h11.Response):
+            data, self._unsent = self._unsent, b""
+            await self.send(RawData(data))
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        """Stay with HTTP/1, whatever is offered."""
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        headers = [(name, value) for name, value in request.headers if name != b"upgrade"]
+        if len(headers) < len(request.headers):
+            version = request.http_version
+            request = h11.Request(method=request.method, target=request.target, headers=headers, http_version=version)
+        await super()._create_stream(request)
+
+    async def _send_error_response(self, status_code: int) -> None:
+        body = problem(status_code, _DETAIL.get(status_code, "the request is not valid HTTP/1.1"))
+        headers = [
+            (b"content-type", PROBLEM_TYPE.encode()),
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+            (REQUEST_ID_HEADER, new_request_id().encode()),
+            *self.config.response_headers("h11"),
+        ]
+        head = h11.Response(status_code=status_code, headers=headers, reason=_REASONS[status_code])
+        reply = head, h11.Data(data=body), h11.EndOfMessage()
+        with suppress(h11.LocalProtocolError):  # a reply has begun, or may have no body: then closing must do
+            await self.send(RawData(b"".join(self.connection.send(event) or b"" for event in reply)))
+        await self._server.end_sending()

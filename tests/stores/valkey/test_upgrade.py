@@ -1,0 +1,180 @@
+"""A queue of the version before (``layout-1.txt``) opens and is repaired, and a crash on the way costs nothing."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import trio
+
+from pexecutor import Finished, Outcome, PageRequest, Record
+from pexecutor.errors import UnusableStoreError
+from pexecutor.server import unusable_store_alone
+from pexecutor.stores.valkey import client as links
+from pexecutor.stores.valkey.calls import _DECODERS
+from pexecutor.stores.valkey.client import ValkeyLink
+
+from .conftest import KEEPS_ALL
+from .node import ANode, a_node, address_of, eventually
+from .server import ValkeyServer, valkey_server
+
+FIXTURE: Final = Path(__file__).with_name("layout-1.txt")
+NODE: Final = "node-0000000001"
+STEPS: Final = 12
+"""Before so many calls an upgrade is cut short; some are done then."""
+
+STEPS_MIN: Final = 4
+"""How many calls it takes at least."""
+
+BAD_ROWS: Final = r"""
+local k = KEYS[1]
+redis.call('HSET', k .. ':record', '0000000000001', 'garbage')
+redis.call('HSET', k .. ':task', '0000000000002', '{"name":"\255"}')
+redis.call('HSET', k .. ':task', '0000000000013', 'no JSON')
+redis.call('HDEL', k .. ':record', '0000000000014')
+redis.call('HDEL', k .. ':task', '0000000000015')
+redis.call('ZADD', k .. ':pending', 1, '0000000000099')
+redis.call('HSET', k .. ':names', 'held-by-nobody', '0000000000098')
+"""
+DAMAGED: Final = {"wait-0", "wait-1", "wait-2"}
+WHOLE: Final = {"retried", "runs", "wait-3", "wait-4", "wait-5", "wait-6", "wait-7"}
+
+
+def load(server: ValkeyServer, queue: str, *, lease_until: float = 1.0) -> None:
+    """Make the queue, as it was when its node died."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+        for line in FIXTURE.read_text(encoding="utf-8").splitlines():
+            words = [word.replace("{old}", f"{{{queue}}}").encode("latin-1") for word in json.loads(line)]
+            head = b"*%d\r\n" % len(words)
+            connection.sendall(head + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words))
+            assert connection.recv(100).startswith(b":")
+    assert server.command("ZADD", f"pexecutor:{{{queue}}}:nodes", str(lease_until), NODE) == b":0\r\n"
+
+
+def spoil(server: ValkeyServer, queue: str) -> None:
+    answer = server.command("EVAL", BAD_ROWS, "1", f"pexecutor:{{{queue}}}")
+    assert not answer.startswith(b"-"), answer
+
+
+async def records_of(node: ANode) -> dict[str, list[Record]]:
+    found: dict[str, list[Record]] = {}
+    for record in (await node.executor.page(PageRequest())).records:
+        found.setdefault(record.task.name, []).append(record)
+    return found
+
+
+async def have_ended(node: ANode, names: set[str]) -> bool:
+    records = await records_of(node)
+    return all(name in records and all(isinstance(one, Finished) for one in records[name]) for name in names)
+
+
+def outcomes(records: list[Record]) -> list[Outcome]:
+    return [record.outcome for record in records if isinstance(record, Finished)]
+
+
+def errors(record: Record) -> list[str]:
+    assert isinstance(record, Finished)
+    return [record.ending.error or "", *[attempt.error or "" for attempt in record.attempts]]
+
+
+async def is_as_it_should_be(node: ANode, *, damaged: bool) -> None:
+    """All that was whole has ended as it should, once; all else has failed, and nothing holds a name."""
+    node.gate.open()
+    lost = DAMAGED if damaged else set()
+    gone = {"wait-1"} if damaged else set()
+    await eventually(lambda: have_ended(node, (WHOLE | DAMAGED | {"runs-with-follower"}) - gone))
+    records = await records_of(node)
+    for name in (WHOLE | DAMAGED) - lost:
+        assert outcomes(records[name]) == [Outcome.SUCCEEDED], records[name]
+    assert outcomes(records["fails-once"]) == [Outcome.ABANDONED]
+    assert sorted(outcomes(records["runs-with-follower"])) == [Outcome.SUCCEEDED] * 2
+    assert records["runs"][0].crashes == 1
+    assert records["wait-3"][0].crashes == 0
+    assert errors(records["done-3"][0])[0] == "nan"
+    for name in ("done-2", "retried"):
+        assert max(len(error.encode()) for error in errors(records[name][0])) <= 8192
+    long = errors(records["done-2"][0])[0]
+    assert (long[:5], long[-5:]) == ("ééééé", "xxend")
+    await node.accept("held-by-nobody", *DAMAGED)
+    status, _, _ = await node.post("later")
+    assert status == 200, "what is scheduled holds its name"
+
+
+@pytest.mark.parametrize("damaged", [False, True], ids=["whole", "damaged"])
+async def test_a_queue_of_the_version_before(damaged: bool, server: ValkeyServer) -> None:
+    queue = f"test-{secrets.token_hex(4)}"
+    load(server, queue)
+    if damaged:
+        spoil(server, queue)
+    damages: list[str] = []
+    async with a_node(server.url, queue=queue, damages=damages) as node:
+        await is_as_it_should_be(node, damaged=damaged)
+        assert bool(damages) == damaged, damages
+    key = f"pexecutor:{{{queue}}}"
+    assert server.command("HGETALL", f"{key}:meta").startswith(b"*"), "programs of layout 1 look for it"
+    assert server.command("HGET", f"{key}:meta", "layout") == b"$1\r\n2\r\n"
+    assert server.command("HEXISTS", f"{key}:meta", "tag") == b":0\r\n"
+    assert server.command("HGET", f"{key}:head", "layout") == b"$1\r\n2\r\n"
+
+
+async def test_nodes_of_the_version_before_are_named(server: ValkeyServer) -> None:
+    queue = f"test-{secrets.token_hex(4)}"
+    load(server, queue, lease_until=time.time() + 60)
+    before = server.command("HGETALL", f"pexecutor:{{{queue}}}:meta")
+    with pytest.raises(UnusableStoreError, match=rf"1 nodes of an earlier version.*{NODE}"), unusable_store_alone():
+        async with a_node(server.url, queue=queue):
+            pass
+    assert server.command("HGETALL", f"pexecutor:{{{queue}}}:meta") == before
+    assert server.command("EXISTS", f"pexecutor:{{{queue}}}:head") == b":0\r\n"
+
+
+@pytest.fixture
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Convert a record or two a call."""
+    name, text = links.read_functions()
+    assert "MENDED_AT_ONCE_MAX = 500" in text
+    text = text.replace("MENDED_AT_ONCE_MAX = 500", "MENDED_AT_ONCE_MAX = 1").replace(name, f"{name}_small")
+    monkeypatch.setattr(links, "read_functions", lambda: (f"{name}_small", text))
+
+
+@pytest.fixture
+def own_server(program: str, tmp_path: Path) -> Iterator[ValkeyServer]:
+    options = (*KEEPS_ALL, "--hash-max-listpack-entries", "1", "--zset-max-listpack-entries", "1")
+    with valkey_server(tmp_path / "server", *options, program=program) as server:
+        yield server
+
+
+async def upgrade_some(server: ValkeyServer, queue: str, steps: int) -> bool:
+    """Make so many calls of an upgrade; whether it is done."""
+    link = ValkeyLink(address_of(server.url), queue)
+    more: Any = True
+    async with link.opened(lambda _: None):
+        for _ in range(steps):
+            _, more = _DECODERS["upgrade"].decode(await link.call("upgrade")).result
+    return not more
+
+
+@pytest.mark.usefixtures("small_steps")
+async def test_a_crash_at_any_step_of_an_upgrade(own_server: ValkeyServer) -> None:
+    queues = [f"test-{steps}" for steps in range(STEPS)]
+    for steps, queue in enumerate(queues):
+        load(own_server, queue)
+        spoil(own_server, queue)
+        done = await upgrade_some(own_server, queue, steps)
+        assert not (done and steps < STEPS_MIN), "it takes more calls"
+    own_server.kill()
+    own_server.start()
+
+    async def go_on(queue: str) -> None:
+        async with a_node(own_server.url, queue=queue, patience_seconds=4.0) as node:
+            await is_as_it_should_be(node, damaged=True)
+
+    async with trio.open_nursery() as nursery:
+        for queue in queues:
+            nursery.start_soon(go_on, queue)

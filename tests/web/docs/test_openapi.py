@@ -1,0 +1,443 @@
+"""The document of the API: it is valid, it has every route, and what it says of requests and replies is so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx2
+import msgspec
+import pytest
+import trio
+from openapi_schema_validator import OAS31Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from pexecutor import Context, Executor, LocalStore, Task
+from pexecutor.config import Config
+from pexecutor.handlers import Catalogue, load_catalogue
+from pexecutor.handlers.sleep import Sleep
+from pexecutor.web import create_app
+from pexecutor.web.api.errors import STATUS_OF, NothingToSignInToError
+from pexecutor.web.docs.openapi import AT_THE_GATE, NDJSON
+from pexecutor.web.docs.page import DocsRoutes
+from pexecutor.web.docs.reference import OPERATIONS
+from pexecutor.web.docs.schemas import JsonObject
+
+from ...fakes import Doing, FakeJournal
+from ..conftest import Served, ServeHere
+
+ROUTES = [(operation.method, operation.path) for operation in OPERATIONS]
+
+FOR_BROWSERS = {
+    *(("GET", "/"), ("GET", "/dashboard/{file}")),
+    *((method, "/session") for method in ("GET", "POST", "DELETE")),
+}
+
+BY_ID = {operation.id: operation for operation in OPERATIONS}
+
+REQUEST_SECONDS_MAX = 0.1
+
+JSON_TYPE = {"Content-Type": "application/json"}
+
+DECLARED = {"pack": {"command": ["tar", "{file}"]}, "a b/ü": {"command": ["true"]}}
+
+
+def document_of(handlers: Catalogue, **settings: Any) -> JsonObject:
+    config = msgspec.structs.replace(Config(), **settings)
+    return DocsRoutes(Executor(LocalStore(), handlers=handlers), config).document
+
+
+FUNCTIONS = load_catalogue(declared=DECLARED, modules=["tests.handlers.functions.functions"], environment={})
+
+
+@pytest.fixture(scope="module")
+def document() -> JsonObject:
+    """That of a server which has handlers of its own."""
+    return document_of(FUNCTIONS)
+
+
+def validator(document: JsonObject, schema: JsonObject) -> OAS31Validator:
+    """What holds something against a schema of the document."""
+    return OAS31Validator(schema | {"components": document["components"]}, format_checker=OAS31Validator.FORMAT_CHECKER)
+
+
+def operations(document: JsonObject) -> list[JsonObject]:
+    """All operations."""
+    return [operation for methods in document["paths"].values() for operation in methods.values()]
+
+
+def responses(document: JsonObject) -> list[tuple[str, str, JsonObject]]:
+    """All replies, with the id of their operation and their status."""
+    return [
+        (operation["operationId"], status, reply)
+        for operation in operations(document)
+        for status, reply in operation["responses"].items()
+    ]
+
+
+# The document
+
+
+def test_it_is_valid(document: JsonObject) -> None:
+    assert [error.message for error in OpenAPIV31SpecValidator(document).iter_errors()] == []
+
+
+def test_it_has_every_route_and_no_other() -> None:
+    app = create_app(Executor(LocalStore()), Config())
+    served = {
+        (method, re.sub("<(?:.*:)?(.*)>", r"{\1}", rule.rule).replace("task_id", "id"))
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+
+    assert set(ROUTES) == served - FOR_BROWSERS
+    assert served > FOR_BROWSERS
+    assert len(ROUTES) == len(served - FOR_BROWSERS)
+
+
+def test_every_error_that_is_answered_is_in_it() -> None:
+    errors = {error for operation in OPERATIONS for error in operation.errors}
+
+    assert {*errors, *AT_THE_GATE, NothingToSignInToError} == set(STATUS_OF)
+
+
+def test_everything_in_it_is_described(document: JsonObject) -> None:
+    for name, schema in document["components"]["schemas"].items():
+        assert schema.get("description"), name
+        for field, described in schema.get("properties", {}).items():
+            assert described.get("description"), f"{name}.{field}"
+    for operation in operations(document):
+        assert operation["summary"]
+        assert all(parameter["description"] for parameter in operation.get("parameters", []))
+        assert operation.get("requestBody", {"description": "none"})["description"]
+        assert all(reply["description"] for reply in operation["responses"].values())
+
+
+# What generators need
+
+
+def test_titles_are_unique_whatever_the_handlers_are_called() -> None:
+    names = ["resize", "Resize", "re-size", "re_size", "re size", "resize.2", "resizeMode", "ü", "2"]
+    [described] = [handler for handler in FUNCTIONS.describe() if handler.name == "resize"]
+    handlers = Catalogue(dict.fromkeys(names, FUNCTIONS["resize"]))
+
+    schemas = document_of(handlers)["components"]["schemas"]
+
+    assert described.params["$defs"].keys() > {"Mode"}
+    classes = [re.sub(r"[^a-z0-9]", "", schema["title"].lower()) for schema in schemas.values()]
+    assert len(set(classes)) == len(classes)
+    assert len(set(schemas)) == len(schemas)
+    assert sum(name.startswith("Params.") for name in schemas) == 2 * len(names)
+
+
+def test_nothing_that_is_sent_to_the_server_is_taken_for_certain(document: JsonObject) -> None:
+    for name, schema in document["components"]["schemas"].items():
+        if name in ("Task", "Change") or name.startswith("Params."):
+            for field, described in schema.get("properties", {}).items():
+                assert "default" not in described, f"{name}.{field}"
+    assert "Default: `1000`." in document["components"]["schemas"]["Task"]["properties"]["retry_delay"]["description"]
+
+
+def parts(schema: Any) -> Iterator[JsonObject]:
+    """Every object in a document, however deep."""
+    match schema:
+        case dict():
+            yield schema
+            for name, part in schema.items():
+                if name not in ("examples", "value"):
+                    yield from parts(part)
+        case list():
+            for part in schema:
+                yield from parts(part)
+
+
+def test_an_object_that_may_hold_anything_says_so(document: JsonObject) -> None:
+    for schema in parts(document):
+        if schema.get("type") == "object" and "properties" not in schema:
+            assert schema.get("additionalProperties") is not None, schema
+
+
+def test_every_time_has_its_format(document: JsonObject) -> None:
+    times = [
+        (name, field, described)
+        for name, schema in document["components"]["schemas"].items()
+        for field, described in schema.get("properties", {}).items()
+        if field.endswith(("_at", "_until")) or field == "since"
+    ]
+
+    assert len(times) > 10
+    for name, field, described in times:
+        assert "date-time" in {part.get("format") for part in parts(described)}, f"{name}.{field}"
+
+
+def test_an_id_has_an_example(document: JsonObject) -> None:
+    asked = [
+        parameter
+        for operation in operations(document)
+        for parameter in operation.get("parameters", [])
+        if parameter["name"] == "id"
+    ]
+    record = document["components"]["schemas"]["TaskView"]["properties"]["id"]
+
+    assert len(asked) == 3
+    assert {parameter["example"] for parameter in asked} == set(record["examples"])
+    assert re.fullmatch(record["pattern"], record["examples"][0])
+
+
+def test_the_status_tells_which_problem_it_is(document: JsonObject) -> None:
+    for _, status, reply in responses(document):
+        if "application/problem+json" in reply.get("content", {}):
+            name = reply["content"]["application/problem+json"]["schema"]["$ref"].rpartition("/")[2]
+            assert document["components"]["schemas"][name]["properties"]["status"]["const"] == int(status)
+
+
+def test_no_text_in_it_is_of_the_code(document: JsonObject) -> None:
+    text = msgspec.json.encode(document).decode()
+
+    assert re.search(r"``|Parameters:|Raises:|\bNone\b|\bUNSET\b|Struct", text) is None
+
+
+def test_it_has_the_limits_and_the_handlers_of_this_server() -> None:
+    document = document_of(Catalogue({"sleep": Sleep(), "other": Sleep()}), batch_tasks_max=7)
+    schemas = document["components"]["schemas"]
+
+    assert schemas["TaskList"]["maxItems"] == 7
+    assert schemas["Task"]["properties"]["handler"]["enum"] == ["other", "sleep"]
+
+
+@pytest.mark.parametrize(
+    ("task", "fits"),
+    [
+        ({"name": "x"}, True),
+        ({"name": "x", "duration": 5}, True),
+        ({"name": "x", "params": {"file": "a"}}, False),
+        ({"name": "x", "handler": "pack", "params": {"file": "a"}}, True),
+        ({"name": "x", "handler": "pack", "params": {"file": 1}, "duration": 0}, True),
+        ({"name": "x", "handler": "pack", "params": {"file": "a"}, "duration": 1}, False),
+        ({"name": "x", "handler": "pack", "params": {"file": []}}, False),
+        ({"name": "x", "handler": "pack", "params": {}}, False),
+        ({"name": "x", "handler": "pack"}, False),
+        ({"name": "x", "handler": "a b/ü"}, True),
+        ({"name": "x", "handler": "resize", "params": {"image": "a.png"}}, True),
+        ({"name": "x", "handler": "resize", "params": {"image": "a.png", "mode": "fill"}}, True),
+        ({"name": "x", "handler": "resize", "params": {"image": "a.png", "mode": "squeeze"}}, False),
+        ({"name": "x", "handler": "nobody"}, False),
+        ({"name": "x", "run_at": "2030-01-01T00:00:00Z"}, True),
+        ({"name": "x", "run_at": "2030-01-01T00:00:00Z", "delay": 0}, True),
+        ({"name": "x", "run_at": "2030-01-01T00:00:00Z", "delay": 1}, False),
+        ({"name": "x", "run_at": None, "delay": 1}, True),
+        ({"name": "x\ny"}, False),
+        ({"name": "x" * 255}, True),
+        ({"name": "x" * 256}, False),
+    ],
+    ids=str,
+)
+async def test_the_schema_of_a_task_takes_what_the_server_takes(
+    document: JsonObject, task: JsonObject, fits: bool
+) -> None:
+    handlers = load_catalogue(declared=DECLARED, modules=["tests.handlers.functions.functions"], environment={})
+    app = create_app(Executor(LocalStore(), handlers=handlers), Config())
+    reply = await app.test_client().post("/tasks", json=task)
+
+    assert validator(document, document["components"]["schemas"]["Task"]).is_valid(task) == fits
+    assert (reply.status_code != 400) == fits
+
+
+# Its examples
+
+
+def test_each_example_fits_its_schema(document: JsonObject) -> None:
+    requests = [operation["requestBody"] for operation in operations(document) if "requestBody" in operation]
+    examples = [
+        (content["schema"], example["value"])
+        for body in (*requests, *(reply for _, _, reply in responses(document)))
+        for content in body["content"].values()
+        for example in content.get("examples", {}).values()
+    ]
+
+    assert len(examples) > 5
+    for schema, example in examples:
+        validator(document, schema).validate(example)
+
+
+async def test_the_example_of_each_request_is_taken(served: Served) -> None:
+    for operation in OPERATIONS:
+        for media in operation.body:
+            for example in media.examples.values():
+                encoder = msgspec.json.Encoder()
+                content = encoder.encode_lines(example) if media.type == NDJSON else encoder.encode(example)
+                path = operation.path.replace("{id}", await _waiting(served))
+                reply = await served.client.request(
+                    operation.method, path, content=content, headers={"Content-Type": media.type}
+                )
+                assert reply.is_success, reply.text
+
+
+async def _waiting(served: Served) -> str:
+    """The id of a task that waits."""
+    task = {"name": "waits", "delay": 60_000, "on_conflict": "join"}
+    return str((await served.client.post("/tasks", json=task)).json()["id"])
+
+
+# What is answered
+
+
+class Witness:
+    """Holds replies against the document, and notes which of those that it has were seen."""
+
+    def __init__(self) -> None:
+        self.seen: set[tuple[str, str]] = set()
+
+    async def ask(self, served: Served, operation_id: str, status: int, target: str = "", **request: Any) -> Any:
+        """Send a request; its reply has the status, and is as the document has it. What it holds, if that is JSON."""
+        operation = BY_ID[operation_id]
+        reply = await served.client.request(operation.method, target or operation.path, **request)
+        assert reply.status_code == status, reply.text
+        document = (await served.client.get("/openapi.json")).json()
+        described = document["paths"][operation.path][operation.method.lower()]["responses"][str(status)]
+        content = described["content"][reply.headers["content-type"].partition(";")[0]]
+        held = reply.json() if "json" in reply.headers["content-type"] else reply.text
+        validator(document, content["schema"]).validate(held)
+        self._check_headers(reply, described.get("headers", {}), document)
+        self.seen.add((operation_id, str(status)))
+        return held
+
+    def _check_headers(self, reply: httpx2.Response, described: JsonObject, document: JsonObject) -> None:
+        for name in described:
+            header = document["components"]["headers"][name]
+            assert name in reply.headers or not header.get("required"), name
+        for name in document["components"]["headers"]:
+            assert name not in reply.headers or name in described, f"{name} is not described"
+
+
+async def test_every_reply_that_the_document_has_is_given_as_it_is_described(
+    serve_here: ServeHere, full: Served
+) -> None:
+    witness = Witness()
+    limits = {"history_records_max": 1, "batch_tasks_max": 3, "body_bytes_max": 1000, "event_streams_max": 1}
+    served = await serve_here(pool_size=1, **limits, handler=Doing(work))
+
+    await _submit(witness, served, full)
+    await _read(witness, served)
+    await _change(witness, served, full)
+    await _cancel(witness, served, full)
+    await _listen(witness, served)
+    await _have_bad_luck(witness, serve_here)
+    await _look(witness, served)
+    await _drain(witness, full)
+
+    described = {
+        (operation.id, str(status))
+        for operation in OPERATIONS
+        for status in (*operation.replies, *(STATUS_OF[error] for error in operation.errors))
+    }
+    assert witness.seen == described
+
+
+async def work(context: Context, task: Task) -> dict[str, int]:
+    """Show whatever a record can show; with a duration, until it is cancelled."""
+    context.log("at work")
+    context.progress(1, 2)
+    if task.duration:
+        await trio.sleep_forever()
+    return {"answer": 42}
+
+
+async def _submit(witness: Witness, served: Served, full: Served) -> None:
+    await witness.ask(served, "submit_tasks", 200, json=[{"name": "a"}, {"name": "a"}], params={"verdicts": "all"})
+    await witness.ask(served, "submit_tasks", 202, json={"name": "b", "keep": 600_000, "timeout": 60_000})
+    await witness.ask(served, "submit_tasks", 400, json=[{"name": ""}])
+    await witness.ask(served, "submit_tasks", 400, json={"name": "b"}, params={"wat": "1"})
+    await witness.ask(served, "submit_tasks", 413, json=[{"name": "x"}] * 4)
+    await witness.ask(served, "submit_tasks", 415, content=b"x")
+    await witness.ask(full, "submit_tasks", 409, json={"name": "r"})
+    await witness.ask(full, "submit_tasks", 429, json={"name": "x"})
+    await witness.ask(full, "submit_tasks", 429, json=[{"name": "x"}])
+    lines, lines_type = b'{"name": "c"}\nnull\n', {"Content-Type": "application/x-ndjson"}
+    await witness.ask(served, "submit_tasks", 400, content=lines, headers=lines_type)
+
+
+async def _read(witness: Witness, served: Served) -> None:
+    running = (await served.client.post("/tasks", json={"name": "long", "duration": 1})).json()["id"]
+    await served.client.post("/tasks", json=[{"name": "next"}, {"name": "later", "delay": 60_000}])
+    await served.until(lambda now: now.store.running == 1 and now.store.pending == 1)
+    await witness.ask(served, "list_tasks", 200, params={"limit": 1})
+    for name in ("list_tasks", "list_pending", "list_running", "list_finished"):
+        await witness.ask(served, name, 200)
+        await witness.ask(served, name, 400, params={"cursor": "x"})
+    await witness.ask(served, "show_task", 200, f"/tasks/{running}")
+    await witness.ask(served, "show_task", 400, f"/tasks/{running}?wait=x")
+    await witness.ask(served, "show_task", 404, "/tasks/x")
+    await witness.ask(served, "show_task", 410, f"/tasks/{running[:6]}-1")
+    [finished] = await served.listing("/tasks/finished")
+    ended = await witness.ask(served, "show_task", 200, f"/tasks/{finished['id']}")
+    assert ended["result"] == {"answer": 42}
+    assert ended["output"]["log"] == "at work\n"
+    await witness.ask(served, "cancel_task", 409, f"/tasks/{finished['id']}")
+    await witness.ask(served, "cancel_task", 410, f"/tasks/{running[:6]}-1")
+
+
+async def _change(witness: Witness, served: Served, full: Served) -> None:
+    [waiting, *_] = await full.listing("/tasks/pending")
+    [running] = await served.listing("/tasks/running")
+    [finished] = await served.listing("/tasks/finished")
+    urgent = {"json": {"priority": 9}}
+    await witness.ask(full, "change_task", 200, f"/tasks/{waiting['id']}", **urgent)
+    await witness.ask(served, "change_task", 400, f"/tasks/{running['id']}", json={"priority": 101})
+    await witness.ask(served, "change_task", 400, f"/tasks/{running['id']}?wat=1", **urgent)
+    await witness.ask(served, "change_task", 404, "/tasks/x", **urgent)
+    await witness.ask(served, "change_task", 409, f"/tasks/{running['id']}", **urgent)
+    await witness.ask(served, "change_task", 409, f"/tasks/{finished['id']}", **urgent)
+    await witness.ask(served, "change_task", 410, f"/tasks/{running['id'][:6]}-1", **urgent)
+    await witness.ask(served, "change_task", 413, f"/tasks/{running['id']}", content=b" " * 1001, headers=JSON_TYPE)
+    await witness.ask(served, "change_task", 415, f"/tasks/{running['id']}", content=b"x")
+
+
+async def _listen(witness: Witness, served: Served) -> None:
+    await witness.ask(served, "events", 400, params={"wat": "1"})
+    async with served.client.stream("GET", "/events") as stream:
+        assert stream.status_code == 200
+        assert stream.headers["content-type"] == "text/event-stream"
+        await witness.ask(served, "events", 503)
+    witness.seen.add(("events", "200"))
+
+
+async def _cancel(witness: Witness, served: Served, full: Served) -> None:
+    [waiting, *_] = await full.listing("/tasks/pending")
+    [running] = await served.listing("/tasks/running")
+    await witness.ask(full, "cancel_task", 200, f"/tasks/{waiting['id']}")
+    await witness.ask(served, "cancel_task", 400, f"/tasks/{running['id']}?wat=1")
+    await witness.ask(served, "cancel_task", 202, f"/tasks/{running['id']}")
+    await witness.ask(served, "cancel_task", 404, "/tasks/x")
+
+
+async def _have_bad_luck(witness: Witness, serve_here: ServeHere) -> None:
+    async def slowly() -> AsyncIterator[bytes]:
+        for _ in range(4):
+            yield b" "
+            await trio.sleep(REQUEST_SECONDS_MAX)
+
+    disk = FakeJournal()
+    unlucky = await serve_here(store=LocalStore(journal=disk), request_timeout_seconds=REQUEST_SECONDS_MAX)
+    submitted = (await unlucky.client.post("/tasks", json={"name": "a", "delay": 60_000})).json()
+    target = f"/tasks/{submitted['id']}"
+    await witness.ask(unlucky, "submit_tasks", 408, content=slowly(), headers=JSON_TYPE)
+    await witness.ask(unlucky, "change_task", 408, target, content=slowly(), headers=JSON_TYPE)
+    disk.fails_at = set(range(disk.writes, disk.writes + 10))
+    await witness.ask(unlucky, "submit_tasks", 503, json={"name": "b"})
+    await witness.ask(unlucky, "cancel_task", 503, target)
+    await witness.ask(unlucky, "change_task", 503, target, json={"priority": 9})
+
+
+async def _look(witness: Witness, served: Served) -> None:
+    for name in ("list_handlers", "live", "ready", "openapi", "docs", "docs_style", "metrics", "history", "nodes"):
+        await witness.ask(served, name, 200)
+    await witness.ask(served, "metrics", 200, headers={"Accept": "application/openmetrics-text"})
+
+
+async def _drain(witness: Witness, full: Served) -> None:
+    await witness.ask(full, "drain", 202)
+    await witness.ask(full, "ready", 503)
+    await witness.ask(full, "submit_tasks", 503, json={"name": "late"})
+    await witness.ask(full, "submit_tasks", 503, json=[{"name": "late"}])
