@@ -33,7 +33,7 @@ import trio
 
 from ..errors import FieldError, InvalidTaskError, StoreUnavailableError
 from ..handlers import BUILT_IN, Catalogue, Complaint, Context
-from ..observe.events import DrainBegun, Feed, Progress
+from ..observe.events import DrainBegun, Feed, TaskProgress
 from ..observe.notify import notifier
 from ..observe.timeline import Timeline
 from ..stores import Node, NodeState, Page, PageRequest, Store, Watcher
@@ -128,11 +128,11 @@ class Executor:
 
     async def _tell_progress(self) -> None:
         """While somebody reads the events, tell of progress as it is seen, at most so often."""
-        told: dict[str, Progress] = {}
+        told: dict[str, TaskProgress] = {}
         while True:
             await self.events.read_by_anybody()
             seen = {
-                context.id: Progress(context.id, context.name, context.done, context.total)
+                context.id: TaskProgress(context.id, context.name, context.done, context.total)
                 for context in self._pool.contexts()
                 if context.done is not None
             }

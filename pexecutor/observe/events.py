@@ -33,7 +33,7 @@ EVENTS_MAX: Final = 10_000
 """How many events the ring holds."""
 
 
-class Progress(msgspec.Struct, frozen=True, gc=False):
+class TaskProgress(msgspec.Struct, frozen=True, gc=False):
     """A running task has told how far it is."""
 
     id: str
@@ -50,7 +50,7 @@ class Gap(msgspec.Struct, frozen=True, gc=False):
     """Events were missed: what is known from before has to be read anew."""
 
 
-Happening = Record | Progress | DrainBegun | Gap
+Happening = Record | TaskProgress | DrainBegun | Gap
 """A record stands for the change that made it what it is."""
 
 
@@ -196,7 +196,7 @@ class Reader:
         return taken
 
 
-_BARE: Final = (Progress, DrainBegun, Gap)
+_BARE: Final = (TaskProgress, DrainBegun, Gap)
 
 
 def _strip_all(records: Sequence[Record]) -> Sequence[Record]:

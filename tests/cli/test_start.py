@@ -12,7 +12,7 @@ from .conftest import SECONDS_MAX
 PROGRAM = """
 import sys
 sys.argv = ["pexecutor", *sys.argv[1:]]
-from pexecutor.cli import main
+from pexecutor.cli.main import main
 try:
     main()
 finally:

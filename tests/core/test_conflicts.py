@@ -9,8 +9,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from pexecutor import Accepted, Executor, Finished, Following, Outcome, Pending, Running, Scheduled, Task, Verdict
 from pexecutor.task import OnConflict
 
+from ..conftest import RunHere
 from ..fakes import Gate
-from .conftest import RunHere
 
 
 async def submit(executor: Executor, *tasks: Task) -> list[Verdict]:

@@ -23,8 +23,8 @@ from pexecutor import (
 )
 from pexecutor.handlers import Context
 
+from ..conftest import EPOCH, RunHere
 from ..fakes import Doing, Gate
-from .conftest import EPOCH, RunHere
 
 
 def words(verdicts: list[Verdict]) -> list[str]:

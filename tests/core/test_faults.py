@@ -25,8 +25,8 @@ from pexecutor import (
 from pexecutor.conformance.steps import cancelled_at_step, every_await
 from pexecutor.handlers import Catalogue
 
+from ..conftest import RunHere, virtual_now
 from ..fakes import FakeJournal, Gate
-from .conftest import RunHere, virtual_now
 
 
 async def pending_names(store: LocalStore) -> list[str]:

@@ -25,8 +25,8 @@ from pexecutor import (
 )
 from pexecutor.handlers import Context, HandlerFailedError
 
+from ..conftest import EPOCH, RunHere, virtual_now
 from ..fakes import CleansUpBadly, Doing, Gate
-from .conftest import EPOCH, RunHere, virtual_now
 
 
 class NoJitter(Random):

@@ -12,8 +12,8 @@ from pexecutor.core.pool import TURNS_AT_ONCE_MAX
 from pexecutor.handlers import Context
 from pexecutor.stores import Watcher
 
+from ..conftest import RunHere
 from ..fakes import Doing, FakeJournal, Gate
-from .conftest import RunHere
 
 
 class Leased(LocalStore):

@@ -17,8 +17,8 @@ from pexecutor import (
 )
 from pexecutor.conformance.steps import cancelled_at_step, every_await
 
+from ..conftest import RunHere, virtual_now
 from ..fakes import FakeJournal, Gate
-from .conftest import RunHere, virtual_now
 
 
 async def accepted(executor: Executor, *tasks: Task) -> list[str]:

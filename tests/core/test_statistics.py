@@ -13,8 +13,8 @@ from pexecutor import Context, Executor, HandlerFailedError, LocalStore, Outcome
 from pexecutor.handlers import BUILT_IN, Catalogue
 from pexecutor.observe.histogram import Histogram
 
+from ..conftest import RunHere, virtual_now
 from ..fakes import Doing, FakeJournal
-from .conftest import RunHere, virtual_now
 
 
 async def fail(_context: Context, _task: Task) -> None:

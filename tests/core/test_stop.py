@@ -23,8 +23,8 @@ from pexecutor import (
 )
 from pexecutor.handlers import Context
 
+from ..conftest import RunHere, virtual_now
 from ..fakes import CleansUpBadly, Doing, Gate, fail_at_cleaning_up
-from .conftest import RunHere, virtual_now
 
 
 class DiaryStore(LocalStore):

@@ -12,7 +12,7 @@ from pexecutor import LocalStore, Outcome, Task
 from pexecutor.handlers import Context
 from pexecutor.observe.timeline import INTERVAL_SECONDS, INTERVALS_MAX, Percentiles
 
-from ..core.conftest import EPOCH, RunHere, virtual_now
+from ..conftest import EPOCH, RunHere, virtual_now
 from ..fakes import Doing
 
 

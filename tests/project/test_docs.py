@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import click
@@ -20,7 +19,7 @@ from pexecutor.cli.main import cli
 from pexecutor.config import ENVIRONMENT_PREFIX, Config, flag_of
 from pexecutor.handlers.command import CommandSettings
 from pexecutor.handlers.http.http import HttpSettings
-from pexecutor.observe.events import DrainBegun, Gap, Progress
+from pexecutor.observe.events import DrainBegun, Gap, TaskProgress
 from pexecutor.web import create_app
 from pexecutor.web.api.errors import STATUS_OF
 from pexecutor.web.api.events import EventsQuery, content
@@ -169,7 +168,7 @@ def test_each_member_of_an_interval_is_in_the_readme() -> None:
 
 
 def test_each_kind_of_event_is_in_the_readme() -> None:
-    for what in (Progress("1", "a", 1, 2), DrainBegun(), Gap()):
+    for what in (TaskProgress("1", "a", 1, 2), DrainBegun(), Gap()):
         kind, _ = content(what)
         assert kind.decode() in ROWS
 
@@ -179,16 +178,6 @@ def test_each_state_outcome_and_status_is_in_the_readme() -> None:
         assert f"`{word}`" in README.text
     for status in [*STATUS_OF.values(), 429, 500]:
         assert re.search(rf"\b{status}\b", README.text), status
-
-
-@pytest.mark.parametrize(
-    "module", sorted(path.relative_to(PROJECT) for path in (PROJECT / "pexecutor").rglob("*.py")), ids=str
-)
-def test_each_module_is_in_the_architecture(module: Path) -> None:
-    name = module.relative_to("pexecutor")
-    is_folder = name.name == "__init__.py" and len(name.parts) > 1
-
-    assert (f"`{name.parent}/`" if is_folder else f"`{name}`") in ARCHITECTURE
 
 
 def test_the_architecture_names_no_module_that_is_gone() -> None:

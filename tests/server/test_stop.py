@@ -237,7 +237,7 @@ def test_the_bound_holds_whatever_a_handler_does(start_server: StartServer, stub
 FAILED_START = """
 import time
 from contextlib import suppress
-from pexecutor import stop
+from pexecutor.process import stop
 stop.STOP_MARGIN_SECONDS = 0.5
 with suppress(ValueError), stop.StopBound(0.0) as bound:
     bound.begin()

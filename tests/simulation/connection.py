@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import apsw
 
-from pexecutor.stores.sqlite.schema import Connection
+from pexecutor.stores.sqlite.schema import SqliteConnection
 
 from .disk import FakeDisk
 
@@ -55,7 +55,7 @@ def connect(disk: FakeDisk, path: str, *, checkpoint_pages: int = 1000) -> sqlit
 
 
 @contextmanager
-def connected(disk: FakeDisk, path: Path, *, checkpoint_pages: int = 1000) -> Iterator[Connection]:
+def connected(disk: FakeDisk, path: Path, *, checkpoint_pages: int = 1000) -> Iterator[SqliteConnection]:
     """What ``database.connected`` does, on this disk."""
     disk.write_again(f"{path}-wal")
     with closing(connect(disk, str(path), checkpoint_pages=checkpoint_pages)) as connection:

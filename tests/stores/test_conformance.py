@@ -18,7 +18,7 @@ from pexecutor.errors import UnusableStoreError
 from pexecutor.stores.local import submission
 from pexecutor.stores.sqlite.journal import SqliteJournal
 
-from ..core.conftest import virtual_now
+from ..conftest import virtual_now
 from .broken import BROKEN, BROKEN_CRASHES, BROKEN_JOURNALS, GivesATaskTwice, SharedByPretence, SharedWithoutLeases
 
 each_guarantee = pytest.mark.parametrize("guarantee", GUARANTEES, ids=lambda guarantee: guarantee.name)

@@ -135,7 +135,7 @@ def test_it_survives_a_crash_at_each_operation(content: bytes) -> None:
 DYING = """
 import os, sys
 from pathlib import Path
-from pexecutor.stores import database
+from pexecutor.stores.sqlite import database
 
 class Dying:
     def __init__(self, connection, steps):

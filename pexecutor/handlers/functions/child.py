@@ -24,7 +24,7 @@ from ..contract import HandlerFailedError, failure_of
 from ..output import TAIL_BYTES_MAX
 from .function import FunctionHandler, load_module
 from .module_path import take_over
-from .process import Order, Report
+from .process import ChildReport, Order
 
 PROGRESS_SECONDS: Final = 0.05
 """How often progress is passed on at most: a tight loop may tell it at each turn."""
@@ -67,11 +67,11 @@ def _leave(number: int, _frame: FrameType | None) -> NoReturn:
     raise _Terminated(128 + number)
 
 
-def _call(module: str, function: str, context: Context, params: dict[str, Any]) -> Report:
+def _call(module: str, function: str, context: Context, params: dict[str, Any]) -> ChildReport:
     started_in = os.getpid()
     try:
         handler = FunctionHandler(getattr(load_module(module), function), module, function, process=True)
-        return Report(done=True, result=msgspec.Raw(_result_json(handler.call_here(context, params))))
+        return ChildReport(done=True, result=msgspec.Raw(_result_json(handler.call_here(context, params))))
     except _Terminated:
         raise
     except BaseException as error:  # whatever it is, the process ends with it
@@ -79,7 +79,9 @@ def _call(module: str, function: str, context: Context, params: dict[str, Any]) 
         if not isinstance(error, HandlerFailedError):
             with suppress(BaseException):  # the text of an error may raise anything
                 traceback.print_exc()  # onto standard error, whose end is kept with the task
-        return Report(error=failure.text, retryable=failure.retryable, retry_after_seconds=failure.retry_after_seconds)
+        return ChildReport(
+            error=failure.text, retryable=failure.retryable, retry_after_seconds=failure.retry_after_seconds
+        )
     finally:
         if os.getpid() != started_in:
             os._exit(0)  # a fork that has come to the function's end: the process that was started reports
@@ -102,7 +104,7 @@ class _Reporter:
         self._progress: tuple[float, float | None] | None = None
         self._passed_on_at = -PROGRESS_SECONDS
 
-    def tell(self, report: Report) -> None:
+    def tell(self, report: ChildReport) -> None:
         """Write a report, after the progress up to it."""
         with self._lock:
             self._pass_progress_on()
@@ -111,7 +113,7 @@ class _Reporter:
     def tell_log(self, line: str) -> None:
         """Report a line of the log; of a very long one the end, as of the log itself."""
         kept = line.encode(errors="replace")[-TAIL_BYTES_MAX:].decode(errors="replace")
-        self.tell(Report(log=kept))
+        self.tell(ChildReport(log=kept))
 
     def tell_progress(self, done: float, total: float | None) -> None:
         """Report progress, unless that was done a moment ago: then it waits for the next report."""
@@ -122,11 +124,11 @@ class _Reporter:
 
     def _pass_progress_on(self) -> None:
         if self._progress is not None:
-            self._write(Report(progress=self._progress))
+            self._write(ChildReport(progress=self._progress))
             self._progress = None
             self._passed_on_at = time.monotonic()
 
-    def _write(self, report: Report) -> None:
+    def _write(self, report: ChildReport) -> None:
         # The first line end cuts off what the function itself may have written to this pipe.
         self._pipe.write(b"\n" + msgspec.json.encode(report) + b"\n")
         self._pipe.flush()

@@ -24,13 +24,13 @@ REPORT_BYTES_MAX: Final = 1024 * 1024
 """The longest line of a report; the result is one."""
 
 
-_HERE: Final = str(Path(__file__).parents[2])
+_HERE: Final = str(Path(__file__).parents[3])
 """Where this package is: a child that was started with ``-P`` finds it there when it is not installed."""
 
 _START: Final = """
 import sys
 sys.path.append(sys.argv.pop(1))
-from pexecutor.handlers.child import main
+from pexecutor.handlers.functions.child import main
 sys.exit(main(*sys.argv[1:]))
 """
 
@@ -46,7 +46,7 @@ class Order(msgspec.Struct):
     module_path: list[str]
 
 
-class Report(msgspec.Struct, omit_defaults=True):
+class ChildReport(msgspec.Struct, omit_defaults=True):
     """What a process tells: how far it is, a line for the log, and at last its result or why it has none."""
 
     progress: tuple[float, float | None] | None = None
@@ -99,7 +99,7 @@ class _Reports:
     """Puts lines together and acts on them; ``last`` is the one with the result or the error."""
 
     def __init__(self, context: Context) -> None:
-        self.last: Report | None = None
+        self.last: ChildReport | None = None
         self._context = context
         self._rest = b""
 
@@ -113,7 +113,7 @@ class _Reports:
 
     def _act(self, line: bytes) -> None:
         try:
-            report = msgspec.json.decode(line, type=Report)
+            report = msgspec.json.decode(line, type=ChildReport)
             if report.progress is not None:
                 self._context.progress(*report.progress)
             if report.log is not None:

@@ -25,7 +25,7 @@ import msgspec
 
 from ...errors import UnusableStoreError
 from ...task import Finished, Following, Record, Running, make_serial
-from ..sqlite.database import Identity
+from ..sqlite.database import StoreIdentity
 from .marks import Mark, Role, check_not_sealed
 
 NAMES_SHOWN_MAX: Final = 3
@@ -44,7 +44,7 @@ class Side(Protocol):
     def shown(self) -> str:
         """What it is called."""
 
-    async def identity(self) -> Identity:
+    async def identity(self) -> StoreIdentity:
         """Its tag, and how many tasks it has accepted; 0 also when it is not there yet."""
 
     async def marks(self) -> list[Mark]:
@@ -62,7 +62,7 @@ class Side(Protocol):
     async def unseal(self, mark: Mark) -> None:
         """Take back a mark, and what has come here with it."""
 
-    async def adopt(self, mark: Mark, identity: Identity, more: More) -> None:
+    async def adopt(self, mark: Mark, identity: StoreIdentity, more: More) -> None:
         """Take over tasks, all of them or none, and leave the mark in the same step.
 
         What an earlier try of the same move has left here goes first, and so does the mark of one that went away.
@@ -275,7 +275,7 @@ async def _hand_over(source: Side, target: Side, begun: Mark, *, ids_kept: bool)
     here, there = await source.identity(), await target.identity()
     mark = msgspec.structs.replace(begun, role=Role.ARRIVED, other=source.shown)
     if ids_kept:
-        identity = Identity(here.tag, max(here.acceptances, there.acceptances))
+        identity = StoreIdentity(here.tag, max(here.acceptances, there.acceptances))
         await target.adopt(mark, identity, reader(source, history=begun.history))
     else:
         renumbering = _Renumbering(there)
@@ -301,7 +301,7 @@ def reader(side: Side, *, history: bool) -> More:
 class _Renumbering:
     """New serials in the old order; ``identity`` is that of the target, behind the last of them."""
 
-    def __init__(self, identity: Identity) -> None:
+    def __init__(self, identity: StoreIdentity) -> None:
         self.identity = identity
         self._serials: dict[int, int] = {}
 

@@ -21,10 +21,19 @@ from ..local.book import Book
 from ..local.crashes import CRASHES_MAX
 from ..local.journal_protocol import nothing_left
 from ..local.recovery import load, recovery
-from ..sqlite.database import NEW_STORE, Identity, connect, read_behind, read_marks, transaction, usable, write_again
+from ..sqlite.database import (
+    NEW_STORE,
+    StoreIdentity,
+    connect,
+    read_behind,
+    read_marks,
+    transaction,
+    usable,
+    write_again,
+)
 from ..sqlite.file_lock import only_user_of
 from ..sqlite.rows import to_row
-from ..sqlite.schema import Connection, check_version, has_marks, migrate
+from ..sqlite.schema import SqliteConnection, check_version, has_marks, migrate
 from ..sqlite.statements import WRITE
 from .marks import Mark
 from .move import More
@@ -58,7 +67,7 @@ class FileSide:
         self._end_leftovers = end_leftovers
         # Both are owned by opened(); there is no connection while there is no file.
         self._open = ExitStack()
-        self._connection: Connection | None = None
+        self._connection: SqliteConnection | None = None
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -78,7 +87,7 @@ class FileSide:
                     self._connect()
             yield
 
-    def _connect(self) -> Connection:
+    def _connect(self) -> SqliteConnection:
         write_again(self.path.with_name(f"{self.path.name}-wal"))
         connection = self._open.enter_context(closing(connect(self.path)))
         check_version(connection, str(self.path))
@@ -86,7 +95,7 @@ class FileSide:
         return connection
 
     @contextmanager
-    def _writing(self) -> Iterator[Connection]:
+    def _writing(self) -> Iterator[SqliteConnection]:
         """One step: a transaction that is on the disk at its end."""
         with usable(self.path):
             connection = self._connection or self._connect()
@@ -96,14 +105,14 @@ class FileSide:
         with usable(self.path), transaction(connection):
             yield connection
 
-    async def identity(self) -> Identity:
+    async def identity(self) -> StoreIdentity:
         """The file's tag, and how many tasks it has accepted."""
         await trio.lowlevel.checkpoint()
         row = None
         with usable(self.path):
             if self._connection is not None:
                 row = self._connection.execute("SELECT tag, acceptances FROM store").fetchone()
-        return Identity(0, 0) if row is None else Identity(*row)
+        return StoreIdentity(0, 0) if row is None else StoreIdentity(*row)
 
     async def marks(self) -> list[Mark]:
         """What earlier moves have left in it."""
@@ -148,7 +157,7 @@ class FileSide:
             with self._writing() as connection:
                 connection.execute("DELETE FROM moves WHERE move = ?", (mark.move,))
 
-    async def adopt(self, mark: Mark, identity: Identity, more: More) -> None:
+    async def adopt(self, mark: Mark, identity: StoreIdentity, more: More) -> None:
         """Take over tasks, and leave the mark, in one transaction."""
         with self._writing() as connection:
             connection.execute("DELETE FROM moves WHERE role = 'left'")
@@ -172,5 +181,5 @@ class FileSide:
             _leave(connection, mark)
 
 
-def _leave(connection: Connection, mark: Mark) -> None:
+def _leave(connection: SqliteConnection, mark: Mark) -> None:
     connection.execute(_MARK, (mark.move, mark.role.value, mark.other, mark.history))

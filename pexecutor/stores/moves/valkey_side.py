@@ -17,7 +17,7 @@ import msgspec
 from ...errors import StoreUnavailableError, UnusableStoreError
 from ...task import Attempt, Finished, Following, Record, Running, Scheduled, Task, make_serial
 from ..address import ValkeyAddress
-from ..sqlite.database import Identity
+from ..sqlite.database import StoreIdentity
 from ..valkey.client import ValkeyLink
 from ..valkey.damage import Damage
 from ..valkey.upgrade import upgrade
@@ -114,11 +114,11 @@ class QueueSide:
         if self._link.life != life:
             raise UnusableStoreError(f"{self.shown} was restarted, or replaced, meanwhile: run the same command again")
 
-    async def identity(self) -> Identity:
+    async def identity(self) -> StoreIdentity:
         """The queue's tag, and how many tasks it has accepted."""
         tag, acceptances = await self._call("identity")
         self._tag = tag
-        return Identity(tag, acceptances)
+        return StoreIdentity(tag, acceptances)
 
     async def marks(self) -> list[Mark]:
         """What earlier moves have left in it."""
@@ -151,7 +151,7 @@ class QueueSide:
         await self._call("unseal", mark.move)
         await self._keep()
 
-    async def adopt(self, mark: Mark, identity: Identity, more: More) -> None:
+    async def adopt(self, mark: Mark, identity: StoreIdentity, more: More) -> None:
         """Take over tasks, and leave the mark; sealed until that is done."""
         life = self._link.life
         await self._seal(msgspec.structs.replace(mark, role=Role.ARRIVING))

@@ -26,7 +26,7 @@ from .file_lock import only_user_of
 from .files import Files, LostFileError
 from .repair import Reading, Repairs
 from .rows import from_row
-from .schema import Connection, migrate
+from .schema import SqliteConnection, migrate
 from .statements import ROWS_A_STATEMENT, forget, select_tasks, write_records
 from .unwritable import ALL_WRITTEN, FAULTS_OF_ROWS, Unwritten, write_one_by_one
 
@@ -57,7 +57,7 @@ _REASONS: Final = {
 }
 
 
-class Identity(NamedTuple):
+class StoreIdentity(NamedTuple):
     """What makes the ids of a store: its tag, and how many tasks it has accepted."""
 
     tag: int
@@ -65,7 +65,7 @@ class Identity(NamedTuple):
 
 
 @contextmanager
-def connected(path: Path) -> Iterator[Connection]:
+def connected(path: Path) -> Iterator[SqliteConnection]:
     """A connection to a file that no other server uses."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with only_user_of(path):
@@ -114,7 +114,7 @@ class Database:
         path: Path,
         *,
         durability: Durability = "full",
-        connected: Callable[[Path], AbstractContextManager[Connection]] = connected,
+        connected: Callable[[Path], AbstractContextManager[SqliteConnection]] = connected,
     ) -> None:
         self.path = path
         self._durability = durability
@@ -130,7 +130,7 @@ class Database:
         self._transactions = 0
         self._acceptances = 0
 
-    def open(self) -> Identity:
+    def open(self) -> StoreIdentity:
         """Open the file, or make it.
 
         Raises:
@@ -156,7 +156,7 @@ class Database:
         self._connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_KEPT_MAX}")
         migrate(self._connection, str(self.path))
 
-    def _identity(self) -> Identity:
+    def _identity(self) -> StoreIdentity:
         with transaction(self._connection):
             row = self._connection.execute("SELECT tag, acceptances, transactions, in_use FROM store").fetchone()
             if row is None:
@@ -165,7 +165,7 @@ class Database:
             self._connection.execute("UPDATE store SET in_use = 1")
         tag, acceptances, self._transactions, in_use = row
         self.after_crash = bool(in_use)
-        return Identity(tag, acceptances)
+        return StoreIdentity(tag, acceptances)
 
     def records(self) -> Iterator[list[Record]]:
         """Give every record that can be read, in order of acceptance, some at a time; then repair the rows.
@@ -253,7 +253,7 @@ class Database:
 
 
 @contextmanager
-def transaction(connection: Connection) -> Iterator[None]:
+def transaction(connection: SqliteConnection) -> Iterator[None]:
     """Have what is done in here done as a whole, or not at all."""
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -285,13 +285,13 @@ def usable(path: Path) -> Iterator[None]:
         raise UnusableStoreError(f"{path} cannot be used: {error.strerror}") from error
 
 
-def read_behind(connection: Connection, serial: int) -> list[Record]:
+def read_behind(connection: SqliteConnection, serial: int) -> list[Record]:
     """The first records behind a serial, in order of acceptance; none at the end."""
     statement = f"{select_tasks(connection)} WHERE serial > ? ORDER BY serial LIMIT ?"
     return [mended(from_row(row)) for row in connection.execute(statement, (serial, RECORDS_A_READ))]
 
 
-def read_marks(connection: Connection) -> list[Mark]:
+def read_marks(connection: SqliteConnection) -> list[Mark]:
     """What moves have left in a file."""
     rows = connection.execute("SELECT move, role, other, history FROM moves")
     return [Mark(move, Role(role), other, bool(history)) for move, role, other, history in rows]

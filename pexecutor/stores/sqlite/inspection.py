@@ -21,7 +21,7 @@ from ..mending import mended
 from .database import connect, connected, is_damage, reason, usable
 from .file_lock import PRIVATE, make_private
 from .rows import Row, from_row
-from .schema import Connection, check_version, has_rare
+from .schema import SqliteConnection, check_version, has_rare
 from .statements import select_tasks
 
 FAULTS_TOLD_MAX: Final = 100
@@ -138,7 +138,7 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def _records(connection: Connection, findings: Findings) -> Iterator[Record]:
+def _records(connection: SqliteConnection, findings: Findings) -> Iterator[Record]:
     """Every record that can be read, in order; faults are noted."""
     last = 0
     select = select_tasks(connection)

@@ -28,7 +28,7 @@ import trio
 from ...errors import StoreUnavailableError
 from ...observe.notify import notifier
 from ...task import Record
-from .database import Database, Identity
+from .database import Database, StoreIdentity
 from .files import LostFileError
 from .repair import Repairs
 from .unwritable import Unwritten
@@ -119,7 +119,7 @@ class SqliteJournal:
         self._changes_told = 0  # how many there were in the last transaction
 
     @asynccontextmanager
-    async def opened(self, current: CurrentRecord) -> AsyncIterator[Identity]:
+    async def opened(self, current: CurrentRecord) -> AsyncIterator[StoreIdentity]:
         """While in here, changes can be committed; at the end, everything that was committed is in the file.
 
         Parameters:

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from ...task import Record
 from ..mending import mended
 from .rows import COLUMNS, Row, from_row, to_row
-from .schema import Connection
+from .schema import SqliteConnection
 from .statements import WRITE, select_tasks
 
 BYTES_A_READ: Final = 16 * 1024 * 1024
@@ -48,7 +48,7 @@ class Reading:
         records_a_read: how many records to give at once.
     """
 
-    def __init__(self, connection: Connection, records_a_read: int) -> None:
+    def __init__(self, connection: SqliteConnection, records_a_read: int) -> None:
         self._connection: Any = connection
         self._records_a_read = records_a_read
         # Kept until the last row was read: a file is not written to while it is read.

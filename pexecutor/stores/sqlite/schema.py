@@ -66,7 +66,7 @@ _MARKS_VERSION: Final = 2
 _RARE_VERSION: Final = 3
 
 
-class Connection(Protocol):
+class SqliteConnection(Protocol):
     """What is used of a ``sqlite3.Connection`` in autocommit mode."""
 
     @property
@@ -79,7 +79,7 @@ class Connection(Protocol):
     def close(self) -> None: ...
 
 
-def migrate(connection: Connection, name: str) -> None:
+def migrate(connection: SqliteConnection, name: str) -> None:
     """Bring a file to the version of this program, each version in a transaction of its own.
 
     Parameters:
@@ -98,7 +98,7 @@ def migrate(connection: Connection, name: str) -> None:
         connection.execute("COMMIT")
 
 
-def check_version(connection: Connection, name: str) -> None:
+def check_version(connection: SqliteConnection, name: str) -> None:
     """Raise ``UnusableStoreError`` when a file is of a newer version, or another program's."""
     version = _pragma(connection, "user_version")
     is_empty = not version and not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
@@ -111,16 +111,16 @@ def check_version(connection: Connection, name: str) -> None:
         )
 
 
-def has_marks(connection: Connection) -> bool:
+def has_marks(connection: SqliteConnection) -> bool:
     """Whether a file is of a version that knows of moves."""
     return _pragma(connection, "user_version") >= _MARKS_VERSION
 
 
-def has_rare(connection: Connection) -> bool:
+def has_rare(connection: SqliteConnection) -> bool:
     """Whether a file is of a version that has a column for the rare facts of tasks."""
     return _pragma(connection, "user_version") >= _RARE_VERSION
 
 
-def _pragma(connection: Connection, name: str) -> int:
+def _pragma(connection: SqliteConnection, name: str) -> int:
     value: int = connection.execute(f"PRAGMA {name}").fetchone()[0]
     return value

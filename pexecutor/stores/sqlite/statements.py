@@ -33,7 +33,7 @@ from .rows import (
     to_row,
     to_waiting_row,
 )
-from .schema import Connection, has_rare
+from .schema import SqliteConnection, has_rare
 
 K = TypeVar("K")
 R = TypeVar("R", Pending, Finished)
@@ -62,13 +62,13 @@ END: Final = (
 FORGET: Final = "DELETE FROM tasks WHERE serial IN (SELECT value FROM json_each(?))"
 
 
-def select_tasks(connection: Connection) -> str:
+def select_tasks(connection: SqliteConnection) -> str:
     """Return the statement that reads whole rows, also of a file of an older version that is not to be changed."""
     columns = COLUMNS if has_rare(connection) else (*COLUMNS[:-1], "NULL")
     return f"SELECT {', '.join(columns)} FROM tasks"
 
 
-def write_records(connection: Connection, records: Sequence[Record], unsure: Container[int] = ()) -> None:
+def write_records(connection: SqliteConnection, records: Sequence[Record], unsure: Container[int] = ()) -> None:
     """Write the new state of records; the later of two of the same task wins.
 
     Parameters:
@@ -88,7 +88,7 @@ def write_records(connection: Connection, records: Sequence[Record], unsure: Con
         _write_rows(connection, columns, rows)
 
 
-def write_one(connection: Connection, record: Record) -> None:
+def write_one(connection: SqliteConnection, record: Record) -> None:
     """Write the new state of one record, or leave the transaction as it is and raise what stands against it."""
     connection.execute("SAVEPOINT one")
     try:
@@ -101,7 +101,7 @@ def write_one(connection: Connection, record: Record) -> None:
         connection.execute("RELEASE one")
 
 
-def forget(connection: Connection, serials: Sequence[int]) -> None:
+def forget(connection: SqliteConnection, serials: Sequence[int]) -> None:
     """Drop what there is of these records."""
     if serials:
         connection.execute(FORGET, (text(serials),))
@@ -151,7 +151,7 @@ def _in_kinds(records: Iterable[Record]) -> Iterator[tuple[Sequence[str], list[R
     yield from ((WAITING_COLUMNS, waiting), (ENDED_COLUMNS, ended), (COLUMNS, others))
 
 
-def _write_rows(connection: Connection, columns: Sequence[str], rows: Sequence[Row]) -> None:
+def _write_rows(connection: SqliteConnection, columns: Sequence[str], rows: Sequence[Row]) -> None:
     for begin in range(0, len(rows), ROWS_A_STATEMENT):
         group = rows[begin : begin + ROWS_A_STATEMENT]
         connection.execute(_write(columns, len(group)), list(chain.from_iterable(group)))

@@ -16,7 +16,7 @@ import msgspec
 from ...errors import StoreUnavailableError
 from ...task import Finished, Record, Scheduled
 from ..mending import failed_to_write
-from .schema import Connection
+from .schema import SqliteConnection
 from .statements import write_one
 
 FAULTS_OF_ROWS: Final = (
@@ -56,7 +56,7 @@ class Unwritten(msgspec.Struct, frozen=True):
 ALL_WRITTEN: Final = Unwritten()
 
 
-def write_one_by_one(connection: Connection, records: Sequence[Record]) -> Unwritten:
+def write_one_by_one(connection: SqliteConnection, records: Sequence[Record]) -> Unwritten:
     """Write what can be written of the new states of records, in a transaction."""
     unwritten = Unwritten({}, {})
     for record in {record.serial: record for record in records}.values():
@@ -71,7 +71,7 @@ def write_one_by_one(connection: Connection, records: Sequence[Record]) -> Unwri
     return unwritten
 
 
-def _replace(connection: Connection, record: Finished | Scheduled, reason: str) -> Finished:
+def _replace(connection: SqliteConnection, record: Finished | Scheduled, reason: str) -> Finished:
     """Write the end of the task as failed. If even that cannot be written, the file keeps the state before."""
     failed = failed_to_write(record, reason)
     with suppress(*FAULTS_OF_ROWS):

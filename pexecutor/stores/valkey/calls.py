@@ -18,7 +18,7 @@ from ...errors import StoreUnavailableError
 from ...task import Finished, Outcome, Record, make_serial
 from .. import Watcher
 from .damage import Damage
-from .wire import Beat, Counts, Found, MarkRow, NodeRow, PageReply, Reply, Row, Taken, decoder
+from .wire import Beat, Found, MarkRow, NodeRow, PageReply, QueueCounts, Row, ServerReply, Taken, decoder
 
 LOOK_AT_KEYS: Final = True
 CALL_SECONDS_MAX: Final = 5.0
@@ -95,7 +95,7 @@ class Calls:
     ) -> None:
         self.tag = 0
         """What all ids of the queue begin with; 0 until it is joined."""
-        self.counts = Counts()
+        self.counts = QueueCounts()
         self.finished: defaultdict[str, Counter[Outcome]] = defaultdict(Counter)
         """How many tasks have ended through this node, by handler."""
         self.watcher = Watcher()
@@ -112,7 +112,7 @@ class Calls:
         self.tell_all(reply.changes, {})
         return reply.result
 
-    async def ask(self, verb: str, *arguments: Any) -> Reply[Any]:
+    async def ask(self, verb: str, *arguments: Any) -> ServerReply[Any]:
         """Call a function. It goes to its end whatever happens to the caller, who has to tell of what has changed."""
         with trio.CancelScope(shield=True, deadline=trio.current_time() + CALL_SECONDS_MAX):
             try:
@@ -130,9 +130,9 @@ class Calls:
             self._read("mend", await self._link.call("mend", self.tag, LOOK_AT_KEYS))
             return await self._link.call(verb, self.tag, *arguments)
 
-    def _read(self, verb: str, packed: bytes) -> Reply[Any]:
+    def _read(self, verb: str, packed: bytes) -> ServerReply[Any]:
         try:
-            reply: Reply[Any] = _DECODERS[verb].decode(packed)
+            reply: ServerReply[Any] = _DECODERS[verb].decode(packed)
         except msgspec.DecodeError as error:
             self._damage.tell(f"the answer to `{verb}` cannot be read: {error}")
             raise StoreUnavailableError(

@@ -21,7 +21,7 @@ from ...task import (
     Verdict,
     make_serial,
 )
-from .wire import NO_RETRY, NO_ROOM, Reply, Row, Taken
+from .wire import NO_RETRY, NO_ROOM, Row, ServerReply, Taken
 
 _NUMBERS: Final = make_serial(1, 0) - 1
 """All bits of a serial that are the number's."""
@@ -33,7 +33,7 @@ def number_of(record: Record) -> int:
 
 
 def verdicts_of(
-    tasks: Sequence[Task], reply: Reply[list[int | Taken]], tag: int, read: Callable[[Row], Record]
+    tasks: Sequence[Task], reply: ServerReply[list[int | Taken]], tag: int, read: Callable[[Row], Record]
 ) -> tuple[list[Verdict], dict[int, Record]]:
     """What became of submitted tasks, and the records, by number, of those that simply wait now."""
     verdicts: list[Verdict] = []

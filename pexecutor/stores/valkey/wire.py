@@ -67,7 +67,7 @@ class Row(msgspec.Struct, frozen=True, gc=False, array_like=True):
     crashes: int
 
 
-class Counts(msgspec.Struct, frozen=True, gc=False, array_like=True):
+class QueueCounts(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """How many records there are, by state; ``next_due_seconds`` is below 0 when none is scheduled.
 
     ``damaged`` is how many entries were found damaged so far; ``mending`` says that some may have to be put right.
@@ -82,7 +82,7 @@ class Counts(msgspec.Struct, frozen=True, gc=False, array_like=True):
     mending: bool = False
 
 
-class Reply(msgspec.Struct, Generic[T], frozen=True, gc=False, array_like=True):
+class ServerReply(msgspec.Struct, Generic[T], frozen=True, gc=False, array_like=True):
     """What a call came to, what has changed with it, and how it stands now.
 
     ``changes`` are in their order; a number alone stands for a record that the caller can make himself. ``at`` is the
@@ -91,7 +91,7 @@ class Reply(msgspec.Struct, Generic[T], frozen=True, gc=False, array_like=True):
 
     result: T
     changes: list[int | Row]
-    counts: Counts
+    counts: QueueCounts
     at: float
     damages: list[str]
 
@@ -160,7 +160,7 @@ def to_node(row: NodeRow) -> Node:
 
 def decoder(result: Any) -> msgspec.msgpack.Decoder[Any]:
     """What reads the reply of a verb with this result."""
-    return msgspec.msgpack.Decoder(Reply[result])
+    return msgspec.msgpack.Decoder(ServerReply[result])
 
 
 def to_arguments(task: Task, keep_seconds_max: float) -> list[Any]:

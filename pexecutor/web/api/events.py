@@ -18,7 +18,7 @@ from quart_trio import QuartTrio
 
 from ...config import Config
 from ...core.executor import Executor
-from ...observe.events import DrainBegun, Event, Feed, Gap, Happening, Progress, Reader
+from ...observe.events import DrainBegun, Event, Feed, Gap, Happening, Reader, TaskProgress
 from ...task import State
 from ..serving.half_closed import ClientInput
 from ..serving.quart_app import current_request
@@ -103,7 +103,7 @@ def _filter(query: EventsQuery) -> Callable[[Happening], bool] | None:
         match what:
             case DrainBegun() | Gap():
                 return True
-            case Progress():
+            case TaskProgress():
                 return query.name in (None, what.name) and query.state in (None, State.RUNNING)
             case record:
                 return query.name in (None, record.task.name) and query.state in (None, record.state)
@@ -139,7 +139,7 @@ def _message(event: Event) -> bytes:
 def content(what: Happening) -> tuple[bytes, bytes]:
     """What kind of event it is, and its data."""
     match what:
-        case Progress():
+        case TaskProgress():
             progress = ProgressView(what.done, what.total)
             return b"progress", _encode({"id": what.id, "name": what.name, "progress": progress})
         case DrainBegun():

@@ -61,7 +61,7 @@ class Media(msgspec.Struct, frozen=True):
     examples: dict[str, Any] = {}
 
 
-class Reply(msgspec.Struct, frozen=True):
+class DocumentedReply(msgspec.Struct, frozen=True):
     """What is answered with one status; ``links`` are the operations that take the ``id`` of the record in it."""
 
     description: str
@@ -93,7 +93,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     query: type[msgspec.Struct] | None = None
     body: tuple[Media, ...] = ()
     body_description: str = ""
-    replies: dict[int, Reply]
+    replies: dict[int, DocumentedReply]
     errors: tuple[type[PexecutorError], ...] = ()
 
 
@@ -206,7 +206,7 @@ def _responses(operation: Operation) -> JsonObject:
     replies = dict(operation.replies)
     for status, sentences in _sentences((*operation.errors, *AT_THE_GATE)).items():
         headers = ("Retry-After",) if status in (429, 503) else ()
-        replies.setdefault(status, Reply(" ".join(sentences), (problem_media(),), headers))
+        replies.setdefault(status, DocumentedReply(" ".join(sentences), (problem_media(),), headers))
     return {str(status): _response(reply) for status, reply in sorted(replies.items())}
 
 
@@ -218,7 +218,7 @@ def _sentences(errors: Iterable[type[PexecutorError]]) -> dict[int, list[str]]:
     return sentences
 
 
-def _response(reply: Reply) -> JsonObject:
+def _response(reply: DocumentedReply) -> JsonObject:
     described: JsonObject = {"description": reply.description, "content": _content(reply.media)}
     if reply.headers:
         described["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in reply.headers}

@@ -37,7 +37,7 @@ from ..api.ops import Alive, NodeView, NotReadyProblem, Situation, TimelineView
 from ..api.reply import problem
 from ..api.tasks import HeldProblem, PageQuery, ShowQuery, SubmitProblem, SubmitQuery, TasksQuery
 from ..api.wire import BatchReply, TaskDetail, TaskVerdict, TaskView, detail, timestamp, view
-from .openapi import NDJSON, Media, Operation, Reply, json_media, problem_media
+from .openapi import NDJSON, DocumentedReply, Media, Operation, json_media, problem_media
 from .schemas import JsonObject, ref
 
 FRAME: Final[JsonObject] = {
@@ -102,7 +102,7 @@ _HELD: Final = problem(409, f"the name 'report' is held by the running task {_RU
 
 # Replies and rows that several routes share
 
-_PAGE: Final = Reply(
+_PAGE: Final = DocumentedReply(
     "A page of records; those that follow are where `Link` leads.",
     (json_media({"type": "array", "items": ref(TaskView)}, page=[_example(view(_PENDING))]),),
     ("Link",),
@@ -113,8 +113,8 @@ _DRAINING: Final = (
 )
 
 
-def _submit_problem(description: str, *headers: str, **examples: Any) -> Reply:
-    return Reply(description, (problem_media(SubmitProblem, **examples),), headers)
+def _submit_problem(description: str, *headers: str, **examples: Any) -> DocumentedReply:
+    return DocumentedReply(description, (problem_media(SubmitProblem, **examples),), headers)
 
 
 def _listing(path: str, name: str, summary: str, query: type[msgspec.Struct] = PageQuery) -> Operation:
@@ -157,11 +157,11 @@ OPERATIONS: Final = (
             ),
         ),
         replies={
-            200: Reply(
+            200: DocumentedReply(
                 "A list or a stream: each task was accepted, or is a duplicate.",
                 (json_media(ref(BatchReply), reply=_example(_BATCH)),),
             ),
-            202: Reply(
+            202: DocumentedReply(
                 "One task: it was accepted.",
                 (json_media(ref(TaskDetail), accepted=_example(detail(_PENDING))),),
                 ("Location",),
@@ -169,7 +169,7 @@ OPERATIONS: Final = (
             ),
             400: _submit_problem("A parameter, the body or a task cannot be taken.", faults=_example(_INVALID)),
             408: _submit_problem("The body did not come in time."),
-            409: Reply("One task: its name is held.", (problem_media(HeldProblem, held=_example(_HELD)),)),
+            409: DocumentedReply("One task: its name is held.", (problem_media(HeldProblem, held=_example(_HELD)),)),
             413: _submit_problem("The body, the list or a line of a stream is larger than what is taken at once."),
             429: _submit_problem(_REFUSED, "Retry-After", full=_example(_FULL)),
             503: _submit_problem(_DRAINING, "Retry-After"),
@@ -190,7 +190,11 @@ OPERATIONS: Final = (
         group="Tasks",
         summary="Show a task's record, or wait for its outcome.",
         query=ShowQuery,
-        replies={200: Reply("The record, whole.", (json_media(ref(TaskDetail), finished=_example(detail(_ENDED))),))},
+        replies={
+            200: DocumentedReply(
+                "The record, whole.", (json_media(ref(TaskDetail), finished=_example(detail(_ENDED))),)
+            )
+        },
         errors=(BadRequestError, UnknownTaskError, ExpiredTaskError),
     ),
     Operation(
@@ -201,7 +205,7 @@ OPERATIONS: Final = (
         summary="Change the priority of a task that waits.",
         body_description="What is to be changed.",
         body=(json_media(ref(Change), urgent={"priority": 50}),),
-        replies={200: Reply("The record as it is now.", (json_media(ref(TaskDetail)),))},
+        replies={200: DocumentedReply("The record as it is now.", (json_media(ref(TaskDetail)),))},
         errors=(
             *(BadRequestError, InvalidTaskError, UnknownTaskError, RequestTimeoutError, AlreadyFinishedError),
             *(AlreadyStartedError, ExpiredTaskError, TooLargeError, UnsupportedMediaTypeError, StoreUnavailableError),
@@ -215,10 +219,10 @@ OPERATIONS: Final = (
         summary="Cancel a task.",
         description="Its record stays where it is, and says how the task ended.",
         replies={
-            200: Reply(
+            200: DocumentedReply(
                 "It has ended with this.", (json_media(ref(TaskDetail), cancelled=_example(detail(_CANCELLED))),)
             ),
-            202: Reply(
+            202: DocumentedReply(
                 "It runs, and was told to end.", (json_media(ref(TaskDetail), running=_example(detail(_RUNNING))),)
             ),
         },
@@ -235,7 +239,7 @@ OPERATIONS: Final = (
             " `drain` is the beginning of the stop; after a `gap` read the listings anew. `Last-Event-ID` resumes."
         ),
         query=EventsQuery,
-        replies={200: Reply("A stream without an end.", (Media("text/event-stream", {"type": "string"}),))},
+        replies={200: DocumentedReply("A stream without an end.", (Media("text/event-stream", {"type": "string"}),))},
         errors=(BadRequestError, TooManyStreamsError),
     ),
     Operation(
@@ -244,7 +248,9 @@ OPERATIONS: Final = (
         id="list_handlers",
         group="Server",
         summary="List what can run tasks here, and the JSON Schema of each one's params.",
-        replies={200: Reply("All handlers, by name.", (json_media({"type": "array", "items": ref(HandlerView)}),))},
+        replies={
+            200: DocumentedReply("All handlers, by name.", (json_media({"type": "array", "items": ref(HandlerView)}),))
+        },
     ),
     Operation(
         method="GET",
@@ -252,7 +258,7 @@ OPERATIONS: Final = (
         id="live",
         group="Server",
         summary="Whether the process answers.",
-        replies={200: Reply("It does.", (json_media(ref(Alive), alive=_example(Alive())),))},
+        replies={200: DocumentedReply("It does.", (json_media(ref(Alive), alive=_example(Alive())),))},
     ),
     Operation(
         method="GET",
@@ -261,8 +267,8 @@ OPERATIONS: Final = (
         group="Server",
         summary="Whether tasks are taken, and what the executor is doing.",
         replies={
-            200: Reply("Tasks are taken.", (json_media(ref(Situation)),)),
-            503: Reply("The stop has begun, or nothing can be written.", (problem_media(NotReadyProblem),)),
+            200: DocumentedReply("Tasks are taken.", (json_media(ref(Situation)),)),
+            503: DocumentedReply("The stop has begun, or nothing can be written.", (problem_media(NotReadyProblem),)),
         },
     ),
     Operation(
@@ -272,7 +278,7 @@ OPERATIONS: Final = (
         group="Server",
         summary="Metrics for Prometheus.",
         replies={
-            200: Reply(
+            200: DocumentedReply(
                 "In OpenMetrics when `Accept` asks for it.",
                 (
                     Media("text/plain", {"type": "string"}),
@@ -287,7 +293,7 @@ OPERATIONS: Final = (
         id="history",
         group="Server",
         summary="What went through in the last 15 minutes.",
-        replies={200: Reply("The intervals in which something happened.", (json_media(ref(TimelineView)),))},
+        replies={200: DocumentedReply("The intervals in which something happened.", (json_media(ref(TimelineView)),))},
     ),
     Operation(
         method="GET",
@@ -297,7 +303,7 @@ OPERATIONS: Final = (
         summary="The processes that share the store.",
         description="An empty list when nobody shares it.",
         replies={
-            200: Reply(
+            200: DocumentedReply(
                 "In the order in which they will be taken for dead.",
                 (json_media({"type": "array", "items": ref(NodeView)}),),
             )
@@ -310,7 +316,7 @@ OPERATIONS: Final = (
         group="Server",
         summary="Begin the stop.",
         description="It goes on after this reply; asking again changes nothing.",
-        replies={202: Reply("It has begun.", (json_media(ref(Situation)),))},
+        replies={202: DocumentedReply("It has begun.", (json_media(ref(Situation)),))},
     ),
     Operation(
         method="GET",
@@ -318,7 +324,7 @@ OPERATIONS: Final = (
         id="openapi",
         group="Server",
         summary="This document.",
-        replies={200: Reply("OpenAPI 3.1.", (json_media({"type": "object"}),))},
+        replies={200: DocumentedReply("OpenAPI 3.1.", (json_media({"type": "object"}),))},
     ),
     Operation(
         method="GET",
@@ -326,7 +332,7 @@ OPERATIONS: Final = (
         id="docs",
         group="Server",
         summary="This document, to be read.",
-        replies={200: Reply("A page.", (Media("text/html", {"type": "string"}),))},
+        replies={200: DocumentedReply("A page.", (Media("text/html", {"type": "string"}),))},
     ),
     Operation(
         method="GET",
@@ -334,7 +340,7 @@ OPERATIONS: Final = (
         id="docs_style",
         group="Server",
         summary="How that page looks.",
-        replies={200: Reply("A style sheet.", (Media("text/css", {"type": "string"}),))},
+        replies={200: DocumentedReply("A style sheet.", (Media("text/css", {"type": "string"}),))},
     ),
 )
 """Every route, in the order in which they are shown."""

@@ -1,22 +1,10 @@
-"""The fast listener: the same app, HTTP/1.1 read by a parser in C, and hot routes answered before the framework.
+"""The fast listener: HTTP/1.1 parsed in C, for the same app; hot routes are answered before the framework.
 
-* ``parser.py``: from bytes to requests, and what is refused already there.
-* ``request.py``: one request, and its body as it comes.
-* ``connection.py``: one connection: read, answer in order, write; its times and its end.
-* ``rounds.py``: submits that come together, over many connections, answered together.
-* ``hot.py``: the routes that are answered at once, by the very functions that the framework's views call.
-* ``heads.py``: heads that have come before, which are neither parsed nor asked about again.
-* ``accepted.py``: the reply to a submit that was accepted.
-* ``exchange.py``: every other request, handed to the app.
-* ``response.py``: the bytes of a reply.
-* ``transport.py``: the socket, plain or under TLS, with as few calls of the system as there can be.
-* ``server.py``: what all connections share.
+A request on the hot way costs no Trio task, no cancel scope and no timer of its own: one Trio task reads from all
+connections that are ready, and another watches the times of all. Every other request is handed to the app.
 
-On the hot way a request costs no Trio task, no cancel scope and no timer of its own, and a submit not even a turn: one
-Trio task reads from all connections on which something has come, and another watches the times of all.
-
-Roads not taken: a protocol of our own inside of Hypercorn, whose way from an event to the socket is most of what a
-request costs there; and answering in the parser's callbacks, where nothing can be awaited.
+Roads not taken: a protocol of our own inside Hypercorn, where the way from an event to the socket costs most; and
+answering in the parser's callbacks, which cannot await.
 """
 
 from __future__ import annotations

@@ -101,7 +101,8 @@ async def test_nobody_else_is_ended(start: Start) -> None:
 async def test_we_are_not_ended_when_we_carry_the_mark(start: Start) -> None:
     """A task that restarts its own server."""
     program = (
-        "import os, trio; from pexecutor import Running, Task; from pexecutor.handlers.processes.leftovers import end_leftovers;"
+        "import os, trio; from pexecutor import Running, Task;"
+        "from pexecutor.handlers.processes.leftovers import end_leftovers;"
         "trio.run(end_leftovers, [Running((7 << 40) + 42, Task('a'), 0.5, (), 1.0)]); print('.', flush=True)"
     )
     assert start(program).wait(timeout=20) == 0

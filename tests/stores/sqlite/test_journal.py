@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from pexecutor import LocalStore, Pending, Record, StoreUnavailableError, Task
-from pexecutor.stores.sqlite.database import Identity
+from pexecutor.stores.sqlite.database import StoreIdentity
 from pexecutor.stores.sqlite.journal import CHANGES_A_TRANSACTION_MAX, SqliteJournal
 from pexecutor.stores.sqlite.repair import Repairs
 from pexecutor.stores.sqlite.unwritable import ALL_WRITTEN, Unwritten
@@ -33,9 +33,9 @@ class FakeDatabase:
         self.closed_in_order: bool | None = None
         self.fault: str | None = None
 
-    def open(self) -> Identity:
+    def open(self) -> StoreIdentity:
         self.is_open = True
-        return Identity(1, self.acceptances)
+        return StoreIdentity(1, self.acceptances)
 
     def close(self, in_order: bool) -> None:
         self.is_open = False

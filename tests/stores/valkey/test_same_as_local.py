@@ -15,7 +15,7 @@ from pexecutor.errors import PexecutorError
 from pexecutor.stores import Store, Watcher
 from pexecutor.stores.valkey import ValkeyStore
 
-from ...core.conftest import virtual_now
+from ...conftest import virtual_now
 from .fake import FakeValkey
 from .links import SureLink
 

@@ -12,7 +12,7 @@ from pexecutor.web.dashboard.routes import CONTENT_TYPES, HEADERS
 from ..conftest import Served
 from ..replies import problem_in
 
-STATIC = Path(__file__).parents[2] / "pexecutor" / "web" / "static"
+STATIC = Path(__file__).parents[3] / "pexecutor" / "web" / "dashboard" / "static"
 FILES = sorted(path.name for path in STATIC.iterdir())
 
 BYTES_MAX = 150 * 1024

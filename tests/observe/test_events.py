@@ -10,15 +10,15 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from pexecutor import Ending, Finished, LocalStore, Outcome, Record, Task
 from pexecutor.handlers import Context
-from pexecutor.observe.events import DrainBegun, Feed, Gap, Happening, Progress, Reader
+from pexecutor.observe.events import DrainBegun, Feed, Gap, Happening, Reader, TaskProgress
 from pexecutor.stores import Watcher
 
+from ..conftest import RunHere, virtual_now
 from ..fakes import Doing
-from .conftest import RunHere, virtual_now
 
 
-def progress(done: float) -> Progress:
-    return Progress("1", "a", done, None)
+def progress(done: float) -> TaskProgress:
+    return TaskProgress("1", "a", done, None)
 
 
 def told(reader: Reader) -> list[str]:
@@ -28,7 +28,7 @@ def told(reader: Reader) -> list[str]:
 
 def short(what: Happening) -> str:
     match what:
-        case Progress():
+        case TaskProgress():
             return f"{what.name} {what.done:g}"
         case DrainBegun():
             return "drain"
@@ -167,11 +167,11 @@ async def test_progress_is_told_at_a_pace_and_only_to_somebody(run_here: RunHere
     await trio.sleep(2)
     assert executor.events.last == before + 2
 
-    with executor.events.reading(wanted=lambda what: isinstance(what, Progress)) as reader:
+    with executor.events.reading(wanted=lambda what: isinstance(what, TaskProgress)) as reader:
         await trio.sleep(2)
         events = reader.receive_nowait(1000)
     assert 9 <= len(events) <= 11
-    done = [event.what.done for event in events if isinstance(event.what, Progress)]
+    done = [event.what.done for event in events if isinstance(event.what, TaskProgress)]
     assert done == sorted(done)
 
 

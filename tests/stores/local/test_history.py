@@ -15,7 +15,7 @@ from pexecutor import (
     UnknownTaskError,
 )
 
-from .conftest import EPOCH
+from ...conftest import EPOCH
 
 
 async def finish(store: LocalStore, name: str) -> str:

@@ -25,7 +25,7 @@ from pexecutor.values import (
     truth,
 )
 
-from ..hostile import (
+from .hostile import (
     EXAMPLES,
     Endless,
     FalseGroup,

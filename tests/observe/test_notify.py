@@ -17,7 +17,7 @@ from pexecutor.stores.sqlite.database import Database
 from pexecutor.stores.sqlite.journal import SqliteJournal
 from pexecutor.stores.valkey.damage import Damage
 
-from .conftest import RunHere
+from ..conftest import RunHere
 
 ERRORS = [
     OSError(errno.ENOSPC, "No space left on device"),
