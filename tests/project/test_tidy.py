@@ -22,7 +22,7 @@ from .tree import project_files
 PACKAGE = PROJECT / "pexecutor"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-BODY_LINES_MAX: Final = 70
+BODY_LINES_MAX: Final = 40
 MODULE_LINES_MAX: Final = 400
 ROOT_MODULES_MAX: Final = 11
 FOLDER_LINES_MAX: Final = 10
