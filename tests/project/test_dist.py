@@ -18,11 +18,56 @@ from typing import Final
 
 import pytest
 
+import pexecutor
+
 from .artifacts import complaints, main, metadata_complaints
 from .conftest import PROJECT
 from .first_task import run_one_task
 
 TYPED_PROGRAM: Final = PROJECT / "tests/project/typed_program.py"
+
+PUBLIC_NAMES: Final = {
+    "Accepted",
+    "AlreadyFinishedError",
+    "AlreadyStartedError",
+    "Attempt",
+    "Catalogue",
+    "ConfigError",
+    "Context",
+    "Draining",
+    "Duplicate",
+    "Ending",
+    "Executor",
+    "ExpiredTaskError",
+    "FieldError",
+    "Finished",
+    "Following",
+    "Full",
+    "HandlerFailedError",
+    "InvalidCursorError",
+    "InvalidTaskError",
+    "LocalStore",
+    "Outcome",
+    "Page",
+    "PageRequest",
+    "Pending",
+    "PexecutorError",
+    "Phase",
+    "Record",
+    "Running",
+    "Scheduled",
+    "State",
+    "Statistics",
+    "Store",
+    "StoreStatistics",
+    "StoreUnavailableError",
+    "Task",
+    "UnknownTaskError",
+    "Verdict",
+    "handler",
+    "load_catalogue",
+}
+"""The stable names of the Python API. A new name is added here with the release that has it."""
 
 
 def run(*command: str, cwd: Path, variables: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -78,6 +123,20 @@ class TestContents:
         metadata = f"{fields}\n\n[a](https://example.org/a) and [b](#b)\n{link}\n"
 
         assert list(metadata_complaints(metadata.encode())) == ["the README's link to docs/x.md is relative"]
+
+
+class TestStability:
+    def test_the_newest_release_in_the_changelog_is_this_version_and_says_what_is_stable(self) -> None:
+        _, unreleased, release, *_ = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8").split("\n## ")
+
+        assert unreleased.startswith("[Unreleased]")
+        assert release.startswith(f"[{pexecutor.__version__}]\n\n### Stability\n")
+
+    def test_no_public_name_is_gone(self) -> None:
+        assert set(pexecutor.__all__) >= PUBLIC_NAMES
+
+    def test_each_public_name_can_be_imported(self) -> None:
+        assert [name for name in pexecutor.__all__ if not hasattr(pexecutor, name)] == []
 
 
 class TestAUsersProgram:
