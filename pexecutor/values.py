@@ -35,6 +35,10 @@ NAME_CHARACTERS_MAX: Final = 200
 """How much of a class's name is shown."""
 
 _ITERATION: Final = (StopIteration, StopAsyncIteration)
+
+_NAMED: Final = (*_ITERATION, KeyError)
+"""Exceptions whose text is only a value, so that it says nothing without the class: ``KeyError: 'host'``."""
+
 _GROUP_ERRORS_SHOWN_MAX: Final = 10
 _GROUP_NODES_MAX: Final = 20_000
 
@@ -75,14 +79,17 @@ def error_text(text: object) -> str:
 
 
 def exception_text(error: BaseException) -> str:
-    """Return why an attempt failed, bounded: the text of an ``Exception``, and the class of any other exception.
+    """Return why an attempt failed, bounded.
+
+    The text is that of the exception. The name of the class precedes it where the exception is no ``Exception``, or where
+    the text is only a value.
 
     A group of one exception reads like that exception. A group of more lists the first of them.
     """
     leaves, more = _leaves(error)
     if len(leaves) == 1 and not more:
         leaf = _as_raised(leaves[0])
-        return _leaf_text(leaf, named=issubclass(type(leaf), _ITERATION) or not issubclass(type(leaf), Exception))
+        return _leaf_text(leaf, named=issubclass(type(leaf), _NAMED) or not issubclass(type(leaf), Exception))
     # What is no Exception comes first: an operator looks for it last.
     leaves.sort(key=lambda leaf: issubclass(type(leaf), Exception))
     shown = [_leaf_text(leaf, named=True) for leaf in leaves[:_GROUP_ERRORS_SHOWN_MAX]]

@@ -83,6 +83,7 @@ def test_what_cannot_be_shown_becomes_an_escape(text: str, kept: str) -> None:
     [
         (ValueError("no such image"), "no such image"),
         (ValueError(), "ValueError"),
+        (KeyError("host"), "KeyError: 'host'"),
         (SystemExit(3), "SystemExit: 3"),
         (StopIteration("it"), "StopIteration: it"),
         (KeyboardInterrupt(), "KeyboardInterrupt"),
