@@ -44,7 +44,7 @@ class InvalidTaskError(PexecutorError):
     """The caller sent tasks that cannot be taken; none of them was."""
 
     def __init__(self, errors: Sequence[FieldError]) -> None:
-        self.errors = tuple(errors)
+        self.errors: tuple[FieldError, ...] = tuple(errors)
         super().__init__(errors[0].detail if errors else "invalid task")
 
 

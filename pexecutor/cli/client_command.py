@@ -33,19 +33,26 @@ class ClientCommand(click.Command):
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
-        self.params += [
-            click.Option(["--json", "as_json"], is_flag=True, help="What the API said, as it came."),
-            click.Option(
-                ["--url"], default=URL, envvar="PEXECUTOR_URL", show_envvar=True, show_default=True, help="The server."
-            ),
-            click.Option(
-                ["--token"],
-                type=click.UNPROCESSED,  # the client checks it, and no message repeats it
-                envvar="PEXECUTOR_TOKEN",
-                show_envvar=True,
-                help="A bearer token; others can see it here, so prefer the environment.",
-            ),
-        ]
+        self.params.extend(
+            [
+                click.Option(["--json", "as_json"], is_flag=True, help="What the API said, as it came."),
+                click.Option(
+                    ["--url"],
+                    default=URL,
+                    envvar="PEXECUTOR_URL",
+                    show_envvar=True,
+                    show_default=True,
+                    help="The server.",
+                ),
+                click.Option(
+                    ["--token"],
+                    type=click.UNPROCESSED,  # the client checks it, and no message repeats it
+                    envvar="PEXECUTOR_TOKEN",
+                    show_envvar=True,
+                    help="A bearer token; others can see it here, so prefer the environment.",
+                ),
+            ]
+        )
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run it."""

@@ -93,7 +93,7 @@ class Client:
     """
 
     def __init__(self, url: str, token: str | None = None, *, reply_seconds_max: float = REPLY_SECONDS_MAX) -> None:
-        self.url = url.rstrip("/")
+        self.url: str = url.rstrip("/")
         self._reply_seconds_max = reply_seconds_max
         base = _checked_url(self.url)
         headers = {"Accept": "application/json, application/problem+json"}

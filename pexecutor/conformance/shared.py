@@ -44,7 +44,7 @@ class ValkeySubject:
         durability: Durability = "aof",
         make: Callable[..., Store] = ValkeyStore,
     ) -> None:
-        self.shown = address.shown
+        self.shown: str = address.shown
         self.unproved: list[str] = []
         self._address = address
         self._durability: Durability = durability

@@ -83,8 +83,8 @@ class SqliteSubject:
         durability: Durability = "full",
         make_journal: Callable[[Database], SqliteJournal] = SqliteJournal,
     ) -> None:
-        self.shown = f"sqlite, in {directory}"
-        self.unproved = (_POWER[durability],)
+        self.shown: str = f"sqlite, in {directory}"
+        self.unproved: tuple[str, ...] = (_POWER[durability],)
         self._directory = directory
         self._durability: Durability = durability
         self._make_journal = make_journal

@@ -75,19 +75,19 @@ class Executor:
             raise ValueError("drain_timeout_seconds must not be negative")
         self.pool_size = pool_size
         self.drain_timeout_seconds = drain_timeout_seconds
-        self.stopped = trio.Event()
+        self.stopped: trio.Event = trio.Event()
         self._store = store
         self.handlers = handlers
         self._on_change = None if on_change is None else notifier(on_change)
         self._phase = Phase.NEW
-        self.draining = trio.Event()
+        self.draining: trio.Event = trio.Event()
         # Owned by _wait_for_room and wait: the scopes of those who wait; drain() ends the ones, the stop the others.
         self._waiting_for_room: set[trio.CancelScope] = set()
         self._waiting_for_ends: set[trio.CancelScope] = set()
         self._tally = Tally(handlers.names())
         self._rate: FinishRate | None = None
-        self.events = Feed()
-        self.timeline = Timeline()
+        self.events: Feed = Feed()
+        self.timeline: Timeline = Timeline()
         self._pool = Pool(
             store, handlers, pool_size, tally=self._tally, ended=self._count_endings, is_busy=self._note_busy
         )

@@ -86,7 +86,7 @@ class CommandHandler:
         _check_slots(self._argv[0], slots, settings, where)
         self._names = dict.fromkeys([*slots, *([STDIN] if settings.stdin else [])])
         self._environment = _environment(settings, environment, where)
-        self.description = settings.description or f"runs {settings.command[0]}"
+        self.description: str = settings.description or f"runs {settings.command[0]}"
         self.ends_with_us = False
 
     @property

@@ -64,11 +64,11 @@ class Context:
         on_log: Callable[[str], None] | None = None,
     ) -> None:
         self._id = id
-        self.name = name
-        self.attempt = attempt
-        self.token = token
-        self.traceparent = traceparent
-        self.deadline = math.inf
+        self.name: str = name
+        self.attempt: int = attempt
+        self.token: int = token
+        self.traceparent: str | None = traceparent
+        self.deadline: float = math.inf
         """When the attempt times out, by Trio's clock."""
         self._cut_off_by = cut_off_by
         self._on_progress = on_progress

@@ -36,8 +36,8 @@ class Tail:
     __slots__ = ("_held", "bytes_max", "seen")
 
     def __init__(self, bytes_max: int = TAIL_BYTES_MAX) -> None:
-        self.bytes_max = bytes_max
-        self.seen = 0
+        self.bytes_max: int = bytes_max
+        self.seen: int = 0
         self._held = bytearray()
 
     def append(self, data: bytes) -> None:
@@ -105,10 +105,10 @@ class LiveOutput:
     __slots__ = ("body", "exit_code", "log", "status", "stderr", "stdout")
 
     def __init__(self) -> None:
-        self.stdout = Tail()
-        self.stderr = Tail()
-        self.log = Tail()
-        self.body = Tail()
+        self.stdout: Tail = Tail()
+        self.stderr: Tail = Tail()
+        self.log: Tail = Tail()
+        self.body: Tail = Tail()
         self.exit_code: int | None = None
         self.status: int | None = None
 

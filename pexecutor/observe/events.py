@@ -72,7 +72,7 @@ class Feed:
 
     def __init__(self, *, begin: int | None = None, events_max: int = EVENTS_MAX) -> None:
         self._last = time.time_ns() // 1000 if begin is None else begin
-        self.ended = False
+        self.ended: bool = False
         # Changed by put() and _enter(): what has the number n is at n modulo the ring's length, as an event once it
         # has been read.
         self._ring: list[Event | Happening | None] = [None] * events_max
@@ -165,7 +165,7 @@ class Reader:
     def __init__(self, feed: Feed, place: int, wanted: Callable[[Happening], bool] | None) -> None:
         self._feed = feed
         self._wanted = wanted
-        self.place = place
+        self.place: int = place
         """The number of the event that was looked at last."""
 
     async def receive(self, events_max: int) -> list[Event]:

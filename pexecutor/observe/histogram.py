@@ -27,9 +27,9 @@ class Histogram:
     """
 
     def __init__(self, bounds: Sequence[float]) -> None:
-        self.bounds = tuple(bounds)
-        self.counts = [0] * (len(self.bounds) + 1)  # each on its own, not added up
-        self.sum = 0.0
+        self.bounds: tuple[float, ...] = tuple(bounds)
+        self.counts: list[int] = [0] * (len(self.bounds) + 1)  # each on its own, not added up
+        self.sum: float = 0.0
 
     def observe(self, seconds: float, times: int = 1) -> None:
         """Count one, or so many that took as long; a wall clock that was set back makes no negative time."""

@@ -47,7 +47,7 @@ class Deadline:
     def __init__(self, drain_seconds: float, margin_seconds: float) -> None:
         self._drain_seconds = drain_seconds
         self._margin_seconds = margin_seconds
-        self.at = math.inf
+        self.at: float = math.inf
         self._begun_otherwise_at = -math.inf
 
     def note(self, byte: int, now: float) -> None:

@@ -42,7 +42,7 @@ class BackgroundWriter(io.RawIOBase):
     def __init__(self, fd: int, on_dropped: Callable[[int], object] = int) -> None:
         super().__init__()
         self.on_dropped = on_dropped
-        self.dropped_lines = 0
+        self.dropped_lines: int = 0
         self._fd = fd
         self._reported_lines = 0
         self._is_fork = False

@@ -26,6 +26,12 @@ from .first_task import run_one_task
 
 TYPED_PROGRAM: Final = PROJECT / "tests/project/typed_program.py"
 
+COMPLETENESS_MIN: Final = 0.99
+"""The share of public symbols whose types are certain for every type checker."""
+
+PACKAGES: Final = sysconfig.get_path("purelib", "venv", {"base": "."})
+"""Where a virtual environment has its packages."""
+
 PUBLIC_NAMES: Final = {
     "Accepted",
     "AlreadyFinishedError",
@@ -89,7 +95,7 @@ def python(artifacts: Mapping[str, Path], tmp_path_factory: pytest.TempPathFacto
     """The Python of an environment with the wheel. Dependencies come from the environment that runs the tests."""
     home = tmp_path_factory.mktemp("user") / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], timeout=60, check=True)
-    packages = Path(sysconfig.get_path("purelib", "venv", {"base": str(home)}))
+    packages = home / PACKAGES
     with zipfile.ZipFile(artifacts[".whl"]) as wheel:
         wheel.extractall(packages)
     # Behind the wheel's folder in sys.path, and Python reads no .pth file there: the project itself is not importable.
@@ -167,3 +173,17 @@ class TestAUsersProgram:
         checked = run(sys.executable, "-m", "pyright", "--pythonpath", str(python), program.name, cwd=program.parent)
 
         assert checked.returncode == 0, checked.stdout + checked.stderr
+
+    def test_the_types_of_public_symbols_are_complete(self, python: Path, tmp_path: Path) -> None:
+        """Types that other packages leave unknown do not count: nothing here can complete them."""
+        pyright = [sys.executable, "-m", "pyright", "--outputjson", "--ignoreexternal", "--verifytypes", "pexecutor"]
+
+        verified = run(*pyright, cwd=tmp_path, variables={"PATH": f"{python.parent}:{os.environ['PATH']}"})
+
+        report = json.loads(verified.stdout)
+        types = report["typeCompleteness"]
+        assert types["pyTypedPath"] == str(python.parent.parent / PACKAGES / "pexecutor/py.typed")
+        uncertain = [
+            symbol["name"] for symbol in types["symbols"] if symbol["isExported"] and not symbol["isTypeKnown"]
+        ]
+        assert types["completenessScore"] >= COMPLETENESS_MIN, uncertain

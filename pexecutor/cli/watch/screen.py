@@ -73,7 +73,7 @@ class Screen:
         self._lost: str | None = None
         self._watching = watching
         self.error: PexecutorError | None = None
-        self.status = 0
+        self.status: int = 0
 
     def draw(self) -> None:
         """Draw it, in the terminal's present size."""

@@ -141,13 +141,13 @@ class FunctionHandler:
         self._attribute = attribute
         self._process = process
         self._is_async = inspect.iscoroutinefunction(function)
-        self.ends_with_us = not process
+        self.ends_with_us: bool = not process
         where = f"{module}.{attribute}"
         if process and self._is_async:
             raise ConfigError(f"{where}: an async function cannot have process=True")
         self._params_type = _params_type(function, where)
         self._complaint_about_none = checked(self._check, {})
-        self.description = (inspect.getdoc(function) or f"calls {where}").partition("\n")[0]
+        self.description: str = (inspect.getdoc(function) or f"calls {where}").partition("\n")[0]
 
     @property
     def params_schema(self) -> dict[str, Any]:

@@ -130,7 +130,7 @@ class HttpHandler:
         for name, value in settings.headers.items():
             self._headers[name.lower()] = _header(name, value, environment, f"{where}.headers.{name}")
         self._secrets = Secrets(secrets_in(settings.headers, environment))
-        self.description = settings.description or f"{settings.method} {self._url.origin}"
+        self.description: str = settings.description or f"{settings.method} {self._url.origin}"
         self.ends_with_us = True
 
     @property

@@ -44,8 +44,8 @@ class UrlTemplate:
             raise ConfigError(f"{where}: {error}") from error
         self._in_path = [segment.name for segment in self._segments if isinstance(segment, Slot)]
         in_query = [value.name for _, value in self._query if isinstance(value, Slot)]
-        self.names = list(dict.fromkeys(self._in_path + in_query))
-        self.origin = f"{parts.scheme}://{parts.netloc}"
+        self.names: list[str] = list(dict.fromkeys(self._in_path + in_query))
+        self.origin: str = f"{parts.scheme}://{parts.netloc}"
 
     def complaint(self, name: str, value: Any) -> str | None:
         """Why a value cannot fill a slot, or ``None``."""

@@ -62,7 +62,7 @@ class Leader:
     """
 
     def __init__(self, popen: subprocess.Popen[bytes], tag: int | None) -> None:
-        self.pid = popen.pid
+        self.pid: int = popen.pid
         self.tag = tag
         self._popen = popen
 

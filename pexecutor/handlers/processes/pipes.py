@@ -30,7 +30,7 @@ class _Pipe:
     """One end is ours, as a stream, and one the process's, as a file descriptor."""
 
     def __init__(self, ours: int, theirs: int) -> None:
-        self.stream = trio.lowlevel.FdStream(ours)
+        self.stream: trio.lowlevel.FdStream = trio.lowlevel.FdStream(ours)
         self.their_end = theirs
         self._handed_over = False
 

@@ -55,12 +55,12 @@ class Book:
     ) -> None:
         self.registry: ShardedLockDict[int] = ShardedLockDict()
         self._records: BySerial[Record] = BySerial()
-        self.pending = StartOrder(self._records)
+        self.pending: StartOrder = StartOrder(self._records)
         self.later: Lane[Record] = Lane(self._records)
         self.following: dict[int, Following] = {}  # by the serial of the task that is followed
         self.running: dict[int, Running] = {}
         self.crashed: dict[int, Record] = {}
-        self.history = History(
+        self.history: History = History(
             records_max=history_records_max,
             seconds_max=history_seconds_max,
             bytes_max=history_bytes_max,

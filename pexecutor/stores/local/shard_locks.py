@@ -19,7 +19,7 @@ class ShardLocks:
 
     def __init__(self) -> None:
         # Changed by take() and give_back(): what is taken, who waits in which order, and for which shards in all.
-        self.taken = 0
+        self.taken: int = 0
         self._line: list[ShardsTaken] = []
         self._awaited = 0
 
@@ -64,7 +64,7 @@ class ShardsTaken:
     def __init__(self, locks: ShardLocks, shards: int) -> None:
         self._locks = locks
         self.shards = shards
-        self.taken = trio.Event()
+        self.taken: trio.Event = trio.Event()
 
     async def __aenter__(self) -> None:
         await trio.lowlevel.checkpoint()

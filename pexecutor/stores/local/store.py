@@ -95,7 +95,7 @@ class LocalStore:
         if queue_size < 1:
             raise ValueError("queue_size must be at least 1")
         self.queue_size = queue_size
-        self.commits = Histogram(COMMIT_SECONDS)
+        self.commits: Histogram = Histogram(COMMIT_SECONDS)
         self._journal = journal
         self._crashes_max = crashes_max
         self._known_handlers = known_handlers

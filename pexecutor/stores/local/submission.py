@@ -66,7 +66,7 @@ class Submission:
         """The changes, if every task was taken, is due and had a free name."""
         self.told_to_stop: list[Running] = []
         """Superseded tasks that run; that they have started has to be as durable as that."""
-        self.places = 0
+        self.places: int = 0
         self._book = book
         self._room = room
         self._now = now

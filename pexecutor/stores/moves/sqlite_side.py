@@ -60,8 +60,8 @@ class FileSide:
         crashes_max: int = CRASHES_MAX,
         end_leftovers: Callable[[Sequence[Running]], Awaitable[None]] = nothing_left,
     ) -> None:
-        self.path = path.resolve()
-        self.shown = f"sqlite:{self.path}"
+        self.path: Path = path.resolve()
+        self.shown: str = f"sqlite:{self.path}"
         self._must_exist = must_exist
         self._crashes_max = crashes_max
         self._end_leftovers = end_leftovers

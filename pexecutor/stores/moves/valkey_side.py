@@ -55,7 +55,7 @@ class QueueSide:
     """
 
     def __init__(self, address: ValkeyAddress, queue: str, *, keep_seconds_max: float, may_forget: bool) -> None:
-        self.shown = f"{address.shown} --queue {queue}"
+        self.shown: str = f"{address.shown} --queue {queue}"
         self._link = ValkeyLink(address, queue, flushed=True)
         self._keep_seconds_max = keep_seconds_max
         self._may_forget = may_forget

@@ -119,11 +119,11 @@ class Database:
         self.path = path
         self._durability = durability
         self._connected = connected
-        self.after_crash = False
+        self.after_crash: bool = False
         """Whether the last user of the file did not close it in order; known once it is opened."""
-        self.repairs = Repairs()
+        self.repairs: Repairs = Repairs()
         """What was repaired; known once all records are read."""
-        self.lost_transactions = 0
+        self.lost_transactions: int = 0
         """How many of the last transactions are not in the file any more, as far as can be told."""
         self._open = ExitStack()
         self._is_open = False

@@ -39,7 +39,7 @@ class Files:
         self._path = path.resolve()
         self._opened = {file: _identity(file) for file in self._files() if file.exists()}
         self._lock_file: int | None = None
-        self.are_watched = self._path in self._opened
+        self.are_watched: bool = self._path in self._opened
         if self.are_watched:
             make_private(self._path)
             self._lock_file = os.open(lock_file_of(self._path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)

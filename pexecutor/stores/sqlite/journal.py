@@ -102,9 +102,9 @@ class SqliteJournal:
         on_trouble: Callable[[str | None], None] = lambda _: None,
     ) -> None:
         self.trouble: str | None = None
-        self.after_crash = False
-        self.repairs = Repairs()
-        self.lost_transactions = 0
+        self.after_crash: bool = False
+        self.repairs: Repairs = Repairs()
+        self.lost_transactions: int = 0
         self._database = database
         self._in_thread = one_thread() if in_thread is None else in_thread
         self._on_trouble = notifier(on_trouble)

@@ -95,10 +95,10 @@ class Calls:
     ) -> None:
         self.tag = 0
         """What all ids of the queue begin with; 0 until it is joined."""
-        self.counts = QueueCounts()
+        self.counts: QueueCounts = QueueCounts()
         self.finished: defaultdict[str, Counter[Outcome]] = defaultdict(Counter)
         """How many tasks have ended through this node, by handler."""
-        self.watcher = Watcher()
+        self.watcher: Watcher = Watcher()
         self._link = link
         self._node = node
         self._work_is_there = work_is_there

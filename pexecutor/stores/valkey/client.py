@@ -86,10 +86,10 @@ class ValkeyLink:
         patience_seconds: float = CALL_SECONDS_MAX,
     ) -> None:
         self.address = address
-        self.key = f"pexecutor:{{{queue}}}"
+        self.key: str = f"pexecutor:{{{queue}}}"
         self._name, self._text = read_functions()
         self._patience_seconds = patience_seconds
-        self.life = b""
+        self.life: bytes = b""
         """What tells the server as it is, since its start, from what it was before, or from another one."""
         self._hear: Callable[[str], None] = lambda _: None
         self._line = Line(address, prepare=self._prepare, hear=self._sort)

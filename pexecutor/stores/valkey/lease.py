@@ -96,7 +96,7 @@ class Lease:
         clock: Callable[[], float] = trio.current_time,
         sleep: Callable[[float], Awaitable[None]] = trio.sleep,
     ) -> None:
-        self.to_end_seconds = seconds / 3
+        self.to_end_seconds: float = seconds / 3
         """How long what is cut off has to come to its end."""
         self._seconds = seconds
         self._holdings = holdings

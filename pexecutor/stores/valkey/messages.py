@@ -22,8 +22,8 @@ class Messages:
     """
 
     def __init__(self, node: str, *, cancelled: Callable[[int], None], missed: Callable[[], None]) -> None:
-        self.work = ParkingLot()
-        self.room = ParkingLot()
+        self.work: ParkingLot = ParkingLot()
+        self.room: ParkingLot = ParkingLot()
         self._ends: dict[int, ParkingLot] = {}  # by number; entered and left by ends_of
         self._node = node
         self._cancelled = cancelled

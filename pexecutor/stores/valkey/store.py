@@ -115,7 +115,7 @@ class ValkeyStore:
         if queue_size < 1:
             raise ValueError("queue_size must be at least 1")
         self.queue_size = queue_size
-        self.commits = Histogram(COMMIT_SECONDS)
+        self.commits: Histogram = Histogram(COMMIT_SECONDS)
         self._link = link
         self._node = node
         self._bounds = (history_records_max, history_bytes_max, crashes_max)

@@ -95,7 +95,7 @@ class Gate:
         self._own = OwnNames(config.host, config.allowed_hosts)
         self._allow_anonymous = config.allow_anonymous
         self._failures = FailedAttempts()
-        self.sessions = Sessions()
+        self.sessions: Sessions = Sessions()
         if self._tokens and config.allow_anonymous:
             raise ConfigError("allow_anonymous and tokens contradict each other: leave one of them out")
 

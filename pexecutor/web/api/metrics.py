@@ -50,7 +50,7 @@ class MetricsRoutes:
     """
 
     def __init__(self, executor: Executor) -> None:
-        self.registry = CollectorRegistry()
+        self.registry: CollectorRegistry = CollectorRegistry()
         self.registry.register(_ExecutorCollector(executor))
         ProcessCollector(registry=self.registry)
 

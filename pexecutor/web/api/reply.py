@@ -21,7 +21,7 @@ PROBLEM_TYPE: Final = "application/problem+json"
 
 _NO_HEADERS: Final[Mapping[str, str]] = {}
 
-encode = msgspec.json.Encoder().encode
+encode: Final[Callable[[object], bytes]] = msgspec.json.Encoder().encode
 
 
 class Reply(NamedTuple):

@@ -43,10 +43,10 @@ class FastConnection:
     def __init__(self, http: FastHttp, transport: Transport, ends: Ends) -> None:
         self._http = http
         self._transport = transport
-        self.parser = Parser(ends, self._read_on)
+        self.parser: Parser = Parser(ends, self._read_on)
         """What has come and is not answered; fed here, and in the rounds while this waits."""
-        self.input = ClientInput()
-        self.is_ending = False
+        self.input: ClientInput = ClientInput()
+        self.is_ending: bool = False
         """Whether it was told to end."""
         self._scope = trio.CancelScope()
         # Replies that have yet to be sent: added by _wait() and _answer_hot(), sent by _flush().

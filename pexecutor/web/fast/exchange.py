@@ -46,7 +46,7 @@ class Exchange:
         self._silent = request.method == "HEAD"
         # Set once the reply cannot be sent.
         self._unsendable = trio.Event()
-        self.ended = False
+        self.ended: bool = False
 
     @property
     def begun(self) -> bool:

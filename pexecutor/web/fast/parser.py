@@ -62,7 +62,7 @@ class Parser:
         self.requests: deque[Request] = deque()
         self.refusal: Refusal | None = None
         self.ends = ends
-        self.is_between = True
+        self.is_between: bool = True
         """Whether nothing has come of a request that is not whole."""
         self._read_on = read_on
         self._llhttp = httptools.HttpRequestParser(self)

@@ -50,8 +50,8 @@ class Body:
         # Filled by the parser, emptied by receive().
         self._chunks: deque[bytes] = deque()
         self._read_on = read_on
-        self.begun = False
-        self.ended = False
+        self.begun: bool = False
+        self.ended: bool = False
 
     @property
     def whole(self) -> bytes | None:
@@ -119,13 +119,13 @@ class Request:
         *,
         keep_alive: bool,
     ) -> None:
-        self.ends = ends
-        self.method = method
-        self.target = target
-        self.http_version = http_version
-        self.headers = headers
-        self.chunks = chunks
-        self.keep_alive = keep_alive
+        self.ends: Ends = ends
+        self.method: str = method
+        self.target: bytes = target
+        self.http_version: str = http_version
+        self.headers: Headers = headers
+        self.chunks: Body = chunks
+        self.keep_alive: bool = keep_alive
         self.identity: Identity | None = None
         self._id = ""
 

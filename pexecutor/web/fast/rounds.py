@@ -49,16 +49,16 @@ class Wait:
     __slots__ = ("connection", "ended", "error", "fd", "is_busy", "is_open", "unsent", "woken")
 
     def __init__(self, connection: FastConnection, fd: int) -> None:
-        self.connection = connection
-        self.fd = fd
-        self.ended = False
-        self.is_busy = False
+        self.connection: FastConnection = connection
+        self.fd: int = fd
+        self.ended: bool = False
+        self.is_busy: bool = False
         """Whether a request of it is under way."""
-        self.woken = trio.Event()
+        self.woken: trio.Event = trio.Event()
         # What the connection's own Trio task finds when it is woken.
         self.error: Exception | None = None
-        self.is_open = True
-        self.unsent = b""
+        self.is_open: bool = True
+        self.unsent: bytes = b""
 
 
 Asked = tuple[Wait, Submit]

@@ -29,9 +29,9 @@ class FastHttp:
     def __init__(self, app: ASGIFramework, hot: HotRoutes, *, idle_seconds_max: float) -> None:
         self.app = app
         self.hot = hot
-        self.rounds = Rounds(self)
-        self.stopping = False
-        self.idle = IdleConnections(idle_seconds_max)
+        self.rounds: Rounds = Rounds(self)
+        self.stopping: bool = False
+        self.idle: IdleConnections = IdleConnections(idle_seconds_max)
         """Those that wait for a request's head."""
 
     async def speak(self, stream: Stream) -> None:

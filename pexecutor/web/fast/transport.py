@@ -48,7 +48,7 @@ class PlainTransport:
     """A socket as it is."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
-        self.socket = stream.socket
+        self.socket: trio.socket.SocketType = stream.socket
         self.fd: int | None = stream.socket.fileno()
 
     async def receive(self) -> bytes:
@@ -83,7 +83,7 @@ class SecuredTransport:
 
     def __init__(self, stream: trio.SSLStream[trio.SocketStream]) -> None:
         self._stream = stream
-        self.socket = stream.transport_stream.socket
+        self.socket: trio.socket.SocketType = stream.transport_stream.socket
         self.fd: int | None = None
 
     async def receive(self) -> bytes:

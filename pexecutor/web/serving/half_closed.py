@@ -36,7 +36,7 @@ class ClientInput:
     """What a client may still send; it says when that has ended."""
 
     def __init__(self) -> None:
-        self.ended = False
+        self.ended: bool = False
         # Owned by cut_short(): those who wait.
         self._waiting: set[trio.CancelScope] = set()
 

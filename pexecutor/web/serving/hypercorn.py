@@ -122,7 +122,8 @@ class Http1Server(TCPServer):
             async with TaskGroup() as task_group:
                 self._task_group = task_group
                 self._http = _Http1(self, task_group)
-                self.protocol = cast(ProtocolWrapper, self._http)  # which would choose between the versions
+                # A wrapper would choose between the versions.
+                self.protocol: ProtocolWrapper = cast(ProtocolWrapper, self._http)
                 self._idle.add(self)
                 await self._read_data()
                 self._client_gone = True

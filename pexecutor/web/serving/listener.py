@@ -108,7 +108,7 @@ class HttpServer:
         self._tls = tls
         # Owned by _secured(): the handshakes that are under way.
         self._handshakes: set[trio.CancelScope] = set()
-        self.url = f"{'http' if tls is None else 'https'}://{self._listener.authority}"
+        self.url: str = f"{'http' if tls is None else 'https'}://{self._listener.authority}"
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Accept and serve; ends some time after ``stop``, when all connections have ended."""

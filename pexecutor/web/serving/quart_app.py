@@ -60,12 +60,15 @@ Headers = Iterable[tuple[bytes, bytes]]
 class StreamedRequest(TrioRequest):
     """A request whose body comes through a bounded channel; closed at its end."""
 
+    incoming: trio.MemorySendChannel[bytes]
+    chunks: trio.MemoryReceiveChannel[bytes]
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.identity: Identity | None = None
         """Who asks, once the gate has looked; ``None`` for somebody unknown at an open door."""
         self.incoming, self.chunks = trio.open_memory_channel[bytes](CHUNKS_BUFFERED)
-        self.until_answered = ExitStack()
+        self.until_answered: ExitStack[bool | None] = ExitStack()
         """What is entered in here is left when the exchange has ended, whoever ended it."""
 
     def header_values(self, name: bytes) -> list[str]:
