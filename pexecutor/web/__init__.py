@@ -1,4 +1,4 @@
-"""The HTTP face of an executor: ``create_app(executor, config)`` makes the app; who calls it serves it."""
+"""The HTTP API of an executor: ``create_app(executor, config)`` makes the app, and the caller serves it."""
 
 from __future__ import annotations
 
@@ -28,33 +28,33 @@ from .serving.task_routes import TaskRoutes
 
 
 class Web(NamedTuple):
-    """An ASGI app, and what a listener may ask without it."""
+    """An ASGI app, and the hot routes that a listener may call without it."""
 
     app: QuartTrio
     hot: HotRoutes
 
 
 def create_app(executor: Executor, config: Config) -> QuartTrio:
-    """An ASGI app that speaks for this executor; it neither runs nor stops it. See ``create_web``."""
+    """Return an ASGI app for this executor; the app neither runs nor stops it. See ``create_web``."""
     return create_web(executor, config).app
 
 
 def create_web(executor: Executor, config: Config) -> Web:
-    """The same with its parts.
+    """Return an ASGI app for this executor, together with its hot routes.
 
     Parameters:
-        executor: whose tasks these are.
-        config: the limits, and who may do what.
+        executor: the executor that runs the tasks.
+        config: the limits, tokens and allowed hosts.
 
     Raises:
-        ConfigError: a token or a host that the settings name cannot be used.
+        ConfigError: a token or a host in the settings cannot be used.
     """
     app = QuartTrio("pexecutor", static_folder=None)
     app.asgi_http_class = Connection
     app.request_class = StreamedRequest
-    app.config["MAX_CONTENT_LENGTH"] = None  # the routes read their bodies, each with its own bound
-    app.config["RESPONSE_TIMEOUT"] = None  # a slow reader is the listener's matter
-    app.url_map.merge_slashes = False  # it would redirect
+    app.config["MAX_CONTENT_LENGTH"] = None  # each route reads its own body, with its own limit
+    app.config["RESPONSE_TIMEOUT"] = None  # the listener drops slow readers
+    app.url_map.merge_slashes = False  # otherwise `//drain` would be redirected to `/drain`
     gate = Gate(config)
     app.before_request(_refuse_ambiguous_length)
     app.before_request(gate.check)
@@ -73,17 +73,20 @@ def create_web(executor: Executor, config: Config) -> Web:
 
 
 async def _refuse_ambiguous_length() -> Response | None:
-    """RFC 9112, section 6.1: it may be an attempt to smuggle a request, so the connection ends with it."""
+    """Refuse a request with both Content-Length and Transfer-Encoding.
+
+    The request may be an attempt to smuggle another one (RFC 9112, section 6.1), so the connection is closed.
+    """
     if not current_request().has_ambiguous_length:
         return None
     return problem_response(400, "send Content-Length or Transfer-Encoding, not both", headers={"Connection": "close"})
 
 
 def make_http(web: Web, config: Config) -> Http:
-    """What speaks HTTP for this app, as the settings say.
+    """Return the HTTP implementation that the setting ``server`` selects.
 
     Raises:
-        ConfigError: it is not installed.
+        ConfigError: the implementation is not installed.
     """
     if config.server == "fast":
         return make_fast(web.app, web.hot, idle_seconds_max=config.request_timeout_seconds)

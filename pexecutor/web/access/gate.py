@@ -1,17 +1,18 @@
-"""The gate: nothing is answered before it has been asked whether it may be.
+"""The gate: decides for each request whether the caller may make it.
 
-It is asked once for each request, before its route is called, by the app itself: so it stands in front of every server
-that serves the app. In this order:
+The app itself calls the gate once for each request, before the route. So the gate protects the app on every server that
+serves it. It checks, in this order:
 
-1. Is the request for us at all, by its host? (See ``origin.py``.)
-2. Does a page of another site ask? Then it gets nothing but what is open, and only to read.
-3. Who asks, and may they do this? ``NEEDS`` says what each route needs. A route that is not in it is refused.
+1. Is the host of the request a name of this server? (See ``origin.py``.)
+2. Does the request come from a page of another site? Such a page may only read open routes.
+3. Who is the caller, and does the caller have the scope that the route needs? ``NEEDS`` lists the scope of each route.
+   A route that is not listed is refused.
 
-What is asked for is known by the route that the framework has found, and not by the path: however a path is written, it
-needs what its route needs. A path without a route is answered 404 to everybody.
+The gate looks up the route that the framework has matched, not the path. So every spelling of a path needs the scope of
+its route. A path without a route is answered 404 to every caller.
 
-A token says who asks, in ``Authorization`` or by a session's cookie. Where none is configured, everybody who comes over
-the loopback may do everything, and nobody else anything, unless ``allow_anonymous`` says so.
+A token identifies the caller. It comes in ``Authorization``, or through a session's cookie. If no token is configured,
+callers over the loopback may do everything. Other callers may do nothing then, unless ``allow_anonymous`` is set.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from ..api.errors import (
 from ..api.request import Asked
 from ..serving.quart_app import StreamedRequest, current_request
 from .login_throttle import FailedAttempts
-from .origin import Authority, OwnNames, is_loopback, parse_authority
+from .origin import Authority, ServerNames, is_loopback, parse_authority
 from .session_store import Sessions
 
 Need = Scope | Literal["open"]
@@ -45,11 +46,11 @@ Need = Scope | Literal["open"]
 NEEDS: Final[dict[str, Need]] = {
     "GET /": "open",
     "GET /dashboard/{}": "open",
-    "GET /docs": "read",  # it shows the handlers, as does the next but one
+    "GET /docs": "read",  # shows the handlers, as does /openapi.json
     "GET /docs/style.css": "open",
     "GET /openapi.json": "read",
     "GET /livez": "open",
-    "GET /readyz": "open",  # its statistics are for those who may read
+    "GET /readyz": "open",  # the route shows its statistics only to callers with the scope `read`
     "POST /session": "open",
     "DELETE /session": "open",
     "GET /session": "read",
@@ -68,7 +69,7 @@ NEEDS: Final[dict[str, Need]] = {
     "DELETE /tasks/{}": "submit",
     "POST /drain": "admin",
 }
-"""What each route needs. HEAD needs what GET does; OPTIONS tells which methods there are, and that is no secret."""
+"""The scope that each route needs. HEAD needs the scope of GET. OPTIONS is open: the list of methods is public."""
 
 SESSION_COOKIE: Final = "pexecutor_session"
 
@@ -81,10 +82,10 @@ _log = structlog.get_logger()
 
 
 class Gate:
-    """Decides about requests, and keeps what it needs for that: sessions, and who failed how often.
+    """Admits or refuses requests; holds the sessions and the counts of failed attempts.
 
     Parameters:
-        config: the tokens, and what this server is called.
+        config: the tokens, and the names of this server.
 
     Raises:
         ConfigError: a token or a host cannot be used, or the settings contradict each other.
@@ -92,7 +93,7 @@ class Gate:
 
     def __init__(self, config: Config) -> None:
         self._tokens = Tokens(config.tokens)
-        self._own = OwnNames(config.host, config.allowed_hosts)
+        self._server_names = ServerNames(config.host, config.allowed_hosts)
         self._allow_anonymous = config.allow_anonymous
         self._failures = FailedAttempts()
         self.sessions: Sessions = Sessions()
@@ -101,21 +102,21 @@ class Gate:
 
     @property
     def has_tokens(self) -> bool:
-        """Whether there is anything to sign in with."""
+        """Return whether any token is configured."""
         return len(self._tokens) > 0
 
     async def check(self) -> None:
-        """Let the framework's current request pass, or raise what it is to be answered."""
+        """Admit the framework's current request, or raise the error to answer it with."""
         request = current_request()
         self.admit(request, lambda: _need(request))
         if request.identity is not None:
             structlog.contextvars.bind_contextvars(by=request.identity.name)
 
     def admit(self, request: Asked, need_of: Callable[[], Need]) -> None:
-        """Let a request pass, and note who it is from, or raise what it is to be answered.
+        """Admit a request and set its ``identity``, or raise the error to answer it with.
 
         Parameters:
-            need_of: tells what its route needs, once it is known that the request is for us.
+            need_of: returns the scope that the route needs; called after the host has been checked.
         """
         host = self._host(request)
         need = need_of()
@@ -128,65 +129,76 @@ class Gate:
         except (BadCredentialsError, NotAuthenticatedError, NotAllowedError, TooManyAttemptsError):
             if need != "open":
                 raise
-            return
+            return  # an open route serves unknown callers, without an identity
+        # A browser sends the cookie with requests of any page, so a change needs proof that a page of ours sent it.
         if by_cookie and not is_safe and not is_own_page:
-            raise OtherSiteError("a change by a signed-in browser has to say that it is from a page of this server")
+            raise OtherSiteError(
+                "a change with a session cookie needs the header Origin, or Sec-Fetch-Site: same-origin"
+            )
         if need != "open" and not identity.may(need):
             challenge = {"WWW-Authenticate": f'{_REALM}, error="insufficient_scope", scope="{need}"'}
-            raise NotAllowedError(f"this needs the scope {need}, and yours is {identity.scope}", challenge)
+            raise NotAllowedError(
+                f"this request needs a token with the scope {need}; yours has the scope {identity.scope}", challenge
+            )
         request.identity = identity
 
-    # Whose request is it
+    # Is the request for this server, and from one of its pages?
 
     def _host(self, request: Asked) -> Authority | None:
-        """What the request is for. Without a host it is only in HTTP/1.0, which no browser speaks."""
+        """Return the host of the request, or ``None`` if an HTTP/1.0 request has none; no browser sends HTTP/1.0."""
         hosts = request.hosts
         if not hosts and request.http_version != "1.0":
-            raise BadRequestError("the request says no host")
+            raise BadRequestError("missing Host header")
         host = None
         for text in hosts:
             host = parse_authority(text)
             if host is None:
-                raise BadRequestError("the request's host is none")
-            if not self._own.have(host, request.local_address):
+                raise BadRequestError("invalid Host header: send a name or an address, with or without a port")
+            if not self._server_names.include(host, request.local_address):
                 raise MisdirectedError(
-                    f"this server is not called {host.name}: use its address, or add the name to its allowed_hosts"
+                    f"unknown host {host.name}: use the server's address, or add the name to allowed_hosts"
                 )
         return host
 
     def _refuse_other_sites(self, request: Asked, host: Authority | None, *, is_safe: bool) -> bool:
-        """Whether a browser says that a page of ours asks; raises when it says that another does."""
+        """Return whether a browser reports that a page of this server sent the request.
+
+        Raises:
+            OtherSiteError: the browser reports a page of another site.
+        """
         origins, sites = request.header_values(b"origin"), request.header_values(b"sec-fetch-site")
         is_link = is_safe and request.header_values(b"sec-fetch-dest") == ["document"]
         if sites not in ([], ["same-origin"], ["none"]) and not is_link:
-            raise OtherSiteError("another site's page may not ask for this")
-        if origins and not (len(origins) == 1 and self._own.have_origin(origins[0], host, request.scheme)):
+            raise OtherSiteError("requests from pages of other sites are not allowed here (Sec-Fetch-Site)")
+        if origins and not (len(origins) == 1 and self._server_names.include_origin(origins[0], host, request.scheme)):
             raise OtherSiteError(
-                "a page of another origin may not ask for this; if it is one of this server's, add it to allowed_hosts"
+                "requests from pages of other origins are not allowed here (Origin);"
+                " if the page belongs to this server, add its host to allowed_hosts"
             )
         return bool(origins) or sites == ["same-origin"]
 
-    # Who asks
+    # Who is the caller?
 
     def _identify(self, request: Asked) -> tuple[Identity, bool]:
-        """Who asks, and whether it is a cookie that says so."""
+        """Return the caller, and whether a session's cookie identified the caller."""
         if not self.has_tokens:
             return self._anonymous(request), False
         match request.header_values(b"authorization"):
             case []:
                 pass
             case [credentials]:
+                # Another scheme is for a proxy, such as Basic: it neither identifies nor refuses the caller.
                 if credentials.lower().startswith("bearer"):
                     bearer = _BEARER.fullmatch(credentials)
                     return self.identify_token("" if bearer is None else bearer[1], peer_of(request)), False
             case _:
                 challenge = {"WWW-Authenticate": f'{_REALM}, error="invalid_request"'}
-                raise BadCredentialsError("send one Authorization header", challenge)
+                raise BadCredentialsError("repeated Authorization header: send one", challenge)
         session_id = session_of(request)
         identity = None if session_id is None else self.sessions.find(session_id)
         if identity is None:
             raise NotAuthenticatedError(
-                "this needs a token: send it as Authorization: Bearer TOKEN", {"WWW-Authenticate": _REALM}
+                "this request needs a token: send it as Authorization: Bearer TOKEN", {"WWW-Authenticate": _REALM}
             )
         return identity, True
 
@@ -195,15 +207,16 @@ class Gate:
         if self._allow_anonymous or local is None or is_loopback(local):
             return ANONYMOUS
         raise NotAllowedError(
-            "no token is configured, so this is for the loopback address alone: configure one, or set allow_anonymous"
+            "no token is configured, so only requests over the loopback address are allowed:"
+            " configure a token, or set allow_anonymous"
         )
 
     def identify_token(self, token: str, peer: str) -> Identity:
-        """Whose token this is.
+        """Return the identity that a token belongs to.
 
         Raises:
-            NotAuthenticatedError: it is nobody's.
-            TooManyAttemptsError: likewise, and that has happened too often with this peer.
+            NotAuthenticatedError: the token is unknown.
+            TooManyAttemptsError: the token is unknown, and this peer has sent too many unknown tokens.
         """
         identity = self._tokens.identify(token)
         if identity is not None:
@@ -211,31 +224,34 @@ class Gate:
         wait_seconds = self._failures.count(peer)
         if wait_seconds:
             headers = {"Retry-After": str(wait_seconds)}
-            raise TooManyAttemptsError("too many tries with tokens that are not known here: wait", headers)
+            raise TooManyAttemptsError("too many attempts with unknown tokens: wait, then try again", headers)
         _log.warning("refused a token", peer=peer)
         challenge = {"WWW-Authenticate": f'{_REALM}, error="invalid_token"'}
-        raise NotAuthenticatedError("this token is not known here", challenge)
+        raise NotAuthenticatedError("unknown token: use a token that this server is configured with", challenge)
 
 
 def _need(request: StreamedRequest) -> Need:
-    """What the route of a request needs; what no route is found for needs nothing and gets nothing."""
+    """Return the scope that the route of a request needs."""
     rule = request.url_rule
-    if rule is None or request.method == "OPTIONS":
+    if rule is None or request.method == "OPTIONS":  # without a route, the framework answers 404 or 405
         return "open"
     route = f"{'GET' if request.method == 'HEAD' else request.method} {_PLACE.sub('{}', rule.rule)}"
     if route not in NEEDS:
-        _log.error("a route that nobody is allowed", route=route)
-        raise NotAllowedError("this is for nobody")
+        _log.error("a route without an access rule was refused", route=route)
+        raise NotAllowedError("this route has no access rule, so every request is refused; report this as a bug")
     return NEEDS[route]
 
 
 def peer_of(request: Asked) -> str:
-    """The address of the other end, as failures are counted by."""
+    """Return the client's address, by which failed attempts are counted."""
     return request.peer_address or "local"
 
 
 def session_of(request: Asked) -> str | None:
-    """The session's id that a browser has sent; ``None`` also when it has sent several, as then one is not ours."""
+    """Return the session's id that a browser has sent, or ``None``.
+
+    If a browser has sent several ids, another site has set one of the cookies, so none is trusted.
+    """
     cookies = [pair.strip().partition("=") for line in request.header_values(b"cookie") for pair in line.split(";")]
     ids = [value for name, _, value in cookies if name == SESSION_COOKIE]
     return ids[0] if len(ids) == 1 else None

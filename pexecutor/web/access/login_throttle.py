@@ -1,11 +1,12 @@
-"""How often somebody has failed to show a token: a bounded number of tries for each address.
+"""A limit on failed attempts to authenticate: a bounded number of tries for each client address.
 
-What is bounded is not the guessing: nobody guesses 256 bits. It is what failing costs us, a line in the log each, and
-what a client with a wrong token should notice. So a token that is right is always let in, also from an address that
-has used up its tries: behind a proxy, everybody has the same one, and nobody could lock the others out.
+The limit does not protect the tokens, since 256 bits cannot be guessed. It bounds the cost of failures, each of which
+writes a line to the log, and it makes a client with a wrong token notice. A known token is always accepted, even from
+an address that has used up its tries. Otherwise one client behind a proxy could lock out all the others, which share
+its address.
 
-A bucket of tries for each address fills up again with time. An IPv6 network of 64 bits is one address: whoever has one
-of it has them all.
+Each address has a bucket of tries that fills up again with time. An IPv6 network of 64 bits counts as one address,
+because a client that has one of its addresses usually has them all.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ IPV6_PREFIX_BITS: Final = 64
 
 
 class FailedAttempts:
-    """Counts failures.
+    """Counts failed attempts by client address.
 
     Parameters:
         now: a clock, in seconds.
@@ -32,11 +33,12 @@ class FailedAttempts:
 
     def __init__(self, now: Callable[[], float] = trio.current_time) -> None:
         self._now = now
-        # When each peer will have all its tries again; the one that failed longest ago is the first, and goes first.
+        # The time when each peer will have all its tries again. The peer that failed longest ago comes first, and is
+        # forgotten first.
         self._full_at: dict[str, float] = {}
 
     def count(self, peer: str) -> int:
-        """One more failure; the seconds that the peer has to wait for its next try, 0 while it has one."""
+        """Count one more failure; return how many seconds the peer has to wait, 0 while it has tries left."""
         key, now = _network(peer), self._now()
         full_at = max(self._full_at.pop(key, now), now)
         wait = full_at + SECONDS_PER_TRY - (now + TRIES_MAX * SECONDS_PER_TRY)

@@ -1,16 +1,17 @@
-"""Whose request is it: the names that this server has, and the pages that are its own.
+"""The names of this server, and the origins of its own pages.
 
-Two attacks come through the browser of somebody who may reach this server:
+Two attacks use the browser of a user who can reach this server:
 
-* **DNS rebinding**: a page of ``evil.example`` has its name point to this machine, and is then of the same origin as
-  what it asks. The name is still in the Host, and it is none of ours. Ours are the loopback's, the address that was
-  bound, the address that the connection came in at, and what ``allowed_hosts`` adds. Not any IP address: ``0.0.0.0``
-  reaches the loopback too.
+* **DNS rebinding**: ``evil.example`` changes its DNS record to point to this machine, so its page has the same origin
+  as the server. The Host header still contains ``evil.example``, which is not a name of this server. The server's names
+  are the loopback's, the address that it is bound to, the address at which the connection arrived, and
+  ``allowed_hosts``. Other IP addresses are not accepted, because ``0.0.0.0`` also reaches the loopback.
 * **Cross-site request forgery**: a page of another origin sends a request, with the user's cookie or from the user's
-  machine. Browsers say in ``Origin`` who asks, and the newer ones in ``Sec-Fetch-Site``. Neither may say another site.
+  machine. Browsers report the page's origin in ``Origin``, and newer browsers also in ``Sec-Fetch-Site``. A request is
+  refused if either header reports another site.
 
-The port is a part of an origin and no part of a name: another program's page on this machine is another site. What a
-proxy says of an outer host (``X-Forwarded-Host``) anybody can say, so it is not looked at.
+The port is part of an origin but not of a name. So a page of another program on this machine counts as another site.
+``X-Forwarded-Host`` is ignored, because any client can send it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from ...errors import ConfigError
 
 AUTHORITY_CHARACTERS_MAX: Final = 255 + len(":65535")
 REMEMBERED_MAX: Final = 256
-"""How many texts are looked at once only: the same few come with every request."""
+"""How many parsed hosts are cached; the same few come with every request."""
 
 _AUTHORITY: Final = re.compile(
     r"(?:\[(?P<ipv6>[0-9a-f:.]{2,45})\]|(?P<name>[a-z0-9._-]{1,255}))(?::(?P<port>[0-9]{0,5}))?",
@@ -36,18 +37,18 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 class Authority(NamedTuple):
-    """A host, in the one way in which it is written here, and the port that was given."""
+    """A host in canonical form, and the port if one was given."""
 
     name: str
     port: int | None
 
     def port_under(self, scheme: str) -> int:
-        """The port that is meant."""
+        """Return the port, or the default port of the scheme."""
         return _DEFAULT_PORTS[scheme] if self.port is None else self.port
 
 
 def parse_authority(text: str) -> Authority | None:
-    """A host with or without a port; ``None`` when it is none. There is no user in it, and no zone."""
+    """Return the host and port in a text, or ``None`` if the text is invalid, as it is with a user or a zone."""
     return _parse(text) if len(text) <= AUTHORITY_CHARACTERS_MAX else None
 
 
@@ -57,8 +58,8 @@ def _parse(text: str) -> Authority | None:
     if match is None:
         return None
     try:
-        # One dot at the end makes a name absolute, and no other name. Two are no name.
-        name = _written(IPv6Address(match["ipv6"])) if match["ipv6"] else _canonical(match["name"].removesuffix("."))
+        # One final dot makes a name absolute but does not change it, so it is removed. Two final dots are invalid.
+        name = _formatted(IPv6Address(match["ipv6"])) if match["ipv6"] else _canonical(match["name"].removesuffix("."))
     except ValueError:
         return None
     return Authority(name, int(match["port"]) if match["port"] else None)
@@ -66,7 +67,7 @@ def _parse(text: str) -> Authority | None:
 
 @lru_cache(REMEMBERED_MAX)
 def is_loopback(host: str) -> bool:
-    """Whether a name or an address is of this machine alone."""
+    """Return whether a name or an address is a loopback one."""
     name = canonical_address(host)
     try:
         return name == "localhost" or ip_address(name).is_loopback
@@ -75,56 +76,57 @@ def is_loopback(host: str) -> bool:
 
 
 def canonical_address(text: str) -> str:
-    """An address as a socket has it, in the one way in which it is written here; a name stays as it is."""
+    """Return a socket's address in canonical form, without a zone; a name is only put in lower case."""
     return _canonical(text.partition("%")[0])
 
 
 def _canonical(name: str) -> str:
     try:
-        return _written(ip_address(name))
+        return _formatted(ip_address(name))
     except ValueError:
         return name.lower()
 
 
-def _written(address: IPv4Address | IPv6Address) -> str:
+def _formatted(address: IPv4Address | IPv6Address) -> str:
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return str(mapped or address)
 
 
-class OwnNames:
-    """The hosts and origins that are this server's.
+class ServerNames:
+    """The hosts and origins of this server.
 
     Parameters:
-        bound: the host that was asked to be listened on.
-        allowed: further hosts, with a port or without.
+        bound: the host that the settings tell the server to listen on.
+        allowed: further hosts, with or without a port.
 
     Raises:
-        ConfigError: one of the further ones is no host.
+        ConfigError: an allowed host is invalid.
     """
 
     def __init__(self, bound: str, allowed: Sequence[str]) -> None:
         self._allowed = {_allowed(text) for text in allowed}
         self._names = {authority.name for authority in self._allowed if authority.port is None}
         name = canonical_address(bound)
-        if not _is_everywhere(name):
+        if not _is_wildcard(name):
             self._names.add(name)
 
-    def have(self, host: Authority, local_address: str | None) -> bool:
-        """Whether a request for this host is for us.
+    def include(self, host: Authority, local_address: str | None) -> bool:
+        """Return whether a request for this host is meant for this server.
 
         Parameters:
-            local_address: our end of the connection that it came over, if that has one.
+            local_address: the server's address on the connection, or ``None`` for a Unix socket.
         """
         if is_loopback(host.name) or host.name in self._names or host in self._allowed:
             return True
         return local_address is not None and host.name == canonical_address(local_address)
 
-    def have_origin(self, origin: str, host: Authority | None, scheme: str) -> bool:
-        """Whether a page of this origin is one of ours.
+    def include_origin(self, origin: str, host: Authority | None, scheme: str) -> bool:
+        """Return whether pages of this origin belong to this server.
 
         Parameters:
-            host: what the request is for.
-            scheme: how the request came. A plain one may have come through a proxy that ends TLS.
+            host: the host of the request.
+            scheme: the scheme of the request. With ``http``, an ``https`` origin is accepted as well, because a proxy
+                may have ended TLS.
         """
         match = _ORIGIN.fullmatch(origin)
         authority = None if match is None else parse_authority(match["authority"])
@@ -141,10 +143,12 @@ class OwnNames:
 
 def _allowed(text: str) -> Authority:
     authority = parse_authority(text)
-    if authority is None or _is_everywhere(authority.name):
-        raise ConfigError(f"allowed_hosts: {text!r} is no host; write it like tasks.example.org or 192.0.2.1:8080")
+    if authority is None or _is_wildcard(authority.name):
+        raise ConfigError(
+            f"allowed_hosts: {text!r} is not a valid host; write it like tasks.example.org or 192.0.2.1:8080"
+        )
     return authority
 
 
-def _is_everywhere(name: str) -> bool:
+def _is_wildcard(name: str) -> bool:
     return name in ("0.0.0.0", "::")

@@ -1,4 +1,4 @@
-"""Sign in with a token, and out: what a browser needs, as it cannot keep a token safely."""
+"""Sign in with a token, and sign out: for browsers, which cannot keep a token safely."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ _log = structlog.get_logger()
 
 
 class SignIn(msgspec.Struct, forbid_unknown_fields=True):
-    """What a browser sends to sign in."""
+    """The body of a request to sign in."""
 
     token: str
 
 
 class SessionRoutes:
-    """Routes about who is signed in."""
+    """Routes of the browser's session."""
 
     def __init__(self, gate: Gate, config: Config) -> None:
         self._gate = gate
         self._config = config
 
     def add_to(self, app: QuartTrio) -> None:
-        """Register them."""
+        """Register the routes."""
         app.add_url_rule("/session", view_func=self.sign_in, methods=["POST"])
         app.add_url_rule("/session", view_func=self.show_session, methods=["GET"])
         app.add_url_rule("/session", view_func=self.sign_out, methods=["DELETE"])
 
     async def sign_in(self) -> Response:
-        """Begin a session, in the place of the one that this browser has."""
+        """Begin a session; end the session that this browser has had."""
         request = current_request()
         token = await self._token(request)
         if not self._gate.has_tokens:
-            raise NothingToSignInToError("no token is configured here: nothing needs one")
+            raise NothingToSignInToError("no token is configured: use the API without signing in")
         identity = self._gate.identify_token(token, peer_of(request))
         self._end_session(request)
         reply = _no_content()
@@ -62,7 +62,7 @@ class SessionRoutes:
         return reply
 
     async def show_session(self) -> Response:
-        """Who asks, and what they may do."""
+        """Show the caller's name and scope."""
         return json_response(current_request().identity)
 
     async def sign_out(self) -> Response:
@@ -84,11 +84,11 @@ class SessionRoutes:
         try:
             return msgspec.json.decode(body, type=SignIn).token
         except (ValueError, RecursionError) as error:
-            raise BadRequestError('send {"token": "..."}, and nothing else') from error
+            raise BadRequestError('invalid body: send {"token": "..."}, without other fields') from error
 
 
 def _is_over_tls(request: StreamedRequest) -> bool:
-    """Whether the browser speaks TLS, to us or to a proxy; what it says of its page has been checked by the gate."""
+    """Return whether the browser uses TLS, to this server or to a proxy; the gate has checked the origin."""
     return request.scheme == "https" or any(origin.startswith("https:") for origin in request.header_values(b"origin"))
 
 

@@ -1,8 +1,8 @@
-"""Who is signed in: sessions of browsers, in memory, so they end with the process.
+"""The sessions of signed-in browsers, in memory: they end with the process.
 
-A session stands for a token, and its id is not the token: what a cookie gives away ends in hours, and opens nothing but
-this server. Each token has a bounded number of them; when one more begins, the oldest of that token ends, so nobody can
-end the sessions of others by signing in.
+A session stands for a token, but its id is not the token. So a stolen cookie is useless after some hours, and useless
+on other servers. Each token has a bounded number of sessions. When one more begins, the oldest session of the same
+token ends, so a caller who signs in cannot end the sessions of other tokens.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SESSION_RANDOM_BYTES: Final = 32
 
 
 class Sessions:
-    """The sessions that have not ended.
+    """The sessions that have not expired.
 
     Parameters:
         now: a clock, in seconds.
@@ -30,7 +30,7 @@ class Sessions:
 
     def __init__(self, now: Callable[[], float] = trio.current_time) -> None:
         self._now = now
-        # By the hash of the id, so that looking one up takes no time that tells of an id. The oldest is the first.
+        # Keyed by the hash of the id, so that the time of a lookup reveals nothing about an id. Oldest first.
         self._sessions: dict[bytes, tuple[float, Identity]] = {}
 
     def begin(self, identity: Identity) -> str:
@@ -44,13 +44,13 @@ class Sessions:
         return session_id
 
     def find(self, session_id: str) -> Identity | None:
-        """Whose session this is, or ``None`` when there is no such one, or no longer."""
+        """Return the identity of a session, or ``None`` if the session is unknown or has expired."""
         self._end_expired()
         found = self._sessions.get(_key(session_id))
         return None if found is None else found[1]
 
     def end(self, session_id: str) -> None:
-        """End one, if there is such a one."""
+        """End a session, if it exists."""
         self._sessions.pop(_key(session_id), None)
 
     def _end_expired(self) -> None:

@@ -10,7 +10,7 @@ from pexecutor import Executor, LocalStore
 from pexecutor.config import Config
 from pexecutor.errors import ConfigError
 from pexecutor.web import create_app
-from pexecutor.web.access.origin import OwnNames, parse_authority
+from pexecutor.web.access.origin import ServerNames, parse_authority
 
 from ..conftest import Served, ServeHere
 from ..raw import JSON, RawReply, connected, request
@@ -157,16 +157,16 @@ async def test_further_names_are_configured(serve_here: ServeHere) -> None:
 
 
 def test_the_address_that_was_bound_is_ours_and_the_one_that_a_connection_came_in_at() -> None:
-    own = OwnNames("tasks.lan", ())
-    everywhere = OwnNames("0.0.0.0", ())
+    own = ServerNames("tasks.lan", ())
+    everywhere = ServerNames("0.0.0.0", ())
 
-    assert own.have(_authority("TASKS.lan:80"), "192.0.2.7")
-    assert everywhere.have(_authority("192.0.2.7:80"), "192.0.2.7")
-    assert everywhere.have(_authority("192.0.2.7:80"), "::ffff:192.0.2.7")
-    assert everywhere.have(_authority("[fe80::1]"), "fe80::1%eth0")
-    assert not everywhere.have(_authority("192.0.2.8"), "192.0.2.7")
-    assert not everywhere.have(_authority("0.0.0.0"), "192.0.2.7")
-    assert not everywhere.have(_authority("tasks.lan"), None)
+    assert own.include(_authority("TASKS.lan:80"), "192.0.2.7")
+    assert everywhere.include(_authority("192.0.2.7:80"), "192.0.2.7")
+    assert everywhere.include(_authority("192.0.2.7:80"), "::ffff:192.0.2.7")
+    assert everywhere.include(_authority("[fe80::1]"), "fe80::1%eth0")
+    assert not everywhere.include(_authority("192.0.2.8"), "192.0.2.7")
+    assert not everywhere.include(_authority("0.0.0.0"), "192.0.2.7")
+    assert not everywhere.include(_authority("tasks.lan"), None)
 
 
 def _authority(text: str) -> Any:
@@ -256,10 +256,10 @@ async def test_a_page_behind_a_proxy_is_our_own_when_it_is_configured(serve_here
 
 
 def test_over_tls_a_plain_page_is_another_site() -> None:
-    own = OwnNames("127.0.0.1", ())
+    own = ServerNames("127.0.0.1", ())
 
-    assert own.have_origin("https://localhost:8080", _authority("localhost:8080"), "https")
-    assert not own.have_origin("http://localhost:8080", _authority("localhost:8080"), "https")
+    assert own.include_origin("https://localhost:8080", _authority("localhost:8080"), "https")
+    assert not own.include_origin("http://localhost:8080", _authority("localhost:8080"), "https")
 
 
 @pytest.mark.parametrize(
