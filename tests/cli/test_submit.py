@@ -158,7 +158,7 @@ def test_a_full_queue(run: Run, start_server: StartServer) -> None:
     run("submit", "b", url=url)
     result = run("submit", "c", url=url)
     assert (result.status, result.out) == (8, "")
-    assert result.err.startswith("pexecutor: the queue has no room for 1 task: send them again later (in ")
+    assert result.err.startswith("pexecutor: the queue has no room for 1 task: try again later (in ")
     assert run("submit", "c", "--wait-for-room", "0.1", url=url).status == 8
 
 
@@ -202,8 +202,8 @@ def test_a_stream_with_a_faulty_line(server: ServerProcess) -> None:
     )
     assert (result.status, result.out) == (2, "")
     message, fault, counts = result.err.splitlines()
-    assert message.startswith("pexecutor: there is no field `nme`; there are: name,")
-    assert fault.startswith("task 3: there is no field `nme`")
+    assert message.startswith("pexecutor: unknown field `nme`: the fields are name,")
+    assert fault.startswith("task 3: unknown field `nme`")
     assert counts == "1 accepted, 1 duplicates, 0 rejected"
 
 

@@ -35,7 +35,7 @@ from ..api.errors import (
     OtherSiteError,
     TooManyAttemptsError,
 )
-from ..api.request import Asked
+from ..api.request import IncomingRequest
 from ..serving.quart_app import StreamedRequest, current_request
 from .login_throttle import FailedAttempts
 from .origin import Authority, ServerNames, is_loopback, parse_authority
@@ -112,7 +112,7 @@ class Gate:
         if request.identity is not None:
             structlog.contextvars.bind_contextvars(by=request.identity.name)
 
-    def admit(self, request: Asked, need_of: Callable[[], Need]) -> None:
+    def admit(self, request: IncomingRequest, need_of: Callable[[], Need]) -> None:
         """Admit a request and set its ``identity``, or raise the error to answer it with.
 
         Parameters:
@@ -144,7 +144,7 @@ class Gate:
 
     # Is the request for this server, and from one of its pages?
 
-    def _host(self, request: Asked) -> Authority | None:
+    def _host(self, request: IncomingRequest) -> Authority | None:
         """Return the host of the request, or ``None`` if an HTTP/1.0 request has none; no browser sends HTTP/1.0."""
         hosts = request.hosts
         if not hosts and request.http_version != "1.0":
@@ -160,7 +160,7 @@ class Gate:
                 )
         return host
 
-    def _refuse_other_sites(self, request: Asked, host: Authority | None, *, is_safe: bool) -> bool:
+    def _refuse_other_sites(self, request: IncomingRequest, host: Authority | None, *, is_safe: bool) -> bool:
         """Return whether a browser reports that a page of this server sent the request.
 
         Raises:
@@ -179,7 +179,7 @@ class Gate:
 
     # Who is the caller?
 
-    def _identify(self, request: Asked) -> tuple[Identity, bool]:
+    def _identify(self, request: IncomingRequest) -> tuple[Identity, bool]:
         """Return the caller, and whether a session's cookie identified the caller."""
         if not self.has_tokens:
             return self._anonymous(request), False
@@ -202,7 +202,7 @@ class Gate:
             )
         return identity, True
 
-    def _anonymous(self, request: Asked) -> Identity:
+    def _anonymous(self, request: IncomingRequest) -> Identity:
         local = request.local_address
         if self._allow_anonymous or local is None or is_loopback(local):
             return ANONYMOUS
@@ -242,12 +242,12 @@ def _need(request: StreamedRequest) -> Need:
     return NEEDS[route]
 
 
-def peer_of(request: Asked) -> str:
+def peer_of(request: IncomingRequest) -> str:
     """Return the client's address, by which failed attempts are counted."""
     return request.peer_address or "local"
 
 
-def session_of(request: Asked) -> str | None:
+def session_of(request: IncomingRequest) -> str | None:
     """Return the session's id that a browser has sent, or ``None``.
 
     If a browser has sent several ids, another site has set one of the cookies, so none is trusted.

@@ -1,8 +1,8 @@
-"""Submits of one task each that come in the same turn of Trio are taken in one step, and written in one transaction.
+"""Combine single-task submits that arrive in the same turn of Trio into one step, written in one transaction.
 
-The first of them waits until the turn has ended and then submits for all. What becomes of a task is what would if it
-came alone, right behind the one before it. Since others wait for it, that step is not cut off when the first one's
-client leaves.
+The first submit waits until the turn has ended, then submits the tasks of all. Each task gets the verdict that it would
+get if the submits came one after another. The step is shielded: the other submits wait for it, so it must not be
+cancelled when the client of the first submit disconnects.
 """
 
 from __future__ import annotations
@@ -17,53 +17,58 @@ from ...errors import StoreUnavailableError
 from ...task import Task, Verdict
 
 SECONDS_MAX: Final = 30.0
+"""How long the shielded step may wait for the store."""
 
 
-class _Waiting:
-    """One task, and what it came to once that is known."""
+class _WaitingSubmit:
+    """One submit that waits for its verdict."""
 
     __slots__ = ("done", "outcome", "task")
 
     def __init__(self, task: Task) -> None:
         self.task = task
         self.done = trio.Event()
-        self.outcome: Verdict | Exception = StoreUnavailableError("the store has not answered in time")
+        self.outcome: Verdict | Exception = StoreUnavailableError(
+            f"the store did not answer within {SECONDS_MAX:g} s: check whether the task was accepted, then try again"
+        )
 
 
-class Together:
-    """Submits to one executor.
+class SubmitCoalescer:
+    """Combines submits to one executor.
 
     Parameters:
-        executor: what takes the tasks.
+        executor: the executor that takes the tasks.
     """
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
-        # Filled by submit(), emptied by _take(): what has come in this turn.
-        self._gathered: list[_Waiting] = []
+        # The submits of this turn. Filled by submit(), emptied by _submit_gathered().
+        self._gathered: list[_WaitingSubmit] = []
 
     async def submit(self, task: Task) -> Verdict:
-        """What becomes of a task.
+        """Submit a task and return its verdict.
 
         Raises:
-            InvalidTaskError: it has no such handler, or params that that one does not take.
-            StoreUnavailableError: it could not be made durable.
+            InvalidTaskError: the handler is unknown, or the params do not fit the handler.
+            StoreUnavailableError: the task could not be made durable.
         """
         self._executor.check([task])
+        # The last place to cancel: from here on, the task may be submitted by another caller of this method.
         await trio.lowlevel.checkpoint_if_cancelled()
-        waiting = _Waiting(task)
+        waiting = _WaitingSubmit(task)
         self._gathered.append(waiting)
         if len(self._gathered) == 1:
+            # Let the other Trio tasks of this turn add their submits. Shielded, because those now depend on this one.
             await trio.lowlevel.cancel_shielded_checkpoint()
-            await self._take()
+            await self._submit_gathered()
         else:
             await waiting.done.wait()
         if isinstance(waiting.outcome, Exception):
             raise waiting.outcome
         return waiting.outcome
 
-    async def _take(self) -> None:
-        """Submit all that has gathered, and tell everybody."""
+    async def _submit_gathered(self) -> None:
+        """Submit the gathered tasks, and wake every submit with its outcome."""
         gathered, self._gathered = self._gathered, []
         outcomes: Sequence[Verdict | Exception] = ()
         try:
@@ -71,6 +76,7 @@ class Together:
         except Exception as error:
             outcomes = [error] * len(gathered)
         finally:
+            # After a timeout there are no outcomes: each submit keeps the StoreUnavailableError that it began with.
             for waiting, outcome in zip(gathered, outcomes, strict=False):
                 waiting.outcome = outcome
             for waiting in gathered:

@@ -1,9 +1,12 @@
-"""From bytes to tasks: straight into the types, and on failure again, slowly, to say what is wrong.
+"""Decode tasks, changes and query parameters, and report each fault by its field.
 
-The fast way stops at the first fault and does not know of all of them: JSON itself allows an object to say
-the same key twice, and a decoder takes the last. So a decoded batch is held against its body: written out again
-without white space, what was understood is what was sent, or else what any JSON reader understands of it is. Only when
-neither is so (a repeated key, but also an escaped letter) does a slow reader look for repeated keys.
+A body is decoded straight into its type, which is fast but stops at the first fault. If that fails, a slow second pass
+finds all the faults.
+
+The decoder accepts a repeated key and takes its last value, as JSON allows. To find repeated keys, the decoded tasks
+are encoded again and compared with the body without white space; if they differ, the body is decoded to plain values,
+encoded and compared. If either comparison succeeds, no key is repeated. Otherwise a slow reader looks for repeated
+keys. (An escaped letter also makes both comparisons fail.)
 """
 
 from __future__ import annotations
@@ -24,17 +27,17 @@ from ...task import Priority, Task
 from .errors import BadRequestError, TooLargeError
 
 ERRORS_LISTED_MAX: Final = 100
-"""How many faults of one batch a reply lists."""
+"""How many faults of one batch the reply lists."""
 
 FIELD_CHARACTERS_SHOWN_MAX: Final = 100
-"""How much of the name of a field that we do not have is sent back."""
+"""How many characters of an unknown field's name the reply shows."""
 
 
 class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What can be changed of a task that waits.
+    """The change of a waiting task.
 
     Parameters:
-        priority: -100 to 100, the higher starts first.
+        priority: -100 to 100; tasks of higher priority start first.
     """
 
     priority: Priority
@@ -54,18 +57,18 @@ _WHOLE_NUMBER: Final = re.compile(r"([+-]?[0-9]{1,20})\.0{1,20}")
 _NAMED_FIELD: Final = re.compile(r"(?P<missing>Object missing required field )?`(?P<field>\w+)`")
 
 _WIDE: Final = (BOM_UTF16_LE, BOM_UTF16_BE, BOM_UTF32_BE)
-"""How text begins that is wider than UTF-8; the mark of UTF-32 in the other order begins like the first."""
+"""Byte order marks of UTF-16 and UTF-32. The mark of little-endian UTF-32 begins with that of little-endian UTF-16."""
 
 Query = TypeVar("Query", bound=msgspec.Struct)
 
 
 def decode_batch(body: bytes, *, tasks_max: int) -> list[Task]:
-    """The tasks of a JSON list.
+    """Return the tasks of a JSON list.
 
     Raises:
-        BadRequestError: the body is no JSON list.
-        TooLargeError: it holds more than ``tasks_max`` tasks.
-        InvalidTaskError: some of them cannot be taken; lists which and why.
+        BadRequestError: the body is not a JSON list.
+        TooLargeError: the list holds more than ``tasks_max`` tasks.
+        InvalidTaskError: some tasks are invalid; the error lists their indexes and faults.
     """
     try:
         tasks = _decode_batch(body)
@@ -79,10 +82,13 @@ def decode_batch(body: bytes, *, tasks_max: int) -> list[Task]:
 
 
 def decode_task(body: bytes, *, index: int = 0) -> Task:
-    """The task of one JSON object; ``index`` is its place as errors should tell it.
+    """Return the task of one JSON object.
+
+    Parameters:
+        index: the index of the task in errors.
 
     Raises:
-        InvalidTaskError: it cannot be taken, or is no JSON object.
+        InvalidTaskError: the task is invalid, or the body is not a JSON object.
     """
     try:
         task = _decode_task(body)
@@ -94,10 +100,10 @@ def decode_task(body: bytes, *, index: int = 0) -> Task:
 
 
 def decode_change(body: bytes) -> Change:
-    """The change of one JSON object.
+    """Return the change of one JSON object.
 
     Raises:
-        InvalidTaskError: it cannot be made, or is no JSON object.
+        InvalidTaskError: the change is invalid, or the body is not a JSON object.
     """
     _refuse_faults(body, 0, Change)
     change = _decode_change(body)
@@ -106,20 +112,20 @@ def decode_change(body: bytes) -> Change:
 
 
 def decode_lines(lines: bytes) -> list[Task] | None:
-    """The tasks of some NDJSON lines, or ``None`` when they are to be looked at one by one."""
+    """Return the tasks of NDJSON lines, or ``None`` if the lines must be decoded one by one to find a fault."""
     try:
         tasks = _decode_lines(lines)
         body = b"[%b]" % lines.strip().replace(b"\n", b",")
-        return tasks if _says_no_key_twice(body, tasks) else None
+        return tasks if _proves_unique_keys(body, tasks) else None
     except (ValueError, RecursionError):
         return None
 
 
 def decode_query(arguments: Mapping[str, list[str]], query: type[Query]) -> Query:
-    """The parameters of a query string.
+    """Return the parameters of a query string.
 
     Raises:
-        BadRequestError: one is unknown, given twice or out of its range; names it.
+        BadRequestError: a parameter is unknown, repeated or invalid; the message names the parameter.
     """
     if not arguments:
         return query()
@@ -130,17 +136,17 @@ def decode_query(arguments: Mapping[str, list[str]], query: type[Query]) -> Quer
     values = {}
     for name, [value] in arguments.items():
         if name not in known:
-            there_are = ", ".join(sorted(known)) or "none"
-            raise BadRequestError(f"there is no query parameter `{name}` here; there are: {there_are}")
+            expected = f"this route takes {', '.join(sorted(known))}" if known else "this route takes none"
+            raise BadRequestError(f"unknown query parameter `{name}`: {expected}")
         try:
             values[name] = _converted(value, known[name])
         except msgspec.ValidationError as error:
-            raise BadRequestError(f"the query parameter `{name}` cannot be {value!r}: {error}") from error
+            raise BadRequestError(f"invalid value {value!r} of the query parameter `{name}`: {error}") from error
     return query(**values)
 
 
 def _converted(value: str, kind: Any) -> Any:
-    """Return the value of a parameter; generated clients write a whole number as ``5.0``, too."""
+    """Return the value of a parameter. A whole number may be written as ``5.0``, as some generated clients do."""
     try:
         return msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError:
@@ -152,23 +158,23 @@ def _converted(value: str, kind: Any) -> Any:
 
 @cache
 def _parameters(query: type[msgspec.Struct]) -> dict[str, Any]:
-    """The types of its parameters, by name."""
-    return {field.name: _given(field.type) for field in msgspec.structs.fields(query)}
+    """Return the types of the parameters of a query, by name."""
+    return {field.name: _without_none(field.type) for field in msgspec.structs.fields(query)}
 
 
-def _given(kind: Any) -> Any:
-    """The type of a parameter that is there: the word ``null`` in a query is a word."""
+def _without_none(kind: Any) -> Any:
+    """Return a type without ``None``: otherwise ``null`` in a query would be converted to ``None``."""
     kinds = get_args(kind)
     return Union[tuple(one for one in kinds if one is not NoneType)] if NoneType in kinds else kind  # noqa: UP007
 
 
 def _check_size(tasks: int, tasks_max: int) -> None:
     if tasks > tasks_max:
-        raise TooLargeError(f"the list holds {tasks} tasks and at most {tasks_max} are taken at once: split it")
+        raise TooLargeError(f"the list holds {tasks} tasks, and the limit is {tasks_max}: split the list")
 
 
 def _explain_batch(body: bytes, tasks_max: int) -> NoReturn:
-    """Raise what is wrong with each element of a list that could not be decoded."""
+    """Raise an error that lists the faults of a list that could not be decoded."""
     try:
         elements = _decode_elements(body)
     except msgspec.ValidationError as error:
@@ -197,12 +203,14 @@ def _fault(element: bytes, index: int, kind: type[msgspec.Struct] = Task) -> Fie
 
 
 def _as_field_error(message: str, index: int, kind: type[msgspec.Struct]) -> FieldError:
-    """A decoder's complaint in our words; it names the field in its text or as a path behind it."""
+    """Return the fault that a decoder's message describes."""
+    # The decoder names the field either in the text of its message or as a path at the end.
     at = _AT_PATH.search(message)
     message, path = (message[: at.start()], at[1]) if at is not None else (message, "")
     if (unknown := _NO_SUCH_FIELD.fullmatch(message)) is not None:
         field = unknown[1][:FIELD_CHARACTERS_SHOWN_MAX]
-        return FieldError(index, field, f"there is no field `{field}`; there are: {', '.join(kind.__struct_fields__)}")
+        fields = ", ".join(kind.__struct_fields__)
+        return FieldError(index, field, f"unknown field `{field}`: the fields are {fields}")
     if (named := _NAMED_FIELD.match(message)) is not None:
         field = named["field"]
         return FieldError(index, field, f"`{field}` is required" if named["missing"] else message)
@@ -224,31 +232,31 @@ def _malformed(error: ValueError | RecursionError, body: bytes) -> str:
             return f"the body is not valid JSON: {error}"
 
 
-def _says_no_key_twice(body: bytes, understood: Task | Change | list[Task]) -> bool:
-    """Whether that is plain to see; ``False`` says nothing."""
+def _proves_unique_keys(body: bytes, decoded: Task | Change | list[Task]) -> bool:
+    """Return ``True`` if no key is repeated in the body, ``False`` if a slow reader has to find out."""
     sent = msgspec.json.format(body, indent=-1)
-    return _encode(understood) == sent or _encode(msgspec.json.decode(body)) == sent
+    return _encode(decoded) == sent or _encode(msgspec.json.decode(body)) == sent
 
 
-def _refuse_repeated_keys(body: bytes, understood: Task | Change | list[Task], index: int = 0) -> None:
+def _refuse_repeated_keys(body: bytes, decoded: Task | Change | list[Task], index: int = 0) -> None:
     try:
-        if _says_no_key_twice(body, understood):
+        if _proves_unique_keys(body, decoded):
             return
         sent = json.loads(body, object_pairs_hook=_Pairs)
     except RecursionError as error:
         raise BadRequestError(_malformed(error, body)) from error
-    for place, element in enumerate(sent if isinstance(understood, list) else [sent], index):
+    for place, element in enumerate(sent if isinstance(decoded, list) else [sent], index):
         if (repeated := _repeated_key(element)) is not None:
             shown = repeated[:FIELD_CHARACTERS_SHOWN_MAX]
             raise InvalidTaskError([FieldError(place, shown, f"`{shown}` is given more than once")])
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """An object's members as they were sent."""
+    """The members of a JSON object as they were sent, with repeated keys."""
 
 
 def _repeated_key(element: Any) -> str | None:
-    """A key that an object in here has twice, however deep."""
+    """Return a key that is repeated in an object, at any depth, or ``None``."""
     left = [element]
     while left:
         match left.pop():

@@ -1,4 +1,7 @@
-"""The one table from errors to replies. No route catches anything, but for a stream that adds its counts."""
+"""The one table that maps errors to replies.
+
+No route catches an error, except the stream of tasks, which adds its counts to the reply.
+"""
 
 from __future__ import annotations
 
@@ -25,19 +28,19 @@ _log = structlog.get_logger()
 
 
 class BadRequestError(PexecutorError):
-    """The caller sent a request that makes no sense; the message says what to change."""
+    """The caller sent an invalid request; the message says what to change."""
 
 
 class TooLargeError(PexecutorError):
-    """The caller sent more than is taken at once."""
+    """The caller sent a body, a list or a line that is over the limit."""
 
 
 class RefusalWithHeadersError(PexecutorError):
-    """The caller sent a request whose refusal has headers of its own.
+    """The caller sent a request that is refused with additional headers.
 
     Parameters:
-        detail: one sentence on why, and what to do.
-        headers: what the reply has to say to programs.
+        detail: what is wrong, and what to do.
+        headers: the additional headers of the reply.
     """
 
     def __init__(self, detail: str, headers: dict[str, str] | None = None) -> None:
@@ -46,7 +49,7 @@ class RefusalWithHeadersError(PexecutorError):
 
 
 class UnsupportedMediaTypeError(RefusalWithHeadersError):
-    """The caller sent a body of a kind that is not taken here."""
+    """The caller sent a body of a type that the route does not accept."""
 
 
 class RequestTimeoutError(PexecutorError):
@@ -54,39 +57,39 @@ class RequestTimeoutError(PexecutorError):
 
 
 class TooManyStreamsError(PexecutorError):
-    """As many event streams are open as there may be."""
+    """The caller asked for an event stream, and the limit on open streams is reached."""
 
 
 class AccessError(RefusalWithHeadersError):
-    """The caller may not do this, or not like this."""
+    """The caller sent a request that the gate refuses."""
 
 
 class BadCredentialsError(AccessError):
-    """The caller showed a token in a way that has no one meaning."""
+    """The caller sent more than one Authorization header."""
 
 
 class NotAuthenticatedError(AccessError):
-    """The caller has shown no token, or none that opens anything."""
+    """The caller sent no token, or an unknown one."""
 
 
 class NotAllowedError(AccessError):
-    """The caller is known, and this is not for them."""
+    """The caller lacks the scope that the request needs."""
 
 
 class OtherSiteError(AccessError):
-    """The caller is a browser with a page that is not ours."""
+    """The caller is a browser that shows a page of another site."""
 
 
 class MisdirectedError(AccessError):
-    """The caller asks for a host that we are not."""
+    """The caller sent a Host that is not a name of this server."""
 
 
 class NothingToSignInToError(PexecutorError):
-    """The caller wants to sign in, and no token is configured."""
+    """The caller tried to sign in, and no token is configured."""
 
 
 class TooManyAttemptsError(AccessError):
-    """The caller has failed too often, and has to wait."""
+    """The caller sent too many unknown tokens, and has to wait."""
 
 
 STATUS_OF: Final[dict[type[PexecutorError], int]] = {
@@ -112,20 +115,20 @@ STATUS_OF: Final[dict[type[PexecutorError], int]] = {
 }
 
 _HTTP_DETAIL: Final = {
-    404: "there is nothing at this path",
-    405: "this path does not take this method; see the Allow header for those it takes",
+    404: "unknown path; see /docs for the paths of this server",
+    405: "this path does not support this method; see the Allow header for the methods it supports",
 }
 
 
 def register_errors(app: QuartTrio) -> None:
-    """Make every error of this app a problem reply."""
+    """Answer every error of this app with problem details."""
     app.register_error_handler(PexecutorError, _from_error)
     app.register_error_handler(HTTPException, _from_http_exception)
     app.register_error_handler(Exception, _from_bug)
 
 
 def problem_of(error: PexecutorError, extensions: dict[str, Any] | None = None) -> Reply:
-    """The reply to an error, with further members."""
+    """Return the reply to an error; ``extensions`` are further members of its problem details."""
     status = STATUS_OF[type(error)]
     if isinstance(error, InvalidTaskError):
         extensions = {"errors": error.errors, **(extensions or {})}
@@ -136,9 +139,9 @@ def problem_of(error: PexecutorError, extensions: dict[str, Any] | None = None) 
 
 
 def problem_of_bug(error: Exception) -> Reply:
-    """The reply to what was not raised on purpose; it tells the client nothing, and the log everything."""
+    """Return the reply to an unexpected error, and log the error: the reply reveals nothing about it."""
     _log.error("a request failed", exc_info=error)
-    return problem_reply(500, "the request failed on the server's side; its log says why")
+    return problem_reply(500, "internal server error; the server's log has the cause")
 
 
 async def _from_error(error: PexecutorError) -> Response:
@@ -148,7 +151,7 @@ async def _from_error(error: PexecutorError) -> Response:
 async def _from_http_exception(error: HTTPException) -> Response:
     status = error.code or 500
     headers = {name: value for name, value in error.get_headers() if name.lower() != "content-type"}
-    detail = _HTTP_DETAIL.get(status, "the request cannot be served")
+    detail = _HTTP_DETAIL.get(status, "the server cannot answer this request")
     return problem_reply(status, detail, headers=headers).as_response()
 
 

@@ -1,8 +1,9 @@
-"""``GET /events``: what happens, as a stream of server-sent events.
+"""``GET /events``: a stream of server-sent events.
 
-A stream sends what there is, then pauses for a moment, so what happens in a burst goes out together. A message is made
-once for all streams. A reader who does not keep up gets ``gap`` and then what happens from now on; one who does not
-read at all is given up by the listener, like any client that stalls. Streams end with the drain, by themselves.
+A stream sends the events at hand, then pauses for a moment, so that the events of a burst are sent together. Each
+message is encoded once for all streams. A reader that does not keep up gets ``gap``, and then the events from that time
+on. A reader that does not read at all is disconnected by the listener, like any stalled client. Streams end by
+themselves when the drain ends.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ HEARTBEAT_SECONDS: Final = 15.0
 PAUSE_SECONDS: Final = 0.1
 RECONNECT_MS: Final = 2000
 EVENTS_AT_ONCE: Final = 512
-"""With the pause, 5000 events a second; who wants to follow more of them misses some."""
+"""How many events are sent before a pause. With the pause, a stream carries at most 5000 events a second."""
 
 HEARTBEAT: Final = b": still here\n\n"
 
@@ -39,11 +40,11 @@ _encode = msgspec.json.Encoder().encode
 
 
 class EventsQuery(msgspec.Struct):
-    """Which events.
+    """The events to send.
 
     Parameters:
-        name: only those of tasks with this name.
-        state: only those of tasks that have come into this state.
+        name: only events of tasks with this name.
+        state: only events of tasks that have entered this state.
     """
 
     name: str | None = None
@@ -51,34 +52,34 @@ class EventsQuery(msgspec.Struct):
 
 
 class EventRoutes:
-    """The stream of events, and how many of it there are."""
+    """The route of the event stream; counts the open streams."""
 
     def __init__(self, executor: Executor, config: Config) -> None:
         self._feed = executor.events
         self._streams_max = config.event_streams_max
-        self._streams = 0  # owned by _place()
+        self._streams = 0  # how many are open; owned by _reserved_place()
 
     def add_to(self, app: QuartTrio) -> None:
-        """Register it."""
+        """Register the route."""
         app.add_url_rule("/events", view_func=self.events, methods=["GET"])
 
     async def events(self) -> Response:
-        """What happens from now on, or behind ``Last-Event-ID``."""
+        """Stream the events from now on, or those after ``Last-Event-ID``."""
         request = current_request()
         query = decode_query(request.args.to_dict(flat=False), EventsQuery)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         stream: AsyncIterator[bytes] | bytes = b""
         if request.method == "GET":
-            request.until_answered.enter_context(self._place())
+            request.until_answered.enter_context(self._reserved_place())
             reading = self._feed.reading(after=_last_event_id(), wanted=_filter(query))
             stream = _stream(self._feed, request.until_answered.enter_context(reading), request.input)
         return Response(stream, headers=headers, content_type="text/event-stream")
 
     @contextmanager
-    def _place(self) -> Iterator[None]:
+    def _reserved_place(self) -> Iterator[None]:
         if self._streams >= self._streams_max:
             raise TooManyStreamsError(
-                f"{self._streams_max} event streams are open, which is the limit: come back later"
+                f"{self._streams_max} event streams are open, which is the limit: close one, or try again later"
             )
         self._streams += 1
         try:
@@ -88,7 +89,7 @@ class EventRoutes:
 
 
 def _last_event_id() -> int | None:
-    """What the reader says he has; one that we cannot have given him is none that we know."""
+    """Return the id of the last event that the reader has; -1 if the id is invalid, so the stream begins with a gap."""
     given = current_request().headers.get("Last-Event-ID")
     if given is None:
         return None
@@ -112,9 +113,11 @@ def _filter(query: EventsQuery) -> Callable[[Happening], bool] | None:
 
 
 async def _stream(feed: Feed, reader: Reader, client_input: ClientInput) -> AsyncIterator[bytes]:
-    """Begin with the place of the reader, so that he can come back to it before anything has happened.
+    """Yield the messages of a stream.
 
-    When the client ends its sending side, a heartbeat goes out at once: it finds out whether anybody still reads.
+    The first message holds the reader's place, so that the reader can resume there even before the first event. When
+    the client ends its sending side, a heartbeat is sent at once: if the client is gone, its kernel resets the
+    connection.
     """
     yield b"id: %d\nretry: %d\n\n" % (max(reader.place, 0), RECONNECT_MS)
     while True:
@@ -125,7 +128,7 @@ async def _stream(feed: Feed, reader: Reader, client_input: ClientInput) -> Asyn
         except trio.EndOfChannel:
             return
         yield b"".join(map(_message, events)) or HEARTBEAT
-        if not feed.ended:  # from then on, what is left goes out at once
+        if not feed.ended:  # after the feed's end, the remaining events are sent without pauses
             await trio.sleep(PAUSE_SECONDS)
 
 
@@ -137,7 +140,7 @@ def _message(event: Event) -> bytes:
 
 
 def content(what: Happening) -> tuple[bytes, bytes]:
-    """What kind of event it is, and its data."""
+    """Return the type of an event and its data."""
     match what:
         case TaskProgress():
             progress = ProgressView(what.done, what.total)

@@ -1,11 +1,11 @@
-"""``GET /metrics``: what Prometheus asks.
+"""``GET /metrics``: metrics for Prometheus.
 
-Everything is read when it is asked for, from the executor's one snapshot and its histograms. Nothing is counted here,
-so a metric cannot differ from what other observers see. The registry is an app's own, never the library's global one:
-two executors in a process do not meet in it.
+Each scrape reads the executor's one snapshot and its histograms. Nothing is counted here, so metrics cannot differ from
+what other observers see. Each app has its own registry instead of the library's global one, so the metrics of two
+executors in a process are not mixed.
 
-Labels are ``handler``, ``outcome`` and ``state``, all of them bounded by what the operator has declared; a task's name
-is never one.
+The labels are ``handler``, ``outcome`` and ``state``. The number of their values is bounded, as the operator declares
+the handlers. A task's name is never a label.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from ...task import Outcome
 from ..serving.quart_app import current_request
 
 COUNTS: Final = {
-    "tasks_submitted": ("submitted", "Tasks that were accepted, or have joined one that was."),
+    "tasks_submitted": ("submitted", "Tasks that were accepted, or joined an accepted task."),
     "tasks_duplicate": ("duplicates", "Tasks that were refused because their name was held."),
     "tasks_rejected": ("rejected", "Tasks that were refused for lack of room, or because of a drain."),
     "attempts_started": ("started", "Attempts that have begun."),
     "attempts_retried": ("retried", "Attempts after which the task is tried again."),
     "attempts_released": ("released", "Attempts that the stop cut off; their tasks are pending again."),
 }
-"""Counters by handler: the metric, the member of ``Counts``, and what it is."""
+"""Counters by handler: the metric's name, the member of ``Counts``, and the help text."""
 
 
 class MetricsRoutes:
     """The route that Prometheus scrapes.
 
     Parameters:
-        executor: what the metrics are of.
+        executor: the executor to report on.
     """
 
     def __init__(self, executor: Executor) -> None:
@@ -55,25 +55,25 @@ class MetricsRoutes:
         ProcessCollector(registry=self.registry)
 
     def add_to(self, app: QuartTrio) -> None:
-        """Register it."""
+        """Register the route."""
         app.add_url_rule("/metrics", view_func=self.metrics, methods=["GET"])
 
     async def metrics(self) -> Response:
-        """All metrics, in the text format or in OpenMetrics, as the Accept header asks."""
+        """Show all metrics, in the text format or in OpenMetrics, as the Accept header asks."""
         encode, content_type = _encoder(current_request().headers.get("Accept", ""))
         return Response(encode(self.registry), content_type=content_type)
 
 
 def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
-    """Return what writes the format that an ``Accept`` header asks for, and that format's media type."""
+    """Return the encoder of the format that an ``Accept`` header asks for, and that format's media type."""
     try:
         return choose_encoder(accept)
-    except (ValueError, TypeError):  # the library compares the parts of a version, and they need not be numbers
+    except (ValueError, TypeError):  # the library compares versions as numbers, and fails at other text
         return choose_encoder("")
 
 
 class _ExecutorCollector(Collector):
-    """An executor as metrics."""
+    """Collects the metrics of an executor."""
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
@@ -110,9 +110,9 @@ def _counters(statistics: Statistics) -> Iterator[Metric]:
 def _gauges(statistics: Statistics) -> Iterator[Metric]:
     draining = statistics.phase in (Phase.DRAINING, Phase.STOPPED)
     yield _gauge("workers", "Tasks that can run at once.", statistics.pool_size)
-    yield _gauge("workers_busy", "Workers that have a task.", statistics.busy)
+    yield _gauge("workers_busy", "Workers that run a task.", statistics.busy)
     yield _gauge("submits_waiting", "Submits that wait for room in the queue.", statistics.waiting_for_room)
-    yield _gauge("draining", "Whether the stop has begun, and no task is taken any more.", draining)
+    yield _gauge("draining", "Whether the stop has begun, so that no task is accepted.", draining)
 
 
 def _store_gauges(store: StoreStatistics) -> Iterator[Metric]:
@@ -123,8 +123,8 @@ def _store_gauges(store: StoreStatistics) -> Iterator[Metric]:
     yield in_flight
     yield _gauge("queue_size", "Tasks that may wait, pending or scheduled.", store.queue_size)
     yield _gauge("history_tasks", "Finished tasks that can be read.", store.history)
-    yield _gauge("store_up", "Whether the store takes changes.", store.trouble is None)
-    yield _gauge("store_damaged", "Entries that were found damaged, and set aside or repaired.", store.damaged)
+    yield _gauge("store_up", "Whether the store accepts changes.", store.trouble is None)
+    yield _gauge("store_damaged", "Damaged entries that were set aside or repaired.", store.damaged)
 
 
 def _gauge(name: str, documentation: str, value: float) -> Metric:
@@ -134,7 +134,7 @@ def _gauge(name: str, documentation: str, value: float) -> Metric:
 def _histograms(timings: Timings) -> Iterator[Metric]:
     queued = HistogramMetricFamily(
         "pexecutor_task_queue_seconds",
-        "From when a task was accepted, or was due if that is later, to its first start.",
+        "Time from the acceptance of a task, or from its due time if that is later, to its first start.",
         labels=["handler"],
         unit="seconds",
     )
@@ -143,7 +143,7 @@ def _histograms(timings: Timings) -> Iterator[Metric]:
     yield queued
     attempts = HistogramMetricFamily(
         "pexecutor_attempt_seconds",
-        "From the start of an attempt to its end.",
+        "Time from the start of an attempt to its end.",
         labels=["handler", "outcome"],
         unit="seconds",
     )
@@ -152,11 +152,15 @@ def _histograms(timings: Timings) -> Iterator[Metric]:
     yield attempts
     commits = timings.commits
     yield HistogramMetricFamily(
-        "pexecutor_store_commit_seconds", "Until a change was durable.", _buckets(commits), commits.sum, unit="seconds"
+        "pexecutor_store_commit_seconds",
+        "Time until a change was durable.",
+        _buckets(commits),
+        commits.sum,
+        unit="seconds",
     )
 
 
 def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
-    """Each bound and how many were at or below it, as the format wants them."""
+    """Return each bound and the number of values at or below it, as the format demands."""
     bounds = map(floatToGoString, (*histogram.bounds, math.inf))
     return list(zip(bounds, accumulate(histogram.counts), strict=True))

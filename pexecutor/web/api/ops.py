@@ -1,4 +1,4 @@
-"""What operators and orchestrators ask: alive, ready, drain."""
+"""Routes for operators and orchestrators: liveness, readiness, history, nodes and drain."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ _log = structlog.get_logger()
 
 
 class Alive(msgspec.Struct):
-    """The process answers; that is all this says.
+    """The process answers. Whether tasks are accepted is a question for ``/readyz``.
 
     Parameters:
-        status: always the same.
+        status: always ``alive``.
     """
 
     status: Literal["alive"] = "alive"
 
 
 class Situation(msgspec.Struct):
-    """What the executor is doing.
+    """The state of the executor.
 
     Parameters:
-        status: whether it takes tasks.
-        statistics: one snapshot of it, for those who may read.
+        status: ``ready`` if the executor accepts tasks, ``draining`` after the stop has begun.
+        statistics: a snapshot of the executor; only for callers with the scope ``read``.
     """
 
     status: Literal["ready", "draining"]
@@ -45,21 +45,21 @@ class Situation(msgspec.Struct):
 
 
 class NotReadyProblem(Problem):
-    """No task is taken.
+    """The executor accepts no tasks.
 
     Parameters:
-        statistics: one snapshot of the executor, for those who may read.
+        statistics: a snapshot of the executor; only for callers with the scope ``read``.
     """
 
     statistics: Statistics | UnsetType = UNSET
 
 
 class TimelineView(msgspec.Struct):
-    """What went through lately.
+    """The throughput of the last minutes.
 
     Parameters:
-        interval_seconds: how long each interval is.
-        intervals: those in which something happened, in order.
+        interval_seconds: the length of each interval, in seconds.
+        intervals: the intervals in which something happened, in order.
     """
 
     interval_seconds: float
@@ -70,12 +70,12 @@ class NodeView(msgspec.Struct):
     """One of the processes that share a store.
 
     Parameters:
-        name: the host, the number of the process there, and something that no other start has.
-        beat_at: when it was heard of last, by the store's clock.
-        lease_until: when it will be taken for dead, if it is not heard of before.
-        pool_size: how many tasks it runs at once.
-        busy: how many of its workers had a task.
-        draining: whether it takes no more.
+        name: the host, the process id, and a random part that is unique to each start.
+        beat_at: when the node sent its last heartbeat, by the store's clock.
+        lease_until: when the node is considered dead, unless it sends another heartbeat before.
+        pool_size: how many tasks the node can run at once.
+        busy: how many workers of the node ran a task at the last heartbeat.
+        draining: whether the node has begun to stop, and starts no more tasks.
     """
 
     name: str
@@ -87,7 +87,7 @@ class NodeView(msgspec.Struct):
 
 
 def node_view(node: Node) -> NodeView:
-    """A node on the wire."""
+    """Return a node as it is shown on the wire."""
     state = node.state
     times = timestamp(node.beat_at), timestamp(node.lease_until)
     return NodeView(node.name, *times, state.pool_size, state.busy, state.draining)
@@ -100,7 +100,7 @@ class OpsRoutes:
         self._executor = executor
 
     def add_to(self, app: QuartTrio) -> None:
-        """Register them."""
+        """Register the routes."""
         app.add_url_rule("/livez", view_func=self.livez, methods=["GET"])
         app.add_url_rule("/readyz", view_func=self.readyz, methods=["GET"])
         app.add_url_rule("/statistics/history", view_func=self.history, methods=["GET"])
@@ -108,16 +108,16 @@ class OpsRoutes:
         app.add_url_rule("/drain", view_func=self.drain, methods=["POST"])
 
     async def livez(self) -> Response:
-        """The process answers; that is all this says."""
+        """Answer, which shows that the process is alive."""
         return json_response(Alive())
 
     async def readyz(self) -> Response:
-        """Whether a submit would be considered; the statistics are for those who may read."""
+        """Show whether submits are accepted; callers with the scope ``read`` also get the statistics."""
         statistics = self._executor.statistics()
         identity = current_request().identity
         shown = statistics if identity is not None and identity.may("read") else UNSET
         if statistics.phase is not Phase.SERVING:
-            detail = f"the executor is {statistics.phase} and takes no tasks; send them to another one"
+            detail = f"the server is {statistics.phase} and accepts no tasks: use another server"
         elif statistics.store.trouble is not None:
             detail = statistics.store.trouble
         else:
@@ -125,17 +125,17 @@ class OpsRoutes:
         return problem_response(503, detail, extensions={} if shown is UNSET else {"statistics": shown})
 
     async def history(self) -> Response:
-        """What went through in the last quarter of an hour; an interval in which nothing happened is left out."""
+        """Show the throughput of the last 15 minutes, without the intervals in which nothing happened."""
         since = time.time() - INTERVAL_SECONDS * INTERVALS_MAX
         intervals = [interval_view(interval) for interval in self._executor.timeline.since(since)]
         return json_response(TimelineView(INTERVAL_SECONDS, intervals))
 
     async def nodes(self) -> Response:
-        """The processes that share the store."""
+        """Show the processes that share the store."""
         return json_response([node_view(node) for node in await self._executor.nodes()])
 
     async def drain(self) -> Response:
-        """Begin the stop; it goes on after this reply."""
+        """Begin the stop, which continues after this reply."""
         _log.info("asked to drain")
         self._executor.drain()
         return json_response(Situation("draining", self._executor.statistics()), 202)

@@ -1,7 +1,7 @@
-"""An answer before anybody sends it: a status, a body and what its headers say.
+"""A reply, independent of the server that sends it: a status, a body and headers.
 
-What a request comes to is a ``Reply``, whoever has read the request. The framework's views hand it on as a response of
-the framework; the fast listener writes it out as it is. Both lead to the same bytes, and a test holds them to that.
+The framework's views turn a ``Reply`` into a response of the framework. The fast listener writes it to the socket
+itself. A test checks that both send the same bytes.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ encode: Final[Callable[[object], bytes]] = msgspec.json.Encoder().encode
 
 
 class Reply(NamedTuple):
-    """What is answered.
+    """The reply to one request.
 
     Parameters:
         content: the body.
-        status: the status.
-        headers: besides those that tell the body's type and length.
-        content_type: the body's type.
+        status: the HTTP status.
+        headers: the headers, without Content-Type and Content-Length.
+        content_type: the media type of the body.
     """
 
     content: bytes
@@ -40,17 +40,17 @@ class Reply(NamedTuple):
     content_type: str = JSON_TYPE
 
     def as_response(self) -> Response:
-        """The same as the framework has it."""
+        """Return this reply as a response of the framework."""
         return Response(self.content, self.status, dict(self.headers), content_type=self.content_type)
 
 
 def json_reply(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
-    """A JSON reply."""
+    """Return a reply with a JSON body."""
     return Reply(encode(content), status, headers or _NO_HEADERS)
 
 
 def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """The same as the framework has it."""
+    """Return a framework response with a JSON body."""
     return json_reply(content, status, headers).as_response()
 
 
@@ -61,7 +61,7 @@ def problem_reply(
     headers: Mapping[str, str] | None = None,
     extensions: dict[str, Any] | None = None,
 ) -> Reply:
-    """An error reply: problem details."""
+    """Return an error reply with problem details; see ``problem`` for the parameters."""
     return Reply(problem(status, detail, extensions), status, headers or _NO_HEADERS, PROBLEM_TYPE)
 
 
@@ -72,16 +72,16 @@ def problem_response(
     headers: Mapping[str, str] | None = None,
     extensions: dict[str, Any] | None = None,
 ) -> Response:
-    """The same as the framework has it."""
+    """Return a framework response with problem details; see ``problem`` for the parameters."""
     return problem_reply(status, detail, headers=headers, extensions=extensions).as_response()
 
 
 def problem(status: int, detail: str, extensions: dict[str, Any] | None = None) -> bytes:
-    """RFC 9457 problem details, of type ``about:blank``, so the status says what kind it is.
+    """Return encoded RFC 9457 problem details, of type ``about:blank``: the status says which kind of error it is.
 
     Parameters:
         detail: what is wrong with this request, and what to do.
-        extensions: further members.
+        extensions: further members of the problem details.
     """
     members = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
     return encode(msgspec.structs.asdict(members) | (extensions or {}))
@@ -90,12 +90,15 @@ def problem(status: int, detail: str, extensions: dict[str, Any] | None = None) 
 def refusal_reply(
     verdicts: Sequence[Verdict], retry_after_seconds: Callable[[int], int], extensions: dict[str, Any]
 ) -> Reply:
-    """The reply to a submit of which something was refused: 503 when draining, else 429; both say when to come back."""
+    """Return the reply to a submit that was refused, in whole or in part, with ``Retry-After``.
+
+    The status is 503 if the executor is draining, else 429.
+    """
     refused = sum(isinstance(verdict, Full | Draining) for verdict in verdicts)
     if any(isinstance(verdict, Draining) for verdict in verdicts):
-        status, detail = 503, f"the executor is draining and has refused {_tasks(refused)}: send them to another one"
+        status, detail = 503, f"the server is draining and refused {_tasks(refused)}: use another server"
     else:
-        status, detail = 429, f"the queue has no room for {_tasks(refused)}: send them again later"
+        status, detail = 429, f"the queue has no room for {_tasks(refused)}: try again later"
     headers = {"Retry-After": str(retry_after_seconds(refused))}
     return problem_reply(status, detail, headers=headers, extensions=extensions)
 

@@ -1,6 +1,7 @@
-"""What is asked, whoever has read it off the wire: what the gate and the routes look at.
+"""The interface of a request, as the gate and the routes use it, and the reading of its body.
 
-There are three that read: the framework, what stands in front of it, and the fast listener. None is known in here.
+Three places parse requests: the framework, the hot routes in front of it, and the fast listener. This module knows none
+of them.
 """
 
 from __future__ import annotations
@@ -17,60 +18,63 @@ from ...traceparent import parse_traceparent
 from .errors import RequestTimeoutError, TooLargeError, UnsupportedMediaTypeError
 
 SHOWN_CHARACTERS_MAX: Final = 100
-"""How much of a header that cannot be understood is sent back."""
+"""How many characters of an unsupported header value an error shows."""
 
 
 class Chunks(Protocol):
-    """The body as it comes, as a channel has it: ``trio.EndOfChannel`` is its end, ``trio.WouldBlock`` more to come."""
+    """The chunks of a body, received as from a channel.
+
+    ``trio.EndOfChannel`` means that the body has ended, ``trio.WouldBlock`` that the next chunk has not arrived.
+    """
 
     async def receive(self) -> bytes: ...
 
     def receive_nowait(self) -> bytes: ...
 
 
-class Asked(Protocol):
-    """One request."""
+class IncomingRequest(Protocol):
+    """One request, whichever server has parsed it."""
 
     method: str
     http_version: str
     identity: Identity | None
-    """Who asks, once the gate has looked; ``None`` for somebody unknown at an open door."""
+    """The caller, set by the gate; ``None`` for an unknown caller of an open route."""
 
     @property
     def scheme(self) -> str:
-        """How it came."""
+        """``http`` or ``https``."""
 
     @property
     def chunks(self) -> Chunks:
-        """The body, or what is left of it."""
+        """The part of the body that has not been received."""
 
     @property
     def content_length(self) -> int | None:
-        """How long the body is, where that was said."""
+        """The length of the body in bytes, or ``None`` if the request does not declare it."""
 
     @property
     def mimetype(self) -> str:
-        """What kind of body it is said to be."""
+        """The media type of the body, from Content-Type, without parameters."""
 
     @property
     def hosts(self) -> list[str]:
-        """Every host that the request says it is for: in its Host headers, and in a target in absolute form."""
+        """Every host that the request names: in its Host headers, and in a target in absolute form."""
 
     @property
     def local_address(self) -> str | None:
-        """Our end of the connection that it came over, if that has one."""
+        """The server's address on the connection, or ``None`` for a Unix socket."""
 
     @property
     def peer_address(self) -> str | None:
-        """The other end, if that has one."""
+        """The client's address, or ``None`` for a Unix socket."""
 
     def header_values(self, name: bytes) -> list[str]:
-        """What was sent in each header of this name, in lower case."""
+        """Return the values of the headers with this name, which is in lower case, one for each header."""
 
 
-def with_trace(asked: Asked, tasks: list[Task]) -> list[Task]:
-    """The tasks as parts of the trace that the request is a part of; those that say a trace keep theirs."""
-    sent = asked.header_values(b"traceparent")
+def with_trace(request: IncomingRequest, tasks: list[Task]) -> list[Task]:
+    """Return the tasks with the ``traceparent`` of the request; a task that has its own keeps it."""
+    sent = request.header_values(b"traceparent")
     traceparent = parse_traceparent(sent[0]) if len(sent) == 1 else None
     if traceparent is None:
         return tasks
@@ -79,53 +83,55 @@ def with_trace(asked: Asked, tasks: list[Task]) -> list[Task]:
     ]
 
 
-def refuse_coding(asked: Asked) -> None:
-    """Refuse a body that is compressed.
+def refuse_coding(request: IncomingRequest) -> None:
+    """Refuse a compressed body.
 
     Raises:
-        UnsupportedMediaTypeError: says so, with the header that RFC 9110 (section 15.5.16) has for it.
+        UnsupportedMediaTypeError: the body is compressed. The reply has Accept-Encoding (RFC 9110, section 15.5.16).
     """
-    codings = ", ".join(asked.header_values(b"content-encoding"))
+    codings = ", ".join(request.header_values(b"content-encoding"))
     if codings.strip().lower() not in ("", "identity"):
         raise UnsupportedMediaTypeError(
-            f"Content-Encoding is {codings[:SHOWN_CHARACTERS_MAX]!r}; send the body as it is, without compression",
+            f"unsupported Content-Encoding {codings[:SHOWN_CHARACTERS_MAX]!r}: send the body without compression",
             {"Accept-Encoding": "identity"},
         )
 
 
-async def read_body(asked: Asked, *, bytes_max: int, seconds_max: float) -> bytes:
-    """The whole body, without a byte order mark.
+async def read_body(request: IncomingRequest, *, bytes_max: int, seconds_max: float) -> bytes:
+    """Return the whole body, without a byte order mark.
 
     Raises:
-        UnsupportedMediaTypeError: it is compressed.
-        TooLargeError: it has more than ``bytes_max``.
-        RequestTimeoutError: it was not there after ``seconds_max``.
+        UnsupportedMediaTypeError: the body is compressed.
+        TooLargeError: the body has more than ``bytes_max`` bytes.
+        RequestTimeoutError: the body was not complete after ``seconds_max``.
     """
-    refuse_coding(asked)
-    if (asked.content_length or 0) > bytes_max:
-        raise TooLargeError(f"the body has {asked.content_length} bytes and at most {bytes_max} are taken")
+    refuse_coding(request)
+    if (request.content_length or 0) > bytes_max:
+        raise TooLargeError(f"the body has {request.content_length} bytes, and the limit is {bytes_max}")
     body = bytearray()
     try:
         try:
+            # A body that has arrived is read without a cancel scope, which most requests would pay for in vain.
             while len(body) <= bytes_max:
-                body += asked.chunks.receive_nowait()
+                body += request.chunks.receive_nowait()
         except trio.WouldBlock:
             with trio.move_on_after(seconds_max):
                 while len(body) <= bytes_max:
-                    body += await asked.chunks.receive()
+                    body += await request.chunks.receive()
     except trio.EndOfChannel:
         return bytes(body).removeprefix(BOM_UTF8)
     if len(body) > bytes_max:
-        raise TooLargeError(f"the body has more than the {bytes_max} bytes that are taken")
+        raise TooLargeError(f"the body is over the limit of {bytes_max} bytes")
     raise RequestTimeoutError(f"the body was not complete after {seconds_max:g} s")
 
 
-async def read_json_body(asked: Asked, *, bytes_max: int, seconds_max: float) -> bytes:
-    """The same of a route that takes JSON alone.
+async def read_json_body(request: IncomingRequest, *, bytes_max: int, seconds_max: float) -> bytes:
+    """Return the whole body of a request whose Content-Type must be ``application/json``.
 
     Raises:
-        UnsupportedMediaTypeError: it is said to be something else; and what ``read_body`` raises.
+        UnsupportedMediaTypeError: the body has another type, or is compressed.
+        TooLargeError, RequestTimeoutError: see ``read_body``.
     """
-    if asked.mimetype != "application/json":
-        raise UnsupportedMediaTypeError(f"Content-Type is {asked.mimetype!r}; send application/json")
-    return await read_body(asked, bytes_max=bytes_max, seconds_max=seconds_max)
+    if request.mimetype != "application/json":
+        raise UnsupportedMediaTypeError(f"unsupported Content-Type {request.mimetype!r}: send application/json")
+    return await read_body(request, bytes_max=bytes_max, seconds_max=seconds_max)

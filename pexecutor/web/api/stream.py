@@ -1,10 +1,10 @@
-"""A submit without an end in sight: tasks as NDJSON, one a line, in constant memory.
+"""Submit a stream of tasks of any length: NDJSON, one task a line, in constant memory.
 
-Lines are taken in slices. While the queue is full nothing more is read, so the client is slowed down to the pace of
-the pool, however long its stream is. The reply comes at the end and is a batch reply.
+Lines are submitted in slices. While the queue is full, nothing more is read, so the client is slowed down to the pace
+of the pool. One batch reply is sent at the end of the stream.
 
-Since lines are taken as they come, a fault half-way cannot undo the ones before it: the reply to it is the error
-together with the counts so far, and nothing behind the faulty line was taken.
+Lines are submitted as they arrive, so a faulty line cannot undo the submits before it. The reply is then the error with
+the counts so far. Nothing after the faulty line is submitted.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ from ...task import Draining, Task, Verdict
 from .decode import decode_lines, decode_task
 from .errors import RequestTimeoutError, TooLargeError, problem_of
 from .reply import Reply, json_reply, refusal_reply
-from .request import Asked, refuse_coding, with_trace
+from .request import IncomingRequest, refuse_coding, with_trace
 from .wire import BatchReply, VerdictsListed, add_verdicts, counts
 
 LINE_BYTES_MAX: Final = 128 * 1024
 VERDICTS_LISTED_MAX: Final = 1000
-"""How many single verdicts the reply to a stream lists; those behind are only counted."""
+"""How many verdicts the reply to a stream lists; the later ones are only counted."""
 
 _log = structlog.get_logger()
 
 
-async def submit(request: Asked, executor: Executor, config: Config, listed: VerdictsListed) -> Reply:
-    """Take a stream of tasks, waiting for room as long as it needs."""
+async def submit(request: IncomingRequest, executor: Executor, config: Config, listed: VerdictsListed) -> Reply:
+    """Submit a stream of tasks; wait for room without a time limit."""
     refuse_coding(request)
     reply = BatchReply()
-    taking = _Taking(request, executor, reply, listed)
+    submitter = _StreamSubmitter(request, executor, reply, listed)
     try:
         async with aclosing(_whole_lines(request, config.request_timeout_seconds)) as slices:
             async for lines in slices:
-                await taking.take(lines)
+                await submitter.submit_lines(lines)
     except _DrainingError as draining:
         return refusal_reply(draining.verdicts, executor.retry_after_seconds, msgspec.to_builtins(reply))
     except PexecutorError as error:
@@ -57,33 +57,34 @@ async def submit(request: Asked, executor: Executor, config: Config, listed: Ver
 
 
 class _DrainingError(Exception):
-    """The server stops, and has refused some tasks; the verdicts are those of their slice."""
+    """The executor drains and has refused tasks; ``verdicts`` are those of the slice."""
 
     def __init__(self, verdicts: list[Verdict]) -> None:
         super().__init__()
         self.verdicts = verdicts
 
 
-class _Taking(NamedTuple):
-    """Submits a stream's tasks, and counts what becomes of them into its reply."""
+class _StreamSubmitter(NamedTuple):
+    """Submits the tasks of a stream, and counts their verdicts in the reply."""
 
-    asked: Asked
+    request: IncomingRequest
     executor: Executor
     reply: BatchReply
     listed: VerdictsListed
 
-    async def take(self, lines: bytes) -> None:
-        """Submit the tasks of some lines; when one is faulty, those before it, and then its error is raised."""
+    async def submit_lines(self, lines: bytes) -> None:
+        """Submit the tasks of some lines; if a line is faulty, submit those before it, then raise its error."""
         tasks = decode_lines(lines)
         if tasks is not None:
-            with suppress(InvalidTaskError):  # of none that was taken; which one it is will be seen
+            # An invalid task refuses the whole slice, so no task is submitted twice below, where the fault is found.
+            with suppress(InvalidTaskError):
                 await self._submit(tasks)
                 return
         for tasks in _one_by_one(lines, self.reply.requested_task, self.executor.fault):
             await self._submit(tasks)
 
     async def _submit(self, tasks: list[Task]) -> None:
-        tasks = with_trace(self.asked, tasks)
+        tasks = with_trace(self.request, tasks)
         verdicts = self.executor.submit_nowait(tasks)
         if verdicts is None:
             verdicts = await self.executor.submit(tasks, wait_for_room_seconds=math.inf)
@@ -92,13 +93,13 @@ class _Taking(NamedTuple):
             raise _DrainingError(verdicts)
 
 
-async def _whole_lines(request: Asked, seconds_max: float) -> AsyncGenerator[bytes, None]:
-    """The body, cut after a line's end wherever a chunk brings one."""
+async def _whole_lines(request: IncomingRequest, seconds_max: float) -> AsyncGenerator[bytes, None]:
+    """Yield the body in slices of whole lines: each chunk up to its last line's end, and at the end the rest."""
     rest = b""
     while (chunk := await _next_chunk(request, seconds_max)) is not None:
         lines, newline, rest = (rest + chunk).rpartition(b"\n")
         if len(rest) > LINE_BYTES_MAX or _holds_too_long_a_line(lines):
-            raise TooLargeError(f"a line has more than the {LINE_BYTES_MAX} bytes that are taken")
+            raise TooLargeError(f"a line is over the limit of {LINE_BYTES_MAX} bytes")
         if newline:
             yield lines
     if rest.strip():
@@ -109,17 +110,17 @@ def _holds_too_long_a_line(lines: bytes) -> bool:
     return len(lines) > LINE_BYTES_MAX and max(map(len, lines.split(b"\n"))) > LINE_BYTES_MAX
 
 
-async def _next_chunk(request: Asked, seconds_max: float) -> bytes | None:
+async def _next_chunk(request: IncomingRequest, seconds_max: float) -> bytes | None:
     with trio.move_on_after(seconds_max):
         try:
             return await request.chunks.receive()
         except trio.EndOfChannel:
             return None
-    raise RequestTimeoutError(f"nothing of the body came for {seconds_max:g} s")
+    raise RequestTimeoutError(f"no data of the body arrived for {seconds_max:g} s")
 
 
 def _one_by_one(lines: bytes, first_index: int, fault_of: Callable[[Task], Complaint | None]) -> Iterator[list[Task]]:
-    """The tasks of some lines; when one is faulty, first those before it, then its error."""
+    """Yield the tasks of some lines; if a line is faulty, yield those before it, then raise its error."""
     tasks: list[Task] = []
     for line in lines.split(b"\n"):
         try:

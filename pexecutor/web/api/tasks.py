@@ -1,7 +1,7 @@
-"""What requests about tasks come to: one function for each, whoever has read the request and sends the reply.
+"""Answer requests about tasks: one method for each route, independent of the server that parsed the request.
 
-The framework's views (``tasks.py``) call them, and so do the hot routes, before the framework sees the request. A fault
-is raised, and made a reply by the one table of errors.
+The framework's views (``serving/task_routes.py``) call these methods. The hot routes call them too, before the
+framework sees the request. An error is raised, and ``errors.py`` turns it into a reply.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from ...errors import FieldError
 from ...stores import PageRequest
 from ...task import Accepted, Draining, Duplicate, Finished, Full, Record, State, Task, Verdict
 from . import stream
-from .coalesce import Together
+from .coalesce import SubmitCoalescer
 from .decode import decode_batch, decode_change, decode_query, decode_task
 from .errors import BadRequestError, UnsupportedMediaTypeError
 from .reply import Reply, json_reply, problem_reply, refusal_reply
-from .request import Asked, read_body, read_json_body, with_trace
+from .request import IncomingRequest, read_body, read_json_body, with_trace
 from .wire import BatchReply, Problem, TaskVerdict, TaskView, VerdictsListed, add_verdicts, counts, detail, view
 
 WAIT_FOR_ROOM_SECONDS_MAX: Final = 60
@@ -35,7 +35,7 @@ WAIT_SECONDS_MAX: Final = 300
 PAGE_RECORDS_MAX: Final = 1000
 
 Arguments = Mapping[str, list[str]]
-"""What the query string says: the values of each parameter."""
+"""The query string: the values of each parameter, by name."""
 
 _ONE_ACCEPTED: Final = counts(BatchReply(requested_task=1, submitted_tasks=1))
 
@@ -43,12 +43,12 @@ _log = structlog.get_logger()
 
 
 class SubmitQuery(msgspec.Struct):
-    """How a submit is to be done.
+    """The options of a submit.
 
     Parameters:
         verdicts: which tasks the reply to a list or a stream lists one by one.
-        atomic: whether all tasks of a list whose names are free must fit, or none is taken.
-        wait_for_room: seconds to wait for room before a task is refused; a stream always waits.
+        atomic: whether to accept either all tasks of a list whose names are free, or none.
+        wait_for_room: how many seconds to wait for room before a task is refused; a stream always waits.
     """
 
     verdicts: VerdictsListed = "refused"
@@ -57,11 +57,11 @@ class SubmitQuery(msgspec.Struct):
 
 
 class PageQuery(msgspec.Struct):
-    """Which part of a listing.
+    """The page of a listing.
 
     Parameters:
-        limit: how many records a page has at most.
-        cursor: where the page begins; taken from the ``Link`` header of the page before. Empty for the first page.
+        limit: how many records the page has at most.
+        cursor: where the page begins, from the ``Link`` header of the previous page; empty for the first page.
     """
 
     limit: Annotated[int, Meta(ge=1, le=PAGE_RECORDS_MAX)] = PAGE_RECORDS_MAX
@@ -69,11 +69,11 @@ class PageQuery(msgspec.Struct):
 
 
 class TasksQuery(PageQuery):
-    """Which tasks, and which part of the listing.
+    """The tasks to list, and the page of the listing.
 
     Parameters:
-        name: only those with this name.
-        state: only those in this state.
+        name: only tasks with this name.
+        state: only tasks in this state.
     """
 
     name: str | None = None
@@ -81,39 +81,39 @@ class TasksQuery(PageQuery):
 
 
 class ShowQuery(msgspec.Struct):
-    """How long to wait for the task's outcome.
+    """The time to wait for the task's outcome.
 
     Parameters:
-        wait: seconds; what the record is by then is the answer.
+        wait: how many seconds to wait for the outcome; after that, the reply is the record as it is then.
     """
 
     wait: Annotated[float, Meta(ge=0, le=WAIT_SECONDS_MAX)] = 0.0
 
 
 class NoQuery(msgspec.Struct):
-    """A route without parameters."""
+    """No parameters."""
 
 
 class HeldProblem(Problem):
-    """A task was refused because its name is held.
+    """A task was refused because another task holds its name.
 
     Parameters:
-        holder: the task that has the name.
+        holder: the task that holds the name.
     """
 
     holder: TaskView
 
 
 class SubmitProblem(Problem, kw_only=True):
-    """A submit was refused, in whole or in part. What it counts was accepted, and stays accepted.
+    """A submit was refused, in whole or in part. The tasks that it counts as submitted stay accepted.
 
     Parameters:
-        errors: what is wrong with which task; then none of a list was taken, and nothing behind it of a stream.
-        RequestedTask: how many tasks of a list or a stream were looked at.
-        SubmittedTasks: how many were accepted.
-        DuplicateTasks: how many were refused because their name was held.
-        RejectedTasks: how many were refused for lack of room, or because of a drain.
-        Tasks: what became of single tasks, as ``verdicts`` asked.
+        errors: the faults of the invalid tasks. Of a list, no task was accepted; of a stream, none after the fault.
+        RequestedTask: how many tasks of a list or a stream were processed.
+        SubmittedTasks: how many tasks were accepted.
+        DuplicateTasks: how many tasks were refused because their name was held.
+        RejectedTasks: how many tasks were refused for lack of room, or because of a drain.
+        Tasks: the verdicts on single tasks; the parameter ``verdicts`` selects which.
     """
 
     errors: list[FieldError] | UnsetType = UNSET
@@ -130,53 +130,54 @@ class TaskAnswers:
     def __init__(self, executor: Executor, config: Config) -> None:
         self._executor = executor
         self._config = config
-        self._together = Together(executor)
+        self._coalescer = SubmitCoalescer(executor)
 
-    # Both are looked up at the first request: an app may be made before the process's log is set up.
+    # Both are computed at the first request, because an app may be created before the process's log is configured.
     @cached_property
     def _log(self) -> Any:
-        return _log.bind()  # bound once, so that a line below the level costs nothing
+        return _log.bind()  # bound once, so that a line below the log level costs nothing
 
     @cached_property
     def logs_submits(self) -> bool:
-        """Whether ``log_one`` logs anything."""
+        """Whether the log level includes the lines of ``log_one``."""
         return bool(self._log.is_enabled_for(logging.INFO))
 
     # Submit
 
-    async def submit(self, asked: Asked, arguments: Arguments) -> Reply:
-        """One task, a list of them, or a stream."""
+    async def submit(self, request: IncomingRequest, arguments: Arguments) -> Reply:
+        """Submit one task, a list of tasks, or a stream."""
         query = decode_query(arguments, SubmitQuery)
-        match asked.mimetype:
+        match request.mimetype:
             case "application/json":
-                return await self._submit_json(asked, query)
+                return await self._submit_json(request, query)
             case "application/x-ndjson":
-                return await stream.submit(asked, self._executor, self._config, query.verdicts)
+                return await stream.submit(request, self._executor, self._config, query.verdicts)
             case other:
-                taken = "application/json or application/x-ndjson"
-                raise UnsupportedMediaTypeError(f"Content-Type is {other!r}; send {taken}")
+                raise UnsupportedMediaTypeError(
+                    f"unsupported Content-Type {other!r}: send application/json or application/x-ndjson"
+                )
 
-    async def _submit_json(self, asked: Asked, query: SubmitQuery) -> Reply:
+    async def _submit_json(self, request: IncomingRequest, query: SubmitQuery) -> Reply:
         body = await read_body(
-            asked, bytes_max=self._config.body_bytes_max, seconds_max=self._config.request_timeout_seconds
+            request, bytes_max=self._config.body_bytes_max, seconds_max=self._config.request_timeout_seconds
         )
         if self.is_one(body):
-            return await self._submit_one(asked, decode_task(body), query)
-        return await self._submit_batch(asked, decode_batch(body, tasks_max=self._config.batch_tasks_max), query)
+            return await self._submit_one(request, decode_task(body), query)
+        return await self._submit_batch(request, decode_batch(body, tasks_max=self._config.batch_tasks_max), query)
 
-    async def _submit_one(self, asked: Asked, task: Task, query: SubmitQuery) -> Reply:
+    async def _submit_one(self, request: IncomingRequest, task: Task, query: SubmitQuery) -> Reply:
         if query.atomic or query.wait_for_room:
-            [verdict] = await self._submit(asked, [task], query)
+            [verdict] = await self._submit(request, [task], query)
         else:
-            [traced] = with_trace(asked, [task])
-            verdict = await self._together.submit(traced)
+            [traced] = with_trace(request, [task])
+            verdict = await self._coalescer.submit(traced)
         return self.reply_to_one(task, verdict)
 
-    async def _submit_batch(self, asked: Asked, tasks: list[Task], query: SubmitQuery) -> Reply:
+    async def _submit_batch(self, request: IncomingRequest, tasks: list[Task], query: SubmitQuery) -> Reply:
         if query.atomic:
-            self._refuse_what_can_never_fit(tasks)
+            self._refuse_unfit_atomic_batch(tasks)
         reply = BatchReply()
-        verdicts = await self._submit(asked, tasks, query)
+        verdicts = await self._submit(request, tasks, query)
         add_verdicts(reply, tasks, verdicts, query.verdicts)
         if reply.submitted_tasks:
             self._log.info("submitted", **counts(reply), **({"name": tasks[0].name} if len(tasks) == 1 else {}))
@@ -184,8 +185,8 @@ class TaskAnswers:
             return refusal_reply(verdicts, self._executor.retry_after_seconds, msgspec.to_builtins(reply))
         return json_reply(reply)
 
-    async def _submit(self, asked: Asked, tasks: list[Task], query: SubmitQuery) -> list[Verdict]:
-        tasks = with_trace(asked, tasks)
+    async def _submit(self, request: IncomingRequest, tasks: list[Task], query: SubmitQuery) -> list[Verdict]:
+        tasks = with_trace(request, tasks)
         await trio.lowlevel.checkpoint_if_cancelled()
         taken = self._executor.submit_nowait(tasks)
         if taken is not None:
@@ -193,44 +194,48 @@ class TaskAnswers:
         try:
             return await self._executor.submit(tasks, atomic=query.atomic, wait_for_room_seconds=query.wait_for_room)
         except trio.Cancelled:
-            _log.info("a submit was cut off; it is not known here what of it was taken", requested=len(tasks))
+            _log.info("submit cancelled; its tasks may have been accepted", requested=len(tasks))
             raise
 
-    # Submits of one task each, of which many are at hand
+    # The steps of a single-task submit, for a caller that has many of them at hand
 
     def is_one(self, body: bytes) -> bool:
-        """Whether a body, of a size that is taken, is of one task and not of a list of them."""
+        """Return whether a body holds one task, not a list, and is within the limit."""
         return len(body) <= self._config.body_bytes_max and body.lstrip(b" \t\r\n").startswith(b"{")
 
-    def read_one(self, asked: Asked, body: bytes) -> Task:
-        """The task of a submit whose body is of one.
+    def read_one(self, request: IncomingRequest, body: bytes) -> Task:
+        """Return the task of a single-task submit, as part of the request's trace.
 
         Raises:
-            InvalidTaskError: it cannot be taken.
+            InvalidTaskError: the task is invalid.
         """
-        [task] = with_trace(asked, [self.read(body)])
+        [task] = with_trace(request, [self.read(body)])
         return task
 
     def read(self, body: bytes) -> Task:
-        """The same of a submit that is no part of a trace."""
+        """Return the task of a single-task submit that is not part of a trace.
+
+        Raises:
+            InvalidTaskError: the task is invalid.
+        """
         task = decode_task(body)
         self._executor.check([task])
         return task
 
     def submit_nowait(self, tasks: list[Task]) -> list[Verdict] | None:
-        """Have all of them taken at once, or none, if that has to be waited for."""
+        """Submit the tasks and return their verdicts, or submit none and return ``None`` if the store must wait."""
         return self._executor.submit_nowait(tasks)
 
     async def submit_all(self, tasks: list[Task]) -> list[Verdict]:
-        """Each of them as if it came alone."""
+        """Submit the tasks, each as if it came alone, and return their verdicts."""
         return await self._executor.submit(tasks)
 
     def log_one(self, task: Task, **context: str) -> None:
-        """Say that it was accepted."""
+        """Log that a task was accepted."""
         self._log.info("submitted", **_ONE_ACCEPTED, name=task.name, **context)
 
     def reply_to_one(self, task: Task, verdict: Verdict, **context: str) -> Reply:
-        """What a submit of one task is answered; ``context`` is for the log, where that does not know it."""
+        """Return the reply to a single-task submit; ``context`` is added to the log line."""
         match verdict:
             case Accepted(record):
                 self.log_one(task, **context)
@@ -242,26 +247,30 @@ class TaskAnswers:
             case Full() | Draining():
                 return refusal_reply([verdict], self._executor.retry_after_seconds, {})
 
-    def _refuse_what_can_never_fit(self, tasks: list[Task]) -> None:
+    def _refuse_unfit_atomic_batch(self, tasks: list[Task]) -> None:
         names = len({task.name for task in tasks})
         if names > self._config.queue_size:
             raise BadRequestError(
-                f"{names} tasks can never be taken atomically by a queue of {self._config.queue_size}: split the list"
+                f"{names} tasks can never fit into a queue of {self._config.queue_size} at once: split the list"
             )
 
     # Read, change and cancel
 
     def handlers(self) -> Reply:
-        """What can run tasks here, and the params that each takes."""
+        """List the handlers and the params of each."""
         return json_reply(self._executor.handlers.describe())
 
     async def every_state(self, arguments: Arguments) -> Reply:
-        """Tasks of any state: scheduled ones, pending in start order, running by start time, finished latest first."""
+        """List tasks of any state.
+
+        Scheduled tasks come first, then pending tasks in start order, running tasks by start time, and finished tasks,
+        the latest first.
+        """
         query = decode_query(arguments, TasksQuery)
         return await self._list("/tasks", query, state=query.state, name=query.name)
 
     async def one_state(self, state: State, arguments: Arguments) -> Reply:
-        """Tasks of one state, in its order."""
+        """List the tasks of one state, in the order of that state."""
         return await self._list(f"/tasks/{state}", decode_query(arguments, PageQuery), state=state)
 
     async def _list(self, path: str, query: PageQuery, *, state: State | None, name: str | None = None) -> Reply:
@@ -274,7 +283,7 @@ class TaskAnswers:
         return json_reply([view(record, self._executor.context(record)) for record in page.records], headers=headers)
 
     async def show(self, task_id: str, arguments: Arguments) -> Reply:
-        """One record; with ``wait``, once it has its outcome or the time is up."""
+        """Show one record; with ``wait``, wait for its outcome first, up to that time."""
         query = decode_query(arguments, ShowQuery)
         if query.wait:
             record = await self._executor.wait(task_id, seconds_max=query.wait)
@@ -282,16 +291,16 @@ class TaskAnswers:
             record = await self._executor.get(task_id)
         return self._shown(record, 200)
 
-    async def change(self, asked: Asked, task_id: str, arguments: Arguments) -> Reply:
-        """Change a task that waits; its priority is what can be changed."""
+    async def change(self, request: IncomingRequest, task_id: str, arguments: Arguments) -> Reply:
+        """Change the priority of a waiting task."""
         decode_query(arguments, NoQuery)
         body = await read_json_body(
-            asked, bytes_max=self._config.body_bytes_max, seconds_max=self._config.request_timeout_seconds
+            request, bytes_max=self._config.body_bytes_max, seconds_max=self._config.request_timeout_seconds
         )
         return self._shown(await self._executor.set_priority(task_id, decode_change(body).priority), 200)
 
     async def cancel(self, task_id: str, arguments: Arguments) -> Reply:
-        """Cancel: 200 when it has ended with this, 202 when its work has yet to end."""
+        """Cancel a task: 200 if it has ended, 202 if its work has yet to end."""
         decode_query(arguments, NoQuery)
         record = await self._executor.cancel(task_id)
         _log.info("cancelled", id=record.id, name=record.task.name)

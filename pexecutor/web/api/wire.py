@@ -1,4 +1,4 @@
-"""What goes out: records, verdicts and problems as JSON."""
+"""The JSON of replies: records, verdicts and problem details."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ EXAMPLE_ID: Final = "a3f09c-42"
 
 TaskId = Annotated[str, Meta(pattern=TASK_ID_PATTERN, examples=[EXAMPLE_ID])]
 Timestamp = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
-"""RFC 3339, in UTC, to the millisecond."""
+"""A time as in RFC 3339, in UTC, to the millisecond."""
 
 VerdictsListed = Literal["all", "refused", "none"]
-"""Which verdicts a batch reply lists one by one: each, those that were not accepted, or none."""
+"""The verdicts that a batch reply lists one by one: all, all but the accepted ones, or none."""
 
 
 TIMES_REMEMBERED_MAX: Final = 64
-"""How many times are written out once only: what is taken, started or ended together has one time."""
+"""How many formatted times are cached: tasks that are accepted, started or finished together have one time."""
 
 
 class Progress(msgspec.Struct):
-    """How far a running task says that it is.
+    """The progress of a running task, as its handler reports it.
 
     Parameters:
-        done: how much of it is done, in the handler's own unit.
-        total: how much there is; null when the handler does not know.
+        done: how much is done, in the handler's own unit.
+        total: how much there is to do; null if the handler does not know.
     """
 
     done: float
@@ -65,13 +65,13 @@ class Progress(msgspec.Struct):
 
 
 class AttemptView(msgspec.Struct):
-    """One run that has ended.
+    """An attempt that has ended.
 
     Parameters:
-        started_at: when it began.
-        ended_at: when it ended.
-        outcome: how it ended.
-        error: one sentence on why, for anything but a success.
+        started_at: when the attempt began.
+        ended_at: when the attempt ended.
+        outcome: how the attempt ended.
+        error: why the attempt did not succeed, in one sentence; absent after a success.
     """
 
     started_at: Timestamp
@@ -81,24 +81,24 @@ class AttemptView(msgspec.Struct):
 
 
 class TaskView(msgspec.Struct, kw_only=True):
-    """A record on the wire, as listings show it. What is not known in a state is absent.
+    """A task's record, as listings show it. Fields that the task's state does not have are absent.
 
     Parameters:
-        id: what to ask for it by.
-        name: what dedup goes by.
-        state: where it stands.
-        duration: how long ``sleep`` works, in ms.
-        handler: what runs it.
-        priority: the higher starts first.
-        crashes: how many of its starts a crash of the server has cut off; absent when there are none.
-        submitted_at: when it was accepted.
-        due_at: until when a scheduled one waits.
-        follows: the id of the task that it follows.
-        started_at: when its last attempt began.
-        finished_at: when it got its outcome.
-        progress: what a running one tells of itself.
-        outcome: how it ended.
-        error: one sentence on why it did not succeed.
+        id: the id of the task.
+        name: the name of the task; at most one task in flight holds a name.
+        state: the state of the task.
+        duration: how long the handler ``sleep`` sleeps, in ms.
+        handler: the handler that runs the task.
+        priority: the priority of the task; tasks of higher priority start first.
+        crashes: how many attempts were cut off by a crash of the server; absent if there are none.
+        submitted_at: when the task was accepted.
+        due_at: when a scheduled task becomes pending.
+        follows: the id of the task that this task follows.
+        started_at: when the last attempt began.
+        finished_at: when the task got its outcome.
+        progress: the progress that the handler of a running task reports.
+        outcome: how the task ended.
+        error: why the task did not succeed, in one sentence.
     """
 
     id: TaskId
@@ -119,21 +119,21 @@ class TaskView(msgspec.Struct, kw_only=True):
 
 
 class TaskDetail(TaskView, kw_only=True):
-    """A record on the wire, whole.
+    """A task's record with all its fields.
 
     Parameters:
-        params: what its handler is told.
-        timeout: after so many ms an attempt is cancelled.
-        retries: how often it is tried again.
-        retry_delay: the most ms that the first retry waits.
-        retry_delay_max: the most ms that any retry waits.
-        on_conflict: what its submit did when the name was held.
-        on_crash: what becomes of it if the process dies while it runs.
-        keep: how many ms its record can be read after its end.
-        traceparent: which trace it belongs to.
-        attempts: the runs that have ended.
+        params: the params for the handler.
+        timeout: after how many ms an attempt is cancelled; null for no limit.
+        retries: how many times a failed task is retried.
+        retry_delay: the longest delay before the first retry, in ms.
+        retry_delay_max: the longest delay before any retry, in ms.
+        on_conflict: what the submit does if the name is held.
+        on_crash: what happens to the task if the server crashes while the task runs.
+        keep: how long the record can be read after the end of the task, in ms; null for the server's limit.
+        traceparent: the trace that the task belongs to.
+        attempts: the attempts that have ended.
         result: what the handler returned; any JSON.
-        output: what the last attempt printed and the like.
+        output: what the last attempt printed, and its exit code or HTTP status.
     """
 
     params: dict[str, Any]
@@ -151,14 +151,14 @@ class TaskDetail(TaskView, kw_only=True):
 
 
 class IntervalView(msgspec.Struct):
-    """One interval of the timeline; durations are seconds, and absent when there was none.
+    """One interval of the timeline.
 
     Parameters:
-        begins_at: when it begins.
-        started: how many attempts began in it.
-        finished: how many tasks ended in it, by outcome.
-        queue_seconds: how long those that started had waited.
-        run_seconds: how long those attempts that ended had run.
+        begins_at: when the interval begins.
+        started: how many attempts began in the interval.
+        finished: how many tasks ended in the interval, by outcome.
+        queue_seconds: how long the tasks that started had waited, in seconds; absent if none started.
+        run_seconds: how long the attempts that ended had run, in seconds; absent if none ended.
     """
 
     begins_at: Timestamp
@@ -169,15 +169,15 @@ class IntervalView(msgspec.Struct):
 
 
 class TaskVerdict(msgspec.Struct):
-    """What became of one task of a list; ``id``, ``state`` and ``since`` are those of the task that has the name.
+    """The verdict on one task of a list or a stream.
 
     Parameters:
-        index: its place in the list, from 0.
-        name: its name.
-        verdict: what became of it.
-        id: of the task that has the name.
-        state: where that one stands.
-        since: from when on it has been there.
+        index: the index of the task, from 0.
+        name: the name of the task.
+        verdict: the verdict on the task.
+        id: the id of the task that holds the name.
+        state: the state of the task that holds the name.
+        since: when the task that holds the name entered its state.
     """
 
     index: Annotated[int, Meta(ge=0)]
@@ -189,14 +189,14 @@ class TaskVerdict(msgspec.Struct):
 
 
 class BatchReply(msgspec.Struct, rename="pascal"):
-    """The reply to a list of tasks. ``RequestedTask`` is singular on the wire: that is the contract.
+    """The reply to a list or a stream of tasks. ``RequestedTask`` is singular by contract.
 
     Parameters:
-        RequestedTask: how many tasks there were: the sum of the other three.
-        SubmittedTasks: how many were accepted.
-        DuplicateTasks: how many were refused because their name was held.
-        RejectedTasks: how many were refused for lack of room, or because of a drain.
-        Tasks: what became of single tasks, as ``verdicts`` asked.
+        RequestedTask: how many tasks were in the request: the sum of the other three counts.
+        SubmittedTasks: how many tasks were accepted.
+        DuplicateTasks: how many tasks were refused because their name was held.
+        RejectedTasks: how many tasks were refused for lack of room, or because of a drain.
+        Tasks: the verdicts on single tasks; the parameter ``verdicts`` selects which.
     """
 
     requested_task: int = 0
@@ -210,9 +210,9 @@ class Problem(msgspec.Struct, kw_only=True):
     """Problem details (RFC 9457).
 
     Parameters:
-        type: always the same, so the status says what kind it is.
-        title: the status in words.
-        status: the status.
+        type: always ``about:blank``; the status says which kind of problem it is.
+        title: the phrase of the HTTP status.
+        status: the HTTP status.
         detail: what is wrong with this request, and what to do.
     """
 
@@ -223,12 +223,12 @@ class Problem(msgspec.Struct, kw_only=True):
 
 
 def view(record: Record, context: Context | None = None) -> TaskView:
-    """A record as listings show it; ``context`` is what a running one tells of itself."""
+    """Return a record as listings show it; ``context`` holds the progress of a running task."""
     return TaskView(**_common(record, context))
 
 
 def detail(record: Record, context: Context | None = None) -> TaskDetail:
-    """A record with everything that is known of it."""
+    """Return a record with all its fields; ``context`` holds the progress and output of a running task."""
     task = record.task
     shown = TaskDetail(
         **_common(record, context),
@@ -295,7 +295,7 @@ def _attempt(attempt: Attempt) -> AttemptView:
 
 
 def interval_view(interval: Interval) -> IntervalView:
-    """An interval on the wire."""
+    """Return an interval of the timeline as it is shown on the wire."""
     return IntervalView(
         timestamp(interval.begins_at),
         interval.started,
@@ -307,7 +307,7 @@ def interval_view(interval: Interval) -> IntervalView:
 
 @lru_cache(TIMES_REMEMBERED_MAX)
 def timestamp(seconds: float) -> str:
-    """RFC 3339, in UTC, to the millisecond."""
+    """Return a time as in RFC 3339, in UTC, to the millisecond."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -319,7 +319,7 @@ def add_verdicts(
     *,
     listed_max: float = math.inf,
 ) -> None:
-    """Count verdicts into a reply, and list those that are wanted; the first has the index ``requested_task``."""
+    """Add verdicts to the counts of a reply, and list the selected ones; the first has the index ``requested_task``."""
     kinds = Counter(map(type, verdicts))
     if listed == "all" or (listed == "refused" and kinds[Accepted] < len(verdicts)):
         for index, (task, verdict) in enumerate(zip(tasks, verdicts, strict=True), reply.requested_task):
@@ -333,7 +333,7 @@ def add_verdicts(
 
 
 def counts(reply: BatchReply) -> dict[str, int]:
-    """How a batch has come out, for the log."""
+    """Return the counts of a batch, for the log."""
     return {
         "requested": reply.requested_task,
         "accepted": reply.submitted_tasks,

@@ -94,7 +94,7 @@ _BATCH: Final = BatchReply(
 )
 _FULL: Final = problem(
     429,
-    "the queue has no room for 1 task: send them again later",
+    "the queue has no room for 1 task: try again later",
     msgspec.to_builtins(BatchReply(2, 1, 0, 1, [TaskVerdict(1, "late", "full")])),
 )
 _INVALID: Final = problem(400, "`name` is required", {"errors": [FieldError(0, "name", "`name` is required")]})

@@ -24,7 +24,7 @@ from ...task import Accepted, State, Task, Verdict
 from ..access.gate import NEEDS, Gate, Need
 from ..api.errors import problem_of, problem_of_bug
 from ..api.reply import Reply
-from ..api.request import Asked
+from ..api.request import IncomingRequest
 from ..api.tasks import Arguments, TaskAnswers
 from ..serving.quart_app import new_request_id
 from .accepted import accepted, is_new
@@ -38,7 +38,7 @@ _PLAIN_QUERY: Final = re.compile(rb"(?!.*wait)(?:&?[a-z_]{1,20}=[A-Za-z0-9._-]{1
 
 NO_ARGUMENTS: Final[Arguments] = {}
 
-Answer = Callable[[Asked, Arguments], Awaitable[Reply]]
+Answer = Callable[[IncomingRequest, Arguments], Awaitable[Reply]]
 
 
 class Hot(NamedTuple):
@@ -76,7 +76,7 @@ class HotRoutes:
         self._answers = answers
         self._heads = KnownHeads()
 
-        async def one_state(state: State, _: Asked, arguments: Arguments) -> Reply:
+        async def one_state(state: State, _: IncomingRequest, arguments: Arguments) -> Reply:
             return await answers.one_state(state, arguments)
 
         self._submit = Hot(NEEDS["POST /tasks"], answers.submit, NO_ARGUMENTS)
@@ -107,7 +107,7 @@ class HotRoutes:
         one = _ID.fullmatch(path)
         return None if one is None else Hot(NEEDS["GET /tasks/{}"], partial(self._show, one[1].decode()), NO_ARGUMENTS)
 
-    async def _show(self, task_id: str, _: Asked, arguments: Arguments) -> Reply:
+    async def _show(self, task_id: str, _: IncomingRequest, arguments: Arguments) -> Reply:
         return await self._answers.show(task_id, arguments)
 
     async def answer(self, request: Request, hot: Hot) -> Reply:

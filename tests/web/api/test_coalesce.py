@@ -11,7 +11,7 @@ from trio.testing import MockClock
 from pexecutor import Accepted, Duplicate, Executor, Full, InvalidTaskError, LocalStore, Task, Verdict
 from pexecutor.errors import StoreUnavailableError
 from pexecutor.handlers import Catalogue
-from pexecutor.web.api.coalesce import Together
+from pexecutor.web.api.coalesce import SubmitCoalescer
 
 from ...fakes import FakeJournal, Gate
 
@@ -31,7 +31,7 @@ async def started(nursery: trio.Nursery, *, journal: FakeJournal | None = None, 
 
 async def submitted(executor: Executor, tasks: Sequence[Task]) -> list[Outcome]:
     """What becomes of tasks that are submitted one by one, in one turn."""
-    together, outcomes = Together(executor), dict[int, Outcome]()
+    together, outcomes = SubmitCoalescer(executor), dict[int, Outcome]()
 
     async def submit(index: int, task: Task) -> None:
         try:
@@ -90,7 +90,7 @@ async def test_a_write_that_fails_is_told_to_all_and_to_nobody_after_them(nurser
 @pytest.mark.parametrize("turns", range(8))
 async def test_whoever_of_them_leaves_the_others_are_answered(nursery: trio.Nursery, turns: int) -> None:
     executor = await started(nursery, journal=FakeJournal())
-    together, outcomes, leaving = Together(executor), dict[str, Outcome](), trio.CancelScope()
+    together, outcomes, leaving = SubmitCoalescer(executor), dict[str, Outcome](), trio.CancelScope()
 
     async def submit(name: str, scope: trio.CancelScope) -> None:
         with scope:

@@ -141,7 +141,7 @@ async def test_a_submit_whose_client_leaves_is_in_the_log(full: Served) -> None:
                 await trio.sleep(0.001)
 
     assert [(line["event"], line["requested"], line["by"]) for line in log] == [
-        ("a submit was cut off; it is not known here what of it was taken", 1, "anonymous")
+        ("submit cancelled; its tasks may have been accepted", 1, "anonymous")
     ]
 
 
