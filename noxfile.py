@@ -68,13 +68,13 @@ def dist(session: nox.Session) -> None:
     install(session, "dist", project=False)
     made, fresh = Path(session.create_tmp(), "made"), Path(session.create_tmp(), "fresh")
     shutil.rmtree(made, ignore_errors=True)
-    session.run("python", "-m", "build", "--outdir", str(made))
+    session.run("python", "-m", "build", "--installer", "uv", "--outdir", str(made))
     artifacts = [str(path) for path in sorted(made.iterdir())]
     session.run("twine", "check", "--strict", *artifacts)
     session.run("python", "-m", "tests.project.artifacts", *artifacts)
-    session.run("python", "-m", "venv", "--clear", str(fresh))
+    session.run("uv", "venv", "--clear", str(fresh))
     [wheel] = made.glob("*.whl")
-    session.run(str(fresh / "bin/python"), "-m", "pip", "install", "--quiet", str(wheel), external=True)
+    session.run("uv", "pip", "install", "--python", str(fresh), str(wheel))
     session.run("python", "-m", "tests.project.first_task", str(fresh / "bin/pexecutor"))
 
 
