@@ -81,8 +81,8 @@ def error_text(text: object) -> str:
 def exception_text(error: BaseException) -> str:
     """Return why an attempt failed, bounded.
 
-    The text is that of the exception. The name of the class precedes it where the exception is no ``Exception``, or where
-    the text is only a value.
+    The text is that of the exception. The name of the class precedes it where the exception is no ``Exception``,
+    or where the text is only a value.
 
     A group of one exception reads like that exception. A group of more lists the first of them.
     """
