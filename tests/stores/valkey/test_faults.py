@@ -43,7 +43,7 @@ FAULTS: dict[str, tuple[Break, Break, str]] = {
     "stalled_network": (
         lambda _, proxy: proxy.stall(),
         lambda _, proxy: proxy.mend(),
-        "cannot be reached: it does not answer",
+        "cannot be reached: (it does not answer|the connection broke)",  # a beat may have noticed it before
     ),
     "closed_network": (lambda _, proxy: proxy.close(), lambda _, proxy: proxy.mend(), "cannot be reached: "),
 }
