@@ -12,7 +12,7 @@ RUN mkdir --mode=700 /var/lib/pexecutor && chown 65532:65532 /var/lib/pexecutor
 ENV PEXECUTOR_DATA_DIR=/var/lib/pexecutor
 VOLUME /var/lib/pexecutor
 # A published port leads to an address that is not the loopback's. Whoever may reach it, only the engine knows: so it takes a
-# token in a file of settings, or --allow-anonymous, to start (see the README, "A container").
+# token in a file of settings, or --allow-anonymous, to start (see docs/reference/running.md).
 ENV PEXECUTOR_HOST=0.0.0.0
 USER 65532:65532
 EXPOSE 8080

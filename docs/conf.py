@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
+import subprocess
+import sys
 
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.util.docutils import SphinxDirective
 
 import pexecutor
 
@@ -53,8 +56,22 @@ def link_public_name(
     return domain.resolve_xref(env, node["refdoc"], _app.builder, "obj", f"pexecutor.{name}", node, contnode)
 
 
+class CommandHelp(SphinxDirective):
+    """Show what ``pexecutor COMMAND --help`` prints."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def run(self) -> list[nodes.Node]:
+        """Run the command."""
+        command = [sys.executable, "-m", "pexecutor", *self.arguments[0].split(), "--help"]
+        printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return [nodes.literal_block(printed, printed, language="text")]
+
+
 def setup(app: Sphinx) -> None:
     """Register what this file adds to Sphinx."""
     toctrees = logging.getLogger("sphinx.sphinx.directives.other")
     toctrees.addFilter(lambda record: getattr(record, "subtype", "") != "empty_glob")  # a folder may have no page yet
+    app.add_directive("command-help", CommandHelp)
     app.connect("missing-reference", link_public_name)

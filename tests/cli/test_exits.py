@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
-import msgspec
 import pytest
 
 from pexecutor import Outcome
-from pexecutor.cli.exit_status import OF_OUTCOME, Exit
+from pexecutor.cli.exit_status import OF_OUTCOME
 
-from ..project.conftest import PROJECT
 from .conftest import TOKEN, Run
 from .proxy import answering
 
@@ -114,12 +110,3 @@ def test_no_proxy_leads_to_this_machine(run: Run) -> None:
 def test_each_outcome_has_a_status_of_its_own() -> None:
     assert {*Outcome} <= OF_OUTCOME.keys()
     assert len(set(OF_OUTCOME.values())) == len(OF_OUTCOME)
-
-
-def test_each_status_is_in_the_readme() -> None:
-    text = (PROJECT / "README.md").read_text(encoding="utf-8")
-    [section] = re.findall(r"^## From the command line$(.*?)^## ", text, re.MULTILINE | re.DOTALL)
-    documented = [int(status) for status in re.findall(r"^\| (\d+) \|", section, re.MULTILINE)]
-
-    assert documented == [*Exit]
-    assert msgspec.json.decode(RECORD)["outcome"] in section

@@ -1,4 +1,4 @@
-"""What the program has, the documents name."""
+"""Everything that the program has is in the documentation, and described there as it is in the code."""
 
 from __future__ import annotations
 
@@ -13,22 +13,25 @@ import pytest
 from prometheus_client.metrics_core import Metric
 
 import pexecutor
-from pexecutor import Executor, LocalStore, Outcome, State, Task
+from pexecutor import ConfigError, Executor, LocalStore, Outcome, State, Task
 from pexecutor.access import SCOPES, TokenSettings
+from pexecutor.cli.exit_status import OF_OUTCOME, Exit
 from pexecutor.cli.main import cli
-from pexecutor.config import ENVIRONMENT_PREFIX, Config, flag_of
+from pexecutor.config import Config, flag_of, load_config
 from pexecutor.handlers.command import CommandSettings
 from pexecutor.handlers.http.http import HttpSettings
 from pexecutor.observe.events import DrainBegun, Gap, TaskProgress
 from pexecutor.web import create_app
+from pexecutor.web.access.gate import NEEDS
 from pexecutor.web.api.errors import STATUS_OF
 from pexecutor.web.api.events import EventsQuery, content
 from pexecutor.web.api.metrics import MetricsRoutes
+from pexecutor.web.api.ops import NodeView
 from pexecutor.web.api.tasks import PageQuery, ShowQuery, SubmitQuery, TasksQuery
 from pexecutor.web.api.wire import IntervalView, TaskDetail
 
 from .conftest import PROJECT
-from .page import README, rows
+from .page import Page, page, rows
 
 ARCHITECTURE = (PROJECT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 CHANGELOG = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
@@ -37,8 +40,13 @@ SERVE = cli.commands["serve"]
 
 IN_THE_FILE_ALONE = {"handlers", "tokens"}
 
-
-ROWS = README.rows
+HTTP_API = page("reference/http-api")
+TASKS = page("reference/tasks")
+HANDLERS = page("reference/handlers")
+SETTINGS = page("reference/settings")
+CLI = page("reference/cli")
+EXIT_STATUSES = page("reference/exit-statuses")
+METRICS = page("reference/metrics")
 
 
 def routes() -> set[str]:
@@ -51,24 +59,41 @@ def routes() -> set[str]:
 
 
 @pytest.mark.parametrize("route", sorted(routes()))
-def test_each_route_is_in_the_readme(route: str) -> None:
-    assert route in ROWS
+def test_each_route_is_documented_with_its_scope(route: str) -> None:
+    _, scope, *_ = HTTP_API.rows[route]
+
+    assert scope == NEEDS[re.sub(r"{\w+}", "{}", route)]
 
 
-def test_the_readme_names_no_route_that_is_gone() -> None:
-    named = {subject for subject in ROWS if re.fullmatch(r"[A-Z]+ /\S*", subject)}
+def test_no_route_is_documented_that_is_gone() -> None:
+    named = {subject for subject in HTTP_API.rows if re.fullmatch(r"[A-Z]+ /\S*", subject)}
 
-    assert named == routes()
+    assert named - {"POST /tasks` with a list"} == routes()
 
 
 @pytest.mark.parametrize("field", msgspec.structs.fields(Config), ids=lambda field: field.name)
-def test_each_setting_is_in_the_readme(field: msgspec.structs.FieldInfo) -> None:
-    _, flag, variable, default, _ = ROWS[field.name]
+def test_each_setting_is_documented(field: msgspec.structs.FieldInfo) -> None:
+    _, flag, default, meaning = SETTINGS.rows[field.name]
     has_flag = field.name in {parameter.name for parameter in SERVE.params}
 
     assert flag == (f"`{flag_of(field.name)}`" if has_flag else "")
-    assert variable == ("" if field.name in IN_THE_FILE_ALONE else f"`{ENVIRONMENT_PREFIX}{field.name.upper()}`")
+    assert ("Only in the file." in meaning) == (field.name in IN_THE_FILE_ALONE)
     assert default.replace(",", "") == _written(getattr(Config(), field.name))
+
+
+@pytest.mark.parametrize("field", msgspec.structs.fields(Config), ids=lambda field: field.name)
+def test_each_setting_has_the_variable_that_the_rule_says(field: msgspec.structs.FieldInfo) -> None:
+    try:
+        config = load_config(file=None, environment={f"PEXECUTOR_{field.name.upper()}": "x,y"}, flags={})
+    except ConfigError as error:
+        is_setting = "is not a setting" not in str(error)
+    else:
+        is_setting = getattr(config, field.name) != getattr(Config(), field.name)
+    assert is_setting
+
+
+def test_no_setting_is_documented_that_is_gone() -> None:
+    assert SETTINGS.rows.keys() == {*Config.__struct_fields__}
 
 
 def _written(default: Any) -> str:
@@ -83,15 +108,19 @@ def _written(default: Any) -> str:
             return str(default)
 
 
-def test_each_key_of_a_tokens_table_and_each_scope_is_in_the_readme() -> None:
-    for word in [*TokenSettings.__struct_fields__, *SCOPES]:
-        assert f"`{word}`" in README.text
+def test_each_key_of_a_tokens_table_is_documented() -> None:
+    for word in TokenSettings.__struct_fields__:
+        assert f"`{word}`" in SETTINGS.text
+
+
+def test_each_scope_is_documented() -> None:
+    assert {*SCOPES} <= HTTP_API.rows.keys()
 
 
 @pytest.mark.parametrize("structure", [CommandSettings, HttpSettings], ids=lambda kind: kind.__name__)
-def test_each_key_of_a_handlers_table_is_in_the_readme(structure: type[msgspec.Struct]) -> None:
+def test_each_key_of_a_handlers_table_is_documented(structure: type[msgspec.Struct]) -> None:
     for field in msgspec.structs.fields(structure):
-        _, _, default, _ = ROWS[field.name]
+        _, _, default, _ = HANDLERS.rows[field.name]
         if isinstance(field.default, float | int) and not isinstance(field.default, bool):
             assert default.replace(",", "") == _written(field.default)
 
@@ -108,39 +137,36 @@ def commands(group: click.Group, *names: str) -> Iterator[tuple[str, click.Comma
 COMMANDS = dict(commands(cli))
 
 
-@pytest.mark.parametrize("command", sorted(COMMANDS))
-def test_each_command_and_its_options_are_in_the_readme(command: str) -> None:
-    options = [
-        option
-        for parameter in COMMANDS[command].params
-        if isinstance(parameter, click.Option)
-        for option in parameter.opts
-    ]
+def test_each_command_is_documented_with_its_help() -> None:
+    shown = re.findall(r"^```{command-help} (.+)$", CLI.text, re.MULTILINE)
 
-    assert re.search(rf"`pexecutor {command}[ `]", README.text)
-    for option in options:
-        assert re.search(rf"`{option}\b", README.text), option
+    assert sorted(shown) == sorted(COMMANDS)
+    assert {f"pexecutor {command}" for command in shown} <= {*CLI.headings}
 
 
-def test_the_options_that_every_program_has_are_in_the_readme() -> None:
-    context = click.Context(cli)
+def test_each_exit_status_is_documented() -> None:
+    _, section = EXIT_STATUSES.text.split("\n## The client commands\n")
+    documented = {
+        int(status): meaning for status, meaning in re.findall(r"^\| (\d+) \| (.*) \|$", section, re.MULTILINE)
+    }
 
-    for parameter in cli.get_params(context):
-        for option in parameter.opts:
-            assert f"`{option}`" in README.text
+    assert [*documented] == [*Exit]
+    for outcome, status in OF_OUTCOME.items():
+        assert f"`{outcome}`" in documented[status]
 
 
 @pytest.mark.parametrize(
-    "structure", [Task, SubmitQuery, PageQuery, TasksQuery, ShowQuery, EventsQuery], ids=lambda kind: kind.__name__
+    ("structure", "where"),
+    [(Task, TASKS), *((query, HTTP_API) for query in (SubmitQuery, PageQuery, TasksQuery, ShowQuery, EventsQuery))],
+    ids=lambda kind: getattr(kind, "__name__", ""),
 )
-def test_each_field_of_a_task_and_each_parameter_is_in_the_readme(structure: type[msgspec.Struct]) -> None:
-    for field in msgspec.structs.fields(structure):
-        assert field.name in ROWS
+def test_each_field_of_a_task_and_each_parameter_is_documented(structure: type[msgspec.Struct], where: Page) -> None:
+    assert {*structure.__struct_fields__} <= where.rows.keys()
 
 
-def test_each_member_of_a_record_is_in_the_readme() -> None:
+def test_each_member_of_a_record_is_documented() -> None:
     for field in msgspec.structs.fields(TaskDetail):
-        assert f"`{field.name}`" in README.text
+        assert f"`{field.name}`" in TASKS.text
 
 
 def metrics() -> list[Metric]:
@@ -149,35 +175,38 @@ def metrics() -> list[Metric]:
 
 
 @pytest.mark.parametrize("metric", metrics(), ids=lambda metric: metric.name)
-def test_each_metric_is_in_the_readme_as_it_says_of_itself(metric: Metric) -> None:
-    _, _, meaning = ROWS[f"{metric.name}_total" if metric.type == "counter" else metric.name]
+def test_each_metric_is_documented_as_it_describes_itself(metric: Metric) -> None:
+    _, _, meaning = METRICS.rows[f"{metric.name}_total" if metric.type == "counter" else metric.name]
 
     if metric.type == "counter":
         assert meaning == metric.documentation
 
 
-def test_the_readme_names_no_metric_that_is_gone() -> None:
-    named = {subject.removesuffix("_total") for subject in ROWS if subject.startswith("pexecutor_")}
+def test_no_metric_is_documented_that_is_gone() -> None:
+    named = {subject.removesuffix("_total") for subject in METRICS.rows if subject.startswith("pexecutor_")}
 
     assert named == {metric.name for metric in metrics()}
 
 
-def test_each_member_of_an_interval_is_in_the_readme() -> None:
-    for field in msgspec.structs.fields(IntervalView):
-        assert f"`{field.name}`" in README.text
+@pytest.mark.parametrize("structure", [IntervalView, NodeView], ids=lambda kind: kind.__name__)
+def test_each_member_of_an_interval_and_of_a_node_is_documented(structure: type[msgspec.Struct]) -> None:
+    assert {*structure.__struct_fields__} <= HTTP_API.rows.keys()
 
 
-def test_each_kind_of_event_is_in_the_readme() -> None:
+def test_each_kind_of_event_is_documented() -> None:
     for what in (TaskProgress("1", "a", 1, 2), DrainBegun(), Gap()):
         kind, _ = content(what)
-        assert kind.decode() in ROWS
+        assert kind.decode() in HTTP_API.rows
 
 
-def test_each_state_outcome_and_status_is_in_the_readme() -> None:
-    for word in [*State, *Outcome]:
-        assert f"`{word}`" in README.text
-    for status in [*STATUS_OF.values(), 429, 500]:
-        assert re.search(rf"\b{status}\b", README.text), status
+def test_each_state_and_outcome_is_documented() -> None:
+    assert {*State, *Outcome} <= TASKS.rows.keys()
+
+
+def test_each_status_of_an_error_is_documented() -> None:
+    documented = {int(status) for status in re.findall(r"^\| (\d{3}) \|", HTTP_API.text, re.MULTILINE)}
+
+    assert {*STATUS_OF.values(), 404, 405, 429, 431, 500, 501} <= documented
 
 
 def test_the_architecture_names_no_module_that_is_gone() -> None:

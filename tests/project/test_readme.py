@@ -1,89 +1,100 @@
-"""The README's sessions are done, with a real server, and every answer comes out as it is shown."""
+"""The README is short, its links lead somewhere, and its commands and sessions do what it shows."""
 
 from __future__ import annotations
 
+import re
 import shlex
-import subprocess
+import shutil
 from pathlib import Path
+from typing import Final
 
 import pytest
 
-from .conftest import Launch, ServerProcess, clean_environment
-from .markdown import Block, normal, steps
+from .conftest import PROJECT, Launch
+from .markdown import Block
 from .page import README
-from .readme import BLOCKS, MODULES, PROGRAMS, WITH_HANDLERS, in_language, shown_after
 from .session import Session
 
+LINES_MAX: Final = 200
 
-def test_nothing_is_shown_that_no_test_looks_at() -> None:
-    assert {block.language for block in BLOCKS} == {"sh", "console", "toml", "python", "text"}
-    assert {block.heading for block in in_language("console")} == {
-        "A session",
-        "Real work",
-        "From the command line",
-        "What is kept",
-        "Access",
-    }
-    assert {block.heading for block in MODULES} == {"Real work"}
-    assert len(in_language("text")) == len(PROGRAMS) + 1, "one for each program, one for the log of the stop"
+FIRST_LINES: Final = 80
+
+RUN, WITH_SETTINGS, UNDER_HYPERCORN, TEST, WHEEL, WITH_FLAGS = README.find("sh")
+
+OWN_COMMAND = "A command of your own"
+ORIGINAL = "The original's flags and requests"
 
 
-def play(server: ServerProcess, home: Path, heading: str, **variables: str) -> Block:
-    """Do what is shown under a heading, with these variables in the environment; the last block of it."""
-    shown = README.find("console", heading)
-    Session(server, home, **variables).play(shown)
-    return shown[-1]
+def test_every_block_is_looked_at() -> None:
+    assert {block.language for block in README.blocks} == {"sh", "toml", "console"}
+    assert [block.heading for block in README.find("console")] == [OWN_COMMAND, OWN_COMMAND, ORIGINAL]
 
 
-def test_a_session(server: ServerProcess, tmp_path: Path) -> None:
-    last = play(server, tmp_path, "A session")
+def test_it_is_short() -> None:
+    assert len(README.text.splitlines()) <= LINES_MAX
 
-    status, log = server.end()
 
+@pytest.mark.parametrize(
+    "shown", ["pip install .", ".venv/bin/pexecutor\n", "hypercorn -k trio", "curl ", "`nox`"], ids=str.strip
+)
+def test_it_shows_the_essentials_first(shown: str) -> None:
+    first = "".join(README.text.splitlines(keepends=True)[:FIRST_LINES])
+
+    assert shown in first
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)]+)\)", README.text))))
+def test_its_links_lead_somewhere(target: str) -> None:
+    path = target.partition("#")[0]
+
+    assert target.startswith("https://") or (PROJECT / path).exists()
+
+
+def copy_project(folder: Path) -> None:
+    """Copy what an installation is built from."""
+    for name in ["pexecutor", "pyproject.toml", "README.md", "LICENSE"]:
+        copy = shutil.copytree if (PROJECT / name).is_dir() else shutil.copy
+        copy(PROJECT / name, folder / name)
+
+
+@pytest.mark.parametrize("block", [RUN, WHEEL], ids=["checkout", "wheel"])
+def test_an_installation(block: Block, launch: Launch, tmp_path: Path) -> None:
+    copy_project(tmp_path)
+    set_up, run = block.text.strip().rsplit(" && ", 1)
+
+    server = launch(["bash", "-c", f"{set_up} && exec {run}"], tmp_path, PEXECUTOR_PORT="0")
+
+    assert server.stop()[0] == 0
+
+
+def test_ci_runs_the_tests_with_the_same_line() -> None:
+    ci = (PROJECT / ".ci" / "run").read_text(encoding="utf-8")
+
+    assert TEST.text.strip() in [line.strip() for line in ci.splitlines()]
+    assert TEST.text.strip().endswith("&& .venv/bin/pytest")
+
+
+def test_a_command_of_your_own(launch: Launch, tmp_path: Path) -> None:
+    (tmp_path / "pexecutor.toml").write_text(README.only("toml", OWN_COMMAND).text, encoding="utf-8")
+    server = launch([*shlex.split(WITH_SETTINGS.text), "--port", "0"], tmp_path)
+
+    Session(server, tmp_path).play(README.find("console", OWN_COMMAND))
+
+    assert server.stop()[0] == 0
+
+
+def test_the_originals_flags_and_requests(launch: Launch, tmp_path: Path) -> None:
+    server = launch([*shlex.split(WITH_FLAGS.text), "--port", "0", "--drain-timeout", "0", "--log-format", "json"])
+
+    Session(server, tmp_path).play(README.find("console", ORIGINAL))
+
+    status, log = server.stop()
     assert status == 0
-    assert normal(shown_after(last)) == normal(log.splitlines()[-1])
+    assert '"pool_size": 5' in log
+    assert '"queue_size": 1000' in log
 
 
-@pytest.fixture
-def working(launch: Launch, tmp_path: Path) -> ServerProcess:
-    """The server of "Real work"."""
-    [settings] = [block for block in in_language("toml") if block.heading == "Real work"]
-    [module] = MODULES
-    (tmp_path / "pexecutor.toml").write_text(settings.text, encoding="utf-8")
-    (tmp_path / "work.py").write_text(module.text, encoding="utf-8")
-    return launch(["bash", "-c", WITH_HANDLERS.text], tmp_path, PEXECUTOR_PORT="0")
-
-
-def test_real_work(working: ServerProcess, tmp_path: Path) -> None:
-    play(working, tmp_path, "Real work")
-
-    assert working.stop()[0] == 0
-
-
-def test_from_the_command_line(working: ServerProcess, tmp_path: Path) -> None:
-    play(working, tmp_path, "From the command line")
-
-    assert working.end()[0] == 0
-
-
-def test_access(launch: Launch, tmp_path: Path) -> None:
-    [new_token, *_] = [step for block in in_language("console") if block.heading == "Access" for step in steps(block)]
-    made = subprocess.run(
-        shlex.split(new_token.command),
-        env=clean_environment(),
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    token, _, lines = made.stdout.partition("\n")
-    (tmp_path / "pexecutor.toml").write_text(lines, encoding="utf-8")
-    server = launch(["pexecutor", "--port", "0", "--config", "pexecutor.toml"], tmp_path)
-
-    play(server, tmp_path, "Access", TOKEN=token)
-
-
-def test_what_is_kept(server: ServerProcess, tmp_path: Path) -> None:
-    play(server, tmp_path, "What is kept")
+def test_under_hypercorn(launch: Launch) -> None:
+    server = launch(shlex.split(UNDER_HYPERCORN.text.replace(":8080", ":0")))
 
     assert server.stop()[0] == 0
