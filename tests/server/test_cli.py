@@ -186,7 +186,7 @@ def test_a_port_in_use_is_one_line_and_exit_1(run: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         result = run("-port", str(taken.getsockname()[1]))
     assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1)
-    assert "another program has it" in result.stderr
+    assert "choose another port with --port" in result.stderr
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])

@@ -123,7 +123,7 @@ async def _stream(feed: Feed, reader: Reader, client_input: ClientInput) -> Asyn
     while True:
         events: list[Event] = []
         try:
-            with client_input.cut_short(HEARTBEAT_SECONDS):
+            with client_input.until_input_ends(HEARTBEAT_SECONDS):
                 events = await reader.receive(EVENTS_AT_ONCE)
         except trio.EndOfChannel:
             return

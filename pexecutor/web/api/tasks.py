@@ -139,7 +139,7 @@ class TaskAnswers:
 
     @cached_property
     def logs_submits(self) -> bool:
-        """Whether the log level includes the lines of ``log_one``."""
+        """Return whether the log level includes the lines of ``log_one``."""
         return bool(self._log.is_enabled_for(logging.INFO))
 
     # Submit

@@ -1,9 +1,9 @@
-"""The fast listener: HTTP/1.1 parsed in C, for the same app; hot routes are answered before the framework.
+"""The fast listener: serves the same app with HTTP/1.1 parsed in C, and answers hot routes without the framework.
 
-A request on the hot way costs no Trio task, no cancel scope and no timer of its own: one Trio task reads from all
-connections that are ready, and another watches the times of all. Every other request is handed to the app.
+A hot request costs no Trio task, no cancel scope and no timer of its own. One Trio task reads from all connections that
+are ready, and another one watches all deadlines. Every other request is passed to the app.
 
-Roads not taken: a protocol of our own inside Hypercorn, where the way from an event to the socket costs most; and
+Roads not taken: our own protocol inside Hypercorn, where the path from an event to the socket costs the most; and
 answering in the parser's callbacks, which cannot await.
 """
 
@@ -23,7 +23,7 @@ __all__ = ["HotRoutes", "make_fast"]
 
 
 def make_fast(app: ASGIFramework, hot: HotRoutes, *, idle_seconds_max: float) -> FastHttp:
-    """What speaks HTTP for this app; see ``FastHttp``.
+    """Return the fast listener for an app; see ``FastHttp``.
 
     Raises:
         ConfigError: the parser is not installed.
@@ -32,6 +32,6 @@ def make_fast(app: ASGIFramework, hot: HotRoutes, *, idle_seconds_max: float) ->
         from .server import FastHttp
     except ImportError as error:
         raise ConfigError(
-            "the fast listener needs a parser: install it with `pip install 'pexecutor[fast]'`, or leave out --server"
+            "the fast listener needs a parser: install it with `pip install 'pexecutor[fast]'`, or omit --server fast"
         ) from error
     return FastHttp(app, hot, idle_seconds_max=idle_seconds_max)

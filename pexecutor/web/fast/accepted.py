@@ -1,6 +1,6 @@
-"""The reply to a submit whose task was accepted: what nearly every submit is answered, written in one step.
+"""Encode in one step the most frequent reply: that a submitted task was accepted.
 
-It has the bytes of the long way by ``Reply``, and a test holds it to that.
+The bytes are equal to those that are encoded through ``Reply``; a test checks that.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from .response import date_line
 _New: Final[Callable[..., msgspec.Struct]] = msgspec.defstruct(
     "_New", [(field.name, field.type) for field in msgspec.structs.fields(TaskDetail) if field.required], gc=False
 )
-"""What is shown of every task, in the same order; there is no more to a new one. Made by position, which is quicker."""
+"""The required fields of ``TaskDetail`` in their order: a new task has no others. Positional arguments are faster."""
 
 
 def is_new(record: Record) -> TypeGuard[Pending]:
-    """Whether that is all there is to a record."""
+    """Return whether a record has no fields beyond the required ones of ``TaskDetail``."""
     return type(record) is Pending and not record.attempts and record.task.traceparent is None
 
 
-def accepted(record: Pending, request_id: str) -> bytes:
-    """The reply to the submit of a new task, over a connection that is kept."""
+def encode_accepted(record: Pending, request_id: str) -> bytes:
+    """Return the bytes of the reply to the submit of a new task, for a connection that stays open."""
     task, task_id = record.task, record.id
     content = encode(
         _New(

@@ -1,11 +1,12 @@
-"""One connection: requests in, replies out in their order, and its end.
+"""One connection: reads requests, sends replies in the order of the requests, and ends.
 
-While it waits for a request, ``rounds.py`` reads for it, and answers what is plain. All else is done by its own Trio
-task. What came together is answered together, with one write, unless there is much to write or one of the requests has
-to go to the app. Nothing is read while a reply waits to be sent, so a client that does not read is not read either.
+While a connection waits for a request, ``rounds.py`` reads from it and answers plain submits. The connection's own Trio
+task does all other work. Requests that arrive together are answered with one write, unless the replies are large or a
+request has to go to the app. Nothing is read while a reply waits to be sent, so a client cannot send requests without
+reading replies.
 
-It ends when the client is gone or asked for it, after a reply that cannot have another behind it, after a refusal, when
-it has been idle for too long or took too long for a head, and at the stop.
+A connection ends when the client closes it or asks to close it, after a reply that must be the last one, after a
+refusal, after too much time without a request or for a head, and at the stop.
 """
 
 from __future__ import annotations
@@ -21,40 +22,40 @@ from .exchange import Exchange
 from .hot import Hot
 from .parser import Parser, Refusal
 from .request import CutOffError, Ends, Request
-from .response import refused, written
+from .response import encode_refusal, encode_reply
 from .transport import GONE, Transport
 
 if TYPE_CHECKING:
     from .server import FastHttp
 
 BYTES_TO_SEND_AT_ONCE: Final = 16 * 1024
-"""When so much waits to be sent, it is sent: some thirty replies to submits, or a page of a listing."""
+"""How many bytes of replies are held back at most: about thirty replies to submits, or a page of a listing."""
 
 
 class FastConnection:
     """Serves one connection.
 
     Parameters:
-        http: what all connections share.
-        transport: what it goes over.
-        ends: its two ends.
+        http: the parts that all connections share.
+        transport: the socket.
+        ends: the addresses of the client and the server.
     """
 
     def __init__(self, http: FastHttp, transport: Transport, ends: Ends) -> None:
         self._http = http
         self._transport = transport
         self.parser: Parser = Parser(ends, self._read_on)
-        """What has come and is not answered; fed here, and in the rounds while this waits."""
+        """Holds the requests that are not answered. Fed by this connection, and by the rounds while this waits."""
         self.input: ClientInput = ClientInput()
         self.is_ending: bool = False
-        """Whether it was told to end."""
+        """Whether ``end`` was called."""
         self._scope = trio.CancelScope()
-        # Replies that have yet to be sent: added by _wait() and _answer_hot(), sent by _flush().
+        # Replies that have not been sent: added by _wait() and _answer_hot(), sent by _flush().
         self._out: list[bytes] = []
         self._out_bytes = 0
 
     async def run(self) -> None:
-        """Serve; returns when the connection has ended, whoever ended it."""
+        """Serve until the client or the server has ended the connection."""
         with self._scope, suppress(CutOffError, *GONE):
             try:
                 await self._serve()
@@ -72,7 +73,7 @@ class FastConnection:
         await self._flush()
 
     async def _next(self) -> Request | None:
-        """The next request, or ``None`` when there is none and the connection is to end."""
+        """Return the next request, or ``None`` if the connection has to end."""
         parser = self.parser
         while not parser.requests:
             await self._flush()
@@ -88,7 +89,7 @@ class FastConnection:
         return parser.requests.popleft()
 
     async def _wait(self) -> bool:
-        """Wait for more, in the rounds where that can be; whether the client is still there."""
+        """Wait for more input, in the rounds if the transport allows it; return whether the client is still there."""
         fd = self._transport.fd
         if fd is None:
             data = await self._transport.receive()
@@ -100,7 +101,7 @@ class FastConnection:
         return wait.is_open
 
     async def _answer(self, request: Request) -> bool:
-        """Answer; whether another request may follow."""
+        """Answer a request; return whether another request may follow on this connection."""
         hot = self._http.hot.find(request)
         try:
             if hot is not None:
@@ -122,7 +123,7 @@ class FastConnection:
             await self._linger(request)
         if self._http.stopping or not request.chunks.ended:
             request.keep_alive = False
-        data = written(reply, request.id, keep_alive=request.keep_alive)
+        data = encode_reply(reply, request.id, keep_alive=request.keep_alive)
         self._out.append(data)
         self._out_bytes += len(data)
         if self._out_bytes > BYTES_TO_SEND_AT_ONCE:
@@ -140,21 +141,21 @@ class FastConnection:
             raise CutOffError
 
     async def _linger(self, request: Request) -> None:
-        """A client that is still sending would meet a reset connection, and may never see the reply."""
+        """Read and drop the body for a moment: a client that still sends would see a reset instead of the reply."""
         with trio.move_on_after(exchanges.LINGER_SECONDS_MAX):
             await request.chunks.drop()
 
     async def _refuse(self, refusal: Refusal) -> None:
-        await self._transport.send(refused(refusal))
+        await self._transport.send(encode_refusal(refusal))
         self._transport.end_sending()
         with trio.move_on_after(exchanges.LINGER_SECONDS_MAX):
             while await self._transport.receive():
                 pass
 
-    # What others call
+    # Called by the rounds, by IdleConnections and by Exchange
 
     def end(self) -> None:
-        """Have it end, in its own Trio task."""
+        """Make the connection's own Trio task end it."""
         self.is_ending = True
         self._scope.cancel()
 
@@ -162,10 +163,10 @@ class FastConnection:
         """Send a part of a reply."""
         await self._transport.send(data)
 
-    async def left(self, otherwise: trio.Event) -> None:
-        """Wait until the client has gone, or until something else says so. What it sends ahead is parsed.
+    async def wait_until_gone(self, unsendable: trio.Event) -> None:
+        """Wait until the client is gone, or, once it has sent another request, until a reply cannot be sent.
 
-        The end of its input is not its leaving: the request that is under way is whole (see ``half_closed.py``).
+        The end of the client's input does not mean that it is gone: it may still read (see ``half_closed.py``).
         """
         while not self.parser.requests and self.parser.refusal is None:
             data = await self._transport.receive()
@@ -174,10 +175,15 @@ class FastConnection:
                 await wait_for_reset(self._transport.socket)
                 return
             self.parser.feed(data)
-        await otherwise.wait()
+        # A whole request waits, so nothing more is read: only a failed send can now show that the client is gone.
+        await unsendable.wait()
 
     async def _read_on(self) -> None:
-        """Read more of the body of a request."""
+        """Read more of the body of a request.
+
+        Raises:
+            CutOffError: the client is gone, or sent invalid HTTP.
+        """
         if self.parser.refusal is not None:
             raise CutOffError
         try:
@@ -190,7 +196,7 @@ class FastConnection:
         self.parser.feed(data)
 
     async def _flush(self) -> None:
-        """Send what waits to be sent; others have their turn first."""
+        """Send the replies that are held back; other Trio tasks run first."""
         if self._out:
             await trio.lowlevel.cancel_shielded_checkpoint()
             data = b"".join(self._out) if len(self._out) > 1 else self._out[0]

@@ -1,11 +1,11 @@
-"""One request that the app answers: what ASGI calls scope, receive and send.
+"""One request that the app answers: the ASGI scope, ``receive`` and ``send``.
 
-The app runs in the connection's own Trio task. ``receive`` reads the socket, as the app wants it: first the body, then
-whether the client is gone. So nothing is left behind by an app that ends, and an app that listens, as ours does, learns
-that its client has left.
+The app runs in the connection's own Trio task. ``receive`` reads the socket when the app calls it: first the body, then
+until the client is gone. So an app that ends leaves no work behind, and an app that calls ``receive``, as ours does,
+learns that its client is gone.
 
-A client that stalls holds up ``send``, and with it the app; nothing else. What was sent ahead behind the request
-is parsed and waits, and while it does nothing more is read.
+A stalled client blocks ``send`` and thereby the app, but nothing else. Data that the client has sent after the request
+is parsed and waits; meanwhile nothing more is read.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ BODILESS: Final = frozenset({204, 304})
 
 
 class Exchange:
-    """Has the app answer one request.
+    """Lets the app answer one request.
 
     Parameters:
-        connection: what it came over.
+        connection: the connection of the request.
         request: the request.
     """
 
     def __init__(self, connection: FastConnection, request: Request) -> None:
         self._connection = connection
         self._request = request
-        self._told_to_go_on = not request.expects_continue
-        self._body_told = False
+        self._continue_sent = not request.expects_continue
+        self._body_ended = False
         self._head: tuple[int, list[Header]] | None = None
         self._begun = False
         self._chunked = False
@@ -50,36 +50,37 @@ class Exchange:
 
     @property
     def begun(self) -> bool:
-        """Whether something of the reply was sent."""
+        """Return whether a part of the reply was sent."""
         return self._begun
 
     async def run(self, app: ASGIFramework) -> None:
-        """Answer; afterwards ``ended`` says whether the reply is whole."""
+        """Answer the request; afterwards ``ended`` says whether the reply is complete."""
         await app(_scope(self._request, self._connection.input), self.receive, self.send)
 
     async def receive(self) -> ASGIReceiveEvent:
-        """The next part of the body, its end, and then the client's leaving."""
+        """Return the next part of the body; after its end, wait until the client is gone."""
         try:
-            if not self._body_told:
+            if not self._body_ended:
                 return await self._receive_body()
-            await self._connection.left(self._unsendable)
+            await self._connection.wait_until_gone(self._unsendable)
         except (CutOffError, *GONE):
             pass
         return {"type": "http.disconnect"}
 
     async def _receive_body(self) -> ASGIReceiveEvent:
-        if not self._told_to_go_on:
-            self._told_to_go_on = True
+        if not self._continue_sent:
+            self._continue_sent = True
+            # Too late once the client sends its body, or once the reply has begun.
             if not self._request.chunks.begun and not self._begun:
                 await self._connection.send(CONTINUE)
         try:
             return {"type": "http.request", "body": await self._request.chunks.receive(), "more_body": True}
         except trio.EndOfChannel:
-            self._body_told = True
+            self._body_ended = True
             return {"type": "http.request", "body": b"", "more_body": False}
 
     async def send(self, event: ASGISendEvent) -> None:
-        """Take a part of the reply; the head goes out with what follows it."""
+        """Send a part of the reply; the head is sent together with the first part of the body."""
         if event["type"] == "http.response.start":
             self._head = event["status"], list(event["headers"])
         elif event["type"] == "http.response.body":
@@ -90,7 +91,7 @@ class Exchange:
             await self._send(out)
 
     def _begin(self) -> bytes:
-        """The head, with how the end of the body will be known."""
+        """Return the head, with the header that marks the end of the body: a length, chunks or the connection's end."""
         assert self._head is not None, "a reply begins with its start"
         self._begun = True
         status, headers = self._head

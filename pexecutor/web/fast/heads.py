@@ -1,17 +1,18 @@
-"""Heads that have come before: what has been found out about one of them need not be found out again.
+"""A cache of request heads, so that a repeated head need not be parsed and checked again.
 
-A client sends the same head with each submit, to the byte, but for a length that differs now and then. What was read by
-the parser and let in by the gate is remembered by its bytes; a submit with the same ones is neither parsed nor asked.
+A client sends the same bytes as the head of each submit, except that Content-Length differs now and then. A head that
+was parsed and admitted by the gate is remembered by its bytes. A submit with the same head skips the parser and the
+gate.
 
-That comes to the same, since both go by nothing else:
+The result is the same, because neither of them depends on anything else:
 
-* The parser stood between two requests, so what it makes of the next bytes is known by them alone; and where a body
-  ends whose length was told, by its head alone.
-* The gate goes by the head and by our end of the connection, as long as no session is in it: only those end. What it
-  refuses is not remembered.
+* The parser is between two requests, so its result depends only on the next bytes. Where a body with a declared length
+  ends depends only on the head.
+* The gate's decision depends only on the head and on the server's address, unless the head has a session: a session can
+  end. Refused heads are not remembered.
 
-A head with something that is its request's own (an id, a trace) is not remembered either. One with a token is found
-by a keyed hash of all of it, before any byte is compared, so the time that it takes tells nothing of the token.
+A head with a part that is specific to its request (an id, a trace) is not remembered either. A head with a token is
+looked up by a keyed hash of the whole head before any byte is compared, so the time reveals nothing about the token.
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ HEAD_BYTES_REMEMBERED_MAX: Final = 1024
 
 _END: Final = b"\r\n\r\n"
 _OWN: Final = frozenset({b"cookie", b"traceparent", REQUEST_ID_HEADER})
-"""Headers that make a head one that is looked at each time."""
+"""Heads with one of these headers are not remembered."""
 
 
 class KnownHead(msgspec.Struct, frozen=True, gc=False):
-    """What a head has come to.
+    """The result for a remembered head.
 
     Parameters:
-        identity: who asks.
-        body_bytes: how long the body is.
+        identity: the caller.
+        body_bytes: the length of the body.
     """
 
     identity: Identity | None
@@ -45,23 +46,26 @@ class KnownHead(msgspec.Struct, frozen=True, gc=False):
 
 
 class KnownHeads:
-    """Remembers the heads of submits that were let in; the oldest goes first."""
+    """The heads of admitted submits; if there are too many, the oldest is forgotten."""
 
     def __init__(self) -> None:
-        # Owned by remember(): by our end of the connection, and the bytes.
+        # Owned by remember(). Keyed by the server's address and the bytes of the head.
         self._known: dict[tuple[tuple[str, int] | None, bytes], KnownHead] = {}
 
     def find(self, data: bytes, ends: Ends) -> tuple[KnownHead, bytes] | None:
-        """A known head and the body behind it, if that is what has come; the parser stands between two requests."""
+        """Return a known head and its body if the data is exactly that, else ``None``.
+
+        The parser must be between two requests.
+        """
         head, _, body = data.partition(_END)
         known = self._known.get((ends.server, head))
         return None if known is None or known.body_bytes != len(body) else (known, body)
 
     def remember(self, data: bytes, request: Request) -> None:
-        """Remember the head of a submit that was let in.
+        """Remember the head of an admitted submit.
 
         Parameters:
-            data: all that has come of it; the parser stood between two requests before.
+            data: the whole request; the parser must have been between two requests before it.
         """
         head, _, body = data.partition(_END)
         if len(head) > HEAD_BYTES_REMEMBERED_MAX or request.content_length != len(body):

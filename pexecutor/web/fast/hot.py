@@ -1,10 +1,10 @@
-"""The hot routes: what is asked thousands of times a second, answered before the framework sees it.
+"""The hot routes: requests that come thousands of times a second, answered before the framework sees them.
 
-A request is hot when it is plain: one of a few targets, written in the one way in which everybody writes it, without
-anything that may have to be waited for while the client may leave. Every other request steps aside to the app, which
-answers it just so: both call the same functions, behind the same gate, in the same context of the log.
+A request is hot if its target is one of a few in their usual spelling, and if its reply cannot take so long that the
+client may disconnect meanwhile. Every other request goes to the app, which gives the same replies: both call the same
+functions, behind the same gate, with the same context for the log.
 
-The hottest of all, a submit of one task, can also be answered in steps, between which many are at hand.
+The most frequent request, a submit of one task, can also be answered in steps, each for many submits at a time.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from ..api.reply import Reply
 from ..api.request import IncomingRequest
 from ..api.tasks import Arguments, TaskAnswers
 from ..serving.quart_app import new_request_id
-from .accepted import accepted, is_new
+from .accepted import encode_accepted, is_new
 from .heads import KnownHeads
 from .request import CutOffError, Ends, Request
-from .response import written
+from .response import encode_reply
 
 _ID: Final = re.compile(rb"/tasks/([0-9a-z]{1,20}-[0-9]{1,20})")
 _PLAIN_QUERY: Final = re.compile(rb"(?!.*wait)(?:&?[a-z_]{1,20}=[A-Za-z0-9._-]{1,200}){1,10}")
-"""One that needs no decoding, and does not ask to wait."""
+"""A query that needs no percent-decoding and has no parameter that waits."""
 
 NO_ARGUMENTS: Final[Arguments] = {}
 
@@ -42,7 +42,7 @@ Answer = Callable[[IncomingRequest, Arguments], Awaitable[Reply]]
 
 
 class Hot(NamedTuple):
-    """How a request will be answered."""
+    """A hot request's scope, the function that answers it, and its arguments."""
 
     need: Need
     answer: Answer
@@ -53,9 +53,9 @@ class Submit(msgspec.Struct, frozen=True, gc=False):
     """A request that submits one task.
 
     Parameters:
-        request_id: its id.
-        identity: who asks, if that is known.
-        task: the task, or what is answered without one.
+        request_id: the id of the request.
+        identity: the caller, or ``None`` if unknown.
+        task: the task, or the error reply to a request without a valid task.
     """
 
     request_id: str
@@ -64,11 +64,11 @@ class Submit(msgspec.Struct, frozen=True, gc=False):
 
 
 class HotRoutes:
-    """Answers what is hot.
+    """Answers hot requests.
 
     Parameters:
-        gate: what lets requests pass.
-        answers: what they come to.
+        gate: decides whether a request is admitted.
+        answers: answers the admitted requests.
     """
 
     def __init__(self, gate: Gate, answers: TaskAnswers) -> None:
@@ -86,7 +86,7 @@ class HotRoutes:
         }
 
     def find(self, request: Request) -> Hot | None:
-        """How to answer a request at once, or ``None`` when the app has to."""
+        """Return how to answer a hot request, or ``None`` if the app has to answer it."""
         path, mark, query = request.target.partition(b"?")
         hot = self._find(request, path)
         if hot is None or not mark:
@@ -111,14 +111,14 @@ class HotRoutes:
         return await self._answers.show(task_id, arguments)
 
     async def answer(self, request: Request, hot: Hot) -> Reply:
-        """What it comes to, errors too."""
+        """Return the reply to a hot request; an error becomes an error reply."""
         tokens = {**bind_contextvars(request_id=request.id)}
         try:
             self._gate.admit(request, lambda: hot.need)
             if request.identity is not None:
                 tokens.update(bind_contextvars(by=request.identity.name))
             return await hot.answer(request, hot.arguments)
-        except CutOffError:
+        except CutOffError:  # the client is gone, so a reply would be useless
             raise
         except Exception as error:
             return _problem(error)
@@ -128,21 +128,21 @@ class HotRoutes:
     # Submits of one task, in the steps of a round (see rounds.py)
 
     def known_submit(self, data: bytes, ends: Ends) -> Submit | None:
-        """What some bytes submit, if their head has come before, and nothing is wrong with the task."""
+        """Return the submit that the data holds, if its head is remembered and its task is valid, else ``None``."""
         found = self._heads.find(data, ends)
         if found is None:
             return None
         known, body = found
         try:
             return Submit(new_request_id(), known.identity, self._answers.read(body))
-        except Exception:  # that is told by submit_of(), which meets it again
+        except Exception:  # submit_of() finds the same fault again, and makes the error reply
             return None
 
     def submit_of(self, request: Request, data: bytes | None) -> Submit | None:
-        """What a request submits; ``None`` when it is not plainly a submit.
+        """Return the submit of one task that a request holds, or ``None`` if it is another request.
 
         Parameters:
-            data: what it was read from, if that is nothing else.
+            data: the bytes of the request, or ``None`` if they were not read in one piece.
         """
         task = self.task_of(request)
         if task is None:
@@ -152,7 +152,7 @@ class HotRoutes:
         return Submit(request.id, request.identity, task)
 
     def task_of(self, request: Request) -> Task | Reply | None:
-        """The task that it submits, or what it is answered without one; ``None`` when it is not plainly a submit."""
+        """Return the task of a submit of one task, or its error reply; ``None`` if the request is another one."""
         body = request.chunks.whole
         if body is None or not self._answers.is_one(body) or self.find(request) is not self._submit:
             return None
@@ -166,23 +166,23 @@ class HotRoutes:
             reset_contextvars(**tokens)
 
     def submit_nowait(self, tasks: list[Task]) -> list[Verdict] | None:
-        """Have them taken; ``None`` when that has to be waited for."""
+        """Submit the tasks and return their verdicts, or submit none and return ``None`` if the store must wait."""
         return self._answers.submit_nowait(tasks) if tasks else []
 
     async def submit(self, tasks: list[Task]) -> Sequence[Verdict | Reply]:
-        """The same with waiting; each has its verdict, or all are answered what went wrong."""
+        """Submit the tasks and return their verdicts; if the submit fails, return an error reply for each task."""
         try:
             return await self._answers.submit_all(tasks)
         except Exception as error:
             return [_problem(error)] * len(tasks)
 
     def reply_to(self, submit: Submit, verdict: Verdict | Reply) -> bytes:
-        """What a submit is answered for the verdict on its task."""
+        """Return the bytes of the reply to a submit with this verdict on its task."""
         if type(verdict) is Accepted and is_new(record := verdict.record):
             if self._answers.logs_submits:
                 self._answers.log_one(record.task, **_context(submit))
-            return accepted(record, submit.request_id)
-        return written(self._reply_to(submit, verdict), submit.request_id)
+            return encode_accepted(record, submit.request_id)
+        return encode_reply(self._reply_to(submit, verdict), submit.request_id)
 
     def _reply_to(self, submit: Submit, verdict: Verdict | Reply) -> Reply:
         if isinstance(verdict, Reply):
@@ -195,7 +195,7 @@ class HotRoutes:
 
 
 def _context(submit: Submit) -> dict[str, str]:
-    """What the log says of a request, besides what has become of it."""
+    """Return the context of a submit's log lines."""
     by = {} if submit.identity is None else {"by": submit.identity.name}
     return {"request_id": submit.request_id, **by}
 

@@ -1,12 +1,12 @@
-"""From bytes to requests, by ``httptools``, which is llhttp; and what it lets pass that is refused here.
+"""Parse requests with ``httptools``, which wraps llhttp, and refuse what llhttp accepts but this server does not.
 
-llhttp refuses by itself: a length that is told in two ways or twice, or that is no number; sizes of chunks that are
-none; folded headers; lines that end without CR or without LF; control characters; spaces before a colon. Added here is
-that a request has one host, is HTTP/1.0 or 1.1, has no transfer coding but ``chunked``, and has a head of a bounded
-length, and that not much is sent around the chunks of a body. The headers behind a chunked body are dropped: nothing
-here reads them, and they must not be taken for those of a head.
+llhttp itself refuses: a length that is declared in two ways, repeated or not a number; invalid chunk sizes; folded
+headers; lines that end without CR or without LF; control characters; spaces before a colon. This module also demands
+one host, HTTP/1.0 or 1.1, no transfer coding except ``chunked``, a head of bounded length, and bounded framing around
+the chunks of a body. Trailers after a chunked body are dropped: no code reads them, and they must not be taken for
+headers.
 
-What is refused is the end: the requests before it are answered, then the refusal, and nothing behind it is looked at.
+After a refusal, nothing more is parsed. The requests before it are answered, then the refusal is sent.
 """
 
 from __future__ import annotations
@@ -21,41 +21,41 @@ from .request import Body, Ends, Headers, Request
 
 HEAD_BYTES_MAX: Final = 16 * 1024
 FRAMING_BYTES_MAX: Final = 16 * 1024
-"""How much more than 16 bytes a chunk the framing of a body may have, in all."""
+"""How many bytes the framing of a body may have in all, beyond ``CHUNK_FRAMING_BYTES`` for each chunk."""
 
 CHUNK_FRAMING_BYTES: Final = 16
 BYTES_PARSED_AT_ONCE: Final = 16 * 1024
-"""Bounds are looked at in between: the parser does not say where it is."""
+"""The limits are checked after each such part, because llhttp does not report its position."""
 
 LENGTH_DIGITS_MAX: Final = 20
 BYTES_BETWEEN: Final = 4
-"""What is around the name and the value of a header."""
+"""The bytes of a header line besides the name and the value: colon, space, CR and LF."""
 
 
 class Refusal(NamedTuple):
-    """Why a connection has to end."""
+    """The error reply after which a connection ends."""
 
     status: int
     detail: str
 
 
-NO_HTTP: Final = "the request is not valid HTTP/1.1"
-HEAD_TOO_LARGE: Final = Refusal(431, "the request's headers are larger than what is taken")
-LENGTH_TOO_LONG: Final = Refusal(400, f"{NO_HTTP}: Content-Length has too many digits")
-UNKNOWN_CODING: Final = Refusal(501, "this Transfer-Encoding is not understood: send Content-Length, or chunked")
-FRAMING_TOO_LARGE: Final = Refusal(400, f"{NO_HTTP}: what is around the chunks of its body is too much")
+INVALID_HTTP: Final = "the request is not valid HTTP/1.1"
+HEAD_TOO_LARGE: Final = Refusal(431, "the headers of the request are too large: send fewer or shorter headers")
+LENGTH_TOO_LONG: Final = Refusal(400, f"{INVALID_HTTP}: Content-Length has too many digits")
+UNKNOWN_CODING: Final = Refusal(501, "unsupported Transfer-Encoding: send Content-Length, or use chunked")
+FRAMING_TOO_LARGE: Final = Refusal(400, f"{INVALID_HTTP}: the framing of its chunks is too large; send larger chunks")
 
 
 class _RefusedError(Exception):
-    """Ends the parser's run; the refusal is noted."""
+    """Stops llhttp after a refusal has been recorded."""
 
 
 class Parser:
-    """What has come over one connection, as requests.
+    """Parses the input of one connection into requests.
 
     Parameters:
-        ends: of the connection.
-        read_on: what the bodies of its requests are read on with.
+        ends: the addresses of the client and the server.
+        read_on: makes the connection read more of a request's body.
     """
 
     def __init__(self, ends: Ends, read_on: Callable[[], Awaitable[None]]) -> None:
@@ -63,7 +63,7 @@ class Parser:
         self.refusal: Refusal | None = None
         self.ends = ends
         self.is_between: bool = True
-        """Whether nothing has come of a request that is not whole."""
+        """Whether the parser is between two requests, and not inside one."""
         self._read_on = read_on
         self._llhttp = httptools.HttpRequestParser(self)
         # Of the message that is being parsed.
@@ -75,7 +75,7 @@ class Parser:
         self._head_without_offer = b""
 
     def feed(self, data: bytes) -> None:
-        """Parse; what comes of it is in ``requests`` and ``refusal``."""
+        """Parse some input; the results are in ``requests`` and ``refusal``."""
         for begin in range(0, len(data), BYTES_PARSED_AT_ONCE):
             if self.refusal is None:
                 self._parse(data[begin : begin + BYTES_PARSED_AT_ONCE])
@@ -83,15 +83,16 @@ class Parser:
     def _parse(self, data: bytes) -> None:
         self._framing_bytes += len(data)
         while data:
-            data = self._left_of(data)
+            data = self._feed_llhttp(data)
         if self.refusal is None:
             self._bound_framing()
 
-    def _left_of(self, data: bytes) -> bytes:
-        """Have llhttp take some bytes; what it has to be given again is the answer."""
+    def _feed_llhttp(self, data: bytes) -> bytes:
+        """Feed some bytes to llhttp; return the bytes to feed next."""
         try:
             self._llhttp.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
+            # llhttp stops at an offer to upgrade. The offer is ignored: parse the head again, without the offer.
             self._llhttp = httptools.HttpRequestParser(self)
             again, self._head_without_offer = self._head_without_offer, b""
             return again + data[upgrade.args[0] :]
@@ -99,7 +100,7 @@ class Parser:
             if self.refusal is None:
                 raise
         except httptools.HttpParserError as error:
-            self.refusal = self.refusal or Refusal(400, f"{NO_HTTP}: {error}")
+            self.refusal = self.refusal or Refusal(400, f"{INVALID_HTTP}: {error}")
         return b""
 
     def _bound_framing(self) -> None:
@@ -112,7 +113,7 @@ class Parser:
         self.refusal = refusal
         raise _RefusedError
 
-    # Called by the parser
+    # Called by llhttp
 
     def on_message_begin(self) -> None:
         self.is_between = False
@@ -146,18 +147,20 @@ class Parser:
         if self._head_bytes > HEAD_BYTES_MAX:
             self._refuse(HEAD_TOO_LARGE)
         if http_version not in ("1.1", "1.0"):
-            self._refuse(Refusal(400, f"{NO_HTTP}, and that is what is spoken here"))
+            self._refuse(Refusal(400, "unsupported HTTP version: send HTTP/1.1"))
         hosts = len(headers.get(b"host", ()))
-        if hosts > 1 or (hosts == 0 and http_version == "1.1"):
-            self._refuse(Refusal(400, "the request says no host, or more than one"))
+        if hosts == 0 and http_version == "1.1":
+            self._refuse(Refusal(400, "missing Host header"))
+        if hosts > 1:
+            self._refuse(Refusal(400, "repeated Host header: send one"))
         if any(len(value) > LENGTH_DIGITS_MAX for value in headers.get(b"content-length", ())):
-            self._refuse(LENGTH_TOO_LONG)  # with leading zeros, llhttp takes any number of them
+            self._refuse(LENGTH_TOO_LONG)  # llhttp accepts any number of leading zeros
         if b"transfer-encoding" in headers:
             self._check_coding(http_version, headers)
 
     def _check_coding(self, http_version: str, headers: Headers) -> None:
         if http_version == "1.0":
-            self._refuse(Refusal(400, "HTTP/1.0 has no Transfer-Encoding: send Content-Length"))
+            self._refuse(Refusal(400, "HTTP/1.0 does not support Transfer-Encoding: send Content-Length"))
         if [value.lower() for value in headers[b"transfer-encoding"]] != [b"chunked"]:
             self._refuse(UNKNOWN_CODING)
 
@@ -172,12 +175,12 @@ class Parser:
     def on_message_complete(self) -> None:
         self.is_between = True
         self._framing_bytes = 0
-        if self._body is not None:  # else its head is to be read again
+        if self._body is not None:  # else the request offers to upgrade, and its head is parsed again
             self._body.ended = True
             self._body = None
 
 
 def _without_offer(method: str, target: bytes, http_version: str, headers: Headers) -> bytes:
-    """The head of a request that offers to upgrade, as if it did not: an offer may be ignored, and llhttp cannot."""
+    """Return the head of a request without its offer to upgrade, because llhttp cannot ignore an offer."""
     lines = [b"%b: %b" % (name, value) for name, values in headers.items() if name != b"upgrade" for value in values]
     return b"\r\n".join([f"{method} ".encode() + target + f" HTTP/{http_version}".encode(), *lines, b"\r\n"])

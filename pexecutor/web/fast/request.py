@@ -1,7 +1,7 @@
-"""One request: its head, and its body as it comes.
+"""One request: its head, and its body as it arrives.
 
-The body is pulled: whoever wants more of it has the connection read on, so nobody's slowness fills our memory. What is
-buffered of it is what one read of the socket has brought.
+The body is read on demand: the reader of the body makes the connection read more. So a slow reader does not fill the
+memory: at most the data of one read of the socket is buffered.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from ..serving.quart_app import REQUEST_ID_HEADER, request_id
 
 Header = tuple[bytes, bytes]
 Headers = dict[bytes, list[bytes]]
-"""By name, in lower case."""
+"""Header values by name; names are in lower case."""
 
 JSON_TYPES: Final = ([b"application/json"], [b"application/json; charset=utf-8"])
-"""How nearly everybody says that a body is JSON."""
+"""The usual spellings of Content-Type for JSON. A request with another spelling goes to the app."""
 
 _NONE: Final[list[bytes]] = []
 
 
 class Ends(NamedTuple):
-    """The two ends of a connection, as an app is told of them."""
+    """The scheme of a connection and the addresses of its two ends, as in an ASGI scope."""
 
     scheme: str
     client: tuple[str, int] | None
@@ -34,14 +34,14 @@ class Ends(NamedTuple):
 
 
 class CutOffError(Exception):
-    """The client has gone, or sent what is no HTTP, before its request was whole."""
+    """The client disconnected or sent invalid HTTP before its request was complete."""
 
 
 class Body:
-    """What is left of a body.
+    """The part of a body that has not been received.
 
     Parameters:
-        read_on: has the connection read more; raises ``CutOffError`` when nothing more will come.
+        read_on: makes the connection read more; raises ``CutOffError`` if the rest will never arrive.
     """
 
     __slots__ = ("_chunks", "_read_on", "begun", "ended")
@@ -55,26 +55,31 @@ class Body:
 
     @property
     def whole(self) -> bytes | None:
-        """All of it, if it has come in one part."""
+        """Return the whole body if it has arrived in one part, else ``None``."""
         return self._chunks[0] if self.ended and len(self._chunks) == 1 else None
 
     def put(self, chunk: bytes) -> None:
-        """Take what has come."""
+        """Add a part that has arrived."""
         self.begun = True
         self._chunks.append(chunk)
 
     def receive_nowait(self) -> bytes:
-        """The same without waiting; raises ``trio.WouldBlock`` when it would have to."""
+        """Return all buffered parts of the body.
+
+        Raises:
+            trio.EndOfChannel: the body has ended.
+            trio.WouldBlock: no part is buffered.
+        """
         if self._chunks:
             return self._take()
         raise trio.EndOfChannel if self.ended else trio.WouldBlock
 
     async def receive(self) -> bytes:
-        """The next part of the body.
+        """Return the next part of the body; wait for it if necessary.
 
         Raises:
-            trio.EndOfChannel: there is none.
-            CutOffError: there will be none, and the body is not whole.
+            trio.EndOfChannel: the body has ended.
+            CutOffError: the rest of the body will never arrive.
         """
         while not self._chunks:
             if self.ended:
@@ -83,7 +88,7 @@ class Body:
         return self._take()
 
     def _take(self) -> bytes:
-        """All that has come: whoever reads pays for each part."""
+        """Return all buffered parts as one, because each part costs its reader time."""
         chunks = self._chunks
         if len(chunks) == 1:
             return chunks.popleft()
@@ -92,18 +97,18 @@ class Body:
         return taken
 
     async def drop(self) -> None:
-        """Read the rest, and keep nothing of it."""
+        """Read the rest of the body and discard it."""
         while not self.ended:
             self._chunks.clear()
             await self._read_on()
 
 
 class Request:
-    """One request; it is what the gate and the routes are asked about (see ``web/asked.py``).
+    """One request of the fast listener; an ``IncomingRequest`` (see ``api/request.py``).
 
     Parameters:
-        ends: where it came from and to.
-        keep_alive: whether the connection may be used for another one.
+        ends: the addresses of the client and the server.
+        keep_alive: whether the connection may be used for another request.
     """
 
     __slots__ = ("_id", "chunks", "ends", "headers", "http_version", "identity", "keep_alive", "method", "target")
@@ -131,7 +136,7 @@ class Request:
 
     @property
     def id(self) -> str:
-        """The client's id of it, or one that is made."""
+        """Return the client's request id, or a new one if the client sent none."""
         if not self._id:
             self._id = request_id(self.headers.get(REQUEST_ID_HEADER, _NONE))
         return self._id
@@ -163,17 +168,17 @@ class Request:
 
     @property
     def is_json(self) -> bool:
-        """Whether the body is said to be JSON, in one of the ways in which nearly everybody says it."""
+        """Return whether Content-Type declares JSON, in one of the usual spellings."""
         return self.headers.get(b"content-type") in JSON_TYPES
 
     @property
     def is_coded(self) -> bool:
-        """Whether the body is said to be compressed, or in another coding."""
+        """Return whether the request has Content-Encoding, so that the body may be compressed."""
         return b"content-encoding" in self.headers
 
     @property
     def expects_continue(self) -> bool:
-        """Whether the client waits for ``100 Continue`` before it sends the body; HTTP/1.0 does not know that reply."""
+        """Return whether the client waits for ``100 Continue`` before it sends the body; HTTP/1.0 lacks that reply."""
         values = self.headers.get(b"expect")
         return values is not None and self.http_version == "1.1" and b"100-continue" in map(bytes.lower, values)
 

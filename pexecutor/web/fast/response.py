@@ -25,7 +25,7 @@ _STATUS_LINES: Final = {
 
 
 class _Date:
-    """The time of the day in a header's line, made once a second."""
+    """The line of the Date header, formatted once a second."""
 
     def __init__(self) -> None:
         # Owned by line().
@@ -43,13 +43,13 @@ date_line: Final = _Date().line
 
 
 def head(status: int, headers: Iterable[Header]) -> bytes:
-    """A status line, headers and the date."""
+    """Return the head of a reply: a status line, the headers and the date."""
     lines = [b"%b: %b\r\n" % header for header in headers]
     return b"".join([_STATUS_LINES[status], *lines, date_line()])
 
 
-def written(reply: Reply, request_id: str, *, keep_alive: bool = True) -> bytes:
-    """A reply of ours, whole; it says so when the connection ends with it."""
+def encode_reply(reply: Reply, request_id: str, *, keep_alive: bool = True) -> bytes:
+    """Return the bytes of a reply; without ``keep_alive``, it announces that the connection ends."""
     content = reply.content
     others = "".join([f"{name.lower()}: {value}\r\n" for name, value in reply.headers.items()])
     return b"%b%bcontent-type: %b\r\ncontent-length: %d\r\nx-request-id: %b\r\n%b%b%b" % (
@@ -64,8 +64,8 @@ def written(reply: Reply, request_id: str, *, keep_alive: bool = True) -> bytes:
     )
 
 
-def refused(refusal: Refusal) -> bytes:
-    """The last that a connection is told."""
+def encode_refusal(refusal: Refusal) -> bytes:
+    """Return the bytes of the error reply after which a connection is closed."""
     content = problem(refusal.status, refusal.detail)
     headers = [
         (b"content-type", PROBLEM_TYPE.encode("ascii")),

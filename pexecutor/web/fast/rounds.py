@@ -1,18 +1,18 @@
-"""Rounds: submits that come together, over however many connections, are answered together.
+"""Rounds: answer submits that arrive together, on any number of connections, in one step.
 
-One Trio task waits for all connections that wait for a request. It reads from those on which something has come, has
-the store take all their tasks in one step, and writes all replies. So a submit costs no turn of Trio of its own, and
-each step finds in the processor's caches what it needs.
+One Trio task waits for all connections that wait for a request. In a round, it reads from the connections that are
+ready, submits all their tasks to the store in one step, and writes all replies. So a submit costs no turn of Trio of
+its own, and each step finds its code and data in the processor's caches.
 
-Only what is plain is answered here: one whole request that submits one task, and nothing behind it. For all else the
-connection's own Trio task is woken, and finds what has come in its parser. While a store has to be waited for, further
-rounds are held.
+Rounds answer only plain submits: one complete request that submits one task, with no data after it. For all other
+input, the connection's own Trio task is woken, which finds the input in its parser. While a round waits for the store,
+further rounds go on.
 
-Invariants: while a request of a connection is under way, nothing is read from it, so its replies stay in their order.
-What goes wrong with one of them is raised in its own Trio task.
+Invariants: while a request of a connection is being answered, nothing is read from the connection, so replies keep
+their order. An error on a connection is raised in the connection's own Trio task.
 
-Roads not taken: answering here all that a client has sent ahead, which would keep the others waiting; and waiting by
-Trio for each connection, which is a call of the system, a turn and cold caches for each request.
+Roads not taken: answering here all requests that a client has pipelined, which would delay other clients; and waiting
+for each connection with Trio, which costs a system call, a turn and cold caches for each request.
 """
 
 from __future__ import annotations
@@ -35,14 +35,15 @@ if TYPE_CHECKING:
     from .server import FastHttp
 
 CONNECTIONS_AT_ONCE_MAX: Final = 32
-"""How many are read from in a round: no more than a worker begins tasks in its turn, so the pool keeps up."""
+"""How many connections a round reads from: no more than the tasks that a worker starts in a turn, so the pool keeps up.
+"""
 
 
 class Wait:
-    """One connection that waits.
+    """The wait of one connection.
 
     Parameters:
-        connection: which one.
+        connection: the connection.
         fd: the descriptor of its socket.
     """
 
@@ -53,41 +54,41 @@ class Wait:
         self.fd: int = fd
         self.ended: bool = False
         self.is_busy: bool = False
-        """Whether a request of it is under way."""
+        """Whether a request of the connection is being answered."""
         self.woken: trio.Event = trio.Event()
-        # What the connection's own Trio task finds when it is woken.
+        # Results for the connection's own Trio task when it is woken.
         self.error: Exception | None = None
         self.is_open: bool = True
         self.unsent: bytes = b""
 
 
-Asked = tuple[Wait, Submit]
+WaitingSubmit = tuple[Wait, Submit]
 """A submit, and the connection that waits for its reply."""
 
 
 class Rounds:
-    """Reads for connections that wait.
+    """Reads from waiting connections, and answers their submits.
 
     Parameters:
-        http: what they have in common.
+        http: the parts that all connections share.
     """
 
     def __init__(self, http: FastHttp) -> None:
         self._http = http
         self._hot = http.hot
         self._epoll = select.epoll()
-        # Owned by _arm() and _disarm(): what is registered in the epoll, by its descriptor.
+        # Owned by _arm() and _disarm(): the waits that are registered in the epoll, by descriptor.
         self._armed: dict[int, Wait] = {}
 
     async def run(self) -> None:
-        """Hold rounds until it is cancelled."""
+        """Run rounds until cancelled."""
         async with trio.open_nursery() as nursery:
             while True:
                 await trio.lowlevel.wait_readable(self._epoll.fileno())
-                self._hold(nursery)
+                self._run_round(nursery)
 
     async def wait(self, connection: FastConnection, fd: int) -> Wait:
-        """Wait until there is something to do for a connection's own Trio task.
+        """Wait until a connection's own Trio task has something to do.
 
         Raises:
             OSError: the client is gone.
@@ -103,25 +104,25 @@ class Rounds:
             raise wait.error
         return wait
 
-    def _hold(self, nursery: trio.Nursery) -> None:
-        """One round: each step for all, then the next."""
+    def _run_round(self, nursery: trio.Nursery) -> None:
+        """Run one round: do each step for all connections before the next step."""
         ready = [self._armed[fd] for fd, _ in self._epoll.poll(0, CONNECTIONS_AT_ONCE_MAX)]
-        came = [(wait, data) for wait in ready if (data := self._receive(wait)) is not None]
-        asked = [(wait, submit) for wait, data in came if (submit := self._read(wait, data)) is not None]
-        verdicts = self._hot.submit_nowait(_tasks(asked))
+        received = [(wait, data) for wait in ready if (data := self._receive(wait)) is not None]
+        submits = [(wait, submit) for wait, data in received if (submit := self._read(wait, data)) is not None]
+        verdicts = self._hot.submit_nowait(_tasks(submits))
         if verdicts is not None:
-            self._answer(asked, verdicts)
+            self._answer(submits, verdicts)
         else:
-            for wait, _ in asked:
+            for wait, _ in submits:
                 wait.is_busy = True
                 self._http.idle.discard(wait.connection)
-            nursery.start_soon(self._submit, asked)
+            nursery.start_soon(self._submit, submits)
 
-    async def _submit(self, asked: list[Asked]) -> None:
-        self._answer(asked, await self._hot.submit(_tasks(asked)))
+    async def _submit(self, submits: list[WaitingSubmit]) -> None:
+        self._answer(submits, await self._hot.submit(_tasks(submits)))
 
     def _receive(self, wait: Wait) -> bytes | None:
-        """What has come, nothing at the end; ``None`` when there is nothing to read."""
+        """Return the received data, empty at the end of the input; ``None`` if there is nothing to read."""
         if wait.is_busy:
             self._disarm(wait)
             return None
@@ -134,14 +135,17 @@ class Rounds:
             return None
 
     def _read(self, wait: Wait, data: bytes) -> Submit | None:
-        """The submit that has come, if it came alone; else the connection waits on, or its own Trio task is woken."""
+        """Return the submit in the data, or ``None`` if the data holds anything else.
+
+        For ``None``, the connection waits for more data, or its own Trio task has been woken.
+        """
         parser = wait.connection.parser
         if not parser.is_between or self._is_ending(wait):
             return self._parse(wait, data)
         return self._hot.known_submit(data, parser.ends) or self._parse(wait, data)
 
     def _parse(self, wait: Wait, data: bytes) -> Submit | None:
-        """The same of what has to be parsed."""
+        """Parse the data, then do as ``_read`` does."""
         parser = wait.connection.parser
         was_between = parser.is_between
         try:
@@ -160,7 +164,7 @@ class Rounds:
         return self._http.stopping or wait.connection.is_ending
 
     def _prepare(self, wait: Wait, request: Request, data: bytes | None) -> Submit | None:
-        """What a request submits; ``None`` when the connection's own Trio task has to answer it."""
+        """Return the submit of a request, or ``None`` if the connection's own Trio task has to answer the request."""
         submit = self._hot.submit_of(request, data) if request.keep_alive else None
         if submit is None:
             self._wake(wait)
@@ -168,17 +172,21 @@ class Rounds:
         wait.connection.parser.requests.clear()
         return submit
 
-    def _answer(self, asked: list[Asked], verdicts: Sequence[Verdict | Reply]) -> None:
-        """Tell each what has become of it; the verdicts are for those that have a task."""
+    def _answer(self, submits: list[WaitingSubmit], verdicts: Sequence[Verdict | Reply]) -> None:
+        """Send the reply to each submit; ``verdicts`` are those of the submits that have a task."""
         left, hot = iter(verdicts), self._hot
         replies = [
-            hot.reply_to(submit, next(left) if isinstance(submit.task, Task) else submit.task) for _, submit in asked
+            hot.reply_to(submit, next(left) if isinstance(submit.task, Task) else submit.task) for _, submit in submits
         ]
-        waiting = [wait.connection for (wait, _), reply in zip(asked, replies, strict=True) if self._send(wait, reply)]
+        sent = zip(submits, replies, strict=True)
+        waiting = [wait.connection for (wait, _), reply in sent if self._send(wait, reply)]
         self._http.idle.add(*waiting)
 
     def _send(self, wait: Wait, data: bytes) -> bool:
-        """Send a reply; whether the connection waits on: all of it has gone, and another request may follow."""
+        """Send a reply; return whether the connection waits for another request.
+
+        It does not if a part of the reply is unsent, or if the connection is ending: its own Trio task is woken then.
+        """
         wait.is_busy = False
         if wait.ended:
             return False
@@ -198,7 +206,7 @@ class Rounds:
         return True
 
     def _wake(self, wait: Wait, error: Exception | None = None) -> None:
-        """Have the connection's own Trio task go on; an error is raised there."""
+        """Wake the connection's own Trio task, which raises the error if there is one."""
         wait.error = error
         wait.woken.set()
         self._disarm(wait)
@@ -214,6 +222,6 @@ class Rounds:
             self._epoll.unregister(wait.fd)
 
 
-def _tasks(asked: Iterable[Asked]) -> list[Task]:
-    """Of those that have one."""
-    return [submit.task for _, submit in asked if isinstance(submit.task, Task)]
+def _tasks(submits: Iterable[WaitingSubmit]) -> list[Task]:
+    """Return the tasks of the submits that have a valid one."""
+    return [submit.task for _, submit in submits if isinstance(submit.task, Task)]

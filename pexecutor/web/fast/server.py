@@ -1,4 +1,4 @@
-"""What all connections of the fast listener share: the app, the hot routes, the rounds, the clock and the stop."""
+"""The parts that all connections of the fast listener share: app, hot routes, rounds, idle deadlines and the stop."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .transport import transport_of
 
 
 class FastHttp:
-    """Speaks HTTP/1.1.
+    """Serves HTTP/1.1 with the fast listener.
 
     Parameters:
-        app: what answers.
-        hot: what answers before it.
-        idle_seconds_max: how long a connection may take to send a request's head, and stay idle between two.
+        app: the app, which answers the requests that are not hot.
+        hot: the hot routes.
+        idle_seconds_max: how long a connection may take to send the head of a request, and stay idle between requests.
     """
 
     def __init__(self, app: ASGIFramework, hot: HotRoutes, *, idle_seconds_max: float) -> None:
@@ -32,26 +32,26 @@ class FastHttp:
         self.rounds: Rounds = Rounds(self)
         self.stopping: bool = False
         self.idle: IdleConnections = IdleConnections(idle_seconds_max)
-        """Those that wait for a request's head."""
+        """The connections that wait for the head of a request."""
 
     async def speak(self, stream: Stream) -> None:
-        """Answer what comes over one connection, to its end."""
+        """Answer the requests of one connection, until it ends."""
         transport = transport_of(stream)
         try:
             ends = _ends(stream)
-        except OSError:  # the client is gone already
+        except OSError:  # a socket whose client is gone has no peer address
             transport.close()
         else:
             await FastConnection(self, transport, ends).run()
 
     async def run(self) -> None:
-        """Hold the rounds and keep the time."""
+        """Run the rounds, and close connections that have been idle for too long."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.rounds.run)
             nursery.start_soon(self.idle.run)
 
     async def stop(self) -> None:
-        """Close idle connections, and the others after the reply they are sending."""
+        """Close idle connections at once, and the others after their current reply."""
         self.stopping = True
         self.idle.end_all()
         await trio.lowlevel.checkpoint()

@@ -1,10 +1,10 @@
-"""The socket of a connection: read and written with one call of the system each, where that does.
+"""The socket of a connection, read and written with one system call each where possible.
 
-Trio's own streams begin each call with a turn of the scheduler, and read before they wait, which here is nearly always
-one read too many: the next request comes after the reply to the last. So a plain socket is waited for first and then
-read, and written at once, and waited for only when it takes no more. Under TLS the stream does as it does.
+Trio's own streams begin each call with a turn of the scheduler, and they read before they wait. Here that first read
+nearly always fails, because the next request comes after the reply to the last one. So a plain socket first waits and
+then reads. It writes at once, and waits only if the socket is full. Under TLS, Trio's stream is used unchanged.
 
-Reading is a checkpoint always, writing only when it has to wait.
+Reading is always a checkpoint. Writing is one only if it has to wait.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ from ..serving.listener import Stream
 BYTES_AT_ONCE: Final = 64 * 1024
 
 GONE: Final = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
-"""What reading and writing raise when the other end is gone, or ours was closed."""
+"""The errors of reading and writing when the client is gone, or the socket was closed here."""
 
 
 class Transport(Protocol):
-    """Bytes in and out; both ways raise one of ``GONE``."""
+    """A stream of bytes in both directions; ``receive`` and ``send`` raise one of ``GONE``."""
 
     socket: trio.socket.SocketType
     fd: int | None
-    """The descriptor of the socket, where others may read and write it too: under TLS they may not."""
+    """The descriptor of the socket if the rounds may read and write it directly, or ``None`` under TLS."""
 
     async def receive(self) -> bytes:
-        """Some bytes, or none at the end."""
+        """Return some bytes, or ``b""`` at the end of the input."""
 
     async def send(self, data: bytes) -> None:
-        """Send all of them."""
+        """Send all the data."""
 
     def end_sending(self) -> None:
-        """Let the client know that nothing follows."""
+        """End the sending side, so that the client sees the end of the reply."""
 
     def close(self) -> None:
-        """Close the socket, at once."""
+        """Close the socket at once."""
 
 
 class PlainTransport:
-    """A socket as it is."""
+    """A socket without TLS."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self.socket: trio.socket.SocketType = stream.socket
@@ -93,12 +93,12 @@ class SecuredTransport:
         await self._stream.send_all(data)
 
     def end_sending(self) -> None:
-        """There is no half of a connection to close."""
+        """Do nothing: TLS cannot half-close a connection."""
 
     def close(self) -> None:
         self.socket.close()
 
 
 def transport_of(stream: Stream) -> Transport:
-    """What a connection is read and written by."""
+    """Return the transport of a connection."""
     return SecuredTransport(stream) if isinstance(stream, trio.SSLStream) else PlainTransport(stream)

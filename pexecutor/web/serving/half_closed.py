@@ -1,18 +1,17 @@
 """Half-closed connections: the client has ended its sending side, and may still read.
 
-Clients do that after their last request (``nc -N``, scripts that speak HTTP/1.0, some libraries), so the end of what
-they send is not a disconnect: requests that are whole are answered, and then the connection is closed.
+Clients half-close a connection after their last request (``nc -N``, scripts that use HTTP/1.0, some libraries). So the
+end of the client's input is not a disconnect: complete requests are answered, and then the connection is closed.
 
-TCP does not tell such a client from one that has closed its socket, until something is sent: the kernel of a client
-that is gone answers with a reset. So:
+In TCP, such a client looks like one that has closed its socket, until the server sends something: the kernel of a
+client that is gone answers with a reset. So:
 
-* A reply that is sent at its end (``?wait=``, ``?wait_for_room=``, a stream of tasks) is waited for as long as the
-  request allows.
-* A stream of events sends a heartbeat at once, which is answered with a reset when nobody reads it.
-* Keep-alive probes find a client that is gone meanwhile, usually within two minutes.
+* A long reply (``?wait=``, ``?wait_for_room=``, a stream of tasks) goes on as long as the request allows.
+* A stream of events sends a heartbeat at once, which is answered with a reset if the client is gone.
+* Keep-alive probes detect a client that goes away meanwhile, usually within two minutes.
 
-Under TLS a client ends its side with a ``close_notify``. One that ends its TCP stream without it has broken the
-connection, since anybody in between could have done that, and cannot be sent anything.
+Under TLS a client ends its side with a ``close_notify``. If the TCP stream ends without one, the connection is broken:
+anyone on the network path could have ended it, and nothing more can be sent.
 """
 
 from __future__ import annotations
@@ -26,29 +25,29 @@ from typing import Final
 import trio
 
 CHECK_SECONDS: Final = 0.5
-"""How often a half-closed connection is checked for a reset: nothing wakes a reader that has seen the end of input."""
+"""How often a half-closed connection is checked for a reset: no event wakes a reader after the end of its input."""
 
 PROBE_SECONDS: Final = 15
 PROBES_MAX: Final = 4
 
 
 class ClientInput:
-    """What a client may still send; it says when that has ended."""
+    """The input of one client; reports when the client has ended its sending side."""
 
     def __init__(self) -> None:
         self.ended: bool = False
-        # Owned by cut_short(): those who wait.
+        # Owned by until_input_ends(): the scopes to cancel at the end of the input.
         self._waiting: set[trio.CancelScope] = set()
 
     def end(self) -> None:
-        """Note that the client has ended its sending side, and wake those who wait for that."""
+        """Record that the client has ended its sending side, and cancel the scopes that wait for the end."""
         self.ended = True
         for scope in self._waiting:
             scope.cancel()
 
     @contextmanager
-    def cut_short(self, seconds_max: float) -> Iterator[None]:
-        """Bound what is waited for in here: by a time, and by the end of the input unless that has come before."""
+    def until_input_ends(self, seconds_max: float) -> Iterator[None]:
+        """Cancel the body after a time, or when the input ends; an input that has ended before does not cancel it."""
         with trio.move_on_after(seconds_max) as scope:
             if not self.ended:
                 self._waiting.add(scope)
@@ -59,7 +58,7 @@ class ClientInput:
 
 
 async def wait_for_reset(connection: trio.socket.SocketType) -> None:
-    """Wait until nobody is at the other end of a half-closed connection."""
+    """Wait until the client of a half-closed connection is gone."""
     with suppress(OSError):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, PROBE_SECONDS)
@@ -70,7 +69,7 @@ async def wait_for_reset(connection: trio.socket.SocketType) -> None:
 
 
 def _is_reset(connection: trio.socket.SocketType) -> bool:
-    """Whether both directions have ended. The kernel of a Unix socket reports that at once, without a reset."""
+    """Return whether both directions have ended. The kernel reports that at once for a Unix socket, without a reset."""
     poll = select.poll()
     try:
         poll.register(connection.fileno(), 0)

@@ -1,14 +1,15 @@
-"""The connections of Hypercorn's own command line, served as ``pexecutor`` serves those of its own listener.
+"""Serve the connections of Hypercorn's own command line in the same way as those of pexecutor's listener.
 
-Hypercorn listens and calls its class ``TCPServer`` for each connection. While the app lives, its place is taken here:
+Hypercorn listens, and calls its class ``TCPServer`` for each connection. While the app runs, this module replaces that
+class:
 
-* **HTTP/1** is spoken by ``Http1Server``, so replies to half-closed clients, empty lines around a request, reason
-  phrases and errors are the same however the server was launched.
-* **HTTP/2** is left to Hypercorn. It is spoken only if the TLS handshake has agreed on it (ALPN).
-* **Settings of Hypercorn** stay in force: the times for a handshake, between requests and for a read, how many
-  requests a connection may have, and the settings of TLS and of the access log.
-* **An exception in a connection** ends that connection only. Hypercorn's worker would end with it.
-* **A client that does not read** is given up by the kernel, and does not hold up the stop.
+* **HTTP/1** is served by ``Http1Server``. So replies to half-closed clients, empty lines around a request, reason
+  phrases and errors do not depend on how the server was launched.
+* **HTTP/2** is left to Hypercorn. It is used only if the TLS handshake has agreed on it (ALPN).
+* **Settings of Hypercorn** stay in force: the timeouts for a handshake, between requests and for a read, the number of
+  requests on a connection, and the settings of TLS and of the access log.
+* **An exception in a connection** ends that connection only. Otherwise it would end Hypercorn's worker.
+* **A client that does not read** is disconnected by the kernel, and does not delay the stop.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _log = structlog.get_logger()
 
 
 class HostedConnections:
-    """The connections of the Hypercorn that runs the app; the first one brings its settings."""
+    """The connections of the Hypercorn that runs the app; its settings are known from the first connection on."""
 
     def __init__(self) -> None:
         self._begun = trio.Event()
@@ -49,7 +50,7 @@ class HostedConnections:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve what Hypercorn accepts, and close idle connections, until it is cancelled."""
-        with self._in_hypercorns_place():
+        with self._replacing_tcp_server():
             task_status.started()
             await self._begun.wait()
             async with trio.open_nursery() as nursery:
@@ -57,11 +58,12 @@ class HostedConnections:
                 await self._context.terminated.wait()
                 self._idle.end_all()
                 await trio.sleep(self._config.graceful_timeout)
-                for connection in self._sockets:  # Hypercorn cancels them now, which a stalled reply is shielded from
+                # Hypercorn cancels the connections now, but a stalled reply is shielded, so close the sockets under it.
+                for connection in self._sockets:
                     connection.close()
 
     @contextmanager
-    def _in_hypercorns_place(self) -> Iterator[None]:
+    def _replacing_tcp_server(self) -> Iterator[None]:
         module: Any = hypercorn.trio.run
         replaced, module.TCPServer = module.TCPServer, self._serve
         try:
@@ -72,7 +74,7 @@ class HostedConnections:
     async def _serve(
         self, app: AppWrapper, config: Config, context: WorkerContext, state: ConnectionState, stream: Any
     ) -> None:
-        """Serve one connection; the parameters are those of Hypercorn's class."""
+        """Serve one connection, with the parameters of Hypercorn's class."""
         self._begin(config, context)
         try:
             with self._open(stream):
@@ -93,7 +95,7 @@ class HostedConnections:
     @contextmanager
     def _open(self, stream: Stream) -> Iterator[None]:
         plain = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
-        with suppress(OSError):  # a Unix socket has no such option
+        with suppress(OSError):  # a Unix socket does not have this option
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_SECONDS_MAX * 1000)
         self._sockets.add(plain.socket)
         try:
@@ -103,7 +105,7 @@ class HostedConnections:
 
 
 async def _agreed_protocol(stream: Stream, seconds_max: float) -> str | None:
-    """The protocol to speak; ``None`` when the TLS handshake has failed."""
+    """Return the protocol that the client has agreed to, or ``None`` if the TLS handshake has failed."""
     if not isinstance(stream, trio.SSLStream):
         return "http/1.1"
     if not await shake_hands(stream, seconds_max):

@@ -1,10 +1,10 @@
-"""The hot routes in front of the framework: what is plain is answered before it, whoever serves the app.
+"""Answer the hot routes in front of the framework, on every server that serves the app.
 
-They are those of ``fast/hot.py``, and answer by the same functions behind the same gate. What is not plain goes to the
-framework, untouched: nothing is taken from the client before that is known. So does what only ASGI brings along, like
-an app that is mounted below a path.
+The hot routes are those of ``fast/hot.py``, with the same functions behind the same gate. Every other request is passed
+to the framework before any of its body has been read. So are requests that only ASGI can describe, such as those of an
+app that is mounted below a path.
 
-A client that leaves while its request is answered does not cut it off: what is hot ends by itself, and soon.
+A client that disconnects does not cancel a hot request, because a hot request ends soon by itself.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from .quart_app import REQUEST_ID_HEADER
 
 
 class HotFirst:
-    """An ASGI app around another one.
+    """An ASGI app that answers hot requests itself and passes the others to another app.
 
     Parameters:
-        app: answers what is not hot.
-        hot: answers what is.
+        app: the app for requests that are not hot.
+        hot: the hot routes.
     """
 
     def __init__(self, app: ASGIFramework, hot: HotRoutes) -> None:
@@ -36,7 +36,7 @@ class HotFirst:
         self._hot = hot
 
     async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        """Answer one request, or hand on whatever it is."""
+        """Answer one hot request, or pass the event to the other app."""
         if scope["type"] == "http" and (request := _plain(scope, receive)) is not None:
             hot = self._hot.find(request)
             if hot is not None:
@@ -50,6 +50,7 @@ class HotFirst:
         content = reply.content
         await send({"type": "http.response.start", "status": reply.status, "headers": _headers(reply, request)})
         if not request.chunks.ended:
+            # The client still sends. If the reply ended now, the client could see a reset connection instead of it.
             await send({"type": "http.response.body", "body": content, "more_body": True})
             content = b""
             with trio.move_on_after(exchanges.LINGER_SECONDS_MAX):
@@ -58,7 +59,7 @@ class HotFirst:
 
 
 def _plain(scope: HTTPScope, receive: ASGIReceiveCallable) -> Request | None:
-    """The request, if it may be hot by what ASGI tells of it."""
+    """Return the request if it may be hot, judged by its ASGI scope, else ``None``."""
     target, headers = scope.get("raw_path") or b"", _by_name(scope["headers"])
     if target.decode("latin1") != scope["path"] or scope.get("root_path") or b"transfer-encoding" in headers:
         return None
@@ -70,7 +71,7 @@ def _plain(scope: HTTPScope, receive: ASGIReceiveCallable) -> Request | None:
 
 
 def _ends(scope: HTTPScope) -> Ends:
-    server: Any = scope.get("server")  # which has no port when it is a Unix socket
+    server: Any = scope.get("server")  # a Unix socket has no port
     return Ends(scope["scheme"], scope.get("client"), server)
 
 
@@ -95,7 +96,7 @@ def _body(receive: ASGIReceiveCallable) -> Body:
 
 
 def _headers(reply: Reply, request: Request) -> list[Header]:
-    """The headers of a reply, in the framework's order."""
+    """Return the headers of a reply in the framework's order."""
     return [
         *[(name.lower().encode("latin1"), value.encode("latin1")) for name, value in reply.headers.items()],
         (b"content-type", reply.content_type.encode("ascii")),

@@ -1,15 +1,17 @@
-"""Hypercorn's server of one connection, held to plain HTTP/1 and to our way of saying no.
+"""Serve one connection with Hypercorn, restricted to HTTP/1 and with pexecutor's error replies.
 
-* **A client that is gone is gone.** Left to itself, a connection stays for the rest of its idle time when its client
-  has closed it, and a thousand short visits would fill every place.
-* **HTTP/1.1 and 1.0 only.** Left to itself it also takes HTTP/2 and WebSockets on a plain socket, where neither its
-  idle timer nor our limits on a connection hold. An offer to upgrade is ignored, as RFC 9110 (section 7.8) allows.
-* **What is no HTTP is answered like any other error**, as problem details, and so that the client can read it: it may
-  still be sending, and would meet a reset connection. So what it sends is dropped for a moment before the end. That
-  also lets a reply end that is under way when something senseless comes behind its request.
-* **Little is done for each request.** Left to itself, a connection begins a Trio task to time its wait for a request
-  and cancels it with the request, and sends a reply's head and body each with a lock, a shield and a turn of Trio. One
-  Trio task keeps the time of all (``idle.py``), and what the socket takes at once is written at once.
+This changes the following behaviour of Hypercorn:
+
+* **A closed connection is released at once.** In Hypercorn, a connection that its client has closed stays open for the
+  rest of its idle time, so a thousand short connections would reach the limit.
+* **Only HTTP/1.1 and 1.0 are accepted.** Hypercorn also accepts HTTP/2 and WebSockets on a plain socket, where neither
+  its idle timer nor the limit on connections applies. An offer to upgrade is ignored, as RFC 9110 (section 7.8) allows.
+* **Invalid HTTP is answered with problem details that the client can read.** A client that is still sending would see a
+  reset connection instead of the reply, so its input is read and dropped for a moment before the connection is closed.
+  That also lets a reply finish if invalid data follows its request.
+* **Each request costs less.** For each wait for a request, Hypercorn starts a Trio task as a timer; here one Trio task
+  watches all connections (``idle.py``). Hypercorn sends the head and the body of a reply separately, each with a lock,
+  a shield and a turn of Trio; here data that the socket can take is written at once.
 """
 
 from __future__ import annotations
@@ -47,20 +49,20 @@ NO_STATE: Final[Mapping[str, Any]] = {}
 
 _EMPTY_LINES: Final = re.compile(rb"\A(?:\r?\n)+")
 _REASONS: Final = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
-"""Reason phrases: HTTP/1.1 allows an empty one, but there are clients that take a reply without for a failure."""
+"""Reason phrases. HTTP/1.1 allows an empty phrase, but some clients treat a reply without one as a failure."""
 
 _DETAIL: Final = {
-    431: "the request's headers are larger than what is taken",
-    501: "this Transfer-Encoding is not understood: send Content-Length, or chunked",
+    431: "the headers of the request are too large: send fewer or shorter headers",
+    501: "unsupported Transfer-Encoding: send Content-Length, or use chunked",
 }
 
 
 class Hypercorn:
-    """Speaks HTTP by Hypercorn.
+    """Serves HTTP with Hypercorn.
 
     Parameters:
-        app: what answers.
-        idle_seconds_max: how long a connection may take to send a request's head, and stay idle between two.
+        app: the app that answers requests.
+        idle_seconds_max: how long a connection may take to send the head of a request, and stay idle between requests.
     """
 
     def __init__(self, app: ASGIFramework, *, idle_seconds_max: float) -> None:
@@ -73,12 +75,12 @@ class Hypercorn:
         self._idle = IdleConnections(idle_seconds_max)
 
     async def speak(self, stream: Stream) -> None:
-        """Answer what comes over one connection, to its end."""
-        ready: Any = stream  # annotated as TLS only, serves both
+        """Answer the requests of one connection, until it ends."""
+        ready: Any = stream  # Hypercorn annotates its parameter as TLS, but also accepts a plain stream
         await Http1Server(self._app, self._config, self._context, ready, self._idle).run()
 
     async def run(self) -> None:
-        """Keep the time of idle connections."""
+        """Close connections that have been idle for too long."""
         await self._idle.run()
 
     async def stop(self) -> None:
@@ -91,10 +93,10 @@ class Http1Server(TCPServer):
     """Serves one connection to its end.
 
     Parameters:
-        app, config, context: what all connections share.
+        app, config, context: shared by all connections.
         stream: the connection.
-        idle: those that wait for a request; it takes the place of Hypercorn's timers, of which each is a Trio task.
-        state: what the app's lifespan has left for requests.
+        idle: the connections that wait for a request; replaces Hypercorn's timers, each of which is a Trio task.
+        state: the state that the app's lifespan passes to requests.
     """
 
     def __init__(
@@ -114,7 +116,7 @@ class Http1Server(TCPServer):
         self._dropping = False
 
     async def run(self) -> None:
-        """Serve; returns when the connection has ended, whoever ended it."""
+        """Serve until the client or the server has ended the connection."""
         if self.context.terminated.is_set():
             self.socket.close()
             return
@@ -122,7 +124,7 @@ class Http1Server(TCPServer):
             async with TaskGroup() as task_group:
                 self._task_group = task_group
                 self._http = _Http1(self, task_group)
-                # A wrapper would choose between the versions.
+                # Hypercorn's wrapper would choose the protocol by the HTTP version, so this one takes its place.
                 self.protocol: ProtocolWrapper = cast(ProtocolWrapper, self._http)
                 self._idle.add(self)
                 await self._read_data()
@@ -135,7 +137,7 @@ class Http1Server(TCPServer):
             self.socket.close()
 
     async def _read_data(self) -> None:
-        """Read until the client is gone. After the end of its input, requests that are whole are answered first."""
+        """Read until the client is gone; after the end of its input, answer its complete requests first."""
         with suppress(trio.ClosedResourceError, trio.BrokenResourceError, trio.TooSlowError):
             while data := await self._receive():
                 await self.protocol.handle(RawData(bytes(data)))
@@ -152,7 +154,7 @@ class Http1Server(TCPServer):
             return await self.stream.receive_some(BYTES_READ_AT_ONCE)
 
     async def _wait_until_answered(self) -> None:
-        """Wait until the request that is under way is answered, or nobody is there to read the reply."""
+        """Wait until the current request is answered, or the client is gone."""
         if self._http.stream is None:
             return
         async with trio.open_nursery() as nursery:
@@ -161,7 +163,7 @@ class Http1Server(TCPServer):
             nursery.cancel_scope.cancel()
 
     def end(self) -> None:
-        """Close the connection, which waits for a request."""
+        """Close the connection while it waits for a request."""
         self._task_group.spawn(self._end)
 
     async def _end(self) -> None:
@@ -170,16 +172,19 @@ class Http1Server(TCPServer):
 
     @property
     def is_secured(self) -> bool:
-        """Whether the connection is under TLS; it is annotated so, and serves both."""
+        """Return whether the connection uses TLS; Hypercorn's annotation of ``stream`` says so in any case."""
         return isinstance(self.stream, trio.SSLStream)
 
     @property
     def socket(self) -> trio.socket.SocketType:
-        """What the connection goes over."""
+        """Return the socket of the connection."""
         return self.stream.transport_stream.socket if self.is_secured else cast(trio.SocketStream, self.stream).socket
 
     async def protocol_send(self, event: Event) -> None:
-        """Send; before closing because of what was received, drop what else comes."""
+        """Handle an event of the protocol: send data, note idleness, or close.
+
+        Before the connection is closed because of invalid input, further input is read and dropped.
+        """
         match event:
             case Updated(idle):
                 self._note_idle(idle=idle)
@@ -194,16 +199,16 @@ class Http1Server(TCPServer):
                 await super().protocol_send(event)
 
     def _send_at_once(self, data: bytes) -> bytes:
-        """Send what the socket takes without waiting, which costs no turn of Trio; what is left of it is the answer."""
+        """Send as much as the socket takes without waiting, which costs no turn of Trio; return the rest."""
         if self.is_secured or self.send_lock.locked():
             return data
         try:
             return data[os.write(self.socket.fileno(), data) :]
-        except OSError:  # it takes nothing now, or never again: waiting for it will tell
+        except OSError:  # the socket is full or broken; the send that waits finds out which
             return data
 
     def _note_idle(self, *, idle: bool) -> None:
-        """Wait for a request, or no longer. Once the client is gone, waiting would only hold the connection's place."""
+        """Note whether the connection waits for a request; if the client is gone, let the connection end instead."""
         if not idle:
             self._idle.discard(self)
         elif self._client_gone:
@@ -217,7 +222,7 @@ class Http1Server(TCPServer):
                 pass
 
     async def end_sending(self) -> None:
-        """Let the client know that nothing follows. Under TLS there is no half of a connection to close."""
+        """End the sending side, so that the client sees the end of the reply. TLS cannot half-close a connection."""
         if self.is_secured:
             return
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
@@ -231,9 +236,9 @@ async def _cancel_at_reset(socket: trio.socket.SocketType, scope: trio.CancelSco
 
 
 class _Connection(h11.Connection):
-    """One connection as h11 sees it, but that empty lines around a request are ignored (RFC 9112, section 2.2).
+    """An h11 connection that ignores empty lines before and after a request (RFC 9112, section 2.2).
 
-    Old clients send one behind a body, and h11 takes it for a request line.
+    Old clients send an empty line after a body, which h11 would take for a request line.
     """
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
@@ -242,7 +247,7 @@ class _Connection(h11.Connection):
         return super().next_event()
 
     def _drop_empty_lines(self) -> bool:
-        """Drop empty lines that have come; whether half of one is left, and nothing else."""
+        """Drop received empty lines; return whether only the first half of an empty line is left."""
         came, is_all = self.trailing_data
         left = _EMPTY_LINES.sub(b"", came, 1)
         if len(left) < len(came):
@@ -251,7 +256,7 @@ class _Connection(h11.Connection):
 
 
 class _Http1(H11Protocol):
-    """One connection's requests and replies."""
+    """The HTTP/1 protocol of one connection: its requests and replies."""
 
     def __init__(self, server: Http1Server, task_group: TaskGroup) -> None:
         socket = server.socket
@@ -268,7 +273,7 @@ class _Http1(H11Protocol):
         )
         self._server = server
         self.connection = _Connection(h11.SERVER, max_incomplete_event_size=server.config.h11_max_incomplete_size)
-        # The head of a reply, until something follows it.
+        # The head of a reply, held back until the next part of the reply, so that both are sent together.
         self._unsent = b""
 
     async def stream_send(self, event: StreamEvent) -> None:
@@ -283,7 +288,7 @@ class _Http1(H11Protocol):
             await super().stream_send(event)
 
     async def _send_h11_event(self, event: H11SendableEvent) -> None:
-        """Send; a head goes out with what follows it, in one piece."""
+        """Send an event; a head is sent together with the event after it."""
         if isinstance(event, h11.InformationalResponse):
             status = event.status_code
             event = h11.InformationalResponse(status_code=status, headers=event.headers, reason=_REASONS[status])
@@ -297,7 +302,7 @@ class _Http1(H11Protocol):
             await self.send(RawData(data))
 
     async def _check_protocol(self, event: h11.Request) -> None:
-        """Stay with HTTP/1, whatever is offered."""
+        """Stay with HTTP/1, also when the client offers another protocol."""
 
     async def _create_stream(self, request: h11.Request) -> None:
         headers = [(name, value) for name, value in request.headers if name != b"upgrade"]
@@ -317,6 +322,6 @@ class _Http1(H11Protocol):
         ]
         head = h11.Response(status_code=status_code, headers=headers, reason=_REASONS[status_code])
         reply = head, h11.Data(data=body), h11.EndOfMessage()
-        with suppress(h11.LocalProtocolError):  # a reply has begun, or may have no body: then closing must do
+        with suppress(h11.LocalProtocolError):  # a reply has begun, or may have no body: then only close the connection
             await self.send(RawData(b"".join(self.connection.send(event) or b"" for event in reply)))
         await self._server.end_sending()

@@ -1,7 +1,7 @@
-"""Connections that wait for a request: they end when that takes too long, and when the server stops.
+"""Connections that wait for a request: they are closed after a time limit, and when the server stops.
 
-One Trio task watches the times of all, so none of them has a timer. They stand in line in the order of their deadlines:
-each has the same time, so the one that began to wait last is the last.
+One Trio task watches all of them, so no connection has its own timer. Every connection has the same time limit, so the
+order in which they began to wait is the order of their deadlines.
 """
 
 from __future__ import annotations
@@ -12,49 +12,49 @@ import trio
 
 
 class Idle(Protocol):
-    """A connection that waits."""
+    """A connection that waits for a request."""
 
     def end(self) -> None:
-        """Have it close itself."""
+        """Make the connection close itself."""
 
 
 class IdleConnections:
-    """Those of one server.
+    """The waiting connections of one server.
 
     Parameters:
-        seconds_max: how long one may wait.
+        seconds_max: how long a connection may wait.
     """
 
     def __init__(self, seconds_max: float) -> None:
         self._seconds_max = seconds_max
-        # Owned by add(), keep() and discard(): when each is to end, the next one first.
+        # Owned by add(), keep() and discard(): the deadline of each connection, the earliest first.
         self._deadlines: dict[Idle, float] = {}
 
     def add(self, *connections: Idle) -> None:
-        """They wait from now on."""
+        """Add connections whose time begins now, even if they have waited before."""
         deadlines, deadline = self._deadlines, trio.current_time() + self._seconds_max
         for connection in connections:
             deadlines.pop(connection, None)
             deadlines[connection] = deadline
 
     def keep(self, connection: Idle) -> None:
-        """It waits; the time goes on when it has waited already."""
+        """Add a connection; if it waits already, its deadline stays."""
         if connection not in self._deadlines:
             self.add(connection)
 
     def discard(self, connection: Idle) -> None:
-        """It does not wait, or is no more."""
+        """Remove a connection that no longer waits, or has ended."""
         self._deadlines.pop(connection, None)
 
     async def run(self) -> None:
-        """End those that wait for too long, until it is cancelled."""
+        """End connections whose deadline has passed, until cancelled."""
         while True:
             now = trio.current_time()
             self._end([connection for connection, deadline in self._deadlines.items() if deadline <= now])
             await trio.sleep_until(next(iter(self._deadlines.values()), now + self._seconds_max))
 
     def end_all(self) -> None:
-        """End all that wait now."""
+        """End all waiting connections."""
         self._end(list(self._deadlines))
 
     def _end(self, connections: list[Idle]) -> None:

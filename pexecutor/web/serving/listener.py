@@ -1,14 +1,14 @@
-"""Listening: our own sockets, and on each connection whatever speaks HTTP.
+"""Listen on a socket, and serve each connection with an HTTP implementation.
 
-That is Hypercorn (``http1.py``) or our own (``fast/``). Hypercorn can listen by itself; doing it here gives both what
-it has no setting for:
+The implementation is Hypercorn (``hypercorn.py``) or the fast listener (``fast/``). Hypercorn can listen by itself, but
+has no settings for the following, which both implementations get here:
 
-* the socket is bound before anything else starts, so a port in use is one clear error at the start;
-* at most ``connections_max`` connections are open; the next ones wait in the kernel's backlog;
-* a client that stalls while it is sent a reply is dropped by the kernel (``TCP_USER_TIMEOUT``), and at the end of a
-  stop every connection that is left is closed under it, whatever it waits for.
+* The socket is bound before anything else starts, so a port in use is one clear error at the start.
+* At most ``connections_max`` connections are open; further ones wait in the kernel's backlog.
+* The kernel drops a client that stalls during a reply (``TCP_USER_TIMEOUT``).
+* At the end of a stop, the sockets of all remaining connections are closed, whatever the connections wait for.
 
-The tests over real sockets guard this seam, with either.
+The tests over real sockets cover this module with both implementations.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _log = structlog.get_logger()
 
 BACKLOG: Final = 1024
 STOP_SECONDS_MAX: Final = 3.0
-"""How long connections have to end once the server stops."""
+"""How long connections may take to end once the server stops."""
 
 STALLED_SECONDS_MAX: Final = 30
-"""After this long without progress the kernel gives up a connection that has data to send."""
+"""How long sent data may stay without progress before the kernel drops the connection."""
 
 
 Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
@@ -41,27 +41,27 @@ Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
 
 class Http(Protocol):
-    """What speaks HTTP on the connections that are accepted."""
+    """An HTTP implementation that serves accepted connections."""
 
     async def speak(self, stream: Stream) -> None:
-        """Answer what comes over one connection, to its end; raises nothing that the client can cause."""
+        """Answer the requests of one connection, until it ends; a client cannot cause an exception."""
 
     async def run(self) -> None:
-        """What runs beside the connections, if anything does."""
+        """Run the work that all connections share, if there is any, until cancelled."""
 
     async def stop(self) -> None:
         """Close idle connections, and the others after the reply they are sending."""
 
 
 class ListenError(Exception):
-    """The address cannot be listened on: it is in use, not ours, or not allowed."""
+    """The operator gave an address that is in use, not an address of this machine, or not allowed."""
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A bound, listening TCP socket; port 0 lets the system choose one.
+    """Return a bound, listening TCP socket; with port 0 the system chooses the port.
 
     Raises:
-        ListenError: says why not.
+        ListenError: the address cannot be bound; the message says why.
     """
     try:
         [(family, kind, protocol, _, address), *_] = socket.getaddrinfo(
@@ -79,19 +79,19 @@ def listen(host: str, port: int) -> socket.socket:
         listener.setblocking(False)
     except OSError as error:
         listener.close()
-        in_use = "; another program has it, choose another with --port" if error.errno == errno.EADDRINUSE else ""
+        in_use = "; choose another port with --port" if error.errno == errno.EADDRINUSE else ""
         raise ListenError(f"cannot listen on {host} port {port}: {error.strerror}{in_use}") from error
     return listener
 
 
 class HttpServer:
-    """Serves on a listening socket until it is told to stop.
+    """Serves on a listening socket until ``stop`` is called.
 
     Parameters:
-        http: what answers.
+        http: the HTTP implementation.
         listener: a bound socket; it is closed when ``run`` ends.
         connections_max: how many connections may be open.
-        tls: what connections are secured with; ``None`` for plain ones.
+        tls: the TLS context, or ``None`` for plain connections.
     """
 
     def __init__(
@@ -106,12 +106,12 @@ class HttpServer:
         self._listener = _BoundedListener(listener, connections_max)
         self._stopping = trio.Event()
         self._tls = tls
-        # Owned by _secured(): the handshakes that are under way.
+        # Owned by _secured(): the current handshakes.
         self._handshakes: set[trio.CancelScope] = set()
         self.url: str = f"{'http' if tls is None else 'https'}://{self._listener.authority}"
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Accept and serve; ends some time after ``stop``, when all connections have ended."""
+        """Accept and serve connections; return after ``stop``, when all connections have ended."""
         async with trio.open_nursery() as nursery:
             async with trio.open_nursery() as connections:
                 nursery.start_soon(self._cut_off_stragglers, connections.cancel_scope)
@@ -132,7 +132,7 @@ class HttpServer:
             nursery.cancel_scope.cancel()
 
     def stop(self) -> None:
-        """Accept no more; idle connections are closed, the others after the reply they are sending."""
+        """Accept no more connections; close idle ones at once, and the others after their current reply."""
         self._stopping.set()
         for scope in self._handshakes:
             scope.cancel()
@@ -158,22 +158,23 @@ class HttpServer:
         return None
 
     async def _cut_off_stragglers(self, connections: trio.CancelScope) -> None:
-        """Once the stop has taken its time, or at a cancel: end what no cancel reaches by closing the sockets."""
+        """Cancel the remaining connections after the stop's time limit, and close their sockets."""
         try:
             await self._stopping.wait()
             await trio.sleep(STOP_SECONDS_MAX)
             connections.cancel()
         finally:
+            # A cancel does not reach a shielded send. A closed socket makes it fail.
             self._listener.close_connections()
 
 
 class _BoundedListener(trio.abc.Listener[trio.SocketStream]):
-    """Accepts while fewer than so many connections are open."""
+    """Accepts connections while fewer than ``connections_max`` are open."""
 
     def __init__(self, listener: socket.socket, connections_max: int) -> None:
         self._listener = trio.SocketListener(trio.socket.from_stdlib_socket(listener))
         self._free = trio.Semaphore(connections_max)
-        # Owned by place_of(): the connections that are open.
+        # Owned by place_of(): the open connections.
         self._open: set[trio.SocketStream] = set()
 
     @property
@@ -191,7 +192,7 @@ class _BoundedListener(trio.abc.Listener[trio.SocketStream]):
 
     @contextmanager
     def place_of(self, stream: trio.SocketStream) -> Iterator[None]:
-        """What holds the place that ``accept`` took for this connection."""
+        """Hold the place that ``accept`` took for this connection, and free it on exit."""
         self._open.add(stream)
         try:
             yield

@@ -1,15 +1,15 @@
-"""One HTTP exchange between the app and Hypercorn: with an id, and with three things mended.
+"""One HTTP exchange between the app and its server: adds a request id, and changes three behaviours of the framework.
 
-* **The body is read as it is wanted.** Chunks wait in a channel of a few places; while it is full, nothing more is
-  read from the client. So a body of any length passes in constant memory.
-* **The end of the reply arrives.** The framework cancels an exchange once its last event is handed over, and that cuts
-  short what the server does at the end of a reply: closing a connection, or arming its idle timer. The last event
-  is therefore sent in a shield, bounded.
-* **An early error can be read.** A client that is still sending when it is refused would meet a reset connection and
-  may never see the reply. So the rest of its body is read and dropped for a moment before the exchange ends.
+* **The body is read on demand.** Chunks wait in a channel with a few places. While it is full, nothing more is read
+  from the client. So a body of any length passes in constant memory.
+* **The end of the reply is sent.** The framework cancels an exchange once it has handed over the last event. That would
+  interrupt the server's work at the end of a reply: closing the connection, or starting its idle timer. So the last
+  event is sent in a shield, with a time limit.
+* **The client can read an early error.** A client that is still sending when it is refused would see a reset connection
+  instead of the reply. So the rest of its body is read and dropped for a moment before the exchange ends.
 
-The id is the client's ``X-Request-Id`` when that is a sane one, and made otherwise. It is in the reply, whatever that
-is, and in each line of the log that is written meanwhile.
+The request id is the client's ``X-Request-Id`` if that is valid, else a new one. It is in every reply, and in every log
+line that is written during the exchange.
 """
 
 from __future__ import annotations
@@ -41,24 +41,24 @@ REQUEST_ID_HEADER: Final = b"x-request-id"
 
 _SANE_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _ORIGIN: Final = re.compile(rb"https?://([^/]*)", re.IGNORECASE)
-"""What a target in absolute form has before its path; the path of the shortest is empty."""
+"""The part of a target in absolute form before its path; the path may be empty."""
 
 _ENCODED: Final = rb"%(?:2[0235]|3[CEF]|5[BDE]|60|7[B-D]|[89A-F][0-9A-F])"
 _ONE_SPELLING: Final = re.compile(rb"/|(?:/(?!\.{1,2}(?:/|\Z))(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%b)+)+" % _ENCODED)
-"""A path as it is written by those who do not want to get past a proxy's rules: without empty segments and segments of
-dots, and with only those characters percent-encoded that cannot stand for themselves."""
+"""The one spelling of a path: no empty segments, no segments of dots, and only those characters percent-encoded that
+need it. Other spellings could evade the rules of a proxy."""
 
 NOWHERE: Final = "/ "
-"""What is asked for with any other spelling. No route has this path, so it is answered 404."""
+"""The path that replaces any other spelling. No route has it, so the request is answered 404."""
 
 _made_ids: Final = count(secrets.randbits(64) << 64)
-"""Where the ids that are made here begin: nobody else's do, and drawing each of them would be a call of the system."""
+"""New request ids: a random start, then consecutive numbers, because a random id for each would cost a system call."""
 
 Headers = Iterable[tuple[bytes, bytes]]
 
 
 class StreamedRequest(TrioRequest):
-    """A request whose body comes through a bounded channel; closed at its end."""
+    """A request whose body comes through a bounded channel, which is closed at the end of the body."""
 
     incoming: trio.MemorySendChannel[bytes]
     chunks: trio.MemoryReceiveChannel[bytes]
@@ -66,48 +66,48 @@ class StreamedRequest(TrioRequest):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.identity: Identity | None = None
-        """Who asks, once the gate has looked; ``None`` for somebody unknown at an open door."""
+        """The caller, set by the gate; ``None`` for an unknown caller of an open route."""
         self.incoming, self.chunks = trio.open_memory_channel[bytes](CHUNKS_BUFFERED)
         self.until_answered: ExitStack[bool | None] = ExitStack()
-        """What is entered in here is left when the exchange has ended, whoever ended it."""
+        """Contexts to exit when the exchange ends, in whichever way it ends."""
 
     def header_values(self, name: bytes) -> list[str]:
-        """What was sent in each header of this name, in lower case; the framework would make one of several."""
+        """Return the values of the headers with this name, which is in lower case; the framework would join them."""
         return _values(self.scope["headers"], name)
 
     @property
     def hosts(self) -> list[str]:
-        """Every host that the request says it is for: in its Host headers, and in a target in absolute form."""
+        """Return every host that the request names: in its Host headers, and in a target in absolute form."""
         hosts: list[str] = self.scope["state"]["hosts"]
         return hosts
 
     @property
     def input(self) -> ClientInput:
-        """What the client may still send; a server that does not tell when that ends takes it for a disconnect."""
-        told: ClientInput = self.scope["state"].get("input") or ClientInput()
-        return told
+        """Return the client's input, which reports its end if the server passes one; other servers disconnect then."""
+        client_input: ClientInput = self.scope["state"].get("input") or ClientInput()
+        return client_input
 
     @property
     def local_address(self) -> str | None:
-        """Our end of the connection that it came over, if that has one."""
+        """Return the server's address on the connection, or ``None`` for a Unix socket."""
         return _address(self.scope.get("server"))
 
     @property
     def peer_address(self) -> str | None:
-        """The other end, if that has one."""
+        """Return the client's address, or ``None`` for a Unix socket."""
         return _address(self.scope.get("client"))
 
     @property
     def has_ambiguous_length(self) -> bool:
-        """Whether the body's length is told in two ways."""
+        """Return whether the request has both Content-Length and Transfer-Encoding."""
         return "Transfer-Encoding" in self.headers and "Content-Length" in self.headers
 
 
 class Connection(TrioASGIHTTPConnection):
     """One request and its reply.
 
-    The framework sees a path alone: it fails at some targets and at some hosts that are none. The hosts are kept beside
-    it, for the gate to look at.
+    The framework fails at some targets and at some invalid hosts, so it gets only a path and no Host header. The hosts
+    are stored in the scope's state, where the gate checks them.
     """
 
     def __init__(self, app: Quart, scope: HTTPScope) -> None:
@@ -119,7 +119,7 @@ class Connection(TrioASGIHTTPConnection):
         self._request_id = request_id([value for name, value in headers if name == REQUEST_ID_HEADER])
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        """Answer."""
+        """Answer the request, with the request id in the reply and in the log."""
 
         async def send_with_id(event: ASGISendEvent) -> None:
             if event["type"] == "http.response.start":
@@ -159,12 +159,12 @@ class Connection(TrioASGIHTTPConnection):
 
 
 def new_request_id() -> str:
-    """An id for a request that brought none."""
+    """Return a new request id."""
     return f"{next(_made_ids):032x}"
 
 
 def request_id(sent: Sequence[bytes]) -> str:
-    """The id that the client has given the request, if it is one and a sane one, or one that is made."""
+    """Return the client's request id if it sent exactly one and it is valid, else a new id."""
     match sent:
         case [one] if _SANE_REQUEST_ID.fullmatch(one):
             return one.decode()
@@ -174,8 +174,8 @@ def request_id(sent: Sequence[bytes]) -> str:
 def _split(scope: HTTPScope) -> tuple[str, str | None]:
     """Return the path of a request, and the host of a target in absolute form.
 
-    Paths have one spelling. A proxy compares them with its rules as they are sent, so ``//drain`` must not be
-    ``/drain``; the framework would take it for that.
+    A path has one spelling, because a proxy compares the path with its rules as it was sent: ``//drain`` must not be
+    taken for ``/drain``, as the framework would do.
     """
     target: bytes = scope.get("raw_path") or quote(scope["path"], safe="/").encode()
     origin = _ORIGIN.match(target)
@@ -199,5 +199,5 @@ async def _drop_the_rest(request: StreamedRequest) -> None:
 
 
 def current_request() -> StreamedRequest:
-    """The request that is being answered."""
+    """Return the request that is being answered."""
     return cast(StreamedRequest, request)

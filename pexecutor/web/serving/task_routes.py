@@ -1,4 +1,4 @@
-"""Routes about tasks: what the framework has read is handed on to the answers, and what they say is handed back."""
+"""The framework's routes about tasks; ``TaskAnswers`` computes the replies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .quart_app import current_request
 
 
 class _TaskIdConverter(BaseConverter):
-    """A segment that may be an id: not that of a listing, or cancelling it would be a method that the listing has."""
+    """A path segment that may be an id, but not the name of a listing: `DELETE /tasks/pending` must be answered 405."""
 
     regex = rf"(?!(?:{'|'.join(State)})$)[^/]+"
 
@@ -24,7 +24,7 @@ class TaskRoutes:
         self._answers = answers
 
     def add_to(self, app: QuartTrio) -> None:
-        """Register them."""
+        """Register the routes."""
         app.url_map.converters["task_id"] = _TaskIdConverter
         app.add_url_rule("/tasks", view_func=self.submit, methods=["POST"])
         app.add_url_rule("/tasks", view_func=self.list_tasks, methods=["GET"])
@@ -37,39 +37,39 @@ class TaskRoutes:
         app.add_url_rule("/tasks/<task_id:task_id>", view_func=self.cancel, methods=["DELETE"])
 
     async def submit(self) -> Response:
-        """One task, a list of them, or a stream."""
+        """Submit one task, a list of tasks, or a stream."""
         return (await self._answers.submit(current_request(), _arguments())).as_response()
 
     async def list_handlers(self) -> Response:
-        """What can run tasks here."""
+        """List the handlers."""
         return self._answers.handlers().as_response()
 
     async def list_tasks(self) -> Response:
-        """Tasks of any state."""
+        """List tasks of any state."""
         return (await self._answers.every_state(_arguments())).as_response()
 
     async def list_pending(self) -> Response:
-        """Pending tasks, in start order."""
+        """List pending tasks, in start order."""
         return (await self._answers.one_state(State.PENDING, _arguments())).as_response()
 
     async def list_running(self) -> Response:
-        """Running tasks, by start time."""
+        """List running tasks, by start time."""
         return (await self._answers.one_state(State.RUNNING, _arguments())).as_response()
 
     async def list_finished(self) -> Response:
-        """Finished tasks that are still known, the latest first."""
+        """List the finished tasks whose records are kept, the latest first."""
         return (await self._answers.one_state(State.FINISHED, _arguments())).as_response()
 
     async def show(self, task_id: str) -> Response:
-        """One record."""
+        """Show one record."""
         return (await self._answers.show(task_id, _arguments())).as_response()
 
     async def change(self, task_id: str) -> Response:
-        """Change a task that waits."""
+        """Change a waiting task."""
         return (await self._answers.change(current_request(), task_id, _arguments())).as_response()
 
     async def cancel(self, task_id: str) -> Response:
-        """Cancel."""
+        """Cancel a task."""
         return (await self._answers.cancel(task_id, _arguments())).as_response()
 
 

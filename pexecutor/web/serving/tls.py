@@ -1,8 +1,7 @@
-"""TLS on our own sockets: the certificate, and the handshake.
+"""TLS on the listener's sockets: the certificate and the handshake.
 
-HTTP/1.1 is what is spoken inside, and what is offered in the handshake (ALPN). A handshake has a bounded time and holds
-up nobody but its own connection. The end of a connection is that of its TCP connection, as HTTP needs no other: each
-reply says how long it is.
+The handshake offers HTTP/1.1 (ALPN). It has a time limit and delays only its own connection. A connection ends with its
+TCP connection, without a ``close_notify``: HTTP does not need one, because each reply declares its own length.
 """
 
 from __future__ import annotations
@@ -18,27 +17,30 @@ HANDSHAKE_SECONDS_MAX: Final = 10.0
 
 
 def tls_context(certfile: str | None, keyfile: str | None) -> ssl.SSLContext | None:
-    """What connections are secured with, or ``None`` when they are not.
+    """Return the TLS context for connections, or ``None`` if no certificate is configured.
 
     Parameters:
-        certfile: a PEM file: the certificate, those up to the root, and the key unless that is elsewhere.
+        certfile: a PEM file with the certificate, its chain, and the key unless ``keyfile`` has it.
         keyfile: a PEM file with the key.
 
     Raises:
-        ConfigError: they cannot be used.
+        ConfigError: the files cannot be used.
     """
     if certfile is None:
         if keyfile is not None:
-            raise ConfigError("tls_keyfile is of no use without tls_certfile: give both")
+            raise ConfigError("tls_keyfile needs tls_certfile: set both")
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.set_alpn_protocols(["http/1.1"])
-    context.options |= ssl.OP_NO_RENEGOTIATION  # which would cost us a handshake whenever a client likes
+    context.options |= ssl.OP_NO_RENEGOTIATION  # otherwise a client can make the server compute handshakes at will
     try:
-        context.load_cert_chain(certfile, keyfile, password="")  # which is not asked for at the terminal then
+        # With an empty password, an encrypted key is an error. Without one, OpenSSL would prompt at the terminal.
+        context.load_cert_chain(certfile, keyfile, password="")
     except ssl.SSLError as error:
         files = certfile if keyfile is None else f"{certfile} and {keyfile}"
-        raise ConfigError(f"cannot use {files}: they must be PEM, belong together, and have no passphrase") from error
+        raise ConfigError(
+            f"cannot use {files}: the files must be PEM, the key must match the certificate and have no passphrase"
+        ) from error
     except OSError as error:
         files = certfile if keyfile is None else f"{certfile} or {keyfile}"
         raise ConfigError(f"cannot read {files}: {error.strerror}") from error
@@ -46,13 +48,13 @@ def tls_context(certfile: str | None, keyfile: str | None) -> ssl.SSLContext | N
 
 
 async def secure(stream: trio.SocketStream, context: ssl.SSLContext) -> trio.SSLStream[trio.SocketStream] | None:
-    """A connection after its handshake; ``None`` when that failed or took too long."""
+    """Return a connection after its TLS handshake, or ``None`` if the handshake failed or took too long."""
     secured = trio.SSLStream(stream, context, server_side=True, https_compatible=True)
     return secured if await shake_hands(secured, HANDSHAKE_SECONDS_MAX) else None
 
 
 async def shake_hands(stream: trio.SSLStream[trio.SocketStream], seconds_max: float) -> bool:
-    """Do the handshake; whether that has succeeded in this time."""
+    """Do the TLS handshake; return whether it succeeded in time."""
     try:
         with trio.fail_after(seconds_max):
             await stream.do_handshake()

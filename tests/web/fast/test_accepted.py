@@ -9,8 +9,8 @@ from pexecutor import Executor, LocalStore, Task
 from pexecutor.config import Config
 from pexecutor.task import Accepted, Attempt, Outcome, Pending
 from pexecutor.web.api.tasks import TaskAnswers
-from pexecutor.web.fast.accepted import accepted, is_new
-from pexecutor.web.fast.response import written
+from pexecutor.web.fast.accepted import encode_accepted, is_new
+from pexecutor.web.fast.response import encode_reply
 
 ANSWERS = TaskAnswers(Executor(LocalStore()), Config())
 
@@ -34,7 +34,7 @@ def test_a_new_task_is_shown_as_any_other(task: Task, serial: int, submitted_at:
     record = Pending(serial, task, submitted_at, ())
 
     assert is_new(record)
-    assert accepted(record, "an-id") == written(ANSWERS.reply_to_one(task, Accepted(record)), "an-id")
+    assert encode_accepted(record, "an-id") == encode_reply(ANSWERS.reply_to_one(task, Accepted(record)), "an-id")
 
 
 def test_one_that_has_more_to_show_is_not_new() -> None:
