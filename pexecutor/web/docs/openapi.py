@@ -1,14 +1,14 @@
-"""From a table of routes to an OpenAPI 3.1 document.
+"""Build an OpenAPI 3.1 document from a table of routes.
 
-Every schema is made of the type that decodes the request or encodes the reply, and what a field means is read from that
-type's docstring. What a server has of its own goes in as well: its handlers with their params, and its limits. So the
-document is that of this server, and not of pexecutor in general.
+Every schema is built from the type that decodes the request or encodes the reply. The descriptions of the fields come
+from the docstring of that type. The document also holds the handlers of the server with their params, and its limits.
+So it describes this server, not pexecutor in general.
 
-What a schema cannot say is in the description of the field: that 255 bytes are not 255 characters, or that a cursor
-cannot be made up.
+Rules that a schema cannot express are in the description of the field: that 255 bytes are not 255 characters, or that a
+cursor must come from a listing.
 
-Road not taken: a library that collects the document from decorated routes. It would decode the requests as well, and
-ours says what is wrong with each of ten thousand tasks.
+Road not taken: a library that collects the document from decorated routes. It would also decode the requests, and would
+not report the faults of each task in a list of ten thousand.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ AT_THE_GATE: Final = (
     *(BadCredentialsError, NotAuthenticatedError, NotAllowedError),
     *(OtherSiteError, MisdirectedError, TooManyAttemptsError),
 )
-"""What can befall any request, before its route is asked."""
+"""The errors of the gate, which any request can get."""
 
 SECURITY: Final[JsonObject] = {
     "token": {"type": "http", "scheme": "bearer"},
@@ -50,11 +50,11 @@ SECURITY: Final[JsonObject] = {
 }
 
 NDJSON: Final = "application/x-ndjson"
-"""A body that its schema has as a list is an element a line in this format."""
+"""In this format, a body whose schema is a list has one element on each line."""
 
 
 class Media(msgspec.Struct, frozen=True):
-    """A body in one format, by the JSON Schema of what it holds; examples have a title each."""
+    """A body in one media type: its JSON Schema, and examples by title."""
 
     type: str
     schema: JsonObject
@@ -62,7 +62,7 @@ class Media(msgspec.Struct, frozen=True):
 
 
 class DocumentedReply(msgspec.Struct, frozen=True):
-    """What is answered with one status; ``links`` are the operations that take the ``id`` of the record in it."""
+    """The reply with one status; ``links`` are the operations that take the ``id`` of the record in the reply."""
 
     description: str
     media: tuple[Media, ...]
@@ -74,14 +74,14 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """One method of one path: a row of the table of routes.
 
     Parameters:
-        method, path: as they are requested; a parameter of the path is in braces.
-        id: what generated clients call it.
-        group: under which heading it is shown.
-        summary: what it does, in a line; ``description`` is what else there is to know.
+        method, path: as in a request; a parameter of the path is in braces.
+        id: the name of the operation in generated clients.
+        group: the heading of the operation in the document.
+        summary: the operation in one line; ``description`` holds further facts.
         query: the type that decodes the query.
-        body: the formats that it takes; ``body_description`` is what they hold.
-        replies: what is answered, by status.
-        errors: what else can befall it; the status and the description are those of the error.
+        body: the media types that the operation accepts; ``body_description`` describes their content.
+        replies: the replies, by status.
+        errors: further errors; each adds a reply with its status and its docstring's first paragraph.
     """
 
     method: str
@@ -98,12 +98,12 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def json_media(schema: JsonObject, **examples: Any) -> Media:
-    """JSON."""
+    """Return a JSON body with this schema."""
     return Media("application/json", schema, examples)
 
 
 def problem_media(schema: type[Problem] = Problem, **examples: Any) -> Media:
-    """Problem details."""
+    """Return a body of problem details with this schema."""
     return Media(PROBLEM_TYPE, ref(schema), examples)
 
 
@@ -113,23 +113,23 @@ def openapi_document(
     frame: JsonObject,
     handlers: Sequence[HandlerView],
     config: Config,
-    problems_apart: bool = True,
+    split_problems: bool = True,
 ) -> JsonObject:
-    """The document of a server.
+    """Return the OpenAPI document of a server.
 
     Parameters:
-        operations: its routes.
-        frame: what the document says besides: ``description``, ``tags`` and ``headers``.
-        handlers: what it can run.
-        config: its limits.
-        problems_apart: whether a problem has a schema for each status that it comes with, as generators need it.
+        operations: the routes of the server.
+        frame: the other parts of the document: ``description``, ``tags`` and ``headers``.
+        handlers: the handlers of the server.
+        config: the limits of the server.
+        split_problems: whether a problem has a separate schema for each of its statuses, as generators need it.
     """
     schemas = all_schemas(handlers, config)
     paths: dict[str, JsonObject] = {}
     for operation in operations:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
-    if problems_apart:
-        _tell_problems_apart(paths, schemas)
+    if split_problems:
+        _split_problems_by_status(paths, schemas)
     info = {"title": "pexecutor", "version": __version__, "description": frame["description"]}
     return {
         "openapi": "3.1.0",
@@ -137,7 +137,10 @@ def openapi_document(
         "servers": [{"url": "/"}],
         "tags": frame["tags"],
         "paths": paths,
-        "security": [*({name: []} for name in SECURITY), {}],  # none is needed where no token is configured
+        "security": [
+            *({name: []} for name in SECURITY),
+            {},
+        ],  # {}: without configured tokens, no credentials are needed
         "components": {
             "schemas": schemas,
             "headers": frame["headers"],
@@ -174,7 +177,7 @@ def _path_parameters(path: str) -> list[JsonObject]:
             "name": name,
             "in": "path",
             "required": True,
-            "description": "The task's id, as the reply to its submit has it.",
+            "description": "The id of the task, from the reply to its submit.",
             "schema": {"type": "string"},
             "example": EXAMPLE_ID,
         }
@@ -194,7 +197,7 @@ def _query_parameters(query: type[msgspec.Struct] | None) -> list[JsonObject]:
 
 
 def _without_null(schema: JsonObject) -> JsonObject:
-    """A parameter that is not given is absent: a query has no null."""
+    """Return the schema of a query parameter without null: a query cannot express null."""
     match schema:
         case {"anyOf": [given, {"type": "null"}], "default": None}:
             return dict(given)
@@ -211,8 +214,8 @@ def _responses(operation: Operation) -> JsonObject:
 
 
 def _sentences(errors: Iterable[type[PexecutorError]]) -> dict[int, list[str]]:
-    """What the classes of errors say of themselves, by the status that they are answered with."""
-    sentences = {500: ["A fault of the server; its log says more."]}
+    """Return the first paragraphs of the docstrings of errors, by the status of each error."""
+    sentences = {500: ["An internal error; the server's log has the cause."]}
     for error in errors:
         sentences.setdefault(STATUS_OF[error], []).append((inspect.getdoc(error) or "").partition("\n\n")[0])
     return sentences
@@ -238,8 +241,8 @@ def _content(media: Iterable[Media]) -> JsonObject:
     }
 
 
-def _tell_problems_apart(paths: JsonObject, schemas: JsonObject) -> None:
-    """Give each problem that comes with several statuses a schema for each: ``status`` tells which one it is."""
+def _split_problems_by_status(paths: JsonObject, schemas: JsonObject) -> None:
+    """Replace the schema of each problem that has several statuses by one schema for each status."""
     used: dict[str, dict[str, list[JsonObject]]] = {}
     for path in paths.values():
         for operation in path.values():

@@ -1,7 +1,7 @@
-"""The document of the API, for programs and for people: ``/openapi.json`` and ``/docs``.
+"""The routes of the API's documentation: ``/openapi.json`` for programs, and ``/docs`` for people.
 
-The page is made of the document, here, once: so it needs no script, nothing from another origin, and no network beyond
-this server. It folds with what HTML has for that.
+The server renders the page from the OpenAPI document, once. So the page needs no script, no resources of other origins,
+and no network beyond this server. It folds with plain HTML.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
-"""The page shows, and does nothing else."""
+"""The headers of the page. The policy allows only the page's own style: the page has no scripts and no forms."""
 
 _STATIC: Final = files(__package__) / "static"
 _STYLE: Final = (_STATIC / "docs.css").read_bytes()
@@ -43,8 +43,8 @@ class DocsRoutes:
     """Routes of the documentation.
 
     Parameters:
-        executor: whose handlers are in it.
-        config: whose limits are in it.
+        executor: the executor whose handlers are documented.
+        config: the limits.
     """
 
     def __init__(self, executor: Executor, config: Config) -> None:
@@ -52,62 +52,62 @@ class DocsRoutes:
         self._config = config
 
     def add_to(self, app: QuartTrio) -> None:
-        """Register them."""
+        """Register the routes."""
         app.add_url_rule("/openapi.json", view_func=self.openapi, methods=["GET"])
         app.add_url_rule("/docs", view_func=self.docs, methods=["GET"])
         app.add_url_rule("/docs/style.css", view_func=self.style, methods=["GET"])
 
     async def openapi(self) -> Response:
-        """The document."""
+        """Show the OpenAPI document."""
         return json_response(self.document)
 
     async def docs(self) -> Response:
-        """The document, to be read."""
+        """Show the page of the API's documentation."""
         return Response(self._page, headers=HEADERS, content_type="text/html; charset=utf-8")
 
     async def style(self) -> Response:
-        """How that looks."""
+        """Show the style sheet of the page."""
         return Response(_STYLE, headers=HEADERS, content_type="text/css; charset=utf-8")
 
     @cached_property
     def document(self) -> JsonObject:
-        """The document; made when it is first asked for, as few starts are followed by that."""
-        return self._document(problems_apart=True)
+        """The OpenAPI document; built at the first request, because most servers never get one."""
+        return self._document(split_problems=True)
 
     @cached_property
     def _page(self) -> str:
-        return render(self._document(problems_apart=False))  # to people, the schemas of problems are all the same
+        return render(self._document(split_problems=False))  # people need only one schema for all statuses
 
-    def _document(self, *, problems_apart: bool) -> JsonObject:
+    def _document(self, *, split_problems: bool) -> JsonObject:
         handlers = self._executor.handlers.describe()
         return openapi_document(
-            OPERATIONS, frame=FRAME, handlers=handlers, config=self._config, problems_apart=problems_apart
+            OPERATIONS, frame=FRAME, handlers=handlers, config=self._config, split_problems=split_problems
         )
 
 
 def render(document: JsonObject) -> str:
-    """The page that shows a document."""
+    """Return the HTML page that shows an OpenAPI document."""
     templates = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     templates.filters |= {"prose": _prose, "shown": _shown, "kind": _kind, "curl": _curl}
     return templates.from_string(_TEMPLATE).render(document=document)
 
 
 def _prose(text: str) -> Markup:
-    """Markdown, as far as the document has it: paragraphs and code."""
+    """Return Markdown as HTML; supports what the document uses: paragraphs and code."""
     parts = str(escape(text)).split("`")
     marked = "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))
     return Markup(marked.replace("\n\n", "<br><br>"))
 
 
 def _shown(value: Any, media: str = "") -> str:
-    """A value as it goes over the wire, indented for reading where that changes nothing."""
+    """Return a value as it is sent on the wire; JSON is indented, NDJSON is not."""
     if media == NDJSON:
         return msgspec.json.Encoder().encode_lines(value).decode()
     return value if isinstance(value, str) else msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
 def _kind(schema: JsonObject) -> Markup:
-    """What values a schema allows, in a few words."""
+    """Return a short description of the values that a schema allows."""
     match schema:
         case {"$ref": _}:
             return Markup('<a href="#schema-{0}">{0}</a>').format(schema["$ref"].removeprefix(REF.format(name="")))
@@ -136,7 +136,7 @@ def _bounds(schema: JsonObject) -> Iterator[str]:
 
 
 def _curl(operation: JsonObject, method: str, path: str) -> str:
-    """How to ask for it from a shell."""
+    """Return a ``curl`` command that requests an operation."""
     words = ["curl", *([] if method == "get" else ["-X", method.upper()])]
     words.append("127.0.0.1:8080" + path.replace("{id}", EXAMPLE_ID))
     if "requestBody" in operation:

@@ -1,8 +1,8 @@
-"""The table of all routes, as the document of the API has them. A new route is a new row here; a test says so.
+"""The table of all routes in the OpenAPI document. Each new route needs a row here; a test checks that.
 
-What only browsers ask for is left out: the dashboard, and its session.
+Routes for browsers only are omitted: the dashboard and its session.
 
-Examples are real: those of requests are sent to a server by a test, those of replies are made by the code that makes
+Examples are real. A test sends those of requests to a server. The examples of replies are built by the code that builds
 replies.
 """
 
@@ -42,29 +42,29 @@ from .schemas import JsonObject, ref
 
 FRAME: Final[JsonObject] = {
     "description": (
-        "A task executor you talk to over HTTP. You send named tasks, and the first free worker of a fixed pool runs"
-        " each one. A name that is already taken is refused as a duplicate, so nothing runs twice at once.\n\n"
-        "Every error is `application/problem+json` (RFC 9457). A path that is not here is answered 404, a method that"
-        " is not here 405 with `Allow`. HEAD goes wherever GET does. A request whose head is no HTTP/1.1 is answered"
-        " 400, 431 or 501."
+        "A task executor with an HTTP API. You send named tasks, and the first free worker of a fixed pool runs each"
+        " task. A task whose name is already held is refused as a duplicate, so no task runs twice at once.\n\n"
+        "Every error is `application/problem+json` (RFC 9457). An unknown path is answered 404, and an unsupported"
+        " method 405 with `Allow`. HEAD is supported wherever GET is. A request with an invalid HTTP/1.1 head is"
+        " answered 400, 431 or 501."
     ),
     "tags": [
         {"name": "Tasks", "description": "Submit, list, show, wait for and cancel tasks."},
-        {"name": "Server", "description": "What the server can do, and how it is."},
+        {"name": "Server", "description": "The handlers, the state and the metrics of the server."},
     ],
     "headers": {
         "Retry-After": {
-            "description": "After how many seconds to try again: what the measured finish rate promises.",
+            "description": "After how many seconds to try again, estimated from the measured finish rate.",
             "required": True,
             "schema": {"type": "integer", "minimum": 1, "maximum": 60},
         },
         "Location": {
-            "description": "Where the task's record is.",
+            "description": "The path of the task's record.",
             "required": True,
             "schema": {"type": "string", "format": "uri-reference"},
         },
         "Link": {
-            "description": 'Where the next page is, with `rel="next"`; the last page has none.',
+            "description": 'The path of the next page, with `rel="next"`; absent on the last page.',
             "schema": {"type": "string"},
         },
     },
@@ -85,7 +85,7 @@ _CANCELLED: Final = Finished(_SERIAL, _TASK, _AT, (), _AT + 0.3, Ending(Outcome.
 
 
 def _example(content: Any) -> Any:
-    """What a reply holds, as JSON has it."""
+    """Return the content of a reply as plain JSON values."""
     return msgspec.json.decode(content if isinstance(content, bytes) else msgspec.json.encode(content))
 
 
@@ -103,13 +103,13 @@ _HELD: Final = problem(409, f"the name 'report' is held by the running task {_RU
 # Replies and rows that several routes share
 
 _PAGE: Final = DocumentedReply(
-    "A page of records; those that follow are where `Link` leads.",
+    "A page of records; `Link` has the path of the next page.",
     (json_media({"type": "array", "items": ref(TaskView)}, page=[_example(view(_PENDING))]),),
     ("Link",),
 )
 _REFUSED: Final = "The queue has no room for some of the tasks; what was accepted stays accepted."
 _DRAINING: Final = (
-    "The server is stopping and takes no tasks, or its store takes no changes; try another one, or later."
+    "The server is stopping and accepts no tasks, or its store accepts no changes; try another server, or try later."
 )
 
 
@@ -138,12 +138,13 @@ OPERATIONS: Final = (
         group="Tasks",
         summary="Submit one task, a list of them, or a stream.",
         description=(
-            "A list or one object as JSON, or a stream of any length with a task a line. Of two equal names in one list"
-            " the first wins. A list with a faulty task is refused as a whole; a stream is taken up to the faulty line."
-            " While the queue is full, a stream is read no further."
+            "The body is one object or a list as JSON, or a stream of any length with one task on each line. If two"
+            " tasks of a list have the same name, the first one wins. A list with an invalid task is refused as a"
+            " whole. A stream is accepted up to the invalid line. While the queue is full, the server stops reading"
+            " the stream."
         ),
         query=SubmitQuery,
-        body_description="One task, a list of tasks, or a task a line.",
+        body_description="One task, a list of tasks, or one task on each line.",
         body=(
             json_media(
                 {"anyOf": [ref(Task), ref("TaskList")]},
@@ -158,19 +159,21 @@ OPERATIONS: Final = (
         ),
         replies={
             200: DocumentedReply(
-                "A list or a stream: each task was accepted, or is a duplicate.",
+                "A list or a stream: each task was accepted or is a duplicate.",
                 (json_media(ref(BatchReply), reply=_example(_BATCH)),),
             ),
             202: DocumentedReply(
-                "One task: it was accepted.",
+                "One task: the task was accepted.",
                 (json_media(ref(TaskDetail), accepted=_example(detail(_PENDING))),),
                 ("Location",),
                 ("show_task", "cancel_task"),
             ),
-            400: _submit_problem("A parameter, the body or a task cannot be taken.", faults=_example(_INVALID)),
-            408: _submit_problem("The body did not come in time."),
-            409: DocumentedReply("One task: its name is held.", (problem_media(HeldProblem, held=_example(_HELD)),)),
-            413: _submit_problem("The body, the list or a line of a stream is larger than what is taken at once."),
+            400: _submit_problem("A parameter, the body or a task is invalid.", faults=_example(_INVALID)),
+            408: _submit_problem("The body did not arrive in time."),
+            409: DocumentedReply(
+                "One task: another task holds its name.", (problem_media(HeldProblem, held=_example(_HELD)),)
+            ),
+            413: _submit_problem("The body, the list or a line of a stream is over the limit."),
             429: _submit_problem(_REFUSED, "Retry-After", full=_example(_FULL)),
             503: _submit_problem(_DRAINING, "Retry-After"),
         },
@@ -179,10 +182,10 @@ OPERATIONS: Final = (
             *(UnsupportedMediaTypeError, StoreUnavailableError),
         ),
     ),
-    _listing("/tasks", "list_tasks", "List tasks: scheduled, pending, running, then finished ones.", TasksQuery),
+    _listing("/tasks", "list_tasks", "List tasks: scheduled, pending, running, then finished.", TasksQuery),
     _listing("/tasks/pending", "list_pending", "List pending tasks, in start order."),
     _listing("/tasks/running", "list_running", "List running tasks, by start time."),
-    _listing("/tasks/finished", "list_finished", "List finished tasks that are still known, the latest first."),
+    _listing("/tasks/finished", "list_finished", "List finished tasks whose records are kept, the latest first."),
     Operation(
         method="GET",
         path="/tasks/{id}",
@@ -192,7 +195,7 @@ OPERATIONS: Final = (
         query=ShowQuery,
         replies={
             200: DocumentedReply(
-                "The record, whole.", (json_media(ref(TaskDetail), finished=_example(detail(_ENDED))),)
+                "The record with all its fields.", (json_media(ref(TaskDetail), finished=_example(detail(_ENDED))),)
             )
         },
         errors=(BadRequestError, UnknownTaskError, ExpiredTaskError),
@@ -202,10 +205,10 @@ OPERATIONS: Final = (
         path="/tasks/{id}",
         id="change_task",
         group="Tasks",
-        summary="Change the priority of a task that waits.",
-        body_description="What is to be changed.",
+        summary="Change the priority of a waiting task.",
+        body_description="The new priority.",
         body=(json_media(ref(Change), urgent={"priority": 50}),),
-        replies={200: DocumentedReply("The record as it is now.", (json_media(ref(TaskDetail)),))},
+        replies={200: DocumentedReply("The changed record.", (json_media(ref(TaskDetail)),))},
         errors=(
             *(BadRequestError, InvalidTaskError, UnknownTaskError, RequestTimeoutError, AlreadyFinishedError),
             *(AlreadyStartedError, ExpiredTaskError, TooLargeError, UnsupportedMediaTypeError, StoreUnavailableError),
@@ -217,13 +220,14 @@ OPERATIONS: Final = (
         id="cancel_task",
         group="Tasks",
         summary="Cancel a task.",
-        description="Its record stays where it is, and says how the task ended.",
+        description="The record of the task is kept, with its outcome.",
         replies={
             200: DocumentedReply(
-                "It has ended with this.", (json_media(ref(TaskDetail), cancelled=_example(detail(_CANCELLED))),)
+                "The task has ended.", (json_media(ref(TaskDetail), cancelled=_example(detail(_CANCELLED))),)
             ),
             202: DocumentedReply(
-                "It runs, and was told to end.", (json_media(ref(TaskDetail), running=_example(detail(_RUNNING))),)
+                "The task is running and has been cancelled; it has yet to end.",
+                (json_media(ref(TaskDetail), running=_example(detail(_RUNNING))),),
             ),
         },
         errors=(BadRequestError, UnknownTaskError, AlreadyFinishedError, ExpiredTaskError, StoreUnavailableError),
@@ -233,13 +237,18 @@ OPERATIONS: Final = (
         path="/events",
         id="events",
         group="Tasks",
-        summary="What happens, as a stream of server-sent events.",
+        summary="Follow tasks as a stream of server-sent events.",
         description=(
-            "`task` has a record as a listing shows it, whenever its state changes; `progress` how far a task is;"
-            " `drain` is the beginning of the stop; after a `gap` read the listings anew. `Last-Event-ID` resumes."
+            "`task` has a record as listings show it, at each change of its state. `progress` has the progress of a"
+            " running task. `drain` means that the stop has begun. `gap` means that events were missed: read the"
+            " listings again. Send `Last-Event-ID` to resume a stream."
         ),
         query=EventsQuery,
-        replies={200: DocumentedReply("A stream without an end.", (Media("text/event-stream", {"type": "string"}),))},
+        replies={
+            200: DocumentedReply(
+                "A stream that ends with the server.", (Media("text/event-stream", {"type": "string"}),)
+            )
+        },
         errors=(BadRequestError, TooManyStreamsError),
     ),
     Operation(
@@ -247,7 +256,7 @@ OPERATIONS: Final = (
         path="/handlers",
         id="list_handlers",
         group="Server",
-        summary="List what can run tasks here, and the JSON Schema of each one's params.",
+        summary="List the handlers, each with the JSON Schema of its params.",
         replies={
             200: DocumentedReply("All handlers, by name.", (json_media({"type": "array", "items": ref(HandlerView)}),))
         },
@@ -257,18 +266,20 @@ OPERATIONS: Final = (
         path="/livez",
         id="live",
         group="Server",
-        summary="Whether the process answers.",
-        replies={200: DocumentedReply("It does.", (json_media(ref(Alive), alive=_example(Alive())),))},
+        summary="Check whether the process answers.",
+        replies={200: DocumentedReply("The process answers.", (json_media(ref(Alive), alive=_example(Alive())),))},
     ),
     Operation(
         method="GET",
         path="/readyz",
         id="ready",
         group="Server",
-        summary="Whether tasks are taken, and what the executor is doing.",
+        summary="Check whether tasks are accepted, and show the statistics of the executor.",
         replies={
-            200: DocumentedReply("Tasks are taken.", (json_media(ref(Situation)),)),
-            503: DocumentedReply("The stop has begun, or nothing can be written.", (problem_media(NotReadyProblem),)),
+            200: DocumentedReply("Tasks are accepted.", (json_media(ref(Situation)),)),
+            503: DocumentedReply(
+                "The stop has begun, or the store cannot be written.", (problem_media(NotReadyProblem),)
+            ),
         },
     ),
     Operation(
@@ -276,10 +287,10 @@ OPERATIONS: Final = (
         path="/metrics",
         id="metrics",
         group="Server",
-        summary="Metrics for Prometheus.",
+        summary="Show metrics for Prometheus.",
         replies={
             200: DocumentedReply(
-                "In OpenMetrics when `Accept` asks for it.",
+                "The metrics, in OpenMetrics if `Accept` asks for it.",
                 (
                     Media("text/plain", {"type": "string"}),
                     Media("application/openmetrics-text", {"type": "string"}),
@@ -292,7 +303,7 @@ OPERATIONS: Final = (
         path="/statistics/history",
         id="history",
         group="Server",
-        summary="What went through in the last 15 minutes.",
+        summary="Show the throughput of the last 15 minutes.",
         replies={200: DocumentedReply("The intervals in which something happened.", (json_media(ref(TimelineView)),))},
     ),
     Operation(
@@ -300,11 +311,11 @@ OPERATIONS: Final = (
         path="/nodes",
         id="nodes",
         group="Server",
-        summary="The processes that share the store.",
-        description="An empty list when nobody shares it.",
+        summary="List the processes that share the store.",
+        description="The list is empty if the store is not a shared one.",
         replies={
             200: DocumentedReply(
-                "In the order in which they will be taken for dead.",
+                "The nodes, ordered by the ends of their leases.",
                 (json_media({"type": "array", "items": ref(NodeView)}),),
             )
         },
@@ -315,32 +326,32 @@ OPERATIONS: Final = (
         id="drain",
         group="Server",
         summary="Begin the stop.",
-        description="It goes on after this reply; asking again changes nothing.",
-        replies={202: DocumentedReply("It has begun.", (json_media(ref(Situation)),))},
+        description="The stop continues after this reply. Further requests change nothing.",
+        replies={202: DocumentedReply("The stop has begun.", (json_media(ref(Situation)),))},
     ),
     Operation(
         method="GET",
         path="/openapi.json",
         id="openapi",
         group="Server",
-        summary="This document.",
-        replies={200: DocumentedReply("OpenAPI 3.1.", (json_media({"type": "object"}),))},
+        summary="Show this document.",
+        replies={200: DocumentedReply("An OpenAPI 3.1 document.", (json_media({"type": "object"}),))},
     ),
     Operation(
         method="GET",
         path="/docs",
         id="docs",
         group="Server",
-        summary="This document, to be read.",
-        replies={200: DocumentedReply("A page.", (Media("text/html", {"type": "string"}),))},
+        summary="Show this document as a page for people.",
+        replies={200: DocumentedReply("An HTML page.", (Media("text/html", {"type": "string"}),))},
     ),
     Operation(
         method="GET",
         path="/docs/style.css",
         id="docs_style",
         group="Server",
-        summary="How that page looks.",
+        summary="Show the style sheet of that page.",
         replies={200: DocumentedReply("A style sheet.", (Media("text/css", {"type": "string"}),))},
     ),
 )
-"""Every route, in the order in which they are shown."""
+"""Every route, in the order of the document."""

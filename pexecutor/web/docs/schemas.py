@@ -1,12 +1,13 @@
-"""The schemas of the OpenAPI document, so that people can read them and generators make types of them.
+"""The schemas of the OpenAPI document, for people and for generators of clients.
 
-Each is made of the type that decodes the request or encodes the reply, and what a field means is read from that type's
-docstring. Generators ask for a few things more:
+Each schema is built from the type that decodes the request or encodes the reply. The descriptions of the fields come
+from the docstring of that type. Generators have further demands:
 
-* A title is unique, also without regard to case and punctuation: a class is named after it.
-* What is sent to the server has its defaults in the descriptions only. A ``default`` makes a generator take the field
-  for one that is always there, and demand it.
-* An object that may hold anything says so (``additionalProperties``); otherwise it is taken for an empty one.
+* Titles must be unique even without case and punctuation, because generators name classes after them.
+* In requests, defaults must be in the descriptions only. From a ``default``, some generators conclude that the field is
+  always present, and require it.
+* An object that may hold any members must say so (``additionalProperties``). Otherwise some generators take it for an
+  empty object.
 """
 
 from __future__ import annotations
@@ -44,11 +45,11 @@ SENT: Final = (
 REF: Final = "#/components/schemas/{name}"
 
 _NOTE: Final = re.compile(r"^    ([\w, ]+): (.*(?:\n {8}.*)*)", re.MULTILINE)
-"""What a docstring says of a field, or of several."""
+"""The description of one or several fields in a docstring."""
 
 
 def ref(schema: type | str) -> JsonObject:
-    """A schema of the document, by its type or name."""
+    """Return a reference to a schema of the document, by its type or name."""
     return {"$ref": REF.format(name=schema if isinstance(schema, str) else schema.__name__)}
 
 
@@ -64,7 +65,7 @@ def all_schemas(handlers: Sequence[HandlerView], config: Config) -> JsonObject:
     schemas["TaskDetail"]["properties"]["output"] |= ref(Output)
     schemas["TaskList"] = {
         "type": "array",
-        "description": "Tasks to submit; of two with one name the first wins.",
+        "description": "Tasks to submit. If two tasks have the same name, the first one wins.",
         "maxItems": config.batch_tasks_max,
         "items": ref(Task),
     }
@@ -76,7 +77,7 @@ def all_schemas(handlers: Sequence[HandlerView], config: Config) -> JsonObject:
 
 
 def _params_schemas(handlers: Sequence[HandlerView]) -> tuple[dict[str, str], JsonObject]:
-    """Return the name of the schema of each handler's params, and these schemas with those that they refer to."""
+    """Return the schema names of the params by handler, and the schemas by name, with all that they refer to."""
     names: dict[str, str] = {}
     schemas: JsonObject = {}
     taken: set[str] = set()
@@ -93,7 +94,7 @@ def _params_schemas(handlers: Sequence[HandlerView]) -> tuple[dict[str, str], Js
 
 
 def _unique(name: str, taken: set[str]) -> str:
-    """Return the name, with a number if another one differs from it in case and punctuation only."""
+    """Return the name, with a number if it differs from a taken name only in case and punctuation."""
     number, unique = 1, name
     while (plain := re.sub(r"[^a-z0-9]", "", unique.lower())) in taken:
         number += 1
@@ -103,13 +104,13 @@ def _unique(name: str, taken: set[str]) -> str:
 
 
 def with_status(problem: JsonObject, status: int) -> JsonObject:
-    """Return the schema of a problem that comes with one status only."""
+    """Return the schema of a problem, limited to one status."""
     properties = problem["properties"]
     return problem | {"properties": properties | {"status": properties["status"] | {"const": status}}}
 
 
 def _as_received(schema: JsonObject) -> JsonObject:
-    """Return a schema with the defaults of its fields in their descriptions."""
+    """Return the schema of a request, with the defaults of its fields in their descriptions."""
     properties = {name: dict(field) for name, field in schema.get("properties", {}).items()}
     for field in properties.values():
         if (default := field.pop("default", None)) is not None:
@@ -119,7 +120,10 @@ def _as_received(schema: JsonObject) -> JsonObject:
 
 
 def complete(schema: Any) -> Any:
-    """Return a schema, and all in it, with what it implies: strings in an enumeration, anything in an object."""
+    """Return a schema with its implied facts made explicit, at every depth.
+
+    An enumeration of strings gets their type, and an object without fields allows additional ones.
+    """
     match schema:
         case {"enum": [only], **others} if "const" not in others:
             return complete(others | {"const": only})
@@ -136,7 +140,7 @@ def complete(schema: Any) -> Any:
 
 
 def described(schema: JsonObject, kind: type | None) -> JsonObject:
-    """Return a schema with what the docstring says of the type, and of each of its fields."""
+    """Return a schema with the descriptions of the type and its fields from the docstring."""
     description = re.split(r"\n\n(?:Parameters|Raises):", inspect.cleandoc(schema.get("description", "")))[0]
     described = schema | {"description": _plain(description)}
     if kind is not None and "properties" in schema:
@@ -156,12 +160,12 @@ def _notes(kind: type) -> Iterator[tuple[str, str]]:
 
 
 def _plain(text: str) -> str:
-    """A docstring's text as one paragraph of Markdown."""
+    """Return the text of a docstring as one paragraph of Markdown."""
     return re.sub(r"\s+", " ", text).replace("``", "`").replace("`None`", "null")
 
 
 def _as_sent(schema: JsonObject, kind: type[msgspec.Struct]) -> JsonObject:
-    """A reply has a field also where it has its default, unless its type leaves such out."""
+    """Return the schema of a reply: fields with a default are required too, unless the type omits defaults."""
     properties = schema["properties"]
     fields = {name: {key: value for key, value in properties[name].items() if key != "default"} for name in properties}
     always = [] if kind.__struct_config__.omit_defaults else [name for name in fields if "default" in properties[name]]
@@ -169,7 +173,7 @@ def _as_sent(schema: JsonObject, kind: type[msgspec.Struct]) -> JsonObject:
 
 
 def _rules(task: JsonObject, params: Mapping[str, str], schemas: Mapping[str, JsonObject]) -> JsonObject:
-    """Return what holds between the fields of a task, as conditions, which generators ignore."""
+    """Return the rules between the fields of a task, as conditions; generators ignore conditions."""
     handler = {"enum": list(params), "default": SLEEP, "description": task["properties"]["handler"]["description"]}
     rules: list[JsonObject] = [
         {
@@ -179,24 +183,27 @@ def _rules(task: JsonObject, params: Mapping[str, str], schemas: Mapping[str, Js
     ]
     for name, component in params.items():
         then: JsonObject = {"properties": {"params": ref(component)}}
-        asked: JsonObject = {"properties": {"handler": {"const": name}}}
+        condition: JsonObject = {"properties": {"handler": {"const": name}}}
         if name != SLEEP:
             then["properties"]["duration"] = {"const": 0}
-            asked["required"] = ["handler"]
-        if _asks_for_something(schemas[name]):
+            condition["required"] = ["handler"]
+        if _has_required_params(schemas[name]):
             then["required"] = ["params"]
-        rules.append({"if": asked, "then": then})
+        rules.append({"if": condition, "then": then})
     return {"properties": task["properties"] | {"handler": handler}, "allOf": rules}
 
 
-def _asks_for_something(params: JsonObject) -> bool:
+def _has_required_params(params: JsonObject) -> bool:
     if "$ref" in params:
         params = params["$defs"][params["$ref"].removeprefix("#/$defs/")]
     return bool(params.get("required"))
 
 
 def _hoisted(key: str, schema: JsonObject, taken: set[str]) -> JsonObject:
-    """A schema under this key, and those that it holds for itself beside it; their keys are taken."""
+    """Return a schema under this key, and its own definitions (``$defs``) under keys of their own.
+
+    The new keys are added to ``taken``, and all references are changed to them.
+    """
     held = {f"#/$defs/{name}": part for name, part in schema.get("$defs", {}).items()}
     own = schema.get("$ref")
     parts = [target for target in held if target != own]
@@ -220,5 +227,5 @@ def _hoisted(key: str, schema: JsonObject, taken: set[str]) -> JsonObject:
 
 
 def _key(name: str) -> str:
-    """A name as the key of a schema, where not every character may be; different names stay different."""
+    """Return a name with its invalid characters escaped, for the key of a schema; different names stay different."""
     return re.sub(r"[^A-Za-z0-9_-]", lambda found: f".{ord(found[0]):x}", name)
