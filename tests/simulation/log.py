@@ -42,6 +42,10 @@ class FailingLog(io.TextIOBase):
             raise self._chance.choice(ERRORS)
         return len(text)
 
+    def say(self, text: str) -> None:
+        """Write a line."""
+        self.write(f"{text}\n")
+
     @contextmanager
     def written_to(self) -> Iterator[None]:
         """Have everything that the program logs written to this stream."""

@@ -37,6 +37,9 @@ from .process import DieAtStep, Process, read_file
 
 EPOCH: Final = 1_800_000_000.0
 LAST_LIFE_SECONDS_MAX: Final = 60 * 24 * 60 * 60.0
+CRASHES_IN_A_ROW: Final = 0.1
+"""In how many of the seeds the process dies again and again while much is at work."""
+
 DAY_SECONDS: Final = 24 * 60 * 60.0
 
 
@@ -79,6 +82,9 @@ class World:
             in_order=not self.disk_seconds,
             crashes_max=chance.choice([1, 2, 3, 1000]),
         )
+        self.crashes_in_a_row = chance.random() < CRASHES_IN_A_ROW
+        if self.crashes_in_a_row:
+            self._have_crashes_in_a_row()
         self.trace.append(
             f"queue of {self.ledger.queue_size}, pool of {self.ledger.pool_size}, "
             f"history of {self.history_records_max}, {self.durability} durability, disk up to {self.disk_seconds} s, "
@@ -87,10 +93,16 @@ class World:
             f"{'with' if self.has_trouble else 'without'} trouble, "
             f"{self.alike_min} tasks are many, at most {self.ledger.crashes_max} crashes, "
             f"{self.log.failing:.0%} of the lines of the log fail"
+            f"{', crashes in a row' if self.crashes_in_a_row else ''}"
         )
         self._marks = count(1)
         self._crashes = 0
         self._seconds = 0.0
+
+    def _have_crashes_in_a_row(self) -> None:
+        """Have many tasks run at each of several deaths, so that most of them have crashed and some are on trial."""
+        self.has_trouble, self.disk_seconds = False, 0
+        self.ledger = Ledger(10, 3, in_order=True, crashes_max=self.chance.choice([2, 3]))
 
     def run(self) -> Report:
         """Live all lives.
@@ -100,7 +112,7 @@ class World:
         """
         try:
             with deterministic_scheduling(self.seed), self._settings_without_a_way_in(), self.log.written_to():
-                for _ in range(self.chance.randint(1, 4)):
+                for _ in range(6 if self.crashes_in_a_row else self.chance.randint(1, 4)):
                     self._live(last=False)
                 self._live(last=True)
         except BaseException as error:
@@ -185,7 +197,9 @@ class World:
             self.disk.free_descriptors = self.chance.choice([0, 1, 2])
         if self.has_trouble and self.chance.random() < 0.3:
             self.disk.fail("failing", after=self.chance.randrange(20), operations=self.chance.choice([1, 2, 9]))
-        match self.chance.choice(["step", "step", "operation", "operation", "none"]):
+        match (
+            "step" if self.crashes_in_a_row else self.chance.choice(["step", "step", "operation", "operation", "none"])
+        ):
             case "step":
                 step = int(self.chance.expovariate(1 / 400)) + 1
                 trio.lowlevel.add_instrument(DieAtStep(process, step))

@@ -166,14 +166,25 @@ class ValkeyLink:
                 self._line.drop(connection, trio.TooSlowError())
 
     async def settings(self, *names: str) -> Mapping[str, str]:
-        """The server's own settings; none where it does not let us see them."""
-        connection = await self._line.connection()
-        try:
-            found = await connection.create_request(b"CONFIG GET", *names, decode=True)
-        except ResponseError:
-            return {}
-        assert isinstance(found, dict), "what RESP3 answers"
-        return {str(name): str(value) for name, value in found.items()}
+        """The server's own settings; none where it does not let us see them.
+
+        Raises:
+            StoreUnavailableError: there is no answer.
+        """
+        with trio.move_on_after(self._patience_seconds):
+            while True:
+                connection = await self._line.connection()
+                try:
+                    found = await connection.create_request(b"CONFIG GET", *names, decode=True)
+                except ELSEWHERE as error:
+                    self._line.drop(connection, error)
+                    await trio.lowlevel.checkpoint()
+                    continue
+                except ResponseError:
+                    return {}
+                assert isinstance(found, dict), "what RESP3 answers"
+                return {str(name): str(value) for name, value in found.items()}
+        raise StoreUnavailableError(self.trouble or f"{self.address.shown} does not answer: try again")
 
     async def remove(self) -> None:
         """Remove everything that has a key which begins with the queue's.

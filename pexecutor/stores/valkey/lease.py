@@ -27,6 +27,7 @@ from typing import Final, Literal
 import trio
 
 from ...errors import StoreUnavailableError
+from ...observe.notify import notifier
 from .wire import Beat
 
 BEAT_SECONDS: Final = 1.0
@@ -103,7 +104,7 @@ class Lease:
         self._beat = beat
         self._lost = lost
         self._cancelled = cancelled
-        self._given_up = given_up
+        self._given_up = notifier(given_up)  # it may write to a log that fails, and must not keep the lease from ending
         self._clock = clock
         self._sleep = sleep
         self._must_compare = True

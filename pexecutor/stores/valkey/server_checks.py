@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, Literal
 
 from ...errors import UnusableStoreError
+from ...observe.notify import notifier
 
 Durability = Literal["none", "aof", "fsync"]
 
@@ -25,6 +26,17 @@ def doubts(settings: Mapping[str, str], durability: Durability) -> list[str]:
     if not settings:
         return ["the server does not show its settings (CONFIG GET): see yourself that it keeps what it is given"]
     return [*_of_the_file(settings, durability), *_of_the_memory(settings)]
+
+
+def report_doubts(settings: Mapping[str, str], durability: Durability, on_doubt: Callable[[str], None]) -> None:
+    """Call ``on_doubt`` with each doubt. Errors that it raises do not keep the store from being opened.
+
+    Raises:
+        UnusableStoreError: what was asked for cannot be had.
+    """
+    report = notifier(on_doubt)
+    for doubt in doubts(settings, durability):
+        report(doubt)
 
 
 def _of_the_file(settings: Mapping[str, str], durability: Durability) -> list[str]:

@@ -58,7 +58,7 @@ from .endings import ending_arguments
 from .lease import NO_CLAIM, Holdings, Lease
 from .messages import Messages
 from .replies import number_of, settled_as, verdicts_of
-from .server_checks import SETTINGS, Durability, doubts
+from .server_checks import SETTINGS, Durability, report_doubts
 from .upgrade import check_layout, upgrade
 from .wire import Beat, Found, NodeRow, PageReply, Row, to_arguments, to_mark, to_node
 
@@ -160,8 +160,7 @@ class ValkeyStore:
         async with self._link.opened(self._messages.hear):
             check_not_sealed([to_mark(row) for row in await self._calls.call("marks")], "this queue")
             await self._join()
-            for doubt in doubts(await self._link.settings(*SETTINGS), self._durability):
-                self._on_doubt(doubt)
+            report_doubts(await self._link.settings(*SETTINGS), self._durability, self._on_doubt)
             await self._check_durability()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._lease.keep)  # nothing is claimed before its first beat

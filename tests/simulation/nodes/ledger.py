@@ -6,6 +6,8 @@ of the two ends soon after it wakes. And what a server forgets because it was no
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import combinations
 from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
@@ -84,6 +86,11 @@ class Ledger:
         self._was_damaged = False
         self._is_damaged = False  # and it is not certain that all is mended
         self._token = 0
+        # Tasks that have crashed and are missing in the index of such tasks; pairs that run together for that reason.
+        self._unlisted: set[int] = set()
+        self._none_listed = True
+        self._excused: set[frozenset[int]] = set()
+        self._excused_at_write: set[frozenset[int]] = set()
         self._nodes_most = 0
         self._tag = 0
         self._outcomes: dict[int, str] = {}  # by serial
@@ -172,6 +179,8 @@ class Ledger:
         for number in before.keys() - self._records.keys():
             demand(before[number][1].state == "finished", "only what has ended is forgotten", number, before[number])
         self._look_at_bounds(data)
+        self._look_at_trials(before)
+        self._note_listed(data)
         self._look_at_work()
 
     def _look_at_change(self, number: int, known: Record | None, record: Record) -> None:
@@ -204,7 +213,6 @@ class Ledger:
                 running[record.node] = running.get(record.node, 0) + 1
             in_flight += record.state in IN_FLIGHT
         self._look_at_names(data, holders)
-        self._look_at_trials()
         self._nodes_most = max(self._nodes_most, len(data.get(f"{KEY}:nodes", {})))
         bound = self.queue_size + self.pool_size * self._nodes_most
         demand(in_flight <= bound or self._was_damaged, "the bound holds", in_flight, bound)
@@ -216,19 +224,43 @@ class Ledger:
                 count,
             )
 
-    def _look_at_trials(self) -> None:
-        crashed = [record.rare["crashes"] for _, record in self._running() if isinstance(record.rare, dict)]
-        demand(max(crashed, default=0) < CRASHES_MAX, "what has crashed too often does not run", crashed)
-        alone = len(crashed) < 2 or max(crashed) < CRASHES_MAX - 1
-        # Which tasks have crashed is derived, too: a claim may come between its loss and the next beat.
-        demand(alone or self._was_damaged, "what the next crash abandons runs with no other that has one", crashed)
+    def _look_at_trials(self, before: Mapping[int, tuple[str, Record]]) -> None:
+        crashed = {number: _crashes(record) for number, record in self._running() if _crashes(record)}
+        demand(max(crashed.values(), default=0) < CRASHES_MAX, "what has crashed too often does not run", crashed)
+        ran = {number for number in crashed if number in before and before[number][1].state == "running"}
+        pairs = {
+            frozenset(pair) for pair in combinations(crashed, 2) if max(crashed[one] for one in pair) >= CRASHES_MAX - 1
+        }
+        self._excused = {pair for pair in pairs if pair in self._excused or self._is_excused(pair, ran)}
+        alone = pairs <= self._excused
+        demand(alone, "what the next crash abandons runs with no other that has one", crashed, self._unlisted)
 
-    def _running(self) -> list[tuple[str, Record]]:
-        return [one for one in self._records.values() if one[1].state == "running"]
+    def _is_excused(self, pair: frozenset[int], ran: set[int]) -> bool:
+        """Whether the server could not know, when it started the second of two tasks, that both have crashed.
 
-    def damaged(self) -> None:
+        The server finds tasks that have crashed by an index. A task whose entry was lost is missing there until the
+        task changes state or the queue is mended. A beat does not notice the loss: for that it would have to read all
+        records, or each change would have to keep one more count. So this cannot end with the next beat.
+        """
+        already = pair & ran
+        if len(already) == 1:
+            return already <= self._unlisted
+        # Of those that are started by the same call, each record is looked at, unless the whole index is empty.
+        return not already and pair <= self._unlisted and self._none_listed
+
+    def _running(self) -> list[tuple[int, Record]]:
+        return [(number, record) for number, (_, record) in self._records.items() if record.state == "running"]
+
+    def damaged(self, data: dict[str, Any]) -> None:
         """The server has lost some of what is derived from records."""
         self._was_damaged = self._is_damaged = True
+        self._note_listed(data)
+
+    def _note_listed(self, data: dict[str, Any]) -> None:
+        listed = {int(digits) for digits in data.get(f"{KEY}:crashed", {})}
+        in_flight = [(number, record) for number, (_, record) in self._records.items() if record.state != "finished"]
+        self._unlisted = {number for number, record in in_flight if _crashes(record)} - listed
+        self._none_listed = not listed
 
     def _look_at_names(self, data: dict[str, Any], holders: dict[str, int]) -> None:
         names = {name: int(digits) for name, digits in data.get(f"{KEY}:names", {}).items()}
@@ -240,6 +272,7 @@ class Ledger:
     def wrote(self) -> None:
         """The server has on its disk what it has."""
         self._written = dict(self._records)
+        self._excused_at_write = set(self._excused)
 
     def forgot(self, data: dict[str, Any], nodes_before: set[str]) -> None:
         """The server has died, and has what it has written."""
@@ -249,6 +282,8 @@ class Ledger:
             if number not in self._written or self._written[number][0] != packed:
                 self._forgive(number)
         self._records = dict(self._written)
+        self._excused = set(self._excused_at_write)
+        self._note_listed(data)
         self._forgotten_nodes |= nodes_before - set(data.get(f"{KEY}:nodes", {}))
 
     def _forgive(self, number: int) -> None:
@@ -267,3 +302,7 @@ class Ledger:
         left = {serial for serial in self.accepted if serial not in self._outcomes} - self._forgiven
         demand(not left, "every accepted task has an outcome", left)
         demand(not self.at_work, "nothing is at work in the end", self.at_work)
+
+
+def _crashes(record: Record) -> int:
+    return record.rare["crashes"] if isinstance(record.rare, dict) else 0

@@ -9,17 +9,12 @@ can stall.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 import trio
-
-from pexecutor.errors import StoreUnavailableError, UnusableStoreError
-from pexecutor.stores.valkey.calls import OtherQueueError
-from pexecutor.stores.valkey.client import CALL_SECONDS_MAX, START_SECONDS_MAX
 
 from ...stores.valkey.fake import FakeValkey, RefusedCall
 
@@ -30,11 +25,11 @@ AFTERWARDS_SECONDS_MAX: Final = 30.0
 ON_THE_WAY_SECONDS_MAX: Final = 55.0
 """And at most, with all else; less than answers are kept."""
 
-RECONNECT_SECONDS: Final = 0.05
 STEP_SECONDS: Final = 1e-6
 """Between two things that arrive one after the other."""
 
 Message = str
+Reply = bytes | Mapping[str, str] | RefusedCall
 
 
 class Peer(Protocol):
@@ -42,6 +37,7 @@ class Peer(Protocol):
 
     name: str
     dead: bool
+    has_descriptors: bool
 
     async def awake(self) -> None:
         """Return when the node is not paused."""
@@ -53,10 +49,10 @@ class Peer(Protocol):
 class Call(NamedTuple):
     """A call under way. ``reply`` has one value once ``answered`` is set, unless the connection broke."""
 
-    verb: str
-    packed: bytes
+    command: bytes
+    words: Sequence[Any]
     answered: trio.Event
-    reply: list[bytes | RefusedCall]
+    reply: list[Reply]
 
 
 class Connection:
@@ -74,17 +70,16 @@ class Connection:
         self._last_arrivals = [0.0, 0.0]
         network.nursery.start_soon(self._carry_to_server)
         network.nursery.start_soon(self._carry_to_node)
-        self.push("")
 
-    def send(self, verb: str, packed: bytes) -> Call:
-        """Have the server called."""
-        call = Call(verb, packed, trio.Event(), [])
+    def send(self, command: bytes, words: Sequence[Any]) -> Call:
+        """Send the server a command."""
+        call = Call(command, words, trio.Event(), [])
         self._calls.append(call)
         self._to_server.send_nowait((self._arrival(0), call))
         return call
 
     def push(self, message: Message) -> None:
-        """Have the node hear a message."""
+        """Have the node hear a message; the empty one says that from here on it hears all."""
         self._to_node.send_nowait((self._arrival(1), message))
 
     def break_off(self) -> None:
@@ -92,6 +87,7 @@ class Connection:
         if not self.broken.is_set():
             self.broken.set()
             self._network.connections.remove(self)
+            self._network.subscribed.pop(self, None)
             self._to_server.close()
             self._to_node.close()
             for call in self._calls:
@@ -113,9 +109,8 @@ class Connection:
             await self._network.able()
             if self._network.life != self._life or trio.current_time() > arrival + ON_THE_WAY_SECONDS_MAX:
                 return
-            self.peer.calls_server()
-            reply = self._network.do(self.peer, call.verb, call.packed)
-            if not self.broken.is_set():
+            reply = self._network.do(self, call)
+            if not self.broken.is_set() and reply is not None:
                 call.reply.append(reply)
                 self._to_node.send_nowait((self._arrival(1), call))
 
@@ -141,7 +136,8 @@ class Network:
         chance: decides how long everything takes.
         delays: how many seconds a way may take.
         now: the server's clock.
-        look: called after each call.
+        look: called after each call of a function.
+        settings: the server's own.
         say: writes the trace.
     """
 
@@ -153,6 +149,7 @@ class Network:
         delays: list[float],
         now: Callable[[], float],
         look: Callable[[], None],
+        settings: Mapping[str, str],
         say: Callable[[str, str], None],
     ) -> None:
         self.nursery = nursery
@@ -160,9 +157,11 @@ class Network:
         self.server = FakeValkey(now)
         self.server.listeners.append(self._publish)
         self.connections: list[Connection] = []
+        self.subscribed: dict[Connection, None] = {}  # in the order in which they have subscribed
         self.life = 1  # of the server
         self.delays = delays
         self._look = look
+        self._settings = settings
         self._say = say
         self._cut_until: dict[str, float] = {}  # by a node's name
         self._able_from = 0.0
@@ -171,10 +170,30 @@ class Network:
         """How long it takes from one end to the other."""
         return self.chance.choice(self.delays)
 
-    def do(self, peer: Peer, verb: str, packed: bytes) -> bytes | RefusedCall:
-        """Call the server."""
+    def do(self, connection: Connection, call: Call) -> Reply | None:
+        """Do a command; its reply, unless it has none."""
+        match call.command:
+            case b"FCALL":
+                connection.peer.calls_server()
+                return self._call_function(connection.peer, *call.words)
+            case b"SUBSCRIBE":
+                if not connection.broken.is_set():
+                    self.subscribed[connection] = None
+                    connection.push("")
+                return None
+            case b"INFO":
+                return self.server._info("server").encode()
+            case b"CONFIG GET":
+                return self._settings
+            case b"FUNCTION LOAD":
+                return RefusedCall(b"Library already exists")  # the server of this simulation always has it
+        raise NotImplementedError(call.command)
+
+    def _call_function(self, peer: Peer, function: str, _keys: int, key: str, packed: bytes) -> bytes | RefusedCall:
+        verb = function.split("_", 2)[2]
+        reply: bytes | RefusedCall
         try:
-            reply: bytes | RefusedCall = self.server.fcall(verb, KEY, packed)
+            reply = self.server.fcall(verb, key, packed)
         except RefusedCall as refused:
             reply = refused
         if verb != "beat":
@@ -183,7 +202,7 @@ class Network:
         return reply
 
     def _publish(self, message: str) -> None:
-        for connection in self.connections:
+        for connection in self.subscribed:
             connection.push(message)
 
     async def connect(self, peer: Peer, hear: Callable[[str], None]) -> Connection:
@@ -228,78 +247,3 @@ class Network:
         self.server.crash()
         self.life += 1
         self.stall(seconds)
-
-
-class Way:
-    """A node's way to the server, as ``ValkeyLink`` is one: each new connection has another try at a call."""
-
-    trouble: str | None = None
-
-    def __init__(self, network: Network, peer: Peer) -> None:
-        self._network = network
-        self._peer = peer
-        self._connection: Connection | None = None
-        self._connected = trio.Event()
-
-    @asynccontextmanager
-    async def opened(self, hear: Callable[[str], None]) -> AsyncIterator[None]:
-        """While in here the server can be called."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._stay_connected, hear)
-            with trio.move_on_after(START_SECONDS_MAX) as waited:
-                await self._connected.wait()
-            if waited.cancelled_caught:
-                raise UnusableStoreError("the server is not there")
-            yield
-            nursery.cancel_scope.cancel()
-
-    async def _stay_connected(self, hear: Callable[[str], None]) -> None:
-        while True:
-            connection = self._connection = await self._network.connect(self._peer, hear)
-            self._connected.set()
-            try:
-                await connection.broken.wait()
-            finally:
-                connection.break_off()
-                self._connection, self._connected = None, trio.Event()
-            await trio.sleep(RECONNECT_SECONDS)
-            await self._peer.awake()
-
-    async def call(self, verb: str, *arguments: Any) -> bytes:
-        """Call a function; its reply."""
-        packed = msgspec.msgpack.encode(arguments)
-        await self._peer.awake()
-        reply: bytes | RefusedCall | None = None
-        with trio.move_on_after(CALL_SECONDS_MAX):
-            while reply is None and not self._peer.dead:
-                reply = await self._try(verb, packed)
-        await self._peer.awake()
-        if isinstance(reply, bytes) and not self._peer.dead:
-            return reply
-        if isinstance(reply, RefusedCall) and str(reply).startswith("OTHER"):
-            raise OtherQueueError(str(reply))
-        raise StoreUnavailableError("no answer" if reply is None else str(reply))
-
-    async def _try(self, verb: str, packed: bytes) -> bytes | RefusedCall | None:
-        while self._connection is None:
-            await self._connected.wait()
-        connection = self._connection
-        if connection.broken.is_set():
-            await trio.lowlevel.checkpoint()
-            return None
-        call = connection.send(verb, packed)
-        try:
-            await call.answered.wait()
-        except trio.Cancelled:
-            connection.break_off()
-            raise
-        return call.reply[0] if call.reply else None
-
-    async def settings(self, *names: str) -> Mapping[str, str]:
-        """Nothing is known."""
-        await trio.lowlevel.checkpoint()
-        return {}
-
-    async def flush(self) -> None:
-        """Nobody asks for that."""
-        await trio.lowlevel.checkpoint()

@@ -6,7 +6,7 @@ nothing, its clock goes on, and it does not know. And it can die.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import Final
 
@@ -14,12 +14,15 @@ import trio
 
 from pexecutor import Executor, Outcome, Task
 from pexecutor.handlers import Catalogue, Context
+from pexecutor.log import TaskLog
 from pexecutor.stores.valkey.store import ValkeyStore
 
 from ...fakes import Doing
 from ..deeds import Deed, draw
+from ..log import FailingLog
 from .ledger import Ledger, Run
-from .network import Network, Way
+from .link import SimulatedLink
+from .network import Network
 
 RATES: Final = (0.98, 1.0, 1.0, 1.02)
 """How fast clocks run; far from what real ones do."""
@@ -39,7 +42,9 @@ class SimulatedNode:
         lease_seconds: how long its lease is.
         history_records_max: how many finished tasks are kept.
         overrun_seconds_max: how long a handler goes on after it was cancelled.
+        work_seconds: how long handlers may work.
         say: writes the trace.
+        log: where the node writes its log; it may fail.
         kills: whether the task with this serial ends the node that runs it.
     """
 
@@ -53,18 +58,24 @@ class SimulatedNode:
         lease_seconds: float,
         history_records_max: int,
         overrun_seconds_max: float,
+        work_seconds: Sequence[float],
         say: Callable[[str, str], None],
+        log: FailingLog,
         kills: Callable[[int], bool],
     ) -> None:
         self.name = name
         self.ledger = ledger
         self.network = network
         self.dead = False
+        self.has_started = False
+        self.has_descriptors = True
+        """Whether there is a descriptor left for another connection."""
         self.woke_at = -1e9
         self.calls_to_live: int | None = None
         self._kills = kills
         self._chance = chance
         self._overrun_seconds_max = overrun_seconds_max
+        self._work_seconds = work_seconds
         self._say = say
         self._clock_is_off = chance.uniform(-1e6, 1e6)
         self._rate = chance.choice(RATES)
@@ -72,7 +83,7 @@ class SimulatedNode:
         self._may_go_on.set()
         self._life = trio.CancelScope()
         self._store = ValkeyStore(
-            Way(network, self),
+            SimulatedLink(network, self),
             node=name,
             queue_size=ledger.queue_size,
             history_records_max=history_records_max,
@@ -80,9 +91,17 @@ class SimulatedNode:
             jitter=chance,
             clock=self._clock,
             sleep=self._sleep,
+            on_doubt=log.say,
+            on_damage=log.say,
+            on_lease_lost=lambda tasks: log.say(f"{tasks} tasks are cut off"),
         )
         handlers = Catalogue({"sleep": Doing(self._work)})
-        self.executor = Executor(self._store, pool_size=ledger.pool_size, handlers=handlers)
+        self.executor = Executor(
+            self._store,
+            pool_size=ledger.pool_size,
+            handlers=handlers,
+            on_change=TaskLog("debug", now=self._clock),
+        )
 
     async def live(self, be_used: Callable[[SimulatedNode], Awaitable[None]]) -> None:
         """Be one of the queue's nodes until it is dead, or used up."""
@@ -90,6 +109,7 @@ class SimulatedNode:
         with self._life:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self.executor.run)
+                self.has_started = True
                 await be_used(self)
         self._say(self.name, "is gone")
 
@@ -126,6 +146,14 @@ class SimulatedNode:
             await trio.sleep(seconds)
         self.woke_at = trio.current_time()
         self._may_go_on.set()
+
+    async def run_out_of_descriptors(self, seconds: float) -> None:
+        """Lose the connection, and have no descriptor for another one for so long."""
+        self._say(self.name, f"has no descriptors for {seconds:g} s")
+        self.has_descriptors = False
+        self.network.break_connections(self)
+        await trio.sleep(seconds)
+        self.has_descriptors = True
 
     # Its end
 
@@ -175,7 +203,7 @@ class SimulatedNode:
     async def _do_something(self) -> Deed | None:
         """Work for a while; return what else to do, if that is anything."""
         try:
-            await trio.sleep(self._chance.choice([0, 0.01, 0.5, 3, 10, 30]))
+            await trio.sleep(self._chance.choice(self._work_seconds))
         except trio.Cancelled:
             with trio.CancelScope(shield=True):
                 await trio.sleep(self._chance.choice([0, self._overrun_seconds_max]))

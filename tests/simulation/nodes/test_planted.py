@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import pytest
 import trio
+from coredis.exceptions import RedisError
 
-from pexecutor.stores.valkey.client import read_functions
+from pexecutor.errors import UnusableStoreError
+from pexecutor.handlers.descriptors import is_exhaustion
+from pexecutor.stores.valkey import lease, server_checks
+from pexecutor.stores.valkey.client import ValkeyLink, read_functions
+from pexecutor.stores.valkey.connection import Line
 from pexecutor.stores.valkey.lease import GIVEN_UP, Lease
 
 from ...stores.valkey import fake
 from ..ledger import BrokenInvariantError
+from ..test_planted import (
+    contain_exceptions_alone,
+    leave_open_what_a_handler_leaves_open,
+    let_cancelled_pass_whoever_raises_it,
+    let_the_log_fail_a_change,
+)
 from .world import NodesWorld
 
-SEEDS_MAX: Final = 300
+SEEDS_MAX: Final = 200
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -64,21 +75,52 @@ def claim_while_the_server_compares(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Lease, "_comparing", property(lambda _: False, lambda *_: None), raising=False)
 
 
+def let_the_log_fail_the_lease(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(lease, "notifier", lambda callback: callback)
+
+
+def let_the_log_fail_the_start(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(server_checks, "notifier", lambda callback: callback)
+
+
+def end_when_no_descriptor_is_left(patch: pytest.MonkeyPatch) -> None:
+    live = Line._live
+
+    async def live_while_there_are_descriptors(self: Line, nursery: trio.Nursery) -> None:
+        try:
+            await live(self, nursery)
+        except RedisError as error:
+            if is_exhaustion(error):
+                raise UnusableStoreError("no descriptor is left") from error
+            raise
+
+    patch.setattr(Line, "_live", live_while_there_are_descriptors)
+
+
+def ask_for_settings_once(patch: pytest.MonkeyPatch) -> None:
+    async def settings(self: ValkeyLink, *names: str) -> Mapping[str, str]:
+        connection = await self._line.connection()
+        found: Any = await connection.create_request(b"CONFIG GET", *names, decode=True)
+        return dict(found)
+
+    patch.setattr(ValkeyLink, "settings", settings)
+
+
 PLANTED: Final[dict[str, tuple[int, Plant]]] = {
     "a node never gives up": (33, never_give_up),
     "a lease is counted from the answer": (26, count_a_lease_from_the_answer),
-    "an answer that is late undoes that all was given up": (15, let_a_late_answer_undo_that_all_was_given_up),
-    "a node says at once that it has given up": (621, say_at_once_that_all_was_given_up),
-    "a node claims while the server compares": (234, claim_while_the_server_compares),
+    "an answer that is late undoes that all was given up": (2, let_a_late_answer_undo_that_all_was_given_up),
+    "a node says at once that it has given up": (7, say_at_once_that_all_was_given_up),
+    "a node claims while the server compares": (63, claim_while_the_server_compares),
     "an outcome is taken without its token": (
-        322,
+        5,
         on_the_server(
             ("if not record or record.token ~= token then return false end", "if not record then return false end"),
             ("  if record.node ~= node then return false end\n  if delay", "  if delay"),
         ),
     ),
     "nobody has to compare": (
-        214,
+        5,
         on_the_server(
             ("function nothing_unknown_runs()", "function nothing_unknown_runs() if true then return true end")
         ),
@@ -93,14 +135,14 @@ PLANTED: Final[dict[str, tuple[int, Plant]]] = {
             )
         ),
     ),
-    "a beat is taken although it is out of date": (1539, on_the_server(("beat <= said_by(node)[3] or ", ""))),
+    "a beat is taken although it is out of date": (46, on_the_server(("beat <= said_by(node)[3] or ", ""))),
     "a claim is done although it was overtaken": (
         50,
         on_the_server(
             ("  if claim < last then return {} end\n", ""), ("if claim > last then", "if claim ~= last then")
         ),
     ),
-    "ids and tokens are given again": (116, on_the_server(("local GIVEN_MAX = 200000", "local GIVEN_MAX = 0"))),
+    "ids and tokens are given again": (23, on_the_server(("local GIVEN_MAX = 200000", "local GIVEN_MAX = 0"))),
     "crashes are not counted": (6, on_the_server(("crashes_of(record) + 1", "1"))),
     "tasks on trial run with others": (
         0,
@@ -116,6 +158,14 @@ PLANTED: Final[dict[str, tuple[int, Plant]]] = {
             ("  if are_names_missing() then\n", "  if false then\n"), (" or are_names_missing() then", " then")
         ),
     ),
+    "a handler's exception that is no Exception ends the node": (3, contain_exceptions_alone),
+    "a handler's Cancelled is taken for that of the stop": (5, let_cancelled_pass_whoever_raises_it),
+    "what a handler leaves open is left open": (0, leave_open_what_a_handler_leaves_open),
+    "a log that fails, fails a change": (0, let_the_log_fail_a_change),
+    "a log that fails keeps a lease from ending": (3, let_the_log_fail_the_lease),
+    "a log that fails keeps a node from starting": (0, let_the_log_fail_the_start),
+    "a node ends when it has no descriptor for its connection": (9, end_when_no_descriptor_is_left),
+    "a node that starts does not ask again when its connection breaks": (4, ask_for_settings_once),
     "nobody asks which queue is meant": (12, on_the_server(("tonumber(meta[2] or 0) ~= tag", "false"))),
 }
 """Each with a seed that finds it, as long as nothing changes what seeds decide; then another one does."""

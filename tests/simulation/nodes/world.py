@@ -9,9 +9,10 @@ All of it goes by one ``Random``, Trio's choices and the clock included, so a se
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from itertools import count
 from random import Random
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 from unittest import mock
 
 import trio
@@ -22,6 +23,7 @@ from pexecutor.errors import StoreUnavailableError, UnusableStoreError
 from ...determinism import deterministic_scheduling
 from ..callers import BRISK, Callers
 from ..ledger import demand
+from ..log import FailingLog
 from ..world import EPOCH, Report, broken_by, first_of
 from .ledger import Ledger
 from .network import KEY, Network
@@ -33,7 +35,7 @@ LIVES_MAX: Final = 20
 
 PEACE_SECONDS_MAX: Final = 20 * 60.0
 
-Trouble = Literal["break", "cut", "pause", "stall", "crash", "damage"]
+Trouble = Literal["break", "breaks", "cut", "pause", "stall", "crash", "damage", "descriptors"]
 Keeps = Literal["all", "the last second but one", "nothing"]
 
 
@@ -45,10 +47,50 @@ MOODS: Final[list[list[Trouble]]] = [
     ["stall", "break"],
     ["cut", "break"],
     ["crash", "break"],
-    ["break", "cut", "pause", "stall", "crash"],
+    ["descriptors", "break"],
+    ["break", "cut", "pause", "stall", "crash", "descriptors"],
     ["damage"],
     ["damage", "break", "pause"],
 ]
+
+
+class Focus(NamedTuple):
+    """A kind of trouble that some seeds have over and over, with nodes that are all there and busy from the beginning.
+
+    Parameters:
+        mood: the trouble.
+        lease_seconds: how long a lease is.
+        leases: how long the trouble lasts, in leases, at least and at most.
+        keeps: what the server may keep when it dies.
+        delays: how many seconds a way may take.
+        peace_seconds: how long it takes until the next trouble, on average.
+        pool_size: how many tasks run at once on a node; with 4, a node is always free to start what another one loses.
+    """
+
+    mood: list[Trouble]
+    lease_seconds: float
+    leases: tuple[float, float]
+    keeps: Sequence[Keeps] = ("all",)
+    delays: Sequence[float] = (0.0005, 0.02)
+    peace_seconds: float = 4.0
+    pool_size: int = 2
+
+
+FOCUSES: Final[list[Focus]] = [
+    Focus(
+        ["cut"], 15.0, (0.6, 0.9), peace_seconds=8, pool_size=4
+    ),  # a node gives up, and is back while its handlers overrun
+    Focus(["pause"], 3.0, (0.9, 2.0)),  # a node does not know that its lease is over
+    Focus(
+        ["breaks"], 15.0, (0.1, 0.2), delays=(0.1, 0.5), peace_seconds=2, pool_size=4
+    ),  # calls are done late, and out of order
+    Focus(["crash"], 3.0, (0.0, 0.4), ["the last second but one", "nothing"]),  # the server forgets, again and again
+]
+FOCUSED_SEEDS: Final = 0.3
+"""How many of the seeds have a focus."""
+
+TROUBLE_SECONDS: Final = (0.1, 1, 2.5, 5, 11, 25)
+WORK_SECONDS: Final = (0, 0.01, 0.5, 3, 10, 30)
 
 
 class NodesWorld:
@@ -69,7 +111,12 @@ class NodesWorld:
         )
         self.mood = chance.choice(MOODS)
         self.killer_every = chance.choice([0, 0, 0, 4])
+        self.work_seconds: Sequence[float] = WORK_SECONDS
+        self.log = FailingLog(Random(seed), chance.choice([0, 0, 0.1, 1]))
         self.peace_seconds = chance.choice([0.5, 2, 8])
+        self.focus: Focus | None = None
+        if chance.random() < FOCUSED_SEEDS:
+            self._concentrate_on(chance.choice(FOCUSES))
         self.nodes: list[SimulatedNode] = []
         self.network: Network
         self._marks = count(1)
@@ -80,8 +127,21 @@ class NodesWorld:
         self.trace.append(
             f"queue of {self.ledger.queue_size}, pools of {self.ledger.pool_size}, {self.slots} nodes at once, "
             f"leases of {self.lease_seconds:g} s, delays {self.delays} s, the server keeps {self.keeps}, "
-            f"{'no trouble' if not self.mood else 'trouble: ' + ', '.join(self.mood)} each {self.peace_seconds} s"
+            f"{'no trouble' if not self.mood else 'trouble: ' + ', '.join(self.mood)} each {self.peace_seconds} s, "
+            f"{self.log.failing:.0%} of the lines of the log fail"
         )
+
+    def _concentrate_on(self, focus: Focus) -> None:
+        self.focus = focus
+        self.mood = focus.mood
+        self.keeps = self.chance.choice(focus.keeps)
+        self.delays = list(focus.delays)
+        self.peace_seconds = focus.peace_seconds
+        self.lease_seconds = focus.lease_seconds
+        self.overrun_seconds_max = self.lease_seconds / 4
+        self.work_seconds = (0.5, self.lease_seconds, self.lease_seconds, 30)
+        self.slots = 3
+        self.ledger = Ledger(10, focus.pool_size, overrun_seconds_max=self.overrun_seconds_max + 0.01)
 
     def run(self) -> Report:
         """Live through it.
@@ -92,6 +152,7 @@ class NodesWorld:
         try:
             with (
                 deterministic_scheduling(self.seed),
+                self.log.written_to(),
                 mock.patch.object(secrets, "randbits", self.chance.getrandbits),
             ):
                 trio.run(self._live, clock=MockClock(autojump_threshold=0))
@@ -112,7 +173,13 @@ class NodesWorld:
     async def _live(self) -> None:
         async with trio.open_nursery() as machine:
             self.network = Network(
-                machine, self.chance, delays=self.delays, now=self.now, look=self._look, say=self.say
+                machine,
+                self.chance,
+                delays=self.delays,
+                now=self.now,
+                look=self._look,
+                settings={"appendonly": "yes" if self.keeps == "all" else "no"},
+                say=self.say,
             )
             if self.keeps == "the last second but one":
                 machine.start_soon(self._write_each_second)
@@ -151,7 +218,9 @@ class NodesWorld:
             lease_seconds=self.lease_seconds,
             history_records_max=self.history_records_max,
             overrun_seconds_max=self.overrun_seconds_max,
+            work_seconds=self.work_seconds,
             say=self.say,
+            log=self.log,
             kills=self._kills,
         )
 
@@ -160,14 +229,15 @@ class NodesWorld:
 
     async def _have_nodes(self) -> None:
         for _ in range(self.chance.randint(1, 3)):
-            await trio.sleep(self.chance.choice([0, 0.1, 2, 20]))
+            await trio.sleep(self.chance.choice([0, 0.1, 2, 20]) if self.focus is None else 0)
             node = self._make_node()
-            if self.mood and self.chance.random() < 0.3:
+            if self.mood and self.focus is None and self.chance.random() < 0.3:
                 node.calls_to_live = int(self.chance.expovariate(1 / 60)) + 1
             self.nodes.append(node)
             try:
                 await node.live(self._use)
             except* (UnusableStoreError, StoreUnavailableError) as errors:
+                demand(not node.has_started, "a node that has started goes on", errors)
                 self.say(node.name, f"ends: {first_of(errors)}")
             self.nodes.remove(node)
 
@@ -191,29 +261,48 @@ class NodesWorld:
     # Trouble and peace
 
     async def _make_trouble(self, machine: trio.Nursery) -> None:
-        chance, network = self.chance, self.network
         while True:
-            await trio.sleep(chance.expovariate(1 / self.peace_seconds))
+            await trio.sleep(self.chance.expovariate(1 / self.peace_seconds))
             if not self.nodes:
                 continue
-            node = chance.choice(self.nodes)
-            seconds = chance.choice([0.1, 1, 2.5, 5, 11, 25])
-            match chance.choice(self.mood):
-                case "break":
-                    self.say("network", f"breaks the connection of {node.name}")
-                    network.break_connections(node)
-                case "cut":
-                    self.say("network", f"cuts off {node.name} for {seconds:g} s")
-                    network.cut(node, seconds)
-                case "pause":
-                    machine.start_soon(node.pause, seconds)
+            node, seconds = self.chance.choice(self.nodes), self._trouble_seconds()
+            match self.chance.choice(self.mood):
                 case "stall":
                     self.say("server", f"stalls for {min(seconds, 5):g} s")
-                    network.stall(min(seconds, 5))
+                    self.network.stall(min(seconds, 5))
                 case "crash":
                     self._crash(min(seconds, 5))
                 case "damage":
                     self._damage()
+                case trouble:
+                    await self._make_trouble_for(node, trouble, seconds, machine)
+
+    async def _make_trouble_for(
+        self, node: SimulatedNode, trouble: Trouble, seconds: float, machine: trio.Nursery
+    ) -> None:
+        match trouble:
+            case "break":
+                self._break(node)
+            case "breaks":
+                for _ in range(self.chance.randint(2, 4)):
+                    self._break(node)
+                    await trio.sleep(self.chance.uniform(1.5, 3))
+            case "cut":
+                self.say("network", f"cuts off {node.name} for {seconds:g} s")
+                self.network.cut(node, seconds)
+            case "pause":
+                machine.start_soon(node.pause, seconds)
+            case "descriptors":
+                machine.start_soon(node.run_out_of_descriptors, seconds)
+
+    def _break(self, node: SimulatedNode) -> None:
+        self.say("network", f"breaks the connection of {node.name}")
+        self.network.break_connections(node)
+
+    def _trouble_seconds(self) -> float:
+        if self.focus is None:
+            return self.chance.choice(TROUBLE_SECONDS)
+        return self.lease_seconds * self.chance.uniform(*self.focus.leases)
 
     def _crash(self, seconds: float) -> None:
         self.say("server", f"dies, for {seconds:g} s")
@@ -234,7 +323,7 @@ class NodesWorld:
         lost = sorted(entries) if self.chance.random() < 0.3 else [self.chance.choice(sorted(entries))]
         self.say("server", f"loses {', '.join(lost)} of {key}")
         self.network.server.data[f"{KEY}:{key}"] = {one: entries[one] for one in entries if one not in lost}
-        self.ledger.damaged()
+        self.ledger.damaged(data)
 
     async def _make_peace(self) -> None:
         await trio.sleep(60)  # what was cut off comes back

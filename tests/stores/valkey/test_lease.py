@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from pexecutor.stores.valkey.lease import Holdings
+import trio
+from trio.testing import MockClock
+
+from pexecutor.errors import StoreUnavailableError
+from pexecutor.stores.valkey.lease import Holdings, Lease
+from pexecutor.stores.valkey.wire import Beat
 
 NUMBER = 7
 
@@ -26,3 +31,28 @@ def test_a_task_that_is_being_settled_is_not_lost() -> None:
     assert not holdings.lose(NUMBER)
     holdings.settled([(NUMBER, 1)])
     assert not holdings.lose(NUMBER)
+
+
+async def test_what_is_held_is_lost_in_time_although_the_callback_raises(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    holdings = Holdings()
+    lost: list[int] = []
+    beats = iter([Beat(extended=True, lost=[], cancelled=[])])
+
+    async def beat(_: object) -> Beat:
+        await trio.lowlevel.checkpoint()
+        for one in beats:
+            holdings.tokens[NUMBER] = 1
+            return one
+        await trio.sleep(1)
+        raise StoreUnavailableError("the server is not there")
+
+    def log_that_fails(_: int) -> None:
+        raise OSError("no space left on the device")
+
+    lease = Lease(3, holdings, beat=beat, lost=lost.append, cancelled=lost.append, given_up=log_that_fails)
+    nursery.start_soon(lease.keep)
+    await trio.sleep(2.5)
+    assert lost == [NUMBER]
+    nursery.cancel_scope.cancel()
