@@ -45,13 +45,15 @@ class SimulatedLink(ValkeyLink):
     async def call(self, verb: str, *arguments: Any) -> bytes:
         """Call a function, unless the node is dead; return the reply once the node is not paused."""
         await self._peer.awake()
+        reply: bytes | StoreUnavailableError
         try:
             reply = await super().call(verb, *arguments)
-        except StoreUnavailableError:
-            await self._peer.awake()
-            raise
+        except StoreUnavailableError as error:
+            reply = error
         await self._peer.awake()
         _demand_alive(self._peer)
+        if isinstance(reply, StoreUnavailableError):
+            raise reply
         return reply
 
 
