@@ -1,80 +1,99 @@
-"""The store contract: where tasks live, and everything that must happen to them in one step.
+"""The store contract: where tasks live, and the steps in which a store changes them.
 
-A store answers for dedup, the bound, the order, the records and their history. The executor answers for running
-what it claimed. A store can be written from this text alone.
+A store is responsible for deduplication, the bound of the queue, the start order, the records and their history. The
+executor is responsible for running the tasks that it claims. This text is complete: a store can be written from it.
+The states, verdicts, outcomes and records that it mentions are in ``task.py``.
 
-**Submit.** ``submit`` gives each task its verdict, in the order of the list, all in one step: nobody sees a part of
-it, and cancelling it leaves the whole or nothing. A name that is held makes a ``Duplicate``, also in a full queue,
-also by an earlier task of the same list, unless the task's ``on_conflict`` says otherwise (see ``submission.py``,
-which is part of this contract). Otherwise the task is ``Accepted`` while there is room, and durable as far as this
-store goes when ``submit`` returns. With ``atomic`` either every task that needs a place finds one, or none is taken.
-When the write fails, ``StoreUnavailableError`` is raised and nothing has happened.
+A *step* is atomic. Other callers see all of its changes or none of them, and a cancelled call leaves all of them or
+none of them. A change is *durable* when it survives what the store's settings say that it survives.
 
-**Room.** A task takes a place in the queue while it is scheduled, following or pending. A submit never takes more
-than ``queue_size``. A task that comes back (a retry, ``release``) was admitted before and is not refused, so for a
-while there may be more, at most by the size of the pools. ``wait_for_room(least, most)`` waits until ``least`` places
-are likely free and returns how many there are, at most ``most``; 0 at once when the queue has not so many places in
-all. Who then submits may still find that another was quicker. Those who wait are served in the order they came.
+**Submit.** ``submit`` decides about a list of tasks in one step and returns one verdict per task, in the order of the
+list. Each task is decided on top of the tasks before it in the list.
 
-**Claim.** ``claim(limit)`` waits for work, then starts at most ``limit`` pending tasks, the highest priority first,
-in acceptance order within one: when it returns, they are running, durably so. No task is claimed twice. A claim that
-is cancelled has started nothing. Where a crash comes to the same for a running task as for a pending one, the start
-need not be durable: where ``on_crash`` is ``rerun``, the handler's work ends with the process, and nobody supersedes
-the task.
+* If the name is held, the verdict is ``Duplicate``, unless the task's ``on_conflict`` says otherwise
+  (``local/submission.py`` describes its values and is part of this contract). This applies also if the queue is full,
+  and also if the holder is an earlier task of the same list.
+* Otherwise, if the queue has room, the verdict is ``Accepted``. The task is durable when ``submit`` returns.
+* Otherwise the verdict is ``Full``. With ``atomic``, either every task that needs a place gets one, or no task is
+  accepted.
+* If the write fails, ``submit`` raises ``StoreUnavailableError`` and changes nothing.
 
-**Crashes.** A start that is cut off because its process died, or because its node's lease was lost, counts as a
-crash of the task: ``crashes`` of its record is one more. ``release`` counts none. The count stays with the task
-through retries, and is on its record for as long as that can be read. A task with ``crashes_max`` crashes (3 unless
-the store has another limit) is not run again: it ends ``abandoned``, whatever its ``on_crash``, and its error names
-that limit. A task whose next crash would abandon it is never running together with another task that has a crash, so
-a task that kills its process takes no other along; tasks without a crash run beside it, and start before it if it has
-to wait. A start that was not durable cannot be counted. So for the first minute after a process died every start is
-durable, and the start of a task that has a crash always is.
+**Room.** A task takes a place in the queue while it is scheduled, following or pending. ``submit`` never accepts a task
+beyond ``queue_size``. A task that returns to the queue (by a retry or by ``release``) is not refused. The queue can
+therefore exceed ``queue_size`` for a while, at most by the size of the pools.
 
-**Finish, release.** ``finish`` is told how attempts ended, of many tasks in one step. Each is either tried again, after
-a while in which it is ``Scheduled`` and holds its name, or it is ``Finished``: that records the outcome and frees the
-name, or passes it to the task that follows, in the same step. Whoever can read the outcome can submit the name again,
-and nobody can before. A task that is followed is not retried. ``release`` makes running tasks pending again, at their
-old place in the order; that is no failure. Both are called in a bounded shield.
+``wait_for_room(least, most)`` waits until ``least`` places are likely to be free, and returns the number of free
+places, at most ``most``. If ``least`` is more than ``queue_size``, it returns 0 at once. It reserves nothing: another
+caller may take the places first. Callers are served in the order of their calls.
 
-**Rows.** A record that cannot be made durable (a text that has no encoding, a value that the store refuses) fails its
-own task: that one ends as failed, its error says so, and ``finish`` answers that. The other tasks of the step are not
-touched. Whatever a store finds that is no record of a task, it sets aside, counts and logs; it hides no other record.
+**Claim.** ``claim(limit)`` waits until a task can start, then starts at most ``limit`` pending tasks and returns them.
+The highest priority starts first; tasks of equal priority start in acceptance order. The returned tasks are running,
+and their start is durable. No task is claimed twice. A cancelled ``claim`` has started no task. A start need not be
+durable if a crash would have the same effect on the running task as on the pending one: its ``on_crash`` is ``rerun``,
+the handler's work ends with the process, and no newer task supersedes it.
 
-**At once.** ``submit_nowait``, ``claim_nowait`` and ``finish_nowait`` do the same without awaiting, for a store that
-has nothing to await then. Otherwise they do nothing: a claim gives no task, the others ``None``. A submit is also
-``None`` unless every task is accepted.
+**Crashes.** A start *crashes* if its process dies, or if its node loses its lease, before the attempt is recorded.
 
-**Nodes.** A store that several processes share knows them as nodes, and a claim in it is a lease: it holds as long as
-the node is heard of. One that is not loses what it runs, and each of these tasks gets what its ``on_crash`` says; so
-does a task that its node knows nothing of. Each claim has a ``token``, higher than that of any claim of the task
-before. What a task has become since, a node that has lost it cannot change: ``finish`` answers ``None`` for it, and
-``release`` does nothing. Such a store remembers that a running task was cancelled: it is ``CANCELLED`` when its node
-releases or loses it. A store that is not shared knows no nodes, and its claims have no end.
+* Each crash adds 1 to the ``crashes`` of the task's record; ``release`` does not. The count survives retries and stays
+  on the record as long as the record can be read.
+* A task with ``crashes_max`` crashes (default 3) is not run again. It ends ``abandoned``, whatever its ``on_crash`` is,
+  with an error that names the limit.
+* A task that one more crash would abandon never runs at the same time as another task that has a crash. So a task that
+  kills its process does not cause other tasks to be abandoned. Tasks without a crash run beside it, and start before it
+  if it has to wait.
+* Crashes of starts that were not durable cannot be counted. Therefore every start is durable during the first minute
+  after a process died, and the start of a task that has a crash is always durable.
 
-**Cancel.** ``cancel`` finishes a task that waits at once and returns it ``Finished``. A running one is returned as it
-is: its work must end first, and whoever runs it sees to that. Unknown id: ``UnknownTaskError``; gone from history:
-``ExpiredTaskError``; already ended: ``AlreadyFinishedError``.
+**Finish and release.** ``finish`` records how the attempts of many tasks ended, in one step. Each task either becomes
+``Scheduled`` for a retry and keeps its name, or becomes ``Finished``. The step that makes a task ``Finished`` records
+its outcome and frees its name, or passes the name to the task's follower. So a name can be submitted again exactly when
+the outcome can be read. A task that has a follower is not retried. ``release`` makes running tasks pending again, at
+their old place in the start order; a release is not a failure. The executor calls both within a shield that is bounded
+in time.
 
-**Priority.** ``set_priority`` moves a task that waits to its new place in the start order; a running one is
-``AlreadyStartedError``, the other errors are those of ``cancel``.
+**Damage.** If a record cannot be made durable (a text that cannot be encoded, a value that the store refuses), only its
+task fails: it ends ``failed``, its error gives the reason, and ``finish`` returns that record. The other tasks of the
+step are not affected. A stored entry that is not a valid record is set aside, counted and logged. It never hides
+another record.
 
-**Watch.** ``watch`` names whom to tell of the changes of records, in their order, once everybody can see them;
-becoming due is one. He is told without awaiting, of one or of many at once, and must not fail. Of the nodes of a shared
-store one is told of a change, the one that it was made through. A node is told, too, of a task it runs that was
-cancelled on another, and of one that it has lost.
+**Without waiting.** ``submit_nowait``, ``claim_nowait`` and ``finish_nowait`` do their verb's work without awaiting, if
+the store has nothing to await for it. Otherwise they change nothing: ``claim_nowait`` returns no task, the others
+return ``None``. ``submit_nowait`` also returns ``None`` unless it accepts every task.
 
-**Read.** ``get`` and ``wait`` have the first two errors; ``wait`` returns the task once it has its outcome. ``page``
-lists scheduled tasks in acceptance order, then pending ones in start order, then running ones by start time, then
-finished ones, the latest first. A cursor names a place in that order, not a row count, so tasks that come and go
-between two pages shift nothing: a task that stays where it is appears exactly once, and one that moves on may appear
-twice but is never missed. History is bounded by count, by age and by the bytes of params, errors,
-attempts, results and output; one that is too big alone goes with the next.
+**Nodes.** A store that several processes share calls these processes nodes. In such a store, a claim is a lease.
 
-**Life.** ``opened`` is entered before the first call and left after the last; a store that needs a heartbeat or a
-writer runs it in there, and a durable one finds its tasks of earlier lives: those that waited wait again at their
-place, and those that ran get what their ``on_crash`` says. Leaving it makes everything durable, and is bounded in time.
-``commits`` counts how long changes took to be durable; a store that writes nothing counts none.
+* A lease is valid as long as the store hears from the node. A node that is not heard of in time loses its running
+  tasks, and each of them is treated as its ``on_crash`` says. So is a running task that its node does not know.
+* Each claim has a ``token``, higher than the token of any earlier claim of the same task. A node that has lost a task
+  cannot change it: ``finish`` returns ``None`` for the task, and ``release`` ignores it.
+* The store remembers the cancel of a running task: the task ends ``CANCELLED`` when its node releases or loses it.
+
+A store that is not shared has no nodes, and its claims do not expire.
+
+**Cancel.** ``cancel`` ends a waiting task at once and returns it as ``Finished``. It returns a running task unchanged:
+the caller has to stop the attempt, and the task ends when the attempt has ended. Errors: ``UnknownTaskError`` for an
+unknown id, ``ExpiredTaskError`` if the record is no longer in the history, ``AlreadyFinishedError`` if the task has
+ended.
+
+**Priority.** ``set_priority`` moves a waiting task to its new place in the start order. It raises
+``AlreadyStartedError`` for a running task; the other errors are those of ``cancel``.
+
+**Watch.** ``watch`` registers the ``Watcher`` that the store notifies when records change, in the order of the changes,
+once every caller can see them. A task that becomes due is a change. The callbacks are synchronous, receive one or more
+records, and must not raise. In a shared store, a change is reported only to the node through which it was made. A node
+is also notified if a task that it runs was cancelled through another node, and if it has lost a task.
+
+**Read.** ``get`` and ``wait`` raise ``UnknownTaskError`` and ``ExpiredTaskError``. ``wait`` returns a task once it has
+its outcome. ``page`` lists records in this order: scheduled ones by acceptance, pending ones by start order, running
+ones by start time, finished ones with the latest first. A cursor names a place in this order, not a row number. A task
+that stays where it is therefore appears exactly once, and a task that changes its state between two pages may appear
+twice, but is never missed. The history is bounded by count, by age and by the bytes of params, errors, attempts,
+results and output. A record that exceeds the byte limit alone stays until the next task ends.
+
+**Lifetime.** ``opened`` is entered before the first call and left after the last one. A store runs its heartbeat or its
+writer inside ``opened``. A durable store restores its tasks there: waiting tasks wait at their old place, and tasks
+that were running are treated as their ``on_crash`` says. Leaving ``opened`` makes every change durable, within a
+bounded time. ``commits`` measures how long changes took to become durable; a store that writes nothing leaves it empty.
 """
 
 from __future__ import annotations
@@ -90,9 +109,9 @@ from ..task import Ending, Finished, Following, Outcome, Pending, Record, Runnin
 
 
 class PageRequest(msgspec.Struct, frozen=True):
-    """Which records to list.
+    """A request for one page of a listing.
 
-    ``state`` and ``name`` narrow the list; ``cursor`` is the ``next_cursor`` of the page before.
+    ``state`` and ``name`` select records; ``cursor`` is the ``next_cursor`` of the previous page.
     """
 
     state: State | None = None
@@ -102,7 +121,7 @@ class PageRequest(msgspec.Struct, frozen=True):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """Some records, and where the next ones begin; ``next_cursor`` is ``None`` on the last page."""
+    """One page of a listing, and the cursor of the next page: ``None`` on the last page."""
 
     records: list[Record]
     next_cursor: str | None
@@ -112,16 +131,16 @@ class StoreStatistics(msgspec.Struct, frozen=True):
     """A snapshot of a store.
 
     Parameters:
-        queue_size: how many tasks may wait, pending or scheduled.
-        pending: how many are due and wait for a worker.
-        scheduled: how many are not due.
-        running: how many run.
-        history: how many finished ones can be read.
-        finished: how many have ended, by outcome.
-        finished_by_handler: the same, by handler.
+        queue_size: the largest number of tasks that may wait, pending or scheduled.
+        pending: the number of tasks that are due and wait for a worker.
+        scheduled: the number of tasks that are not due.
+        running: the number of running tasks.
+        history: the number of finished tasks that can be read.
+        finished: the number of tasks that have ended, by outcome.
+        finished_by_handler: the number of tasks that have ended, by handler and outcome.
         durable: whether tasks outlive the process.
-        trouble: why nothing can be made durable at present; ``None`` when it can.
-        damaged: how many entries were found damaged, and set aside or repaired.
+        trouble: why the store cannot make changes durable at present; ``None`` if it can.
+        damaged: the number of damaged entries that were set aside or repaired.
     """
 
     queue_size: int
@@ -137,7 +156,7 @@ class StoreStatistics(msgspec.Struct, frozen=True):
 
 
 class NodeState(msgspec.Struct, frozen=True):
-    """What a node says of itself: how many tasks it can run at once, how many it runs, and whether it is draining."""
+    """The state that a node reports: how many tasks it can run at once, how many it runs, whether it is draining."""
 
     pool_size: int = 0
     busy: int = 0
@@ -148,10 +167,10 @@ class Node(msgspec.Struct, frozen=True):
     """One of the processes that share a store.
 
     Parameters:
-        name: the host, the number of the process there, and something that no other start has.
-        beat_at: when it was heard of last, in seconds since 1970, by the store's clock.
-        lease_until: when it will be taken for dead, if it is not heard of before.
-        state: what it said of itself then.
+        name: the host, the process id, and a part that is unique to this start of the process.
+        beat_at: the time of its last heartbeat, in seconds since 1970, by the store's clock.
+        lease_until: the time at which its lease ends unless another heartbeat arrives, by the same clock.
+        state: the state that it reported with its last heartbeat.
     """
 
     name: str
@@ -161,14 +180,15 @@ class Node(msgspec.Struct, frozen=True):
 
 
 class Watcher(NamedTuple):
-    """Whom a store tells.
+    """The callbacks by which a store notifies its executor.
 
     Parameters:
-        changed: told of changes, in their order.
-        cancel: told the serial of a task that runs here and was cancelled elsewhere; its attempt ends as cancelled.
-        lost: told the serial of a task that runs here and is no longer held; its work is cut off at once, and nothing
-            is recorded of it.
-        describe: asked what to tell other nodes.
+        changed: called with changed records, in the order of the changes.
+        cancel: called with the serial of a task that runs on this node and was cancelled through another one; its
+            attempt ends as cancelled.
+        lost: called with the serial of a task that runs on this node, which no longer holds it; the attempt is stopped
+            at once, and its end is not recorded.
+        describe: returns the state to report to the other nodes.
     """
 
     changed: Callable[[Sequence[Record]], None] = lambda _: None
@@ -178,7 +198,7 @@ class Watcher(NamedTuple):
 
 
 class Store(Protocol):
-    """The verbs; what they promise is at the head of this module."""
+    """The operations of a store; the docstring of this module says what each one guarantees."""
 
     @property
     def commits(self) -> Histogram: ...

@@ -1,7 +1,7 @@
-"""Make a record fit to be kept: one that an older program has written, or one that the file does not take.
+"""Mend records that an older version wrote, or that a file or server cannot hold.
 
-Errors, waits and times that are not representable everywhere, or without a bound, become so (see ``values.py``). A task
-whose outcome cannot be written at all ends as failed, and its error says so.
+Errors, waits and times that are out of bounds or cannot be represented everywhere are replaced by the nearest valid
+ones (see ``values.py``). A task whose outcome cannot be written at all ends as failed, and its error gives the reason.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _REASON_CHARACTERS_MAX: Final = 200
 
 
 def mended(record: Record) -> Record:
-    """Return a record that every store and listing can hold; the same one when it is fit as it is."""
+    """Return the record in a form that every store and listing can hold; the argument itself if it is valid already."""
     if record.attempts and any(attempt.error is not None for attempt in record.attempts):
         record = _with_fit_attempts(record)
     match record:
@@ -30,7 +30,7 @@ def mended(record: Record) -> Record:
 
 
 def failed_to_write(record: Finished | Scheduled, reason: str) -> Finished:
-    """Return how a task ends whose record cannot be written."""
+    """Return the record, ended as failed because it could not be written for this reason."""
     error = f"the record of this task could not be written ({plain_text(reason)[:_REASON_CHARACTERS_MAX]})"
     attempts = _fit_attempts(record.attempts)
     if attempts:
@@ -62,5 +62,5 @@ def _fit_ending(ending: Ending) -> Ending:
 
 
 def _latest_due(record: Scheduled) -> float:
-    """When a task is due at the latest; a retry waits no longer than a handler may ask for."""
+    """Return the latest time at which a record may be due; a retry waits no longer than a handler may request."""
     return min(record.attempts[-1].ended_at + RETRY_AFTER_SECONDS_MAX, TIME_MAX) if record.attempts else TIME_MAX

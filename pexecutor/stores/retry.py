@@ -1,8 +1,8 @@
-"""When a task that failed is tried again: exponential backoff with full jitter.
+"""Delays of retries: exponential backoff with full jitter.
 
-The n-th retry waits a time drawn evenly from 0 to ``retry_delay`` · 2ⁿ⁻¹, at most ``retry_delay_max``; a crowd of
-tasks that failed together does not come back together. (Marc Brooker, "Exponential Backoff And Jitter", 2015.) A
-handler that was told when to come back (``Retry-After``) is not tried before.
+The n-th retry waits a random time from 0 to ``retry_delay`` · 2ⁿ⁻¹, at most ``retry_delay_max``, so tasks that failed
+together do not return together. (Marc Brooker, "Exponential Backoff And Jitter", 2015.) If a ``Retry-After`` header
+gave a longer time, the retry waits that long.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from ..task import Ending, Outcome, Running
 
 _RETRIED: Final = frozenset({Outcome.FAILED, Outcome.TIMED_OUT})
 _DOUBLINGS_MAX: Final = 30
-"""2³⁰ ms are more than any delay may be."""
+"""The largest exponent of the backoff: 2³⁰ ms is longer than any delay may be."""
 
 
 def retry_at(running: Running, ending: Ending, now: float, random: Random) -> float | None:
-    """When the next attempt is due, in seconds since 1970; ``None`` when there is none."""
+    """Return when the next attempt is due, in seconds since 1970, or ``None`` if the task is not retried."""
     task, failures = running.task, len(running.attempts) + 1
     if ending.outcome not in _RETRIED or not ending.retryable or failures > task.retries:
         return None

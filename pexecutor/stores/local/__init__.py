@@ -1,5 +1,5 @@
-"""The store of one process: every record in memory, and plain code that decides about it.
+"""The store of one process: every record is in memory, and synchronous code decides about it.
 
-``store`` is the entry. The modules beside it are its parts: names, start order, deadlines, history, the bound. Writing
-changes to a file belongs in ``stores/sqlite``, behind the protocol in ``journal_protocol``.
+``store`` is the entry. The other modules are its parts: names, start order, deadlines, history, the bound of the queue.
+Writing changes to a file is the work of ``stores/sqlite``, behind the protocol in ``journal_protocol``.
 """

@@ -1,20 +1,20 @@
-"""``Book``: everything that a local store knows, and plain code only: nothing in here awaits.
+"""``Book``: the records of a local store and their indexes. It is synchronous: no method that changes it awaits.
 
-``put`` is the way in which everything changes: it takes a record's old state out of its index and its new state into
-one. The name follows: a task holds it from its first state on (a ``Following`` one from its second) to its end.
-What happens to nearly every task, and to many at once, has a short way each, which comes to the same: ``accept``,
-``start`` and ``end``.
+``put`` makes every kind of change: it removes a record's old state from its index and adds its new state to another.
+The name follows: a task holds its name from its first state (a ``Following`` task from its second) until its end.
+``accept``, ``start`` and ``end`` are faster forms of ``put`` for the changes that nearly every task makes, many at
+once.
 
-Who owns what, all of it changed by these four alone:
+These four methods own all of the following:
 
 * ``registry``: the serial of the task that holds a name;
 * ``_records``: every record that can be read, by serial;
-* ``pending``, ``later``, ``running``, ``history``: the same records, by state; ``later`` are those that are not due;
-* ``following``: of these, those that follow another task;
-* ``crashed``: of these, those in flight that have a crash (see ``crashes.py``); nearly always empty.
+* ``pending``, ``later``, ``running``, ``history``: the same records, by state; ``later`` holds those that are not due;
+* ``following``: the records in ``later`` that follow another task;
+* ``crashed``: the records in flight that have a crash (see ``crashes.py``); nearly always empty.
 
-Becoming due changes nothing that anybody has to agree on, so it needs no lock and no disk: whoever looks moves what is
-due, and a record that says when it is due says it again after a restart.
+A task that becomes due needs no lock and no write: any reader may move it, and after a restart its record still holds
+the time at which it was due.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from .start_order import StartOrder
 
 
 class Book:
-    """The tasks of one process.
+    """The records of one process.
 
     Parameters:
-        history_records_max: how many finished tasks to keep.
-        history_seconds_max: for how long to keep one.
-        history_bytes_max: how many bytes of params, errors, attempts, results and output to keep in all.
+        history_records_max: the largest number of finished tasks to keep.
+        history_seconds_max: how long to keep a finished task, in seconds.
+        history_bytes_max: the largest number of bytes of params, errors, attempts, results and output to keep.
         forget: called with the serials of records that are no longer kept.
     """
 
@@ -71,12 +71,12 @@ class Book:
         self._due = Deadlines()
         self._awaited: dict[int, _Awaited] = {}
         self.changed: Callable[[Sequence[Record]], None] = lambda _: None
-        """Told of the records that are put in here, in their order, once everybody can see them."""
+        """Called with the records that were put, in the order of the changes, once every caller can see them."""
         self._tell_forgotten = forget
 
     @contextmanager
     def restoring(self) -> Iterator[None]:
-        """While in here, records are put as an earlier life has left them: nobody is told, and no ending counts."""
+        """Within this context, put the records of an earlier process: no watcher is notified, no ending is counted."""
         changed, self.changed = self.changed, lambda _: None
         try:
             yield
@@ -85,40 +85,40 @@ class Book:
             self.finished().clear()
 
     def get(self, serial: int) -> Record | None:
-        """The record with this serial, if it can be read."""
+        """Return the record with this serial, or ``None``."""
         record: Record | None = self._records.get(serial)
         return record
 
     def holder(self, name: str) -> Holder | None:
-        """The task that holds a name."""
+        """Return the record that holds a name, or ``None``."""
         serial = self.registry.get(name)
         record = None if serial is None else self._records[serial]
         assert not isinstance(record, Following | Finished), "neither holds a name"
         return record
 
     def finished(self) -> dict[str, Counter[Outcome]]:
-        """How many tasks have ended, by handler and outcome."""
+        """Return how many tasks have ended, by handler and outcome."""
         self._ended.settle()
         return self._finished
 
     def _count(self, records: Sequence[Finished]) -> None:
-        for handler, those in by_handler(records):
+        for handler, ended in by_handler(records):
             finished = self._finished[handler]
-            for outcome, times in how_often([record.ending.outcome for record in those]):
+            for outcome, times in how_often([record.ending.outcome for record in ended]):
                 finished[outcome] += times
 
     def waiting(self) -> int:
-        """How many tasks take a place in the queue."""
+        """Return how many tasks take a place in the queue."""
         return len(self.pending) + len(self.later)
 
     def put(self, records: Sequence[Record]) -> None:
-        """Make these the states of their tasks."""
+        """Put records, each in the place of the earlier state of its task."""
         for record in records:
             self._put(record)
         self.changed(records)
 
     def accept(self, records: Sequence[Pending]) -> None:
-        """Put tasks that are new and whose names are free, in ascending order of acceptance."""
+        """Put new tasks whose names are free, in ascending order of serial."""
         serials = [record.serial for record in records]
         self._records.put_all(serials, records)
         self.pending.add_all(records)
@@ -126,7 +126,7 @@ class Book:
         self.changed(records)
 
     def start(self, records: Sequence[Running]) -> None:
-        """Put tasks that were the first of the pending ones, in start order."""
+        """Put the running states of the first pending tasks, in start order."""
         serials = [record.serial for record in records]
         self._records.put_all(serials, records)
         self.pending.remove_first(len(records))
@@ -134,7 +134,7 @@ class Book:
         self.changed(records)
 
     def end(self, records: Sequence[Finished]) -> None:
-        """Put the ends of tasks that were running and are not followed."""
+        """Put the ends of running tasks that have no follower."""
         serials = [record.serial for record in records]
         self._records.put_all(serials, records)
         running = self.running
@@ -193,7 +193,7 @@ class Book:
                 del self.running[old.serial]
 
     def _pass_name(self, old: Record | None, record: Record) -> None:
-        """Take the name with the first state that holds it, and free it with the last one."""
+        """Assign the name at the first state that holds it, and free it at the first state that does not."""
         held = old is not None and not isinstance(old, Following)
         holds = not isinstance(record, Following | Finished)
         if holds and not held:
@@ -219,7 +219,7 @@ class Book:
     # Time
 
     def advance(self, now: float) -> None:
-        """Make pending what is due, and forget what has been kept long enough."""
+        """Make due tasks pending, and drop finished ones that have reached their age."""
         if self._due:
             for serial in self._due.pop_due(now):
                 record = self._records[serial]
@@ -227,11 +227,11 @@ class Book:
         self.history.expire(now)
 
     def next_due(self) -> float | None:
-        """When the next scheduled task is due, in seconds since 1970."""
+        """Return when the next scheduled task is due, in seconds since 1970, or ``None``."""
         return self._due.next()
 
     async def ended(self, serial: int) -> Finished:
-        """Wait for a task in flight to end."""
+        """Wait until a task in flight ends, and return its record."""
         awaited = self._awaited.setdefault(serial, _Awaited())
         awaited.readers += 1
         try:
@@ -245,7 +245,7 @@ class Book:
 
 
 class _Awaited:
-    """Those who wait for one task to end. ``record`` is there once ``ended`` is set."""
+    """The callers that wait for one task to end. ``record`` is set before ``ended`` is."""
 
     def __init__(self) -> None:
         self.readers = 0

@@ -1,8 +1,9 @@
-"""``Room``: the hard bound, and those who wait for a place under it.
+"""``Room``: the bound of the queue, and the callers that wait for a place.
 
-A submit reserves its places before it awaits the disk, so two submits side by side cannot both count on the last
-one. Whoever waits is woken in turn, and only when there is as much room as he needs; a wake-up that came to nothing
-is passed on by the ``offer()`` at the end of whatever he does next. So no place stays free while somebody waits for it.
+A submit reserves its places before it awaits the disk, so two concurrent submits cannot both count on the last place.
+Waiting callers are woken in order, and only when there is enough room for the first one. A woken caller may not use its
+places: it is cancelled, or another submit was quicker. Each change of the room therefore ends with ``offer()``, so that
+no place stays free while a caller waits for it.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ import trio
 
 
 class Room:
-    """Counts the free places of a queue.
+    """A count of the free places of a queue, with a line of waiting callers.
 
     Parameters:
-        places: how many there are in all.
-        taken: how many are taken, reserved ones not included.
+        places: the size of the queue.
+        taken: returns how many places are taken, without the reserved ones.
     """
 
     def __init__(self, places: int, taken: Callable[[], int]) -> None:
@@ -29,12 +30,12 @@ class Room:
         self._seekers: deque[_Seeker] = deque()
 
     def free(self) -> int:
-        """How many places a submit may take now."""
+        """Return how many places a submit may take now."""
         return max(0, self.places - self._taken() - self._reserved)
 
     @contextmanager
     def reserved(self, places: int) -> Iterator[None]:
-        """Hold places back for a submit that has decided and is not yet visible."""
+        """Reserve places for a submit whose decision is not yet visible."""
         self._reserved += places
         try:
             yield
@@ -42,9 +43,9 @@ class Room:
             self._reserved -= places
 
     async def wait(self, least: int, most: int) -> int:
-        """Wait until ``least`` places are free; how many there are, at most ``most``.
+        """Wait until ``least`` places are free; return how many are free, at most ``most``.
 
-        More than there are in all are never free: then it is 0, at once.
+        If ``least`` exceeds the size of the queue, return 0 at once.
         """
         await trio.lowlevel.checkpoint()
         if least > self.places:
@@ -57,12 +58,12 @@ class Room:
         except trio.Cancelled:
             if not seeker.woken.is_set():
                 self._seekers.remove(seeker)
-            self.offer()
+            self.offer()  # the places that this caller was granted, or waited for, may be enough for the next one
             raise
         return seeker.granted
 
     def offer(self) -> None:
-        """Wake those who wait, in their order, as far as the room goes."""
+        """Wake waiting callers, in order, as long as there is enough room for the first one."""
         free = self.free()
         while self._seekers and self._seekers[0].least <= free:
             seeker = self._seekers.popleft()
@@ -72,7 +73,7 @@ class Room:
 
 
 class _Seeker:
-    """Somebody who waits. ``granted`` is set before ``woken`` is."""
+    """A caller that waits for places. ``granted`` is set before ``woken`` is."""
 
     def __init__(self, least: int, most: int) -> None:
         self.least = least

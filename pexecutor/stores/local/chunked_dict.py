@@ -1,7 +1,7 @@
-"""``BySerial``: a dict of records in parts, none of which is ever large.
+"""``BySerial``: a dict of records that is split into small parts.
 
-A dict that outgrows its table is copied into a larger one, all at once: some 30 ms in which nothing else runs, at the
-700,000th entry. Serials are given in ascending order, so one part is filled after the other, and each stays small.
+A dict that outgrows its table is copied into a larger one at once. At the 700,000th entry this blocks the process for
+some 30 ms. Serials ascend, so the parts are filled one after the other, and each stays small.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, Final, TypeVar
 
 PART_BITS: Final = 13
-"""How many low bits of a serial tell the records of one part apart: it has 8,192 at most."""
+"""How many low bits of a serial select its entry within a part, so a part has at most 8,192 entries."""
 
 V = TypeVar("V")
 
@@ -20,7 +20,7 @@ class BySerial(MutableMapping[int, V]):
     """Records by their serial."""
 
     def __init__(self) -> None:
-        # By the high bits of its serials, each part that holds a record.
+        # Keyed by the high bits of the serials. A part that becomes empty is removed by __delitem__.
         self._parts: defaultdict[int, dict[int, V]] = defaultdict(dict)
 
     def put_all(self, serials: Sequence[int], records: Sequence[V]) -> None:
@@ -32,7 +32,7 @@ class BySerial(MutableMapping[int, V]):
                 self[serial] = record
 
     def get_all(self, serials: Sequence[int]) -> list[V]:
-        """The records with these serials. Raises ``KeyError`` when one is not there."""
+        """Return the records with these serials. Raises ``KeyError`` if one is missing."""
         part: Mapping[int, V] | None = self._part_of_all(serials)
         there = self if part is None else part
         return [there[serial] for serial in serials]
@@ -40,7 +40,7 @@ class BySerial(MutableMapping[int, V]):
     def remove_all(self, serials: Sequence[int]) -> None:
         """Delete many entries."""
         part = self._part_of_all(serials)
-        if part is None or len(part) == len(serials):
+        if part is None or len(part) == len(serials):  # __delitem__ also removes a part that becomes empty
             for serial in serials:
                 del self[serial]
         else:
@@ -48,7 +48,7 @@ class BySerial(MutableMapping[int, V]):
                 del part[serial]
 
     def _part_of_all(self, serials: Sequence[int]) -> dict[int, V] | None:
-        """The part in which all of these belong, if there is one."""
+        """Return the part to which all of these serials belong, or ``None`` if they belong to several."""
         if not serials or (high := min(serials) >> PART_BITS) != max(serials) >> PART_BITS:
             return None
         return self._parts[high]
@@ -60,7 +60,7 @@ class BySerial(MutableMapping[int, V]):
         return self._parts.get(serial >> PART_BITS, {})[serial]
 
     def get(self, serial: int, default: Any = None) -> Any:
-        """The record with this serial, if there is one."""
+        """Return the record with this serial, or ``default``."""
         part = self._parts.get(serial >> PART_BITS)
         return default if part is None else part.get(serial, default)
 

@@ -1,9 +1,9 @@
-"""Keep a task that kills its server from being started for ever, and from taking other tasks along.
+"""Crash counting: a task that kills its server is not started for ever, and does not cause other tasks to be abandoned.
 
-A start that a crash cuts off counts as a crash of its task. All tasks that ran at that moment get one, since nobody can
-tell which of them was the cause. A task that has ``crashes_max`` of them is abandoned.
+A start that a crash interrupts counts as a crash of its task. All tasks that ran at that moment get one, because it is
+not known which of them caused the crash. A task that has ``crashes_max`` crashes is abandoned.
 
-So that this happens to the cause alone, a task whose next crash would abandon it is *on trial*: it never runs beside
+So that only the cause is abandoned, a task that one more crash would abandon is *on trial*: it never runs beside
 another task that has a crash. Tasks without a crash run beside it as usual.
 """
 
@@ -19,9 +19,10 @@ from ...task import Ending, Outcome, Pending, Rare, Record, Running
 from .start_order import StartOrder
 
 CRASHES_MAX: Final = 3
+"""The default number of crashes after which a task is abandoned."""
 
 CAUTION_SECONDS: Final = 60.0
-"""For how long after a crash each start is written down before it happens, so that the next crash can be counted."""
+"""How long after a crash every start is written before it happens, in seconds, so that a further crash is counted."""
 
 
 def with_crash(record: Running) -> Running:
@@ -31,7 +32,7 @@ def with_crash(record: Running) -> Running:
 
 
 def abandoned_after(crashes: int) -> Ending:
-    """Return the ending of a task that has had too many crashes."""
+    """Return the ending of a task that has this number of crashes, which is too many."""
     times = "once" if crashes == 1 else f"{crashes} times"
     error = (
         f"the server died {times} while this task ran, and `crashes_max` allows no more: "
@@ -44,9 +45,9 @@ def startable(waiting: Sequence[Pending], running: Iterable[Record], crashes_max
     """Return the tasks that may be started together, beside those that run.
 
     Parameters:
-        waiting: candidates, in start order.
-        running: the tasks with a crash that run, or are about to.
-        crashes_max: how many crashes a task may have.
+        waiting: the candidates, in start order.
+        running: the tasks with a crash that run or are being started.
+        crashes_max: the number of crashes at which a task is abandoned.
     """
     beside = list(running)
     one_runs = bool(beside)
@@ -63,13 +64,13 @@ def startable(waiting: Sequence[Pending], running: Iterable[Record], crashes_max
 
 
 class Trials:
-    """Which tasks of a store may be started, with regard to crashes.
+    """The rules about which tasks of a store may start, with regard to crashes.
 
     Parameters:
         pending: the tasks that wait, in start order.
         crashed: the tasks in flight that have a crash; nearly always empty.
-        changing: the serials of tasks whose change is under way.
-        crashes_max: how many crashes a task may have.
+        changing: the serials of tasks whose change is being written.
+        crashes_max: the number of crashes at which a task is abandoned.
     """
 
     def __init__(
@@ -82,28 +83,28 @@ class Trials:
         self._cautious_until: float | None = None  # by Trio's clock
 
     def first(self, limit: int) -> list[Pending]:
-        """Return the first tasks in start order that may be started together, at most so many."""
+        """Return the first tasks in start order that may be started together, at most ``limit``."""
         first = self._pending.first(limit + len(self._crashed))
         return self.leave_out(first)[:limit] if self._crashed else first
 
     def leave_out(self, waiting: list[Pending]) -> list[Pending]:
-        """Leave out the tasks that have to wait for another one with a crash to end."""
+        """Return the tasks, in start order, without those that must wait until another task with a crash has ended."""
         if not self._crashed:
             return waiting
         running = [
             record
             for serial, record in self._crashed.items()
-            if isinstance(record, Running) or serial in self._changing  # perhaps it is just being started
+            if isinstance(record, Running) or serial in self._changing  # its start may be what is being written
         ]
         return startable(waiting, running, self._crashes_max)
 
     def begin_caution(self) -> None:
-        """Have each start made durable for some time, because the server has died."""
+        """Make every start durable for ``CAUTION_SECONDS``, because the server has died."""
         self._cautious_until = trio.current_time() + CAUTION_SECONDS
 
     @property
     def under_caution(self) -> bool:
-        """Whether each start has to be durable."""
+        """Whether every start has to be durable."""
         if self._cautious_until is not None and trio.current_time() >= self._cautious_until:
             self._cautious_until = None
         return self._cautious_until is not None

@@ -1,9 +1,9 @@
 """``History``: the finished tasks that can still be read, bounded by count, by age and by bytes.
 
-Endings are numbered as they arrive: a page is a walk down the numbers from a cursor, and no clock that is set back can
-upset the order. What goes over the count or the bytes goes from the oldest on; what has reached its age goes whenever
-somebody looks. Those who are kept as long as the store keeps any reach their age in the order of their endings, so
-only the others need a deadline of their own.
+Endings are numbered in the order in which they arrive. A page walks down these numbers from a cursor, so a clock that
+is set back cannot change the order. When the count or the bytes exceed their bound, the oldest endings are dropped.
+Endings that have reached their age are dropped by the next reader. Most endings are kept for the full age of the store
+and expire in the order of their numbers; only a task with a shorter ``keep`` needs a deadline of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .deadlines import Deadlines
 from .sorted_serials import Lane
 
 ATTEMPT_BYTES: Final = 64
-"""What an attempt counts for on top of its error."""
+"""The bytes that an attempt counts for, in addition to its error."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -27,10 +27,10 @@ class History:
     """A bounded, ordered collection of finished tasks.
 
     Parameters:
-        records_max: how many to keep.
-        seconds_max: for how long to keep one; a task may ask for less.
-        bytes_max: how many bytes of params, errors, attempts, results and output to keep in all.
-        forget: called with the records that have to go.
+        records_max: the largest number of tasks to keep.
+        seconds_max: how long to keep a task, in seconds; a task may request less.
+        bytes_max: the largest number of bytes of params, errors, attempts, results and output to keep.
+        forget: called with the records that were dropped.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class History:
         self._endings = 0
 
     def add(self, records: Sequence[Finished]) -> None:
-        """Take in some records, and let go of what is now over the bounds."""
+        """Add records, and drop what now exceeds the bounds."""
         numbers = range(self._endings + 1, self._endings + 1 + len(records))
         self._endings += len(records)
         self._numbers.update(zip([record.serial for record in records], numbers, strict=True))
@@ -75,7 +75,7 @@ class History:
             self._drop(self._in_order.remove_front(1))
 
     def expire(self, now: float) -> None:
-        """Let go of what has reached its age at this time."""
+        """Drop the records that have reached their age at this time."""
         if self._expiry:
             for number in self._expiry.pop_due(now):
                 self._in_order.remove(number)
@@ -85,11 +85,11 @@ class History:
             self._drop(in_order.remove_front(1))
 
     def number_of(self, record: Finished) -> int:
-        """Which ending of the store this was, from 1."""
+        """Return the number of this ending in the store, from 1."""
         return self._numbers[record.serial]
 
     def before(self, number: int | None = None) -> Iterator[Finished]:
-        """The records that ended before this number, or all of them, the latest first."""
+        """Iterate over the records that ended before this number, or over all records, the latest first."""
         return self._in_order.below_key(number)
 
     def __len__(self) -> int:
@@ -110,7 +110,7 @@ def _bytes_of(records: Sequence[Finished]) -> int:
     endings = [record.ending for record in records]
     if endings and endings[0].error is None and endings.count(endings[0]) == len(endings):
         special = [record for record in records if record.task.params or len(record.attempts) > 1]
-        if not special:  # nearly always: all have succeeded at once, with the same result
+        if not special:  # the usual case: all tasks succeeded at their first attempt, with equal results
             return (ATTEMPT_BYTES + _bytes_of_ending(endings[0])) * len(endings)
     return sum(map(_bytes_of_one, records))
 

@@ -1,4 +1,4 @@
-"""``Journal``: what a local store asks of whatever makes its changes durable, and how long it waits for that."""
+"""``Journal``: the interface through which a local store makes its changes durable, and how long the store waits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ...errors import StoreUnavailableError
 from ...task import Record, Running
 
 COMMIT_SECONDS_MAX: Final = 5.0
-"""How long a verb waits for its changes to be durable before it gives up; the shield's bound."""
+"""How long a verb waits for its changes to become durable, in seconds: the bound of the shield."""
 
 
 class Journal(Protocol):
@@ -20,50 +20,50 @@ class Journal(Protocol):
 
     @property
     def trouble(self) -> str | None:
-        """Why nothing can be made durable at present, if so."""
+        """The reason why changes cannot be made durable at present, or ``None``."""
 
     @property
     def after_crash(self) -> bool:
-        """Whether the process before this one died without closing the journal; known once it is opened."""
+        """Whether the previous process died without closing the journal; known once the journal is opened."""
 
     @property
     def repairs(self) -> tuple[int, int]:
-        """How many records were mended, and how many rows were set aside; known once all records are read."""
+        """The number of mended records and of rows set aside; known once all records are read."""
 
     @property
     def lost_transactions(self) -> int:
-        """How many of the last transactions have disappeared since; known once it is opened."""
+        """The number of the last transactions that have disappeared; known once the journal is opened."""
 
     def opened(self, current: Callable[[int], Record | None]) -> AbstractAsyncContextManager[tuple[int, int]]:
-        """While in here, changes can be committed. Gives the store's tag, and how many tasks it has accepted.
+        """Open the journal for commits. The context gives the store's tag, and how many tasks it has accepted.
 
-        ``current`` is asked for the record of a serial whose commit was given up while it was under way.
+        ``current`` returns the record of a serial whose commit was cancelled while it was under way.
         """
 
     def records(self) -> AsyncIterator[list[Record]]:
-        """What earlier lives have left, in order of acceptance."""
+        """Iterate over the records of earlier processes, in order of acceptance."""
 
     async def commit(self, changes: Sequence[Record], acceptances: int) -> Mapping[int, Record] | None:
-        """Make the new state of some records durable, all of them or none.
+        """Make the new states of records durable, all of them or none.
 
-        Returns by serial the records that were made durable in the place of some: the end of a task as failed, because
-        the one that was asked for cannot be written.
+        Returns, by serial, the records that were written instead of some: if the end of a task cannot be written, the
+        end of the task as failed.
 
-        Raises ``StoreUnavailableError`` when it cannot. One that is cancelled has written nothing, or will see to it
-        that nothing of it is left.
+        Raises ``StoreUnavailableError`` if nothing was written. A cancelled commit has written nothing, or the journal
+        will undo what it wrote.
         """
 
     def forget(self, serials: Sequence[int]) -> None:
-        """Drop records, in time."""
+        """Drop records with one of the next transactions."""
 
 
 async def make_durable(journal: Journal, changes: Sequence[Record], acceptances: int) -> Sequence[Any]:
-    """Commit, whatever happens to the caller meanwhile: half of a step is never left behind.
+    """Commit within a bounded shield, so that a cancelled caller never leaves half of a step behind.
 
     Returns what was made durable, in the order of the changes.
 
     Raises:
-        StoreUnavailableError: it was not done, or not in time.
+        StoreUnavailableError: the commit failed, or took too long.
     """
     with trio.move_on_after(COMMIT_SECONDS_MAX, shield=True) as bound:
         replaced = await journal.commit(changes, acceptances)
@@ -73,4 +73,4 @@ async def make_durable(journal: Journal, changes: Sequence[Record], acceptances:
 
 
 async def nothing_left(running: Sequence[Running]) -> None:
-    """For handlers whose work ends with the process."""
+    """Do nothing: for handlers whose work ends with the process."""

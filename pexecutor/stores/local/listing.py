@@ -1,7 +1,7 @@
-"""Pages of a listing: sections one after the other, and cursors that name a place in one.
+"""Pages of a listing: consecutive sections, one per state, and cursors that name a place in a section.
 
-A cursor is a section and the place of the last record seen there, not a row count: what comes or goes before it
-shifts nothing. It is opaque to whoever carries it, and checked like any other input when it comes back.
+A cursor holds a section and the place of the last record that was listed, not a row number, so records that appear or
+disappear before that place shift nothing. A cursor is opaque to clients, and is validated like any other input.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .. import Page, PageRequest
 from .book import Book
 
 Place = tuple[int, int]
-"""Where a record stands in its section; no two share one."""
+"""The sort key of a record in its section; unique within the section."""
 
 R = TypeVar("R", bound=Record)
 
@@ -25,7 +25,7 @@ _CURSOR: Final = re.compile(r"(\w{1,20})\.(-?[0-9]{1,20})\.([0-9]{1,20})")
 
 
 class Section(NamedTuple):
-    """The records of one state, in an order that can be entered behind any place (``None``: at the start)."""
+    """The records of one state, in an order that can be entered after any place (``None``: at the start)."""
 
     state: State
     after: Callable[[Place | None], Iterator[Record]]
@@ -33,10 +33,10 @@ class Section(NamedTuple):
 
 
 def list_page(book: Book, request: PageRequest) -> Page:
-    """At most ``limit`` records from behind the cursor on.
+    """Return at most ``limit`` records that follow the cursor.
 
     Raises:
-        InvalidCursorError: this listing did not give out this cursor.
+        InvalidCursorError: the cursor does not belong to this listing.
     """
     every = _sections(book) if request.name is None else _sections_of(book, request.name)
     sections = [section for section in every if request.state in (None, section.state)]
@@ -76,7 +76,7 @@ def _sections(book: Book) -> list[Section]:
 
 
 def _sections_of(book: Book, name: str) -> list[Section]:
-    """The same for one name: at most one task holds it and one follows, so only history is walked."""
+    """Return the sections for one name. At most one task holds it and one follows, so only the history is scanned."""
     holder = book.holder(name)
     follower = None if holder is None else book.following.get(holder.serial)
     in_flight = [record for record in (holder, follower) if record is not None]
@@ -86,8 +86,8 @@ def _sections_of(book: Book, name: str) -> list[Section]:
             return section._replace(
                 after=lambda place: (record for record in section.after(place) if record.task.name == name)
             )
-        those = [record for record in in_flight if record.state is section.state]
-        return section._replace(after=lambda place: _behind(place, section.place_of, those))
+        here = [record for record in in_flight if record.state is section.state]
+        return section._replace(after=lambda place: _behind(place, section.place_of, here))
 
     return [narrow(section) for section in _sections(book)]
 
@@ -105,7 +105,7 @@ def _running_place(record: Running) -> Place:
 
 
 def _behind(place: Place | None, place_of: Callable[[R], Place], records: Iterable[R]) -> Iterator[R]:
-    """Those records of a few that come after the place, in order."""
+    """Sort a few records and return those after the place."""
     in_order = sorted(records, key=place_of)
     return iter(in_order if place is None else [record for record in in_order if place_of(record) > place])
 
@@ -122,18 +122,18 @@ def _enter(sections: Sequence[Section], cursor: str) -> tuple[int, Place]:
 
 
 def format_cursor(state: str, place: Place) -> str:
-    """Write a place in a section."""
+    """Return the cursor of a place in a section."""
     order, number = place
     return f"{state}.{order}.{number}"
 
 
 def parse_cursor(states: Sequence[State], cursor: str) -> tuple[State, Place]:
-    """Read it back.
+    """Return the section and the place that a cursor names.
 
     Raises:
-        InvalidCursorError: it is no place in a section of these states.
+        InvalidCursorError: the text is not a place in a section of these states.
     """
     match = _CURSOR.fullmatch(cursor)
     if match is None or match[1] not in states:
-        raise InvalidCursorError("`cursor` is not one that this listing gave: take it from the Link header as it is")
+        raise InvalidCursorError("`cursor` does not belong to this listing: take it unchanged from the Link header")
     return State(match[1]), (int(match[2]), int(match[3]))

@@ -1,13 +1,13 @@
-"""What a store does with the records of an earlier life, before it takes anything new.
+"""Recovery: the treatment of the records of an earlier process, before the store accepts anything new.
 
-They are read some at a time and put into the book as they are, so names are held and places taken as before. Then
-each task that was running when the process died has one crash more and gets what its ``on_crash`` says: ``rerun``
-makes it pending again, at its old place and with no attempt counted, as after a hard stop, unless it has had too many
-crashes (see ``crashes.py``); ``fail`` makes it ``abandoned``. One that had been told to stop for a newer task of its
-name is cancelled. A task that is followed passes its name on, as ever.
+The records are read in batches and put into the book unchanged, so names are held and places taken as before. Then each
+task that was running when the process died gets one more crash and is treated as its ``on_crash`` says. ``rerun`` makes
+it pending again, at its old place and without counting an attempt, as after a hard stop, unless it has too many crashes
+(see ``crashes.py``). ``fail`` makes it ``abandoned``. A task that was being superseded ends cancelled. A task that has
+a follower passes its name on, as at any other end.
 
-Nothing is started and nobody is answered before that is durable. If the process dies before that, the next life finds
-the same records and comes to the same.
+These changes are durable before any task starts and before any caller gets an answer. If the process dies earlier, the
+next process finds the same records and makes the same changes.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ ABANDONED: Final = Ending(Outcome.ABANDONED, "the server died while this task ra
 
 
 class Recovered(msgspec.Struct, frozen=True):
-    """What was found, for the log.
+    """The result of a recovery, for the log.
 
     Parameters:
-        waiting: tasks that waited, and wait again.
-        rerun: tasks that ran, and wait again.
-        ended: tasks that ran, and have ended.
-        history: finished tasks that can be read.
-        mended: records that had to be bounded, or made representable.
-        set_aside: rows that are no records; they are kept in the table ``damaged``.
-        lost_transactions: the last changes of the life before that are not in the file any more.
+        waiting: the number of tasks that waited, and wait again.
+        rerun: the number of tasks that were running, and wait again.
+        ended: the number of tasks that were running, and have ended.
+        history: the number of finished tasks that can be read.
+        mended: the number of records that had to be bounded or made representable.
+        set_aside: the number of rows that are not valid records; they are kept in the table ``damaged``.
+        lost_transactions: the number of the earlier process's last changes that are missing from the file.
     """
 
     waiting: int
@@ -51,7 +51,7 @@ class Recovered(msgspec.Struct, frozen=True):
 
 
 async def load(records: AsyncIterable[Sequence[Record]], book: Book) -> Counter[str]:
-    """Put the records of an earlier life into an empty book; how many tasks in flight each handler has.
+    """Put the records of an earlier process into an empty book; return how many tasks in flight each handler has.
 
     Raises:
         UnusableStoreError: the records contradict one another.
@@ -73,13 +73,13 @@ async def load(records: AsyncIterable[Sequence[Record]], book: Book) -> Counter[
 
 
 def _let_orphans_go_on(book: Book) -> None:
-    """Give followers their turn whose name is free: the record of the task that they follow was not readable."""
+    """Give each follower whose name is free its turn: the record of the task that it follows was not readable."""
     orphans = [record for record in book.following.values() if book.registry.get(record.task.name) is None]
     book.put([begin(record.serial, record.task, record.submitted_at, record.submitted_at) for record in orphans])
 
 
 def _check_names(book: Book, in_flight: int) -> None:
-    """See that each name has one holder, and each follower follows that of its name."""
+    """Check that each name has one holder, and that each follower follows the holder of its name."""
     followers = book.following.values()
     if len(book.registry) + len(followers) != in_flight or any(
         book.registry.get(record.task.name) != record.follows for record in followers
@@ -90,7 +90,7 @@ def _check_names(book: Book, in_flight: int) -> None:
 
 
 def check_handlers(needed: Counter[str], known: Container[str]) -> None:
-    """Raise ``UnusableStoreError`` when a task in flight needs a handler that there is not."""
+    """Raise ``UnusableStoreError`` if a task in flight needs an unknown handler."""
     for name, tasks in sorted(needed.items()):
         if name not in known:
             raise UnusableStoreError(
@@ -100,7 +100,7 @@ def check_handlers(needed: Counter[str], known: Container[str]) -> None:
 
 
 def recovery(book: Book, running: Sequence[Running], now: float, crashes_max: int) -> list[Record]:
-    """Return the changes of tasks whose process died while they ran."""
+    """Return the changes of the tasks that were running when their process died."""
     return [change for record in running for change in _recover(book, with_crash(record), now, crashes_max)]
 
 

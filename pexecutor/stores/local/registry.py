@@ -1,26 +1,26 @@
-"""``ShardedLockDict``: who holds which name, and the right to decide about it.
+"""``ShardedLockDict``: the holder of each name, and locks for decisions about names.
 
-Deciding "is this name held?" and making the answer durable must be one step to everybody else, and the second
-half awaits a disk. So whoever decides about names first takes the locks of their shards::
+Deciding whether a name is held and making the result durable must be one step for every other caller, although the
+second half awaits a disk. So a caller that decides about names first takes the locks of their shards::
 
     async with registry.locked(names):
         ...decide, make durable, publish...
 
-Another decision about one of these names waits for the verdict; a name of another shard does not. A write that
-fails can thus never have made somebody else a "duplicate" of a task that does not exist.
+Another decision about one of these names waits until this one is published; a decision about a name of another shard
+does not wait. So a write that fails never causes a "duplicate" of a task that does not exist.
 
-A name's shard is the same in every process, so a simulated run can be repeated in another one.
+The shard of a name is the same in every process, so a simulated run can be repeated in another process.
 
 Invariants:
 
-* an entry changes only under its shard's lock, or in a step that awaits nothing while nobody has that lock;
-* the locks of a decision are taken all at once and never nested, so no two decisions can wait for each other;
-* reading one entry needs no lock: between two awaits nothing else runs.
+* an entry changes only under its shard's lock, or synchronously while no caller holds that lock;
+* the locks of a decision are taken all at once and never nested, so there are no deadlocks;
+* reading one entry needs no lock: between two awaits no other code runs.
 
-It buys exactness, not speed. The entries are in parts of their own, by the hash that Python has of a name anyway: a
-dict that outgrows its table is copied at once, and a small one is copied soon. Roads not taken: one lock for everything
-(each submit would wait for each other's disk write), and a lock a name (a second table to keep in step with this one,
-and to clean).
+The shards are for correctness, not for speed. The entries are split into parts by Python's own hash of the name,
+because a dict that outgrows its table is copied at once, and copying a small dict is quick. Roads not taken: one lock
+for all names (every submit would wait for every other submit's disk write), and a lock per name (a second table to keep
+consistent with this one, and to clean up).
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ from .shard_locks import ShardLocks, ShardsTaken
 V = TypeVar("V")
 
 SHARDS: Final = 1024
-"""Enough that those who submit a task each, at the same time, rarely meet in one."""
+"""The number of shards: enough that callers who submit a task each at the same time rarely need the same shard."""
 
 _NAMES_A_LOCK_EACH_MAX: Final = 256
-"""A longer list of names takes every lock: it would meet any other one anyway."""
+"""The longest list of names that takes locks one by one. A longer one takes all, as it would meet any other anyway."""
 
 _PARTS: Final = 256
-"""Parts grow at about the same number of names; the more there are, the further apart, and the less in one batch."""
+"""The number of parts. All parts grow at about the same number of names; more parts spread that over more batches."""
 
 _LAST_PART: Final = _PARTS - 1
 
 
 class RegistryStatistics(msgspec.Struct, frozen=True):
-    """How many names are held, and how contended the shards are."""
+    """The number of held names, and the contention of the shards."""
 
     names_held: int
     shards_locked: int
@@ -56,10 +56,10 @@ class RegistryStatistics(msgspec.Struct, frozen=True):
 
 
 class ShardedLockDict(Generic[V]):
-    """A dict from name to record, and a lock for each shard of the names.
+    """A dict from name to record, with a lock for each shard of the names.
 
     Parameters:
-        shards: how many; more shards let more decisions wait for the disk side by side.
+        shards: the number of shards; with more shards, more decisions can wait for the disk at the same time.
     """
 
     def __init__(self, shards: int = SHARDS) -> None:
@@ -71,7 +71,7 @@ class ShardedLockDict(Generic[V]):
         self._locks = ShardLocks()
 
     def locked(self, names: Sequence[str]) -> ShardsTaken:
-        """An async context in which the caller alone decides about these names."""
+        """Return an async context in which only the caller decides about these names."""
         if len(names) > _NAMES_A_LOCK_EACH_MAX:
             return self.all_locked()
         shards = 0
@@ -80,15 +80,15 @@ class ShardedLockDict(Generic[V]):
         return self._locks.locked(shards)
 
     def all_locked(self) -> ShardsTaken:
-        """The same for every name there may be."""
+        """Return an async context in which only the caller decides about any name."""
         return self._locks.locked((1 << self._shards) - 1)
 
     def get(self, name: str) -> V | None:
-        """The record that holds the name, or ``None`` when it is free."""
+        """Return the record that holds the name, or ``None`` if the name is free."""
         return self._entries[hash(name) & _LAST_PART].get(name)
 
     def holds_any(self, names: Iterable[str]) -> bool:
-        """Whether one of these names is held."""
+        """Return whether one of these names is held."""
         entries = self._entries
         for name in names:  # noqa: SIM110  # a generator would take half as long again
             if name in entries[hash(name) & _LAST_PART]:
@@ -96,7 +96,7 @@ class ShardedLockDict(Generic[V]):
         return False
 
     def decided_about(self, name: str) -> bool:
-        """Whether somebody decides about this name at present."""
+        """Return whether a caller holds the lock of this name."""
         return bool(self._locks.taken >> self._shard(name) & 1)
 
     def __setitem__(self, name: str, record: V) -> None:
@@ -108,13 +108,13 @@ class ShardedLockDict(Generic[V]):
         del self._entries[hash(name) & _LAST_PART][name]
 
     def hold_all(self, names: Iterable[str], records: Iterable[V]) -> None:
-        """Set many entries, by a caller that has their locks, or awaits nothing and knows that nobody has."""
+        """Set many entries. The caller holds their locks, or does not await and knows that they are not locked."""
         entries = self._entries
         for name, record in zip(names, records, strict=True):
             entries[hash(name) & _LAST_PART][name] = record
 
     def free_all(self, names: Iterable[str]) -> None:
-        """Delete many entries, on the same condition."""
+        """Delete many entries, under the same condition as ``hold_all``."""
         entries = self._entries
         for name in names:
             del entries[hash(name) & _LAST_PART][name]
@@ -123,7 +123,7 @@ class ShardedLockDict(Generic[V]):
         return sum(map(len, self._entries))
 
     def statistics(self) -> RegistryStatistics:
-        """A snapshot for observers."""
+        """Return a snapshot for observers."""
         return RegistryStatistics(
             names_held=len(self),
             shards_locked=self._locks.taken.bit_count(),
@@ -142,4 +142,4 @@ class ShardedLockDict(Generic[V]):
 
     def _demand_locked(self, name: str) -> None:
         if not self.decided_about(name):
-            raise RuntimeError(f"the name {name!r} was changed outside of locked()")
+            raise RuntimeError(f"the name {name!r} was changed without its lock: change it within locked()")

@@ -1,10 +1,10 @@
-"""``ShardLocks``: a lock for each of many shards, of which any number is taken at once.
+"""``ShardLocks``: a lock for each of many shards, any number of which is taken at once.
 
-A set of shards is one number, with a bit for each: so a thousand locks are taken, or found to be taken, in one step,
-and many shards cost no more than few. Who finds one of his taken stands in line, and takes none before he can take all:
-nobody waits for a lock while he has another, so no two can wait for each other.
+A set of shards is one number with a bit per shard. So a thousand locks are tested and taken in one operation, and many
+shards cost no more than few. A caller that finds one of its shards taken waits in line without holding any shard, and
+takes all of them together. Since no caller waits for a lock while it holds another, there are no deadlocks.
 
-The line is fair: who comes later does not overtake where he needs a shard that somebody before him waits for.
+The line is fair: a caller does not overtake an earlier one that waits for one of the same shards.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ class ShardLocks:
     """Locks of shards. A set of them is a number: shard ``n`` is the bit ``1 << n``."""
 
     def __init__(self) -> None:
-        # Changed by take() and give_back(): what is taken, who waits in which order, and for which shards in all.
+        # Changed by take() and give_back(): the shards taken, the line, and all shards that the line waits for.
         self.taken: int = 0
         self._line: list[ShardsTaken] = []
         self._awaited = 0
 
     def locked(self, shards: int) -> ShardsTaken:
-        """An async context in which the caller has these shards."""
+        """Return an async context in which the caller holds these shards."""
         return ShardsTaken(self, shards)
 
     def waiting(self) -> int:
-        """How many stand in line."""
+        """Return how many callers wait in line."""
         return len(self._line)
 
     def take(self, turn: ShardsTaken) -> bool:
-        """Take the shards of a turn, or stand in line for them."""
+        """Take the shards of a turn and return ``True``, or put the turn in line."""
         if turn.shards & (self.taken | self._awaited):
             self._line.append(turn)
             self._awaited |= turn.shards
@@ -41,12 +41,12 @@ class ShardLocks:
         return True
 
     def leave_line(self, turn: ShardsTaken) -> None:
-        """Do not wait any longer."""
+        """Remove a turn from the line; turns behind it may now be able to go."""
         self._line.remove(turn)
         self._serve()
 
     def give_back(self, shards: int) -> None:
-        """Give shards back that were taken, and let those in line take theirs, as far as they can."""
+        """Release shards, and let the turns in line take theirs where possible."""
         self.taken &= ~shards
         if self._line:
             self._serve()
@@ -59,7 +59,7 @@ class ShardLocks:
 
 
 class ShardsTaken:
-    """Takes some shards, waiting for them if need be, and gives them back at the end, or at a cancel in between."""
+    """An async context that takes shards, waiting if necessary, and releases them at its end or when cancelled."""
 
     def __init__(self, locks: ShardLocks, shards: int) -> None:
         self._locks = locks
@@ -73,7 +73,7 @@ class ShardsTaken:
         try:
             await self.taken.wait()
         except BaseException:
-            if self.taken.is_set():
+            if self.taken.is_set():  # served and cancelled at the same time: the shards are ours already
                 self._locks.give_back(self.shards)
             else:
                 self._locks.leave_line(self)

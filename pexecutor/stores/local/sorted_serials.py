@@ -1,10 +1,10 @@
-"""``Lane``: a sorted collection that is mostly appended to at its end and taken from at its front.
+"""``Lane``: a sorted collection whose keys are mostly appended at the end and removed from the front.
 
-Both cost a constant: the front is an index, and what lies before it is cut off once it has become half of the lane.
-The rare move elsewhere is a search by halves and one shift of memory.
+Both operations take constant time: the front is an index, and the keys before it are deleted once they make up half of
+the array. The rare operation at another place is a binary search and one shift of memory.
 
-A lane has the keys of its items, in an array; the items are in a mapping. A list of them would be looked through, all
-at once, each time the garbage collector looks at what is old: 12 ms for a million, in which nothing else runs.
+A lane keeps the keys in an array, and the items in a mapping outside. The garbage collector would scan a list of items
+as a whole each time it looks at old objects: 12 ms for a million items, during which no other code runs.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ T = TypeVar("T")
 
 
 class Lane(Generic[T]):
-    """Keys in ascending order, and with each its item.
+    """Keys in ascending order, each with an item.
 
     Parameters:
-        items: the items by key; its owner has each of them there for as long as its key is in here.
+        items: the items by key; its owner keeps each item there as long as its key is in the lane.
     """
 
     def __init__(self, items: Mapping[int, T]) -> None:
         self._items = items
-        # What lies before _front is gone; its places stay until they are cut off.
+        # The keys before _front are removed already; _advance() deletes them in bulk.
         self._keys = array("q")
         self._front = 0
 
@@ -34,22 +34,22 @@ class Lane(Generic[T]):
         return len(self._keys) - self._front
 
     def add(self, key: int) -> None:
-        """Put a key at its place."""
+        """Add a key at its place."""
         if not len(self) or self._keys[-1] < key:
             self._keys.append(key)
         else:
             self._keys.insert(self._index(key), key)
 
     def append_all(self, keys: Iterable[int]) -> None:
-        """Put keys at the end that belong there, in their order."""
+        """Append ascending keys, which must be higher than all keys in the lane."""
         self._keys.extend(keys)
 
     def last(self) -> int:
-        """The highest key. Raises ``IndexError`` when there is none."""
+        """Return the highest key. Raises ``IndexError`` if the lane is empty."""
         return self._keys[-1]
 
     def remove(self, key: int) -> None:
-        """Take this key out. Raises ``KeyError`` when it is not in here."""
+        """Remove a key. Raises ``KeyError`` if it is missing."""
         index = self._index(key)
         if index == len(self._keys) or self._keys[index] != key:
             raise KeyError(key)
@@ -65,26 +65,26 @@ class Lane(Generic[T]):
             self._front = 0
 
     def remove_front(self, number: int) -> Sequence[int]:
-        """Take out the lowest keys, at most so many."""
+        """Remove and return the lowest keys, at most ``number``."""
         taken = self._keys[self._front : self._front + number]
         self._advance(len(taken))
         return taken
 
     def front(self, number: int) -> Sequence[int]:
-        """The lowest keys, at most so many."""
+        """Return the lowest keys, at most ``number``."""
         return self._keys[self._front : self._front + number]
 
     def first(self) -> T:
-        """The item with the lowest key. Raises ``IndexError`` when there is none."""
+        """Return the item with the lowest key. Raises ``IndexError`` if the lane is empty."""
         return self._items[self._keys[self._front]]
 
     def from_key(self, key: int) -> Iterator[T]:
-        """The items with this key or a higher one, upwards."""
+        """Iterate over the items with this key or a higher one, in ascending order."""
         for index in range(self._index(key), len(self._keys)):
             yield self._items[self._keys[index]]
 
     def below_key(self, key: int | None) -> Iterator[T]:
-        """The items with a lower key than this, or all of them, downwards."""
+        """Iterate over the items with a lower key than this, or over all items, in descending order."""
         end = len(self._keys) if key is None else self._index(key)
         for index in range(end - 1, self._front - 1, -1):
             yield self._items[self._keys[index]]

@@ -1,7 +1,7 @@
-"""``StartOrder``: pending tasks, the highest priority first, in acceptance order within one: a lane a priority.
+"""``StartOrder``: pending tasks by priority, the highest first, then in acceptance order. Each priority has a lane.
 
-Roads not taken: a heap cannot be listed in order, so a page of a million would sort a million; an ordered dict
-cannot be entered at a cursor; marking the cancelled ones and skipping them later lets the dead outgrow the bound.
+Roads not taken: a heap cannot be listed in order, so a page of a million tasks would sort a million; an ordered dict
+cannot be entered at a cursor; marking cancelled tasks and skipping them later lets them outgrow the bound of the queue.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from .sorted_serials import Lane
 
 
 class StartOrder:
-    """A sorted collection of pending tasks that can be entered anywhere.
+    """A sorted collection of pending tasks that can be entered at any place.
 
     Parameters:
-        records: by serial, at least those that are in here.
+        records: the records by serial; it holds at least the tasks of this collection.
     """
 
     def __init__(self, records: BySerial[Any]) -> None:
         self._records = records
-        # Owned by this class: _lanes[p] exists, and p stands in _priorities, while lane p holds a task.
+        # Owned by this class. A priority is in _lanes and in _priorities exactly as long as it has a task.
         self._lanes: dict[int, Lane[Pending]] = {}
         self._priorities: list[int] = []  # ascending
         self._length = 0
 
     def add(self, record: Pending) -> None:
-        """Put a task at its place."""
+        """Add a task at its place."""
         priority = record.task.priority
         lane = self._lanes.get(priority)
         if lane is None:
@@ -40,7 +40,7 @@ class StartOrder:
         self._length += 1
 
     def remove(self, record: Pending) -> None:
-        """Take out this task. Raises ``KeyError`` when it is not in here."""
+        """Remove a task. Raises ``KeyError`` if it is missing."""
         priority = record.task.priority
         self._lanes[priority].remove(record.serial)
         self._length -= 1
@@ -49,11 +49,11 @@ class StartOrder:
             self._priorities.remove(priority)
 
     def add_all(self, records: Sequence[Pending]) -> None:
-        """Put many tasks at their places, in ascending order of acceptance."""
+        """Add many tasks at their places; their serials ascend."""
         first, *others = records
         self.add(first)
         lane = self._lanes[first.task.priority]
-        if lane.last() == first.serial and _of_one_priority(records):
+        if lane.last() == first.serial and _of_one_priority(records):  # so all others belong behind the first
             lane.append_all([record.serial for record in others])
             self._length += len(others)
         else:
@@ -61,7 +61,7 @@ class StartOrder:
                 self.add(record)
 
     def first(self, number: int) -> list[Pending]:
-        """The tasks that are first in start order, at most so many."""
+        """Return the first tasks in start order, at most ``number``."""
         first: list[Pending] = []
         for priority in reversed(self._priorities):
             first += self._records.get_all(self._lanes[priority].front(number - len(first)))
@@ -70,7 +70,7 @@ class StartOrder:
         return first
 
     def remove_first(self, number: int) -> None:
-        """Take out so many tasks that are first in start order."""
+        """Remove the first ``number`` tasks in start order."""
         while number:
             priority = self._priorities[-1]
             taken = len(self._lanes[priority].remove_front(number))
@@ -85,7 +85,7 @@ class StartOrder:
             yield from self._lanes[priority].from_key(0)
 
     def after(self, priority: int, serial: int) -> Iterator[Pending]:
-        """The tasks behind this place in start order; the place need not be taken by any."""
+        """Iterate over the tasks that follow this place in start order; the place may be empty."""
         for lower in reversed(self._priorities[: bisect_right(self._priorities, priority)]):
             yield from self._lanes[lower].from_key(serial + 1 if lower == priority else 0)
 

@@ -1,7 +1,7 @@
-"""``LocalStore``: tasks in the memory of one process, and with a journal on its disk.
+"""``LocalStore``: tasks in the memory of one process, optionally with a journal on its disk.
 
-Each verb that changes a named task has the same four steps: take the name's lock, decide without awaiting, make the
-decision durable, put it in the book in one go. A journal makes changes durable; without one there is nothing to do.
+Each verb that changes a named task has four steps: take the lock of the name, decide without awaiting, make the
+decision durable, put it into the book at once. The journal makes changes durable; without one, that step does nothing.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from .recovery import Recovered, check_handlers, load, recovery
 from .submission import Submission, after, end, end_and_pass_on, start
 
 CLOCK_CHECK_SECONDS: Final = 60.0
-"""How long at most to sleep towards a time of the wall clock, which may be set meanwhile."""
+"""The longest sleep towards a time of the wall clock, in seconds: the clock may be set meanwhile."""
 
 HISTORY_RECORDS_MAX: Final = 10_000
 HISTORY_SECONDS_MAX: Final = 7 * 24 * 60 * 60.0
@@ -57,22 +57,22 @@ HISTORY_BYTES_MAX: Final = 128 * 1024 * 1024
 
 
 class LocalStore:
-    """A store in memory; its promises are the contract's (see ``pexecutor.stores``).
+    """A store in memory that fulfils the store contract (see ``pexecutor.stores``).
 
     Parameters:
         queue_size: how many tasks may wait.
         history_records_max: how many finished tasks can be read.
-        history_seconds_max: for how long after its end one can be read.
-        history_bytes_max: how many bytes of params, errors, attempts, results and output are kept in all.
-        crashes_max: how many starts of a task may be cut off by a crash before it is abandoned.
-        journal: what makes changes durable; ``None`` when tasks may die with the process.
-        known_handlers: what stored tasks may need; opening is refused when one needs another.
+        history_seconds_max: how long a finished task can be read, in seconds.
+        history_bytes_max: the bytes of params, errors, attempts, results and output that are kept in all.
+        crashes_max: the number of crashes at which a task is abandoned.
+        journal: makes changes durable; ``None`` if tasks may be lost with the process.
+        known_handlers: the handlers that stored tasks may need; opening fails if a task needs another one.
         ends_with_us: the handlers whose work ends with this process, so that a start need not be durable.
-        end_leftovers: called with the tasks that ran when an earlier process died, to end what they left at work.
-        on_recovered: called with what an earlier life has left, once that is settled.
+        end_leftovers: called with the tasks that ran when an earlier process died; ends the work that they left behind.
+        on_recovered: called with the result of the recovery, once it is durable.
         now: the wall clock, in seconds since 1970.
-        jitter: what retries draw their delays from.
-        tag: the bits that tell this store's ids from any other's; drawn at random by default.
+        jitter: the source of the random delays of retries.
+        tag: the bits that make this store's ids differ from any other store's; random by default.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class LocalStore:
         self._crashes_max = crashes_max
         self._known_handlers = known_handlers
         self._ends_with_us = ends_with_us
-        # Owned by _apply: of records that can be read, those that are to change as soon as that is durable.
+        # Owned by _apply: the serials of tasks whose decided change is not yet durable.
         self._changing: set[int] = set()
         self._end_leftovers = end_leftovers
         self._on_recovered = notifier(on_recovered)
@@ -119,15 +119,15 @@ class LocalStore:
         self._room = Room(queue_size, self._book.waiting)
 
     def watch(self, watcher: Watcher) -> None:
-        """Have this told of each change from now on."""
+        """Register the callbacks that are notified of each change from now on."""
         self._book.changed = watcher.changed
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Find again what an earlier life has left; at the end, everything is durable.
+        """Restore the tasks of an earlier process; at the end, make everything durable.
 
         Raises:
-            UnusableStoreError: what it has left cannot be used.
+            UnusableStoreError: the stored tasks cannot be used.
         """
         if self._journal is None:
             yield
@@ -154,12 +154,12 @@ class LocalStore:
     # Submit
 
     async def submit(self, tasks: Sequence[Task], *, atomic: bool = False) -> list[Verdict]:
-        """Give each task its verdict."""
+        """Decide about the tasks in one step; return a verdict for each."""
         try:
             async with self._book.registry.locked([task.name for task in tasks]):
                 submission = self._submission()
                 submission.decide(tasks, atomic=atomic)
-                with self._room.reserved(max(0, submission.places)):
+                with self._room.reserved(max(0, submission.places)):  # superseding can free more places than it takes
                     if submission.plain:
                         await self._accept(submission.plain)
                     else:
@@ -169,7 +169,7 @@ class LocalStore:
             self._room.offer()
 
     def submit_nowait(self, tasks: Sequence[Task]) -> list[Verdict] | None:
-        """The same at once, when nothing has to be durable and all of them are accepted."""
+        """Accept all tasks without awaiting, or return ``None``: if there is a journal, or not all are accepted."""
         if self._journal is not None or not tasks:
             return None
         if not (submission := self._submission()).take_all(tasks):
@@ -189,20 +189,20 @@ class LocalStore:
         return range(first, first + number)
 
     async def wait_for_room(self, least: int, most: int) -> int:
-        """Wait until ``least`` places are likely free; how many there are, at most ``most``."""
+        """Wait until ``least`` places are likely to be free; return how many are free, at most ``most``."""
         return await self._room.wait(least, most)
 
     # Claim, finish, release, cancel
 
     async def claim(self, limit: int) -> list[Running]:
-        """Wait for work, then start at most ``limit`` tasks, in start order."""
+        """Wait for work, then start at most ``limit`` tasks in start order."""
         while True:
             await self._work_to_come()
             if started := self.claim_nowait(limit):
                 return started
             first = self._trials.first(limit)
             async with self._book.registry.locked([record.task.name for record in first]):
-                now = self._now()
+                now = self._now()  # while we waited for the locks, a task may have been cancelled, moved or started
                 still_first = [record for record in first if self._book.get(record.serial) is record]
                 started = [start(record, now) for record in self._trials.leave_out(still_first)]
                 await self._apply(started)
@@ -211,7 +211,7 @@ class LocalStore:
                     return started
 
     def claim_nowait(self, limit: int) -> list[Running]:
-        """Start at most ``limit`` tasks in start order, up to one whose start has to be durable first."""
+        """Start at most ``limit`` tasks in start order, up to the first one whose start has to be durable."""
         now = self._now()
         self._book.advance(now)
         first = self._book.pending.first(limit)
@@ -225,17 +225,17 @@ class LocalStore:
         return started
 
     def _can_start_at_once(self, record: Pending) -> bool:
-        """Whether a crash would make the same of this task, and no change of it is under way."""
+        """Return whether a crash has the same effect before and after the start, and no change is being written."""
         task = record.task
         return (
             task.on_crash == "rerun"
             and task.handler in self._ends_with_us
             and record.serial not in self._changing
-            and not record.crashes  # the next one has to be counted
+            and not record.crashes  # a further crash has to be counted, so the start must be durable
         )
 
     async def _work_to_come(self) -> None:
-        """Return when a task can be started."""
+        """Wait until a task can be started."""
         await trio.lowlevel.checkpoint()
         self._book.advance(self._now())
         while not self._trials.first(1):
@@ -246,7 +246,7 @@ class LocalStore:
             self._book.advance(self._now())
 
     async def finish(self, ended: Sequence[tuple[Running, Ending]]) -> list[Finished | Scheduled | None]:
-        """Record how attempts ended: each task's outcome, or when it is tried again."""
+        """Record how attempts ended; return each task's outcome or its retry."""
         async with self._book.registry.locked([running.task.name for running, _ in ended]):
             now = self._now()
             if self._all_just_end(ended):
@@ -254,12 +254,12 @@ class LocalStore:
                 self._book.end(durable)
                 return [*durable]
             changes = [after(self._book, running, ending, now, self._jitter) for running, ending in ended]
-            applied = await self._apply([record for those in changes for record in those])
-            after_it = {record.serial: record for record in applied}
-            return [after_it[running.serial] for running, _ in ended]
+            applied = await self._apply([record for task_changes in changes for record in task_changes])
+            by_serial = {record.serial: record for record in applied}
+            return [by_serial[running.serial] for running, _ in ended]
 
     def finish_nowait(self, ended: Sequence[tuple[Running, Ending]]) -> Sequence[Finished | Scheduled | None] | None:
-        """The same at once, when nothing has to be durable and each of them just ends."""
+        """Record how attempts ended without awaiting, or return ``None`` if a journal or a decision is needed."""
         if self._journal is not None or not self._all_just_end(ended):
             return None
         now = self._now()
@@ -268,21 +268,21 @@ class LocalStore:
         return finished
 
     def _all_just_end(self, ended: Sequence[tuple[Running, Ending]]) -> bool:
-        """Whether all have succeeded and nobody waits for one: then nothing has to be decided about them."""
+        """Return whether all attempts succeeded and no task waits for one of them: then there is nothing to decide."""
         following = self._book.following
         if following and any(running.serial in following for running, _ in ended):
             return False
         if self._book.crashed:
-            return False  # tasks may wait for the end of one that has a crash, and have to be woken
+            return False  # tasks may wait until one that has a crash has ended, and must be woken
         return {ending.outcome for _, ending in ended} == {Outcome.SUCCEEDED}
 
     async def release(self, tasks: Sequence[Running]) -> None:
-        """Make running tasks pending again, at their old place in the order."""
+        """Make running tasks pending again, at their old place in the start order."""
         async with self._book.registry.locked([task.task.name for task in tasks]):
             await self._apply([wait_again(task) for task in tasks if self._book.get(task.serial) is task])
 
     async def cancel(self, task_id: str) -> Running | Finished:
-        """End a task that waits; return a running one as it is, for its worker to end."""
+        """End a waiting task; return a running one unchanged: the caller stops its attempt."""
         name = (await self.get(task_id)).task.name
         async with self._book.registry.locked([name]):
             match self._find(task_id):
@@ -296,7 +296,7 @@ class LocalStore:
                     return finished
 
     async def set_priority(self, task_id: str, priority: int) -> Scheduled | Following | Pending:
-        """Give a task that waits another place in the start order."""
+        """Give a waiting task another place in the start order."""
         name = (await self.get(task_id)).task.name
         async with self._book.registry.locked([name]):
             match self._find(task_id):
@@ -311,13 +311,13 @@ class LocalStore:
                     return moved
 
     async def _end(self, record: InFlight, ending: Ending) -> Finished:
-        """The end of a task, and in the same step the turn of the one that follows it."""
+        """End a task, and give its follower the name in the same step."""
         [finished, *_] = await self._apply(end_and_pass_on(self._book, record, ending, self._now()))
         assert isinstance(finished, Finished), "the end comes first"
         return finished
 
     async def _apply(self, changes: Sequence[Record], *, known_with_it: Sequence[Record] = ()) -> Sequence[Any]:
-        """The second half of a step that was decided: durable first, and then there for everybody to see."""
+        """Complete a decided step: make the changes durable, then publish them to every reader."""
         changing = {record.serial for record in changes}
         self._changing |= changing
         try:
@@ -325,12 +325,12 @@ class LocalStore:
         finally:
             self._changing -= changing
             if self._book.crashed:
-                self._arrivals.unpark_all()  # a change of one may let others start
+                self._arrivals.unpark_all()  # the change of a task that has a crash may let others start
         self._publish(changes)
         return changes
 
     async def _accept(self, records: Sequence[Pending]) -> None:
-        """The same for tasks that are new and due, and whose names are free."""
+        """Complete the submit of new tasks that are due and whose names are free."""
         await self._make_durable(records)
         self._book.accept(records)
         self._arrivals.unpark_all()
@@ -351,7 +351,7 @@ class LocalStore:
     # Read
 
     async def get(self, task_id: str) -> Record:
-        """The record with this id."""
+        """Return the record with this id."""
         await trio.lowlevel.checkpoint()
         return self._find(task_id)
 
@@ -366,24 +366,24 @@ class LocalStore:
         return record
 
     async def wait(self, task_id: str) -> Finished:
-        """Wait for a task's outcome."""
+        """Wait until a task has its outcome, and return its record."""
         await trio.lowlevel.checkpoint()
         record = self._find(task_id)
         return record if isinstance(record, Finished) else await self._book.ended(record.serial)
 
     async def page(self, request: PageRequest) -> Page:
-        """Some records in listing order."""
+        """Return one page of records in listing order."""
         await trio.lowlevel.checkpoint()
         self._book.advance(self._now())
         return list_page(self._book, request)
 
     async def nodes(self) -> list[Node]:
-        """There are none: nobody shares this store."""
+        """Return no nodes: this store is not shared."""
         await trio.lowlevel.checkpoint()
         return []
 
     def statistics(self) -> StoreStatistics:
-        """A snapshot for observers."""
+        """Return a snapshot for observers."""
         self._book.advance(self._now())
         finished, journal = self._book.finished(), self._journal
         return StoreStatistics(

@@ -1,17 +1,17 @@
-"""``Submission``: what becomes of a list of submitted tasks, decided in one go and without awaiting.
+"""``Submission``: the verdicts on a list of submitted tasks, decided in one go and without awaiting.
 
-The tasks are looked at in order, each on top of what was decided for those before it, so a list behaves as its
-tasks would one by one. Nothing is changed in here: the outcome is ``verdicts`` for the caller and ``changes`` for the
-store, which makes them durable and then puts them in its book.
+Each task is decided on top of the decisions about the tasks before it, so a list has the effect of its tasks submitted
+one by one. Nothing is changed here: the results are ``verdicts`` for the caller and ``changes`` for the store, which
+makes them durable and then puts them into its book.
 
-``on_conflict``, when the name is held:
+``on_conflict`` decides what happens when the name is held:
 
-* ``reject``: a duplicate.
-* ``join``: the holder's record is the answer, as if it had been accepted now.
-* ``latest``: a holder that has not started takes the new task and keeps its place. One that runs is followed by
-  exactly one more run: the first such submit makes a follower, each further one gives it its newer task.
-* ``supersede``: a holder that has not started ends cancelled, and the new task takes its name in the same step. One
-  that runs is told to stop, and the new task follows it. A follower that was there is cancelled.
+* ``reject``: the verdict is a duplicate.
+* ``join``: the verdict is accepted, with the holder's record.
+* ``latest``: a holder that has not started is replaced by the new task and keeps its place. If the holder runs, exactly
+  one more run follows: the first such submit makes a follower, and each further one replaces the follower's task.
+* ``supersede``: a holder that has not started ends cancelled, and the new task takes its name in the same step. A
+  running holder is asked to stop, and the new task follows it. A follower that was there already ends cancelled.
 """
 
 from __future__ import annotations
@@ -50,40 +50,43 @@ SUPERSEDED: Final = Ending(Outcome.CANCELLED, "superseded by a newer submit of i
 
 
 class Submission:
-    """The decisions about one list.
+    """The decisions about one list of tasks.
 
     Parameters:
-        book: what is so far; it is read, not changed.
-        room: how many places the queue has.
+        book: the records before the submit; they are read, not changed.
+        room: how many places the queue has free.
         now: the time, in seconds since 1970.
-        draw_serials: draws serials for so many accepted tasks.
+        draw_serials: returns this many new serials.
     """
 
     def __init__(self, book: Book, *, room: int, now: float, draw_serials: Callable[[int], Sequence[int]]) -> None:
         self.verdicts: list[Verdict] = []
         self.changes: list[Record] = []
         self.plain: list[Pending] = []
-        """The changes, if every task was taken, is due and had a free name."""
+        """The changes, if every task was accepted, is due and had a free name; otherwise empty."""
         self.told_to_stop: list[Running] = []
-        """Superseded tasks that run; that they have started has to be as durable as that."""
+        """Superseded tasks that run. Their starts are written too: after a crash they must be cancelled, not rerun."""
         self.places: int = 0
         self._book = book
         self._room = room
         self._now = now
         self._draw_serials = draw_serials
-        # What the decisions so far have made of names: the holder, and by its serial the one that follows it.
+        # The decisions so far: the holder of a name, and the follower of a holder by the holder's serial.
         self._holders: dict[str, Holder | None] = {}
         self._followers: dict[int, Following | None] = {}
 
     def decide(self, tasks: Sequence[Task], *, atomic: bool = False) -> None:
-        """Give each task its verdict; with ``atomic``, none is taken when one does not fit."""
+        """Decide about each task; with ``atomic``, accept none unless all fit."""
         if not self.take_all(tasks):
             self._decide_one_by_one(tasks)
             if atomic and any(isinstance(verdict, Full) for verdict in self.verdicts):
                 self._refuse()
 
     def take_all(self, tasks: Sequence[Task]) -> bool:
-        """Take all at once, if each is due, finds room and has a free name of its own: that comes to the same."""
+        """Accept all tasks and return ``True``, if each is due, has room and has a free name that no other has.
+
+        The result is the one that ``_decide_one_by_one`` would give.
+        """
         names = {task.name for task in tasks}
         if not len(tasks) == len(names) <= self._room or self._book.registry.holds_any(names):
             return False
@@ -102,12 +105,12 @@ class Submission:
             self.verdicts.append(self._take(task) if holder is None else self._meet(task, holder))
 
     def _refuse(self) -> None:
-        """Take nothing of it: what was accepted does not fit as a whole."""
+        """Undo every acceptance, because the list does not fit as a whole."""
         self.changes, self.plain, self.told_to_stop, self.places = [], [], [], 0
         self.verdicts = [verdict if self._stands(verdict) else FULL for verdict in self.verdicts]
 
     def _stands(self, verdict: Verdict) -> bool:
-        """Whether a verdict holds without the rest of the list: a duplicate of a task that was there before."""
+        """Return whether a verdict is valid without the rest of the list: a duplicate of a task that existed before."""
         return isinstance(verdict, Duplicate) and self._book.get(verdict.holder.serial) is not None
 
     def _meet(self, task: Task, holder: Holder) -> Verdict:
@@ -187,7 +190,7 @@ class Submission:
 
 
 def begin(serial: int, task: Task, submitted_at: float, now: float) -> Waiting:
-    """The first state of a task that holds its name."""
+    """Return the first state of a task that holds its name."""
     due_at = task.due_at(submitted_at)
     if due_at > now:
         return Scheduled(serial, task, submitted_at, NO_ATTEMPTS, due_at)
@@ -195,18 +198,18 @@ def begin(serial: int, task: Task, submitted_at: float, now: float) -> Waiting:
 
 
 def start(record: Pending, now: float) -> Running:
-    """The state of a task that a worker takes."""
+    """Return the state of a task that a worker starts."""
     return Running(record.serial, record.task, record.submitted_at, record.attempts, now, rare=record.rare)
 
 
 def end(record: InFlight, ending: Ending, now: float) -> Finished:
-    """The last state of a task."""
+    """Return the last state of a task."""
     tried = attempts(record, ending, now)
     return Finished(record.serial, record.task, record.submitted_at, tried, now, ending, rare=record.rare)
 
 
 def end_and_pass_on(book: Book, record: InFlight, ending: Ending, now: float) -> list[Record]:
-    """The end of a task, and in the same step the turn of the one that follows it."""
+    """Return the end of a task, and the state of its follower, which takes the name in the same step."""
     changes: list[Record] = [end(record, ending, now)]
     follower = book.following.get(record.serial)
     if follower is not None and not isinstance(record, Following):
@@ -215,7 +218,7 @@ def end_and_pass_on(book: Book, record: InFlight, ending: Ending, now: float) ->
 
 
 def after(book: Book, running: Running, ending: Ending, now: float, jitter: Random) -> list[Any]:
-    """Return the changes that the end of an attempt leads to; the task's own comes first."""
+    """Return the changes that the end of an attempt causes; the record of the task itself comes first."""
     if running.serial not in book.following:
         at = retry_at(running, ending, now, jitter)
         if at is not None:
@@ -225,7 +228,7 @@ def after(book: Book, running: Running, ending: Ending, now: float, jitter: Rand
 
 
 def attempts(record: InFlight, ending: Ending, now: float) -> tuple[Attempt, ...]:
-    """The attempts of a task, the one that ends now included."""
+    """Return the attempts of a task, including the one that ends now."""
     if not isinstance(record, Running):
         return record.attempts
     return (*record.attempts, Attempt(record.started_at, now, ending.outcome, ending.error))

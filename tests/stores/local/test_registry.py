@@ -10,12 +10,12 @@ from pexecutor.stores.local.registry import ShardedLockDict
 
 async def test_an_entry_changes_only_under_its_lock() -> None:
     registry: ShardedLockDict[int] = ShardedLockDict()
-    with pytest.raises(RuntimeError, match=r"outside of locked\(\)"):
+    with pytest.raises(RuntimeError, match=r"without its lock: change it within locked\(\)"):
         registry["a"] = 1
     async with registry.locked(["a"]):
         registry["a"] = 1
     assert registry.get("a") == 1
-    with pytest.raises(RuntimeError, match=r"outside of locked\(\)"):
+    with pytest.raises(RuntimeError, match=r"without its lock: change it within locked\(\)"):
         del registry["a"]
 
 
