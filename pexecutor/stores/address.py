@@ -147,7 +147,7 @@ def _parse_port(parts: SplitResult) -> int | None:
     with suppress(ValueError):
         if parts.port != 0:
             return parts.port
-        raise ValueError("a port is a number from 1 to 65535 (in a password, write / as %2F, # as %23 and ? as %3F)")
+    raise ValueError("a port is a number from 1 to 65535 (in a password, write / as %2F, # as %23 and ? as %3F)")
 
 
 def _parse_database(text: str) -> int:

@@ -76,7 +76,7 @@ async def test_trouble_and_recovery_that_cannot_be_told_of_change_nothing(
     journal = SqliteJournal(Database(tmp_path / "tasks.db"), on_trouble=raising(error))
     executor = Executor(LocalStore(journal=journal, on_recovered=raising(error)))
     await nursery.start(executor.run)
-    journal._tell("the disk is full")
+    journal._report("the disk is full")
     [verdict] = await executor.submit([Task("a")])  # its transaction ends the trouble
     assert isinstance(verdict, Accepted)
     assert journal.trouble is None

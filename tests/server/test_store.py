@@ -67,7 +67,7 @@ def need_a_handler(path: Path) -> None:
     [
         (
             overwrite,
-            "is damaged (file is not a database): `pexecutor db check` tells more, `pexecutor db export` saves",
+            "is damaged (file is not a database): run `pexecutor db check` for details, `pexecutor db export`",
         ),
         (make_newer, "was written by a newer pexecutor"),
         (need_a_handler, "the handler `backup` is not declared and 1 stored tasks need it"),

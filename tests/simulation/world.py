@@ -75,7 +75,7 @@ class World:
         self.starts_are_free = chance.random() < 0.5
         self.has_trouble = chance.random() < 0.5
         self.log = FailingLog(Random(seed), chance.choice([0, 0, 0.1, 1]))
-        self.alike_min = chance.choice([statements.ALIKE_MIN, 1])
+        self.group_min = chance.choice([statements.GROUP_MIN, 1])
         self.ledger = Ledger(
             chance.randint(1, 10),
             chance.randint(1, 3),
@@ -91,7 +91,7 @@ class World:
             f"checkpoint at {self.checkpoint_pages} pages, {self.records_at_once} records at once, "
             f"starts {'free' if self.starts_are_free else 'durable'}, "
             f"{'with' if self.has_trouble else 'without'} trouble, "
-            f"{self.alike_min} tasks are many, at most {self.ledger.crashes_max} crashes, "
+            f"{self.group_min} tasks are many, at most {self.ledger.crashes_max} crashes, "
             f"{self.log.failing:.0%} of the lines of the log fail"
             f"{', crashes in a row' if self.crashes_in_a_row else ''}"
         )
@@ -127,7 +127,7 @@ class World:
             mock.patch.object(secrets, "randbits", self.chance.getrandbits),
             mock.patch.object(database, "RECORDS_A_READ", self.records_at_once),
             mock.patch.object(journal, "CHANGES_A_TRANSACTION_MAX", self.records_at_once),
-            mock.patch.object(statements, "ALIKE_MIN", self.alike_min),
+            mock.patch.object(statements, "GROUP_MIN", self.group_min),
         ):
             yield
 

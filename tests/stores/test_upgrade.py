@@ -184,7 +184,7 @@ async def test_an_older_program_refuses_the_newer_form(path: Path, monkeypatch: 
     database.open()
     database.close()
     monkeypatch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:2])
-    with pytest.raises(UnusableStoreError, match=r"newer pexecutor \(its format is 3, the newest known here is 2\)"):
+    with pytest.raises(UnusableStoreError, match=r"newer pexecutor \(format 3; this one reads formats up to 2\)"):
         Database(path).open()
 
 

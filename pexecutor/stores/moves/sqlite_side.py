@@ -25,7 +25,7 @@ from ..sqlite.database import (
     NEW_STORE,
     StoreIdentity,
     connect,
-    read_behind,
+    read_after,
     read_marks,
     transaction,
     usable,
@@ -126,7 +126,7 @@ class FileSide:
         """Some of its records, in order of acceptance: the first ones behind this serial; none at the end."""
         await trio.lowlevel.checkpoint()
         with usable(self.path):
-            return [] if self._connection is None else read_behind(self._connection, after)
+            return [] if self._connection is None else read_after(self._connection, after)
 
     async def recover(self) -> None:
         """Do about tasks that ran when the server died what a start would do."""

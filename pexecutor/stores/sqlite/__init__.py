@@ -1,5 +1,4 @@
-"""The file of a local store: its journal, its tables, its lock, and its inspection.
+"""The file of a local store: its journal, its tables, its locks and its inspection.
 
-Code here makes decided changes durable and reads them back. It decides nothing about a task; that is the work of
-``stores/local``.
+The code here makes decided changes durable and reads them back. Decisions about tasks are made in ``stores/local``.
 """

@@ -1,11 +1,11 @@
-"""``Database``: a store's file, and every statement that it is asked. Nothing in here awaits, or knows of threads.
+"""``Database``: a store's file, and every statement on it. It is synchronous, and does not start threads.
 
-The file is SQLite's, in WAL mode: a transaction is appended to a log, and is there when that has reached the disk, or
-is not there at all. With ``durability`` at ``full`` every commit is flushed, so what was answered survives a power cut;
-at ``normal`` it survives the death of the process, and a power cut may take the last moments.
+The file is a SQLite database in WAL mode: a transaction is appended to a log. It exists once it has reached the disk,
+and otherwise not at all. If ``durability`` is ``full``, every commit is flushed, so acknowledged changes survive a
+power cut. If it is ``normal``, they survive the death of the process, and a power cut may lose the last moments.
 
-The connection stays open through every error: SQLite undoes a transaction that failed, and the next one is written
-over what was left of it.
+The connection stays open through every error: SQLite rolls a failed transaction back, and the next transaction
+overwrites its remains.
 """
 
 from __future__ import annotations
@@ -33,14 +33,16 @@ from .unwritable import ALL_WRITTEN, FAULTS_OF_ROWS, Unwritten, write_one_by_one
 Durability = Literal["full", "normal"]
 
 BUSY_SECONDS_MAX: Final = 2.0
-"""How long to wait for another program that holds the file."""
+"""How long to wait, in seconds, if another program locks the file."""
 
 WAL_BYTES_KEPT_MAX: Final = 64 * 1024 * 1024
+"""The size to which SQLite truncates the log after a checkpoint."""
 RECORDS_A_READ: Final = 2000
+"""How many records one read returns."""
 _LOG_BYTES_A_READ: Final = 1024 * 1024
 
 _COUNT: Final = "UPDATE store SET acceptances = ?, transactions = transactions + 1"
-"""Makes every transaction change something. One that does not, SQLite ends well without a look at the disk."""
+"""Makes every transaction change something. SQLite commits a transaction without changes without using the disk."""
 
 NEW_STORE: Final = "INSERT INTO store (tag, acceptances, transactions) VALUES (?, ?, ?)"
 
@@ -58,7 +60,7 @@ _REASONS: Final = {
 
 
 class StoreIdentity(NamedTuple):
-    """What makes the ids of a store: its tag, and how many tasks it has accepted."""
+    """The parts of a store's ids: its tag, and how many tasks it has accepted."""
 
     tag: int
     acceptances: int
@@ -66,7 +68,7 @@ class StoreIdentity(NamedTuple):
 
 @contextmanager
 def connected(path: Path) -> Iterator[SqliteConnection]:
-    """A connection to a file that no other server uses."""
+    """Open a connection to a file that no other server uses."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with only_user_of(path):
         write_again(path.resolve().with_name(f"{path.resolve().name}-wal"))
@@ -75,10 +77,10 @@ def connected(path: Path) -> Iterator[SqliteConnection]:
 
 
 def write_again(log: Path) -> None:
-    """Put the bytes of a log, if there is one, where they are, and flush them.
+    """Write the bytes of a log, if it exists, again in their place, and flush them.
 
-    What a flush that failed has not written looks written, to the next process too, and no later flush writes it; all
-    that comes after it would be lost with it in a power cut.
+    Pages that a failed flush did not write look written, to the next process as well, and no later flush writes them.
+    In a power cut, all transactions after them would be lost too.
     """
     with suppress(FileNotFoundError), log.open("r+b") as file:
         while chunk := file.read(_LOG_BYTES_A_READ):
@@ -89,7 +91,7 @@ def write_again(log: Path) -> None:
 
 
 def connect(path: Path, *, mode: Literal["rwc", "ro"] = "rwc") -> sqlite3.Connection:
-    """A connection in autocommit mode, for one thread at a time."""
+    """Return a connection in autocommit mode, for one thread at a time."""
     return sqlite3.connect(
         f"{path.resolve().as_uri()}?mode={mode}",
         uri=True,
@@ -104,9 +106,9 @@ class Database:
     """The file of a store; used by one thread at a time.
 
     Parameters:
-        path: where it is; it and its directory are made when they are not there.
+        path: the file; it and its directory are created if they are missing.
         durability: ``full`` flushes every commit, ``normal`` does not.
-        connected: makes the connection, and ends it.
+        connected: opens the connection, and closes it.
     """
 
     def __init__(
@@ -120,21 +122,21 @@ class Database:
         self._durability = durability
         self._connected = connected
         self.after_crash: bool = False
-        """Whether the last user of the file did not close it in order; known once it is opened."""
+        """Whether the last user of the file died without closing it; known once the file is opened."""
         self.repairs: Repairs = Repairs()
-        """What was repaired; known once all records are read."""
+        """The repairs of the file; known once all records are read."""
         self.lost_transactions: int = 0
-        """How many of the last transactions are not in the file any more, as far as can be told."""
+        """How many of the last transactions are missing from the file, if that can be detected."""
         self._open = ExitStack()
         self._is_open = False
         self._transactions = 0
         self._acceptances = 0
 
     def open(self) -> StoreIdentity:
-        """Open the file, or make it.
+        """Open the file, or create it.
 
         Raises:
-            UnusableStoreError: it cannot be used; says why, and what to do.
+            UnusableStoreError: the file cannot be used; the message says why, and what to do.
         """
         with usable(self.path), ExitStack() as opening:
             self._connection = opening.enter_context(self._connected(self.path))
@@ -168,7 +170,7 @@ class Database:
         return StoreIdentity(tag, acceptances)
 
     def records(self) -> Iterator[list[Record]]:
-        """Give every record that can be read, in order of acceptance, some at a time; then repair the rows.
+        """Yield every record that can be read, in order of acceptance, in batches; then repair the rows.
 
         Raises:
             UnusableStoreError: the file cannot be read.
@@ -184,37 +186,37 @@ class Database:
     def write(
         self, records: Sequence[Record], forgotten: Sequence[int], acceptances: int, unsure: Container[int] = ()
     ) -> Unwritten:
-        """Write the new state of records and drop what is forgotten, in one transaction.
+        """Write the new states of records and delete forgotten ones, in one transaction.
 
         Parameters:
-            records: the later of two of the same task wins.
-            forgotten: serials whose records are no longer kept.
-            acceptances: how many tasks the store has accepted by then.
-            unsure: serials of which the file may hold what the store never had.
+            records: the new states; of two states of one task, the later one wins.
+            forgotten: serials of records that are no longer kept.
+            acceptances: how many tasks the store has accepted, including these.
+            unsure: serials whose rows may hold a state that the store never had.
 
         Returns:
-            Unwritten: the records that cannot be written as they are; the others are.
+            Unwritten: the records that could not be written as they are; all others were written.
 
         Raises:
-            LostFileError: the file is not there any more, and perhaps was not when it was written.
-            StoreUnavailableError: nothing of it was written; says why.
+            LostFileError: the file is missing, and may have been missing when it was written.
+            StoreUnavailableError: nothing was written; the message says why.
         """
         if (trouble := self.file_trouble()) is not None:
             raise StoreUnavailableError(trouble)
         unwritten = self._write(records, forgotten, acceptances, unsure)
-        if (trouble := self.file_trouble()) is not None:
+        if (trouble := self.file_trouble()) is not None:  # replaced meanwhile: either file may have got the changes
             raise LostFileError(trouble)
         self._transactions += 1
         self._files.note(self._transactions)
         return unwritten
 
     def file_trouble(self) -> str | None:
-        """Return why the open file is no longer the one that the next server would open, if so."""
+        """Return why the open file is not the one that the next server would open, or ``None`` if it is."""
         return self._files.trouble()
 
     @property
     def is_watched(self) -> bool:
-        """Whether the file is one that can be deleted or replaced."""
+        """Whether the file is on a real disk, where it can be deleted or replaced."""
         return self._files.are_watched
 
     def _write(
@@ -226,7 +228,7 @@ class Database:
                     write_records(self._connection, records, unsure)
                     self._complete(forgotten, acceptances)
                 return ALL_WRITTEN
-            except FAULTS_OF_ROWS:
+            except FAULTS_OF_ROWS:  # a value cannot be written: find its record, and write all others
                 with transaction(self._connection):
                     unwritten = write_one_by_one(self._connection, records)
                     self._complete(forgotten, acceptances)
@@ -239,10 +241,10 @@ class Database:
         self._connection.execute(_COUNT, (acceptances,))
 
     def close(self, in_order: bool = True) -> None:
-        """Close the file, and let another server have it.
+        """Close the file, so that another server can use it.
 
         Parameters:
-            in_order: whether everything is in the file, so that the next user need not think of a crash.
+            in_order: whether every change is in the file, so that the next user need not expect a crash.
         """
         with suppress(sqlite3.Error):
             if in_order and self._is_open:
@@ -254,12 +256,12 @@ class Database:
 
 @contextmanager
 def transaction(connection: SqliteConnection) -> Iterator[None]:
-    """Have what is done in here done as a whole, or not at all."""
+    """Run the context as one transaction; roll it back if it raises."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
         connection.execute("COMMIT")
-    except BaseException:
+    except BaseException:  # also a KeyboardInterrupt: the connection must not stay in the transaction
         with suppress(sqlite3.Error):
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
@@ -268,10 +270,10 @@ def transaction(connection: SqliteConnection) -> Iterator[None]:
 
 @contextmanager
 def usable(path: Path) -> Iterator[None]:
-    """Say of a file that cannot be used why, and what to do.
+    """Turn errors in this context into a message about why the file cannot be used, and what to do.
 
     Raises:
-        UnusableStoreError: what is in here cannot be done with it.
+        UnusableStoreError: the operation failed.
     """
     try:
         yield
@@ -285,33 +287,33 @@ def usable(path: Path) -> Iterator[None]:
         raise UnusableStoreError(f"{path} cannot be used: {error.strerror}") from error
 
 
-def read_behind(connection: SqliteConnection, serial: int) -> list[Record]:
-    """The first records behind a serial, in order of acceptance; none at the end."""
+def read_after(connection: SqliteConnection, serial: int) -> list[Record]:
+    """Return the next records after a serial, in order of acceptance; an empty list at the end."""
     statement = f"{select_tasks(connection)} WHERE serial > ? ORDER BY serial LIMIT ?"
     return [mended(from_row(row)) for row in connection.execute(statement, (serial, RECORDS_A_READ))]
 
 
 def read_marks(connection: SqliteConnection) -> list[Mark]:
-    """What moves have left in a file."""
+    """Return the marks that moves have left in a file."""
     rows = connection.execute("SELECT move, role, other, history FROM moves")
     return [Mark(move, Role(role), other, bool(history)) for move, role, other, history in rows]
 
 
 def reason(error: sqlite3.Error) -> str:
-    """Why a file cannot be used, in words that a caller may read."""
+    """Return why a file cannot be used, in words for clients: without its path."""
     return _REASONS.get(primary_code(error), "the file cannot be used")
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Whether it is the file that is broken, and not the world around it."""
+    """Return whether the file itself is damaged, as opposed to its environment."""
     return primary_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def primary_code(error: sqlite3.Error) -> int:
-    """SQLite's result code without its extension."""
+    """Return SQLite's result code without its extension."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def damaged(path: Path, what: str) -> str:
-    """The message about a broken file."""
-    return f"{path} is damaged ({what}): `pexecutor db check` tells more, `pexecutor db export` saves what can be read"
+    """Return the message about a damaged file."""
+    return f"{path} is damaged ({what}): run `pexecutor db check` for details, `pexecutor db export` to save its tasks"

@@ -1,10 +1,10 @@
-"""One server a file: locks that the kernel lets go of when their holder dies, however it dies.
+"""Locks for one server per file, which the kernel releases when their holder dies, however it dies.
 
-There are two. One is on a file of its own beside the store's, which also tells the holder's pid. It is never removed:
-whoever removes a lock file can remove one that somebody else has just locked. The other one is on the store's file
-itself, so a server that reaches the same file by another name (a hard link, another mount) is refused as well. It is
-``flock``'s, which SQLite's own locks do not know of: a backup and a look into the file go on. (Road not taken: SQLite's
-own exclusive mode. It would also shut out those.)
+There are two locks. The first is on a lock file beside the store's file, which also holds the pid of the holder. The
+lock file is never removed, because removing it could remove a file that another process has just locked. The second
+lock is on the store's file itself, so a server that reaches the same file by another name (a hard link, another mount)
+is refused too. It uses ``flock``, which does not interfere with SQLite's own locks, so backups and inspections work
+while a server runs. (Road not taken: SQLite's exclusive mode, which would block these too.)
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from typing import Final
 from ...errors import UnusableStoreError
 
 PRIVATE: Final = 0o600
-"""Who may read what tasks are told: the owner alone."""
+"""The mode of the store's files: only the owner may read the params of tasks."""
 
 FILES: Final = ("", "-wal", "-shm")
-"""What is put behind the name of a file to have those that it consists of while it is in use."""
+"""The suffixes of the files that make up a store while it is in use."""
 
 
 @contextmanager
 def only_user_of(path: Path, *, make: bool = True) -> Iterator[None]:
-    """Be the only server of a store's file, which is made if it is not there.
+    """Hold the locks of a store's file, as its only server.
 
     Parameters:
-        path: where it is.
-        make: whether a file that is not there is made.
+        path: the store's file.
+        make: whether to create a missing file.
 
     Raises:
-        UnusableStoreError: another process is; the message tells its pid.
-        OSError: the file or the lock file cannot be made.
+        UnusableStoreError: another process holds a lock; the message contains its pid.
+        OSError: the file or the lock file cannot be created.
     """
     path = path.resolve()
     with _locked(lock_file_of(path)) as (lock_file, pid):
@@ -47,8 +47,8 @@ def only_user_of(path: Path, *, make: bool = True) -> Iterator[None]:
         with _locked(path) if make or path.exists() else nullcontext((-1, None)) as (_, other):
             if other is not None:
                 raise UnusableStoreError(
-                    f"{path} is in use by a server that has it under another name (a hard link, another mount): stop "
-                    "that one, or give this one another directory"
+                    f"{path} is in use by a server that opened it under another name (a hard link, another mount): "
+                    "stop that server, or use another --data-dir or --store"
                 )
             os.pwrite(lock_file, b"%-20d\n" % os.getpid(), 0)
             yield
@@ -60,7 +60,7 @@ def lock_file_of(path: Path) -> Path:
 
 
 def make_private(path: Path) -> None:
-    """Let only the owner read a store's files, as far as they are there and are ours."""
+    """Let only the owner read a store's files, if they exist and belong to this user."""
     for suffix in FILES:
         file = path.with_name(path.name + suffix)
         with suppress(FileNotFoundError, PermissionError):
@@ -70,7 +70,7 @@ def make_private(path: Path) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[tuple[int, str | None]]:
-    """A descriptor of a locked file and ``None``; or what the holder of the lock has written there."""
+    """Give a descriptor of the file and ``None`` if it could be locked, otherwise the text that the holder wrote."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
     try:
         try:

@@ -1,11 +1,12 @@
-"""See that the files of a store stay the ones that are open, and that they end where the last server has left them.
+"""Checks that the files of a store are still the opened ones, and that they end where the last server left them.
 
-A file that is deleted or replaced under a server stays open, and SQLite goes on writing to what nobody will ever read.
-So the names are compared with what was opened: before a transaction, and once more before it is acknowledged.
+If a file is deleted or replaced under a server, it stays open, and SQLite keeps writing to a file that nothing will
+read. So the files under their names are compared with the opened ones: before each transaction, and again before it is
+acknowledged.
 
-A log whose end is missing looks to SQLite as if its last transactions had never been. So the number of the last
-transaction also stands in the lock file, which is written after each of them, without a flush. What it tells is right
-after the death of a process; after a power cut it may be behind, and then nothing is told.
+If the end of the log is missing, SQLite behaves as if its last transactions had never existed. So the number of the
+last transaction is also in the lock file, written after each transaction, without a flush. The number is right after
+the death of a process. After a power cut it may be too low, and then no loss is detected.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ from ...errors import StoreUnavailableError
 from .file_lock import FILES, PRIVATE, lock_file_of, make_private
 
 _AT: Final = 32
-"""Where in the lock file the number stands; before it is the pid."""
+"""The offset of the transaction number in the lock file; the pid comes before it."""
 
 _DIGITS: Final = 20
 
 
 class LostFileError(StoreUnavailableError):
-    """A file was deleted or replaced while it was written: if it comes back, what was written may be in it."""
+    """A file was deleted or replaced during a write. If it is put back, it may contain what was written."""
 
 
 class Files:
-    """The files of a store that is open. Those that are not on a real disk are not watched.
+    """The files of an open store. Files that do not exist on a real disk are not watched.
 
     Parameters:
         path: the store's file.
@@ -48,32 +49,32 @@ class Files:
         return [self._path.with_name(self._path.name + suffix) for suffix in FILES]
 
     def trouble(self) -> str | None:
-        """Return what has happened to a file since it was opened, and what to do; ``None`` when nothing has."""
+        """Return what has happened to a file since it was opened, and what to do; ``None`` if nothing has."""
         for file, opened in self._opened.items():
             now = _identity(file)
             if now != opened:
                 what = "was deleted or moved away" if now is None else "was replaced by another file"
                 return (
-                    f"{file.name} {what} while the server was using it: put the file back that was there, or stop the "
-                    "server and restore a backup"
+                    f"{file.name} {what} while the server was using it: put the original file back, or stop the server "
+                    "and restore a backup"
                 )
         return None
 
     def last_transaction(self) -> int:
-        """Return the number of the last transaction that a server has noted; 0 for none."""
+        """Return the number of the last transaction that a server has noted, or 0."""
         if self._lock_file is None:
             return 0
         noted = os.pread(self._lock_file, _DIGITS, _AT).strip()
         return int(noted) if noted.isdigit() else 0
 
     def note(self, transaction: int) -> None:
-        """Note the number of the last transaction. It is a help, so an error is no trouble."""
+        """Note the number of the last transaction. Errors are ignored: the number only helps to detect a loss."""
         if self._lock_file is not None:
             with suppress(OSError):
                 os.pwrite(self._lock_file, b"%-*d\n" % (_DIGITS, transaction), _AT)
 
     def close(self) -> None:
-        """Let go of the lock file. Its lock is another descriptor's."""
+        """Close the lock file. The lock itself belongs to another descriptor and stays."""
         if self._lock_file is not None:
             os.close(self._lock_file)
             self._lock_file = None

@@ -1,7 +1,7 @@
-"""What an operator does with a store's file: check it, save the tasks in it, copy it, make it smaller.
+"""An operator's tools for a store's file: check it, export its tasks, copy it, shrink it.
 
-All but the last works on a file that a server is using, and changes nothing. Saving works on a damaged one, too: it
-reads forwards as far as that goes, and then backwards, so only what lies between is lost.
+All but the last work on a file that a server is using, and change nothing. The export also works on a damaged file: it
+reads forwards to the damage, then backwards from the end to the damage, so only the part between is lost.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ from .rows import Row, from_row
 from .schema import SqliteConnection, check_version, has_rare
 from .statements import select_tasks
 
-FAULTS_TOLD_MAX: Final = 100
+FAULTS_MAX: Final = 100
+"""How many faults of a file SQLite reports at most."""
 
 
 class Findings(msgspec.Struct):
-    """What was read of a file, and what could not be."""
+    """The number of records that were read from a file, and the faults that were found."""
 
     in_flight: int = 0
     history: int = 0
@@ -44,35 +45,35 @@ class Findings(msgspec.Struct):
 
 
 def check(path: Path) -> Findings:
-    """See whether a file is whole, and every record in it can be read.
+    """Check whether a file is intact, and whether every record in it can be read.
 
     Raises:
-        UnusableStoreError: it is no store's, or cannot be read at all.
+        UnusableStoreError: the file does not belong to a store, or cannot be read at all.
     """
     findings = Findings()
     with _reading(path) as connection:
         try:
-            lines = connection.execute(f"PRAGMA integrity_check({FAULTS_TOLD_MAX})")
+            lines = connection.execute(f"PRAGMA integrity_check({FAULTS_MAX})")
             findings.faults += [line for (line,) in lines if line != "ok"]
         except sqlite3.DatabaseError as error:
             findings.faults.append(str(error))
         for record in _records(connection, findings):
             findings.count(record)
         if has_rare(connection):
-            with suppress(sqlite3.DatabaseError):  # then it is among the faults already
+            with suppress(sqlite3.DatabaseError):  # the integrity check has reported it already
                 [(findings.set_aside,)] = connection.execute("SELECT count(*) FROM damaged")
     return findings
 
 
 def save(path: Path, findings: Findings) -> Iterator[InFlight]:
-    """The tasks in flight, in order of acceptance, as far as they can be read.
+    """Yield the tasks in flight that can be read, in order of acceptance.
 
     Parameters:
         path: the file.
-        findings: told what was read, and what could not be.
+        findings: records what was read, and the faults.
 
     Raises:
-        UnusableStoreError: it is no store's, or cannot be read at all.
+        UnusableStoreError: the file does not belong to a store, or cannot be read at all.
     """
     with _reading(path) as connection:
         for record in _records(connection, findings):
@@ -82,10 +83,10 @@ def save(path: Path, findings: Findings) -> Iterator[InFlight]:
 
 
 def back_up(path: Path, copy: Path) -> None:
-    """Copy a file as it is at one instant; the copy is there as a whole or not at all.
+    """Copy a file as it is at one instant. The copy is either complete or does not exist.
 
     Raises:
-        UnusableStoreError: it cannot be read, or not be copied there.
+        UnusableStoreError: the file cannot be read, or the copy cannot be written.
     """
     if copy.exists():
         raise UnusableStoreError(f"{copy} exists already: name another file")
@@ -106,12 +107,12 @@ def back_up(path: Path, copy: Path) -> None:
 
 
 def vacuum(path: Path) -> tuple[int, int]:
-    """Write a file anew without the room that nothing uses; return its size before and after, in bytes.
+    """Rewrite a file without its unused pages; return its size before and after, in bytes.
 
-    No server may be using it. When this is interrupted, the file is as it was.
+    No server may use the file meanwhile. If this is interrupted, the file is unchanged.
 
     Raises:
-        UnusableStoreError: it is no store's, in use, or cannot be written.
+        UnusableStoreError: the file does not belong to a store, is in use, or cannot be written.
     """
     if not path.exists():
         raise UnusableStoreError(f"there is no file {path}: name the directory with --data-dir")
@@ -139,7 +140,7 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _records(connection: SqliteConnection, findings: Findings) -> Iterator[Record]:
-    """Every record that can be read, in order; faults are noted."""
+    """Yield every record that can be read, in order; add the faults to the findings."""
     last = 0
     select = select_tasks(connection)
     try:
@@ -149,12 +150,12 @@ def _records(connection: SqliteConnection, findings: Findings) -> Iterator[Recor
         return
     except sqlite3.DatabaseError as error:
         findings.faults.append(f"after task number {last}: {error}")
-    behind: list[Row] = []
+    after_damage: list[Row] = []
     try:
-        behind.extend(connection.execute(f"{select} WHERE serial > ? ORDER BY serial DESC", (last,)))
+        after_damage.extend(connection.execute(f"{select} WHERE serial > ? ORDER BY serial DESC", (last,)))
     except sqlite3.DatabaseError as error:
-        findings.faults.append(f"before task number {behind[-1][0] if behind else 'unknown'}: {error}")
-    for row in reversed(behind):
+        findings.faults.append(f"before task number {after_damage[-1][0] if after_damage else 'unknown'}: {error}")
+    for row in reversed(after_damage):
         yield from _record(row, findings)
 
 

@@ -1,18 +1,18 @@
-"""``SqliteJournal``: the changes of a local store, made durable in a file, in the order in which they were decided.
+"""``SqliteJournal``: makes the changes of a local store durable in a file, in the order in which they were decided.
 
-**Group commit.** Whoever commits is put in a line and waits. One writer takes all that stand in line, writes them in
-one transaction, and wakes them: the more there are, the less each of them costs. There is one writer, so the file holds
-what the store published, and nothing that overtook it.
+**Group commit.** Each commit is put in a line and waits. One writer takes all commits in line, writes them in one
+transaction, and wakes their callers, so more commits at once make each of them cheaper. Because there is one writer,
+the order of the changes in the file is the order of the commits.
 
-**Trouble.** A transaction that fails has written nothing, and those who waited for it are told. From then on there is
-``trouble``, and while nobody commits, the writer tries by itself from time to time, so it also ends by itself.
+**Trouble.** A failed transaction has written nothing, and the callers of its commits get the error. From then on,
+``trouble`` is set. While no caller commits, the writer retries regularly, so ``trouble`` also ends by itself.
 
-**Doubt.** A commit may be given up while its transaction is under way. If that one still succeeds, the file is ahead of
-the store: it holds changes that their caller was told did not happen. Those records are *in doubt*, and the next
-transaction, which then does not wait for anybody, writes them as the store has them.
+**Doubt.** A commit may be cancelled while its transaction is being written. If the transaction still succeeds, the file
+is ahead of the store: it contains changes whose caller assumes that they did not happen. These records are *in doubt*.
+The next transaction, which then waits for no commit, writes them as the store has them.
 
-Roads not taken: a thread that lives as long as the journal saves 20 µs a transaction, and needs a second way of waking
-and of ending; a transaction a commit would cost each caller a flush of the disk of their own.
+Roads not taken: a thread as long-lived as the journal saves 20 µs per transaction, but needs a second way to wake it
+and to end it; a transaction per commit would cost each caller a disk flush of its own.
 """
 
 from __future__ import annotations
@@ -36,34 +36,34 @@ from .unwritable import Unwritten
 T = TypeVar("T")
 
 TURNS_TO_JOIN: Final = 8
-"""How many turns of Trio a transaction is left to those who may join it."""
+"""How many turns of Trio's scheduler the writer waits for further commits to join a transaction."""
 
 CHANGES_A_TRANSACTION_MAX: Final = 10_000
-"""From how many changes on the next commit has to wait for the next transaction."""
+"""The number of changes in a transaction from which the next commit goes to the next transaction."""
 
 WATCH_SECONDS: Final = 0.8
-"""How often the journal checks whether the file was deleted or replaced."""
+"""How often the journal checks whether the file was deleted or replaced, in seconds."""
 
 PROBE_SECONDS: Final = 1.0
-"""How often a disk that failed is tried when nobody commits."""
+"""How often the journal retries a failed disk while no caller commits, in seconds."""
 
 CLOSE_SECONDS_MAX: Final = 3.0
-"""How long the end of a journal waits for the disk."""
+"""How long closing the journal waits for the disk, in seconds."""
 
 CurrentRecord = Callable[[int], Record | None]
-"""The record of a serial as the store has it, or ``None`` when it has none."""
+"""Returns the record of a serial as the store has it, or ``None`` if the store has none."""
 
 
 class InThread(Protocol):
-    """Calls a function where it may block. When that is cancelled, the function may go on by itself."""
+    """Calls a function in a thread, where it may block. When the call is cancelled, the function may continue."""
 
     def __call__(self, function: Callable[..., T], /, *arguments: Any) -> Awaitable[T]: ...
 
 
 def one_thread() -> InThread:
-    """Calls in threads, one call at a time, also after a call that was given up.
+    """Return a caller of functions in threads, one function at a time, even after a cancelled call.
 
-    A call raises ``StoreUnavailableError`` while the system can start no thread.
+    A call raises ``StoreUnavailableError`` if the system cannot start a thread.
     """
     limiter = trio.CapacityLimiter(1)
 
@@ -80,17 +80,17 @@ def one_thread() -> InThread:
         except RuntimeError as error:
             if begun:
                 raise
-            raise StoreUnavailableError(f"the system has no thread to write with: {error}") from error
+            raise StoreUnavailableError(f"the system cannot start a thread for writing: {error}") from error
 
     return in_thread
 
 
 class SqliteJournal:
-    """Keeps the records of a local store in a file.
+    """The journal that keeps the records of a local store in a file.
 
     Parameters:
         database: the file.
-        in_thread: how to call what may block.
+        in_thread: calls functions that may block.
         on_trouble: called with the reason when the file can no longer be written, and with ``None`` when it can again.
     """
 
@@ -108,22 +108,22 @@ class SqliteJournal:
         self._database = database
         self._in_thread = one_thread() if in_thread is None else in_thread
         self._on_trouble = notifier(on_trouble)
-        # Appended to by commit(); taken from by the writer, and by a commit that is given up.
+        # Appended to by commit(); taken from by the writer, and by a cancelled commit.
         self._line: deque[_Commit] = deque()
         self._wanted = trio.lowlevel.ParkingLot()
         self._closing = False
-        # Owned by the writer, but for what forget() adds.
+        # Owned by the writer, except that forget() and a cancelled commit add to it.
         self._doubtful: set[int] = set()
         self._forgotten: list[int] = []
         self._acceptances = 0
-        self._changes_told = 0  # how many there were in the last transaction
+        self._last_changes = 0  # the number of changes in the last transaction
 
     @asynccontextmanager
     async def opened(self, current: CurrentRecord) -> AsyncIterator[StoreIdentity]:
-        """While in here, changes can be committed; at the end, everything that was committed is in the file.
+        """Open the file for commits; at the end, every commit is in the file.
 
         Parameters:
-            current: asked about records whose state in the file is in doubt.
+            current: returns the store's record of a task whose state in the file is in doubt.
 
         Raises:
             UnusableStoreError: the file cannot be used.
@@ -135,7 +135,7 @@ class SqliteJournal:
             self.after_crash = self._database.after_crash
             self.lost_transactions = self._database.lost_transactions
             async with trio.open_nursery() as nursery:
-                # Shielded: who is cancelled has still to commit what became of that. Bounded from the end on.
+                # Shielded: a cancelled caller still has to commit the consequences. Bounded once the journal closes.
                 writing = trio.CancelScope(shield=True)
                 nursery.start_soon(self._write_until_closed, writing, current)
                 watching = trio.CancelScope()
@@ -154,10 +154,10 @@ class SqliteJournal:
                 await self._in_thread(self._database.close, in_order)
 
     async def records(self) -> AsyncIterator[list[Record]]:
-        """Every record of the file in order of acceptance, some at a time; to be read before the first commit.
+        """Iterate over every record of the file, in order of acceptance, in batches, before the first commit.
 
         Raises:
-            UnusableStoreError: one cannot be read.
+            UnusableStoreError: the records cannot be read.
         """
         some = self._database.records()
         while records := await self._in_thread(next, some, []):
@@ -165,14 +165,14 @@ class SqliteJournal:
         self.repairs = self._database.repairs
 
     async def commit(self, changes: Sequence[Record], acceptances: int) -> Mapping[int, Record] | None:
-        """Make changes durable, all of them or none; return by serial what was written in the place of some.
+        """Make changes durable, all of them or none; return, by serial, the records that were written instead of some.
 
         Parameters:
             changes: the new states of some records.
-            acceptances: how many tasks the store has accepted, these included.
+            acceptances: how many tasks the store has accepted, including these.
 
         Raises:
-            StoreUnavailableError: none of them is; says why.
+            StoreUnavailableError: no change was written; the message says why.
         """
         if self._closing:
             await trio.lowlevel.checkpoint()
@@ -192,7 +192,7 @@ class SqliteJournal:
     def _give_up(self, commit: _Commit) -> None:
         if commit in self._line:
             self._line.remove(commit)
-        elif commit.settled.is_set() and commit.error is None:
+        elif commit.settled.is_set() and commit.error is None:  # written, but the caller is being cancelled
             self._doubt(commit)
         commit.given_up = True
 
@@ -201,7 +201,7 @@ class SqliteJournal:
         self._wanted.unpark_all()
 
     def forget(self, serials: Sequence[int]) -> None:
-        """Have records dropped by the next transaction; until then they do no harm."""
+        """Delete records with the next transaction; until then they do no harm."""
         self._forgotten += serials
 
     # The writer
@@ -217,39 +217,39 @@ class SqliteJournal:
                 await self._write([], current)
 
     async def _watch_file(self, watching: trio.CancelScope) -> None:
-        """Notice that the file was deleted or replaced, also while nobody commits."""
+        """Check for a deleted or replaced file, also while no caller commits."""
         with watching:
             while self._database.is_watched:
                 await trio.sleep(WATCH_SECONDS)
                 # Not in a thread: looking at three names takes some microseconds, and waking a thread far longer.
                 if self.trouble is None and (trouble := self._database.file_trouble()) is not None:
-                    self._tell(trouble)
-                    self._wanted.unpark_all()  # from now on the writer tries whether the file is back
+                    self._report(trouble)
+                    self._wanted.unpark_all()  # from now on the writer checks whether the file is back
 
     async def _something_to_write(self) -> None:
-        """Return when somebody commits, at the end, or when there is a reason to write without either."""
+        """Wait for a commit, for the end, or for another reason to write."""
         with trio.move_on_after(math.inf if self.trouble is None else PROBE_SECONDS):
             while not (self._line or self._closing or (self._doubtful and self.trouble is None)):
                 await self._wanted.park()
 
     async def _let_others_join(self) -> None:
-        """Leave those who were told of the last transaction a moment to come with more: one costs as much as many."""
-        if self._changes_told > 1:
+        """Give the callers of the last transaction a moment to commit more: one transaction for all is cheaper."""
+        if self._last_changes > 1:
             for _ in range(TURNS_TO_JOIN):
                 await trio.lowlevel.checkpoint()
 
     def _take(self) -> list[_Commit]:
-        """Those who are first in line, as many as go into one transaction."""
+        """Take the first commits in line, as many as go into one transaction."""
         taken: list[_Commit] = []
         changes = 0
         while self._line and changes < CHANGES_A_TRANSACTION_MAX:
             taken.append(self._line.popleft())
             changes += len(taken[-1].changes)
-        self._changes_told = changes
+        self._last_changes = changes
         return taken
 
     async def _write(self, commits: list[_Commit], current: CurrentRecord) -> None:
-        """One transaction: what stands in line, what is in doubt as the store has it now, and what is forgotten."""
+        """Write one transaction: the taken commits, the records in doubt as the store has them, and deletions."""
         doubtful, self._doubtful = self._doubtful, set()
         forgotten, self._forgotten = self._forgotten, []
         changes = [record for commit in commits for record in commit.changes]
@@ -263,11 +263,11 @@ class SqliteJournal:
             for commit in commits:
                 commit.settle(written)
                 if isinstance(written, LostFileError):
-                    self._doubt(commit)
+                    self._doubt(commit)  # if the file is put back, it may contain these changes
             return
         for commit in commits:
             is_there = commit.settle(written.reason_against(commit.changes), written.replaced)
-            if commit.given_up or not is_there:
+            if commit.given_up or not is_there:  # its caller was cancelled, or got an error although a part is written
                 self._doubt(commit)
 
     async def _try_to_write(
@@ -279,19 +279,19 @@ class SqliteJournal:
                 self._database.write, changes, gone, self._acceptances, doubtful
             )
         except StoreUnavailableError as error:
-            self._tell(str(error))
+            self._report(str(error))
             return error
-        self._tell(None)
+        self._report(None)
         return unwritten
 
-    def _tell(self, trouble: str | None) -> None:
+    def _report(self, trouble: str | None) -> None:
         if (trouble is None) != (self.trouble is None):
             self._on_trouble(trouble)
         self.trouble = trouble
 
 
 class _Commit:
-    """Changes in line. ``error`` is there, or stays ``None``, once ``settled`` is set."""
+    """Changes that wait in line. ``error`` and ``replaced`` are valid once ``settled`` is set."""
 
     def __init__(self, changes: Sequence[Record], acceptances: int) -> None:
         self.changes = changes
@@ -302,7 +302,7 @@ class _Commit:
         self.given_up = False
 
     def settle(self, error: StoreUnavailableError | None, replaced: Mapping[int, Record] | None = None) -> bool:
-        """Answer the caller; return whether all of the changes are in the file."""
+        """Wake the caller with the result; return whether all changes are in the file."""
         self.error = error
         self.replaced = replaced
         self.settled.set()

@@ -1,7 +1,7 @@
-"""Read every record of a file, and repair the file: no row that it holds ends the server, or hides another one.
+"""Reading every record of a file, and repairing the file: no row stops the server or hides another row.
 
-A record that is not fit (see ``mending.py``) is read as mended, and its row is written anew at the end. A row that is
-no record at all is set aside: it goes to the table ``damaged``, with the reason, and nothing else is done about it.
+A record with values out of bounds (see ``mending.py``) is mended when it is read, and its row is rewritten at the end.
+A row that is not a valid record is set aside: it is moved to the table ``damaged``, with the reason.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .schema import SqliteConnection
 from .statements import WRITE, select_tasks
 
 BYTES_A_READ: Final = 16 * 1024 * 1024
-"""About how many bytes of errors are in memory at once, before they are bounded."""
+"""About how many bytes of errors are in memory at once before they are shortened."""
 
 _ATTEMPTS: Final = COLUMNS.index("attempts")
 _ENDING: Final = COLUMNS.index("ending")
@@ -29,11 +29,11 @@ _SET_ASIDE: Final = (
 
 
 class Repairs(NamedTuple):
-    """What was done to a file.
+    """The repairs of a file.
 
     Parameters:
-        mended: how many records were bounded or made representable.
-        set_aside: how many rows are no records, and were put into the table ``damaged``.
+        mended: the number of records that were bounded or made representable.
+        set_aside: the number of rows that are not valid records, and were moved to the table ``damaged``.
     """
 
     mended: int = 0
@@ -44,24 +44,24 @@ class Reading:
     """One pass over all records of a file.
 
     Parameters:
-        connection: to the file.
-        records_a_read: how many records to give at once.
+        connection: the file.
+        records_a_read: how many records to yield at once.
     """
 
     def __init__(self, connection: SqliteConnection, records_a_read: int) -> None:
         self._connection: Any = connection
         self._records_a_read = records_a_read
-        # Kept until the last row was read: a file is not written to while it is read.
+        # Kept until the last row was read, because a file is not written while it is read.
         self._mended: list[Record] = []
         self._unreadable: list[tuple[float, str, int]] = []
 
     @property
     def repairs(self) -> Repairs:
-        """What there was to repair so far."""
+        """The number of repairs so far."""
         return Repairs(len(self._mended), len(self._unreadable))
 
     def records(self) -> Iterator[list[Record]]:
-        """Give every record that can be read, in order of acceptance, some at a time."""
+        """Yield every record that can be read, in order of acceptance, in batches."""
         some: list[Record] = []
         size = 0
         for row in self._rows():
@@ -83,7 +83,7 @@ class Reading:
         except sqlite3.OperationalError as error:
             if "decode" not in str(error):
                 raise
-            self._connection.text_factory = bytes  # a text in the next row is not UTF-8
+            self._connection.text_factory = bytes  # a text in the next row is not UTF-8: read it, to set the row aside
             try:
                 yield from self._connection.execute(statement, (last,))
             finally:
@@ -100,7 +100,7 @@ class Reading:
         return [fit]
 
     def write(self) -> None:
-        """Repair the rows, in a transaction."""
+        """Write the repairs, in a transaction."""
         self._connection.executemany(WRITE, map(to_row, self._mended))
         self._connection.executemany(_SET_ASIDE, self._unreadable)
         self._connection.executemany("DELETE FROM tasks WHERE serial = ?", [(row[2],) for row in self._unreadable])

@@ -1,8 +1,8 @@
-"""A record and its row in a file: every state in one table, each fact in a column of its own.
+"""The row of a record in a file. All states share one table, and each fact has a column of its own.
 
-What is the same for all states is always there; ``at`` is when the task is due, was started or has ended, by its
-state. The task stands as the JSON that was submitted, so a file can be looked into with SQL alone. A row that cannot be
-read back raises ``ValueError``: the file is damaged, or somebody has changed it by hand.
+The facts that every state has are always present. ``at`` is the time at which the task is due, was started or has
+ended, depending on its state. The task itself is the JSON that was submitted, so a file can be inspected with SQL
+alone. A row that is not valid raises ``ValueError``: the file is damaged, or was edited by hand.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ COLUMNS: Final = (
 )
 
 FOLLOWING: Final = "following"
-"""The one state that the wire does not tell from ``scheduled``."""
+"""The only state that the HTTP API does not distinguish from ``scheduled``."""
 
 _encode = msgspec.json.Encoder().encode
 _decode_task = msgspec.json.Decoder(Task).decode
@@ -55,7 +55,7 @@ _decode_rare = msgspec.json.Decoder(Rare).decode
 
 
 def to_row(record: Record) -> Row:
-    """The row of a record, in the order of ``COLUMNS``."""
+    """Return the row of a record, in the order of ``COLUMNS``."""
     at: float | None = None
     follows: int | None = None
     supersedes: bool | None = None
@@ -91,20 +91,20 @@ def to_row(record: Record) -> Row:
 
 
 WAITING_COLUMNS: Final = ("serial", "state", "submitted_at", "task")
-"""All that says anything of a task that was never tried and is due."""
+"""The columns that are set for a task that was never tried and is due."""
 
 
 def to_waiting_row(record: Pending) -> Row:
-    """The row of a task that was never tried, in the order of ``WAITING_COLUMNS``."""
+    """Return the row of a task that was never tried, in the order of ``WAITING_COLUMNS``."""
     return record.serial, "pending", record.submitted_at, text(record.task)
 
 
 ENDED_COLUMNS: Final = ("serial", "state", "submitted_at", "at", "task", "attempts", "ending", "result")
-"""All that says anything of a task that ran and has left no output."""
+"""The columns that are set for a task that ran and has left no output."""
 
 
 def to_ended_row(record: Finished) -> Row:
-    """The row of a task that has left no output, in the order of ``ENDED_COLUMNS``."""
+    """Return the row of a task that has left no output, in the order of ``ENDED_COLUMNS``."""
     return (
         record.serial,
         "finished",
@@ -118,14 +118,14 @@ def to_ended_row(record: Finished) -> Row:
 
 
 def from_row(row: Row) -> Record:
-    """The record of a row.
+    """Return the record of a row.
 
     Raises:
-        ValueError: it is not one that ``to_row`` made.
+        ValueError: the row is not one that ``to_row`` makes.
     """
     try:
         return _read(row)
-    except TypeError as error:  # a value of another type where there is text
+    except TypeError as error:  # a value of another type in the place of a text
         raise ValueError(str(error)) from error
 
 
@@ -152,40 +152,40 @@ def _read(row: Row) -> Record:
             end = Ending(stored.outcome, stored.error, stored.retryable, wait, result, output)
             return Finished(*head, _time(at), end, rare=rare)
         case _:
-            raise ValueError(f"there is no state {state!r}")
+            raise ValueError(f"unknown state {state!r}")
 
 
 def _time(seconds: float, seconds_max: float = TIME_MAX) -> float:
-    """See that a time can be shown. ``None`` is a ``TypeError``."""
+    """Return a time if it can be shown as a date. ``None`` raises ``TypeError``."""
     if not 0 <= seconds <= seconds_max:
-        raise ValueError(f"it has the time {seconds!r}, which is in no calendar")
+        raise ValueError(f"the time {seconds!r} is out of range")
     return seconds
 
 
 def tasks_by_serial(records: Iterable[Pending]) -> str:
-    """The tasks of some records as one JSON object; SQLite reads out of it what ``to_row`` writes."""
+    """Return the tasks of records as one JSON object, from which SQLite reads the texts that ``to_row`` writes."""
     return text({record.serial: _own_task(record.task) for record in records})
 
 
 def _own_task(task: Task) -> Task | str:
-    """A task with params goes as a string, which may be nested as deeply as SQLite reads JSON, and more."""
+    """Return a task with params as a string: params may be nested more deeply than SQLite reads JSON."""
     return text(task) if task.params else task
 
 
 def attempts_by_serial(records: Iterable[Finished]) -> str:
-    """The attempts of some records as one JSON object."""
+    """Return the attempts of records as one JSON object."""
     return text({record.serial: record.attempts for record in records})
 
 
 def ending_text(ending: Ending) -> str:
-    """An ending as JSON, without what has a column of its own."""
+    """Return an ending as JSON, without the parts that have columns of their own."""
     return text(_Ending(ending.outcome, ending.error, ending.retryable, ending.retry_after_seconds))
 
 
 class _Ending(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is written of an ending; the defaults are those of ``Ending``.
+    """The stored part of an ending, with the defaults of ``Ending``.
 
-    Older programs have written ``null`` for a wait that is not a number.
+    Older versions wrote ``null`` for a wait that is not a number.
     """
 
     outcome: Outcome
@@ -198,5 +198,5 @@ _decode_ending = msgspec.json.Decoder(_Ending).decode
 
 
 def text(value: Any) -> str:
-    """A value as JSON."""
+    """Return a value as JSON."""
     return _encode(value).decode()

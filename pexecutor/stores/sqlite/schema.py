@@ -1,8 +1,8 @@
-"""The tables of a store's file, and how a file of an older version becomes one of this.
+"""The tables of a store's file, and the migration of a file of an older version.
 
-``MIGRATIONS`` is the whole history: the statements of entry *n* take a file from version *n* to *n + 1*, an empty file
-from version 0. An entry that was released is never changed; a change is a new entry. A file of a newer version is
-refused: what that version means by its columns cannot be known here.
+``MIGRATIONS`` is the whole history: the statements of entry *n* take a file from version *n* to *n + 1*; an empty file
+has version 0. A released entry is never changed; every change is a new entry. A file of a newer version is refused,
+because the meaning of its columns is not known here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 from ...errors import UnusableStoreError
 
 APPLICATION_ID: Final = 0x70657865
-"""``pexe``, in the file's head: tells it from any other program's SQLite file."""
+"""``pexe``, in the header of the file: distinguishes it from other programs' SQLite files."""
 
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (
@@ -67,7 +67,7 @@ _RARE_VERSION: Final = 3
 
 
 class SqliteConnection(Protocol):
-    """What is used of a ``sqlite3.Connection`` in autocommit mode."""
+    """The used part of a ``sqlite3.Connection`` in autocommit mode."""
 
     @property
     def in_transaction(self) -> bool: ...
@@ -80,14 +80,14 @@ class SqliteConnection(Protocol):
 
 
 def migrate(connection: SqliteConnection, name: str) -> None:
-    """Bring a file to the version of this program, each version in a transaction of its own.
+    """Bring a file to the version of this program, each version in its own transaction.
 
     Parameters:
-        connection: to the file, in autocommit mode.
-        name: how messages name the file.
+        connection: the file, in autocommit mode.
+        name: the name of the file in messages.
 
     Raises:
-        UnusableStoreError: it is of a newer version, or another program's.
+        UnusableStoreError: the file has a newer version, or belongs to another program.
     """
     check_version(connection, name)
     for version in range(_pragma(connection, "user_version"), len(MIGRATIONS)):
@@ -99,25 +99,25 @@ def migrate(connection: SqliteConnection, name: str) -> None:
 
 
 def check_version(connection: SqliteConnection, name: str) -> None:
-    """Raise ``UnusableStoreError`` when a file is of a newer version, or another program's."""
+    """Raise ``UnusableStoreError`` if a file has a newer version, or belongs to another program."""
     version = _pragma(connection, "user_version")
     is_empty = not version and not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     if not is_empty and _pragma(connection, "application_id") != APPLICATION_ID:
-        raise UnusableStoreError(f"{name} belongs to another program: name another directory")
+        raise UnusableStoreError(f"{name} belongs to another program: use another --data-dir or --store")
     if version > len(MIGRATIONS):
         raise UnusableStoreError(
-            f"{name} was written by a newer pexecutor (its format is {version}, the newest known here is "
-            f"{len(MIGRATIONS)}): start it with that one"
+            f"{name} was written by a newer pexecutor (format {version}; this one reads formats up to "
+            f"{len(MIGRATIONS)}): start the newer pexecutor"
         )
 
 
 def has_marks(connection: SqliteConnection) -> bool:
-    """Whether a file is of a version that knows of moves."""
+    """Return whether a file has the table that records moves."""
     return _pragma(connection, "user_version") >= _MARKS_VERSION
 
 
 def has_rare(connection: SqliteConnection) -> bool:
-    """Whether a file is of a version that has a column for the rare facts of tasks."""
+    """Return whether a file has the column for the rare facts of tasks."""
     return _pragma(connection, "user_version") >= _RARE_VERSION
 
 

@@ -1,14 +1,13 @@
-"""How the changes of a transaction are written: in few statements, however many rows there are.
+"""Statements that write the changes of a transaction: few of them, however many rows there are.
 
-SQLite works on a statement without the interpreter's lock, and needs it back at the end. Next to a busy main thread
-that takes milliseconds, so a statement a row would be held up at every row. What happens to many tasks at the same time
-differs in one column alone, and is written by one statement: what they have in common is bound, and what each has for
-itself stands in one JSON object, by serial, which SQLite takes apart. Everything else is written in whole rows, some to
-a statement.
+SQLite executes a statement without the interpreter's lock and needs the lock again at the end. Beside a busy main
+thread this takes milliseconds, so one statement per row would wait at every row. Records that change together mostly
+differ in one column only, and are written by one statement: the columns that they share are bound as parameters, and
+the column that differs is one JSON object, keyed by serial, which SQLite takes apart. All other records are written as
+whole rows, several per statement.
 
-Roads not taken: a view with a trigger that makes one statement of a whole transaction, which was no faster than these
-few; more than one column in the JSON, since SQLite takes twice as long for that, and reads times less exactly than they
-are bound.
+Roads not taken: a view with a trigger, which makes one statement of a whole transaction, was no faster than these few;
+with more than one column in the JSON, SQLite takes twice as long, and it reads times less exactly than bound ones.
 """
 
 from __future__ import annotations
@@ -41,13 +40,13 @@ R = TypeVar("R", Pending, Finished)
 WRITE: Final = f"INSERT OR REPLACE INTO tasks VALUES ({', '.join('?' * len(COLUMNS))})"
 
 ROWS_A_STATEMENT: Final = 64
-"""How many whole rows go into one statement."""
+"""How many whole rows one statement writes."""
 
-ALIKE_MIN: Final = 8
-"""From how many tasks on that the same has happened to they have a statement of their own."""
+GROUP_MIN: Final = 8
+"""The number of records with shared columns from which one statement for all of them pays off."""
 
-ALIKE_MAX: Final = 1000
-"""How many go into one: it is in memory as a whole."""
+GROUP_MAX: Final = 1000
+"""The largest number of such records in one statement, whose JSON is in memory as a whole."""
 
 ACCEPT: Final = (
     "INSERT OR REPLACE INTO tasks (serial, state, submitted_at, task)"
@@ -63,36 +62,37 @@ FORGET: Final = "DELETE FROM tasks WHERE serial IN (SELECT value FROM json_each(
 
 
 def select_tasks(connection: SqliteConnection) -> str:
-    """Return the statement that reads whole rows, also of a file of an older version that is not to be changed."""
+    """Return the query for whole rows; it also works on a file of an older version, which it does not change."""
     columns = COLUMNS if has_rare(connection) else (*COLUMNS[:-1], "NULL")
     return f"SELECT {', '.join(columns)} FROM tasks"
 
 
 def write_records(connection: SqliteConnection, records: Sequence[Record], unsure: Container[int] = ()) -> None:
-    """Write the new state of records; the later of two of the same task wins.
+    """Write the new states of records; of two states of one task, the later one wins.
 
     Parameters:
-        connection: to the file, in a transaction.
+        connection: the file, in a transaction.
         records: the new states.
-        unsure: serials whose rows may be other than the store has them, and have to be written as a whole.
+        unsure: serials whose rows may differ from the store's state, and must be written as whole rows.
     """
     latest = {record.serial: record for record in records}
+    # If a task occurs twice, an earlier state of it is skipped here, so no row can be relied on: write whole rows.
     accepted, ended, others = _sort(latest.values(), unsure if len(latest) == len(records) else latest)
-    for submitted_at, pending in _alike(accepted, others):
+    for submitted_at, pending in _large_groups(accepted, others):
         connection.execute(ACCEPT, (submitted_at, tasks_by_serial(pending)))
-    for (finished_at, ending), finished in _alike(ended, others):
+    for (finished_at, ending), finished in _large_groups(ended, others):
         shared = (finished_at, ending_text(ending), ending.result, ending.output)
         if connection.execute(END, (*shared, attempts_by_serial(finished))).rowcount != len(finished):
-            others += finished  # not each of them has a row
-    for columns, rows in _in_kinds(others):
+            others += finished  # END updates rows, and some of these tasks have none: write them all as whole rows
+    for columns, rows in _rows_by_columns(others):
         _write_rows(connection, columns, rows)
 
 
 def write_one(connection: SqliteConnection, record: Record) -> None:
-    """Write the new state of one record, or leave the transaction as it is and raise what stands against it."""
+    """Write the new state of one record; if that fails, leave the transaction unchanged and raise the error."""
     connection.execute("SAVEPOINT one")
     try:
-        for columns, rows in _in_kinds([record]):
+        for columns, rows in _rows_by_columns([record]):
             _write_rows(connection, columns, rows)
     except BaseException:
         connection.execute("ROLLBACK TO one")
@@ -102,7 +102,7 @@ def write_one(connection: SqliteConnection, record: Record) -> None:
 
 
 def forget(connection: SqliteConnection, serials: Sequence[int]) -> None:
-    """Drop what there is of these records."""
+    """Delete the rows of these records, if any."""
     if serials:
         connection.execute(FORGET, (text(serials),))
 
@@ -112,7 +112,7 @@ _Ended = defaultdict[tuple[float, Ending], list[Finished]]
 
 
 def _sort(records: Iterable[Record], unsure: Container[int]) -> tuple[_Accepted, _Ended, list[Record]]:
-    """Tasks that were accepted, by when; tasks that have ended and have their row, by when and how; and the others."""
+    """Group accepted tasks by time, and ended tasks that have a row by time and ending; return the rest as a list."""
     accepted, ended, others = _Accepted(list), _Ended(list), list[Record]()
     for record in records:
         if record.rare is not None:
@@ -126,18 +126,18 @@ def _sort(records: Iterable[Record], unsure: Container[int]) -> tuple[_Accepted,
     return accepted, ended, others
 
 
-def _alike(groups: Mapping[K, list[R]], others: list[Record]) -> Iterator[tuple[K, list[R]]]:
-    """The groups that are worth a statement of their own, some records at a time; the rest goes to the others."""
+def _large_groups(groups: Mapping[K, list[R]], others: list[Record]) -> Iterator[tuple[K, list[R]]]:
+    """Yield the groups that are large enough for a statement, split at ``GROUP_MAX``; add the rest to ``others``."""
     for shared, group in groups.items():
-        if len(group) < ALIKE_MIN:
+        if len(group) < GROUP_MIN:
             others += group
         else:
-            for begin in range(0, len(group), ALIKE_MAX):
-                yield shared, group[begin : begin + ALIKE_MAX]
+            for begin in range(0, len(group), GROUP_MAX):
+                yield shared, group[begin : begin + GROUP_MAX]
 
 
-def _in_kinds(records: Iterable[Record]) -> Iterator[tuple[Sequence[str], list[Row]]]:
-    """Whole rows, by the columns that they need: what nearly every task becomes needs few."""
+def _rows_by_columns(records: Iterable[Record]) -> Iterator[tuple[Sequence[str], list[Row]]]:
+    """Return whole rows, grouped by the columns that they need. Most tasks need few."""
     waiting, ended, others = list[Row](), list[Row](), list[Row]()
     for record in records:
         if record.rare is not None:

@@ -1,7 +1,7 @@
-"""Rows that cannot be written: each fails its own task, and never the transaction of other tasks.
+"""Rows that cannot be written: each fails its own task, and not the transaction of other tasks.
 
-What is written comes from the program itself and has passed ``values.py``, so this is the last resort: a text that
-has no encoding, a value that SQLite refuses.
+The values come from the program itself and have passed ``values.py``, so this is the last resort, for a text that
+cannot be encoded or a value that SQLite refuses.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ FAULTS_OF_ROWS: Final = (
     sqlite3.InterfaceError,
     sqlite3.ProgrammingError,
 )
-"""What is raised because of a value, and not because of the disk."""
+"""The errors that a value causes, as opposed to the disk."""
 
 
 class Unwritten(msgspec.Struct, frozen=True):
-    """Records that were not written as they are.
+    """The records that could not be written as they are.
 
     Parameters:
-        replaced: by serial, what was written instead: the end of a task as failed.
-        refused: by serial, why nothing was written.
+        replaced: by serial, the record that was written instead: the end of the task as failed.
+        refused: by serial, the reason why nothing was written.
     """
 
     replaced: dict[int, Record] = {}
     refused: dict[int, str] = {}
 
     def reason_against(self, records: Sequence[Record]) -> StoreUnavailableError | None:
-        """Return the error for who wanted these records written, if one of them was refused."""
+        """Return the error for the caller that wanted these records written, or ``None`` if none was refused."""
         if self.refused:
             for record in records:
                 if (reason := self.refused.get(record.serial)) is not None:
@@ -57,7 +57,7 @@ ALL_WRITTEN: Final = Unwritten()
 
 
 def write_one_by_one(connection: SqliteConnection, records: Sequence[Record]) -> Unwritten:
-    """Write what can be written of the new states of records, in a transaction."""
+    """Write the new states of records one by one, in a transaction; skip or replace those that cannot be written."""
     unwritten = Unwritten({}, {})
     for record in {record.serial: record for record in records}.values():
         try:
@@ -72,7 +72,7 @@ def write_one_by_one(connection: SqliteConnection, records: Sequence[Record]) ->
 
 
 def _replace(connection: SqliteConnection, record: Finished | Scheduled, reason: str) -> Finished:
-    """Write the end of the task as failed. If even that cannot be written, the file keeps the state before."""
+    """Write the end of the task as failed. If even that cannot be written, the file keeps the task's earlier state."""
     failed = failed_to_write(record, reason)
     with suppress(*FAULTS_OF_ROWS):
         write_one(connection, failed)

@@ -182,7 +182,7 @@ class TestVersions:
         database.close()
         with closing(sqlite3.connect(path)) as file:
             file.execute("PRAGMA user_version = 99")
-        with pytest.raises(UnusableStoreError, match=r"written by a newer pexecutor \(its format is 99"):
+        with pytest.raises(UnusableStoreError, match=r"written by a newer pexecutor \(format 99"):
             Database(path).open()
 
     def test_an_older_file_is_brought_forward(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,7 +224,7 @@ class TestVersions:
 
 
 class TestDamage:
-    ADVICE = "`pexecutor db check` tells more, `pexecutor db export` saves what can be read"
+    ADVICE = "run `pexecutor db check` for details, `pexecutor db export` to save its tasks"
 
     def test_what_is_no_file_of_ours(self, path: Path) -> None:
         path.parent.mkdir(parents=True)

@@ -132,7 +132,7 @@ async def test_a_file_that_is_lost_is_missed_by_the_next_submit(
     async with serving(path) as store:
         await store.submit([Task("a")])
         lose(path.with_name(path.name + suffix))
-        with pytest.raises(StoreUnavailableError, match=f"{path.name}({suffix})? was .*: put the file back"):
+        with pytest.raises(StoreUnavailableError, match=f"{path.name}({suffix})? was .*: put the original file back"):
             await store.submit([Task("b")])
         assert "was" in (store.statistics().trouble or "")
 

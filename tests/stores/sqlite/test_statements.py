@@ -13,10 +13,10 @@ from pexecutor import Attempt, Ending, Finished, Outcome, Pending, Record, Task
 from pexecutor.stores.sqlite.rows import to_row
 from pexecutor.stores.sqlite.schema import migrate
 from pexecutor.stores.sqlite.statements import (
-    ALIKE_MAX,
-    ALIKE_MIN,
     END,
     FORGET,
+    GROUP_MAX,
+    GROUP_MIN,
     ROWS_A_STATEMENT,
     forget,
     write_records,
@@ -25,7 +25,7 @@ from pexecutor.task import make_serial
 
 FIRST = make_serial(2**23 - 1, 2**40 - 10_000)
 NOW = 1_764_272_871.2224317
-MANY = 2 * ALIKE_MIN
+MANY = 2 * GROUP_MIN
 
 ENDINGS = [
     Ending(Outcome.SUCCEEDED),
@@ -91,7 +91,7 @@ def nested(depth: int) -> dict[str, Any]:
     return deep
 
 
-@pytest.mark.parametrize("number", [1, ALIKE_MIN - 1, ALIKE_MIN, MANY, ALIKE_MAX + ALIKE_MIN - 1, 2 * ALIKE_MAX + 50])
+@pytest.mark.parametrize("number", [1, GROUP_MIN - 1, GROUP_MIN, MANY, GROUP_MAX + GROUP_MIN - 1, 2 * GROUP_MAX + 50])
 def test_tasks_that_are_accepted_and_end_together(connection: Counting, number: int) -> None:
     pending = accepted(number, priority=1)
     write_records(connection, pending)

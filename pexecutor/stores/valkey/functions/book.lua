@@ -1,55 +1,56 @@
--- The verbs of the store contract, each one atomic step on the server.
+-- The verbs of the store contract. Each is one atomic step on the server.
 --
--- One queue is one set of keys under one hash tag, so it lies on one node of a cluster. Its time is the server's, never a
--- caller's. Every verb takes one MessagePack value and answers one: {result, changes, counts, time, damages}; what became of
--- records on the way (due, reaped, passed on) is in `changes`, so that whoever called tells of it, and nobody twice.
--- Entries that cannot be used are set aside on the way, and described in `damages` (`damage.lua`, `mending.lua`).
+-- The keys of a queue share one hash tag, so they are on one node of a cluster. The time is the server's, never a caller's.
+-- Every verb takes one MessagePack value and answers one: {result, changes, counts, time, damages}. `changes` has all records
+-- that changed during the call (also because they became due, were reaped or took over a name). Only the node that made the
+-- call gets them, so each change is reported once. Entries that cannot be used are set aside during the call, and described
+-- in `damages` (`damage.lua`, `mending.lua`).
 --
 --   head       hash    tag, layout, acceptances, claims, endings, run_id, quiet_until, history_bytes, bounds of history,
---                      damaged (how many entries were found damaged), mending, mend_again, mended_at
---   meta       hash    layout alone, for programs of layout 1: they kept there what is in `head` now, and refuse another
+--                      damaged (number of damaged entries found), mending, mend_again, mended_at
+--   meta       hash    layout alone, for programs of layout 1: they kept the fields of `head` here, and refuse other layouts
 --   task       hash    number -> the task as submitted, JSON
 --   record     hash    number -> everything else, MessagePack (`pack`)
 --   names      hash    name -> number of the task that holds it
 --   following  hash    number -> number of the task that follows it
 --   pending    zset    by start order       later    zset   not due, by acceptance     due      zset  by time
 --   running    zset    by start time        history  zset   by order of the endings    expiry   zset  by time
---   crashed    zset    those in flight that have a crash, by number
---   tag        string  the tag once more: the ids of all tasks depend on it
---   damaged    list    what was set aside because it could not be used, the latest first; JSON
---   nodes      zset    node -> when its lease ends            leases   hash    node -> how long one is
---   node       hash    node -> its last beat and what it says of itself, MessagePack
---   seen       set     nodes that have compared their tasks with this life of the server
---   cancels:N  set     what runs on node N and is to be cancelled
---   seekers    string  there while somebody waits for room
---   claim:N    string  the last claim of node N, and what it was given
---   reply:ID   string  what a call was answered, for when the answer was lost
+--   crashed    zset    tasks in flight that have a crash, by number
+--   tag        string  a copy of the tag, because the ids of all tasks depend on it
+--   damaged    list    entries that were set aside because they could not be used, the latest first; JSON
+--   nodes      zset    node -> when its lease ends            leases   hash    node -> length of its lease, in seconds
+--   node       hash    node -> its last beat and the state that it reported, MessagePack
+--   seen       set     nodes that have compared their tasks since this start of the server
+--   cancels:N  set     running tasks that node N has to cancel
+--   seekers    string  exists while a caller waits for room
+--   claim:N    string  the last claim of node N, and the tasks that it got
+--   reply:ID   string  the reply to a call, in case the caller has not received it
 --
--- What a verb reads and changes is in memory until it has decided everything; then it is written at once, many tasks with one
--- command (`writing.lua`). `put` is the one way in which a record changes, as in `book.py`; what a submit does is
--- `submission.py` once more.
+-- The data that a verb reads and changes is kept in memory until the verb has decided everything. Then it is written at once,
+-- many tasks per command (`writing.lua`). Every change of a record goes through `put`, as in `book.py`. The rules of a submit
+-- are those of `submission.py`.
 
 local function call(...)
   return redis.call(...)
 end
 
-local STEP = 2 ^ 40            -- more than there are acceptance numbers
+local STEP = 2 ^ 40            -- higher than any acceptance number, so that a priority outweighs all numbers in a score
 local PRIORITY_MAX = 100
-local SWEEP_MAX = 100          -- how many records that are due, or out of date, one call moves
-local REPLY_MS = 60000         -- how long a lost answer can be asked for again
-local CLAIM_MS = 3600000       -- how long a node's last claim is known, longer than any call is on its way
-local SEEK_MS = 2000           -- how long somebody is taken to wait for room
-local LINGER = 10              -- how many seconds a record is there for those who waited for it
-local LAYOUT = '2'             -- of the keys; another layout is another program's, or is converted (`upgrade.lua`)
-local WORDS_MAX = 4000         -- how many arguments a command is given at once, Lua has room for 8000; even, for pairs
+local SWEEP_MAX = 100          -- how many due or expired records one call moves
+local REPLY_MS = 60000         -- how long a reply is kept for a caller that has not received it
+local CLAIM_MS = 3600000       -- how long a node's last claim is kept; longer than any call can be delayed
+local SEEK_MS = 2000           -- how long a caller is assumed to wait for room
+local LINGER = 10              -- how many seconds an expired record is kept for callers that wait for its end
+local LAYOUT = '2'             -- of the keys; another layout is refused, or converted (`upgrade.lua`)
+local WORDS_MAX = 4000         -- how many arguments a command gets; Lua allows 8000. Even, because some come in pairs
 
--- Of the call under way; `register` sets them.
+-- The state of the current call; `register` sets it.
 local queue, now, changes, endings
-local damages, aside           -- what was found damaged; the ids that were set aside
-local damaged, mending         -- how many were set aside so far; whether there is something to mend
-local notice_damage, set_aside, mend_soon, has_its_tag_back  -- `damage.lua` and `nodes.lua` make them
-local names, following, tasks  -- hashes, as far as they are known
-local records                  -- id -> the record as it is now; false when there is none. An id is a number in `digits`
+local damages, aside           -- descriptions of damage found; ids that were set aside
+local damaged, mending         -- how many entries were set aside so far; whether mending is needed
+local notice_damage, set_aside, mend_soon, has_its_tag_back  -- defined in `damage.lua` and `nodes.lua`
+local names, following, tasks  -- hashes, as far as they have been read
+local records                  -- id -> the current record, or false if there is none. An id is a number as by `digits`
 
 local function tell(message)
   call('PUBLISH', queue, message)
@@ -59,7 +60,7 @@ local function key(name)
   return queue .. ':' .. name
 end
 
--- A number as it stands in the keys, where it is sorted as text; what was read there is in that form already.
+-- Returns a number as it is written in keys, with leading zeros, so that it sorts as text. A text from a key is unchanged.
 local function digits(number)
   return type(number) == 'string' and number or string.format('%013d', number)
 end
@@ -70,14 +71,14 @@ local function all_digits(numbers)
   return ids
 end
 
--- The words in pieces that are not too long for one command.
+-- Calls `body` with the words, in pieces that are not too long for one command.
 local function each_piece(words, body)
   for first = 1, #words, WORDS_MAX do
     body(first, unpack(words, first, math.min(first + WORDS_MAX - 1, #words)))
   end
 end
 
--- A hash on the server, as far as it is known here; false stands for what is not in it.
+-- A hash on the server, as far as it has been read. The value false means that the field does not exist.
 
 local Hash = {}
 Hash.__index = Hash
@@ -86,13 +87,13 @@ function Hash.new(name)
   return setmetatable({name = name, values = {}, changed = {}}, Hash)
 end
 
--- Has these known, all by one command.
+-- Reads fields with one command.
 function Hash:read(fields)
   local values = self.values
   each_piece(fields, function(first, ...)
     for i, value in ipairs(call('HMGET', key(self.name), ...)) do
       local field = fields[first + i - 1]
-      if values[field] == nil then values[field] = value end
+      if values[field] == nil then values[field] = value end  -- a change of this call is newer than the server's value
     end
   end)
 end
@@ -109,8 +110,8 @@ end
 
 -- Records
 
--- A list of 16, put together and read without a table of it: to make one and have it grow is what would take the time.
--- Layout 1 had lists of the first 14.
+-- A record is a list of 16 fields. It is packed and unpacked without building a Lua table, which would take most of the time.
+-- Layout 1 had only the first 14 fields.
 local LIST_OF_16, FIELDS = '\220\000\016', 16
 local FIRST_OF_LIST_OF_14, FIELDS_OF_LAYOUT_1 = 158, 14
 
@@ -124,7 +125,7 @@ local function fields_of(packed)
   return FIELDS, #LIST_OF_16
 end
 
--- Of one in history, as much as it takes to forget it.
+-- Returns the part of a finished record that is needed to drop it.
 local function unpack_remains(id, packed)
   local _, state, _, _, _, _, _, _, _, _, _, _, _, _, _, _, task_bytes = cmsgpack.unpack_limit(packed, fields_of(packed))
   return {id = id, state = state, task_bytes = task_bytes or 0, packed_bytes = #packed}
@@ -132,7 +133,7 @@ end
 
 local STATES = {scheduled = true, following = true, pending = true, running = true, finished = true}
 local NUMBER_MAX = 2 ^ 53
-local TIME_MAX = 253402300800  -- in seconds since 1970, the year 10000: no later time can be shown
+local TIME_MAX = 253402300800  -- the year 10000, in seconds since 1970; later times cannot be shown
 
 local function is_number(value)
   return type(value) == 'number' and value > -NUMBER_MAX and value < NUMBER_MAX
@@ -150,14 +151,14 @@ local function are_attempts(attempts)
   return true
 end
 
--- Facts that few tasks have: crashes, how many of its starts were cut off by the loss of their node.
+-- Facts that few tasks have: `crashes`, the number of starts that the loss of the node cut off.
 local function are_rare_facts(rare)
   return not rare or type(rare) == 'table' and is_whole_number(rare.crashes) and rare.crashes >= 0
 end
 
--- The record, if it can be used as one: each field has the type that all verbs count on. Otherwise it is nil, or an error:
--- `read_record` is called by `pcall`, and a comparison with a value of another type raises one. So most types are checked
--- without a call, which would cost more than all else here.
+-- Returns the record if it is valid: each field has the type that all verbs rely on. Otherwise it returns nil or raises an
+-- error, because it is called by `pcall` and comparing a value of another type raises one. Most types are checked by such
+-- comparisons: a call of `type` per field would cost more than all the rest of this function.
 local function read_record(id, packed)
   local _, state, name, priority, submitted_at, at, on_crash, keep, token, node, follows, supersedes, attempts, ending,
     cancelled, rare, task_bytes = cmsgpack.unpack_limit(packed, fields_of(packed))
@@ -195,14 +196,14 @@ local function learn(id, packed)
   end
 end
 
--- What is packed under each id, all by one command.
+-- Reads the packed records of ids with one command, and calls `body` for each.
 local function each_packed(ids, body)
   each_piece(ids, function(first, ...)
     for i, packed in ipairs(call('HMGET', key('record'), ...)) do body(ids[first + i - 1], packed) end
   end)
 end
 
--- Has these records known.
+-- Reads records into memory.
 local function read_records(ids)
   each_packed(ids, learn)
 end
@@ -217,7 +218,7 @@ local function holds_name(record)
   return record and record.state ~= 'following' and record.state ~= 'finished'
 end
 
--- An entry of a hash that names a record which does not answer to it holds nothing, and is removed.
+-- Removes the entry of a hash that names a record to which the entry does not apply.
 local function remove_field(hash, field, id)
   hash:set(field, false)
   notice_damage('`' .. hash.name .. '` has an entry for task ' .. id .. ' that does not apply', {field = field, id = id})
@@ -226,7 +227,7 @@ end
 local function holder_of(name)
   local id = names:get(name)
   if not id then return id end
-  local record = find(id)
+  local record = find(id)  -- damage can leave a name with a task that does not hold it
   if holds_name(record) and record.name == name then return record end
   remove_field(names, name, id)
   return false
@@ -241,7 +242,7 @@ local function follower_of(record)
   return false
 end
 
--- A record but for some differences: what is not said anew is as it was.
+-- Returns a copy of a record with some fields changed.
 local function with(record, differences)
   return setmetatable(differences, {__index = record})
 end
@@ -250,9 +251,9 @@ local function crashes_of(record)
   return record.rare and record.rare.crashes or 0
 end
 
--- The task as it can be shown when what was submitted is lost.
+-- Returns a task to show in the place of a submitted task that is lost.
 local function nameless(record)
-  notice_damage('task ' .. record.id .. ' has a record, and nothing that was submitted', {name = record.name})
+  notice_damage('task ' .. record.id .. ' has a record, but the submitted task is missing', {name = record.name})
   return cjson.encode({name = record.name})
 end
 

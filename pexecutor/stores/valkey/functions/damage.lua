@@ -1,9 +1,9 @@
--- Damage: keys and entries of keys can be lost (a server that evicts) or changed by others. Whatever cannot be used is set
--- aside, noted in `damaged`, and everything else goes on. What an entry leaves behind in other keys, `mending.lua` removes.
+-- Damage: keys and entries can be lost (by a server that evicts keys) or changed by other programs. An entry that cannot be
+-- used is set aside and noted in `damaged`; everything else continues. Its traces in other keys are removed by `mending.lua`.
 
 local DAMAGED_MAX = 1000       -- how many notes are kept
-local NOTED_BYTES_MAX = 8192   -- how much of each value is kept in a note
-local DAMAGES_MAX = 20         -- how many notes one call reports; all are counted
+local NOTED_BYTES_MAX = 8192   -- how many bytes of each value a note keeps
+local DAMAGES_MAX = 20         -- how many notes one call reports; all of them are counted
 
 local INDEXES = {'pending', 'later', 'due', 'running', 'crashed', 'history', 'expiry'}
 local BELONGS = {
@@ -16,7 +16,7 @@ local function number_in_head(field, default)
   return is_number(number) and number or default
 end
 
--- Whether it is UTF-8, which is all that a reply may have in its texts.
+-- Returns whether bytes are UTF-8, because the texts of a reply must be.
 local function is_text(bytes)
   if not string.find(bytes, '[\128-\255]') then return true end
   if string.find(bytes, '\224[\128-\159]') or string.find(bytes, '\237[\160-\191]')
@@ -32,7 +32,7 @@ local function unpack_list(packed)
   return readable and type(list) == 'table' and list or nil
 end
 
--- What `SET` left under a key, as a list.
+-- Returns the list that was stored under a key with `SET`, or nil.
 local function read_packed(name)
   local readable, packed = pcall(call, 'GET', key(name))
   if not readable then call('DEL', key(name)) end
@@ -48,6 +48,7 @@ local function printable(bytes)
 end
 
 function mend_soon()
+  -- If mending is under way already, it is repeated afterwards: the damage may be in a part that it has passed.
   if call('HSETNX', key('head'), 'mending', 'keys') == 0 then call('HSET', key('head'), 'mend_again', '1') end
   mending = true
 end
@@ -67,14 +68,14 @@ function notice_damage(what, found)
   mend_soon()
 end
 
--- The name that a task was submitted with.
+-- Returns the name in a submitted task, or nil.
 local function submitted_name(task)
   local readable, submitted = pcall(cjson.decode, task or '')
   local name = readable and type(submitted) == 'table' and submitted.name
   return type(name) == 'string' and name or nil
 end
 
--- Removes all that there is under an id; `packed` is its record, false when there is none.
+-- Removes everything that is stored under an id; `packed` is its record, or false if there is none.
 function set_aside(id, packed, why)
   records[id], aside[id] = false, true
   local task = call('HGET', key('task'), id)
@@ -91,7 +92,8 @@ function set_aside(id, packed, why)
   end
 end
 
--- Takes an entry that does not belong there out of an index. What this call itself has moved is still on its way.
+-- Removes an entry from an index where it does not belong. Entries that this call has changed are skipped: their index is
+-- only updated by `write`.
 local function drop_entry(index, id)
   if before[id] ~= nil then return 0 end
   local dropped = call('ZREM', key(index), id)
@@ -105,7 +107,7 @@ local function drop_entry(index, id)
   return dropped
 end
 
--- Calls `body` with each record that an index names; how many entries do not belong there, and were taken out.
+-- Calls `body` with each record that an index names. Returns how many entries did not belong there and were removed.
 local function each_of(index, ids, body)
   local dropped = 0
   read_records(ids)
@@ -120,7 +122,7 @@ local function each_of(index, ids, body)
   return dropped
 end
 
--- Of one in history, as much as it takes to forget it; nil when it was set aside.
+-- Returns the part of a finished record that is needed to drop it; nil if it was set aside.
 local function remains_of(id, packed)
   local readable, remains = pcall(unpack_remains, id, packed)
   if readable and remains.state == 'finished' and is_whole_number(remains.task_bytes) then return remains end
@@ -128,16 +130,17 @@ local function remains_of(id, packed)
   drop_entry('history', id)
 end
 
--- Checks that cost next to nothing
+-- Cheap checks
 
--- Whether fewer names are held than tasks hold one. Then nothing is accepted or started until they are restored, or a
--- name might be at work twice. Whatever else is missing makes it seem so rather than hides it.
+-- Returns whether fewer names are held than there are tasks that hold a name. If so, nothing is accepted or started until
+-- the names are restored, because two tasks of one name might run. If other keys lack entries, the result can be a false
+-- alarm, but never a missed one.
 local function are_names_missing()
   local holders = call('HLEN', key('record')) - call('ZCARD', key('expiry')) - call('HLEN', key('following'))
   return call('HLEN', key('names')) < holders
 end
 
--- Whether all keys have as many entries as each other say. It notices whatever is missing, and no change of a value.
+-- Returns whether the keys have consistent numbers of entries. This detects every missing entry, but no changed value.
 local function are_complete()
   local pending, later, due = call('ZCARD', key('pending')), call('ZCARD', key('later')), call('ZCARD', key('due'))
   local running, ended, kept = call('ZCARD', key('running')), call('ZCARD', key('expiry')), call('HLEN', key('record'))

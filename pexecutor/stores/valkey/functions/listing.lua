@@ -1,4 +1,4 @@
--- Listing: a section after the other, each entered behind a place (`order`, `number`).
+-- Listing: one section after the other, each entered after a place (`order`, `number`).
 
 local function pending_after(order, number, limit)
   local first = order and '(' .. string.format('%.0f', (PRIORITY_MAX + order) * STEP + number) or '-inf'
@@ -10,7 +10,7 @@ local function scheduled_after(order, number, limit)
   return call('ZRANGE', key('later'), first, '+inf', 'BYSCORE', 'LIMIT', 0, limit)
 end
 
--- Those that were claimed together began together; the server has them in the order of their numbers.
+-- Tasks of one claim have the same start time. The server sorts these by number.
 local function running_after(order, number, limit)
   if not order then return call('ZRANGE', key('running'), 0, limit - 1) end
   local place = string.format('%.0f', order)
@@ -50,14 +50,14 @@ local function place_of(record)
   return {'scheduled', 0, record.number}
 end
 
-local function is_behind(record, order, number)
+local function is_after(record, order, number)
   if not order then return true end
   local place = place_of(record)
   if place[1] == 'finished' then return place[3] < number end
   return place[2] > order or place[2] == order and place[3] > number
 end
 
--- Of one name at most one task holds it and one follows, so only history is walked.
+-- Returns the records of one name. At most one task holds it and one follows, so only history is scanned.
 local function of_name(name, section, order, number, limit)
   local records = {}
   if section.state == 'finished' then
@@ -68,7 +68,7 @@ local function of_name(name, section, order, number, limit)
   end
   local holder = holder_of(name)
   for _, record in ipairs({holder, holder and follower_of(holder) or nil}) do
-    if record and shown_state(record) == section.state and is_behind(record, order, number) then
+    if record and shown_state(record) == section.state and is_after(record, order, number) then
       records[#records + 1] = record
     end
   end
@@ -77,7 +77,7 @@ end
 
 local function of_all(section, order, number, limit)
   local records
-  repeat  -- as often as entries were taken out that others come behind
+  repeat  -- again if invalid entries were removed: valid ones may come after them
     records = {}
     local dropped = each_of(section.index, section.after(order, number, limit), function(record)
       if #records < limit then records[#records + 1] = record end
@@ -86,7 +86,7 @@ local function of_all(section, order, number, limit)
   return records
 end
 
--- At most `limit` rows, and the place of the last one when more come after it.
+-- Returns at most `limit` rows, and the place of the last row if more follow.
 verb('page', function(state, name, limit, from, order, number)
   local rows, last = {}, false
   local entered = from == ''

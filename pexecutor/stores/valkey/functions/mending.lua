@@ -1,12 +1,12 @@
--- Mending: the indexes and the names are made to agree with the records, some entries a call, while all else goes on.
--- It begins when a node joins, whenever damage was noticed, and some minutes after the last time. It is done when a whole
--- pass has noticed nothing.
+-- Mending: makes the indexes and the names agree with the records, some entries per call, while everything else continues. It
+-- starts when a node joins, when damage was noticed, and some minutes after the last time. It ends after a whole pass in which
+-- no damage was noticed.
 --
---   head       hash    mending: the part that is next, and how far it is; mend_again: damage was noticed meanwhile;
---                      mended_at: when it was done last
+--   head       hash    mending: the next part, and the position in it; mend_again: damage was noticed meanwhile;
+--                      mended_at: when mending ended last
 
 local MENDED_AT_ONCE_MAX = 500
-local FOLLOWERS_MAX = 100      -- how long a chain of followers is walked
+local FOLLOWERS_MAX = 100      -- the longest chain of followers that is searched
 
 local KEYS = {{'damaged', 'list'}, {'head', 'hash'}, {'task', 'hash'}, {'record', 'hash'}, {'names', 'hash'},
   {'following', 'hash'}, {'pending', 'zset'}, {'later', 'zset'}, {'due', 'zset'}, {'running', 'zset'}, {'crashed', 'zset'},
@@ -18,10 +18,10 @@ local function check_type(name, wanted)
   local found = call('TYPE', key(name)).ok
   if found == 'none' or found == wanted then return end
   call('DEL', key(name))
-  notice_damage('the key `' .. name .. '` was a ' .. found .. ' and not a ' .. wanted)
+  notice_damage('the key `' .. name .. '` was a ' .. found .. ' instead of a ' .. wanted)
 end
 
--- All keys have their types, and all counters are numbers.
+-- Checks that all keys have their types, and that all counters are numbers.
 local function check_keys()
   for _, one in ipairs(KEYS) do check_type(one[1], one[2]) end
   for _, node in ipairs(call('ZRANGE', key('nodes'), 0, -1)) do check_type('cancels:' .. node, 'set') end
@@ -36,8 +36,8 @@ end
 
 -- Records
 
--- The last task of those that wait for one another to have its name.
-local function last_behind(record)
+-- Returns the last task of a chain in which each task follows the one before it.
+local function last_follower(record)
   for _ = 1, FOLLOWERS_MAX do
     local follower = follower_of(record)
     if not follower then break end
@@ -46,9 +46,9 @@ local function last_behind(record)
   return record
 end
 
--- A task whose name another task holds runs after that one.
+-- Makes a task whose name another task holds run after that task.
 local function queue_up(record, holder)
-  local tail = last_behind(holder)
+  local tail = last_follower(holder)
   change(record, {state = 'following', follows = tail.number, supersedes = false, token = 0, node = '', cancelled = false})
   names:set(holder.name, holder.id)
   notice_damage('task ' .. record.id .. ' has the name of task ' .. holder.id .. ', and runs after it', {id = record.id})
@@ -74,7 +74,7 @@ local function settle_follower(record)
   local holder = holder_of(record.name)
   if holder then return queue_up(record, holder) end
   change(record, {state = first_state(record), follows = 0, supersedes = false})
-  notice_damage('task ' .. record.id .. ' followed one that is gone, and follows none now', {id = record.id})
+  notice_damage('task ' .. record.id .. ' followed a task that is gone, and is no longer a follower', {id = record.id})
 end
 
 local function settle_history(record)
@@ -84,11 +84,11 @@ local function settle_history(record)
   if is_kept(record) or not call('ZSCORE', key('expiry'), record.id) then put_in(record, record.id) end
 end
 
--- A record is where its state says.
+-- Makes the indexes hold a record according to its state.
 local function settle(record)
   if record.state == 'finished' then return settle_history(record) end
   if record.state == 'running' and not call('ZSCORE', key('running'), record.id) then
-    call('SREM', key('seen'), record.node)  -- it may have lost the task meanwhile: it compares once more
+    call('SREM', key('seen'), record.node)  -- the node may have lost the task meanwhile, so it must compare again
   end
   if record.state == 'following' then settle_follower(record) else settle_name(record) end
   local settled = find(record.id)
@@ -106,7 +106,7 @@ local function are_texts(attempts)
   return true
 end
 
--- Which parts of a record nobody could read.
+-- Returns the parts of a record that nodes cannot read.
 local function unreadable_parts(record, task)
   local parts = {}
   if not (is_json(task) and submitted_name(task) == record.name) then parts[#parts + 1] = 'task' end
@@ -126,7 +126,7 @@ local function mend_record(id, packed, task)
   if record then settle(record) end
 end
 
--- A cursor means nothing to another life of the server, which has its entries in another order: that begins again.
+-- Returns the cursor to continue with. After a restart of the server the order of the entries differs: start from 0.
 local function cursor_of(at)
   local cursor, life = string.match(at, '(%d+) (%w+)$')
   return life == this_life() and cursor or '0'
@@ -137,7 +137,7 @@ local function scanned(command, name, cursor)
   return reply[1], reply[2]
 end
 
-do  -- Lua has room for 200 locals at once, and nothing else uses these
+do  -- Lua allows 200 locals at once, and no other part uses these
 
 -- Entries
 
@@ -162,7 +162,8 @@ end
 
 local function mend_running(record)
   if not call('ZSCORE', key('nodes'), record.node) then
-    notice_damage('task ' .. record.id .. ' runs on a node that is not known', {id = record.id, node = record.node})
+    notice_damage('task ' .. record.id .. ' runs on an unknown node', {id = record.id, node = record.node})
+    -- Treat it as a node with a fresh lease: if it is alive its next beat keeps the task, otherwise it is reaped.
     extend(record.node, lease_of(record.node))
     call('HSETNX', key('node'), record.node, cmsgpack.pack({now, '', 0}))
   end
@@ -177,7 +178,7 @@ local function mend_place(record)
   if place and not is_whole_number(place) then call('ZREM', key('history'), record.id) end
 end
 
--- What is known of nodes, of those alone that there are.
+-- Restores missing data of nodes, and removes data of unknown ones.
 local function mend_nodes()
   for _, node in ipairs(call('ZRANGE', key('nodes'), 0, -1)) do
     call('HSETNX', key('leases'), node, LEASE_SECONDS)
@@ -191,7 +192,7 @@ local function mend_nodes()
   end
 end
 
--- Parts, in the order in which they are mended. Each is given where to go on, and says where it has come to.
+-- The parts, in the order of mending. Each gets the cursor at which to continue, and returns the next one.
 
 local function mend_hash(name, mend_entry)
   return function(cursor)
@@ -266,7 +267,8 @@ local function mend_step()
   finish_mending()
 end
 
--- Mends some; whether there is more to do. A node whose call has failed has the keys looked at `at_once`.
+-- Mends some entries. Returns whether there is more to do. With `at_once`, because a call of the node has failed, the types
+-- of all keys are checked first, also in a queue whose tag is missing.
 register('mend', function(tag, at_once)
   if at_once then
     check_keys()
@@ -275,13 +277,13 @@ register('mend', function(tag, at_once)
   local meta = call('HMGET', key('head'), 'sealed', 'tag', 'damaged', 'mending')
   if meta[1] then return redis.error_reply('SEALED ' .. meta[1]) end
   local is_ours = tonumber(meta[2] or 0) == tag or has_its_tag_back(tag)
-  if not is_ours and not at_once then return redis.error_reply('OTHER the queue is another one') end
+  if not is_ours and not at_once then return redis.error_reply('OTHER this is not the queue that the node has joined') end
   damaged, mending = tonumber(meta[3] or 0) or 0, meta[4]
   if mending and is_ours then mend_step() end
   return answer(mending and true or false)
 end)
 
--- Repairs tasks of which a node has found that it cannot read some parts.
+-- Repairs tasks in which a node has found unreadable parts.
 verb('repair', function(found)
   for _, one in ipairs(found) do
     local record = find(one[1])

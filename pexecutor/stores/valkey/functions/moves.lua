@@ -1,8 +1,8 @@
--- Moves: tasks leave for another store, or come from one. Meanwhile the queue is sealed: no other verb does anything.
+-- Moves: tasks leave for another store, or arrive from one. Meanwhile the queue is sealed: all other verbs are refused.
 --
---   moves      hash    move -> role, the other store, whether history goes along; MessagePack
---   arrivals   set     what has come so far with a move that is under way
---   head       hash    sealed: why no other verb does anything
+--   moves      hash    move -> role, the other store, whether history is moved too; MessagePack
+--   arrivals   set     the tasks that have arrived so far with an unfinished move
+--   head       hash    sealed: the reason why other verbs are refused
 
 local SEALS = {leaving = 'its tasks are being moved to ', left = 'its tasks have been moved to ',
   arriving = 'tasks are being moved here from '}
@@ -46,7 +46,7 @@ move_verb('identity', function()
   return {number_in_head('tag', 0), number_in_head('acceptances', 0)}
 end)
 
--- Who is at work here, once those that are dead have been reaped.
+-- Reaps dead nodes and returns the others.
 move_verb('enter', function()
   reap()
   return call('ZRANGE', key('nodes'), 0, -1)
@@ -95,7 +95,7 @@ move_verb('identify', function(tag, acceptances)
   return true
 end)
 
--- Takes records over as they are; how many there were already is 0, unless another store has given out the same ids.
+-- Takes over records unchanged. Returns how many ids existed already: 0 unless another store has given out the same ids.
 move_verb('arrive', function(records)
   local known = 0
   for _, record in ipairs(records) do
@@ -110,7 +110,7 @@ move_verb('arrive', function(records)
   return known
 end, {})
 
--- Drops some of what has come with a move that was cut short; how many there were.
+-- Drops some records of an interrupted move. Returns how many it dropped.
 move_verb('drop_arrivals', function(most)
   local numbers = call('SPOP', key('arrivals'), most)
   for _, number in ipairs(numbers) do

@@ -1,13 +1,13 @@
 -- Nodes and leases
 
--- After a restart or a failover the server's last moments may be missing. So nothing is started before each node that
--- lives has compared what it runs with what is known here, and what it has to cut off has had time to end; and no id and
--- no token is given that may have been given in those moments.
+-- After a restart or a failover the last moments of the server's data may be missing. Therefore no task is started until
+-- every living node has compared its tasks with the records, and tasks that nodes had to stop have had time to end. Numbers
+-- that may have been given out in those moments, for ids and tokens, are skipped.
 local run_id
-local GIVEN_MAX = 200000      -- how many ids and tokens at most
-local LEASE_SECONDS = 15       -- of a node whose own lease is not known
-local MEND_SECONDS = 600       -- how long a queue without noticed damage is not mended
-local RECONNECT = 3           -- how many seconds a node takes, of which the server may have lost that it had joined
+local GIVEN_MAX = 200000      -- the largest number of ids and tokens that may have been lost
+local LEASE_SECONDS = 15      -- for a node whose own lease is missing
+local MEND_SECONDS = 600      -- the time between two passes of mending when no damage was noticed
+local RECONNECT = 3           -- seconds in which a node joins again, if the server has lost its joining
 
 local function this_life()
   run_id = run_id or string.match(call('INFO', 'server'), 'run_id:(%w+)')
@@ -18,7 +18,7 @@ local function be_quiet(seconds)
   call('HSET', key('head'), 'quiet_until', math.max(number_in_head('quiet_until', 0), now + seconds))
 end
 
--- As many as the id of this life says, since this may be forgotten, too, and then the next life is not to skip the same.
+-- Skips numbers. How many depends on the run id, because this skip may be lost too, and the next start must skip others.
 local function skip_numbers()
   local numbers = GIVEN_MAX * (1 + tonumber(string.sub(this_life(), 1, 4), 16) % 1024)
   call('HINCRBY', key('head'), 'acceptances', numbers)
@@ -30,8 +30,8 @@ local function lease_of(node)
   return is_number(lease) and lease or LEASE_SECONDS
 end
 
--- The numbers that were given last, and the place of the last end, are in the records as well. What was given besides may be
--- missing there, so some are skipped.
+-- Restores the last numbers of ids, tokens and endings from the records. Numbers of records that are gone cannot be seen
+-- there, so more are skipped.
 local function restore_numbers()
   if call('HLEN', key('record')) == 0 then return 0 end
   local acceptances, claims, cursor = 0, 0, '0'
@@ -54,18 +54,18 @@ local function restore_numbers()
   call('HSET', key('head'), 'claims', math.max(claims, number_in_head('claims', 0)))
   call('HSET', key('head'), 'endings', math.max(math.ceil(tonumber(last or 0)), number_in_head('endings', 0)))
   skip_numbers()
-  notice_damage('the numbers that were given last were missing')
+  notice_damage('the last numbers of ids, tokens and endings were missing')
   return number_in_head('acceptances', 0)
 end
 
 local function next_token()
   local token = call('HINCRBY', key('head'), 'claims', 1)
-  if token > 1 then return token end
+  if token > 1 then return token end  -- 1: the counter was lost, see 'join'
   restore_numbers()
   return call('HINCRBY', key('head'), 'claims', 1)
 end
 
--- The queue is the same one, though its `head` was lost.
+-- Returns whether this is the node's queue although its `head` was lost, and restores the tag if so.
 function has_its_tag_back(tag)
   local readable, kept = pcall(call, 'GET', key('tag'))
   if is_number(tonumber(call('HGET', key('head'), 'tag') or '')) then return false end
@@ -85,7 +85,7 @@ local function notice_restart()
   be_quiet(RECONNECT)
   skip_numbers()
   call('DEL', key('seen'))
-  for _, node in ipairs(call('ZRANGE', key('nodes'), 0, -1)) do
+  for _, node in ipairs(call('ZRANGE', key('nodes'), 0, -1)) do  -- no node can have extended its lease meanwhile
     call('ZADD', key('nodes'), 'GT', now + lease_of(node), node)
   end
 end
@@ -132,7 +132,7 @@ local function reap()
   for _, node in ipairs(call('ZRANGE', key('nodes'), '-inf', now, 'BYSCORE')) do remove_node(node) end
 end
 
--- A node's last claim, and what it was given.
+-- Returns the number of a node's last claim, and the tasks that it got.
 local function last_claim(node)
   local last = read_packed('claim:' .. node)
   if not last or not is_number(last[1]) or type(last[2]) ~= 'table' then return 0, {} end
@@ -152,8 +152,9 @@ local function is_to_end(record)
   return record.cancelled or follower and follower.supersedes
 end
 
--- Which of the tasks that a node runs it has lost, and which it has to cancel. Those that the server has as running
--- there, and the node knows nothing of, are recovered: `settling` and the claim that is under way are known too.
+-- Returns the tasks that a node has lost and those that it has to cancel. Tasks that run on the node according to their
+-- records, but that the node does not know, are recovered. The node knows its tasks, those in `settling`, and those of the
+-- claim whose reply it is waiting for.
 local function compare(node, held, settling, claim)
   local known, lost, cancelled, ids = {}, {}, {}, all_digits(firsts(held))
   read_records(ids)
@@ -200,7 +201,7 @@ local function extend(node, lease)
   call('HSET', key('leases'), node, lease)
 end
 
--- `to_end`: for how many seconds what the node ran before, in another queue, may still come to its end.
+-- Joins a queue. `to_end`: for how many seconds tasks of another queue that the node ran before may still be ending.
 verb('join', function(tag, to_end)
   notice_restart()
   local layout = call('HGET', key('head'), 'layout') or call('HGET', key('meta'), 'layout')
@@ -212,15 +213,15 @@ verb('join', function(tag, to_end)
     call('HSET', key('head'), 'tag', readable and is_number(tonumber(kept or '')) and kept or tag)
   end
   if call('HEXISTS', key('head'), 'claims') == 0 then restore_numbers() end
-  call('HSETNX', key('head'), 'claims', 1)  -- the first token is 2, so 1 says that the last one was lost
+  call('HSETNX', key('head'), 'claims', 1)  -- the first token is 2, so a token of 1 shows that the counter was lost
   call('SET', key('tag'), call('HGET', key('head'), 'tag'))
   if to_end > 0 then be_quiet(to_end) end
   mend_soon()
   return {LAYOUT, number_in_head('tag', 0)}
 end)
 
--- One for all that the node holds. Without `holdings` it is refused when the node has to compare first; and one that was
--- done before, or comes after a later one, is refused, for what it says is out of date.
+-- Extends the lease of all tasks of a node. A beat without `holdings` is refused if the node has to compare its tasks first.
+-- A beat that was processed before, or arrives after a later one, is refused because its data are out of date.
 verb('beat', function(node, beat, lease, about, holdings, records_max, bytes_max, crashes_most)
   notice_restart()
   local is_node = call('ZSCORE', key('nodes'), node)
@@ -233,14 +234,14 @@ verb('beat', function(node, beat, lease, about, holdings, records_max, bytes_max
   extend(node, lease)
   local lost, cancelled = {}, cancels_of(node)
   if holdings then lost, cancelled = compare(node, unpack(holdings)) end
-  if is_node and #lost > 0 then be_quiet(lease / 3) end
+  if is_node and #lost > 0 then be_quiet(lease / 3) end  -- the node's lost tasks need this time to end
   reap()
   write()
   if not mending and not (are_complete() and number_in_head('mended_at', 0) + MEND_SECONDS > now) then mend_soon() end
   return {true, lost, cancelled}
 end)
 
--- What it never heard that it had claimed, it has not begun.
+-- Removes a node. Tasks of a claim whose reply it has not received were not started.
 verb('leave', function(node, claim)
   for _, number in ipairs(claimed_by(node, claim)) do
     local record = find(number)

@@ -1,7 +1,7 @@
--- One task
+-- Single tasks
 
--- Its row and the state it was found in; or `false` and how many tasks there were so far, by which one that is gone is
--- told from one that never was.
+-- Returns the row of a record and the state in which it was found. If there is no record, it returns `false` and how many
+-- tasks were accepted so far, which distinguishes an expired id from an unknown one.
 local function found(record, act)
   if not record then return {false, number_in_head('acceptances', 0)} end
   local state = record.state

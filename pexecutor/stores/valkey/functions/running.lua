@@ -1,7 +1,7 @@
 -- Claim, finish, release
 
--- Of those that wait, which may be started together, beside those with a crash that run (`crashes.py`): one that the next
--- crash would abandon runs with no other that has a crash. So the cause is abandoned, and the others are not.
+-- Returns which pending tasks may be started together, beside the running tasks that have a crash (`crashes.py`). A task that
+-- one more crash would abandon never runs together with another task that has a crash, so only the cause is abandoned.
 local function startable(limit, most_crashes)
   local crashed = call('ZRANGE', key('crashed'), 0, -1)
   local one_runs, trial_runs, chosen = false, false, {}
@@ -41,7 +41,7 @@ local function start(node, limit)
   return numbers
 end
 
--- The same claim once more is answered as the first time, and one that a later one has overtaken comes too late.
+-- Claims tasks. A repeated claim gets its first reply; a claim that arrives after a later one gets nothing.
 verb('claim', function(node, claim, limit)
   notice_restart()
   local last, numbers = last_claim(node)
@@ -59,15 +59,15 @@ verb('claim', function(node, claim, limit)
   return rows
 end)
 
--- The same call once more, because its answer was lost, finds what it has made of the task.
+-- Returns the reply to a repeated `finish` whose first reply was lost, from the state in which the first call left the task.
 local function finished_before(record)
   local last = record.attempts[#record.attempts]
   if record.state == 'finished' then return {record.at, -1} end
   return {last and last[2] or now, record.at}
 end
 
--- How an attempt ended; `delay` is how long the next one has to wait, below 0 when there is none. The answer is when it
--- ended and when the next one is due; `true` when the task has ended now, `false` when it is not this node's any more.
+-- Ends an attempt. `delay` is the wait before the next attempt in seconds, or below 0 if there is none. Returns when the
+-- attempt ended and when the next one is due; `true` if the task has ended now; `false` if the node has lost the task.
 local function finish(node, id, token, outcome, reason, ending, delay)
   local record = find(id)
   if not record or record.token ~= token then return false end
@@ -80,13 +80,13 @@ local function finish(node, id, token, outcome, reason, ending, delay)
     return {now, now + delay}
   end
   local finished = ended(record, outcome, reason, ending)
-  finished.token = token
+  finished.token = token  -- by which a repeated call is recognized
   changes[#changes + 1] = record.number
   end_and_pass_on(record, finished)
   return true
 end
 
--- Of many attempts, in as many lists as there is to say of one.
+-- Ends many attempts; the arguments are parallel lists.
 verb('finish', function(node, numbers, tokens, outcomes, reasons, endings, delays)
   local answers, ids = {}, all_digits(numbers)
   read_records(ids)

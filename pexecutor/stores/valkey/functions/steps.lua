@@ -1,4 +1,4 @@
--- Steps of a task's life
+-- Steps in the life of a task
 
 local function tell_of_room()
   if call('EXISTS', key('seekers')) == 1 then tell('room') end
@@ -20,7 +20,8 @@ local function attempts_and(record, outcome, reason)
   return attempts
 end
 
--- Only the one who has the token of the last claim can end an attempt, so whatever else ends it takes the token away.
+-- Returns a record as ended. Only the node with the token of the last claim can end an attempt, so any other end removes the
+-- token.
 local function ended(record, outcome, reason, ending)
   local attempts = record.attempts
   if record.state == 'running' then attempts = attempts_and(record, outcome, reason) end
@@ -28,7 +29,7 @@ local function ended(record, outcome, reason, ending)
     follows = 0, supersedes = false, cancelled = false})
 end
 
--- The end of a task, and in the same step the turn of the one that follows it.
+-- Ends a task, and gives its name to its follower in the same step.
 local function end_and_pass_on(record, finished)
   local follower = record.state ~= 'following' and follower_of(record)
   put(record, finished)
@@ -45,8 +46,8 @@ local function ending_of(outcome, reason, retryable)
 end
 
 local SUPERSEDED = 'superseded by a newer submit of its name'
-local CRASHES_MAX = 3          -- unless nodes say another number
-local ABANDONED = 'its node was lost while it ran'
+local CRASHES_MAX = 3          -- the limit unless the nodes set another one
+local ABANDONED = 'the node was lost while this task ran'
 
 local function end_as(record, outcome, reason, retryable)
   local finished = ended(record, outcome, reason, ending_of(outcome, reason, retryable))
@@ -54,10 +55,10 @@ local function end_as(record, outcome, reason, retryable)
   end_and_pass_on(record, finished)
 end
 
-local DAMAGED = 'what was submitted cannot be read any more: see `damaged` in the store'
+local DAMAGED = 'the submitted task can no longer be read: see `damaged` in the store'
 
--- Repairs what of a record cannot be read: `parts` are of 'task', 'attempts' and 'ending'. A task in flight whose
--- submit is lost has failed. What was repaired before, and still cannot be read, is set aside.
+-- Repairs the unreadable parts of a record: 'task', 'attempts' or 'ending'. A task in flight ends as failed if its submitted
+-- task is lost. A record that was repaired before and still cannot be read is set aside.
 local function repair(record, parts)
   local task, packed, placeholder = tasks:get(record.id), pack(record), cjson.encode({name = record.name})
   local repaired = with(record, {})
@@ -69,7 +70,7 @@ local function repair(record, parts)
   if pack(repaired) == packed and (repaired.task or task) == task then
     return set_aside(record.id, packed, 'task ' .. record.id .. ' cannot be repaired')
   end
-  notice_damage('of task ' .. record.id .. ', ' .. table.concat(parts, ' and ') .. ' cannot be read',
+  notice_damage(table.concat(parts, ' and ') .. ' of task ' .. record.id .. ' cannot be read',
     {id = record.id, record = packed, task = task})
   put(record, repaired)
   if repaired.task and record.state ~= 'finished' then
@@ -98,8 +99,8 @@ local function crashes_max()
   return number_in_head('crashes_max', CRASHES_MAX)
 end
 
--- What becomes of a task whose start was cut off: its node is gone, or does not know of it. Unless the node has left, that
--- counts as a crash of the task.
+-- Decides about a task whose start was cut off, because its node is gone or does not know the task. This counts as a crash
+-- of the task unless the node has left properly.
 local function recover(record, has_left)
   if not has_left then record = with(record, {rare = {crashes = crashes_of(record) + 1}}) end
   local follower, crashes = follower_of(record), crashes_of(record)
@@ -114,14 +115,14 @@ local function recover(record, has_left)
   end
 end
 
--- Whether it can be read: a record lingers for a while after that.
+-- Returns whether a record can be read. It is stored for a while longer (`LINGER`).
 local function is_kept(record)
   return record.state ~= 'finished' or record.at + record.keep > now
 end
 
 -- Time
 
--- It leaves the listing first, and then for good.
+-- Removes a record from the listing, and `LINGER` seconds later for good.
 local function expire(record)
   local until_when = record.at + LINGER
   if until_when <= now then return put(record, false) end
@@ -137,7 +138,8 @@ local function sweep()
   write()
 end
 
--- The oldest go first; the last one stays, however big it is. The bounds are those of the node that was heard of last.
+-- Drops the oldest finished records until history is within its bounds, which the last beat has set. One record stays,
+-- however big it is.
 local function bound_history()
   local kept = call('ZCARD', key('history'))
   local over = kept - number_in_head('history_records_max', math.huge)
@@ -169,8 +171,8 @@ local function answer(result)
   return cmsgpack.pack({result, changes, counts(), now, damages})
 end
 
--- A verb may free memory and never asks for more than it frees, unless it takes tasks in: only that one is refused when
--- memory is short.
+-- Registers a function. Functions may run when memory is short, because they free memory and do not need more than they
+-- free. Only functions that accept tasks are refused then.
 local function register(name, callback, flags)
   redis.register_function{function_name = 'LIBRARY_' .. name, flags = flags or {'allow-oom'},
     callback = function(keys, args)
@@ -182,13 +184,13 @@ local function register(name, callback, flags)
     end}
 end
 
--- What nodes ask for. Each says by its tag which queue it means: the server may have lost that one, or been given another.
+-- Registers a verb of nodes. The tag says which queue the node means: the server may have lost that queue, or got another.
 local function verb(name, body, flags)
   register(name, function(tag, ...)
     local meta = call('HMGET', key('head'), 'sealed', 'tag', 'damaged', 'mending')
     if meta[1] then return redis.error_reply('SEALED ' .. meta[1]) end
     if name ~= 'join' and tonumber(meta[2] or 0) ~= tag and not has_its_tag_back(tag) then
-      return redis.error_reply('OTHER the queue is another one')
+      return redis.error_reply('OTHER this is not the queue that the node has joined')
     end
     damaged, mending = tonumber(meta[3] or 0) or 0, meta[4]
     sweep()
@@ -198,7 +200,7 @@ local function verb(name, body, flags)
   end, flags)
 end
 
--- A call whose answer is lost can be made again, and is answered as the first time.
+-- Makes a verb repeatable: a call whose reply was lost can be made again, and gets the first reply.
 local function once(id, body)
   local before = read_packed('reply:' .. id)
   if before and type(before[2]) == 'table' then

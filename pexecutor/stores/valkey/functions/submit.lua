@@ -1,6 +1,6 @@
--- Submit: the decisions about one list, each on top of those before it.
+-- Submit: the decisions about a list of tasks, each on top of the decisions before it.
 
--- As submitted: name, priority, delay, run_at (below 0 when there is none), on_conflict, on_crash, keep, JSON.
+-- A task is a list: name, priority, delay, run_at (below 0: none), on_conflict, on_crash, keep, JSON.
 local function due_at(task, submitted_at)
   return task[4] >= 0 and task[4] or submitted_at + task[3]
 end
@@ -64,7 +64,7 @@ function Submission:supersede(task, holder)
   return self:take(task)
 end
 
--- The holder is told of as it is now: what comes later in the list may give it another task.
+-- The holder's task is kept in its verdict as it is now, because a later task of the list may replace it.
 function Submission:meet(task, holder)
   local on_conflict = task[5]
   holder.task = holder.task or tasks:get(holder.id)
@@ -89,7 +89,7 @@ function Submission:has_refused()
   return false
 end
 
--- Nothing of it is taken: what was accepted does not fit as a whole.
+-- Undoes every acceptance, because the list does not fit as a whole.
 function Submission:refuse()
   open_book()
   for i, verdict in ipairs(self.verdicts) do
@@ -111,7 +111,7 @@ function Submission:apply()
   tell('work')
 end
 
--- A task that was taken and is pending is answered by its number alone: whoever asked knows the rest.
+-- Builds the reply. For an accepted pending task it is the number alone, because the caller knows the rest.
 function Submission:answer()
   local answers = {}
   for i, verdict in ipairs(self.verdicts) do
@@ -132,7 +132,7 @@ verb('submit', function(id, tasks, atomic, queue_size)
   notice_restart()
   if are_names_missing() then
     mend_soon()
-    return nil, 'MENDING the names in use are being restored from the records'
+    return nil, 'MENDING the held names are being restored from the records'
   end
   return once(id, function()
     local submission = Submission.new(math.max(0, queue_size - waiting()))
@@ -143,7 +143,7 @@ verb('submit', function(id, tasks, atomic, queue_size)
   end)
 end, {})
 
--- How many places there are; whoever finds too few is told when there are more.
+-- Returns how many places are free. If there are too few, the caller is notified when there are more.
 verb('seek', function(least, queue_size)
   local free = queue_size - waiting()
   if free < least then call('SET', key('seekers'), '1', 'PX', SEEK_MS) end

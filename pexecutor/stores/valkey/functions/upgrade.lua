@@ -1,17 +1,17 @@
--- Upgrade: a queue of layout 1 is brought to this layout, some records a call. It is sealed meanwhile, and a call that finds
--- it half done goes on. No node may be at work on it. Its `meta` becomes `head`, and what is left of `meta` tells programs of
--- layout 1 to leave the queue alone.
+-- Upgrade: converts a queue of layout 1 to this layout, some records per call. The queue is sealed meanwhile, and an
+-- interrupted upgrade is continued by the next call. No node may use the queue. `meta` becomes `head`; a `meta` with only the
+-- layout stays, so that programs of layout 1 refuse the queue.
 --
---   head       hash    converting: how far it is; converted_bytes: of history, so far
+--   head       hash    converting: the position; converted_bytes: the bytes of history so far
 
 local ERROR_BYTES_MAX = 8192
-local CONVERTING = 'its stored form is being converted: start a node of the newer version to complete that'
+local CONVERTING = 'its stored form is being converted: start a node of the newer version to complete the conversion'
 
 local function is_continuation(byte)
   return byte and byte >= 128 and byte < 192
 end
 
--- An error's text with at most so many bytes: of a longer one the beginning and the end.
+-- Returns a text, shortened to its beginning and its end if it has more than `ERROR_BYTES_MAX` bytes.
 local function bounded(text)
   if not text or #text <= ERROR_BYTES_MAX then return text end
   local gap = string.format('\n[... left out: the middle of %d bytes ...]\n', #text)
@@ -28,7 +28,7 @@ local function bounded_attempts(attempts)
   return some
 end
 
--- `null` stands for what was not a number.
+-- Returns an ending with a bounded error, and without a `null` that stood for a wait that is not a number.
 local function bounded_ending(ending)
   ending = string.gsub(ending, ',"retry_after_seconds":null', '')
   if #ending <= ERROR_BYTES_MAX then return ending end
@@ -46,7 +46,7 @@ local function repaired(record, task)
   return find(record.id)
 end
 
--- Converts one record; how many bytes it takes in history.
+-- Converts one record. Returns how many bytes it takes in history.
 local function convert(id, packed, task)
   records[id] = nil
   learn(id, packed)
@@ -76,7 +76,7 @@ local function finish_upgrade()
   call('HSET', key('head'), 'layout', LAYOUT)
 end
 
--- Whether there is more to do.
+-- Converts some records. Returns whether there is more to do.
 local function upgrade_step()
   local at = call('HGET', key('head'), 'converting')
   if not at then return false end
@@ -102,7 +102,7 @@ local function nodes_alive()
   return alive
 end
 
--- The nodes that stand in the way, and whether there is more to do.
+-- Returns the living nodes, which must be stopped first, and whether there is more to do.
 move_verb('upgrade', function()
   check_type('meta', 'hash')
   check_type('head', 'hash')

@@ -1,11 +1,11 @@
--- Writing: what has become of records goes to the server at once, when a verb has decided everything.
+-- Writing: all changes of records are sent to the server at once, after a verb has decided everything.
 
--- What leaves one place enters another, so that comes first.
+-- A record first leaves its old index and then enters its new one, so removals come first.
 local COMMANDS = {'ZREM', 'HDEL', 'ZADD', 'HSET'}
 
-local before                   -- id -> what was changed, as the server has it; false when it has no such record
-local touched                  -- the ids of those, in the order of their first changes
-local ends                     -- those of them that have ended, in the order of their ends
+local before                   -- id -> the record as the server has it, for changed records; false for new ones
+local touched                  -- the ids of changed records, in the order of their first changes
+local ends                     -- the changed records that have ended, in the order of their ends
 local orders                   -- command -> key -> its arguments
 
 local LISTS = {__index = function(lists, name)
@@ -40,7 +40,7 @@ local function follow(old, record)
   if record and record.state == 'following' then following:set(digits(record.follows), record.id) end
 end
 
--- What was `old`, false when it is new, is `record` from now on, false when it is forgotten.
+-- Replaces the record `old` (false: a new task) by `record` (false: the task is dropped).
 local function put(old, record)
   local id = (record or old).id
   if before[id] == nil then
@@ -77,7 +77,7 @@ local function take_out(old, id)
   local state = old.state
   if old.rare then
     order('ZREM', 'crashed', id)
-    if state == 'running' then tell('work') end  -- others may have waited for it to end
+    if state == 'running' then tell('work') end  -- other tasks with a crash may have waited until this one ended
   end
   if state == 'pending' then
     order('ZREM', 'pending', id)
@@ -94,7 +94,7 @@ local function take_out(old, id)
   end
 end
 
--- Where those that have ended are in history, `enter_history` says.
+-- Adds a record to the indexes of its state. The place of a finished one in history is assigned by `enter_history`.
 local function put_in(record, id)
   local state = record.state
   if record.rare and state ~= 'finished' then order('ZADD', 'crashed', record.number, id) end
@@ -143,7 +143,7 @@ local function enter_history()
   end
 end
 
--- What one in history counts: params, errors, attempts, results and output, and the rest of the record with them.
+-- Returns the bytes that a record counts for in history: params, errors, attempts, results, output and the rest of it.
 local function bytes_of(record)
   return record and record.state == 'finished' and record.packed_bytes + record.task_bytes or 0
 end
