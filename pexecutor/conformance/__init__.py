@@ -1,11 +1,11 @@
-"""One suite for every store: what the contract promises, as checks that can be run wherever a store is.
+"""A suite of checks for every store: the guarantees of the store contract, tried on the store itself.
 
-A guarantee is a sentence, the words of the contract that it comes from, and a check that asks stores through the verbs
-of the contract alone. A subject is a store under test: it gives each check an empty queue of its own. ``try_all`` runs
-the checks side by side, each within a bounded time, in real time: the clock of a shared store is its server's.
+A guarantee is a sentence, the words of the contract that it comes from, and a check that uses only the methods of the
+contract. A subject is a store under test; it gives each check an empty queue of its own. ``try_all`` runs the checks
+concurrently, each within a bounded time, and in real time, because the clock of a shared store is its server's.
 
-What is promised about one store only (a file's format, what a disk's failure leads to) is not in here. Nor can be what
-a check would have to destroy a machine for; a subject says what is left unproved of it.
+Guarantees of one kind of store only (the format of a file, the effect of a disk failure) are not part of the suite, nor
+are those that a check could only try by destroying a machine. A subject names what remains unproved for its store.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PARTS = [
 ]
 
 GUARANTEES = tuple(sorted(DECLARED, key=lambda guarantee: _PARTS.index(guarantee.check.__module__)))
-"""All of them, in the order in which they are told."""
+"""All guarantees, in the order of the parts."""
 
 __all__ = [
     "GUARANTEES",

@@ -1,4 +1,4 @@
-"""How checks ask a store: as they would say it, with a bound on each wait, and a sentence for what does not come."""
+"""The calls of checks to a store, each with a bounded wait and a sentence for its failure."""
 
 from __future__ import annotations
 
@@ -16,73 +16,73 @@ from .guarantee import BrokenPromiseError, expect
 T = TypeVar("T")
 
 WAIT_SECONDS_MAX: Final = 4.0
-"""How long something may take that should happen at once."""
+"""How long anything may take that should happen at once, in seconds."""
 
 REAP_SECONDS_MAX: Final = 8.0
-"""How long a store may take to find that a process is dead."""
+"""How long a store may take to find that a process is dead, in seconds."""
 
 LOOK_SECONDS: Final = 0.02
 IDLE_SECONDS: Final = 0.15
-"""How long to watch that nothing happens."""
+"""How long to check that nothing happens, in seconds."""
 
 DONE: Final = Ending(Outcome.SUCCEEDED)
 FAILED: Final = Ending(Outcome.FAILED, "on purpose")
 
 
 async def accept(store: Store, *tasks: Task) -> list[InFlight]:
-    """Submit tasks all of which have to be accepted; their records."""
+    """Submit tasks that all have to be accepted; return their records."""
     verdicts = await store.submit(tasks)
     records = [verdict.record for verdict in verdicts if isinstance(verdict, Accepted)]
-    expect(len(records) == len(tasks), f"{_named(tasks)} should be accepted and was answered {words(verdicts)}")
+    expect(len(records) == len(tasks), f"{_named(tasks)} should be accepted, but got {words(verdicts)}")
     return records
 
 
 def words(verdicts: Sequence[Verdict]) -> list[str]:
-    """The verdicts, a word each."""
+    """Return the verdicts as one word each."""
     return [verdict.verdict for verdict in verdicts]
 
 
 async def submit(store: Store, *tasks: Task) -> list[str]:
-    """Submit; the verdicts, a word each."""
+    """Submit tasks; return the verdicts as one word each."""
     return words(await store.submit(tasks))
 
 
 async def start(store: Store, count: int = 1) -> list[Running]:
-    """Claim until so many run."""
+    """Claim until this many tasks run; return them."""
     started: list[Running] = []
-    with within(WAIT_SECONDS_MAX, f"{count} tasks should start and did not"):
+    with within(WAIT_SECONDS_MAX, f"{count} tasks should start, but did not"):
         while len(started) < count:
             started += await store.claim(count - len(started))
     return started
 
 
 async def start_nothing(store: Store, why: str) -> None:
-    """See that there is nothing to start."""
+    """Check that no task can be started."""
     with trio.move_on_after(IDLE_SECONDS):
         started = await store.claim(1)
         raise BrokenPromiseError(f"{_named([record.task for record in started])} was started, but {why}")
 
 
 async def end(store: Store, running: Running, ending: Ending = DONE) -> Finished:
-    """Record how an attempt ended, after which there is no other."""
+    """Record the end of a task's last attempt."""
     [record] = await store.finish([(running, ending)])
     if not isinstance(record, Finished):
-        raise BrokenPromiseError(f"{running.task.name!r} should have ended and is {record}")
+        raise BrokenPromiseError(f"{running.task.name!r} should have ended, but is {record}")
     return record
 
 
 async def end_for_now(store: Store, running: Running, ending: Ending = FAILED) -> Scheduled:
-    """Record how an attempt ended, after which there is another."""
+    """Record the end of an attempt that is followed by a retry."""
     [record] = await store.finish([(running, ending)])
     if not isinstance(record, Scheduled):
-        raise BrokenPromiseError(f"{running.task.name!r} should be tried again and is {record}")
+        raise BrokenPromiseError(f"{running.task.name!r} should be retried, but is {record}")
     return record
 
 
 async def listed(
     store: Store, state: State | None = None, *, name: str | None = None, limit: int = 1000
 ) -> list[Record]:
-    """A whole listing, page by page."""
+    """Return a whole listing, read page by page."""
     records: list[Record] = []
     cursor: str | None = None
     while True:
@@ -91,29 +91,29 @@ async def listed(
         cursor = page.next_cursor
         if cursor is None:
             return records
-        expect(len(page.records) == limit, f"a page of {limit} has {len(page.records)} records and says there are more")
+        expect(len(page.records) == limit, f"a page of {limit} has only {len(page.records)} records, but a next page")
 
 
 async def listed_names(store: Store, state: State | None = None) -> list[str]:
-    """The names in a listing."""
+    """Return the names in a listing."""
     return [record.task.name for record in await listed(store, state)]
 
 
 def ended_as(record: Record) -> Outcome | None:
-    """How a task has ended, if it has."""
+    """Return the outcome of a task, or ``None`` if it has not ended."""
     return record.outcome if isinstance(record, Finished) else None
 
 
 @contextmanager
 def within(seconds: float, sentence: str) -> Iterator[None]:
-    """Let what is in here take so long."""
+    """Raise ``BrokenPromiseError`` with this sentence if the context takes longer than ``seconds``."""
     with trio.move_on_after(seconds) as scope:
         yield
     expect(not scope.cancelled_caught, f"{sentence} (waited {seconds:g} s)")
 
 
 async def until(look: Callable[[], Awaitable[bool]], sentence: str, *, seconds: float = WAIT_SECONDS_MAX) -> None:
-    """Look again and again until it is so."""
+    """Repeat a check until it succeeds."""
     with within(seconds, sentence):
         while True:
             if await look():
@@ -122,26 +122,26 @@ async def until(look: Callable[[], Awaitable[bool]], sentence: str, *, seconds: 
 
 
 async def nothing_runs(store: Store) -> None:
-    """Wait until the store has found that the process before it is dead."""
+    """Wait until the store has found that the previous process is dead."""
 
     async def look() -> bool:
         return not await listed(store, State.RUNNING)
 
-    await until(look, "what a dead process has left still counts as running", seconds=REAP_SECONDS_MAX)
+    await until(look, "the tasks of a dead process still count as running", seconds=REAP_SECONDS_MAX)
 
 
 @contextmanager
 def refused(error: type[PexecutorError], what: str) -> Iterator[None]:
-    """See that what is in here is refused with this error."""
+    """Check that the context raises this error."""
     try:
         yield
     except error:
         return
-    raise BrokenPromiseError(f"{what} should raise {error.__name__} and did not")
+    raise BrokenPromiseError(f"{what} should raise {error.__name__}, but did not")
 
 
 async def at_once(calls: Iterable[Callable[[], Awaitable[T]]]) -> list[T]:
-    """Make calls side by side; what they return, in their order."""
+    """Make calls concurrently; return their results in the order of the calls."""
     answers: dict[int, T] = {}
 
     async def answer(place: int, call: Callable[[], Awaitable[T]]) -> None:

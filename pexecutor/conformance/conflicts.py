@@ -9,15 +9,15 @@ from ..task import Accepted, Following, Outcome, Pending, Record, Running, Sched
 from .asking import FAILED, accept, at_once, end, ended_as, listed, start, submit
 from .guarantee import BrokenPromiseError, Place, expect, guarantee
 
-_JOIN = "``join``: the holder's record is the answer, as if it had been accepted now."
-_LATEST_WAITING = "a holder that has not started takes the new task and keeps its place."
-_LATEST_RUNNING = "the first such submit makes a follower, each further one gives it its newer task"
+_JOIN = "``join``: the verdict is accepted, with the holder's record."
+_LATEST_WAITING = "a holder that has not started gets the content of the new task, and keeps its id and its place."
+_LATEST_RUNNING = "the first such submit makes a follower, and each further one replaces the follower's task"
 _SUPERSEDE_WAITING = "ends cancelled, and the new task takes its name in the same step"
-_SUPERSEDE_RUNNING = "One that runs is told to stop, and the new task follows it."
+_SUPERSEDE_RUNNING = "A running holder is asked to stop, and the new task follows it."
 
 
 def again(name: str, duration: int, on_conflict: str) -> Task:
-    """A task that is told from others of its name by its duration."""
+    """Return a task that differs from others of its name by its duration."""
     return Task(name, duration=duration, on_conflict=on_conflict)  # type: ignore[arg-type]
 
 
@@ -25,73 +25,73 @@ async def _durations(store: Store, state: State) -> list[int]:
     return [record.task.duration for record in await listed(store, state)]
 
 
-@guarantee("conflicts", "join is answered with the task that holds the name, whatever its state.", promise=_JOIN)
+@guarantee("conflicts", "join returns the task that holds the name, in any state.", promise=_JOIN)
 async def join(place: Place) -> None:
     async with place.open() as store:
         [first] = await accept(store, Task("a"))
         [joined] = await accept(store, again("a", 1, "join"))
-        expect(joined.id == first.id and isinstance(joined, Pending), f"joined to a pending one, it is {joined}")
+        expect(joined.id == first.id and isinstance(joined, Pending), f"joining a pending task returned {joined}")
         await start(store)
         [joined] = await accept(store, again("a", 2, "join"))
-        expect(joined.id == first.id and isinstance(joined, Running), f"joined to a running one, it is {joined}")
-        expect(len(await listed(store)) == 1, "joining has made another task")
+        expect(joined.id == first.id and isinstance(joined, Running), f"joining a running task returned {joined}")
+        expect(len(await listed(store)) == 1, "joining made another task")
 
 
 @guarantee(
-    "conflicts", "latest gives a task that waits the new content; its place and its id stay.", promise=_LATEST_WAITING
+    "conflicts", "latest replaces the content of a waiting task; its place and id stay.", promise=_LATEST_WAITING
 )
 async def latest_on_one_that_waits(place: Place) -> None:
     async with place.open() as store:
         a, _ = await accept(store, again("a", 1, "reject"), Task("b"))
         [renewed] = await accept(store, again("a", 2, "latest"))
-        expect(renewed.id == a.id, "it has got another id")
+        expect(renewed.id == a.id, "the task got another id")
         started = [(record.task.name, record.task.duration) for record in await start(store, 2)]
-        expect(started == [("a", 2), ("b", 0)], f"started are {started}")
+        expect(started == [("a", 2), ("b", 0)], f"the started tasks are {started}")
 
 
-@guarantee("conflicts", "latest leaves a delayed task its time.", promise=_LATEST_WAITING)
+@guarantee("conflicts", "latest does not change when a delayed task is due.", promise=_LATEST_WAITING)
 async def latest_keeps_the_time(place: Place) -> None:
     async with place.open() as store:
         [before] = await accept(store, Task("a", delay=60_000))
         [after] = await accept(store, again("a", 2, "latest"))
         held = isinstance(before, Scheduled) and isinstance(after, Scheduled) and before.due_at == after.due_at
-        expect(held, f"it was {before} and is {after}")
+        expect(held, f"the task was {before} and is {after}")
 
 
 @guarantee(
-    "conflicts", "latest makes exactly one more run after the one under way, of the newest.", promise=_LATEST_RUNNING
+    "conflicts", "latest adds exactly one run after the running one, of the newest task.", promise=_LATEST_RUNNING
 )
 async def latest_on_one_that_runs(place: Place) -> None:
     async with place.open() as store:
         await accept(store, again("a", 1, "reject"))
         [running] = await start(store)
         answers = await at_once([partial(accept, store, again("a", number, "latest")) for number in range(2, 12)])
-        expect(len({record.id for [record] in answers}) == 1, "ten submits have made more than one follower")
+        expect(len({record.id for [record] in answers}) == 1, "ten submits made more than one follower")
         [newest] = await accept(store, again("a", 99, "latest"))
-        expect(isinstance(newest, Following), f"it does not follow: {newest}")
+        expect(isinstance(newest, Following), f"the new task is not a follower: {newest}")
         await end(store, running)
         [follower] = await start(store)
-        expect(follower.id == newest.id and follower.task.duration == 99, f"what ran next is {follower}")
+        expect(follower.id == newest.id and follower.task.duration == 99, f"the next task was {follower}")
         await end(store, follower)
-        expect(not await listed(store, State.PENDING), "there is one more run than one")
+        expect(not await listed(store, State.PENDING), "more than one run was added")
 
 
 @guarantee(
-    "conflicts", "supersede cancels a task that waits, and has its name in the same step.", promise=_SUPERSEDE_WAITING
+    "conflicts", "supersede cancels a waiting task and takes its name in the same step.", promise=_SUPERSEDE_WAITING
 )
 async def supersede_one_that_waits(place: Place) -> None:
     async with place.open(queue_size=1) as store:
         [old] = await accept(store, again("a", 1, "reject"))
         [new] = await accept(store, again("a", 2, "supersede"))
-        expect(new.id != old.id, "the new one is the old one")
+        expect(new.id != old.id, "the new task has the id of the old one")
         record = await store.get(old.id)
-        expect(ended_as(record) is Outcome.CANCELLED, f"the old one is {record}")
-        expect(await _durations(store, State.PENDING) == [2], "it is not the new one alone that waits")
+        expect(ended_as(record) is Outcome.CANCELLED, f"the old task is {record}")
+        expect(await _durations(store, State.PENDING) == [2], "the new task is not the only pending one")
 
 
 @guarantee(
     "conflicts",
-    "supersede names the running task that has to stop, and runs once that has ended.",
+    "supersede names the running task that has to stop, and runs after that task has ended.",
     promise=_SUPERSEDE_RUNNING,
 )
 async def supersede_one_that_runs(place: Place) -> None:
@@ -99,14 +99,14 @@ async def supersede_one_that_runs(place: Place) -> None:
         [old] = await accept(store, again("a", 1, "reject"))
         [running] = await start(store)
         [verdict] = await store.submit([again("a", 2, "supersede")])
-        told = isinstance(verdict, Accepted) and verdict.superseded is not None and verdict.superseded.id == old.id
-        expect(told, f"the answer does not name the one that has to stop: {verdict}")
-        expect(not await listed(store, State.PENDING), "the new one may start while the old one runs")
+        named = isinstance(verdict, Accepted) and verdict.superseded is not None and verdict.superseded.id == old.id
+        expect(named, f"the verdict does not name the task that has to stop: {verdict}")
+        expect(not await listed(store, State.PENDING), "the new task can start although the old one runs")
         await end(store, running)
-        expect(await _durations(store, State.PENDING) == [2], "the new one is not next")
+        expect(await _durations(store, State.PENDING) == [2], "the new task is not pending")
 
 
-@guarantee("conflicts", "A newer supersede takes the place of the follower that was there.", promise=_SUPERSEDE_RUNNING)
+@guarantee("conflicts", "A newer supersede replaces the follower.", promise=_SUPERSEDE_RUNNING)
 async def supersede_a_follower(place: Place) -> None:
     async with place.open() as store:
         await accept(store, again("a", 1, "reject"))
@@ -116,11 +116,11 @@ async def supersede_a_follower(place: Place) -> None:
         record = await store.get(second.id)
         expect(ended_as(record) is Outcome.CANCELLED, f"the first follower is {record}")
         await end(store, running)
-        expect(await _durations(store, State.PENDING) == [3], "the newest is not next")
+        expect(await _durations(store, State.PENDING) == [3], "the newest task is not pending")
 
 
 @guarantee(
-    "conflicts", "A task that is followed is not tried again.", promise="A task that is followed is not retried."
+    "conflicts", "A task that has a follower is not retried.", promise="A task that has a follower is not retried."
 )
 async def followed_is_not_retried(place: Place) -> None:
     async with place.open() as store:
@@ -128,14 +128,14 @@ async def followed_is_not_retried(place: Place) -> None:
         [running] = await start(store)
         await accept(store, again("a", 2, "latest"))
         finished = await end(store, running, FAILED)
-        expect(finished.outcome is Outcome.FAILED, f"it has ended as {finished}")
-        expect(await _durations(store, State.PENDING) == [2], "its follower is not next")
+        expect(finished.outcome is Outcome.FAILED, f"the holder ended as {finished}")
+        expect(await _durations(store, State.PENDING) == [2], "the follower is not pending")
 
 
 @guarantee(
     "conflicts",
-    "A follower has the name in the step in which the holder ends.",
-    promise="or passes it to the task that follows, in the same step",
+    "A follower gets the name in the step in which the holder ends.",
+    promise="or passes the name to the task's follower",
 )
 async def name_is_passed_on(place: Place) -> None:
     async with place.open() as store:
@@ -145,13 +145,13 @@ async def name_is_passed_on(place: Place) -> None:
         await end(store, running)
         expect(ended_as(await store.get(record.id)) is Outcome.SUCCEEDED, "the holder has not ended")
         answered = await submit(store, Task("a"))
-        expect(answered == ["duplicate"], f"behind a follower the name was answered {answered}")
+        expect(answered == ["duplicate"], f"a submit of the follower's name got {answered}")
 
 
 @guarantee(
     "conflicts",
-    "A list is decided about as if its tasks came one by one.",
-    promise="so a list behaves as its tasks would one by one",
+    "A list is decided as if its tasks were submitted one by one.",
+    promise="so a list has the effect of its tasks submitted one by one",
 )
 async def conflicts_within_a_list(place: Place) -> None:
     async with place.open() as store:
@@ -164,9 +164,11 @@ async def conflicts_within_a_list(place: Place) -> None:
                 again("a", 5, "reject"),
             ]
         )
-        expect([v.verdict for v in verdicts] == ["accepted"] * 4 + ["duplicate"], f"it was answered {verdicts}")
+        expect([v.verdict for v in verdicts] == ["accepted"] * 4 + ["duplicate"], f"the verdicts are {verdicts}")
         records = await listed(store)
-        expect([_shown(record) for record in records] == [("pending", 4), ("finished", 2)], f"there are {records}")
+        expect(
+            [_shown(record) for record in records] == [("pending", 4), ("finished", 2)], f"the records are {records}"
+        )
 
 
 def _shown(record: Record) -> tuple[str, int]:
@@ -175,8 +177,8 @@ def _shown(record: Record) -> tuple[str, int]:
 
 @guarantee(
     "conflicts",
-    "A follower that finds no room is refused, and the holder runs on.",
-    promise="Otherwise the task is ``Accepted`` while there is room",
+    "A follower without room is refused, and the holder continues to run.",
+    promise="Otherwise, if the queue has room, the verdict is ``Accepted`` with the new record.",
 )
 async def follower_without_room(place: Place) -> None:
     async with place.open(queue_size=1) as store:
@@ -185,6 +187,6 @@ async def follower_without_room(place: Place) -> None:
         await accept(store, Task("b"))
         for on_conflict in ("latest", "supersede"):
             answered = await submit(store, again("a", 1, on_conflict))
-            expect(answered == ["full"], f"{on_conflict} in a full queue was {answered}")
+            expect(answered == ["full"], f"{on_conflict} in a full queue got {answered}")
         if [record.task.name for record in await listed(store, State.RUNNING)] != ["a"]:
-            raise BrokenPromiseError("the holder does not run any more")
+            raise BrokenPromiseError("the holder no longer runs")

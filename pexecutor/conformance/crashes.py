@@ -1,4 +1,4 @@
-"""A task that kills its server: its crashes are counted, it is abandoned, and it takes no other task along."""
+"""A task that kills its server: its crashes are counted, and it is abandoned without affecting other tasks."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ..task import Outcome, Pending, Record, Running, Task
 from .asking import accept, end, end_for_now, ended_as, nothing_runs, start, start_nothing, submit
 from .guarantee import Need, Place, expect, guarantee
 
-_COUNTS: Final = "counts as a crash of the task"
-_ENDS: Final = "it ends ``abandoned``, whatever its ``on_crash``"
-_ALONE: Final = "is never running together with another task that has a crash"
+_COUNTS: Final = "Each crash adds 1 to the ``crashes`` of the task's record; ``release`` does not."
+_ENDS: Final = "It ends ``abandoned``, whatever its ``on_crash`` is"
+_ALONE: Final = "never runs at the same time as another task that has a crash"
 
 
 @asynccontextmanager
 async def _next_life(place: Place, **settings: Any) -> AsyncIterator[Store]:
-    """The next process, which has found that the one before is dead. It dies in its turn at the end."""
+    """Open a store as the next process, wait until it has found the previous one dead, and let it die at the end."""
     async with place.open(**settings) as store:
         await nothing_runs(store)
         yield store
@@ -29,7 +29,7 @@ async def _next_life(place: Place, **settings: Any) -> AsyncIterator[Store]:
 
 @guarantee(
     "crashes",
-    "Each start that is cut off counts as a crash, and stays counted; a release and a failure count as none.",
+    "Each interrupted start counts as a crash and stays counted; a release and a failure do not count.",
     Need.DURABLE,
     promise=_COUNTS,
 )
@@ -50,7 +50,7 @@ async def crashes_are_counted(place: Place) -> None:
 
 @guarantee(
     "crashes",
-    "A task whose starts were cut off too often is abandoned, and its name is free.",
+    "A task with too many crashes is abandoned, and its name is free.",
     Need.DURABLE,
     promise=_ENDS,
 )
@@ -59,22 +59,22 @@ async def too_many_crashes(place: Place) -> None:
         [killer] = await accept(store, Task("killer"))
         await start(store)
     async with _next_life(place, crashes_max=2) as store:
-        expect(isinstance(await store.get(killer.id), Pending), "it was abandoned after one crash of two")
+        expect(isinstance(await store.get(killer.id), Pending), "the task was abandoned after 1 of 2 crashes")
         await start(store)
     async with place.open(crashes_max=2) as store:
         await nothing_runs(store)
         record = await store.get(killer.id)
-        expect(ended_as(record) is Outcome.ABANDONED, f"after two crashes of two it is {record}")
+        expect(ended_as(record) is Outcome.ABANDONED, f"after 2 of 2 crashes the task is {record}")
         _expect_crashes(record, 2)
         error = getattr(record, "ending").error or ""  # noqa: B009  # it has ended
-        expect("crashes_max" in error, f"its error does not name the setting: {error!r}")
+        expect("crashes_max" in error, f"the error does not name the setting: {error!r}")
         answered = await submit(store, Task("killer"))
-        expect(answered == ["accepted"], f"its name was {answered}")
+        expect(answered == ["accepted"], f"a submit of its name got {answered}")
 
 
 @guarantee(
     "crashes",
-    "Tasks that the next crash would abandon run one at a time, and tasks without a crash run beside.",
+    "Tasks that one more crash would abandon run one at a time; tasks without a crash run beside them.",
     Need.DURABLE,
     promise=_ALONE,
 )
@@ -86,23 +86,23 @@ async def tried_one_at_a_time(place: Place) -> None:
         await accept(store, Task("fresh"))
         killer, fresh = await start(store, 2)
         expect(_names([killer, fresh]) == ["killer", "fresh"], f"{_names([killer, fresh])} were started together")
-        await start_nothing(store, "the next crash would abandon it, and another such task runs")
+        await start_nothing(store, "one more crash would abandon it, and another such task runs")
     async with place.open(crashes_max=2) as store:
         await nothing_runs(store)
-        expect(ended_as(await store.get(killer.id)) is Outcome.ABANDONED, "the one that ran was not abandoned")
+        expect(ended_as(await store.get(killer.id)) is Outcome.ABANDONED, "the running task was not abandoned")
         fresh_again = await store.get(fresh.id)
-        expect(isinstance(fresh_again, Pending), f"one that had no crash is {fresh_again}")
+        expect(isinstance(fresh_again, Pending), f"the task without a crash is {fresh_again}")
         bystander = await _start_only(store, "bystander")
-        await start_nothing(store, "it has a crash, and one that the next crash would abandon runs")
+        await start_nothing(store, "it has a crash, and a task that one more crash would abandon runs")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(end, store, bystander)
             started = await start(store)
-        expect(_names(started) == ["fresh"], f"after that {_names(started)} was started")
+        expect(_names(started) == ["fresh"], f"then {_names(started)} was started")
 
 
 @guarantee(
     "crashes",
-    "A task that the next crash would abandon does not run beside one that has fewer crashes.",
+    "A task that one more crash would abandon does not run beside a task with fewer crashes.",
     Need.DURABLE,
     promise=_ALONE,
 )
@@ -116,13 +116,13 @@ async def tried_apart_from_others_with_a_crash(place: Place) -> None:
     async with place.open(crashes_max=3) as store:
         await nothing_runs(store)
         bystander = await _start_only(store, "bystander")
-        await start_nothing(store, "it has a crash, and one that the next crash would abandon runs")
+        await start_nothing(store, "it has a crash, and a task that one more crash would abandon runs")
         await end(store, bystander)
         await _start_only(store, "killer")
 
 
 def _expect_crashes(record: Record, crashes: int) -> None:
-    expect(record.crashes == crashes, f"it should have {crashes} crashes: {record}")
+    expect(record.crashes == crashes, f"the task should have {crashes} crashes: {record}")
 
 
 def _names(records: Sequence[Record]) -> list[str]:

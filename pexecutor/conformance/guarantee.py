@@ -1,7 +1,7 @@
-"""What a guarantee is, what a store under test has to offer, and the list of all guarantees.
+"""Guarantees, what a store under test has to provide, and the list of all guarantees.
 
-A check opens stores of its place, which is empty at first, and raises ``BrokenPromiseError`` with a sentence when a
-promise is broken. Whatever else it raises, or that it does not come to an end, is a broken promise as well.
+A check opens stores of its place, which is empty at first. It raises ``BrokenPromiseError`` with a sentence if a
+promise is broken. Any other error, and a check that does not end in time, also counts as a broken promise.
 """
 
 from __future__ import annotations
@@ -17,36 +17,36 @@ from ..stores import Store
 
 
 class Need(StrEnum):
-    """What not every store is: a guarantee that needs it does not apply to one that is not."""
+    """A property that some stores lack. A guarantee that needs it does not apply to such a store."""
 
     DURABLE = "durable"
     """Tasks outlive the process."""
     SHARED = "shared"
-    """More than one process at a time can have the store."""
+    """More than one process at a time can use the store."""
 
 
 class BrokenPromiseError(Exception):
-    """A store has not done what the contract promises; the message says what it has done."""
+    """A store violated the contract; the message says what the store did."""
 
 
 class Place(Protocol):
-    """A queue that only one check uses."""
+    """A queue that is used by one check only."""
 
     def open(self, **settings: Any) -> AbstractAsyncContextManager[Store]:
-        """A store on the queue; the next one finds what the last has left.
+        """Open a store on the queue; it finds what the previous store has left.
 
-        Where the store is shared, several may be open at once, each as a node of its own.
+        If the store is shared, several can be open at once, each as its own node.
 
         Parameters:
-            settings: ``queue_size``, ``history_records_max``, ``_seconds_max`` and ``_bytes_max``, and of a durable
-                store ``crashes_max``: what every store takes.
+            settings: settings that every store has: ``queue_size``, ``history_records_max``, ``history_seconds_max``,
+                ``history_bytes_max``, and for a durable store ``crashes_max``.
         """
 
     async def cut(self, store: Store, /) -> None:
-        """Leave the queue as if the store's process were dead, or out of reach, from now on."""
+        """Leave the queue as if from now on the store's process were dead, or could not reach it."""
 
     async def mend(self, store: Store, /) -> None:
-        """Let one that was cut reach its queue again; only where the store is shared."""
+        """Let a store that was cut reach its queue again; for shared stores only."""
 
 
 class Subject(Protocol):
@@ -54,35 +54,35 @@ class Subject(Protocol):
 
     @property
     def shown(self) -> str:
-        """What it is, as it was given."""
+        """The store, as it was given on the command line."""
 
     @property
     def lacks(self) -> Mapping[Need, str]:
-        """What it is not, each with the reason."""
+        """The properties that the store lacks, each with the reason."""
 
     @property
     def unproved(self) -> Sequence[str]:
-        """What no check can prove of it from where it runs, a sentence each."""
+        """Sentences about what no check can prove for this store."""
 
     def opened(self) -> AbstractAsyncContextManager[None]:
-        """While in here it has places; at the end all of them are removed."""
+        """Prepare the store for ``place``; at the end, remove all places."""
 
     def place(self) -> Place:
-        """An empty queue."""
+        """Return a place with an empty queue."""
 
 
 Check = Callable[[Place], Awaitable[None]]
 
 
 class Guarantee(msgspec.Struct, frozen=True):
-    """One promise.
+    """One guarantee of the store contract.
 
     Parameters:
-        group: which part of the contract it is of.
-        sentence: what holds, in a sentence.
+        group: the part of the contract.
+        sentence: the guarantee, as a sentence.
         promise: the words of the contract.
-        needs: what a store has to be for it to apply.
-        check: raises when it does not hold.
+        needs: the properties that a store needs for the guarantee to apply.
+        check: raises if the guarantee does not hold.
     """
 
     group: str
@@ -93,16 +93,16 @@ class Guarantee(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """The check's name, which no other has."""
+        """The unique name of the check."""
         return self.check.__name__
 
 
 DECLARED: Final[list[Guarantee]] = []
-"""All of them, as they came; ``guarantee`` alone adds one, when its module is imported."""
+"""All guarantees, in the order of their declaration; only ``guarantee`` adds to the list, during imports."""
 
 
 def guarantee(group: str, sentence: str, *needs: Need, promise: str) -> Callable[[Check], Check]:
-    """Declare what a check proves."""
+    """Declare the guarantee that a check proves."""
 
     def declare(check: Check) -> Check:
         DECLARED.append(Guarantee(group, sentence, promise, frozenset(needs), check))
@@ -112,6 +112,6 @@ def guarantee(group: str, sentence: str, *needs: Need, promise: str) -> Callable
 
 
 def expect(holds: bool, sentence: str) -> None:
-    """Raise ``BrokenPromiseError`` with the sentence unless it holds."""
+    """Raise ``BrokenPromiseError`` with this sentence unless the condition holds."""
     if not holds:
         raise BrokenPromiseError(sentence)

@@ -1,4 +1,4 @@
-"""What outlives a process: everything that was answered, as it was answered."""
+"""Durability: every acknowledged change survives the process."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from ..task import Ending, Outcome, Pending, Record, Task, wait_again
 from .asking import accept, end, end_for_now, ended_as, listed, nothing_runs, start, submit
 from .guarantee import Need, Place, expect, guarantee
 
-_FINDS = "a durable one finds its tasks of earlier lives"
-_WAITED = "those that waited wait again at their place"
-_RAN = "those that ran get what their ``on_crash`` says"
+_FINDS = "A durable store restores its tasks there"
+_WAITED = "waiting tasks wait at their old place"
+_RAN = "tasks that were running are treated as their ``on_crash`` says"
 
 
 @guarantee(
     "keeping",
-    "What was accepted is there in the next life, at its place, with its name held.",
+    "Accepted tasks survive the process, at their place and with their names held.",
     Need.DURABLE,
     promise=_WAITED,
 )
@@ -29,16 +29,17 @@ async def what_waits_waits_again(place: Place) -> None:
         before = await listed(store)
         await place.cut(store)
     async with place.open(queue_size=5) as store:
-        expect(await listed(store) == before, f"before it was {before} and now it is {await listed(store)}")
+        after = await listed(store)
+        expect(after == before, f"the records were {before} and are {after} in the next process")
         answered = await submit(store, Task("later"), Task("d"), Task("e"))
-        expect(answered == ["duplicate", "accepted", "full"], f"a held name and two for one place were {answered}")
+        expect(answered == ["duplicate", "accepted", "full"], f"a held name and two names for one place got {answered}")
         started = [record.task.name for record in await start(store, 4)]
-        expect(started == ["c", "a", "d", "low"], f"they were started as {started}")
+        expect(started == ["c", "a", "d", "low"], f"the tasks were started as {started}")
 
 
 @guarantee(
     "keeping",
-    "An outcome that was answered can be read in the next life, and its name is free.",
+    "A recorded outcome can be read in the next process, and its name is free.",
     Need.DURABLE,
     promise=_FINDS,
 )
@@ -53,14 +54,15 @@ async def outcomes_are_kept(place: Place) -> None:
         before = await listed(store)
         await place.cut(store)
     async with place.open() as store:
-        expect(await listed(store) == before, f"before it was {before} and now it is {await listed(store)}")
+        after = await listed(store)
+        expect(after == before, f"the records were {before} and are {after} in the next process")
         answered = await submit(store, Task("a"), Task("b"))
-        expect(answered == ["accepted"] * 2, f"their names were {answered}")
+        expect(answered == ["accepted"] * 2, f"submits of their names got {answered}")
 
 
 @guarantee(
     "keeping",
-    "What ran when its process died runs again, at its old place and with no attempt counted.",
+    "A task that ran when its process died runs again, at its old place and without a counted attempt.",
     Need.DURABLE,
     promise=_RAN,
 )
@@ -72,12 +74,17 @@ async def what_ran_runs_again(place: Place) -> None:
     async with place.open() as store:
         await nothing_runs(store)
         after = await store.get(before.id)
-        expect(_but_for_crashes(after) == wait_again(before), f"it was {before} and is {after}")
+        expect(_but_for_crashes(after) == wait_again(before), f"the task was {before} and is {after}")
         started = [record.task.name for record in await start(store, 2)]
-        expect(started == ["a", "b"], f"they were started as {started}")
+        expect(started == ["a", "b"], f"the tasks were started as {started}")
 
 
-@guarantee("keeping", "What was not to run twice is abandoned when its process died.", Need.DURABLE, promise=_RAN)
+@guarantee(
+    "keeping",
+    "A task with `on_crash` fail that ran when its process died is abandoned.",
+    Need.DURABLE,
+    promise=_RAN,
+)
 async def what_ran_is_abandoned(place: Place) -> None:
     async with place.open() as store:
         once, waits = await accept(store, Task("once", on_crash="fail"), Task("waits", on_crash="fail"))
@@ -86,16 +93,16 @@ async def what_ran_is_abandoned(place: Place) -> None:
     async with place.open() as store:
         await nothing_runs(store)
         record = await store.get(once.id)
-        expect(ended_as(record) is Outcome.ABANDONED, f"it is {record}")
-        expect(len(record.attempts) == 1, "its one attempt is not recorded")
-        expect(isinstance(await store.get(waits.id), Pending), "what had not begun was abandoned, too")
+        expect(ended_as(record) is Outcome.ABANDONED, f"the task is {record}")
+        expect(len(record.attempts) == 1, "its attempt is not recorded")
+        expect(isinstance(await store.get(waits.id), Pending), "a task that had not started was abandoned too")
         answered = await submit(store, Task("once"))
-        expect(answered == ["accepted"], f"its name was {answered}")
+        expect(answered == ["accepted"], f"a submit of its name got {answered}")
 
 
 @guarantee(
     "keeping",
-    "A follower follows in the next life, and has its turn if what it followed does not come back.",
+    "A follower follows in the next process, or gets its turn if the task that it follows does not return.",
     Need.DURABLE,
     promise=_RAN,
 )
@@ -117,7 +124,7 @@ async def followers_follow_again(place: Place) -> None:
             ("once", 0, "abandoned"),
             ("once", 1, "pending"),
         ]
-        expect(found == wanted, f"it is {found}")
+        expect(found == wanted, f"the records are {found}")
 
 
 def _shown(record: Record) -> tuple[str, int, str]:
@@ -126,9 +133,9 @@ def _shown(record: Record) -> tuple[str, int, str]:
 
 @guarantee(
     "keeping",
-    "What is left properly is there as well, and nothing runs any more.",
+    "After a proper stop every task is kept, and none is running.",
     Need.DURABLE,
-    promise="Leaving it makes everything durable",
+    promise="Leaving ``opened`` makes every change durable",
 )
 async def left_properly(place: Place) -> None:
     async with place.open() as store:
@@ -137,10 +144,10 @@ async def left_properly(place: Place) -> None:
         await store.release(running)
     async with place.open() as store:
         found = [(record.task.name, record.state.value) for record in await listed(store)]
-        expect(found == [("a", "pending"), ("b", "pending")], f"it is {found}")
+        expect(found == [("a", "pending"), ("b", "pending")], f"the records are {found}")
 
 
-@guarantee("keeping", "No id is given to two tasks, whatever happens between them.", Need.DURABLE, promise=_FINDS)
+@guarantee("keeping", "No id is given to two tasks, also across processes.", Need.DURABLE, promise=_FINDS)
 async def ids_are_not_given_twice(place: Place) -> None:
     ids: list[str] = []
     for _ in range(3):
@@ -150,8 +157,10 @@ async def ids_are_not_given_twice(place: Place) -> None:
                 await store.cancel(record.id)
                 ids.append(record.id)
             await place.cut(store)
-    expect(len(set(ids)) == len(ids), f"in three lives the ids were {ids}")
-    expect(len({task_id.partition("-")[0] for task_id in ids}) == 1, f"the lives do not know each other's ids: {ids}")
+    expect(len(set(ids)) == len(ids), f"the ids in three processes were {ids}")
+    expect(
+        len({task_id.partition("-")[0] for task_id in ids}) == 1, f"the processes have ids of different stores: {ids}"
+    )
 
 
 def _but_for_crashes(record: Record) -> Record:

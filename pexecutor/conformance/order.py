@@ -1,4 +1,4 @@
-"""In which order tasks start, and when."""
+"""The order in which tasks start, and the time at which they start."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ from ..task import Running, Task
 from .asking import accept, at_once, end, listed, listed_names, refused, start, start_nothing
 from .guarantee import Place, expect, guarantee
 
-_CLAIM = "starts at most ``limit`` pending tasks, the highest priority first, in acceptance order within one"
-_PRIORITY = "``set_priority`` moves a task that waits to its new place in the start order"
+_CLAIM = (
+    "then starts at most ``limit`` pending tasks and returns them. The highest priority starts first; tasks of equal "
+    "priority start in acceptance order."
+)
+_PRIORITY = "``set_priority`` moves a waiting task to its new place in the start order."
+_WORK = "``claim(limit)`` waits until a task can start"
 
 
 def _names(started: list[Running]) -> list[str]:
     return [record.task.name for record in started]
 
 
-@guarantee("order", "Tasks of one priority start in the order in which they were accepted.", promise=_CLAIM)
+@guarantee("order", "Tasks of one priority start in acceptance order.", promise=_CLAIM)
 async def acceptance_order(place: Place) -> None:
     async with place.open() as store:
         names = [f"task-{number * 7 % 12}" for number in range(12)]
@@ -28,7 +32,7 @@ async def acceptance_order(place: Place) -> None:
             await accept(store, Task(name))
         await accept(store, *map(Task, names[6:]))
         started = _names([record for _ in range(12) for record in await start(store)])
-        expect(started == names, f"accepted as {names}, they were started as {started}")
+        expect(started == names, f"tasks accepted as {names} were started as {started}")
 
 
 @guarantee("order", "A higher priority starts first.", promise=_CLAIM)
@@ -36,18 +40,18 @@ async def priority_order(place: Place) -> None:
     async with place.open() as store:
         await accept(store, *(Task(str(priority), priority=priority) for priority in (0, -100, 7, 100, -1)))
         started = _names(await start(store, 5))
-        expect(started == ["100", "7", "0", "-1", "-100"], f"they were started as {started}")
+        expect(started == ["100", "7", "0", "-1", "-100"], f"the tasks were started as {started}")
 
 
-@guarantee("order", "A claim starts at most as many as it is told to.", promise=_CLAIM)
+@guarantee("order", "A claim starts at most `limit` tasks.", promise=_CLAIM)
 async def claims_are_bounded(place: Place) -> None:
     async with place.open() as store:
         await accept(store, *(Task(f"task-{number}") for number in range(5)))
-        expect(len(await store.claim(2)) == 2, "a claim of two has not started two of five")
-        expect(len(await store.claim(9)) == 3, "a claim of nine has not started the other three")
+        expect(len(await store.claim(2)) == 2, "a claim of 2 did not start 2 of 5 tasks")
+        expect(len(await store.claim(9)) == 3, "a claim of 9 did not start the other 3 tasks")
 
 
-@guarantee("order", "A claim waits for work, and gets it when it comes.", promise="``claim(limit)`` waits for work")
+@guarantee("order", "A claim waits for a task, and gets the task when it comes.", promise=_WORK)
 async def claims_wait(place: Place) -> None:
     async with place.open() as store, trio.open_nursery() as nursery:
         nursery.start_soon(start, store)
@@ -57,8 +61,8 @@ async def claims_wait(place: Place) -> None:
 
 @guarantee(
     "order",
-    "A delayed task starts once it is due, without being asked for, and not before.",
-    promise="``claim(limit)`` waits for work",
+    "A delayed task starts when it is due, without further calls, and not earlier.",
+    promise=_WORK,
 )
 async def due_and_not_before(place: Place) -> None:
     async with place.open() as store:
@@ -66,48 +70,48 @@ async def due_and_not_before(place: Place) -> None:
         await start_nothing(store, "it is not due")
         [running] = await start(store)
         early = record.submitted_at + 0.3 - running.started_at
-        expect(early < 0.001, f"it was started {early:.3f} s before it was due")
+        expect(early < 0.001, f"the task was started {early:.3f} s before it was due")
 
 
-@guarantee("order", "A task that is released starts at its old place.", promise="at their old place in the order")
+@guarantee("order", "A released task starts at its old place.", promise="at their old place in the start order")
 async def released_at_its_old_place(place: Place) -> None:
     async with place.open() as store:
         await accept(store, Task("a"), Task("b"), Task("c"))
         [a, b] = await start(store, 2)
         await store.release([b, a])
         started = _names(await start(store, 3))
-        expect(started == ["a", "b", "c"], f"a and b were released and all were started as {started}")
+        expect(started == ["a", "b", "c"], f"after the release of a and b the tasks were started as {started}")
 
 
-@guarantee("order", "A new priority moves a task that waits, and nothing else.", promise=_PRIORITY)
+@guarantee("order", "A new priority moves a waiting task, and no other.", promise=_PRIORITY)
 async def new_priority(place: Place) -> None:
     async with place.open() as store:
         records = await accept(store, Task("a"), Task("b"), Task("c"), Task("later", delay=60_000))
         await store.set_priority(records[2].id, 5)
         await store.set_priority(records[0].id, -5)
         later = await store.set_priority(records[3].id, 9)
-        expect(later.task.priority == 9, f"the answer has not the new priority: {later}")
+        expect(later.task.priority == 9, f"the returned record does not have the new priority: {later}")
         listing = await listed_names(store)
         expect(listing == ["later", "c", "b", "a"], f"the listing is {listing}")
         started = _names(await start(store, 3))
-        expect(started == ["c", "b", "a"], f"they were started as {started}")
+        expect(started == ["c", "b", "a"], f"the tasks were started as {started}")
 
 
 @guarantee(
     "order",
-    "The priority of what runs, has ended or never was is not changed.",
-    promise="a running one is ``AlreadyStartedError``, the other errors are those of ``cancel``",
+    "The priority of a running, a finished or an unknown task cannot be changed.",
+    promise="It raises ``AlreadyStartedError`` for a running task; the other errors are those of ``cancel``.",
 )
 async def no_priority_to_change(place: Place) -> None:
     async with place.open() as store:
         [record] = await accept(store, Task("a"))
         [running] = await start(store)
-        with refused(AlreadyStartedError, "a new priority for what runs"):
+        with refused(AlreadyStartedError, "a new priority for a running task"):
             await store.set_priority(record.id, 1)
         await end(store, running)
-        with refused(AlreadyFinishedError, "a new priority for what has ended"):
+        with refused(AlreadyFinishedError, "a new priority for a finished task"):
             await store.set_priority(record.id, 1)
-        with refused(UnknownTaskError, "a new priority for what never was"):
+        with refused(UnknownTaskError, "a new priority for an unknown task"):
             await store.set_priority(_next_id(record.id), 1)
 
 
@@ -116,18 +120,16 @@ def _next_id(task_id: str) -> str:
     return f"{tag}-{int(number) + 1_000_000}"
 
 
-@guarantee("order", "No task is given to two claims.", promise="No task is claimed twice.")
+@guarantee("order", "No task is returned by two claims.", promise="No task is claimed twice.")
 async def no_task_is_claimed_twice(place: Place) -> None:
     async with place.open() as store:
         await accept(store, *(Task(f"task-{number}") for number in range(60)))
         claims = await at_once([partial(start, store, 10)] * 6)
         names = sorted(record.task.name for started in claims for record in started)
-        expect(len(set(names)) == len(names), "a task was given to two claims")
+        expect(len(set(names)) == len(names), "a task was returned by two claims")
 
 
-@guarantee(
-    "order", "A claim that is cancelled has started nothing.", promise="A claim that is cancelled has started nothing."
-)
+@guarantee("order", "A cancelled claim has started no task.", promise="A cancelled ``claim`` has started no task.")
 async def cancelled_claim(place: Place) -> None:
     async with place.open() as store:
         given: list[Running] = []
@@ -139,9 +141,9 @@ async def cancelled_claim(place: Place) -> None:
                 await accept(store, Task(f"task-{number}"))
                 nursery.cancel_scope.cancel()
             running = [record.task.name for record in await _running(store)]
-            expect(running == _names(given), f"{len(given)} were given out by claims, and {running} run")
+            expect(running == _names(given), f"claims returned {len(given)} tasks, but the running tasks are {running}")
         given += await start(store, 20 - len(given)) if len(given) < 20 else []
-        expect(len({record.id for record in given}) == 20, "not each task was given out once in the end")
+        expect(len({record.id for record in given}) == 20, "in the end, the claims did not return each task once")
 
 
 async def _claim_into(store: Store, given: list[Running]) -> None:

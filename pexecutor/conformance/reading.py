@@ -1,4 +1,4 @@
-"""Records, listings, history, and waiting for an outcome."""
+"""Reading records, listings and the history, and waiting for an outcome."""
 
 from __future__ import annotations
 
@@ -23,18 +23,19 @@ from .asking import (
 from .guarantee import Place, expect, guarantee
 
 _ORDER = (
-    "``page`` lists scheduled tasks in acceptance order, then pending ones in start order, then running ones by start "
-    "time, then finished ones, the latest first."
+    "``page`` lists records in this order: scheduled ones by acceptance, pending ones by start order, running ones by "
+    "start time, finished ones with the latest first."
 )
 _CURSOR = (
-    "A cursor names a place in that order, not a row count, so tasks that come and go between two pages shift nothing"
+    "A cursor names a place in this order, not a row number. A task that stays where it is therefore appears exactly "
+    "once"
 )
-_HISTORY = "History is bounded by count, by age and by the bytes of params, errors, attempts, results and output"
-_WAIT = "``wait`` returns the task once it has its outcome"
+_HISTORY = "The history is bounded by count, by age and by the bytes of params, errors, attempts, results and output."
+_WAIT = "``wait`` returns a task once it has its outcome"
 
 
 async def _one_of_each(store: Store) -> list[str]:
-    """Tasks in every state; their names as they have to be listed."""
+    """Make tasks in every state; return their names in listing order."""
     await accept(store, *(Task(f"ended-{number}") for number in range(3)))
     for running in await start(store, 3):
         await end(store, running)
@@ -52,30 +53,30 @@ async def _one_of_each(store: Store) -> list[str]:
     ]
 
 
-@guarantee("reading", "A listing has every task, by state and in the order of each state.", promise=_ORDER)
+@guarantee("reading", "A listing has every task, sorted by state and then by the order of that state.", promise=_ORDER)
 async def listing_order(place: Place) -> None:
     async with place.open() as store:
         wanted = await _one_of_each(store)
         found = await listed_names(store)
-        expect(found == wanted, f"listed are {found}")
+        expect(found == wanted, f"the listing is {found}")
         for state in State:
             records = await listed(store, state)
-            expect({record.state for record in records} == {state}, f"in the list of what is {state} are {records}")
+            expect({record.state for record in records} == {state}, f"the listing of {state} tasks is {records}")
         counts = store.statistics()
         shown = (counts.scheduled, counts.pending, counts.running, counts.history)
-        expect(shown == (4, 4, 3, 3), f"the statistics count {shown} and it is (4, 4, 3, 3)")
+        expect(shown == (4, 4, 3, 3), f"the statistics count {shown} instead of (4, 4, 3, 3)")
 
 
-@guarantee("reading", "Pages of any size put together are the listing.", promise=_CURSOR)
+@guarantee("reading", "Pages of any size make up the whole listing.", promise=_CURSOR)
 async def pages_make_a_listing(place: Place) -> None:
     async with place.open() as store:
         await _one_of_each(store)
         whole = await listed(store)
         for limit in (1, 2, 3, 5, 13, 14):
-            expect(await listed(store, limit=limit) == whole, f"pages of {limit} are another listing")
+            expect(await listed(store, limit=limit) == whole, f"pages of {limit} make up another listing")
 
 
-@guarantee("reading", "Tasks that come and go between pages do not shift those that stay.", promise=_CURSOR)
+@guarantee("reading", "Tasks that come and go between two pages do not shift other tasks.", promise=_CURSOR)
 async def pages_do_not_shift(place: Place) -> None:
     async with place.open() as store:
         records = await accept(store, *(Task(f"task-{number}") for number in range(8)))
@@ -89,10 +90,10 @@ async def pages_do_not_shift(place: Place) -> None:
             seen += [record.task.name for record in page.records]
         stayed = [f"task-{number}" for number in (1, 3, 4, 5, 6, 7)]
         found = [name for name in seen if name in stayed]
-        expect(found == stayed, f"those that stayed are {stayed}, and read were {found}")
+        expect(found == stayed, f"of the unchanged tasks {stayed} the pages had {found}")
 
 
-@guarantee("reading", "A listing of one name has its tasks, and no other's.", promise=_ORDER)
+@guarantee("reading", "A listing of one name has exactly its tasks.", promise=_ORDER)
 async def listing_of_a_name(place: Place) -> None:
     async with place.open() as store:
         await accept(store, Task("a", duration=1), Task("b"))
@@ -103,22 +104,22 @@ async def listing_of_a_name(place: Place) -> None:
         await accept(store, Task("a", duration=3, on_conflict="latest"))
         for limit in (1, 9):
             found = [record.task.duration for record in await listed(store, name="a", limit=limit)]
-            expect(found == [3, 2, 1], f"listed with pages of {limit} are {found} and not [3, 2, 1]")
-        expect(not await listed(store, name="c"), "a name that nobody has is listed")
+            expect(found == [3, 2, 1], f"pages of {limit} have {found} instead of [3, 2, 1]")
+        expect(not await listed(store, name="c"), "the listing of an unused name is not empty")
 
 
-@guarantee("reading", "A cursor that no listing has given is refused.", promise="A cursor names a place in that order")
+@guarantee("reading", "A cursor of no or another listing is refused.", promise="A cursor names a place in this order")
 async def foreign_cursor(place: Place) -> None:
     async with place.open() as store:
         await accept(store, Task("a"), Task("b"))
-        with refused(InvalidCursorError, "a cursor of nobody's"):
+        with refused(InvalidCursorError, "an invalid cursor"):
             await store.page(PageRequest(cursor="nonsense"))
         page = await store.page(PageRequest(State.PENDING, limit=1))
         with refused(InvalidCursorError, "a cursor of another listing"):
             await store.page(PageRequest(State.RUNNING, cursor=page.next_cursor))
 
 
-@guarantee("reading", "History keeps the latest endings, up to its bound.", promise=_HISTORY)
+@guarantee("reading", "The history keeps the latest endings, up to its bound.", promise=_HISTORY)
 async def history_by_count(place: Place) -> None:
     async with place.open(history_records_max=3) as store:
         records = await accept(store, *(Task(f"task-{number}") for number in range(6)))
@@ -128,21 +129,21 @@ async def history_by_count(place: Place) -> None:
         async def is_bounded() -> bool:
             return await listed_names(store) == ["task-5", "task-4", "task-3"]
 
-        await until(is_bounded, "of six endings it should keep the last three")
-        with refused(ExpiredTaskError, "reading what is forgotten"):
+        await until(is_bounded, "a history of 3 does not have the last 3 of 6 endings")
+        with refused(ExpiredTaskError, "reading an expired task"):
             await store.get(records[0].id)
-        expect(isinstance(await store.get(records[5].id), Finished), "the last one is gone")
+        expect(isinstance(await store.get(records[5].id), Finished), "the last task cannot be read")
 
 
 @guarantee(
-    "reading", "A finished task is kept as long as the store keeps one, or for less if it says so.", promise=_HISTORY
+    "reading", "A finished task is kept for the time of the store, or for its own shorter time.", promise=_HISTORY
 )
 async def history_by_age(place: Place) -> None:
     async with place.open(history_seconds_max=0.6) as store:
         short, long = await accept(store, Task("short", keep=100), Task("long", keep=600_000))
         for running in await start(store, 2):
             await end(store, running)
-        expect(isinstance(await store.get(long.id), Finished), "what has just ended cannot be read")
+        expect(isinstance(await store.get(long.id), Finished), "a task that has just ended cannot be read")
 
         async def is_gone(task_id: str) -> bool:
             try:
@@ -151,14 +152,14 @@ async def history_by_age(place: Place) -> None:
                 return True
             return False
 
-        await until(lambda: is_gone(short.id), "a task that is to be kept for 0.1 s is kept")
-        await until(lambda: is_gone(long.id), "a store that keeps tasks for 0.6 s keeps one")
+        await until(lambda: is_gone(short.id), "a task with a `keep` of 0.1 s is still kept")
+        await until(lambda: is_gone(long.id), "a store that keeps tasks for 0.6 s still keeps one")
 
 
 @guarantee(
     "reading",
-    "History keeps results and output up to its bytes; the oldest go first, and the last one stays.",
-    promise="one that is too big alone goes with the next",
+    "The history keeps results and output up to its bytes; the oldest are dropped first, and the last one stays.",
+    promise="A record that exceeds the byte limit alone stays until the next task ends.",
 )
 async def history_by_bytes(place: Place) -> None:
     async with place.open(history_bytes_max=10_000) as store:
@@ -167,12 +168,14 @@ async def history_by_bytes(place: Place) -> None:
             [running] = await start(store)
             await end(store, running, Ending(Outcome.SUCCEEDED, result=b"1" * size))
             kept = await listed_names(store)
-            expect(kept == wanted, f"of up to 10,000 bytes, after {size} of {name!r} it keeps {kept} and not {wanted}")
+            expect(
+                kept == wanted, f"of at most 10,000 bytes, after {size} of {name!r}, {kept} is kept instead of {wanted}"
+            )
 
 
 @guarantee(
     "reading",
-    "History counts the bytes of params, and of the errors of each attempt, as it counts those of results.",
+    "The history counts the bytes of params and of each attempt's error like those of results.",
     promise=_HISTORY,
 )
 async def history_by_all_bytes(place: Place) -> None:
@@ -191,11 +194,13 @@ async def history_by_all_bytes(place: Place) -> None:
             [running] = await start(store)
             await end(store, running)
             kept = await listed_names(store)
-            expect(kept == wanted, f"of up to 10,000 bytes, after {name!r} it keeps {kept} and not {wanted}")
+            expect(kept == wanted, f"of at most 10,000 bytes, after {name!r}, {kept} is kept instead of {wanted}")
 
 
 @guarantee(
-    "reading", "An id that no task has had is unknown.", promise="``get`` and ``wait`` have the first two errors"
+    "reading",
+    "An id that no task has had is unknown.",
+    promise="``get`` and ``wait`` raise ``UnknownTaskError`` and ``ExpiredTaskError``.",
 )
 async def unknown_ids(place: Place) -> None:
     async with place.open() as store:
@@ -208,7 +213,7 @@ async def unknown_ids(place: Place) -> None:
                 await store.wait(unknown)
 
 
-@guarantee("reading", "Whoever waits for a task has it when it ends, and at once when it has.", promise=_WAIT)
+@guarantee("reading", "A wait for a task returns when it ends, or at once if it has ended.", promise=_WAIT)
 async def waiting_for_an_outcome(place: Place) -> None:
     async with place.open() as store:
         a, b = await accept(store, Task("a", retries=1, retry_delay=0), Task("b"))
@@ -220,20 +225,20 @@ async def waiting_for_an_outcome(place: Place) -> None:
             [running] = await start(store)
             await end_for_now(store, running)
             await trio.sleep(IDLE_SECONDS)
-            expect(not ended, "somebody was told of an end before there was one")
+            expect(not ended, "a wait returned before the task ended")
             for running in await start(store, 2):
                 await end(store, running)
-        expect(len(ended) == 6, f"six waited and {len(ended)} were told")
-        with within(WAIT_SECONDS_MAX, "waiting for what has ended"):
-            expect(await store.wait(a.id) == await store.get(a.id), "what was waited for is not what can be read")
+        expect(len(ended) == 6, f"of six waits {len(ended)} returned")
+        with within(WAIT_SECONDS_MAX, "a wait for a finished task did not return"):
+            expect(await store.wait(a.id) == await store.get(a.id), "`wait` returned another record than `get`")
 
 
 async def _wait_into(store: Store, task_id: str, ended: list[Finished]) -> None:
-    with within(WAIT_SECONDS_MAX, "a task has ended and who waited for it was not told"):
+    with within(WAIT_SECONDS_MAX, "a task has ended, but a wait for it did not return"):
         ended.append(await store.wait(task_id))
 
 
-@guarantee("reading", "Who stops waiting leaves the others waiting.", promise=_WAIT)
+@guarantee("reading", "A cancelled wait does not affect other waits.", promise=_WAIT)
 async def waiting_given_up(place: Place) -> None:
     async with place.open() as store:
         [a] = await accept(store, Task("a"))
@@ -244,4 +249,4 @@ async def waiting_given_up(place: Place) -> None:
                 await store.wait(a.id)
             [running] = await start(store)
             await end(store, running)
-        expect(len(ended) == 1, "the other one was not told")
+        expect(len(ended) == 1, "the other wait did not return")

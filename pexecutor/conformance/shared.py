@@ -1,4 +1,4 @@
-"""A store that many processes share, as a subject: queues of its own on the server, which are removed at the end."""
+"""A subject for a store that many processes share: its queues on the server are removed at the end."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from ..errors import StoreUnavailableError
 from ..stores import Store
 from ..stores.address import ValkeyAddress
 from ..stores.valkey.client import ValkeyLink
-from ..stores.valkey.server_checks import SETTINGS, Durability, doubts
+from ..stores.valkey.server_checks import SETTINGS, Durability, settings_warnings
 from ..stores.valkey.store import ValkeyStore
 from .guarantee import Need
 
 LEASE_SECONDS: Final = 3.0
-"""As short as a lease may be, so that a lost node is soon found."""
+"""The shortest lease, so that a lost node is found quickly."""
 
 _RESTART: Final = (
-    "That tasks survive a restart, a power cut or a failover of the server was not tried: that is up to its settings. "
-    "Tried is the death of nodes."
+    "Whether tasks survive a restart, a power cut or a failover of the server depends on its settings and was not "
+    "tried; the death of nodes was tried."
 )
 
 
 class ValkeySubject:
-    """Queues on a server.
+    """A subject whose stores are queues on a server.
 
     Parameters:
-        address: where it is.
-        durability: how far changes are kept before they are answered.
-        make: makes a node's store, from its settings and its link.
+        address: the server.
+        durability: how durable a change is when it is acknowledged.
+        make: makes a node's store from its settings and its link.
     """
 
     lacks: Mapping[Need, str] = {}
@@ -54,14 +54,14 @@ class ValkeySubject:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Reach the server; at the end, remove the queues.
+        """Connect to the server; at the end, remove the queues.
 
         Raises:
-            UnusableStoreError: it cannot be reached, or not do what was asked of it.
+            UnusableStoreError: the server cannot be reached, or lacks the requested durability.
         """
         link = ValkeyLink(self._address, self._queue)
         async with link.opened(lambda _: None):
-            self.unproved = [_RESTART, *doubts(await link.settings(*SETTINGS), self._durability)]
+            self.unproved = [_RESTART, *settings_warnings(await link.settings(*SETTINGS), self._durability)]
             try:
                 yield
             finally:
@@ -69,7 +69,7 @@ class ValkeySubject:
                     await link.remove()
 
     def place(self) -> ValkeyPlace:
-        """Another queue; all have one hash tag, so they lie together in a cluster."""
+        """Return a place with a new queue. All queues share one hash tag, so they are on one node of a cluster."""
         place = ValkeyPlace(
             self._address, f"{self._queue}}}-{len(self._places)}", flushed=self._durability == "fsync", make=self._make
         )
@@ -78,7 +78,7 @@ class ValkeySubject:
 
 
 class ValkeyPlace:
-    """One of its queues, and a switch in the way of each node to it."""
+    """A queue, with a switch that cuts the connection of each of its nodes."""
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class ValkeyPlace:
 
 
 class _LinkWithASwitch:
-    """A way to the server that can be cut, as if the node were dead or the network down."""
+    """A link that can be cut, as if the node were dead or the network down."""
 
     def __init__(self, link: ValkeyLink) -> None:
         self.is_cut = False
@@ -126,7 +126,7 @@ class _LinkWithASwitch:
 
     @property
     def trouble(self) -> str | None:
-        return "it is cut" if self.is_cut else self._link.trouble
+        return "the link is cut" if self.is_cut else self._link.trouble
 
     @asynccontextmanager
     async def opened(self, hear: Callable[[str], None]) -> AsyncIterator[None]:
@@ -141,7 +141,7 @@ class _LinkWithASwitch:
     async def call(self, verb: str, *arguments: Any) -> bytes:
         if self.is_cut:
             await trio.lowlevel.checkpoint()
-            raise StoreUnavailableError("it is cut")
+            raise StoreUnavailableError("the link is cut")
         return await self._link.call(verb, *arguments)
 
     async def settings(self, *names: str) -> Mapping[str, str]:

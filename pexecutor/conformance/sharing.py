@@ -1,4 +1,4 @@
-"""What holds over all processes that share a store, each of them a node."""
+"""Guarantees across processes that share a store; each process is a node."""
 
 from __future__ import annotations
 
@@ -28,14 +28,16 @@ from .asking import (
 )
 from .guarantee import BrokenPromiseError, Need, Place, expect, guarantee
 
-_LEASE = "a claim in it is a lease: it holds as long as the node is heard of"
-_LOST = "One that is not loses what it runs, and each of these tasks gets what its ``on_crash`` says"
-_FENCED = (
-    "What a task has become since, a node that has lost it cannot change: ``finish`` answers ``None`` for it, and "
-    "``release`` does nothing."
+_LEASE = "A lease is valid as long as the store hears from the node."
+_LOST = (
+    "A node that is not heard of in time loses its running tasks, and each of them is treated as its ``on_crash`` says."
 )
-_TOKEN = "Each claim has a ``token``, higher than that of any claim of the task before."
-_TOLD = "A node is told, too, of a task it runs that was cancelled on another, and of one that it has lost."
+_FENCED = (
+    "A node that has lost a task cannot change it: ``finish`` returns ``None`` for the task, and ``release`` ignores "
+    "it."
+)
+_TOKEN = "Each claim has a ``token``, higher than the token of any earlier claim of the same task."
+_TOLD = "A node is also notified if a task that it runs was cancelled through another node, and if it has lost a task."
 
 
 @asynccontextmanager
@@ -45,40 +47,46 @@ async def _two(place: Place, **settings: int) -> AsyncIterator[tuple[Store, Stor
 
 
 @guarantee(
-    "sharing", "Of submits of one name on two nodes, one is accepted.", Need.SHARED, promise="nobody sees a part of it"
+    "sharing",
+    "Of concurrent submits of one name on two nodes, exactly one is accepted.",
+    Need.SHARED,
+    promise="Other callers see all of its changes or none of them",
 )
 async def names_are_unique_over_nodes(place: Place) -> None:
     async with _two(place) as nodes:
         tasks = [Task(f"task-{number}") for number in range(20)]
         answers = await at_once([partial(submit, nodes[number % 2], *tasks) for number in range(4)])
         accepted = [sum(answer[at] == "accepted" for answer in answers) for at in range(20)]
-        expect(accepted == [1] * 20, f"of four submits of each of 20 names, accepted were {accepted}")
+        expect(accepted == [1] * 20, f"four submits of each of 20 names were accepted {accepted} times")
 
 
 @guarantee(
-    "sharing", "The bound holds over all nodes.", Need.SHARED, promise="A submit never takes more than ``queue_size``."
+    "sharing",
+    "The bound of the queue applies to all nodes together.",
+    Need.SHARED,
+    promise="``submit`` never accepts a task beyond ``queue_size``.",
 )
 async def bound_holds_over_nodes(place: Place) -> None:
     async with _two(place, queue_size=5) as nodes:
         answers = await at_once([partial(submit, nodes[number % 2], Task(str(number))) for number in range(20)])
         accepted = answers.count(["accepted"])
-        expect(accepted == 5, f"{accepted} of 20 were accepted into a queue of five")
+        expect(accepted == 5, f"a queue of 5 places accepted {accepted} of 20 tasks")
 
 
-@guarantee("sharing", "No task is given to two nodes.", Need.SHARED, promise="No task is claimed twice.")
+@guarantee("sharing", "No task is claimed by two nodes.", Need.SHARED, promise="No task is claimed twice.")
 async def no_task_is_claimed_on_two_nodes(place: Place) -> None:
     async with _two(place) as nodes:
         await accept(nodes[0], *(Task(str(number)) for number in range(60)))
         claims = await at_once([partial(start, nodes[number % 2], 10) for number in range(6)])
         names = [record.task.name for started in claims for record in started]
-        expect(len(set(names)) == 60, f"of 60 tasks {len(names)} claims were made, of {len(set(names))} tasks")
+        expect(len(set(names)) == 60, f"60 tasks were claimed {len(names)} times, but only {len(set(names))} of them")
 
 
 @guarantee(
     "sharing",
-    "What is submitted on one node wakes a worker of another.",
+    "A task submitted on one node wakes a worker of another node.",
     Need.SHARED,
-    promise="``claim(limit)`` waits for work",
+    promise="``claim(limit)`` waits until a task can start",
 )
 async def work_comes_from_anywhere(place: Place) -> None:
     async with _two(place) as (one, other), trio.open_nursery() as nursery:
@@ -89,9 +97,9 @@ async def work_comes_from_anywhere(place: Place) -> None:
 
 @guarantee(
     "sharing",
-    "An outcome on one node is told to who waits on another, and can be read there.",
+    "An outcome recorded on one node ends waits on other nodes, and can be read there.",
     Need.SHARED,
-    promise="``wait`` returns the task once it has its outcome",
+    promise="``wait`` returns a task once it has its outcome",
 )
 async def outcomes_are_told_everywhere(place: Place) -> None:
     async with _two(place) as (one, other):
@@ -101,26 +109,26 @@ async def outcomes_are_told_everywhere(place: Place) -> None:
             nursery.start_soon(_see_end, other, record.id)
             await trio.sleep(0.1)
             finished = await end(one, running)
-        expect(await other.get(record.id) == finished, "it reads as another record there")
+        expect(await other.get(record.id) == finished, "the other node reads another record")
 
 
 async def _see_end(store: Store, task_id: str) -> None:
-    with within(WAIT_SECONDS_MAX, "who waited on the other node was not told"):
+    with within(WAIT_SECONDS_MAX, "a wait on the other node did not end"):
         await store.wait(task_id)
 
 
 @guarantee(
     "sharing",
-    "Room that one node makes is told to who waits on another.",
+    "Room made by one node ends waits for room on other nodes.",
     Need.SHARED,
-    promise="waits until ``least`` places are likely free",
+    promise="waits until ``least`` places are likely to be free",
 )
 async def room_is_told_everywhere(place: Place) -> None:
     async with _two(place, queue_size=1) as (one, other):
         await accept(one, Task("a"))
         with trio.move_on_after(IDLE_SECONDS):
             await other.wait_for_room(1, 1)
-            raise BrokenPromiseError("a queue that is full was said to have room on the other node")
+            raise BrokenPromiseError("the other node reported room in a full queue")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_see_room, other)
             await trio.sleep(0.1)
@@ -128,20 +136,22 @@ async def room_is_told_everywhere(place: Place) -> None:
 
 
 async def _see_room(store: Store) -> None:
-    with within(WAIT_SECONDS_MAX, "who waited for room on the other node was not told"):
-        expect(await store.wait_for_room(1, 1) == 1, "one place got free")
+    with within(WAIT_SECONDS_MAX, "a wait for room on the other node did not end"):
+        expect(await store.wait_for_room(1, 1) == 1, "one place is free, but another number was returned")
 
 
-@guarantee("sharing", "A node is told when a task that it runs is cancelled on another.", Need.SHARED, promise=_TOLD)
+@guarantee(
+    "sharing", "A node is notified when a task that it runs is cancelled on another node.", Need.SHARED, promise=_TOLD
+)
 async def cancels_are_told(place: Place) -> None:
     async with _two(place) as (one, other):
-        told: list[int] = []
-        one.watch(Watcher(cancel=told.append))
+        notified: list[int] = []
+        one.watch(Watcher(cancel=notified.append))
         await accept(one, Task("a"), Task("b"))
         a, b = await start(one, 2)
         await other.cancel(a.id)
         await accept(other, Task("b", on_conflict="supersede"))
-        await until(lambda: _holds(set(told) == {a.serial, b.serial}), "it was not told of both")
+        await until(lambda: _holds(set(notified) == {a.serial, b.serial}), "the node was not notified of both cancels")
 
 
 async def _holds(is_so: bool) -> bool:
@@ -151,9 +161,9 @@ async def _holds(is_so: bool) -> bool:
 
 @guarantee(
     "sharing",
-    "A task that was cancelled while it ran does not run again when it is handed back.",
+    "A task that was cancelled while it ran is not run again when it is released.",
     Need.SHARED,
-    promise="it is ``CANCELLED`` when its node releases or loses it",
+    promise="the task ends ``CANCELLED`` when its node releases or loses it",
 )
 async def cancelled_and_handed_back(place: Place) -> None:
     async with _two(place) as (one, other):
@@ -162,10 +172,10 @@ async def cancelled_and_handed_back(place: Place) -> None:
         await other.cancel(record.id)
         await one.release(running)
         found = await other.get(record.id)
-        expect(ended_as(found) is Outcome.CANCELLED, f"it is {found}")
+        expect(ended_as(found) is Outcome.CANCELLED, f"the released task is {found}")
 
 
-@guarantee("sharing", "Each claim of a task has a higher token than the one before.", Need.SHARED, promise=_TOKEN)
+@guarantee("sharing", "Each claim of a task has a higher token than the previous one.", Need.SHARED, promise=_TOKEN)
 async def tokens_grow(place: Place) -> None:
     async with _two(place) as nodes:
         await accept(nodes[0], Task("a"))
@@ -177,28 +187,33 @@ async def tokens_grow(place: Place) -> None:
         expect(tokens == sorted(set(tokens)), f"the tokens of its claims are {tokens}")
 
 
-@guarantee("sharing", "What a lost node ran is given to others, or abandoned, as it says.", Need.SHARED, promise=_LOST)
+@guarantee(
+    "sharing", "The tasks of a lost node run on other nodes, or are abandoned, as they say.", Need.SHARED, promise=_LOST
+)
 async def lost_nodes_are_reaped(place: Place) -> None:
     async with _two(place) as (one, other):
         again, once = await accept(one, Task("again"), Task("once", on_crash="fail"))
         await start(one, 2)
         await place.cut(one)
         [running] = await _start_in_time(other)
-        expect(running.id == again.id, f"what came back is {running}")
+        expect(running.id == again.id, f"the other node started {running}")
         found = await other.get(once.id)
-        expect(ended_as(found) is Outcome.ABANDONED, f"what was not to run twice is {found}")
+        expect(ended_as(found) is Outcome.ABANDONED, f"the task with `on_crash` fail is {found}")
         await end(other, running)
 
 
 async def _start_in_time(store: Store) -> list[Running]:
     started: list[Running] = []
-    with within(REAP_SECONDS_MAX, "what a lost node ran is given to nobody"):
+    with within(REAP_SECONDS_MAX, "the task of a lost node was not started on the other node"):
         started += await store.claim(1)
     return started
 
 
 @guarantee(
-    "sharing", "A node that has lost a task cannot record its outcome, nor give it back.", Need.SHARED, promise=_FENCED
+    "sharing",
+    "A node that has lost a task can neither record its outcome nor release it.",
+    Need.SHARED,
+    promise=_FENCED,
 )
 async def lost_nodes_are_fenced(place: Place) -> None:
     async with _two(place) as (one, other):
@@ -209,14 +224,16 @@ async def lost_nodes_are_fenced(place: Place) -> None:
         await place.mend(one)
         await one.release([stale])
         answers = await _finish_when_reachable(one, stale)
-        expect(answers == [None], f"its outcome was taken: {answers}")
+        expect(answers == [None], f"`finish` of the node that has lost the task returned {answers}")
         found = await other.get(running.id)
-        expect(found == running, f"what runs on the other node is now {found}")
+        expect(found == running, f"the task that runs on the other node is now {found}")
         finished = await end(other, running)
-        expect(finished.outcome is Outcome.SUCCEEDED, f"it has ended as {finished}")
+        expect(finished.outcome is Outcome.SUCCEEDED, f"the task ended as {finished}")
 
 
-@guarantee("sharing", "A node that cannot be heard of is told that it has lost its tasks.", Need.SHARED, promise=_TOLD)
+@guarantee(
+    "sharing", "A node that loses its connection is notified that it has lost its tasks.", Need.SHARED, promise=_TOLD
+)
 async def losses_are_told(place: Place) -> None:
     async with _two(place) as (one, _):
         lost: list[int] = []
@@ -224,12 +241,10 @@ async def losses_are_told(place: Place) -> None:
         await accept(one, Task("a"))
         [running] = await start(one)
         await place.cut(one)
-        await until(lambda: _holds(lost == [running.serial]), "it was not told", seconds=REAP_SECONDS_MAX)
+        await until(lambda: _holds(lost == [running.serial]), "the node was not notified", seconds=REAP_SECONDS_MAX)
 
 
-@guarantee(
-    "sharing", "A node that is heard of keeps what it runs for as long as it takes.", Need.SHARED, promise=_LEASE
-)
+@guarantee("sharing", "A node that sends beats keeps its tasks, however long they run.", Need.SHARED, promise=_LEASE)
 async def leases_are_kept(place: Place) -> None:
     async with _two(place) as (one, other):
         lost: list[int] = []
@@ -238,27 +253,30 @@ async def leases_are_kept(place: Place) -> None:
         [running] = await start(one)
         with trio.move_on_after(REAP_SECONDS_MAX / 2):
             started = await other.claim(1)
-            expect(not started, f"what one node runs was given to another: {started}")
-        expect(not lost, "it was told that it has lost what it runs")
+            expect(not started, f"tasks of a living node were started on another node: {started}")
+        expect(not lost, "the node was notified that it has lost its task")
         await end(one, running)
 
 
-@guarantee("sharing", "A node that leaves hands back what it has, at once.", Need.SHARED, promise=_LOST)
+@guarantee("sharing", "A node that leaves gives its tasks back at once.", Need.SHARED, promise=_LOST)
 async def leaving_hands_back(place: Place) -> None:
     async with place.open() as other:
         async with place.open() as one:
             again, once = await accept(one, Task("again"), Task("once", on_crash="fail"))
             await start(one, 2)
-        expect([record.id for record in await listed(other, State.PENDING)] == [again.id], "it is not there at once")
+        expect(
+            [record.id for record in await listed(other, State.PENDING)] == [again.id],
+            "the task is not pending at once",
+        )
         found = await other.get(once.id)
-        expect(ended_as(found) is Outcome.ABANDONED, f"what was not to run twice is {found}")
+        expect(ended_as(found) is Outcome.ABANDONED, f"the task with `on_crash` fail is {found}")
 
 
 @guarantee(
     "sharing",
-    "Nodes know of each other, and of what each says of itself.",
+    "Nodes know each other, and the state that each reports.",
     Need.SHARED,
-    promise="A store that several processes share knows them as nodes",
+    promise="A store that several processes share calls these processes nodes.",
 )
 async def nodes_know_each_other(place: Place) -> None:
     async with place.open() as other:
@@ -270,9 +288,9 @@ async def nodes_know_each_other(place: Place) -> None:
                 states = [node.state for node in await other.nodes()]
                 return len(states) == 2 and NodeState(7, 3, True) in states and NodeState(2) in states
 
-            await until(are_known, "what two nodes say of themselves is not known")
+            await until(are_known, "the reported states of two nodes are not known")
         left = await other.nodes()
-        expect(len(left) == 1, f"one has left, and there are {left}")
+        expect(len(left) == 1, f"one of two nodes has left, and the nodes are {left}")
 
 
 async def _finish_when_reachable(store: Store, stale: Running) -> list[Finished | Scheduled | None]:
@@ -285,5 +303,5 @@ async def _finish_when_reachable(store: Store, stale: Running) -> list[Finished 
             return False
         return True
 
-    await until(is_answered, "a node that was mended cannot reach its queue")
+    await until(is_answered, "a node whose connection was restored cannot reach its queue")
     return answers

@@ -1,4 +1,4 @@
-"""Faults by loop: cancel a call at its first await, then at its second, until it gets through."""
+"""Cancellation in a loop: cancel a call at its first await, then at its second, until it completes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _CancelAtStep(trio.abc.Instrument):
 
 
 async def cancelled_at_step(step: int, call: Callable[[], Awaitable[object]]) -> bool:
-    """Run the call and cancel it as it goes on from its n-th await; whether the cancel came before its end."""
+    """Run a call and cancel it at its n-th await; return whether it was cancelled before its end."""
     with trio.CancelScope() as scope:
         instrument = _CancelAtStep(scope, step)
         trio.lowlevel.add_instrument(instrument)
@@ -35,6 +35,6 @@ async def cancelled_at_step(step: int, call: Callable[[], Awaitable[object]]) ->
 
 
 def every_await(steps_max: int = 100) -> Iterator[int]:
-    """1, 2, 3 …: the consumer breaks at the first step that a call does not have."""
+    """Yield 1, 2, 3 and so on; the consumer stops at the first step that a call does not have."""
     yield from range(1, steps_max)
-    raise AssertionError("the call never got through without being cancelled")
+    raise AssertionError(f"the call was still cancelled at await number {steps_max - 1}")

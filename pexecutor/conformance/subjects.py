@@ -1,4 +1,4 @@
-"""The stores of one process as subjects: in memory, and in a file."""
+"""Subjects for the stores of one process: in memory, and in a file."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from ..stores.sqlite.database import Database, Durability
 from ..stores.sqlite.journal import SqliteJournal
 from .guarantee import Need, Place
 
-_ONE_PROCESS: Final = "one process at a time has such a store"
+_ONE_PROCESS: Final = "only one process at a time can use this store"
 
 _POWER: Final[Mapping[Durability, str]] = {
-    "full": "Each change was flushed to the disk before it was answered. That it survives a power cut is then up to "
-    "the disk, and was not tried: tried is the death of the process.",
-    "normal": "With this durability a power cut may take the last moments. Tried is the death of the process.",
+    "full": "Each change was flushed to the disk before it was acknowledged. Whether it survives a power cut depends "
+    "on the disk and was not tried; the death of the process was tried.",
+    "normal": "With this durability a power cut may lose the last moments; the death of the process was tried.",
 }
 
 
 class MemorySubject:
-    """Stores in memory, each for itself.
+    """A subject whose stores are in memory, each on its own.
 
     Parameters:
-        make: makes one, from its settings.
+        make: makes a store from its settings.
     """
 
     shown = "memory"
@@ -43,12 +43,12 @@ class MemorySubject:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """There is nothing to open."""
+        """Do nothing: memory needs no preparation."""
         await trio.lowlevel.checkpoint()
         yield
 
     def place(self) -> Place:
-        """Nothing but memory."""
+        """Return a place in memory."""
         return _MemoryPlace(self._make)
 
 
@@ -60,18 +60,18 @@ class _MemoryPlace:
         return _opened(self._make(**settings))
 
     async def cut(self, _: Store) -> None:
-        raise NotImplementedError("what needs this does not apply")
+        raise NotImplementedError("a guarantee that needs this does not apply")
 
     mend = cut
 
 
 class SqliteSubject:
-    """Stores in files of their own, in a directory that is removed at the end.
+    """A subject whose stores are files, in a directory that is removed at the end.
 
     Parameters:
-        directory: where that one is made.
-        durability: how far changes are kept before they are answered.
-        make_journal: makes what keeps a store's changes, from its file.
+        directory: the parent of that directory.
+        durability: how durable a change is when it is acknowledged.
+        make_journal: makes a store's journal from its file.
     """
 
     lacks: Mapping[Need, str] = {Need.SHARED: _ONE_PROCESS}
@@ -93,23 +93,23 @@ class SqliteSubject:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Have a directory.
+        """Create the directory, and remove it at the end.
 
         Raises:
-            UnusableStoreError: none can be made there.
+            UnusableStoreError: the directory cannot be created.
         """
         await trio.lowlevel.checkpoint()
         try:
             files = tempfile.TemporaryDirectory(prefix=".pexecutor-conformance-", dir=self._directory)
         except OSError as error:
-            raise UnusableStoreError(f"no files can be made in {self._directory}: {error.strerror}") from error
+            raise UnusableStoreError(f"cannot create files in {self._directory}: {error.strerror}") from error
         with files as name:
             self._files = Path(name)
             yield
 
     def place(self) -> Place:
-        """A file that is not there yet."""
-        assert self._files is not None, "it is opened"
+        """Return a place with a new file."""
+        assert self._files is not None, "the subject is opened"
         self._places += 1
         return _SqlitePlace(self._files / f"{self._places}.db", self._durability, self._make_journal)
 
@@ -125,7 +125,7 @@ class _SqlitePlace:
         return _opened(LocalStore(journal=journal, **settings))
 
     async def cut(self, _: Store) -> None:
-        """Go on with what the file is at this instant, as the next process would."""
+        """Continue with a copy of the file as it is at this instant, as the next process would find it."""
         await trio.lowlevel.checkpoint()
         copy = self._path.with_suffix(".next.db")
         for suffix in ("", "-wal"):
@@ -135,7 +135,7 @@ class _SqlitePlace:
         self._path = copy
 
     async def mend(self, _: Store) -> None:
-        raise NotImplementedError("what needs this does not apply")
+        raise NotImplementedError("a guarantee that needs this does not apply")
 
 
 @asynccontextmanager

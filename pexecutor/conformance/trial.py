@@ -1,4 +1,4 @@
-"""Trying guarantees on a subject: some side by side, each with its own place and a bound on its time."""
+"""Trials of guarantees on a subject: some at the same time, each with its own place and a bounded time."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from ..errors import first_cause
 from .guarantee import BrokenPromiseError, Guarantee, Subject
 
 CHECK_SECONDS_MAX: Final = 15.0
+"""How long one check may take, in seconds."""
+
 CHECKS_AT_ONCE: Final = 8
+"""How many checks run at the same time."""
 
 
 class Standing(StrEnum):
-    """How it stands with a guarantee."""
+    """The result of trying a guarantee."""
 
     HOLDS = "holds"
     BROKEN = "broken"
@@ -25,12 +28,12 @@ class Standing(StrEnum):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What came of trying a guarantee.
+    """A guarantee and the result of trying it.
 
     Parameters:
-        guarantee: which one.
-        standing: how it stands with it.
-        reason: what the store did instead, or why it does not apply; empty when it holds.
+        guarantee: the guarantee.
+        standing: the result.
+        reason: what the store did instead, or why the guarantee does not apply; empty if it holds.
     """
 
     guarantee: Guarantee
@@ -41,12 +44,12 @@ class Finding(msgspec.Struct, frozen=True):
 async def try_all(
     subject: Subject, guarantees: Sequence[Guarantee], *, tell: Callable[[Finding], None] = lambda _: None
 ) -> list[Finding]:
-    """Try guarantees on an opened subject; the findings, in the order of the guarantees.
+    """Try guarantees on an opened subject; return the findings in the order of the guarantees.
 
     Parameters:
-        subject: the store.
-        guarantees: what to try.
-        tell: told of each finding when it is there.
+        subject: the store under test.
+        guarantees: the guarantees to try.
+        tell: called with each finding as soon as it is known.
     """
     findings: dict[str, Finding] = {}
     limiter = trio.CapacityLimiter(CHECKS_AT_ONCE)
@@ -63,24 +66,24 @@ async def try_all(
 
 
 async def try_one(subject: Subject, guarantee: Guarantee) -> Finding:
-    """Try one guarantee."""
+    """Try one guarantee, and return the finding."""
     for need in sorted(guarantee.needs & subject.lacks.keys()):
         await trio.lowlevel.checkpoint()
         return Finding(guarantee, Standing.DOES_NOT_APPLY, subject.lacks[need])
     try:
         with trio.fail_after(CHECK_SECONDS_MAX):
             await guarantee.check(subject.place())
-    except Exception as error:  # whatever a store under test raises
+    except Exception as error:  # a store under test may raise anything
         return Finding(guarantee, Standing.BROKEN, _reason(error))
     return Finding(guarantee, Standing.HOLDS)
 
 
 def _reason(error: BaseException) -> str:
-    """The first cause, in a sentence."""
+    """Return the first cause of an error as a sentence."""
     match cause := first_cause(error):
         case BrokenPromiseError():
             return str(cause)
         case trio.TooSlowError():
-            return f"it did not come to an end in {CHECK_SECONDS_MAX:g} s"
+            return f"the check did not end within {CHECK_SECONDS_MAX:g} s"
         case _:
             return f"the store raised {type(cause).__name__}: {cause}"

@@ -10,10 +10,11 @@ none of them. A change is *durable* when it survives what the store's settings s
 **Submit.** ``submit`` decides about a list of tasks in one step and returns one verdict per task, in the order of the
 list. Each task is decided on top of the tasks before it in the list.
 
-* If the name is held, the verdict is ``Duplicate``, unless the task's ``on_conflict`` says otherwise
-  (``local/submission.py`` describes its values and is part of this contract). This applies also if the queue is full,
-  and also if the holder is an earlier task of the same list.
-* Otherwise, if the queue has room, the verdict is ``Accepted``. The task is durable when ``submit`` returns.
+* If the name is held, the verdict is ``Duplicate`` with the holder's record, unless the task's ``on_conflict`` says
+  otherwise (``local/submission.py`` describes its values and is part of this contract). This applies also if the queue
+  is full, and also if the holder is an earlier task of the same list.
+* Otherwise, if the queue has room, the verdict is ``Accepted`` with the new record. The task is durable when ``submit``
+  returns.
 * Otherwise the verdict is ``Full``. With ``atomic``, either every task that needs a place gets one, or no task is
   accepted.
 * If the write fails, ``submit`` raises ``StoreUnavailableError`` and changes nothing.
@@ -32,7 +33,8 @@ and their start is durable. No task is claimed twice. A cancelled ``claim`` has 
 durable if a crash would have the same effect on the running task as on the pending one: its ``on_crash`` is ``rerun``,
 the handler's work ends with the process, and no newer task supersedes it.
 
-**Crashes.** A start *crashes* if its process dies, or if its node loses its lease, before the attempt is recorded.
+**Crashes.** A start counts as a crash of its task if the process dies, or the node loses its lease, before the end of
+the attempt is recorded.
 
 * Each crash adds 1 to the ``crashes`` of the task's record; ``release`` does not. The count survives retries and stays
   on the record as long as the record can be read.
@@ -68,7 +70,8 @@ return ``None``. ``submit_nowait`` also returns ``None`` unless it accepts every
   cannot change it: ``finish`` returns ``None`` for the task, and ``release`` ignores it.
 * The store remembers the cancel of a running task: the task ends ``CANCELLED`` when its node releases or loses it.
 
-A store that is not shared has no nodes, and its claims do not expire.
+``nodes`` returns the nodes of a store. A store that is not shared has no nodes, and its claims do not
+expire.
 
 **Cancel.** ``cancel`` ends a waiting task at once and returns it as ``Finished``. It returns a running task unchanged:
 the caller has to stop the attempt, and the task ends when the attempt has ended. Errors: ``UnknownTaskError`` for an
@@ -94,6 +97,7 @@ results and output. A record that exceeds the byte limit alone stays until the n
 writer inside ``opened``. A durable store restores its tasks there: waiting tasks wait at their old place, and tasks
 that were running are treated as their ``on_crash`` says. Leaving ``opened`` makes every change durable, within a
 bounded time. ``commits`` measures how long changes took to become durable; a store that writes nothing leaves it empty.
+``statistics`` returns a snapshot without awaiting.
 """
 
 from __future__ import annotations

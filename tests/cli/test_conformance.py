@@ -73,4 +73,4 @@ def test_the_operators_file_is_not_touched(run: Run, tmp_path: Path) -> None:
 def test_there_is_nowhere_to_try(run: Run, tmp_path: Path) -> None:
     result = run("conformance", "--store", f"sqlite:{tmp_path}/nowhere/x.db")
     assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr == f"pexecutor: no files can be made in {tmp_path}/nowhere: No such file or directory\n"
+    assert result.stderr == f"pexecutor: cannot create files in {tmp_path}/nowhere: No such file or directory\n"

@@ -286,7 +286,7 @@ def test_a_server_that_is_gone_for_longer_than_anybody_waits(nodes: Nodes, serve
     refused = node.client.post("/tasks", json=[{"name": "refused"}])
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
     assert refused.headers["Content-Type"] == "application/problem+json"
-    assert refused.json()["detail"].endswith("cannot be reached: Connection refused; nothing was done: try again")
+    assert refused.json()["detail"].endswith("cannot be reached: Connection refused; nothing was sent: try again")
     eventually(lambda: [text.count("ended") for text in notes_of(home)] == [1] * 6)
     server.start()
     ids = [task["id"] for task in reply["Tasks"]]

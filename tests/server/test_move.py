@@ -66,7 +66,7 @@ def test_tasks_go_on_elsewhere(start_server: StartServer, run: Run, here: str, t
 
     refused = run("serve", "--port", "0")
     assert refused.returncode == 1
-    assert f"have been moved to {there}: serve that one" in refused.stderr
+    assert f"have been moved to {there}: serve that store" in refused.stderr
     second = start_server("--data-dir", str(tmp_path / "elsewhere"))
     assert second.client.get(f"/tasks/{running}").json()["outcome"] == "succeeded"
     assert second.client.get(f"/tasks/{later}").json()["state"] == "scheduled"

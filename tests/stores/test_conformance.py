@@ -95,7 +95,7 @@ async def test_a_check_that_does_not_end_is_broken(autojump_clock: MockClock) ->
         await trio.sleep_forever()
 
     finding = await try_in(MemorySubject(), Guarantee("", "", "", frozenset(), never_ends))
-    assert finding.reason == "it did not come to an end in 15 s"
+    assert finding.reason == "the check did not end within 15 s"
 
 
 async def test_what_a_store_raises_is_told() -> None:
@@ -120,6 +120,6 @@ async def there_is_something_in(directory: Path) -> bool:
 
 
 async def test_a_directory_that_cannot_be_written_to(tmp_path: Path) -> None:
-    with pytest.raises(UnusableStoreError, match=r"no files can be made in .*nowhere: No such file or directory"):
+    with pytest.raises(UnusableStoreError, match=r"cannot create files in .*nowhere: No such file or directory"):
         async with SqliteSubject(tmp_path / "nowhere").opened():
             pass

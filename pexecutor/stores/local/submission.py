@@ -8,8 +8,9 @@ makes them durable and then puts them into its book.
 
 * ``reject``: the verdict is a duplicate.
 * ``join``: the verdict is accepted, with the holder's record.
-* ``latest``: a holder that has not started is replaced by the new task and keeps its place. If the holder runs, exactly
-  one more run follows: the first such submit makes a follower, and each further one replaces the follower's task.
+* ``latest``: a holder that has not started gets the content of the new task, and keeps its id and its place. If the
+  holder runs, exactly one more run follows: the first such submit makes a follower, and each further one replaces the
+  follower's task.
 * ``supersede``: a holder that has not started ends cancelled, and the new task takes its name in the same step. A
   running holder is asked to stop, and the new task follows it. A follower that was there already ends cancelled.
 """

@@ -1,6 +1,6 @@
-"""Marks: what a move of tasks to another store leaves in both, and who may not be served because of one.
+"""Marks: what a move of tasks leaves in both stores, and which stores must not be served because of a mark.
 
-Being served never takes one away: whether a move has arrived in a store can be told for as long as the store exists.
+Serving a store never removes a mark. So as long as a store exists, it shows whether a move has arrived in it.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from ...errors import UnusableStoreError
 
 
 class Role(StrEnum):
-    """What a move is to a store."""
+    """The role of a store in a move."""
 
     LEAVING = "leaving"
-    """Its tasks are being moved away: it is sealed."""
+    """The tasks are being moved away; the store is sealed."""
     LEFT = "left"
-    """Its tasks are elsewhere: it is sealed until others are moved here."""
+    """The tasks are in another store; this one is sealed until tasks are moved here."""
     ARRIVING = "arriving"
-    """Some of the tasks are here: nobody serves it."""
+    """Some of the tasks are here; the store is sealed."""
     ARRIVED = "arrived"
-    """All of them are."""
+    """All of the tasks are here; the store can be served."""
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """What a move leaves in a store.
+    """The mark of a move in a store.
 
     Parameters:
-        move: which one.
-        role: what it is to this store.
-        other: the other store, as it is shown.
-        history: whether finished tasks go along.
+        move: the id of the move.
+        role: the role of this store in the move.
+        other: the other store, as messages show it.
+        history: whether finished tasks are moved too.
     """
 
     move: str
@@ -43,18 +43,18 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 def check_not_sealed(marks: Sequence[Mark], name: str) -> None:
-    """Raise ``UnusableStoreError`` when a store must not be served."""
+    """Raise ``UnusableStoreError`` if a mark forbids serving the store."""
     for mark in marks:
         match mark.role:
             case Role.LEAVING:
                 raise UnusableStoreError(
-                    f"{name} is being moved to {mark.other}: complete that with the same `pexecutor move` as before, "
+                    f"{name} is being moved to {mark.other}: complete the move with the same `pexecutor move` command, "
                     "or take it back with --undo"
                 )
             case Role.LEFT:
-                raise UnusableStoreError(f"the tasks of {name} have been moved to {mark.other}: serve that one")
+                raise UnusableStoreError(f"the tasks of {name} have been moved to {mark.other}: serve that store")
             case Role.ARRIVING:
                 raise UnusableStoreError(
-                    f"tasks of {mark.other} are being moved to {name}: complete that with the same `pexecutor move` "
-                    "as before"
+                    f"tasks of {mark.other} are being moved to {name}: complete the move with the same "
+                    "`pexecutor move` command"
                 )

@@ -1,17 +1,17 @@
-"""Moving the tasks of one store to another: with their names held at every instant, and to one place only.
+"""Moving the tasks of one store to another, with their names held at every instant, and to one place only.
 
-A move has three steps, and each is made as a whole or not at all:
+A move has three atomic steps:
 
-1. The source is *sealed*: a mark in it names the target. From here on nobody serves it.
-2. The target *adopts* every task, and the mark that this move has arrived; until that is there, nobody serves it.
-3. The source lets go of its tasks, and its mark says where they are.
+1. The source is *sealed*: a mark in it names the target. From now on the source cannot be served.
+2. The target *adopts* every task, and the mark that this move has arrived. Until then the target cannot be served.
+3. The source drops its tasks, and its mark says where they are.
 
-So a task can run in the source before the first step and in the target after the second, and nowhere in between. When
-the process dies, the same command goes on: the source knows of the move, and whether the target has its mark tells
-which steps are left. Before the second step is made it can be undone.
+So a task can run in the source before step 1, in the target after step 2, and nowhere in between. If the process dies,
+the same command continues the move: the source knows the move, and the target's mark tells which steps are left. Before
+step 2 the move can be undone.
 
-Ids stay what they are when the target has given out none of its own: it goes on with the tag and the numbers of the
-source. Road not taken: a store that knows the ids of several tags would have to look each one up.
+Ids are kept if the target has not given out any ids: then it continues with the tag and the numbers of the source. Road
+not taken: a store that knows the ids of several tags would have to look up each id.
 """
 
 from __future__ import annotations
@@ -31,54 +31,54 @@ from .marks import Mark, Role, check_not_sealed
 NAMES_SHOWN_MAX: Final = 3
 
 More = Callable[[], Awaitable[Sequence[Record]]]
-"""Gives some more records with each call, in order of acceptance; none at the end."""
+"""Returns the next records with each call, in order of acceptance; an empty list at the end."""
 
 
 class Side(Protocol):
-    """A store that nobody serves, while tasks are moved out of it or into it.
+    """A store that is not served, while tasks are moved out of it or into it.
 
-    Each method raises ``UnusableStoreError`` when it cannot be done, and then nothing of it is.
+    If a step fails, its method raises ``UnusableStoreError`` and changes nothing.
     """
 
     @property
     def shown(self) -> str:
-        """What it is called."""
+        """The store, as messages show it."""
 
     async def identity(self) -> StoreIdentity:
-        """Its tag, and how many tasks it has accepted; 0 also when it is not there yet."""
+        """Return the store's tag, and how many tasks it has accepted; 0 also if it does not exist yet."""
 
     async def marks(self) -> list[Mark]:
-        """What earlier moves have left in it."""
+        """Return the marks of earlier moves."""
 
     async def read(self, after: int) -> Sequence[Record]:
-        """Some of its records, in order of acceptance: the first ones behind this serial; none at the end."""
+        """Return the next records after this serial, in order of acceptance; an empty list at the end."""
 
     async def recover(self) -> None:
-        """Do about tasks that ran when their process died what a start would do."""
+        """Recover tasks that ran when their process died, as the start of a server would."""
 
     async def seal(self, mark: Mark) -> None:
-        """Leave this mark, durably."""
+        """Leave a mark, durably."""
 
     async def unseal(self, mark: Mark) -> None:
-        """Take back a mark, and what has come here with it."""
+        """Remove a mark, and the tasks that have arrived with it."""
 
     async def adopt(self, mark: Mark, identity: StoreIdentity, more: More) -> None:
-        """Take over tasks, all of them or none, and leave the mark in the same step.
+        """Take over all tasks or none, and leave the mark in the same step.
 
-        What an earlier try of the same move has left here goes first, and so does the mark of one that went away.
+        First remove the tasks that an earlier try of this move has left here, and the mark of a move that left here.
         """
 
     async def let_go(self, mark: Mark) -> None:
-        """Drop the tasks in flight, and with them the finished ones if they went along, and leave the mark."""
+        """Drop the tasks in flight, and the finished ones if they were moved, and leave the mark."""
 
 
 class Terms(msgspec.Struct, frozen=True):
-    """How a move is to be made.
+    """The options of a move.
 
     Parameters:
         queue_size: how many tasks may wait in the target.
-        history: whether finished tasks go along.
-        recover: whether to do about tasks that ran when their process died what a start would do.
+        history: whether to move finished tasks too.
+        recover: whether to recover tasks that ran when their process died, as the start of a server would.
         new_ids: whether tasks may get new ids.
     """
 
@@ -89,14 +89,14 @@ class Terms(msgspec.Struct, frozen=True):
 
 
 class Moved(msgspec.Struct, frozen=True):
-    """What was moved, or would be.
+    """The result of a move, or of its dry run.
 
     Parameters:
         source, target: the stores.
-        in_flight: how many tasks, by state.
-        history: finished tasks that were moved.
-        history_left: finished tasks that stay in the source, where nobody can read them.
-        ids_kept: whether each has the id that it had.
+        in_flight: the number of tasks in flight, by state.
+        history: the number of finished tasks that were moved.
+        history_left: the number of finished tasks that stay in the source, where they can no longer be read.
+        ids_kept: whether all tasks keep their ids.
     """
 
     source: str
@@ -108,13 +108,13 @@ class Moved(msgspec.Struct, frozen=True):
 
 
 async def move(source: Side, target: Side, terms: Terms, *, dry_run: bool = False) -> Moved:
-    """Move the tasks of a store; or with ``dry_run`` see whether they could be, and change nothing.
+    """Move the tasks of a store; with ``dry_run``, only check whether that is possible.
 
     Raises:
-        UnusableStoreError: they cannot be; says what to do first.
+        UnusableStoreError: the move is not possible; the message says what to do first.
     """
     begun = await _begun(source, target)
-    if begun is not None:
+    if begun is not None:  # what is moved was decided when the move began
         terms = msgspec.structs.replace(terms, history=begun.history)
     found = await _survey(source)
     moved = await _plan(source, target, terms, found)
@@ -140,7 +140,7 @@ async def undo(source: Side, target: Side) -> None:
     """Take back a move that has not arrived, so that the source can be served again.
 
     Raises:
-        UnusableStoreError: there is none, or it has arrived.
+        UnusableStoreError: no move is under way, or the move has arrived.
     """
     begun = await _begun(source, target)
     if begun is None:
@@ -149,15 +149,16 @@ async def undo(source: Side, target: Side) -> None:
         raise UnusableStoreError(
             f"the tasks are in {target.shown} already: complete the move with the same command without --undo"
         )
+    # The target first: as long as the source has its mark, an interrupted undo can be repeated.
     await target.unseal(msgspec.structs.replace(begun, role=Role.ARRIVING, other=source.shown))
     await source.unseal(begun)
 
 
-# What is there
+# The state of both stores
 
 
 class _Found:
-    """What a store holds."""
+    """The contents of a store."""
 
     def __init__(self) -> None:
         self.in_flight: Counter[str] = Counter()  # how many, by state
@@ -166,7 +167,7 @@ class _Found:
         self.held: set[str] = set()
 
     def count(self, record: Record) -> None:
-        """Count a record in."""
+        """Count a record."""
         name = record.task.name
         match record:
             case Finished():
@@ -193,14 +194,15 @@ async def _survey(side: Side) -> _Found:
 
 
 async def _begun(source: Side, target: Side) -> Mark | None:
-    """The move that the source knows of."""
+    """Return the mark of a move from the source to the target that is under way, or ``None``."""
     if source.shown == target.shown:
         raise UnusableStoreError(f"{source.shown} cannot be moved to itself")
     for mark in await source.marks():
         match mark.role:
             case Role.LEAVING if mark.other != target.shown:
                 raise UnusableStoreError(
-                    f"{source.shown} is being moved to {mark.other}: complete that first, or take it back with --undo"
+                    f"{source.shown} is being moved to {mark.other}: complete that move first, or take it back with "
+                    "--undo"
                 )
             case Role.LEAVING:
                 return mark
@@ -225,22 +227,22 @@ async def _plan(source: Side, target: Side, terms: Terms, found: _Found) -> Move
     )
 
 
-# What stands against it
+# Checks
 
 
 def _check_source(source: Side, found: _Found, terms: Terms) -> None:
     if found.running and not terms.recover:
         raise UnusableStoreError(
-            f"{_some(found.running)} in {source.shown} ran when the server died: start it once and stop it, "
-            "or add --recover, which does about them what a start would do"
+            f"{_some(found.running)} in {source.shown} ran when the server died: start a server on it once and stop "
+            "the server, or add --recover, which recovers the tasks as a start would"
         )
 
 
 def _check_ids(moved: Moved, terms: Terms) -> None:
     if not (moved.ids_kept or terms.new_ids):
         raise UnusableStoreError(
-            f"{moved.target} has given out ids of its own, so that the tasks would get new ones: "
-            "name a new store, or add --new-ids"
+            f"{moved.target} has given out ids of its own, so the tasks would get new ids: "
+            "use a new store, or add --new-ids"
         )
 
 
@@ -249,17 +251,17 @@ async def _check_target(source: Side, target: Side, found: _Found, terms: Terms)
         if mark.role is Role.LEAVING or (mark.role is Role.ARRIVING and mark.other != source.shown):
             check_not_sealed([mark], target.shown)
         if mark.role is Role.ARRIVING:
-            return  # what is there is this move's own, and goes first
+            return  # its tasks came from this move, and are dropped first
     there = await _survey(target)
     if there.held:
         both = sorted(there.held & found.held)
         shown = f"and the name {both[0]!r} is held in both" if both else f"{_some(sorted(there.held))}"
-        raise UnusableStoreError(f"{target.shown} has tasks in flight, {shown}: name a store that has none")
+        raise UnusableStoreError(f"{target.shown} has tasks in flight, {shown}: use a store without tasks in flight")
     waiting = sum(found.in_flight.values())
     if waiting > terms.queue_size:
         raise UnusableStoreError(
-            f"{waiting} tasks wait in {source.shown} and the queue of {target.shown} has {terms.queue_size} places: "
-            f"give it more, and say so with --queue-size {waiting}"
+            f"{waiting} tasks wait in {source.shown}, and the queue of {target.shown} has {terms.queue_size} places: "
+            f"give the target a larger queue, and pass --queue-size {waiting}"
         )
 
 
@@ -268,7 +270,7 @@ def _some(names: Sequence[str]) -> str:
     return f"{len(names)} tasks ({shown})" if len(names) > 1 else f"a task ({shown})"
 
 
-# What goes over
+# The handover
 
 
 async def _hand_over(source: Side, target: Side, begun: Mark, *, ids_kept: bool) -> None:
@@ -284,7 +286,7 @@ async def _hand_over(source: Side, target: Side, begun: Mark, *, ids_kept: bool)
 
 
 def reader(side: Side, *, history: bool) -> More:
-    """What reads a store once, in order of acceptance; finished tasks with ``history`` only."""
+    """Return a function that reads a store once, in order of acceptance; finished tasks only with ``history``."""
     last = 0
 
     async def more() -> list[Record]:
@@ -299,21 +301,21 @@ def reader(side: Side, *, history: bool) -> More:
 
 
 class _Renumbering:
-    """New serials in the old order; ``identity`` is that of the target, behind the last of them."""
+    """New serials in the old order; ``identity`` is the target's, after the last new serial."""
 
     def __init__(self, identity: StoreIdentity) -> None:
         self.identity = identity
         self._serials: dict[int, int] = {}
 
     async def read(self, more: More) -> None:
-        """Give every record its number."""
+        """Assign a new serial to every record."""
         while some := await more():
             for record in some:
                 self.identity = self.identity._replace(acceptances=self.identity.acceptances + 1)
                 self._serials[record.serial] = make_serial(*self.identity)
 
     def of(self, more: More) -> More:
-        """The same records with their new serials."""
+        """Return a function that gives the same records with their new serials."""
 
         async def renumbered() -> list[Record]:
             return [self._with_new_serials(record) for record in await more()]

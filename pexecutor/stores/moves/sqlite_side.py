@@ -1,7 +1,7 @@
-"""``FileSide``: a store's file, while tasks are moved out of it or into it. It holds the file's lock all the time.
+"""``FileSide``: a store's file, while tasks are moved out of it or into it. It holds the locks of the file meanwhile.
 
-What is written is written in one transaction a step, so the file is its own witness. A file that is not there yet is
-made by the step that needs it, and one of an older version is brought up to this one by it: looking changes nothing.
+Each step writes in one transaction, so the file always shows how far the move is. The step that first writes creates a
+missing file and migrates one of an older version; reading changes nothing.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ class FileSide:
     """A file to move tasks out of or into.
 
     Parameters:
-        path: where it is.
-        must_exist: whether it has to be there already.
-        crashes_max: how many starts of a task may be cut off by a crash before it is abandoned.
-        end_leftovers: called with the tasks that ran when the server died, to end what it left at work.
+        path: the file.
+        must_exist: whether a missing file is an error.
+        crashes_max: the number of crashes at which a task is abandoned.
+        end_leftovers: called with the tasks that ran when the server died; ends the work that they left behind.
     """
 
     def __init__(
@@ -71,14 +71,14 @@ class FileSide:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Be the only user of the file.
+        """Hold the locks of the file.
 
         Raises:
-            UnusableStoreError: somebody else is, it is not there, or it cannot be used.
+            UnusableStoreError: the file is in use, missing, or cannot be used.
         """
         await trio.lowlevel.checkpoint()
         if self._must_exist and not self.path.exists():
-            raise UnusableStoreError(f"there is no file {self.path}")
+            raise UnusableStoreError(f"there is no file {self.path}: check --from")
         with self._open:
             with usable(self.path):
                 self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -96,7 +96,7 @@ class FileSide:
 
     @contextmanager
     def _writing(self) -> Iterator[SqliteConnection]:
-        """One step: a transaction that is on the disk at its end."""
+        """Run one step: a transaction that is on the disk at its end."""
         with usable(self.path):
             connection = self._connection or self._connect()
             connection.execute("PRAGMA journal_mode = WAL")
@@ -106,7 +106,7 @@ class FileSide:
             yield connection
 
     async def identity(self) -> StoreIdentity:
-        """The file's tag, and how many tasks it has accepted."""
+        """Return the file's tag, and how many tasks it has accepted."""
         await trio.lowlevel.checkpoint()
         row = None
         with usable(self.path):
@@ -115,7 +115,7 @@ class FileSide:
         return StoreIdentity(0, 0) if row is None else StoreIdentity(*row)
 
     async def marks(self) -> list[Mark]:
-        """What earlier moves have left in it."""
+        """Return the marks of earlier moves."""
         await trio.lowlevel.checkpoint()
         with usable(self.path):
             if self._connection is None or not has_marks(self._connection):
@@ -123,13 +123,13 @@ class FileSide:
             return read_marks(self._connection)
 
     async def read(self, after: int) -> list[Record]:
-        """Some of its records, in order of acceptance: the first ones behind this serial; none at the end."""
+        """Return the next records after this serial, in order of acceptance; an empty list at the end."""
         await trio.lowlevel.checkpoint()
         with usable(self.path):
             return [] if self._connection is None else read_after(self._connection, after)
 
     async def recover(self) -> None:
-        """Do about tasks that ran when the server died what a start would do."""
+        """Recover tasks that ran when the server died, as the start of a server would."""
         book = Book(history_records_max=1, history_seconds_max=math.inf, history_bytes_max=1, forget=lambda _: None)
         async with book.registry.all_locked():
             await load(self._in_flight(), book)
@@ -151,7 +151,7 @@ class FileSide:
             _leave(connection, mark)
 
     async def unseal(self, mark: Mark) -> None:
-        """Take back a mark. Nothing has come here with it: what comes does so in one step."""
+        """Remove a mark. No tasks have arrived with it, because they arrive in one transaction."""
         await trio.lowlevel.checkpoint()
         if self._connection is not None:
             with self._writing() as connection:
@@ -168,13 +168,11 @@ class FileSide:
                 while some := await more():
                     connection.executemany(_ADOPT, map(to_row, some))
             except sqlite3.IntegrityError as error:
-                raise UnusableStoreError(
-                    f"{self.shown} has other tasks under the same ids: name a new store"
-                ) from error
+                raise UnusableStoreError(f"{self.shown} has other tasks with the same ids: use a new store") from error
             _leave(connection, mark)
 
     async def let_go(self, mark: Mark) -> None:
-        """Drop what was moved, and leave the mark, in one transaction."""
+        """Drop the moved tasks, and leave the mark, in one transaction."""
         await trio.lowlevel.checkpoint()
         with self._writing() as connection:
             connection.execute("DELETE FROM tasks WHERE ? OR state <> 'finished'", (mark.history,))

@@ -1,7 +1,8 @@
-"""``QueueSide``: a queue on a server, while tasks are moved out of it or into it. No node is at work on it.
+"""``QueueSide``: a queue on a server, while tasks are moved out of it or into it. No node uses the queue meanwhile.
 
-What comes here comes in many calls, so it is sealed before the first and until after the last; what has come so far is
-known, and goes when the move is begun again. A step is over when the server has it on its disk.
+Tasks arrive in many calls, so the queue is sealed before the first call and until after the last one. It remembers the
+tasks that have arrived so far, and drops them if the move is started again. A step ends when it is on the server's
+disk.
 """
 
 from __future__ import annotations
@@ -48,10 +49,10 @@ class QueueSide:
     """A queue to move tasks out of or into.
 
     Parameters:
-        address: where the server is.
-        queue: the queue's name.
-        keep_seconds_max: for how long after its end a task can be read there.
-        may_forget: whether a server will do that loses everything when it is restarted.
+        address: the server.
+        queue: the name of the queue.
+        keep_seconds_max: how long a finished task can be read there, in seconds.
+        may_forget: whether to accept a server that loses everything when it restarts.
     """
 
     def __init__(self, address: ValkeyAddress, queue: str, *, keep_seconds_max: float, may_forget: bool) -> None:
@@ -62,24 +63,24 @@ class QueueSide:
         self._has_a_file = False
         self._tag = 0
         self._damage = Damage(lambda _: None)
-        self._numbers: list[int] = []  # what there is to read, in order; looked up when a reader begins
+        self._numbers: list[int] = []  # of all records, ascending; read when a reader begins
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Reach the server.
+        """Connect to the server.
 
         Raises:
-            UnusableStoreError: it cannot be, it would lose what is moved, or nodes are at work.
+            UnusableStoreError: the server cannot be reached, would lose the moved tasks, or has nodes on the queue.
         """
         async with self._link.opened(lambda _: None):
             settings = await self._link.settings("appendonly")
             self._has_a_file = settings.get("appendonly") == "yes"
             if not (self._has_a_file or self._may_forget):
                 raise UnusableStoreError(
-                    f"{self.shown} has no append-only file, so its restart would lose what was moved: "
-                    "set `appendonly yes` there, or add --volatile"
+                    f"{self.shown} has no append-only file, so a restart of the server would lose the moved tasks: "
+                    "set `appendonly yes` on the server, or add --volatile"
                 )
-            await self._keep()  # it can
+            await self._keep()  # fails now if the server cannot confirm its disk
             await upgrade(self._call)
             nodes: list[str] = await self._call("enter")
             if nodes:
@@ -89,8 +90,8 @@ class QueueSide:
     def _in_use(self, nodes: Sequence[str]) -> UnusableStoreError:
         shown = ", ".join(nodes[:3])
         return UnusableStoreError(
-            f"{self.shown} is in use by {len(nodes)} nodes ({shown}): stop them; one that was killed is forgotten when "
-            "its lease is over"
+            f"{self.shown} is in use by {len(nodes)} nodes ({shown}): stop them, or wait until the leases of killed "
+            "nodes have ended"
         )
 
     async def _call(self, verb: str, *arguments: Any) -> Any:
@@ -100,7 +101,7 @@ class QueueSide:
             raise UnusableStoreError(str(error)) from error
 
     async def _keep(self) -> None:
-        """Have all that was done on the server's disk."""
+        """Wait until everything so far is on the server's disk."""
         try:
             if self._has_a_file and not self._may_forget:
                 await self._link.flush()
@@ -108,24 +109,24 @@ class QueueSide:
             raise UnusableStoreError(str(error)) from error
 
     async def _keep_all_since(self, life: bytes) -> None:
-        """The same for several calls: none of them was to a server that has lost its last moments since."""
+        """Wait until several calls are on the disk, of a server that was not restarted since the first of them."""
         if self._link.life == life:
             await self._keep()
         if self._link.life != life:
-            raise UnusableStoreError(f"{self.shown} was restarted, or replaced, meanwhile: run the same command again")
+            raise UnusableStoreError(f"{self.shown} was restarted or replaced meanwhile: run the same command again")
 
     async def identity(self) -> StoreIdentity:
-        """The queue's tag, and how many tasks it has accepted."""
+        """Return the queue's tag, and how many tasks it has accepted."""
         tag, acceptances = await self._call("identity")
         self._tag = tag
         return StoreIdentity(tag, acceptances)
 
     async def marks(self) -> list[Mark]:
-        """What earlier moves have left in it."""
+        """Return the marks of earlier moves."""
         return [to_mark(row) for row in await self._call("marks")]
 
     async def read(self, after: int) -> list[Record]:
-        """Some of its records, in order of acceptance: the first ones behind this serial; none at the end."""
+        """Return the next records after this serial, in order of acceptance; an empty list at the end."""
         if not after:
             await self.identity()
             self._numbers = sorted(await self._call("numbers"))
@@ -134,7 +135,7 @@ class QueueSide:
         return [self._damage.to_record(row, self._tag) for row in await self._call("rows", wanted)] if wanted else []
 
     async def recover(self) -> None:
-        """Nothing to do: what dead nodes ran was recovered when this was opened."""
+        """Do nothing: the tasks of dead nodes were recovered when the queue was opened."""
 
     async def seal(self, mark: Mark) -> None:
         """Leave a mark."""
@@ -143,16 +144,16 @@ class QueueSide:
 
     async def _seal(self, mark: Mark) -> None:
         if not await self._call("seal", mark.move, mark.role, mark.other, mark.history):
-            raise UnusableStoreError(f"{self.shown} has come into use, or another move has begun: try again")
+            raise UnusableStoreError(f"{self.shown} is in use now, or another move has begun: try again")
 
     async def unseal(self, mark: Mark) -> None:
-        """Take back a mark, and what has come here with it."""
+        """Remove a mark, and the tasks that have arrived with it."""
         await self._drop_arrivals()
         await self._call("unseal", mark.move)
         await self._keep()
 
     async def adopt(self, mark: Mark, identity: StoreIdentity, more: More) -> None:
-        """Take over tasks, and leave the mark; sealed until that is done."""
+        """Take over tasks, and leave the mark. The queue is sealed until that is done."""
         life = self._link.life
         await self._seal(msgspec.structs.replace(mark, role=Role.ARRIVING))
         await self._drop_arrivals()
@@ -161,7 +162,7 @@ class QueueSide:
         while some := await more():
             history += [record for record in some if isinstance(record, Finished)]
             await self._arrive([record for record in some if not isinstance(record, Finished)])
-        await self._arrive(sorted(history, key=attrgetter("finished_at", "serial")))  # the order of their ends
+        await self._arrive(sorted(history, key=attrgetter("finished_at", "serial")))  # history is in order of endings
         await self._keep_all_since(life)
         await self._call("settle", mark.move, mark.role, mark.other, mark.history)
         await self._keep()
@@ -170,14 +171,14 @@ class QueueSide:
         for first in range(0, len(records), RECORDS_A_CALL):
             some = [_to_table(record, self._keep_seconds_max) for record in records[first : first + RECORDS_A_CALL]]
             if await self._call("arrive", some):
-                raise UnusableStoreError(f"{self.shown} has other tasks under the same ids: name a new queue")
+                raise UnusableStoreError(f"{self.shown} has other tasks with the same ids: use a new queue")
 
     async def _drop_arrivals(self) -> None:
         while await self._call("drop_arrivals", RECORDS_A_CALL):
             pass
 
     async def let_go(self, mark: Mark) -> None:
-        """Drop what was moved, and leave the mark; it is sealed all the time."""
+        """Drop the moved tasks, and leave the mark. The queue is sealed meanwhile."""
         last = 0
         while some := await self.read(last):
             last = some[-1].serial
@@ -192,8 +193,8 @@ def _number(serial: int) -> int:
 
 
 def _to_table(record: Record, keep_seconds_max: float) -> dict[str, Any]:
-    """A record as the functions have it in their memory."""
-    assert not isinstance(record, Running), "nothing runs while it is moved"
+    """Return a record in the form in which the functions have it in memory."""
+    assert not isinstance(record, Running), "no task runs while it is moved"
     name, priority, _, _, _, on_crash, keep, task = to_arguments(record.task, keep_seconds_max)
     return {
         "number": _number(record.serial),

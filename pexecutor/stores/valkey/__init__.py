@@ -1,11 +1,12 @@
-"""A store that many machines share: one queue on a Valkey or Redis server, from version 7 on.
+"""A store that many hosts share: one queue on a Valkey or Redis server, version 7 or later.
 
-``functions/`` is what runs on the server, and where all is decided. On a node, ``store.py`` makes of it the verbs of
-the store contract, ``lease.py`` keeps the node's hold on what it runs, ``wire.py`` knows what crosses, ``link.py`` and
-``line.py`` are the way there and alone know the driver, and ``doubts.py`` looks at the server's settings.
+``functions/`` runs on the server and makes all decisions. On a node, ``store.py`` implements the store contract with
+these functions, ``lease.py`` keeps the node's lease on its running tasks, ``wire.py`` encodes and decodes,
+``client.py`` and ``connection.py`` reach the server (only these and ``flush.py`` use the driver), and
+``server_checks.py`` checks the server's settings.
 
-Roads not taken: a lock with a time to live beside each task, which leaks or lets go too early; here the record is the
-lock, and one function changes both. Streams with consumer groups, which know neither names nor priorities nor a bound.
+Roads not taken: a lock with a time to live beside each task is leaked or released too early; here the record is the
+lock, and one function changes both. Streams with consumer groups have neither names nor priorities nor a bound.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ __all__ = ["ValkeyStore", "make_store", "needs_driver"]
 
 @contextmanager
 def needs_driver() -> Iterator[None]:
-    """Say of a driver that cannot be imported in here how to get it."""
+    """Turn an import error of the driver into a message about how to install it."""
     try:
         yield
     except ImportError as error:
@@ -35,13 +36,13 @@ def needs_driver() -> Iterator[None]:
 
 
 def make_store(address: ValkeyAddress, queue: str, *, durability: Durability = "aof", **settings: Any) -> ValkeyStore:
-    """A node's side of a queue.
+    """Return a node's store for a queue.
 
     Parameters:
-        address: where the server is.
-        queue: the queue's name.
-        durability: how far an accepted task is kept before it is answered.
-        settings: the others of ``ValkeyStore``.
+        address: the server.
+        queue: the name of the queue.
+        durability: how durable an accepted task is when ``submit`` returns.
+        settings: the other parameters of ``ValkeyStore``.
 
     Raises:
         ConfigError: the driver is not installed.

@@ -1,7 +1,7 @@
-"""``Calls``: a node's calls of the functions on the server, and who is told of what they have changed.
+"""``Calls``: a node's calls of the functions on the server, and the notification of the changes that they return.
 
-A call goes to its end whatever happens to whoever makes it: what the server has done is taken in here. Each reply says
-how the queue stands, so ``counts`` are those of the last one.
+A call is completed even if its caller is cancelled, so that no change on the server is missed. Each reply contains the
+state of the queue; ``counts`` is that of the last reply.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from .damage import Damage
 from .wire import Beat, Found, MarkRow, NodeRow, PageReply, QueueCounts, Row, ServerReply, Taken, decoder
 
 LOOK_AT_KEYS: Final = True
+"""Argument of ``mend``: check the types of the keys at once."""
 CALL_SECONDS_MAX: Final = 5.0
-"""How long a verb waits for its answer before it gives up; the shield's bound."""
+"""How long a verb waits for its reply, in seconds: the bound of the shield."""
 
 _DECODERS: Final = {
     "join": decoder(tuple[str, int]),
@@ -46,42 +47,42 @@ _DECODERS: Final = {
 
 
 class OtherQueueError(StoreUnavailableError):
-    """The queue is not the one that this node has joined: the server has lost that one, or been given another."""
+    """The queue is not the one that this node has joined: the server has lost that queue, or got another one."""
 
 
 class DamagedQueueError(StoreUnavailableError):
-    """A function has failed at what it found in the queue: a key of another type, or a counter that is no number."""
+    """A function failed because of damage in the queue: a key of another type, or an invalid counter."""
 
 
 class Link(Protocol):
-    """A way to the server."""
+    """A client for a queue on a server."""
 
     @property
     def trouble(self) -> str | None:
-        """Why the server cannot be asked at present, if so."""
+        """The reason why the server cannot be reached at present, or ``None``."""
 
     def opened(self, hear: Callable[[str], None]) -> AbstractAsyncContextManager[None]:
-        """While in here the server can be called; ``hear`` is told its messages, '' when some may have been missed."""
+        """Connect, for calls in this context; ``hear`` gets each message, and ``''`` when messages may be lost."""
 
     async def call(self, verb: str, *arguments: Any) -> bytes:
-        """Call a function; its reply. Raises ``StoreUnavailableError`` when there is none, or ``OtherQueueError``."""
+        """Call a function and return its reply. Raises ``StoreUnavailableError`` or ``OtherQueueError``."""
 
     async def settings(self, *names: str) -> Mapping[str, str]:
-        """The server's own settings; none where it does not show them."""
+        """Return settings of the server, or an empty mapping if the server does not show them."""
 
     async def flush(self) -> None:
-        """Return when what was done so far is as durable as was asked. Raises ``StoreUnavailableError``."""
+        """Wait until all replies so far are as durable as requested. Raises ``StoreUnavailableError``."""
 
 
 class Calls:
-    """What one node asks of its queue.
+    """The calls of one node to its queue.
 
     Parameters:
-        link: the way to the server.
-        node: the node's name.
-        work_is_there: called when a reply says that something is pending.
+        link: the client for the server.
+        node: the name of the node.
+        work_is_there: called when a reply reports pending tasks.
         other_queue: called when the queue turns out to be another one.
-        damage: reads records, and is told of what was found damaged.
+        damage: decodes records, and is notified of damage.
     """
 
     def __init__(
@@ -94,10 +95,10 @@ class Calls:
         damage: Damage,
     ) -> None:
         self.tag = 0
-        """What all ids of the queue begin with; 0 until it is joined."""
+        """The high bits of all ids of the queue; 0 until the node has joined."""
         self.counts: QueueCounts = QueueCounts()
         self.finished: defaultdict[str, Counter[Outcome]] = defaultdict(Counter)
-        """How many tasks have ended through this node, by handler."""
+        """How many tasks have ended through this node, by handler and outcome."""
         self.watcher: Watcher = Watcher()
         self._link = link
         self._node = node
@@ -107,13 +108,13 @@ class Calls:
         self._made = 0
 
     async def call(self, verb: str, *arguments: Any) -> Any:
-        """Call a function, and tell of what it has changed; its result."""
+        """Call a function, report its changes, and return its result."""
         reply = await self.ask(verb, *arguments)
         self.tell_all(reply.changes, {})
         return reply.result
 
     async def ask(self, verb: str, *arguments: Any) -> ServerReply[Any]:
-        """Call a function. It goes to its end whatever happens to the caller, who has to tell of what has changed."""
+        """Call a function, even if the caller is cancelled, and return the reply. The caller reports its changes."""
         with trio.CancelScope(shield=True, deadline=trio.current_time() + CALL_SECONDS_MAX):
             try:
                 return self._read(verb, await self._call(verb, *arguments))
@@ -125,7 +126,7 @@ class Calls:
     async def _call(self, verb: str, *arguments: Any) -> bytes:
         try:
             return await self._link.call(verb, self.tag, *arguments)
-        except DamagedQueueError as error:
+        except DamagedQueueError as error:  # repair the types of keys at once, then try once more
             self._damage.tell(str(error))
             self._read("mend", await self._link.call("mend", self.tag, LOOK_AT_KEYS))
             return await self._link.call(verb, self.tag, *arguments)
@@ -145,20 +146,20 @@ class Calls:
         return reply
 
     def tell_all(self, changes: Sequence[int | Row], own: Mapping[int, Record]) -> None:
-        """Tell of all changes, in their order; a number stands for a record that is known here."""
+        """Report changes in their order; a number stands for a record that this node knows."""
         self.tell([own[change] if isinstance(change, int) else self.read(change) for change in changes])
 
     def read(self, row: Row) -> Record:
-        """The record of a row; what of it cannot be read is replaced here, and soon in the queue."""
+        """Return the record of a row. Unreadable parts are replaced here now, and soon in the queue."""
         return self._damage.to_record(row, self.tag)
 
     def new_id(self) -> str:
-        """What tells a call from all others, when it is made again."""
+        """Return a new id for a call, by which the server recognizes a repetition of the call."""
         self._made += 1
         return f"{self._node}.{self._made}"
 
     def tell(self, records: Sequence[Record]) -> None:
-        """Tell of changes."""
+        """Report changed records to the watcher."""
         for record in records:
             if isinstance(record, Finished):
                 self.finished[record.task.handler][record.outcome] += 1
@@ -166,9 +167,9 @@ class Calls:
             self.watcher.changed(records)
 
     def tell_lost(self, number: int) -> None:
-        """Tell that a task that runs here is lost."""
+        """Report that this node has lost a running task."""
         self.watcher.lost(make_serial(self.tag, number))
 
     def tell_cancelled(self, number: int) -> None:
-        """Tell that a task that runs here was cancelled elsewhere."""
+        """Report that a task that runs on this node was cancelled."""
         self.watcher.cancel(make_serial(self.tag, number))

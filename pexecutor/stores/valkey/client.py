@@ -1,12 +1,12 @@
-"""``ValkeyLink``: calls of the functions on the server, and its messages.
+"""``ValkeyLink``: calls of the functions on the server, and the server's messages.
 
-One line carries everything: the calls of all, pipelined in the order they are made, and what the server tells of its
-own accord. When it breaks, a call that has no answer yet is made again on the next connection, with the same arguments:
-every verb is written so that a second time finds what the first has done. One that gets no answer in its time raises
-``StoreUnavailableError`` with the reason; whether the server has done it is then not known.
+One connection carries both: the calls of all callers, pipelined in order, and the messages. When the connection breaks,
+a call without a reply is repeated on the next connection, with the same arguments: every verb recognizes a repeated
+call and replies as to the first one. A call that gets no reply in time raises ``StoreUnavailableError`` with the
+reason; whether the server has executed it is then unknown.
 
-Road not taken: a pool of connections. The server runs one call after the other anyway, and that the calls of a node
-arrive in the order they are made is worth more than a second socket.
+Road not taken: a pool of connections. The server executes one call at a time anyway, and the order of a node's calls is
+worth more than a second socket.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from .connection import ELSEWHERE, Line, reason
 from .flush import Flusher, life_of
 
 CALL_SECONDS_MAX: Final = 4.0
-"""How long a call may take; less than any shield around it."""
+"""How long a call may take, in seconds; less than any shield around it."""
 
 START_SECONDS_MAX: Final = 10.0
-"""How long to wait for the server at the start."""
+"""How long to wait for the server at the start, in seconds."""
 
 PARTS: Final = (
     "book",
@@ -50,15 +50,15 @@ PARTS: Final = (
 )
 
 _LEAVES: Final = ("running", "submit", "records", "listing")
-"""Parts that no other part uses: their locals end with them, as Lua has room for 200 at once."""
+"""Parts that no other part uses. Their locals end with them, because Lua allows 200 at once."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
 
 def read_functions() -> tuple[str, str]:
-    """The name of the library of functions and its text.
+    """Return the name of the library of functions and its text.
 
-    The name goes with the text, so nodes of two versions can work side by side, each with its own functions.
+    The name is derived from the text, so nodes of two versions can use one queue, each with its own functions.
     """
     folder = resources.files(__package__) / "functions"
     texts = {part: (folder / f"{part}.lua").read_text(encoding="utf-8") for part in PARTS}
@@ -68,13 +68,13 @@ def read_functions() -> tuple[str, str]:
 
 
 class ValkeyLink:
-    """A way to a queue on a server.
+    """A client for a queue on a server.
 
     Parameters:
-        address: where the server is.
-        queue: the queue's name.
-        flushed: whether a submit waits until the server has it on its disk.
-        patience_seconds: how long a call may take in all, the way to a new connection included.
+        address: the server.
+        queue: the name of the queue.
+        flushed: whether a submit waits until its tasks are on the server's disk.
+        patience_seconds: how long a call may take, including the wait for a new connection.
     """
 
     def __init__(
@@ -90,25 +90,25 @@ class ValkeyLink:
         self._name, self._text = read_functions()
         self._patience_seconds = patience_seconds
         self.life: bytes = b""
-        """What tells the server as it is, since its start, from what it was before, or from another one."""
+        """Identifies the server since its last start."""
         self._hear: Callable[[str], None] = lambda _: None
         self._line = Line(address, prepare=self._prepare, hear=self._sort)
         self._flusher = Flusher(address, f"{self.key}:flushed", patience_seconds=patience_seconds) if flushed else None
 
     @property
     def trouble(self) -> str | None:
-        """Why the server cannot be asked at present, if so."""
+        """The reason why the server cannot be reached at present, or ``None``."""
         return self._line.trouble
 
     @asynccontextmanager
     async def opened(self, hear: Callable[[str], None]) -> AsyncIterator[None]:
-        """While in here the server can be called; ``hear`` is told of its messages, '' when some may have been missed.
+        """Connect, for calls in this context; ``hear`` gets each message, and ``''`` when messages may have been lost.
 
         Raises:
-            UnusableStoreError: there is no server that can be used.
+            UnusableStoreError: no usable server was found.
         """
         self._hear = hear
-        outliving = trio.CancelScope(shield=True)  # until what is in here has given back what it holds
+        outliving = trio.CancelScope(shield=True)  # so that the body can still call the server while it is cancelled
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._stay_connected, outliving)  # every call waits for its connection
             if self._flusher is not None:
@@ -118,7 +118,7 @@ class ValkeyLink:
                     await self._line.connection()
                 if waited.cancelled_caught:
                     raise UnusableStoreError(
-                        f"{self.trouble} (waited {START_SECONDS_MAX:g} s): start it, or see to --store"
+                        f"{self.trouble} (waited {START_SECONDS_MAX:g} s): start the server, or check --store"
                     )
                 yield
             finally:
@@ -130,10 +130,10 @@ class ValkeyLink:
             await self._line.stay_connected()
 
     async def call(self, verb: str, *arguments: Any) -> bytes:
-        """Call a function; its reply.
+        """Call a function and return its reply.
 
         Raises:
-            StoreUnavailableError: there is no answer, or the server refuses.
+            StoreUnavailableError: the server did not reply, or refused the call.
         """
         packed = _encode(arguments)
         sent = False
@@ -144,15 +144,16 @@ class ValkeyLink:
                 if (reply := await self._try(connection, verb, packed)) is not None:
                     return reply
         trouble = self.trouble or f"{self.address.shown} did not answer in {self._patience_seconds:g} s"
-        raise StoreUnavailableError(f"{trouble}; {'it may have been' if sent else 'nothing was'} done: try again")
+        done = "the server may have executed the call" if sent else "nothing was sent"
+        raise StoreUnavailableError(f"{trouble}; {done}: try again")
 
     async def _try(self, connection: TCPConnection, verb: str, packed: bytes) -> bytes | None:
-        """Call once; ``None`` when another connection may do better."""
+        """Call once; return ``None`` if the call should be repeated on another connection."""
         answered = False
         try:
             reply = await connection.create_request(b"FCALL", f"{self._name}_{verb}", 1, self.key, packed)
             answered = True
-            assert isinstance(reply, bytes), "what our functions answer"
+            assert isinstance(reply, bytes), "our functions reply with bytes"
             return reply
         except RedisError as error:
             answered = True
@@ -162,14 +163,14 @@ class ValkeyLink:
             await trio.lowlevel.checkpoint()
             return None
         finally:
-            if not answered and trio.current_effective_deadline() <= trio.current_time():
+            if not answered and trio.current_effective_deadline() <= trio.current_time():  # not a cancel of the caller
                 self._line.drop(connection, trio.TooSlowError())
 
     async def settings(self, *names: str) -> Mapping[str, str]:
-        """The server's own settings; none where it does not let us see them.
+        """Return settings of the server, or an empty mapping if the server does not show them.
 
         Raises:
-            StoreUnavailableError: there is no answer.
+            StoreUnavailableError: the server did not reply.
         """
         with trio.move_on_after(self._patience_seconds):
             while True:
@@ -182,17 +183,17 @@ class ValkeyLink:
                     continue
                 except ResponseError:
                     return {}
-                assert isinstance(found, dict), "what RESP3 answers"
+                assert isinstance(found, dict), "RESP3 replies with a map"
                 return {str(name): str(value) for name, value in found.items()}
-        raise StoreUnavailableError(self.trouble or f"{self.address.shown} does not answer: try again")
+        raise StoreUnavailableError(self.trouble or f"{self.address.shown} does not respond: try again")
 
     async def remove(self) -> None:
-        """Remove everything that has a key which begins with the queue's.
+        """Remove every key of the queue.
 
         Raises:
-            StoreUnavailableError: the server cannot be asked.
+            StoreUnavailableError: the server cannot be reached.
         """
-        await self.call("marks")  # from here on, the line leads to where the queue lies in a cluster
+        await self.call("marks")  # in a cluster, this connects to the node that has the queue's keys
         connection = await self._line.connection()
         cursor: Any = b"0"
         while True:
@@ -204,16 +205,16 @@ class ValkeyLink:
                 return
 
     async def flush(self) -> None:
-        """Wait until what was done so far is as durable as was asked; to be called without waiting after the answer.
+        """Wait until all replies so far are as durable as requested. Call this directly after a reply.
 
         Raises:
-            StoreUnavailableError: it is not on the server's disk in time.
+            StoreUnavailableError: the data did not reach the server's disk in time.
         """
         if self._flusher is not None:
             await self._flusher.flush(self.life)
 
     async def _prepare(self, connection: TCPConnection) -> None:
-        """Have our functions there, and be told of what happens in the queue."""
+        """Load our functions, and subscribe to the messages of the queue."""
         self.life = await life_of(connection)
         refusal: ResponseError | None = None
         try:
@@ -225,7 +226,7 @@ class ValkeyLink:
         connection.send_command(b"SUBSCRIBE", self.key.encode())
 
     async def _are_there(self, connection: TCPConnection, refusal: ResponseError) -> bool:
-        """Whether our functions are there already; a server that is out of memory does not say so by itself."""
+        """Return whether our functions are loaded; a server that is out of memory refuses without saying so."""
         if "maxmemory" not in str(refusal):
             await trio.lowlevel.checkpoint()
             return "already exists" in str(refusal)
@@ -239,12 +240,12 @@ class ValkeyLink:
 
 
 def _refusal(error: RedisError, server: str) -> Exception:
-    """What a refusal comes to: a store that cannot be used now, or a fault in our functions."""
+    """Return the error for a refused call: a store that cannot be used at present, or damage in the queue."""
     text = str(error)
     if text.startswith("OTHER"):
-        return OtherQueueError(f"{server} has lost the queue, or was given another one; this node joins what is there")
+        return OtherQueueError(f"{server} has lost the queue, or has another one now; this node joins that queue")
     if text.startswith("MENDING"):
-        return StoreUnavailableError(f"{server} has lost some of its keys, and they are being restored: try again soon")
+        return StoreUnavailableError(f"{server} is restoring keys that it has lost: try again soon")
     if "user_function" in text and "maxmemory" not in text:
         return DamagedQueueError(f"the queue on {server} is damaged: {text}")
     return StoreUnavailableError(reason(error, server))

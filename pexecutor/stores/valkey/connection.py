@@ -1,8 +1,9 @@
-"""``Line``: one connection to the primary, made again whenever it breaks.
+"""``Line``: a connection to the primary that is replaced whenever it breaks.
 
-The primary is looked for anew with each connection: by asking the sentinels, or by following a cluster's ``MOVED``.
-All keys of a queue lie on one node, so one connection at a time is enough there too. Whoever gets an answer that only
-another server, or the same one with our functions, could have given calls ``drop``, and the next connection is made.
+The primary is located for each connection: by asking the sentinels, or by following ``MOVED`` replies of a cluster. All
+keys of a queue are on one node, so one connection at a time is enough there too. A caller calls ``drop`` if its reply
+shows that another server, or the same server after loading our functions, has to be used; then the next connection is
+made.
 """
 
 from __future__ import annotations
@@ -22,25 +23,25 @@ from ..address import ValkeyAddress
 
 CONNECT_SECONDS_MAX: Final = 2.0
 RECONNECT_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
-"""How long to wait before the next attempt, the last for all that follow."""
+"""The waits between attempts, in seconds; the last one is repeated."""
 
 SENTINEL_SECONDS_MAX: Final = 0.5
-"""How long to wait for a sentinel before the next one is asked."""
+"""How long to wait for a sentinel before trying the next one, in seconds."""
 
 SENTINEL_SECONDS: Final = 1.0
-"""How long after an answer of the sentinels they are asked again."""
+"""How often the sentinels are asked whether the primary was replaced, in seconds."""
 
 ELSEWHERE: Final = (BrokenConnectionError, ReadOnlyError, MovedError, BusyLoadingError)
-"""What says that another connection may do better."""
+"""The errors after which a call is repeated on another connection."""
 
 
 class Line:
-    """A connection, and the next one.
+    """The current connection, and its replacement.
 
     Parameters:
-        address: where the server is, or who knows.
-        prepare: what is done with each new connection before anybody gets it.
-        hear: told of each push from the server.
+        address: the server, or its sentinels.
+        prepare: called with each new connection before any caller gets it.
+        hear: called with each push message of the server.
     """
 
     def __init__(
@@ -56,12 +57,12 @@ class Line:
         self._hear = hear
         self._tls = ssl.create_default_context() if address.tls else None
         self._moved_to: tuple[str, int] | None = None
-        self._sentinels = list(address.hosts)  # those that did not answer come last
+        self._sentinels = list(address.hosts)  # the next one to ask comes first; silent ones are moved to the end
         self._connection: TCPConnection | None = None
         self._connected = trio.Event()
 
     async def stay_connected(self) -> None:
-        """Be connected, again and again, until cancelled."""
+        """Connect, and reconnect whenever the connection breaks, until cancelled."""
         async with trio.open_nursery() as nursery:
             failures = 0
             while True:
@@ -74,13 +75,13 @@ class Line:
                 await trio.sleep(RECONNECT_SECONDS[min(failures, len(RECONNECT_SECONDS) - 1)])
 
     async def connection(self) -> TCPConnection:
-        """The connection, as soon as there is one."""
+        """Return the connection; wait until there is one."""
         while self._connection is None:
             await self._connected.wait()
         return self._connection
 
     def drop(self, connection: TCPConnection, error: Exception | None = None) -> None:
-        """Have done with a connection; the next one is made to where the error points, if it does."""
+        """Give up a connection. The next one goes to the address in the error, if there is one."""
         if isinstance(error, MovedError):
             self._moved_to = (error.host, error.port)
         if self._connection is connection:
@@ -91,11 +92,11 @@ class Line:
 
     def _have_none(self) -> None:
         self._connection = None
-        if self._connected.is_set():  # whoever waits already waits for the next one
+        if self._connected.is_set():  # otherwise callers already wait for this event
             self._connected = trio.Event()
 
     async def _live(self, nursery: trio.Nursery) -> None:
-        """One connection, from its beginning to its end."""
+        """Open one connection, and use it until it ends."""
         with trio.fail_after(CONNECT_SECONDS_MAX):
             place = await self._locate(nursery)
             connection = self._open(*place)
@@ -119,7 +120,7 @@ class Line:
     async def _leave_when_replaced(
         self, place: tuple[str, int], connection: TCPConnection, nursery: trio.Nursery, watch: trio.CancelScope
     ) -> None:
-        """Ask the sentinels on: a primary that was replaced takes writes for some seconds more, and they are lost."""
+        """Leave a replaced primary. It accepts writes for some seconds after its replacement, and they are lost."""
         with watch:
             while True:
                 await trio.sleep(SENTINEL_SECONDS)
@@ -141,11 +142,11 @@ class Line:
         )
 
     async def _locate(self, nursery: trio.Nursery) -> tuple[str, int]:
-        """Where the primary is now."""
+        """Return the address of the primary."""
         if self._address.service is None:
             moved_to, self._moved_to = self._moved_to, None
             return moved_to or self._address.hosts[0]
-        problem: Exception = BrokenConnectionError("no sentinel answers")
+        problem: Exception = BrokenConnectionError("no sentinel replies")
         for sentinel in list(self._sentinels):
             try:
                 with trio.fail_after(SENTINEL_SECONDS_MAX):
@@ -164,30 +165,30 @@ class Line:
         finally:
             connection.invalidate()
         if not isinstance(found, list):
-            raise BrokenConnectionError(f"the sentinels know no {service!r}")
+            raise BrokenConnectionError(f"the sentinels do not know the service {service!r}")
         return bytes(found[0]).decode(), int(found[1])
 
 
 def reason(error: BaseException, server: str) -> str:
-    """Why a server cannot be asked, and what to do about it."""
+    """Return why a server cannot be used, and what to do."""
     text = str(error)
     if isinstance(error, BusyLoadingError):
-        return f"{server} is still loading its data: wait"
+        return f"{server} is loading its data: wait until it is ready"
     if isinstance(error, ReadOnlyError) or text.startswith("MASTERDOWN"):
-        return f"{server} is a replica at present: wait for its promotion, or see to --store"
+        return f"{server} is a replica at present: wait until it is promoted, or check --store"
     if "maxmemory" in text:
-        return f"{server} is out of memory (maxmemory): let tasks end, or give it more"
+        return f"{server} is out of memory (maxmemory): wait until tasks end, or give the server more memory"
     if isinstance(error, RedisError) and not isinstance(error, BrokenConnectionError):
-        return f"{server} refuses: {text}"
+        return f"{server} refused the call: {text}"
     return f"{server} cannot be reached: {plain(error)}"
 
 
 def plain(error: BaseException) -> str:
-    """Why, in the words of the error that was first."""
+    """Return the message of the error's first cause."""
     while (cause := error.__cause__) is not None:
         error = cause
     if isinstance(error, trio.TooSlowError | TimeoutError):
-        return "it does not answer"
+        return "the server does not respond"
     if isinstance(error, OSError) and error.errno and not isinstance(error, ssl.SSLError):
         return os.strerror(error.errno)
     return str(error) or "the connection broke"

@@ -1,8 +1,8 @@
-"""``Damage``: what of a queue cannot be read or used, from the side of a node.
+"""``Damage``: a node's part in finding and repairing damage in a queue.
 
-The functions on the server set aside what they cannot use (``functions/damage.lua``), and say so with each reply. What
-only a node can see, a part of a record that is not what it should be, is replaced by something that can be shown, and
-repaired on the server soon after. Nobody else is kept waiting for it.
+The functions on the server set aside entries that they cannot use (``functions/damage.lua``), and report them with each
+reply. Only a node can detect an unreadable part of a record. The node replaces it by a value that can be shown, and has
+it repaired on the server soon after. Callers do not wait for the repair.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from ...task import Attempt, Ending, Outcome, Record, Task
 from .wire import Row, attempts_of, ending_of, make_record, task_of, to_record
 
 UNREADABLE_MAX: Final = 1000
-"""How many records wait for their repair; others are found again."""
+"""How many records can wait for their repair; more are found again later."""
 
 AGAIN_SECONDS: Final = 1.0
-"""How long to wait for the next try where the server cannot be asked."""
+"""How long to wait before the next try if the server cannot be reached, in seconds."""
 
 NO_ATTEMPTS: Final[tuple[Attempt, ...]] = ()
 T = TypeVar("T")
 
 
 class Damage:
-    """What was found damaged, and its repair.
+    """The damage found by this node, and its repair.
 
     Parameters:
-        on_damage: told of each damage that was found.
+        on_damage: called with a description of each damage found.
     """
 
     def __init__(self, on_damage: Callable[[str], None]) -> None:
@@ -42,11 +42,11 @@ class Damage:
         self._something_to_do = trio.Event()
 
     def tell(self, what: str) -> None:
-        """Tell of a damage."""
+        """Report damage."""
         self._on_damage(what)
 
     def notice(self, damages: Sequence[str], *, mending: bool) -> None:
-        """Take in what a reply says of damages."""
+        """Report the damage in a reply, and start mending if the reply requests it."""
         for damage in damages:
             self._on_damage(damage)
         if mending and not self._is_mending:
@@ -54,11 +54,11 @@ class Damage:
             self._something_to_do.set()
 
     def is_lost(self, number: int) -> bool:
-        """Whether what was submitted as this task cannot be read."""
+        """Return whether the submitted task of this number cannot be read."""
         return "task" in self._unreadable.get(number, ())
 
     def to_record(self, row: Row, tag: int) -> Record:
-        """The record of a row, with something in the place of what cannot be read."""
+        """Return the record of a row, with substitutes for unreadable parts."""
         try:
             return to_record(row, tag)
         except msgspec.DecodeError:
@@ -70,7 +70,7 @@ class Damage:
         attempts = _read(attempts_of, row, NO_ATTEMPTS, "attempts", parts)
         ending: Ending | None = None
         if row.state == "finished":
-            lost = Ending(Outcome.FAILED, "how it ended cannot be read any more", retryable=False)
+            lost = Ending(Outcome.FAILED, "the ending of this task can no longer be read", retryable=False)
             ending = _read(ending_of, row, lost, "ending", parts)
         if len(self._unreadable) < UNREADABLE_MAX:
             self._unreadable[row.number] = parts
@@ -78,7 +78,7 @@ class Damage:
         return make_record(row, tag, task, attempts, ending)
 
     async def keep_mending(self, call: Callable[..., Awaitable[Any]]) -> None:
-        """Repair and mend whatever there is, until cancelled.
+        """Repair and mend as needed, until cancelled.
 
         Parameters:
             call: calls a function on the server.

@@ -1,10 +1,10 @@
-"""``Flusher``: waits until what the server has answered is on its disk; many who wait share one wait.
+"""``Flusher``: waits until the server's replies are on its disk. Callers share one wait.
 
-It has a line of its own, as a wait in there keeps everybody behind it waiting. It writes something and waits for that:
-whatever was written before is on the disk then, too. That is so within one life of one server. When the server was
-restarted, or is another one since a failover, nobody can say what became of the write before, so it counts as failed.
+It has its own connection, because a wait blocks all later commands of a connection. It writes a key and waits for that
+write: then all earlier writes are on the disk too. This is valid within one life of one server, from its start to its
+end. If the server was restarted, or replaced in a failover, the earlier writes may be lost, so they count as failed.
 
-Road not taken: a wait for each submit. A disk takes as long for one as for all who came meanwhile.
+Road not taken: a wait per submit. A disk flush for one submit takes as long as a flush for all submits.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from ..address import ValkeyAddress
 from .connection import ELSEWHERE, Line, reason
 
 WAIT_SHARE: Final = 0.9
-"""How much of the patience the server may wait, so that its answer is here in time."""
+"""The part of ``patience_seconds`` that the server may wait, so that its reply arrives in time."""
 
 _RUN_ID: Final = re.compile(rb"run_id:(\w+)")
 
 
 async def life_of(connection: TCPConnection) -> bytes:
-    """What tells this life of this server from all others."""
+    """Return the id of this life of the server."""
     about: Any = await connection.create_request(b"INFO", b"server")
     found = _RUN_ID.search(about)
     return found[1] if found else b""
 
 
 class _Flush:
-    """One wait, and what came of it: in which life of the server, or why not."""
+    """One wait, and its result: the life of the server in which it succeeded, or why it failed."""
 
     def __init__(self) -> None:
         self.asked = trio.Event()
@@ -47,8 +47,8 @@ class Flusher:
     """Waits for the server's disk.
 
     Parameters:
-        address: where the server is.
-        key: what it may write.
+        address: the server.
+        key: a key that this may write.
         patience_seconds: how long one wait may take.
     """
 
@@ -58,10 +58,10 @@ class Flusher:
         self._patience_seconds = patience_seconds
         self._life = b""
         self._line = Line(address, prepare=self._prepare)
-        self._next = _Flush()  # whoever comes while one is under way shares the next
+        self._next = _Flush()  # shared by all callers that arrive while an earlier flush is under way
 
     async def keep_flushing(self) -> None:
-        """Wait for those who ask, until cancelled."""
+        """Flush whenever a caller waits, until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._line.stay_connected)
             while True:
@@ -75,13 +75,13 @@ class Flusher:
                     flush.done.set()
 
     async def flush(self, life: bytes) -> None:
-        """Return when what was done so far is on the disk.
+        """Wait until everything so far is on the disk.
 
         Parameters:
-            life: in which life of which server it was done.
+            life: the life of the server in which it was written.
 
         Raises:
-            StoreUnavailableError: it is not there in time, or nobody can say.
+            StoreUnavailableError: it did not reach the disk in time, or this is unknown.
         """
         flush = self._next
         flush.asked.set()
@@ -91,7 +91,7 @@ class Flusher:
             raise StoreUnavailableError(flush.trouble)
         if flush.life != life:
             raise StoreUnavailableError(
-                f"{self._shown} was restarted, or replaced, before all was on its disk: try again"
+                f"{self._shown} was restarted or replaced before all data were on its disk: try again"
             )
 
     async def _prepare(self, connection: TCPConnection) -> None:
@@ -116,7 +116,7 @@ class Flusher:
         raise StoreUnavailableError(self._line.trouble or self._late())
 
     def _late(self) -> str:
-        return f"{self._shown} did not have it on its disk in {self._patience_seconds:g} s: try again"
+        return f"{self._shown} did not write the data to its disk within {self._patience_seconds:g} s: try again"
 
     async def _wait(self, connection: TCPConnection) -> None:
         written = connection.create_request(b"SET", self._key, b"")
@@ -125,18 +125,18 @@ class Flusher:
         await written
         try:
             reply: Any = await waited
-        except UnknownCommandError:
+        except UnknownCommandError:  # before Redis 7.2
             await self._check_that_it_writes_through(connection)
             return
         if reply[0] < 1:
             raise StoreUnavailableError(self._late())
 
     async def _check_that_it_writes_through(self, connection: TCPConnection) -> None:
-        """Without the command: one that writes through has on its disk what it has answered."""
+        """Check that the server flushes before it replies, since it has no command to wait for its disk."""
         names = ("appendonly", "appendfsync")
         settings: Any = await connection.create_request(b"CONFIG GET", *names, decode=True)
         if settings != {"appendonly": "yes", "appendfsync": "always"}:
             raise StoreUnavailableError(
-                f"{self._shown} has no WAITAOF (it is there from Redis 7.2 on) to say what is on its disk: "
-                "set `appendfsync always` there"
+                f"{self._shown} cannot confirm what is on its disk (WAITAOF exists from Redis 7.2 on): "
+                "set `appendfsync always` on the server"
             )

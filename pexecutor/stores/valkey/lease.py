@@ -1,21 +1,23 @@
-"""``Lease``: a node's hold on the tasks it runs, and the beat that keeps it.
+"""``Lease``: a node's lease on the tasks that it runs, and the beats that extend it.
 
-One beat a second extends the lease for everything the node holds; when it has not for ``lease_seconds``, by the
-server's clock, any other node's beat reaps it: its tasks are pending again, or abandoned, as their ``on_crash`` says.
+One beat a second extends the lease of everything that the node holds. If no beat arrives for ``lease_seconds``, by the
+server's clock, any other node's beat reaps the node: its tasks become pending again, or are abandoned, as their
+``on_crash`` says.
 
-So a node that gets no beat through must end its work before that. It goes by its own clock, from when the last beat
-that was answered was *sent*, and gives up after two thirds. The last third is for cancelled work to come to its end.
-Until then the node is silent, or its next beat would tell the server that all of it can be run again. Only lengths of
-time are compared, so it does not matter what the clocks show.
+So a node whose beats do not get through must stop its work earlier. It measures by its own clock, from the time at
+which the last answered beat was *sent*, and gives up after two thirds of the lease. In the last third, cancelled work
+has time to end. Until then the node sends no beat, because a beat would tell the server that its tasks can run again.
+Only durations are compared, so the clocks need not agree.
 
-A node can be too late all the same: paused, it does not know how late it is. Then its work goes on for a moment after
-it wakes, side by side with the next run of the same task. Its outcome is not taken, as the task has a newer token; and
-what it does to others is theirs to refuse, by the same token (``context.token``). (Martin Kleppmann, "How to do
+A node can still be too late: a paused process does not know how late it is. Then its work continues for a moment after
+it wakes up, at the same time as the next attempt of the same task. Its outcome is refused, because the task has a newer
+token. Services that its work calls can refuse it by the same token (``context.token``). (Martin Kleppmann, "How to do
 distributed locking", 2016.)
 
-After a reconnect, and when the server asks for it, the node and the server compare what the one runs and the other
-remembers. What the node has lost is cut off; what it knows nothing of is recovered. Nothing is claimed from when it
-says what it runs until it has been heard, for calls of a broken connection may be done late, and in any order.
+After a reconnect, and when the server requests it, the node sends the tasks that it runs, and the server compares them
+with its records. Work on tasks that the node has lost is stopped; tasks that the node does not know are recovered.
+Between sending this list and the reply the node claims nothing, because calls of a broken connection may still be
+executed late and in any order.
 """
 
 from __future__ import annotations
@@ -32,38 +34,40 @@ from .wire import Beat
 
 BEAT_SECONDS: Final = 1.0
 GIVEN_UP: Final = -math.inf
+"""The time until which a lease is good that was given up, or has not begun."""
 LEASE_SECONDS_MIN: Final = 3.0
-"""Room for a few beats to fail."""
+"""The shortest lease: some beats may fail."""
 
 
 NO_CLAIM: Final = 0
+"""Stands for no claim in the place of a claim's number."""
 
 Held = tuple[int, int]
-"""A task's number, and the token under which it was claimed: it may have been lost and claimed once more."""
+"""A task's number and the token of its claim. The token tells apart two claims of one task."""
 
 
 class Holdings:
-    """What a node has claimed. Changed by the store's claim, finish and release, and by the loss of it all."""
+    """The tasks that a node has claimed. Changed by the store's claim, finish and release, and by a loss."""
 
     def __init__(self) -> None:
         self.tokens: dict[int, int] = {}  # by number
-        self.settling: set[Held] = set()  # those whose finish or release is under way: its answer tells how they stand
-        self.claim = NO_CLAIM  # the one without an answer
+        self.settling: set[Held] = set()  # finish or release is under way; its reply decides whether they are lost
+        self.claim = NO_CLAIM  # the number of a claim that has no reply yet
 
     def as_arguments(self) -> list[object]:
-        """All of it, for the server to compare."""
+        """Return the holdings as arguments of a beat, for the server to compare."""
         held = [one for one in self.tokens.items() if one not in self.settling]
         return [held, list(self.settling), self.claim]
 
-    def settled(self, those: Iterable[Held]) -> None:
-        """Have nothing to do with these any more."""
-        for number, token in those:
+    def settled(self, ended: Iterable[Held]) -> None:
+        """Remove claims whose finish or release is complete, but not a later claim of the same task."""
+        for number, token in ended:
             self.settling.discard((number, token))
             if self.tokens.get(number) == token:
                 del self.tokens[number]
 
     def lose(self, number: int) -> bool:
-        """Have nothing to do with a task any more, unless it is just being settled; whether it was held."""
+        """Remove a task unless it is being settled; return whether it was removed."""
         token = self.tokens.get(number)
         if token is None or (number, token) in self.settling:
             return False
@@ -72,17 +76,17 @@ class Holdings:
 
 
 class Lease:
-    """Beats, and gives up in time.
+    """Sends beats, and gives up in time if they fail.
 
     Parameters:
-        seconds: how long a lease is.
-        holdings: what is held under it.
-        beat: makes one beat, and has the holdings compared, if it is given them.
-        lost: told the number of each task that is lost.
-        cancelled: told the number of each task that was cancelled from elsewhere.
-        given_up: told how many tasks are cut off because no beat got through in time, or the server says so.
-        clock: this node's clock, in seconds; it runs at about the speed of the server's, and never back.
-        sleep: waits so many seconds of that clock.
+        seconds: the length of the lease.
+        holdings: the tasks under the lease.
+        beat: sends one beat; with holdings, the server compares them with its records.
+        lost: called with the number of each task that is lost.
+        cancelled: called with the number of each task that was cancelled through another node.
+        given_up: called with how many tasks are stopped because no beat got through in time, or the server lost them.
+        clock: this node's clock, in seconds; it must run at about the speed of the server's, and never backwards.
+        sleep: waits this many seconds of that clock.
     """
 
     def __init__(
@@ -98,7 +102,7 @@ class Lease:
         sleep: Callable[[float], Awaitable[None]] = trio.sleep,
     ) -> None:
         self.to_end_seconds: float = seconds / 3
-        """How long what is cut off has to come to its end."""
+        """How long stopped work has to end, in seconds."""
         self._seconds = seconds
         self._holdings = holdings
         self._beat = beat
@@ -108,14 +112,14 @@ class Lease:
         self._clock = clock
         self._sleep = sleep
         self._must_compare = True
-        self._comparing = False  # until a beat is answered: one that was not may yet be done
-        self._term = 0  # counted up whenever all is given up
+        self._comparing = False  # until a beat is answered: an unanswered one may still be executed
+        self._term = 0  # incremented whenever everything is given up; a claim of an earlier term is void
         self._good_until = GIVEN_UP
         self._silent_until = GIVEN_UP
         self._extended = trio.lowlevel.ParkingLot()
 
     async def good(self) -> int:
-        """Return when work may be claimed; the term that it belongs to."""
+        """Wait until tasks may be claimed; return the term to which the claim belongs."""
         await trio.lowlevel.checkpoint()
         while not self.is_good(self._term):
             self._give_up_in_time()
@@ -123,15 +127,15 @@ class Lease:
         return self._term
 
     def is_good(self, term: int) -> bool:
-        """Whether work may be claimed, and what was claimed in this term begun."""
+        """Return whether tasks may be claimed, and tasks claimed in this term may be started."""
         return self._term == term and not self._comparing and self._clock() < self._good_until
 
     def compare_soon(self) -> None:
-        """Have the next beat compare: messages, or the server's last moments, may be missing."""
+        """Make the next beat compare, because messages or the server's last moments may be missing."""
         self._must_compare = True
 
     def give_up(self) -> None:
-        """Cut off all that is held."""
+        """Stop the work on all held tasks."""
         self._term += 1
         self._must_compare = True
         self._good_until = GIVEN_UP
@@ -140,7 +144,7 @@ class Lease:
             self._lose(number)
 
     async def keep(self) -> None:
-        """Beat until cancelled."""
+        """Send beats until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._guard)
             while True:
@@ -153,7 +157,7 @@ class Lease:
         comparing, self._must_compare = self._must_compare, False
         self._comparing = self._comparing or comparing
         try:
-            beat = await self._beat(comparing and self._holdings.as_arguments())
+            beat = await self._beat(comparing and self._holdings.as_arguments())  # read when the beat is sent
         except StoreUnavailableError:
             self._must_compare = True
             return
@@ -163,13 +167,13 @@ class Lease:
             self._cancelled(number)
         if beat.extended and term == self._term:
             self._comparing = False
-            self._good_until = sent_at + self._seconds * 2 / 3
+            self._good_until = sent_at + self._seconds * 2 / 3  # from the sending: the server may have got it at once
             self._extended.unpark_all()
         else:
             self._must_compare = True
 
     async def _guard(self) -> None:
-        """Give up all that is held when no beat got through in time."""
+        """Give up all held tasks when no beat got through in time."""
         while True:
             if self._good_until == GIVEN_UP:
                 await self._extended.park()
@@ -183,7 +187,7 @@ class Lease:
             self.give_up()
 
     def _lose(self, number: int) -> bool:
-        """Cut a task off; whether it was held."""
+        """Stop the work on a task; return whether it was held."""
         is_held = self._holdings.lose(number)
         if is_held:
             self._lost(number)

@@ -1,7 +1,7 @@
-"""``Messages``: who waits for what the server tells.
+"""``Messages``: the waiting callers of one node, and the server's messages that wake them.
 
-It tells of work, of room, of tasks that have ended, and of tasks that were cancelled. A message can be lost with its
-connection, so a new connection wakes everybody: each looks again for himself, and waits on if it was for nothing.
+The messages are about work, room, ended tasks and cancelled tasks. A message can be lost with its connection, so a new
+connection wakes every caller: each checks its condition again, and continues to wait if nothing has changed.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from trio.lowlevel import ParkingLot
 
 
 class Messages:
-    """Those who wait on one node.
+    """The callers that wait on one node.
 
     Parameters:
-        node: its name.
-        cancelled: told the number of a task that runs here and was cancelled.
+        node: the name of the node.
+        cancelled: called with the number of a task that runs on this node and was cancelled.
         missed: called when messages may have been lost.
     """
 
@@ -30,7 +30,7 @@ class Messages:
         self._missed = missed
 
     def hear(self, message: str) -> None:
-        """Wake those whom a message concerns."""
+        """Wake the callers that a message concerns. An empty message means that messages may have been lost."""
         match message.split():
             case ["work"]:
                 self.work.unpark_all()
@@ -48,12 +48,12 @@ class Messages:
 
     @contextmanager
     def ends_of(self, number: int) -> Iterator[ParkingLot]:
-        """Where to wait for a task to end."""
+        """Return a place to wait for the end of a task."""
         lot = self._ends.setdefault(number, ParkingLot())
         try:
             yield lot
         finally:
-            if not lot and self._ends.get(number) is lot:
+            if not lot and self._ends.get(number) is lot:  # the last caller that waits for this task
                 del self._ends[number]
 
     def _wake_for_ends(self, numbers: Iterable[int]) -> None:

@@ -1,4 +1,4 @@
-"""What the server's answers say of tasks that this node knows already: it sends back only what is new to us."""
+"""Conversion of the server's replies to records. A reply contains only facts that this node does not know already."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from ...task import (
 from .wire import NO_RETRY, NO_ROOM, Row, ServerReply, Taken
 
 _NUMBERS: Final = make_serial(1, 0) - 1
-"""All bits of a serial that are the number's."""
+"""The bits of a serial that are the task's number in its queue."""
 
 
 def number_of(record: Record) -> int:
-    """A task's number in its queue."""
+    """Return a task's number in its queue."""
     return record.serial & _NUMBERS
 
 
 def verdicts_of(
     tasks: Sequence[Task], reply: ServerReply[list[int | Taken]], tag: int, read: Callable[[Row], Record]
 ) -> tuple[list[Verdict], dict[int, Record]]:
-    """What became of submitted tasks, and the records, by number, of those that simply wait now."""
+    """Return the verdicts on submitted tasks, and by number the records of new tasks that are pending."""
     verdicts: list[Verdict] = []
     taken: dict[int, Record] = {}
     for task, answer in zip(tasks, reply.result, strict=True):
@@ -51,9 +51,9 @@ def verdicts_of(
 
 def _verdict_of(answer: Taken, read: Callable[[Row], Record]) -> Verdict:
     record = read(answer.row)
-    assert not isinstance(record, Finished), "what has ended holds no name"
+    assert not isinstance(record, Finished), "a finished task holds no name"
     if answer.verdict == "duplicate":
-        assert not isinstance(record, Following), "neither does one that follows"
+        assert not isinstance(record, Following), "a follower holds no name"
         return Duplicate(record)
     superseded = read(answer.superseded) if isinstance(answer.superseded, Row) else None
     assert superseded is None or isinstance(superseded, Running)
@@ -63,7 +63,7 @@ def _verdict_of(answer: Taken, read: Callable[[Row], Record]) -> Verdict:
 def settled_as(
     running: Running, ending: Ending, answer: tuple[float, float] | bool, at: float
 ) -> Finished | Scheduled | None:
-    """What a task is after an attempt that was recorded at this time; nothing to us when it was lost."""
+    """Return the task after an attempt that was recorded at the time ``at``, or ``None`` if the node has lost it."""
     if answer is False:
         return None
     ended_at, due_at = (at, NO_RETRY) if answer is True else answer

@@ -1,4 +1,4 @@
-"""What a server's own settings mean for the tasks on it, said at the start rather than after a loss."""
+"""Checks of the server's settings, so that a danger for tasks is reported at the start rather than after a loss."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ Durability = Literal["none", "aof", "fsync"]
 SETTINGS: Final = ("appendonly", "appendfsync", "maxmemory", "maxmemory-policy")
 
 
-def doubts(settings: Mapping[str, str], durability: Durability) -> list[str]:
-    """What stands against what was asked for, a sentence each.
+def settings_warnings(settings: Mapping[str, str], durability: Durability) -> list[str]:
+    """Return a warning for each setting that endangers the requested durability.
 
     Parameters:
-        settings: those of the server; empty when it does not show them.
-        durability: what was asked for.
+        settings: the settings of the server; empty if the server does not show them.
+        durability: the requested durability.
 
     Raises:
-        UnusableStoreError: what was asked for cannot be had.
+        UnusableStoreError: the server cannot provide the requested durability.
     """
     if not settings:
-        return ["the server does not show its settings (CONFIG GET): see yourself that it keeps what it is given"]
+        return ["the server does not show its settings (CONFIG GET): check yourself that it keeps its data"]
     return [*_of_the_file(settings, durability), *_of_the_memory(settings)]
 
 
-def report_doubts(settings: Mapping[str, str], durability: Durability, on_doubt: Callable[[str], None]) -> None:
-    """Call ``on_doubt`` with each doubt. Errors that it raises do not keep the store from being opened.
+def report_warnings(settings: Mapping[str, str], durability: Durability, on_warning: Callable[[str], None]) -> None:
+    """Call ``on_warning`` with each warning. Errors that the callback raises do not keep the store from being opened.
 
     Raises:
-        UnusableStoreError: what was asked for cannot be had.
+        UnusableStoreError: the server cannot provide the requested durability.
     """
-    report = notifier(on_doubt)
-    for doubt in doubts(settings, durability):
-        report(doubt)
+    report = notifier(on_warning)
+    for warning in settings_warnings(settings, durability):
+        report(warning)
 
 
 def _of_the_file(settings: Mapping[str, str], durability: Durability) -> list[str]:
@@ -45,23 +45,29 @@ def _of_the_file(settings: Mapping[str, str], durability: Durability) -> list[st
     if settings.get("appendonly") != "yes":
         if durability == "fsync":
             raise UnusableStoreError(
-                "the server has no append-only file, so nothing can be known to be on its disk: "
-                "set `appendonly yes` there, or take another --durability"
+                "the server has no append-only file, so it cannot confirm that data are on its disk: "
+                "set `appendonly yes` on the server, or use another --durability"
             )
-        return [
-            "the server has no append-only file, its restart loses tasks: set `appendonly yes`, or --durability none"
-        ]
+        warning = (
+            "the server has no append-only file, so a restart loses tasks: set `appendonly yes`, or use "
+            "--durability none"
+        )
+        return [warning]
     match settings.get("appendfsync"), durability:
         case "no", "aof":
-            return ["its system decides when the server's file is written (appendfsync no): a power cut may lose much"]
+            warning = (
+                "the operating system decides when the server's file is written (appendfsync no), so a power cut may "
+                "lose many tasks: set `appendfsync everysec`"
+            )
+            return [warning]
         case "no", "fsync":
             raise UnusableStoreError(
-                "the server leaves it to its system when its file is on the disk (appendfsync no), so nobody is told: "
-                "set `appendfsync always` there, or take another --durability"
+                "the operating system decides when the server's file is written (appendfsync no), so the server cannot "
+                "confirm it: set `appendfsync always` on the server, or use another --durability"
             )
         case "everysec", "fsync":
             return [
-                "each submit waits up to a second for the server's next write: `appendfsync always` would be quicker"
+                "each submit waits up to a second for the server's next write: set `appendfsync always` to be faster"
             ]
     return []
 
@@ -70,4 +76,4 @@ def _of_the_memory(settings: Mapping[str, str]) -> list[str]:
     policy = settings.get("maxmemory-policy", "noeviction")
     if settings.get("maxmemory", "0") == "0" or policy == "noeviction":
         return []
-    return [f"the server throws keys away when its memory is short (maxmemory-policy {policy}): set `noeviction`"]
+    return [f"the server evicts keys when its memory is full (maxmemory-policy {policy}): set `noeviction`"]

@@ -1,13 +1,14 @@
 """``ValkeyStore``: the tasks of many nodes, in one queue on a Valkey or Redis server.
 
-Each verb is one call of a function on the server (``functions/``), where it is one step for everybody: nothing is
-decided here. What is here is what one node has to do with it: say which tasks it holds, wait without asking again and
-again, and tell of what has changed through it.
+Each verb is one call of a function on the server (``functions/``), which is atomic and makes all decisions. The code
+here does one node's part: it keeps track of the tasks that the node holds, waits without polling, and reports the
+changes that were made through the node.
 
-Waiting goes by the server's messages: 'work', 'room', 'ended', 'cancel'. A message can be lost with its connection, so
-whoever waits looks again after each reconnect, and once a beat.
+Callers are woken by the server's messages 'work', 'room', 'ended' and 'cancel'. A message can be lost with its
+connection, so waiting callers check again after each reconnect, and regularly with the beats.
 
-``statistics`` is of the last reply; the beat brings one a second. Each node counts the endings that it records.
+``statistics`` shows the last reply; there is one a second, from the beats. Each node counts the endings that it
+records.
 """
 
 from __future__ import annotations
@@ -58,39 +59,39 @@ from .endings import ending_arguments
 from .lease import NO_CLAIM, Holdings, Lease
 from .messages import Messages
 from .replies import number_of, settled_as, verdicts_of
-from .server_checks import SETTINGS, Durability, report_doubts
+from .server_checks import SETTINGS, Durability, report_warnings
 from .upgrade import check_layout, upgrade
 from .wire import Beat, Found, NodeRow, PageReply, Row, to_arguments, to_mark, to_node
 
 LINGERING: Final = True
-"""Asks for a record also when it is there only for those who waited for it."""
+"""Argument of ``get``: also return an expired record that is kept for callers that wait for its end."""
 
 CLAIMED_AT_ONCE_MAX: Final = 250
-"""How many tasks a claim starts at most: the first ones run here while the server starts the next ones."""
+"""How many tasks one claim starts at most: the first ones run here while the server starts the next ones."""
 
 LOOK_AGAIN_SECONDS: Final = 1.0
-"""How long to go by the messages alone."""
+"""How long to rely on messages alone, in seconds."""
 
 
 class ValkeyStore:
-    """One node's side of a shared store; its promises are the contract's (see ``pexecutor.stores``).
+    """One node's part of a shared store; fulfils the store contract (see ``pexecutor.stores``).
 
     Parameters:
-        link: the way to the server and the queue.
-        node: this node's name; no other has it, and it is a new one with each start.
-        queue_size: how many tasks may wait, on all nodes together.
+        link: the client for the server and the queue.
+        node: the name of this node; unique, and new with each start.
+        queue_size: how many tasks may wait, for all nodes together.
         history_records_max: how many finished tasks can be read.
-        history_seconds_max: for how long after its end one can be read.
-        history_bytes_max: how many bytes of endings are kept in all.
-        durability: how far a task is kept before it is answered; the link sees to it, here it is said.
-        on_doubt: told what the server's own settings leave to be desired.
-        on_damage: told of each entry of the queue that cannot be used, and was set aside or repaired.
-        on_lease_lost: told how many tasks are cut off here, because no beat got through in time.
-        crashes_max: how many starts of a task may be cut off by the loss of its node; then it is abandoned.
-        lease_seconds: after how long without a beat a node is taken for dead.
-        jitter: what retries draw their delays from.
-        clock: this node's clock, in seconds; only lengths of time are taken from it.
-        sleep: waits so many seconds of that clock.
+        history_seconds_max: how long a finished task can be read, in seconds.
+        history_bytes_max: the bytes of endings that are kept in all.
+        durability: how durable an accepted task is; the link provides it, and the store only reports it.
+        on_doubt: called with a warning for each server setting that endangers the tasks.
+        on_damage: called with a description of each entry of the queue that was set aside or repaired.
+        on_lease_lost: called with how many tasks are stopped on this node because no beat got through in time.
+        crashes_max: the number of losses of its node after which a task is abandoned.
+        lease_seconds: how long a node may be silent before it counts as dead.
+        jitter: the source of the random delays of retries.
+        clock: this node's clock, in seconds; only durations are measured with it.
+        sleep: waits this many seconds of that clock.
     """
 
     def __init__(
@@ -128,8 +129,8 @@ class ValkeyStore:
         self._beats = count(1)
         self._claims = count(1)
         self._holdings = Holdings()
-        self._claiming = trio.Lock()  # so that no two calls have the id of one claim
-        self._turn = trio.Lock()  # who is next to find room
+        self._claiming = trio.Lock()  # a claim and its repetition share one id, so only one may be under way
+        self._turn = trio.Lock()  # held by the first caller in line for room
         self._damage = Damage(on_damage)
         self._calls = Calls(
             link, node, work_is_there=self._work_is_there, other_queue=self._lose_queue, damage=self._damage
@@ -147,20 +148,20 @@ class ValkeyStore:
         )
 
     def watch(self, watcher: Watcher) -> None:
-        """Have this told of each change that is made through this node, and of what its work has to hear."""
+        """Register the callbacks for changes that are made through this node, and for its running tasks."""
         self._calls.watcher = watcher
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Be one of the queue's nodes.
+        """Join the queue as a node.
 
         Raises:
-            UnusableStoreError: there is no such server, or its queue is of another program's making.
+            UnusableStoreError: the server cannot be used, or the queue has another layout.
         """
         async with self._link.opened(self._messages.hear):
             check_not_sealed([to_mark(row) for row in await self._calls.call("marks")], "this queue")
             await self._join()
-            report_doubts(await self._link.settings(*SETTINGS), self._durability, self._on_doubt)
+            report_warnings(await self._link.settings(*SETTINGS), self._durability, self._on_doubt)
             await self._check_durability()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._lease.keep)  # nothing is claimed before its first beat
@@ -179,7 +180,7 @@ class ValkeyStore:
         self._must_join = False
 
     def _lose_queue(self) -> None:
-        """Cut off all that is held: it is in another queue, and there is nowhere to settle it."""
+        """Stop the work on all held tasks: they belong to a queue that is gone, so their ends cannot be recorded."""
         if not self._must_join:
             self._must_join = True
             self._holdings.settling.clear()
@@ -189,7 +190,7 @@ class ValkeyStore:
         try:
             await self._link.flush()
         except StoreUnavailableError as error:
-            raise UnusableStoreError(f"what is submitted cannot be kept as was asked: {error}") from error
+            raise UnusableStoreError(f"the requested durability is not available: {error}") from error
 
     # The lease
 
@@ -210,14 +211,14 @@ class ValkeyStore:
         return beat
 
     async def nodes(self) -> list[Node]:
-        """Who runs the tasks of this queue."""
+        """Return the nodes of the queue."""
         rows: list[NodeRow] = await self._calls.call("nodes")
         return [to_node(row) for row in rows]
 
     # Submit
 
     async def submit(self, tasks: Sequence[Task], *, atomic: bool = False) -> list[Verdict]:
-        """Give each task its verdict."""
+        """Decide about the tasks in one step; return a verdict for each."""
         asked_at = trio.current_time()
         arguments = [to_arguments(task, self._keep_seconds_max) for task in tasks]
         reply = await self._calls.ask("submit", self._calls.new_id(), arguments, atomic, self.queue_size)
@@ -228,7 +229,7 @@ class ValkeyStore:
         return verdicts
 
     async def wait_for_room(self, least: int, most: int) -> int:
-        """Wait until ``least`` places are likely free; how many there are, at most ``most``."""
+        """Wait until ``least`` places are likely to be free; return how many are free, at most ``most``."""
         if least > self.queue_size:
             return 0
         async with self._turn:
@@ -242,7 +243,7 @@ class ValkeyStore:
     # Claim, finish, release, cancel
 
     async def claim(self, limit: int) -> list[Running]:
-        """Wait for work, then start at most ``limit`` tasks, in start order."""
+        """Wait for work, then start at most ``limit`` tasks in start order."""
         while True:
             term = await self._lease.good()
             async with self._claiming:
@@ -253,43 +254,43 @@ class ValkeyStore:
                 await self._work_to_come()
 
     async def _claim(self, limit: int, term: int) -> list[Running]:
-        """Claim once; when there was no answer, or one that came too late, the same claim is made again next time."""
+        """Claim once. If the reply is missing or too late, the next call repeats the same claim."""
         if self._holdings.claim == NO_CLAIM:
             self._holdings.claim = next(self._claims)
         rows: list[Row] = await self._calls.call(
             "claim", self._node, self._holdings.claim, min(limit, CLAIMED_AT_ONCE_MAX)
         )
-        if not self._lease.is_good(term):
+        if not self._lease.is_good(term):  # too late to start; the id of the claim stays, so that it is repeated
             return []
         self._holdings.claim = NO_CLAIM
         started: list[Running] = []
         for row in rows:
             record = self._calls.read(row)
-            assert isinstance(record, Running), "what was claimed runs"
+            assert isinstance(record, Running), "a claimed task runs"
             if self._damage.is_lost(row.number):
-                continue  # nobody knows what it was to do; it is repaired, and has failed then
+                continue  # its params are unknown; the repair ends it as failed
             self._holdings.tokens[row.number] = row.token
             started.append(record)
         self._calls.tell(started)
         return started
 
     def submit_nowait(self, tasks: Sequence[Task]) -> list[Verdict] | None:  # noqa: ARG002  # as in the contract
-        """Nothing: the server is always waited for."""
+        """Return ``None``: every call has to wait for the server."""
         return None
 
     def claim_nowait(self, limit: int) -> list[Running]:  # noqa: ARG002  # as in the contract
-        """Nothing: the server is always waited for."""
+        """Return no task: every call has to wait for the server."""
         return []
 
     async def _work_to_come(self) -> None:
-        """Return when another claim may find something."""
+        """Wait until another claim may find a task."""
         await trio.lowlevel.checkpoint()
         due = self._calls.counts.next_due_seconds
         with trio.move_on_after(due if due >= 0 else math.inf):
             await self._messages.work.park()
 
     async def finish(self, ended: Sequence[tuple[Running, Ending]]) -> list[Finished | Scheduled | None]:
-        """Record how attempts ended: each task's outcome, or when it is tried again; ``None`` for one that is lost."""
+        """Record how attempts ended; return each task's outcome or retry, or ``None`` if the node has lost the task."""
         if not ended:
             await trio.lowlevel.checkpoint()
             return []
@@ -307,25 +308,25 @@ class ValkeyStore:
         return settled
 
     def finish_nowait(self, ended: Sequence[tuple[Running, Ending]]) -> None:
-        """Not so: the server is always waited for."""
+        """Return ``None``: every call has to wait for the server."""
 
     async def release(self, tasks: Sequence[Running]) -> None:
-        """Make running tasks pending again, at their old place in the order."""
+        """Make running tasks pending again, at their old place in the start order."""
         held = [(number_of(running), running.token) for running in tasks]
         self._holdings.settling.update(held)
         await self._calls.call("release", self._node, held)
         self._holdings.settled(held)
 
     async def cancel(self, task_id: str) -> Running | Finished:
-        """End a task that waits; return a running one as it is: it is told, on whichever node it runs."""
+        """End a waiting task; return a running one unchanged: the node that runs it is notified."""
         record, state = await self._found(task_id, "cancel", self._calls.new_id())
         if state == "finished":
             raise AlreadyFinishedError(task_id)
-        assert isinstance(record, Running | Finished), "what waited has ended"
+        assert isinstance(record, Running | Finished), "a waiting task has been ended"
         return record
 
     async def set_priority(self, task_id: str, priority: int) -> Scheduled | Following | Pending:
-        """Give a task that waits another place in the start order."""
+        """Give a waiting task another place in the start order."""
         record, _ = await self._found(task_id, "set_priority", priority)
         if isinstance(record, Finished):
             raise AlreadyFinishedError(task_id)
@@ -336,7 +337,7 @@ class ValkeyStore:
     # Read
 
     async def _found(self, task_id: str, verb: str, *arguments: Any) -> tuple[Record, str]:
-        """What a verb has made of one task, and the state in which it found it."""
+        """Call a verb for one task; return the record and the state in which the verb found it."""
         serial = parse_task_id(task_id)
         number = 0 if serial is None else serial - make_serial(self._calls.tag, 0)
         if not 0 < number < make_serial(1, 0):
@@ -351,14 +352,14 @@ class ValkeyStore:
         raise ExpiredTaskError(task_id)
 
     async def get(self, task_id: str) -> Record:
-        """The record with this id."""
+        """Return the record with this id."""
         record, _ = await self._found(task_id, "get", not LINGERING)
         return record
 
     async def wait(self, task_id: str) -> Finished:
-        """Wait for a task's outcome."""
+        """Wait until a task has its outcome, and return its record."""
         record = await self.get(task_id)
-        with self._messages.ends_of(number_of(record)) as lot:
+        with self._messages.ends_of(number_of(record)) as lot:  # before reading again, so that no message is missed
             while not isinstance(record, Finished):
                 record, _ = await self._found(task_id, "get", LINGERING)
                 if not isinstance(record, Finished):
@@ -366,7 +367,7 @@ class ValkeyStore:
         return record
 
     async def page(self, request: PageRequest) -> Page:
-        """Some records in listing order."""
+        """Return one page of records in listing order."""
         state = "" if request.state is None else request.state.value
         states = list(State) if request.state is None else [request.state]
         first, place = (None, (0, 0)) if request.cursor is None else parse_cursor(states, request.cursor)
@@ -375,7 +376,7 @@ class ValkeyStore:
         return Page(records, None if isinstance(reply.last, bool) else format_cursor(reply.last[0], reply.last[1:]))
 
     def statistics(self) -> StoreStatistics:
-        """A snapshot for observers."""
+        """Return a snapshot for observers."""
         return StoreStatistics(
             queue_size=self.queue_size,
             pending=self._calls.counts.pending,

@@ -1,4 +1,4 @@
-"""The upgrade of a queue that an earlier version has made, some records a call (``functions/upgrade.lua``)."""
+"""The upgrade of a queue from an earlier version, some records per call (``functions/upgrade.lua``)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ NODES_SHOWN_MAX: Final = 3
 
 
 async def upgrade(call: Callable[[str], Awaitable[Any]]) -> None:
-    """Bring a queue to the form that this version reads; nothing to do for one that has it.
+    """Convert a queue to the layout of this version. A queue that has this layout is not changed.
 
     Parameters:
         call: calls a function on the server.
 
     Raises:
-        UnusableStoreError: nodes of an earlier version are at work.
+        UnusableStoreError: nodes of an earlier version use the queue.
     """
     more = True
     while more:
@@ -27,14 +27,14 @@ async def upgrade(call: Callable[[str], Awaitable[Any]]) -> None:
             shown = ", ".join(nodes[:NODES_SHOWN_MAX])
             raise UnusableStoreError(
                 f"{len(nodes)} nodes of an earlier version use this queue ({shown}), and its stored form has to be "
-                "converted: stop them; one that was killed is forgotten when its lease is over"
+                "converted: stop them, or wait until the leases of killed nodes have ended"
             )
 
 
 def check_layout(layout: str) -> None:
-    """Raise ``UnusableStoreError`` unless the queue has the form that this version reads and writes."""
+    """Raise ``UnusableStoreError`` unless the queue has the layout of this version."""
     if layout != LAYOUT:
         raise UnusableStoreError(
-            f"the queue has layout {layout} and this program writes layout {LAYOUT}: "
-            "use the version that made it, or another --queue"
+            f"the queue has layout {layout}, and this version uses layout {LAYOUT}: "
+            "use the version that wrote the queue, or another --queue"
         )

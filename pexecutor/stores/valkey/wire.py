@@ -1,7 +1,7 @@
-"""What goes to the server's functions and comes back from them, as MessagePack.
+"""The arguments and replies of the server's functions, as MessagePack.
 
-A record crosses as a ``Row``: its number, for the tag is the same for a whole queue, the task as the JSON that was
-submitted, and what ``functions/book.lua`` keeps beside it. Only here it is known which place in a row means what.
+A record is sent as a ``Row``: its number (the tag is the same for the whole queue), the task as the submitted JSON, and
+the fields that ``functions/book.lua`` keeps beside it. Only this module knows the meaning of the places in a row.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ T = TypeVar("T")
 
 NO_RUN_AT: Final = -1
 NO_RETRY: Final = -1
+"""Stands for ``None`` among the times that the functions get and return."""
 NO_ROOM: Final = 0
-"""What stands for a task that found no room; no task has this number."""
+"""The answer for a task that found no room; no task has this number."""
 
 _encode_task = msgspec.json.Encoder().encode
 _decode_task = msgspec.json.Decoder(Task).decode
@@ -43,13 +44,13 @@ _NO_ATTEMPTS: Final = b"\x90"
 
 _SHORT_TEXT: Final = range(0xA0, 0xC0)
 _TEXT_HEADS: Final = {0xD9: 2, 0xDA: 3, 0xDB: 5}
-"""How many bytes stand before a text, by the first of them."""
+"""The length of the head of a MessagePack text, by its first byte."""
 
 
 class Row(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """One record; ``at`` is when it is due, was started or has ended, by its state.
+    """One record; ``at`` is when it is due, was started or has ended, depending on its state.
 
-    What is raw is read by ``to_record``: a fault in it is one of this record, and not of all that came with it.
+    ``to_record`` decodes the raw fields, so an unreadable field affects this record only, not the whole reply.
     """
 
     number: int
@@ -68,9 +69,9 @@ class Row(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class QueueCounts(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """How many records there are, by state; ``next_due_seconds`` is below 0 when none is scheduled.
+    """The numbers of records by state; ``next_due_seconds`` is below 0 if none is scheduled.
 
-    ``damaged`` is how many entries were found damaged so far; ``mending`` says that some may have to be put right.
+    ``damaged`` is the number of damaged entries found so far; ``mending`` tells that repairs are under way or needed.
     """
 
     pending: int = 0
@@ -83,10 +84,10 @@ class QueueCounts(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class ServerReply(msgspec.Struct, Generic[T], frozen=True, gc=False, array_like=True):
-    """What a call came to, what has changed with it, and how it stands now.
+    """The reply to a call: its result, the changed records, and the state of the queue.
 
-    ``changes`` are in their order; a number alone stands for a record that the caller can make himself. ``at`` is the
-    server's time of the call. ``damages`` describes what this call has found damaged.
+    ``changes`` are in order; a number alone stands for a record that the caller knows. ``at`` is the server's time of
+    the call. ``damages`` describes the damage that this call has found.
     """
 
     result: T
@@ -97,7 +98,7 @@ class ServerReply(msgspec.Struct, Generic[T], frozen=True, gc=False, array_like=
 
 
 class Taken(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """The verdict of a submitted task that its number does not tell."""
+    """The verdict on a submitted task, if it needs more than a number."""
 
     verdict: str
     row: Row
@@ -105,14 +106,14 @@ class Taken(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class Found(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """A record and the state in which it was found, or no row and how many tasks there were so far."""
+    """A record and the state in which it was found; or ``False`` and the number of tasks accepted so far."""
 
     row: Row | bool
     state_or_acceptances: str | int
 
 
 class Beat(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """``extended`` is false when the node has to compare its tasks first."""
+    """The reply to a beat. ``extended`` is false if the node has to compare its tasks first."""
 
     extended: bool
     lost: list[int]
@@ -120,7 +121,7 @@ class Beat(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class NodeRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """What is known of a node."""
+    """The stored data of a node."""
 
     node: str
     beat_at: float
@@ -129,14 +130,14 @@ class NodeRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class PageReply(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """Rows, and the place of the last one when there are more."""
+    """Rows, and the place of the last one if more follow."""
 
     rows: list[Row]
     last: tuple[str, int, int] | bool
 
 
 class MarkRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """What a move has left in a queue."""
+    """A mark that a move has left in a queue."""
 
     move: str
     role: Role
@@ -145,12 +146,12 @@ class MarkRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 def to_mark(row: MarkRow) -> Mark:
-    """The mark of a row."""
+    """Return the mark of a row."""
     return Mark(row.move, row.role, row.other, row.history)
 
 
 def to_node(row: NodeRow) -> Node:
-    """The node of a row; what it says of itself may be lost."""
+    """Return the node of a row. If the state that it reported cannot be read, the default is used."""
     try:
         state = _decode_about(row.about)
     except msgspec.DecodeError:
@@ -159,12 +160,12 @@ def to_node(row: NodeRow) -> Node:
 
 
 def decoder(result: Any) -> msgspec.msgpack.Decoder[Any]:
-    """What reads the reply of a verb with this result."""
+    """Return a decoder for the reply of a verb with this type of result."""
     return msgspec.msgpack.Decoder(ServerReply[result])
 
 
 def to_arguments(task: Task, keep_seconds_max: float) -> list[Any]:
-    """A task as ``submit`` takes it."""
+    """Return a task as ``submit`` gets it."""
     return [
         task.name,
         task.priority,
@@ -178,20 +179,20 @@ def to_arguments(task: Task, keep_seconds_max: float) -> list[Any]:
 
 
 def to_ending(text: str) -> Ending:
-    """The ending of a text."""
+    """Return the ending in a text."""
     return _decode_ending(text)
 
 
 def to_text(ending: Ending) -> str:
-    """An ending as the server keeps it."""
+    """Return an ending as the server stores it."""
     return msgspec.json.encode(ending).decode()
 
 
 def text_of(raw: msgspec.Raw) -> memoryview:
-    """The bytes of a text, as they came.
+    """Return the bytes of an encoded text.
 
     Raises:
-        msgspec.DecodeError: it is no text.
+        msgspec.DecodeError: the value is not a text.
     """
     view = memoryview(raw)
     first = view[0] if view else 0
@@ -202,20 +203,21 @@ def text_of(raw: msgspec.Raw) -> memoryview:
 
 
 def task_of(row: Row) -> Task:
-    """What was submitted.
+    """Return the submitted task.
 
     Raises:
-        msgspec.DecodeError: it cannot be read.
+        msgspec.DecodeError: the task cannot be read.
     """
     task = _decode_task(text_of(row.task))
+    # `set_priority` changes the record, not the submitted text.
     return task if task.priority == row.priority else msgspec.structs.replace(task, priority=row.priority)
 
 
 def attempts_of(row: Row) -> tuple[Attempt, ...]:
-    """The attempts that have ended.
+    """Return the attempts that have ended.
 
     Raises:
-        msgspec.DecodeError: they cannot be read.
+        msgspec.DecodeError: the attempts cannot be read.
     """
     if row.attempts == _NO_ATTEMPTS:
         return ()
@@ -223,25 +225,25 @@ def attempts_of(row: Row) -> tuple[Attempt, ...]:
 
 
 def ending_of(row: Row) -> Ending:
-    """How a task ended.
+    """Return the ending of a task.
 
     Raises:
-        msgspec.DecodeError: it cannot be read.
+        msgspec.DecodeError: the ending cannot be read.
     """
     return _decode_ending(text_of(row.ending))
 
 
 def to_record(row: Row, tag: int) -> Record:
-    """The record of a row.
+    """Return the record of a row.
 
     Raises:
-        msgspec.DecodeError: a part of it cannot be read.
+        msgspec.DecodeError: a part of the record cannot be read.
     """
     return make_record(row, tag, task_of(row), attempts_of(row), ending_of(row) if row.state == "finished" else None)
 
 
 def make_record(row: Row, tag: int, task: Task, attempts: tuple[Attempt, ...], ending: Ending | None) -> Record:
-    """The record of a row and of its parts; ``ending`` is there for one that has ended."""
+    """Return the record of a row and its decoded parts; ``ending`` is given if the task has ended."""
     head = (make_serial(tag, row.number), task, row.submitted_at, attempts)
     rare = Rare(row.crashes) if row.crashes else None
     match row.state:
@@ -254,7 +256,7 @@ def make_record(row: Row, tag: int, task: Task, attempts: tuple[Attempt, ...], e
         case "following":
             return Following(*head, make_serial(tag, row.follows), row.supersedes, rare=rare)
         case _:
-            assert ending is not None, "what has ended has an ending"
+            assert ending is not None, "a finished task has an ending"
             return Finished(*head, row.at, ending, rare=rare)
 
 

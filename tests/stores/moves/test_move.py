@@ -95,7 +95,7 @@ async def test_history_goes_along_if_it_is_to(full: list[Record], here: Path, th
 
 async def test_a_store_that_was_moved_away_is_not_served(full: list[Record], here: Path, there: Path) -> None:
     await move_files(here, there)
-    with pytest.raises(UnusableStoreError, match=rf"{here} have been moved to sqlite:{there}: serve that one"):
+    with pytest.raises(UnusableStoreError, match=rf"{here} have been moved to sqlite:{there}: serve that store"):
         await in_flight(here)
     with pytest.raises(UnusableStoreError, match=f"have been moved to sqlite:{there}"):
         await move_files(here, there)
@@ -109,7 +109,7 @@ async def test_there_and_back(full: list[Record], here: Path, there: Path) -> No
     async with serving(here) as store:
         found = await everything(store)
         assert sorted(found, key=lambda record: record.serial) == sorted([*full, new], key=lambda r: r.serial)
-    with pytest.raises(UnusableStoreError, match="serve that one"):
+    with pytest.raises(UnusableStoreError, match="serve that store"):
         await in_flight(there)
     await move_files(here, there)
     assert len(await in_flight(there)) == 7
@@ -209,7 +209,7 @@ class TestRefused:
             for record in await everything(store):
                 if not isinstance(record, Finished):
                     await store.cancel(record.id)
-        with pytest.raises(UnusableStoreError, match="other tasks under the same ids"):
+        with pytest.raises(UnusableStoreError, match="other tasks with the same ids"):
             await move_files(here, there)
         await undo_files(here, there)
         async with serving(here) as store:
@@ -387,11 +387,11 @@ async def test_a_move_that_is_under_way_goes_nowhere_else(
     full: list[Record], here: Path, there: Path, tmp_path: Path
 ) -> None:
     await move_mortally(here, there, 3)
-    with pytest.raises(UnusableStoreError, match=f"is being moved to sqlite:{there}: complete that first"):
+    with pytest.raises(UnusableStoreError, match=f"is being moved to sqlite:{there}: complete that move first"):
         await move_files(here, tmp_path / "elsewhere.db")
     async with serving(tmp_path / "third.db") as store:
         await accept(store, Task("third"))
     with pytest.raises(UnusableStoreError, match=f"{here} is being moved to"):
         await move_files(tmp_path / "third.db", here)
-    with pytest.raises(UnusableStoreError, match="complete that with the same `pexecutor move`"):
+    with pytest.raises(UnusableStoreError, match="complete the move with the same `pexecutor move`"):
         await in_flight(here)

@@ -36,14 +36,14 @@ FAULTS: dict[str, tuple[Break, Break, str]] = {
     "hang": (
         lambda server, _: server.pause(),
         lambda server, _: server.resume(),
-        "cannot be reached: it does not answer",
+        "cannot be reached: the server does not respond",
     ),
-    "read_only": (lose_primary, be_promoted, "is a replica at present: wait for its promotion, or see to --store"),
+    "read_only": (lose_primary, be_promoted, "is a replica at present: wait until it is promoted, or check --store"),
     "master_down": (refuse_stale_reads, be_promoted, "is a replica at present"),
     "stalled_network": (
         lambda _, proxy: proxy.stall(),
         lambda _, proxy: proxy.mend(),
-        "cannot be reached: (it does not answer|the connection broke)",  # a beat may have noticed it before
+        "cannot be reached: (the server does not respond|the connection broke)",  # a beat may have noticed it before
     ),
     "closed_network": (lambda _, proxy: proxy.close(), lambda _, proxy: proxy.mend(), "cannot be reached: "),
 }
@@ -78,7 +78,7 @@ async def test_a_server_that_loads_its_data(tmp_path: Path, program: str) -> Non
             server.kill()
             server.options += ("--key-load-delay", "500", "--loading-process-events-interval-bytes", "1024")
             server.launch()
-            await eventually(lambda: says(node, "is still loading its data: wait"))
+            await eventually(lambda: says(node, "is loading its data: wait"))
             node.gate.open()
             await has_gone_on(node)
 
@@ -91,7 +91,7 @@ async def test_a_server_that_is_out_of_memory_still_ends_what_it_has(own_server:
     async with proxy_to(own_server.port) as proxy, at_work(proxy.url) as node:
         own_server.set("maxmemory", "1mb")
         refusal = await node.refusal("refused")
-        assert refusal.endswith("is out of memory (maxmemory): let tasks end, or give it more")
+        assert refusal.endswith("is out of memory (maxmemory): wait until tasks end, or give the server more memory")
         node.gate.open()
         await eventually(lambda: holds(node, dict.fromkeys(["one", "two", "waits"], "succeeded")))
         proxy.close()
@@ -136,7 +136,7 @@ async def test_a_server_that_has_lost_the_queue_is_given_a_new_one(own_server: V
     async with at_work(own_server.url) as node:
         lost = {record["id"] for record in await node.get("/tasks")}
         assert own_server.command("FLUSHALL") == b"+OK\r\n"
-        assert "this node joins what is there" in await node.refusal("refused")
+        assert "this node joins that queue" in await node.refusal("refused")
         await eventually(lambda: takes(node, "one"))
         assert lost.isdisjoint(record["id"] for record in await node.get("/tasks"))
         node.gate.open()

@@ -75,7 +75,7 @@ async def test_there_and_back(full: list[Record], here: Path, there: Path, serve
     async with serving(there) as local:
         found = await everything(local)
     assert sorted(found, key=lambda record: record.serial) == sorted([*full, new], key=lambda record: record.serial)
-    with pytest.raises(UnusableStoreError, match=f"have been moved to sqlite:{there}: serve that one"):
+    with pytest.raises(UnusableStoreError, match=f"have been moved to sqlite:{there}: serve that store"):
         await listed(server, queue)
 
 

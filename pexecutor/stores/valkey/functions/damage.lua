@@ -133,8 +133,8 @@ end
 -- Cheap checks
 
 -- Returns whether fewer names are held than there are tasks that hold a name. If so, nothing is accepted or started until
--- the names are restored, because two tasks of one name might run. If other keys lack entries, the result can be a false
--- alarm, but never a missed one.
+-- the names are restored, because two tasks of one name might run. If other keys lack entries too, the result is a false alarm
+-- rather than a missed one.
 local function are_names_missing()
   local holders = call('HLEN', key('record')) - call('ZCARD', key('expiry')) - call('HLEN', key('following'))
   return call('HLEN', key('names')) < holders
