@@ -40,7 +40,7 @@ def test_one_document(run: Run) -> None:
     assert document["guarantees"][0] == {
         "group": "names",
         "name": "first_of_two_equal_names",
-        "guarantee": "Of two equal names in one list, the first one wins.",
+        "guarantee": "Of two equal names in one list, the first is accepted.",
         "promise": GUARANTEES[0].promise,
         "standing": "holds",
         "reason": "",
@@ -51,8 +51,8 @@ def test_a_broken_promise(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pexecutor.conformance.subjects.MemorySubject", partial(MemorySubject, NamesNobodyToStop))
     result = run("conformance", "--store", "memory")
     [broken] = [line.split("\t") for line in result.stdout.splitlines() if line.startswith("broken")]
-    assert broken[2] == "supersede names the running task that has to stop, and runs once that has ended."
-    assert "the answer does not name the one that has to stop" in broken[3]
+    assert broken[2] == "supersede names the running task that has to stop, and runs after that task has ended."
+    assert "the verdict does not name the task that has to stop" in broken[3]
     assert "1 are broken" in result.stdout
     assert result.returncode == 1
 
@@ -65,7 +65,7 @@ def test_the_operators_file_is_not_touched(run: Run, tmp_path: Path) -> None:
     result = run("conformance", "--store", f"sqlite:{path}", "--durability", "normal")
     assert result.returncode == 0
     assert f"sqlite, in {tmp_path}: of" in result.stdout
-    assert "not proved: With this durability a power cut may take the last moments" in result.stdout
+    assert "not proved: With this durability a power cut may lose the last moments" in result.stdout
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["mine.db"]
 

@@ -210,7 +210,7 @@ async def test_a_power_cut_there_meanwhile_is_not_overlooked(
                     await arrive(records)
 
             shared._arrive = arrive_and_forget  # type: ignore[method-assign]
-            with pytest.raises(UnusableStoreError, match="restarted, or replaced"):
+            with pytest.raises(UnusableStoreError, match="restarted or replaced"):
                 await move(file, shared, Terms(history=True))
         async with sides(here, server, queue) as (file, shared):
             await move(file, shared, Terms(history=True))
