@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import subprocess
 import sys
@@ -71,7 +70,5 @@ class CommandHelp(SphinxDirective):
 
 def setup(app: Sphinx) -> None:
     """Register what this file adds to Sphinx."""
-    toctrees = logging.getLogger("sphinx.sphinx.directives.other")
-    toctrees.addFilter(lambda record: getattr(record, "subtype", "") != "empty_glob")  # a folder may have no page yet
     app.add_directive("command-help", CommandHelp)
     app.connect("missing-reference", link_public_name)
