@@ -38,6 +38,9 @@ GIVEN_UP: Final = -math.inf
 LEASE_SECONDS_MIN: Final = 3.0
 """The shortest lease: some beats may fail."""
 
+REFUSED_SECONDS: Final = 0.1
+"""The pause after a beat that failed: a server that is out of memory refuses each beat at once."""
+
 
 NO_CLAIM: Final = 0
 """Stands for no claim in the place of a claim's number."""
@@ -160,6 +163,7 @@ class Lease:
             beat = await self._beat(comparing and self._holdings.as_arguments())  # read when the beat is sent
         except StoreUnavailableError:
             self._must_compare = True
+            await self._sleep(REFUSED_SECONDS)
             return
         if lost := [number for number in beat.lost if self._lose(number)]:
             self._given_up(len(lost))

@@ -6,7 +6,7 @@ import trio
 from trio.testing import MockClock
 
 from pexecutor.errors import StoreUnavailableError
-from pexecutor.stores.valkey.lease import Holdings, Lease
+from pexecutor.stores.valkey.lease import REFUSED_SECONDS, Holdings, Lease
 from pexecutor.stores.valkey.wire import Beat
 
 NUMBER = 7
@@ -55,4 +55,26 @@ async def test_what_is_held_is_lost_in_time_although_the_callback_raises(
     nursery.start_soon(lease.keep)
     await trio.sleep(2.5)
     assert lost == [NUMBER]
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_server_that_refuses_at_once_is_not_asked_without_a_pause(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    beats = 0
+
+    async def beat(_: object) -> Beat:
+        nonlocal beats
+        beats += 1
+        await trio.lowlevel.checkpoint()
+        if beats == 1:
+            return Beat(extended=True, lost=[], cancelled=[])
+        raise StoreUnavailableError("the server is out of memory")
+
+    lease = Lease(30, Holdings(), beat=beat, lost=lambda _: None, cancelled=lambda _: None)
+    nursery.start_soon(lease.keep)
+    with trio.fail_after(100):
+        await trio.sleep(10)
+
+    assert 10 <= beats <= 1 + 10 / REFUSED_SECONDS
     nursery.cancel_scope.cancel()
