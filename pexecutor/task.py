@@ -1,4 +1,4 @@
-"""The nouns: what is submitted, what becomes of it, and what a submit is answered.
+"""The nouns: tasks, the records of tasks by state, and the verdicts on submits.
 
 A record is one of ``Scheduled``, ``Following``, ``Pending``, ``Running`` or ``Finished``::
 
@@ -7,11 +7,11 @@ A record is one of ``Scheduled``, ``Following``, ``Pending``, ``Running`` or ``F
                   └─(retry, later)──┴─(hard stop)───────┘
     submit ─> Following ─(the task it follows has ended)─> Scheduled or Pending
 
-Each holds exactly the facts that are certain in that state, each is frozen, and a change of state is a new record in
-the place of the old one: whoever was given a record keeps a true picture of one instant. (Road not taken: one
-mutable class with an optional field for everything that may come later.)
+A record holds exactly the facts that are certain in its state. Records are frozen: a change of state replaces the
+record with a new one, so a record that a caller holds stays a true snapshot of one instant. (Road not taken: one
+mutable class with an optional field for each fact that may come later.)
 
-Times inside are seconds, as floats; on the wire a duration is whole milliseconds, as its contract says.
+Times are seconds, as floats. Only the fields of ``Task`` are whole milliseconds, as on the wire.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .traceparent import parse_traceparent
 
 NAME_BYTES_MAX: Final = 255
 SPAN_MS_MAX: Final = 7 * 24 * 60 * 60 * 1000
-"""The longest duration or timeout that a task may ask for: seven days."""
+"""The longest duration, delay or timeout of a task: seven days."""
 
 PRIORITY_MAX: Final = 100
 RETRIES_MAX: Final = 100
@@ -40,13 +40,13 @@ _WITHOUT_CONTROL: Final = {"pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"}
 _TRACEPARENT: Final = {"pattern": TRACEPARENT_PATTERN}
 
 TAG_BITS: Final = 23
-"""With the acceptance number, a serial is a signed integer of 64 bits, which every store can hold."""
+"""The bits of a store's tag. With the bits of the acceptance number, a serial fits into a signed 64-bit integer."""
 
 _ACCEPTANCE_BITS: Final = 40
 TASK_ID_PATTERN: Final = r"^([0-9a-f]{6})-([1-9][0-9]{0,12})$"
 _TASK_ID: Final = re.compile(TASK_ID_PATTERN)
 _YEAR_10000: Final = 253_402_300_800.0
-"""In seconds since 1970; there is no way to write such a time."""
+"""The first time, in seconds since 1970, that RFC 3339 cannot write."""
 
 TIME_MAX: Final = _YEAR_10000 - 1
 """The latest time that a record may hold, in seconds since 1970."""
@@ -60,29 +60,29 @@ OnCrash = Literal["rerun", "fail"]
 
 
 class Task(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, omit_defaults=True):
-    """One named piece of work, as submitted. Times are whole milliseconds.
+    """One named piece of work, as submitted. Durations are whole milliseconds.
 
     Parameters:
-        name: what dedup goes by; 1 to 255 bytes of UTF-8, no control characters.
-        duration: how long the ``sleep`` handler works; 0 to seven days.
-        handler: what runs it, by name.
-        params: what the handler is told; at most 64 KiB as JSON.
-        priority: -100 to 100, the higher starts first; first come, first started within one.
-        delay: how long after its acceptance it may start.
-        run_at: when it may start, instead of ``delay``; a time with a time zone (RFC 3339).
-        timeout: after which a running attempt is cancelled; ``None`` for no limit.
-        retries: how often it is tried again after a failure or a timeout.
-        retry_delay: the most that the first retry waits; doubled for each further one (full jitter).
-        retry_delay_max: the most that any retry waits.
-        on_conflict: what this submit does when the name is held.
-        on_crash: what becomes of it if the process dies while it runs.
-        keep: how long its record can be read once it has ended; ``None`` for as long as the store keeps one.
-        traceparent: which trace it belongs to, as W3C Trace Context writes it; its handler is told. When the submit
-            of a task says none, it has the one of the request's header.
+        name: the name that deduplication compares; 1 to 255 bytes of UTF-8 without control characters.
+        duration: how long the ``sleep`` handler sleeps; 0 to seven days.
+        handler: the name of the handler that runs the task.
+        params: the handler's parameters; at most 64 KiB as JSON.
+        priority: -100 to 100. Tasks of higher priority start first; tasks of equal priority start in submit order.
+        delay: how long after its acceptance the task becomes due.
+        run_at: when the task becomes due, instead of ``delay``; a time with a time zone (RFC 3339).
+        timeout: after this time a running attempt is cancelled; ``None`` for no limit.
+        retries: how often the task is tried again after a failure or a timeout.
+        retry_delay: the longest wait before the first retry; doubled for each further retry (full jitter).
+        retry_delay_max: the longest wait before any retry.
+        on_conflict: what this submit does if another task holds the name.
+        on_crash: whether the task runs again or fails if the process dies while it runs.
+        keep: how long the record can be read after the task has ended; ``None`` for as long as the store keeps it.
+        traceparent: the trace of the task, as in W3C Trace Context, which its handler receives. If a submit over HTTP
+            gives none, the task gets the ``traceparent`` header of the request.
 
     Raises:
-        ValueError: the name or the params are too long in bytes, the name holds a control character, ``run_at`` is
-            behind the year 9999, both ``delay`` and ``run_at`` are given, or ``traceparent`` is none.
+        ValueError: the name or the params have too many bytes, the name contains a control character, ``run_at`` is
+            after the year 9999, both ``delay`` and ``run_at`` are given, or ``traceparent`` is invalid.
     """
 
     name: Annotated[str, Meta(min_length=1, max_length=NAME_BYTES_MAX, extra_json_schema=_WITHOUT_CONTROL)]
@@ -110,16 +110,16 @@ class Task(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, om
         if self.run_at is not None:
             self._check_run_at(self.run_at)
         if self.traceparent is not None and parse_traceparent(self.traceparent) != self.traceparent:
-            raise ValueError("`traceparent` must be one of version 00, as W3C Trace Context defines it")
+            raise ValueError("`traceparent` is invalid: expected version 00 of W3C Trace Context")
 
     def _check_run_at(self, run_at: datetime) -> None:
         if self.delay:
-            raise ValueError("`run_at` and `delay` cannot both be given")
+            raise ValueError("`run_at` and `delay` exclude each other: give only one of them")
         if run_at.timestamp() >= _YEAR_10000:
             raise ValueError("`run_at` must be at most 9999-12-31T23:59:59Z")
 
     def due_at(self, submitted_at: float) -> float:
-        """From when on it may start, in seconds since 1970."""
+        """Return when the task becomes due, in seconds since 1970."""
         if self.run_at is not None:
             return self.run_at.timestamp()
         return submitted_at + self.delay / 1000 if self.delay else submitted_at
@@ -129,11 +129,11 @@ def _check_name(name: str) -> None:
     if len(name.encode()) > NAME_BYTES_MAX:
         raise ValueError(f"`name` must be at most {NAME_BYTES_MAX} bytes of UTF-8")
     if _CONTROL.search(name):
-        raise ValueError("`name` must not hold control characters")
+        raise ValueError("`name` must not contain control characters")
 
 
 class State(enum.StrEnum):
-    """Where a task stands. All but ``FINISHED`` are in flight."""
+    """The state of a task. In all states but ``FINISHED`` the task is in flight."""
 
     SCHEDULED = "scheduled"
     PENDING = "pending"
@@ -142,28 +142,29 @@ class State(enum.StrEnum):
 
 
 class Outcome(enum.StrEnum):
-    """How a task ended."""
+    """The way in which a task or an attempt ended."""
 
-    __hash__ = str.__hash__  # as quick as its value's, and equal for what is equal
+    __hash__ = str.__hash__  # faster than the hash of enum.Enum, and consistent with the equality of str
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     TIMED_OUT = "timed_out"
     CANCELLED = "cancelled"
     ABANDONED = "abandoned"
-    """The server died while it ran, and it was not to be run twice, or this has happened too often."""
+    """The server died while the task ran, and the task must not run again: ``on_crash`` is ``fail``, or the server has
+    died too often while it ran."""
 
 
 class Ending(msgspec.Struct, frozen=True):
-    """What an attempt came to.
+    """The result of one attempt.
 
     Parameters:
-        outcome: how it ended.
-        error: for anything but a success, one sentence that says why.
-        retryable: whether another attempt could end otherwise.
-        retry_after_seconds: the least that a retry should wait, when the handler knows it.
-        result: what the handler returned, as JSON.
-        output: what it printed and the like, as JSON.
+        outcome: the way in which the attempt ended.
+        error: one sentence that says why the attempt did not succeed.
+        retryable: whether another attempt may succeed.
+        retry_after_seconds: the shortest wait before a retry, if the handler gave one.
+        result: the value that the handler returned, as JSON.
+        output: the captured output (streams and log) as JSON.
     """
 
     outcome: Outcome
@@ -175,7 +176,7 @@ class Ending(msgspec.Struct, frozen=True):
 
 
 class Attempt(msgspec.Struct, frozen=True, gc=False):
-    """One run that has ended."""
+    """One attempt that has ended. Times are seconds since 1970."""
 
     started_at: float
     ended_at: float
@@ -184,10 +185,10 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
 
 
 class Rare(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """Facts that few tasks have. A record without any has ``None`` in its place, so most tasks pay for one reference.
+    """Facts that only few tasks have. Other records hold ``None`` instead, which costs a single reference.
 
     Parameters:
-        crashes: how many starts of the task were cut off by the death of the server, or by a lost lease.
+        crashes: how many attempts of the task were cut off by the death of the server or by a lost lease.
     """
 
     crashes: int = 0
@@ -199,29 +200,29 @@ class _MayBeRare(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 class _Record(_MayBeRare, frozen=True, gc=False):
     serial: int
-    """The store's tag above, the acceptance number below: order and identity in one number."""
+    """The store's tag in the high bits and the acceptance number in the low bits: identity and order in one number."""
     task: Task
     submitted_at: float
     attempts: tuple[Attempt, ...]
 
     @property
     def id(self) -> str:
-        """The task's public id, as in ``/tasks/{id}``."""
+        """Return the task's public id, as in ``/tasks/{id}``."""
         return format_task_id(self.serial)
 
     @property
     def crashes(self) -> int:
-        """How many starts of the task were cut off by a crash or a lost lease."""
+        """Return how many attempts of the task were cut off by the death of the server or by a lost lease."""
         return 0 if self.rare is None else self.rare.crashes
 
     @property
     def since(self) -> float:
-        """From when on the task has been in its state, in seconds since 1970."""
+        """Return when the task entered its state, in seconds since 1970."""
         return self.attempts[-1].ended_at if self.attempts else self.submitted_at
 
 
 class Scheduled(_Record, frozen=True, gc=False):
-    """Accepted, or tried already, and not due before ``due_at``."""
+    """A task that becomes due at ``due_at``: it was delayed, or it waits for a retry."""
 
     state: ClassVar[State] = State.SCHEDULED
 
@@ -229,50 +230,52 @@ class Scheduled(_Record, frozen=True, gc=False):
 
 
 class Following(_Record, frozen=True, gc=False):
-    """Accepted, to run after the task that holds its name; it holds the name from that one's end on."""
+    """A task that waits until the holder of its name has ended. Then it becomes the holder itself."""
 
     state: ClassVar[State] = State.SCHEDULED
 
     follows: int
-    """The serial of the task that holds the name."""
+    """The serial of the holder."""
     supersedes: bool
-    """Whether that one was told to stop for it."""
+    """Whether the holder was cancelled in favour of this task."""
 
 
 class Pending(_Record, frozen=True, gc=False):
-    """Due, and not started."""
+    """A task that is due and waits for a worker."""
 
     state: ClassVar[State] = State.PENDING
 
 
 class Running(_Record, frozen=True, gc=False):
-    """A worker has it."""
+    """A task that a worker runs."""
 
     state: ClassVar[State] = State.RUNNING
 
     started_at: float
     token: int = 0
-    """The fencing token: of one task each claim has a higher one. 0 where only one process can claim."""
+    """The fencing token: each claim of a task gets a higher one. 0 in a store of one process."""
 
     @property
     def queued_seconds(self) -> float:
-        """How long it had been due when this attempt began: of a first attempt, the time in the queue."""
+        """Return how long, in seconds, the task had been due when this attempt began."""
         task, submitted_at = self.task, self.submitted_at
         if not task.delay and task.run_at is None:
             return self.started_at - submitted_at
         due_at = task.due_at(submitted_at)
-        if due_at > self.started_at:  # the content came later, with `latest`, and the task kept its own time
+        # `latest` replaces the content of a waiting task but keeps its due time. So the delay in the content may be
+        # that of a later submit, and must not count.
+        if due_at > self.started_at:
             due_at = submitted_at
         return self.started_at - max(submitted_at, due_at)
 
     @property
     def since(self) -> float:
-        """When this attempt began, in seconds since 1970."""
+        """Return when this attempt began, in seconds since 1970."""
         return self.started_at
 
 
 class Finished(_Record, frozen=True, gc=False):
-    """It has its outcome, and its name is free."""
+    """A task that has its outcome. Its name is free."""
 
     state: ClassVar[State] = State.FINISHED
 
@@ -281,17 +284,17 @@ class Finished(_Record, frozen=True, gc=False):
 
     @property
     def outcome(self) -> Outcome:
-        """How it ended."""
+        """Return the outcome of the task."""
         return self.ending.outcome
 
     @property
     def started_at(self) -> float | None:
-        """When its last attempt began; ``None`` for a task that was cancelled before it had one."""
+        """Return when the last attempt began, or ``None`` if the task was cancelled before its first attempt."""
         return self.attempts[-1].started_at if self.attempts else None
 
     @property
     def since(self) -> float:
-        """When it ended, in seconds since 1970."""
+        """Return when the task ended, in seconds since 1970."""
         return self.finished_at
 
 
@@ -302,9 +305,9 @@ Record = Scheduled | Following | Pending | Running | Finished
 
 
 class Accepted(msgspec.Struct, frozen=True, gc=False):
-    """The task was taken, or has joined one that was; this is the record that stands for it.
+    """The task was accepted, or joined an accepted task; ``record`` is the record of the accepted task.
 
-    ``superseded`` is the running task that has to stop for it.
+    ``superseded`` is the running task that must be cancelled in favour of this one.
     """
 
     verdict: ClassVar[Literal["accepted"]] = "accepted"
@@ -314,7 +317,7 @@ class Accepted(msgspec.Struct, frozen=True, gc=False):
 
 
 class Duplicate(msgspec.Struct, frozen=True, gc=False):
-    """The name is held, by this task."""
+    """The name is held by another task, ``holder``."""
 
     verdict: ClassVar[Literal["duplicate"]] = "duplicate"
 
@@ -322,13 +325,13 @@ class Duplicate(msgspec.Struct, frozen=True, gc=False):
 
 
 class Full(msgspec.Struct, frozen=True, gc=False):
-    """There was no room for it in the queue."""
+    """The queue had no room for the task."""
 
     verdict: ClassVar[Literal["full"]] = "full"
 
 
 class Draining(msgspec.Struct, frozen=True, gc=False):
-    """The executor takes nothing any more."""
+    """The executor drains and accepts no more tasks."""
 
     verdict: ClassVar[Literal["draining"]] = "draining"
 
@@ -340,22 +343,22 @@ DRAINING: Final = Draining()
 
 
 def wait_again(record: Record) -> Pending:
-    """Make a task pending: it has become due, or gives up its start."""
+    """Return the record as pending, for a task that has become due or was released."""
     return Pending(record.serial, record.task, record.submitted_at, record.attempts, rare=record.rare)
 
 
 def make_serial(tag: int, acceptance: int) -> int:
-    """Join a store's tag and an acceptance number (from 1) into one sortable number."""
+    """Return the serial that combines a store's tag and an acceptance number (from 1)."""
     return tag << _ACCEPTANCE_BITS | acceptance
 
 
 def format_task_id(serial: int) -> str:
-    """Write a serial as a task id: ``'a3f09c-42'`` is the 42nd task that the store ``a3f09c`` accepted."""
+    """Return the task id of a serial: ``'a3f09c-42'`` is the 42nd task that the store ``a3f09c`` accepted."""
     return f"{serial >> _ACCEPTANCE_BITS:06x}-{serial & (1 << _ACCEPTANCE_BITS) - 1}"
 
 
 def parse_task_id(task_id: str) -> int | None:
-    """Read a task id back into its serial, or ``None`` when it is not one."""
+    """Return the serial of a task id, or ``None`` if the text is not a valid task id."""
     match = _TASK_ID.fullmatch(task_id)
     if match is None:
         return None

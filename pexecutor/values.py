@@ -1,11 +1,11 @@
-"""Make what a handler gives fit for a record: representable everywhere, and bounded.
+"""Convert values that a handler returns or raises into values that a record can hold: bounded and encodable.
 
-A handler is the operator's code, so an exception's text, a number or a result may be anything. Each function here takes
-any object, never raises for it, and returns a value that every store, listing and log line can hold. The functions are
-also safe to use on what an older record holds: a value that is fit already comes back as it is.
+A handler is the operator's code, so the text of an exception, a number or a result may be any object. Each function
+here accepts any object and returns a value that every store, listing and log line can hold. Only functions with a
+"Raises" section raise. A value that is already valid, as in an older record, is returned unchanged.
 
-The functions look at types with ``issubclass(type(value), …)`` and call ``str``'s own methods, because an object may
-claim another class, and a subclass of ``str`` may answer with anything.
+The functions check types with ``issubclass(type(value), …)`` and call the methods of ``str`` itself, because an object
+may claim another class, and a subclass of ``str`` may override any method.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ T = TypeVar("T")
 Otherwise = TypeVar("Otherwise")
 
 ERROR_BYTES_MAX: Final = 8 * 1024
-"""How much of an error's text is kept, as UTF-8: its beginning and its end."""
+"""The maximum length of an error's text in UTF-8. Of a longer text, the beginning and the end are kept."""
 
 RETRY_AFTER_SECONDS_MAX: Final = 7 * 24 * 60 * 60.0
-"""The longest wait for another attempt that a handler may ask for: seven days, as for every duration."""
+"""The longest wait before a retry that a handler may request: seven days, like every duration."""
 
 RESULT_BYTES_MAX: Final = 64 * 1024
 
 WHOLE_MAX: Final = 2**53
-"""Up to here a whole number is the same number in every reader of JSON."""
+"""The largest integer that every JSON parser reads exactly."""
 
 NAME_CHARACTERS_MAX: Final = 200
-"""How much of a class's name is shown."""
+"""The maximum length of a class name or a ``repr`` in a message."""
 
 _ITERATION: Final = (StopIteration, StopAsyncIteration)
 
@@ -42,55 +42,54 @@ _NAMED: Final = (*_ITERATION, KeyError)
 _GROUP_ERRORS_SHOWN_MAX: Final = 10
 _GROUP_NODES_MAX: Final = 20_000
 
-# NUL, the escapes of terminals and other control characters, and the surrogates that stand for bytes of file names.
+# Control characters except tab and newline, and surrogates (Python's stand-ins for undecodable bytes of file names).
 _UNFIT: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def plain_text(value: object) -> str:
-    """Return any object's text; characters that cannot be shown or encoded become escapes like ``\\x1b``."""
+    """Return the text of any object, with control characters and surrogates as escapes like ``\\x1b``."""
     return _UNFIT.sub(_escaped, raw_text(value))
 
 
 def raw_text(value: object) -> str:
-    """Return what ``str`` makes of any object, or a note when that raises."""
-    return asked(_str, value, lambda error: f"<{class_name(value)}: its text cannot be made: {class_name(error)}>")
+    """Return ``str(value)`` of any object, or a placeholder if that raises."""
+    return call_safely(_str, value, lambda error: f"<{class_name(value)}: str() raised {class_name(error)}>")
 
 
 def class_name(value: object) -> str:
-    """Return the name of an object's class; a metaclass cannot change it."""
+    """Return the name of an object's class, which a metaclass cannot override."""
     name: str = type.__dict__["__name__"].__get__(type(value))
     return plain_text(name[:NAME_CHARACTERS_MAX])
 
 
 def error_text(text: object) -> str:
-    """Return an error's text in at most ``ERROR_BYTES_MAX`` bytes; of a longer one the beginning and the end."""
+    """Return an error's text in at most ``ERROR_BYTES_MAX`` bytes: the beginning and the end of a longer text."""
     text = raw_text(text)
     if len(text) <= ERROR_BYTES_MAX:
         plain = plain_text(text)
         if len(plain.encode()) <= ERROR_BYTES_MAX:
             return plain
-    gap = f"\n[... left out: the middle of {len(text)} characters ...]\n"
+    gap = f"\n[... {len(text)} characters; the middle is omitted ...]\n"
     head_bytes_max = (ERROR_BYTES_MAX - len(gap)) // 2
     tail_bytes_max = ERROR_BYTES_MAX - len(gap) - head_bytes_max
-    # A character is at least one byte, so what lies farther from either end cannot be kept.
+    # A character has at least one byte, so characters farther from either end cannot be kept.
     head = plain_text(text[:head_bytes_max]).encode()[:head_bytes_max]
     tail = plain_text(text[-tail_bytes_max:]).encode()[-tail_bytes_max:]
     return head.decode(errors="ignore") + gap + tail.decode(errors="ignore")
 
 
 def exception_text(error: BaseException) -> str:
-    """Return why an attempt failed, bounded.
+    """Return why an attempt failed, bounded: the text of the exception.
 
-    The text is that of the exception. The name of the class precedes it where the exception is no ``Exception``,
-    or where the text is only a value.
+    The name of the class precedes the text if the exception is not an ``Exception`` or the text is only a value.
 
-    A group of one exception reads like that exception. A group of more lists the first of them.
+    A group of one exception gives the text of that exception. The text of a larger group lists its first exceptions.
     """
     leaves, more = _leaves(error)
     if len(leaves) == 1 and not more:
         leaf = _as_raised(leaves[0])
         return _leaf_text(leaf, named=issubclass(type(leaf), _NAMED) or not issubclass(type(leaf), Exception))
-    # What is no Exception comes first: an operator looks for it last.
+    # Exceptions outside the class Exception (SystemExit, …) go first: they are the most surprising causes.
     leaves.sort(key=lambda leaf: issubclass(type(leaf), Exception))
     shown = [_leaf_text(leaf, named=True) for leaf in leaves[:_GROUP_ERRORS_SHOWN_MAX]]
     left = len(leaves) - len(shown)
@@ -99,7 +98,7 @@ def exception_text(error: BaseException) -> str:
 
 
 def sole_exception(error: BaseException) -> BaseException:
-    """Return the one exception in groups of one, or the group that holds several."""
+    """Return the exception inside nested groups of one, or the first group that holds several."""
     for _ in range(_GROUP_NODES_MAX):
         if not issubclass(type(error), BaseExceptionGroup) or len(inner := _exceptions(error)) != 1:
             break
@@ -108,12 +107,12 @@ def sole_exception(error: BaseException) -> BaseException:
 
 
 def leaf_exceptions(error: BaseException) -> list[BaseException]:
-    """Return what a group holds, and the groups in it, in order; at most 20,000 are looked at."""
+    """Return the exceptions in a group and its nested groups, in order; at most 20,000 are visited."""
     return _leaves(error)[0]
 
 
 def retry_after_seconds(value: object) -> float:
-    """Return a wait between 0 and seven days for any object; what is no number asks for none."""
+    """Return a wait of 0 s to seven days for any object; 0 for an object that is not a number."""
     seconds = _number(value)
     if seconds is None or math.isnan(seconds):
         return 0.0
@@ -121,29 +120,29 @@ def retry_after_seconds(value: object) -> float:
 
 
 def progress_number(value: object) -> float:
-    """Return a finite number from 0, whole where it was given as an ``int``.
+    """Return a finite number of at least 0; an ``int`` stays an ``int``.
 
     Raises:
-        ValueError: the object is no such number; the message is bounded.
+        ValueError: the object is negative, infinite or not a number; the message is bounded.
     """
     number = None if issubclass(type(value), str | bytes | bytearray) else _number(value)
     if number is None or not (math.isfinite(number) and number >= 0):
-        raise ValueError(f"progress takes finite numbers of at least 0, not {_shown(value)}")
+        raise ValueError(f"progress must be a finite number of at least 0, not {_shown(value)}")
     return int(number) if issubclass(type(value), int) and number < WHOLE_MAX else number
 
 
 def result_json(result: object) -> bytes:
-    """Return a result as JSON of one line.
+    """Return a result as JSON on one line.
 
     Raises:
-        ValueError: JSON cannot express the result, or it is too long; the message is bounded.
+        ValueError: the result cannot be encoded as JSON, or the JSON is too long; the message is bounded.
     """
-    encoded = asked(msgspec.json.encode, result, _complaint)
+    encoded = call_safely(msgspec.json.encode, result, _complaint)
     if isinstance(encoded, bytes):
         if len(encoded) > RESULT_BYTES_MAX:
             raise ValueError(f"the handler's result has {len(encoded)} bytes; the maximum is {RESULT_BYTES_MAX}")
-        # Read back: a `msgspec.Raw` goes into the result as it is, whatever it holds.
-        decoded = asked(msgspec.json.decode, encoded, _complaint)
+        # Decode the JSON to check it, because the encoder copies the bytes of a `msgspec.Raw` without a check.
+        decoded = call_safely(msgspec.json.decode, encoded, _complaint)
         if not isinstance(decoded, _Complaint):
             return msgspec.json.encode(decoded) if b"\n" in encoded or b"\r" in encoded else encoded
         encoded = decoded
@@ -159,25 +158,28 @@ def _complaint(error: BaseException) -> _Complaint:
 
 
 def attribute(value: object, name: str, default: object = None) -> Any:
-    """Return an object's attribute, or the default when it cannot be read."""
-    return asked(lambda it: getattr(it, name), value, lambda _: default)
+    """Return an object's attribute, or the default if reading it raises."""
+    return call_safely(lambda instance: getattr(instance, name), value, lambda _: default)
 
 
 def truth(value: object, *, default: bool) -> bool:
-    """Return whether an object is true, or the default when it cannot be asked."""
-    return asked(bool, value, lambda _: default)
+    """Return the truth value of an object, or the default if ``bool`` raises."""
+    return call_safely(bool, value, lambda _: default)
 
 
-def asked(ask: Callable[[Any], T], value: object, otherwise: Callable[[BaseException], Otherwise]) -> T | Otherwise:
-    """What an object answers; its code may raise anything, and nothing is awaited, so no cancel can arrive here."""
+def call_safely(
+    call: Callable[[Any], T], value: object, on_error: Callable[[BaseException], Otherwise]
+) -> T | Otherwise:
+    """Return ``call(value)``, or ``on_error(error)`` if the call raises."""
     try:
-        return ask(value)
+        return call(value)
+    # BaseException, because the code of the object may raise anything. No await in here, so this catches no Cancelled.
     except BaseException as error:
-        return otherwise(error)
+        return on_error(error)
 
 
 def _str(value: object) -> str:
-    return str.__str__(str(value))  # the second call makes a plain string of a subclass
+    return str.__str__(str(value))  # str() may return an instance of a subclass; str.__str__ makes it a plain str
 
 
 def _escaped(character: re.Match[str]) -> str:
@@ -185,13 +187,13 @@ def _escaped(character: re.Match[str]) -> str:
 
 
 def _shown(value: object) -> str:
-    shown = asked(repr, value, lambda _: f"an object of the class {class_name(value)}")
+    shown = call_safely(repr, value, lambda _: f"an object of the class {class_name(value)}")
     return plain_text(raw_text(shown)[:NAME_CHARACTERS_MAX])
 
 
 def _number(value: object) -> float | None:
-    """The number that an object stands for, infinite where a float has no room for it; ``None`` for no number."""
-    return asked(_float, value, lambda _: None)
+    """Return an object as a float, infinite if it is too large for a float, or ``None`` if it is not a number."""
+    return call_safely(_float, value, lambda _: None)
 
 
 def _float(value: Any) -> float | None:
@@ -202,7 +204,7 @@ def _float(value: Any) -> float | None:
 
 
 def _as_raised(error: BaseException) -> BaseException:
-    """The end of an iteration that Python has replaced, as no coroutine may raise one; other exceptions as they are."""
+    """Return the ``StopIteration`` that Python turned into a ``RuntimeError``, or else the exception itself."""
     cause = error.__cause__ if type(error) is RuntimeError else None
     return cause if cause is not None and issubclass(type(cause), _ITERATION) else error
 
@@ -215,18 +217,18 @@ def _leaf_text(error: BaseException, *, named: bool) -> str:
 
 
 def _leaves(error: BaseException) -> tuple[list[BaseException], bool]:
-    """The exceptions of nested groups, and whether there were too many to look at."""
+    """Return the exceptions of nested groups, and whether some were left out because there are too many."""
     leaves: list[BaseException] = []
-    to_see = [error]
+    to_visit = [error]
     for _ in range(_GROUP_NODES_MAX):
-        if not to_see:
+        if not to_visit:
             break
-        one = to_see.pop()
-        if issubclass(type(one), BaseExceptionGroup):
-            to_see.extend(reversed(_exceptions(one)[:_GROUP_NODES_MAX]))
+        visited = to_visit.pop()
+        if issubclass(type(visited), BaseExceptionGroup):
+            to_visit.extend(reversed(_exceptions(visited)[:_GROUP_NODES_MAX]))
         else:
-            leaves.append(one)
-    return leaves or [error], bool(to_see)
+            leaves.append(visited)
+    return leaves or [error], bool(to_visit)
 
 
 def _exceptions(group: BaseException) -> tuple[BaseException, ...]:
@@ -238,5 +240,5 @@ def _message(group: BaseException) -> object:
 
 
 def _group_member(name: str, group: BaseException) -> Any:
-    """What a group was made with; a subclass may have given the attribute another meaning."""
+    """Return an attribute of a group as ``BaseExceptionGroup`` defines it; a subclass may have overridden it."""
     return BaseExceptionGroup.__dict__[name].__get__(group)

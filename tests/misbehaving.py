@@ -132,7 +132,7 @@ DEEDS: Final[dict[str, Deed]] = {
     "liar": fails(ValueError(Liar("a lie")), "a lie"),
     "surrogate": fails(FileNotFoundError(os.fsdecode(b"caf\xe9.txt")), r"caf\udce9.txt"),
     "nul and colours": fails(ValueError("\0 \x1b[31mred\x1b[0m"), r"\x00 \x1b[31mred\x1b[0m"),
-    "large": fails(ValueError("<" + "ä" * 2_000_000 + ">"), "left out: the middle of 2000002 characters"),
+    "large": fails(ValueError("<" + "ä" * 2_000_000 + ">"), "2000002 characters; the middle is omitted"),
     "final": fails(HandlerFailedError("never", retryable=False), "never"),
     "final in a group": fails(ExceptionGroup("g", [HandlerFailedError("never", retryable=False)]), "never"),
     "unfinished": fails(UnfinishedError, "UnfinishedError"),

@@ -1,15 +1,23 @@
-"""``LiveAttempt``: one run of a task, from its claim to how it ended.
+"""``LiveAttempt``: one attempt of a task, from its claim to its ending.
 
-Four things can cut it off. A cancel and the task's timeout share the scope that it runs in, and make an ending. So does
-the loss of the lease, but nobody can record it. The hard stop cancels around the whole pool, and makes none: it gets
-out as ``Cancelled``, or as no ending when the handler made an error of it, for whoever runs the attempt to give the
-task back.
+Four events can cut an attempt off:
 
-A handler may raise anything. ``trio.Cancelled`` passes through only while a scope around the handler is cancelled;
-every other exception, whatever its class, means that the attempt has failed.
+=============  ============================================  =====================================================
+event          what is cancelled                             result
+=============  ============================================  =====================================================
+cancel         the scope of the attempt                      an ending with the outcome ``cancelled``
+timeout        the scope of the attempt                      an ending with the outcome ``timed_out``
+lost lease     the scope of the attempt                      an ending that is not recorded: another node has the task
+hard stop      the scope around the whole pool               no ending: the pool releases the task
+=============  ============================================  =====================================================
 
-Whoever runs it opens the scope. Attempts can share one, one after the other, as long as none has changed it: for a task
-that waits for nothing, a scope of its own would cost as much as all the rest.
+After a hard stop, ``run`` raises ``Cancelled``, or returns ``None`` if the handler raised another exception instead.
+
+A handler may raise anything. ``trio.Cancelled`` passes through only while a scope around the handler is cancelled. Any
+other exception, of any class, means that the attempt has failed.
+
+The pool opens the scope of an attempt. Successive attempts may share a scope as long as none of them has changed it,
+because for a task that awaits nothing, a scope of its own would cost as much as everything else.
 """
 
 from __future__ import annotations
@@ -25,24 +33,24 @@ from ..task import Ending, Outcome, Running
 from ..values import error_text, leaf_exceptions, result_json, sole_exception
 
 DRAIN_FOLLOWS_SECONDS: Final = 1.0
-"""How long after the end of a process by a signal a drain may begin that has the same cause."""
+"""How long to wait for a drain after a signal has ended a process of the attempt: both may have the same cause."""
 
 DRAIN_POLL_SECONDS: Final = 0.02
 
-_NOTHING_TO_TELL: Final = Ending(Outcome.SUCCEEDED, result=b"null")
-"""Most runs of ``sleep`` end so."""
+_EMPTY_SUCCESS: Final = Ending(Outcome.SUCCEEDED, result=b"null")
+"""A success without a result or an output, shared because nearly every attempt of ``sleep`` ends like this."""
 
 
 class CutOff(msgspec.Struct, gc=False):
-    """What cuts one attempt off, as soon as anything does. Called, it says what.
+    """The reason why an attempt is being cut off. A call returns the reason, or ``None`` if there is none yet.
 
-    It knows nothing of the attempt, so nothing refers to itself in a circle, and what has ended is gone at once.
+    It has no reference to its attempt. So there is no reference cycle, and Python frees an ended attempt at once.
 
     Parameters:
-        stopping: the scope of the hard stop.
+        stopping: the scope that the hard stop cancels.
         cancelled: whether the task was cancelled.
-        lost: whether the task is not ours any more.
-        scope: what its handler runs in, while it does.
+        lost: whether the lease of the task was lost.
+        scope: the scope of the handler, while the handler runs.
     """
 
     stopping: trio.CancelScope
@@ -61,17 +69,17 @@ class CutOff(msgspec.Struct, gc=False):
 
     @property
     def draining(self) -> bool:
-        """Whether the hard stop has a time, which a drain gives it."""
+        """Return whether a drain has begun, as a drain sets the deadline of the hard stop."""
         return self.stopping.deadline != math.inf
 
 
 class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
-    """A running task and what is known of its run.
+    """A running task with the state of its attempt.
 
     Parameters:
-        running: the task.
-        context: what its handler sees and tells.
-        cut_off: what cuts it off.
+        running: the task's record.
+        context: the handler's view of the attempt.
+        cut_off: the reason why the attempt is cut off, if it is.
     """
 
     running: Running
@@ -80,11 +88,11 @@ class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
 
     @classmethod
     def of(cls, running: Running, stopping: trio.CancelScope) -> LiveAttempt:
-        """One that is about to begin.
+        """Make an attempt of a task that was just claimed.
 
         Parameters:
-            running: the task.
-            stopping: the scope of the hard stop.
+            running: the task's record.
+            stopping: the scope that the hard stop cancels.
         """
         task, cut_off = running.task, CutOff(stopping)
         context = Context(
@@ -98,12 +106,12 @@ class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
         return cls(running, context, cut_off)
 
     def cancel(self) -> None:
-        """Have it end as cancelled, now or as soon as it begins."""
+        """Cancel the attempt, now or as soon as it begins."""
         self.cut_off.cancelled = True
         self._cancel_scope()
 
     def lose(self) -> None:
-        """Have it end at once: the task is not ours any more."""
+        """Stop the attempt because the lease of its task was lost."""
         self.cut_off.lost = True
         self._cancel_scope()
 
@@ -112,18 +120,18 @@ class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
             self.cut_off.scope.cancel()
 
     @property
-    def leaves_scope_as_it_was(self) -> bool:
-        """Whether its scope can be another's now."""
+    def leaves_scope_unchanged(self) -> bool:
+        """Return whether the next attempt can use the scope of this one."""
         cut_off = self.cut_off
         return not (cut_off.cancelled or cut_off.lost or self.running.task.timeout is not None)
 
-    # Protected: Trio delivers a Ctrl-C to the main task, so a KeyboardInterrupt in here is the handler's own.
+    # With protection, Trio raises a Ctrl-C in the main task only. So a KeyboardInterrupt in here is the handler's own.
     @trio.lowlevel.enable_ki_protection
     async def run(self, handlers: Catalogue, scope: trio.CancelScope) -> Ending | None:
-        """Call the handler in a scope that was entered for this attempt, and return how the call ended.
+        """Call the handler inside a scope that the caller has entered, and return the ending.
 
-        Returns ``None`` when the handler raised because of the hard stop. ``Cancelled`` is raised to the scope;
-        when the scope has caught it, ``was_cut_off`` returns how the attempt ended.
+        Returns ``None`` when the handler raised because of the hard stop. ``Cancelled`` is raised to the scope. If the
+        scope catches it, the ending is ``cut_off_ending()``.
         """
         task, cut_off = self.running.task, self.cut_off
         if cut_off.cancelled or cut_off.lost:
@@ -137,8 +145,10 @@ class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
             if (failure := _failure(error)) is None:
                 raise
         else:
+            # A handler that returned after its deadline had not noticed the cancel, like a function in a thread.
             if task.timeout is not None and cut_off() == "timeout":
-                return self._overran(scope.deadline)
+                return self._returned_late(scope.deadline)
+            # The next attempt may use the scope: a cancel of this task must not reach it any more.
             cut_off.scope = None
             return self._success(result)
         if _is_ended_by_signal(failure):
@@ -148,23 +158,30 @@ class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
         return ending
 
     async def _until_drain_follows(self) -> None:
-        """Wait whether a drain begins: its signal may arrive here later than the one that ended a process."""
+        """Wait up to ``DRAIN_FOLLOWS_SECONDS`` for a drain to begin.
+
+        A service manager signals the server and its commands at once, and the command may end before the server has
+        handled its own signal. The task must then be released, as it has not failed.
+        """
         with trio.move_on_after(DRAIN_FOLLOWS_SECONDS):
-            while not self.cut_off.draining:  # noqa: ASYNC110  # it is rare, and an event would cost every attempt
+            while not self.cut_off.draining:  # noqa: ASYNC110  # this is rare, and an event would cost every attempt
                 await trio.sleep(DRAIN_POLL_SECONDS)
 
-    def was_cut_off(self) -> Ending:
-        """How it ended that its own scope was cancelled."""
+    def cut_off_ending(self) -> Ending:
+        """Return the ending of an attempt whose own scope was cancelled."""
         return self._timed_out() if self.cut_off() == "timeout" else self._ending(Outcome.CANCELLED)
 
     def _failed(self, error: BaseException) -> Ending | None:
-        """It raised; what was cut off before that, and only then raised, has ended by what cut it off."""
+        """Return the ending of an attempt that raised, or ``None`` if the task is to be released.
+
+        An attempt that was cut off and only then raised ends by the reason of the cut-off.
+        """
         failure = failure_of(error)
         match self.cut_off():
             case "cancel" | "lease":
-                return self._ending(Outcome.CANCELLED, f"cancelled, and then: {failure.text}")
+                return self._ending(Outcome.CANCELLED, f"cancelled; then the handler failed: {failure.text}")
             case "timeout":
-                return self._timed_out(f", and then: {failure.text}")
+                return self._timed_out(f"; then the handler failed: {failure.text}")
             case "shutdown":
                 return None
         if _is_ended_by_signal(error) and self.cut_off.draining:
@@ -175,19 +192,19 @@ class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
     def _success(self, result: object) -> Ending:
         output = self._output()
         if result is None and output is None:
-            return _NOTHING_TO_TELL
+            return _EMPTY_SUCCESS
         try:
             return Ending(Outcome.SUCCEEDED, result=result_json(result), output=output)
         except ValueError as error:
             return self._ending(Outcome.FAILED, str(error), retryable=False)
 
     def _timed_out(self, addition: str = "") -> Ending:
-        return self._ending(Outcome.TIMED_OUT, f"not done within {self.running.task.timeout} ms{addition}")
+        return self._ending(Outcome.TIMED_OUT, f"timed out after {self.running.task.timeout} ms{addition}")
 
-    def _overran(self, deadline: float) -> Ending:
-        """It could not be cut off, a function in a thread cannot, and has come to its end all the same."""
+    def _returned_late(self, deadline: float) -> Ending:
+        """Return the ending of an attempt whose handler could not be interrupted and returned after its deadline."""
         late_ms = round((trio.current_time() - deadline) * 1000)
-        return self._timed_out(f"; it could not be stopped, and took {late_ms} more")
+        return self._timed_out(f"; the handler could not be interrupted and returned {late_ms} ms later")
 
     def _ending(
         self, outcome: Outcome, error: str | None = None, *, retryable: bool = True, retry_after_seconds: float = 0.0
@@ -200,19 +217,20 @@ class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
 
 
 def _is_ended_by_signal(error: BaseException) -> bool:
-    """Whether a process of the attempt was ended by a signal that we have not sent."""
+    """Return whether a signal that we did not send ended a process of the attempt."""
     return issubclass(type(sole_exception(error)), EndedBySignalError)
 
 
 def _failure(error: BaseException) -> BaseException | None:
-    """Return what a handler has raised beside the ``Cancelled`` of a cancelled scope, or ``None`` for nothing else.
+    """Return what a handler raised in addition to the ``Cancelled`` of a cancelled scope, or ``None``.
 
-    A ``Cancelled`` that comes while nothing around the handler is cancelled is the handler's own doing: an error.
+    If no scope around the handler is cancelled, a ``Cancelled`` is the handler's mistake and counts as its error.
     """
     if not trio.lowlevel.in_trio_task():
-        return None  # the run of Trio is over, and the coroutine is being closed
+        return None  # Trio's run has ended, and Python closes the coroutine
     leaves = leaf_exceptions(error)
     others = [leaf for leaf in leaves if not issubclass(type(leaf), trio.Cancelled)]
+    # The effective deadline is -inf exactly while a scope around the handler is cancelled.
     if len(others) == len(leaves) or trio.current_effective_deadline() > -math.inf:
         return error
     if not others:

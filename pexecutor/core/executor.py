@@ -1,6 +1,6 @@
-"""``Executor``: runs named tasks on a fixed pool of workers, and stops without losing any.
+"""``Executor``: runs named tasks on a fixed pool of workers, and stops without losing a task.
 
-It is pure Trio and starts nothing by itself::
+It uses only Trio and starts nothing by itself::
 
     async with trio.open_nursery() as nursery:
         executor = Executor(LocalStore(queue_size=1000), pool_size=5)
@@ -8,19 +8,19 @@ It is pure Trio and starts nothing by itself::
         [verdict] = await executor.submit([Task("report", duration=200)])
         executor.drain()
 
-The shape: callers come in here and are answered by the store; what the store has to run is run by a ``Pool`` of workers
-(see ``pool.py``), which lives as long as ``run`` does.
+Callers submit tasks here, and the store decides their verdicts. A ``Pool`` of workers (see ``pool.py``) runs the tasks
+of the store for as long as ``run`` runs.
 
-The stop, always in this order:
+The stop always has these steps, in this order:
 
-1. ``drain()``: submits are answered ``Draining``; those who wait for room are answered at once.
-2. The feeder ends. What was claimed and whose worker has yet to wake is released.
-3. Running tasks have ``drain_timeout_seconds``, or until ``hard_stop()``.
-4. What is left is cancelled and released.
-5. The events end, the store is closed, ``stopped`` is set, ``run`` returns.
+1. ``drain()``: submits get the verdict ``Draining``, and submits that wait for room get their verdicts at once.
+2. The feeder ends. Claimed tasks that no worker has begun are released.
+3. Running tasks may run for ``drain_timeout_seconds``, or until ``hard_stop()``.
+4. Tasks that still run are cancelled and released.
+5. The events end, the store is closed, ``stopped`` is set, and ``run`` returns.
 
-Road not taken: stopping by cancelling ``run`` from outside alone. That works too (it is step 4 at once) but
-leaves the running tasks no time.
+Road not taken: cancelling ``run`` from outside as the only way to stop. It works (it goes straight to step 4), but
+running tasks get no time to end.
 """
 
 from __future__ import annotations
@@ -43,21 +43,21 @@ from .rate import FinishRate
 from .statistics import Phase, Statistics, Tally, Timings, add_up
 
 PROGRESS_SECONDS: Final = 0.2
-"""How often the events tell of a task's progress at most."""
+"""The shortest time between two progress events of a task."""
 
 
 class Executor:
-    """A pool of workers on a store.
+    """An executor of named tasks: a pool of workers on a store.
 
-    ``events`` tells what happens, ``timeline`` what went through lately.
+    ``events`` is the feed of changes, and ``timeline`` sums up the last 15 minutes.
 
     Parameters:
-        store: where tasks live.
+        store: the store that keeps the tasks.
         pool_size: how many tasks run at once.
-        drain_timeout_seconds: how long running tasks have to end once a drain has begun.
-        handlers: what runs tasks, by name.
-        on_change: called with changes of tasks, in their order, once everybody can see them. It must be quick; errors
-            that it raises are kept from the executor, and the first one is logged.
+        drain_timeout_seconds: how long running tasks may run on once a drain has begun.
+        handlers: the handlers that run tasks, by name.
+        on_change: called with the new records of changed tasks, in order, once the changes are visible to all callers.
+            It must return quickly. Its exceptions do not reach the executor; the first one is logged.
     """
 
     def __init__(
@@ -81,7 +81,8 @@ class Executor:
         self._on_change = None if on_change is None else notifier(on_change)
         self._phase = Phase.NEW
         self.draining: trio.Event = trio.Event()
-        # Owned by _wait_for_room and wait: the scopes of those who wait; drain() ends the ones, the stop the others.
+        # The scopes of waiting callers. Only _wait_for_room changes the first set, and drain() cancels its scopes. Only
+        # wait() changes the second set, and the end of run() cancels its scopes.
         self._waiting_for_room: set[trio.CancelScope] = set()
         self._waiting_for_ends: set[trio.CancelScope] = set()
         self._tally = Tally(handlers.names())
@@ -93,16 +94,16 @@ class Executor:
         )
         store.watch(Watcher(self._note, self._pool.cancel, self._pool.lose, self._describe))
 
-    # Life
+    # Run and stop
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until a drain has ended; ``started`` once submits are taken.
+        """Run tasks until a drain is complete; report ``started`` once submits are accepted.
 
         Raises:
-            RuntimeError: it was run before.
+            RuntimeError: this executor has run before.
         """
         if self._phase is Phase.STOPPED or self._rate is not None:
-            raise RuntimeError("an Executor runs once; make a new one")
+            raise RuntimeError("this Executor has run before: make a new one")
         self._rate = FinishRate(trio.current_time)
         try:
             async with self.handlers.opened(), self._store.opened():
@@ -122,24 +123,24 @@ class Executor:
 
     async def _run_pool(self) -> None:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._tell_progress)
+            nursery.start_soon(self._publish_progress)
             await self._pool.run()
             nursery.cancel_scope.cancel()
 
-    async def _tell_progress(self) -> None:
-        """While somebody reads the events, tell of progress as it is seen, at most so often."""
-        told: dict[str, TaskProgress] = {}
+    async def _publish_progress(self) -> None:
+        """Put changed progress into the events every ``PROGRESS_SECONDS``, while the events have a reader."""
+        published: dict[str, TaskProgress] = {}
         while True:
-            await self.events.read_by_anybody()
+            await self.events.wait_for_reader()
             seen = {
                 context.id: TaskProgress(context.id, context.name, context.done, context.total)
                 for context in self._pool.contexts()
                 if context.done is not None
             }
             for progress in seen.values():
-                if told.get(progress.id) != progress:
+                if published.get(progress.id) != progress:
                     self.events.put(progress)
-            told = seen
+            published = seen
             await trio.sleep(PROGRESS_SECONDS)
 
     def _note(self, records: Sequence[Record]) -> None:
@@ -152,10 +153,10 @@ class Executor:
         return NodeState(self.pool_size, self._pool.busy, self._phase is not Phase.SERVING)
 
     def drain(self, *, seconds_ago: float = 0.0) -> None:
-        """Take no more, start no more, and end when what runs has ended. Calling it again changes nothing.
+        """Accept and start no more tasks, and end once the running tasks have ended. A second call changes nothing.
 
         Parameters:
-            seconds_ago: how long ago the drain was requested; running tasks have that much less time.
+            seconds_ago: how long ago the drain was requested; running tasks get that much less time.
         """
         if self._phase is Phase.SERVING:
             self._pool.drain(max(0.0, self.drain_timeout_seconds - seconds_ago))
@@ -167,28 +168,28 @@ class Executor:
                 scope.cancel()
 
     def hard_stop(self) -> None:
-        """Drain, and cancel and release what runs without waiting for it any longer."""
+        """Drain, but cancel and release running tasks at once."""
         self.drain()
         self._pool.stop_now()
 
     def _serving(self) -> bool:
         return self._phase is Phase.SERVING
 
-    # What callers ask
+    # Calls
 
     async def submit(
         self, tasks: Sequence[Task], *, atomic: bool = False, wait_for_room_seconds: float = 0.0
     ) -> list[Verdict]:
-        """Give each task its verdict, in the order of the list; nothing is lost when this is cancelled.
+        """Submit tasks and return the verdict on each, in the order of ``tasks``. A cancelled call loses no task.
 
         Parameters:
-            tasks: what to run.
-            atomic: take all whose names are free, or none when they do not all fit.
-            wait_for_room_seconds: how long to wait for room before a task is answered ``Full``.
+            tasks: the tasks to run.
+            atomic: accept all tasks whose names are free, or none of them if the queue has no room for all.
+            wait_for_room_seconds: how long to wait for room before a task gets the verdict ``Full``.
 
         Raises:
-            InvalidTaskError: some have no such handler, or params that it does not take; none was taken.
-            StoreUnavailableError: nothing of it could be made durable, and none was taken.
+            InvalidTaskError: some tasks name an unknown handler or have invalid params; no task was accepted.
+            StoreUnavailableError: the store could not make the tasks durable; no task was accepted.
         """
         self.check(tasks)
         deadline = trio.current_time() + wait_for_room_seconds
@@ -206,7 +207,7 @@ class Executor:
                 again = await self._submit_once([tasks[index] for index in retried], atomic)
             except StoreUnavailableError:
                 if any(isinstance(verdict, Accepted) for verdict in verdicts):
-                    break  # what was taken before has to be told
+                    break  # an exception would hide from the caller that some tasks were accepted
                 raise
             for index, verdict in zip(retried, again, strict=True):
                 verdicts[index] = verdict
@@ -215,10 +216,12 @@ class Executor:
         return verdicts
 
     def submit_nowait(self, tasks: Sequence[Task]) -> list[Verdict] | None:
-        """The same at once, when all are accepted and nothing has to be awaited; else ``None``, and nothing was taken.
+        """Submit tasks without waiting. Return ``None``, with no task accepted, if only ``submit`` can do it.
+
+        The verdicts are returned only if all tasks are accepted and the store need not wait.
 
         Raises:
-            InvalidTaskError: as ``submit`` does.
+            InvalidTaskError: some tasks name an unknown handler or have invalid params; no task was accepted.
         """
         self.check(tasks)
         verdicts = self._store.submit_nowait(tasks) if self._serving() else None
@@ -238,18 +241,18 @@ class Executor:
         return verdicts
 
     def fault(self, task: Task) -> Complaint | None:
-        """What is wrong with a task that its handler would not take: the field, and why."""
+        """Return why the task's handler would refuse the task (the field and a sentence), or ``None``."""
         return self.handlers.check(task)
 
     def check(self, tasks: Sequence[Task]) -> None:
-        """See that handlers would take all of them. Raises ``InvalidTaskError``, with the faults of all."""
+        """Check that the handlers accept all tasks. Raises ``InvalidTaskError`` with the faults of all tasks."""
         check = self.handlers.check
         faults = [FieldError(index, *fault) for index, task in enumerate(tasks) if (fault := check(task)) is not None]
         if faults:
             raise InvalidTaskError(faults)
 
     async def _wait_for_room(self, least: int, most: int, deadline: float) -> int:
-        """How many tasks another try is worth; 0 when there was no room in time."""
+        """Wait for room, and return how many tasks to submit again; 0 if there was no room before the deadline."""
         if not self._serving():
             return most
         if trio.current_time() >= deadline:
@@ -261,13 +264,16 @@ class Executor:
                 places = await self._store.wait_for_room(least, most)
             finally:
                 self._waiting_for_room.discard(scope)
+        # After a drain has begun, submitting all tasks again gives each of them the verdict Draining.
         return places if self._serving() else most
 
     async def cancel(self, task_id: str) -> Running | Finished:
-        """Cancel a task: a pending one has ended when this returns, a running one has been told to.
+        """Cancel a task, and return its record: finished, or still running if the task ran.
+
+        A running task ends when its handler has handled the cancel.
 
         Raises:
-            UnknownTaskError, ExpiredTaskError, AlreadyFinishedError: there is nothing to cancel.
+            UnknownTaskError, ExpiredTaskError, AlreadyFinishedError: there is no such task in flight.
         """
         record = await self._store.cancel(task_id)
         if isinstance(record, Running):
@@ -277,19 +283,19 @@ class Executor:
         return record
 
     async def set_priority(self, task_id: str, priority: int) -> Scheduled | Following | Pending:
-        """Give a task that waits another place in the start order; its record.
+        """Change the priority of a task that has not started, and return its record.
 
         Raises:
-            UnknownTaskError, ExpiredTaskError, AlreadyStartedError, AlreadyFinishedError: it does not wait.
-            StoreUnavailableError: it could not be made durable, and nothing was changed.
+            UnknownTaskError, ExpiredTaskError, AlreadyStartedError, AlreadyFinishedError: the task does not wait.
+            StoreUnavailableError: the store could not make the change durable; nothing was changed.
         """
         return await self._store.set_priority(task_id, priority)
 
     async def wait(self, task_id: str, *, seconds_max: float = math.inf) -> Record:
-        """Wait for a task's outcome; its record, or what it is by then when time is up or the executor stops.
+        """Wait for a task's outcome, for ``seconds_max`` or until the executor stops; return the task's record then.
 
         Raises:
-            UnknownTaskError, ExpiredTaskError: there is nothing to wait for.
+            UnknownTaskError, ExpiredTaskError: the store has no record of the task.
         """
         if self._phase is not Phase.STOPPED:
             with trio.move_on_after(seconds_max) as scope:
@@ -301,27 +307,27 @@ class Executor:
         return await self._store.get(task_id)
 
     async def get(self, task_id: str) -> Record:
-        """The record of a task. Raises ``UnknownTaskError``, ``ExpiredTaskError``."""
+        """Return the record of a task. Raises ``UnknownTaskError``, ``ExpiredTaskError``."""
         return await self._store.get(task_id)
 
     def context(self, record: Record) -> Context | None:
-        """What the attempt of a task tells of itself, while it runs here."""
+        """Return the context of a task's attempt, or ``None`` if the task does not run here."""
         return self._pool.context(record)
 
     async def nodes(self) -> list[Node]:
-        """The processes that share the store; none when nobody does."""
+        """Return the processes that share the store; an empty list for a store of one process."""
         return await self._store.nodes()
 
     async def page(self, request: PageRequest) -> Page:
-        """Some records in listing order. Raises ``InvalidCursorError``."""
+        """Return one page of records, in listing order. Raises ``InvalidCursorError``."""
         return await self._store.page(request)
 
     def retry_after_seconds(self, places: int) -> int:
-        """When a caller who found no room for so many tasks may try again: 1 to 60 s."""
+        """Return after how many seconds (1 to 60) a caller whose tasks found no room should try again."""
         return self._rate.retry_after_seconds(places) if self._rate is not None else 1
 
     def statistics(self) -> Statistics:
-        """A snapshot for observers."""
+        """Return a snapshot for observers."""
         handlers = self._tally.by_handler()
         total = add_up(handlers.values())
         return Statistics(
@@ -341,7 +347,7 @@ class Executor:
         )
 
     def timings(self) -> Timings:
-        """How long things took so far."""
+        """Return the histograms of durations since the start."""
         return self._tally.timings(self._store.commits)
 
     def __repr__(self) -> str:

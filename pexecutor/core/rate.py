@@ -1,4 +1,4 @@
-"""How fast tasks finish, and what that tells somebody who was refused for lack of room."""
+"""``FinishRate``: how fast tasks finish, and when a client that found the queue full should retry."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Final
 WINDOW_SECONDS: Final = 60
 RETRY_AFTER_SECONDS_MAX: Final = 60
 PAUSE_SECONDS_MAX: Final = 1.0
-"""A shorter time in which nothing ran is not kept apart, so there are few such times to keep."""
+"""Busy spans that are less than this apart are joined, so there are few spans to keep."""
 
 
 class FinishRate:
-    """Counts endings over the last minute, a bucket a second.
+    """A count of endings over the last minute, in buckets of one second.
 
     Parameters:
         now: a monotonic clock, in seconds.
@@ -25,26 +25,26 @@ class FinishRate:
         self._begin = now()
         self._buckets: deque[tuple[int, int]] = deque()  # (second, endings in it), the oldest first
         self._total = 0
-        # Owned by begin() and end(): when something ran, the oldest first; and since when something runs now.
+        # Owned by begin() and end(): the spans in which tasks ran, oldest first, and the begin of the current span.
         self._busy: deque[tuple[float, float]] = deque()
         self._busy_since: float | None = None
 
     def begin(self) -> None:
-        """Note that something runs, where nothing did."""
+        """Note that the pool has begun to run tasks."""
         if self._busy_since is None:
             self._busy_since = self._now()
             if self._busy and self._busy_since - self._busy[-1][1] < PAUSE_SECONDS_MAX:
                 self._busy_since = self._busy.pop()[0]
 
     def end(self) -> None:
-        """Note that nothing runs any more."""
+        """Note that the pool runs no task any more."""
         if self._busy_since is not None:
             self._busy.append((self._busy_since, self._now()))
             self._busy_since = None
             self._drop_old_buckets()
 
     def count(self, endings: int = 1) -> None:
-        """So many tasks have ended."""
+        """Count tasks that have ended."""
         second = math.floor(self._now())
         if self._buckets and self._buckets[-1][0] == second:
             self._buckets[-1] = (second, self._buckets[-1][1] + endings)
@@ -53,15 +53,15 @@ class FinishRate:
         self._total += endings
 
     def per_second(self) -> float:
-        """Endings a second over the window, or since the start when that is shorter."""
+        """Return the endings per second over the window, or since the start if that is shorter."""
         self._drop_old_buckets()
         return self._total / max(1.0, self._observed_seconds())
 
     def retry_after_seconds(self, places: int) -> int:
-        """When so many places may have become free: 1 to 60 s, whole.
+        """Return after how many whole seconds, 1 to 60, so many places in the queue are probably free.
 
-        The time in which nothing ran does not count: an idle minute says nothing about how fast tasks finish. While
-        nothing has ended, the wait so far is the best guess at the wait to come.
+        Only time in which tasks ran counts, because an idle minute says nothing about how fast tasks finish. If no task
+        has ended yet, the estimate is the time that tasks have run so far.
         """
         self._drop_old_buckets()
         busy_seconds = self._busy_seconds()
@@ -72,7 +72,7 @@ class FinishRate:
         return min(self._now() - self._begin, WINDOW_SECONDS)
 
     def _busy_seconds(self) -> float:
-        """How long something ran, in the window."""
+        """Return for how many seconds of the window tasks ran."""
         now = self._now()
         spans = [*self._busy, (now if self._busy_since is None else self._busy_since, now)]
         return sum(end - max(begin, now - WINDOW_SECONDS) for begin, end in spans)

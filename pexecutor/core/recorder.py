@@ -1,15 +1,15 @@
-"""``Recorder``: has the store record how attempts ended, many in one step.
+"""``Recorder``: records the endings of attempts in the store, many in one step.
 
-Workers hand in endings and go on; one Trio task records what has come together meanwhile. So a durable store writes
-once for all that ended during its last write, and a worker never waits for it. Nothing waits for company either: an
-ending that comes alone is recorded alone, at once. When the store has nothing to await, a worker that looks for more to
-do has what it has handed in recorded on the way.
+Workers add endings and run their next tasks; one Trio task records all endings that were added since its last write. So
+a durable store writes once for many tasks, and a worker never waits for a write. A single ending is recorded at once:
+the recorder does not wait for more. If the store needs no waiting, a worker records its own endings (``record_nowait``)
+before it claims more tasks.
 
-A store that cannot take them is asked again after a while. Until then a task whose work is done stays running and holds
-its name, and its worker's place is not free: no more tasks run than there are workers, as everybody can see them.
+If the store is unavailable, the recorder retries after ``STORE_RETRY_SECONDS``. Until then a task whose work is done
+stays ``running``, holds its name and occupies its worker. So observers never see more running tasks than workers.
 
-Owned here: the endings that are not recorded yet. They outlive the hard stop by ``SETTLE_SECONDS_MAX``; what is left
-then is left to the store's own recovery.
+Owned here: the endings that are not recorded yet. The recorder tries for ``SETTLE_SECONDS_MAX`` after the hard stop to
+record them. The store's recovery handles the rest.
 """
 
 from __future__ import annotations
@@ -26,19 +26,20 @@ from ..task import Ending, Finished, Running, Scheduled
 from .attempt import LiveAttempt
 
 STORE_RETRY_SECONDS: Final = 0.5
-"""How long to leave a store alone that could not take a change."""
+"""The pause before another try after the store was unavailable."""
 
 SETTLE_SECONDS_MAX: Final = 5.0
-"""How long recording an outcome or a release may take after the work was cancelled; the shield's bound."""
+"""How long recording outcomes or releasing tasks may take after the work was cancelled: the bound of the shields."""
 
 
 class Recorder:
-    """Records endings.
+    """The writer of endings.
 
     Parameters:
-        store: where.
-        recorded: called with attempts and what has become of their tasks: ``None`` when that is not ours to say.
-        go_on: called when that was found out in the recorder's own time.
+        store: the store that keeps the tasks.
+        recorded: called with attempts and the new record of each task; ``None`` for a task whose lease was lost.
+        wake_pool: called after ``recorded`` when the recorder's own Trio task recorded the endings, as no worker is
+            awake then that would use the freed places.
     """
 
     def __init__(
@@ -46,12 +47,12 @@ class Recorder:
         store: Store,
         recorded: Callable[[Sequence[LiveAttempt], Sequence[Finished | Scheduled | None]], None],
         *,
-        go_on: Callable[[], None],
+        wake_pool: Callable[[], None],
     ) -> None:
         self._store = store
         self._recorded = recorded
-        self._go_on = go_on
-        # Changed together: attempts, and of each its task and how it ended.
+        self._wake_pool = wake_pool
+        # Two parallel lists that change together: the attempts, and the task and ending of each.
         self._attempts: list[LiveAttempt] = []
         self._ended: list[tuple[Running, Ending]] = []
         self._scope = trio.CancelScope(shield=True)
@@ -60,29 +61,29 @@ class Recorder:
         self._closed = False
 
     def add(self, attempt: LiveAttempt, ending: Ending) -> None:
-        """Have an ending recorded."""
+        """Add an ending to the endings to record."""
         self._attempts.append(attempt)
         self._ended.append((attempt.running, ending))
         if len(self._ended) == 1:
             self._wake.set()
 
     def record_nowait(self) -> None:
-        """Record what there is, if that needs no waiting."""
+        """Record all endings if the store need not wait; otherwise leave them to ``run``."""
         if self._ended and not self._recording:
-            self._let_go_of_lost()
+            self._drop_lost()
             settled = self._store.finish_nowait(self._ended)
             if settled is not None:
                 attempts, _ = self._take()
                 self._recorded(attempts, settled)
 
     def close(self, deadline: float) -> None:
-        """End when all is recorded, and then at the latest."""
+        """Let ``run`` return once all endings are recorded, but not later than the deadline (Trio's clock)."""
         self._closed = True
         self._scope.deadline = deadline
         self._wake.set()
 
     async def run(self) -> None:
-        """Record until it is closed."""
+        """Record endings until the recorder is closed."""
         with self._scope:
             while self._ended or not self._closed:
                 await self._wake.wait()
@@ -94,24 +95,25 @@ class Recorder:
 
     async def _record_all(self) -> None:
         while self._ended:
-            self._let_go_of_lost()
+            self._drop_lost()
             attempts, ended = self._take()
             try:
                 settled = await self._store.finish(ended) if ended else []
             except StoreUnavailableError:
+                # Back to the front of the lists: workers may have added endings during the await.
                 self._attempts, self._ended = attempts + self._attempts, ended + self._ended
                 await trio.sleep(STORE_RETRY_SECONDS)
             else:
                 self._recorded(attempts, settled)
-                self._go_on()
+                self._wake_pool()
 
     def _take(self) -> tuple[list[LiveAttempt], list[tuple[Running, Ending]]]:
         taken = self._attempts, self._ended
         self._attempts, self._ended = [], []
         return taken
 
-    def _let_go_of_lost(self) -> None:
-        """What was lost while it waited is not to be recorded."""
+    def _drop_lost(self) -> None:
+        """Drop endings of tasks whose lease was lost while the ending waited: another node records those tasks."""
         lost = [attempt for attempt in self._attempts if attempt.cut_off.lost]
         if lost:
             attempts, ended = self._take()

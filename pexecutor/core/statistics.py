@@ -1,6 +1,6 @@
-"""One snapshot of an executor, and what it counts for it.
+"""``Statistics``: one snapshot of an executor; ``Tally``: the counters behind it.
 
-Counts are by handler, and a total is the sum of them: so the parts and the whole cannot disagree.
+Counters are kept per handler, and a total is their sum. So totals and parts cannot disagree.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _REFUSED: Final = (Full, Draining)
 
 
 class Phase(enum.StrEnum):
-    """Where an executor stands; it only moves forward."""
+    """The phase of an executor's life; it only moves forward."""
 
     NEW = "new"
     SERVING = "serving"
@@ -30,15 +30,15 @@ class Phase(enum.StrEnum):
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """What has happened since the start, to the tasks of one handler or of all.
+    """Counts since the start, of one handler's tasks or of all tasks.
 
     Parameters:
-        submitted: tasks that were accepted, or have joined one that was.
+        submitted: tasks that were accepted or joined an accepted task.
         duplicates: tasks that were refused because their name was held.
-        rejected: tasks that were refused for lack of room, or because of a drain.
+        rejected: tasks that were refused because the queue was full or the executor was draining.
         started: attempts that have begun.
-        retried: attempts after which the task is tried again.
-        released: attempts that the stop cut off; their tasks are pending again.
+        retried: attempts after which the task waits for a retry.
+        released: attempts that the hard stop cut off; their tasks are pending again.
     """
 
     submitted: int
@@ -50,16 +50,16 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 class Statistics(msgspec.Struct, frozen=True):
-    """One snapshot of an executor, for every observer. Counts are since its start.
+    """One snapshot of an executor, for every observer. Counts are since the executor's start.
 
     Parameters:
-        phase: where it stands.
-        pool_size: how many tasks run at once.
-        busy: how many workers have a task.
-        submitted, duplicates, rejected, started, retried, released: the counts of all handlers, added up.
-        finished_per_second: how fast tasks end, over the last minute.
-        waiting_for_room: how many submits wait for room in the queue.
-        handlers: the counts of each handler, by its name.
+        phase: the phase of the executor's life.
+        pool_size: the number of workers.
+        busy: the number of workers that have a task.
+        submitted, duplicates, rejected, started, retried, released: the sums of the counts of all handlers.
+        finished_per_second: endings per second over the last minute.
+        waiting_for_room: the number of submits that wait for room in the queue.
+        handlers: the counts of each handler, by name.
         store: a snapshot of the store.
     """
 
@@ -79,12 +79,12 @@ class Statistics(msgspec.Struct, frozen=True):
 
 
 class Timings(msgspec.Struct, frozen=True):
-    """How long things took since the start; the histograms go on counting.
+    """Histograms of durations since the start. They are live: they change while the executor runs.
 
     Parameters:
-        queued: by handler, from when a task was accepted, or was due if that is later, to its first start.
-        attempts: by handler and outcome, from the start of an attempt to its end.
-        commits: until a change was durable.
+        queued: the time from when a task was accepted, or due if that is later, to its first start; by handler.
+        attempts: the time from the start of an attempt to its end; by handler and outcome.
+        commits: the time until a change was durable.
     """
 
     queued: Mapping[str, Histogram]
@@ -93,10 +93,10 @@ class Timings(msgspec.Struct, frozen=True):
 
 
 class Tally:
-    """What has happened since the start. Owned by the executor; only the ``count`` methods change it.
+    """Counters since the start. Owned by the executor; only the ``count`` methods change them.
 
     Parameters:
-        handlers: all that there are, so each is shown from the start.
+        handlers: the names of all handlers, so that observers see each handler from the start.
     """
 
     def __init__(self, handlers: Iterable[str]) -> None:
@@ -108,7 +108,7 @@ class Tally:
         self._ended = Gathered(self._count_ends)
 
     def count_taken(self, tasks: Sequence[Task], verdicts: Sequence[Verdict]) -> None:
-        """Count what a submit settled for good; the rest may yet find room."""
+        """Count accepted tasks and duplicates. Other tasks of the submit may still find room."""
         if set(map(type, verdicts)) == {Accepted}:
             for handler, accepted in how_often([task.handler for task in tasks]):
                 self._of[handler].submitted += accepted
@@ -120,31 +120,31 @@ class Tally:
                 self._of[task.handler].duplicates += 1
 
     def count_refused(self, tasks: Sequence[Task], verdicts: Sequence[Verdict]) -> None:
-        """Count what a submit was refused in the end."""
+        """Count tasks that a submit finally refused."""
         for task, verdict in zip(tasks, verdicts, strict=True):
             if isinstance(verdict, _REFUSED):
                 self._of[task.handler].rejected += 1
 
     def count_started(self, claimed: Sequence[Running]) -> None:
-        """Count attempts that begin."""
+        """Count attempts that have begun."""
         self._started.add_all(claimed)
 
     def count_attempts(self, records: Sequence[Finished | Scheduled | None]) -> None:
-        """Count attempts that have ended; a record is what has become of a task, ``None`` when that is not known."""
+        """Count attempts that have ended, by the new record of each task; ``None`` is a lost task and not counted."""
         self._ended.add_all([record for record in records if record is not None])
 
     def count_released(self, tasks: Sequence[Running]) -> None:
-        """Count attempts that were given back."""
+        """Count attempts whose tasks were released."""
         for running in tasks:
             self._of[running.task.handler].released += 1
 
     def by_handler(self) -> dict[str, Counts]:
-        """The counts of each handler."""
+        """Return the counts of each handler."""
         self._settle()
         return {name: Counts(**vars(counters)) for name, counters in self._of.items()}
 
     def timings(self, commits: Histogram) -> Timings:
-        """How long things took; how long it took to make them durable is known elsewhere."""
+        """Return the histograms of durations, with the store's histogram of commits."""
         self._settle()
         return Timings(self._queued, self._attempts, commits)
 
@@ -153,9 +153,9 @@ class Tally:
         self._ended.settle()
 
     def _count_starts(self, started: Sequence[Running]) -> None:
-        for handler, those in by_handler(started):
-            self._of[handler].started += len(those)
-            self._queued[handler].observe_all([running.queued_seconds for running in those if not running.attempts])
+        for handler, tasks in by_handler(started):
+            self._of[handler].started += len(tasks)
+            self._queued[handler].observe_all([running.queued_seconds for running in tasks if not running.attempts])
 
     def _count_ends(self, ended: Sequence[Finished | Scheduled]) -> None:
         for handler, records in by_handler(ended):
@@ -169,7 +169,7 @@ class Tally:
 
 
 class _Counters:
-    """``Counts`` while they grow."""
+    """The mutable form of ``Counts``."""
 
     def __init__(self) -> None:
         self.submitted = self.duplicates = self.rejected = 0
@@ -181,6 +181,6 @@ def _task_histogram() -> Histogram:
 
 
 def add_up(counts: Iterable[Counts]) -> Counts:
-    """The total of some counts."""
+    """Return the sums of all counts."""
     listed = list(counts)
-    return Counts(*(sum(getattr(one, name) for one in listed) for name in Counts.__struct_fields__))
+    return Counts(*(sum(getattr(each, name) for each in listed) for name in Counts.__struct_fields__))

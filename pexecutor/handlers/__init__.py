@@ -1,8 +1,8 @@
-"""What runs tasks.
+"""Handlers: the code that runs tasks.
 
-``contract.py`` says what a handler is; ``catalogue.py`` knows all there are. The kinds: ``sleep.py``, built in;
-``command.py``, programs that the operator declares; ``http.py``, HTTP calls that he declares; ``function.py``, Python
-functions of his modules.
+``contract.py`` defines what a handler is, and ``catalogue.py`` holds all handlers of a server. The kinds of handlers
+are ``sleep.py`` (built in), ``command.py`` (programs that the operator declares), ``http/http.py`` (HTTP calls that the
+operator declares) and ``functions/function.py`` (Python functions in the operator's modules).
 """
 
 from .catalogue import BUILT_IN, Catalogue, load_catalogue

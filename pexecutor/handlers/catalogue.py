@@ -1,10 +1,9 @@
-"""``Catalogue``: every handler there is, by name. What is not in it does not exist.
+"""``Catalogue``: all handlers of a server, by name.
 
-Nothing that can be executed ever comes from the wire: a task names a handler and gives it params, and both are
-checked here when it is submitted. Commands and HTTP calls are declared by the operator in the configuration file,
-functions by the modules that the operator names; ``sleep`` is always there.
+A client cannot send code: a task names a handler and gives it params, and a submit checks both here. The operator
+declares commands and HTTP calls in the configuration file, and functions in modules. ``sleep`` is always available.
 
-A table of the file is what it holds: ``command`` makes a command of it, ``url`` an HTTP call.
+The key in a handler's table decides its kind: ``command`` declares a command, ``url`` an HTTP call.
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ from .sleep import Sleep
 
 
 class HandlerView(msgspec.Struct):
-    """A handler as it is listed.
+    """A handler as in ``GET /handlers``.
 
     Parameters:
-        name: what a task calls it.
-        description: what it does, in a line.
-        params: the JSON Schema of the params it takes.
+        name: the name that tasks use.
+        description: what the handler does, in one line.
+        params: the JSON Schema of its params.
     """
 
     name: str
@@ -43,15 +42,15 @@ class HandlerView(msgspec.Struct):
 
 
 Resource = Callable[[], AbstractAsyncContextManager[object]]
-"""Something that handlers share while they can be run."""
+"""Makes a context manager that is open while the handlers can run, such as a connection pool."""
 
 
 class Catalogue:
     """The handlers of an executor.
 
     Parameters:
-        handlers: by name.
-        resources: what is open while they can be run.
+        handlers: the handlers, by name.
+        resources: the resources that are open while the handlers can run.
     """
 
     def __init__(self, handlers: Mapping[str, Handler], resources: Sequence[Resource] = ()) -> None:
@@ -60,54 +59,58 @@ class Catalogue:
         self._runs = {name: _run_of(handler) for name, handler in self._handlers.items()}
 
     def __getitem__(self, name: str) -> Handler:
-        """The handler of this name. Raises ``HandlerFailedError`` when there is none: a stored task may outlive it."""
+        """Return a handler by name.
+
+        Raises:
+            HandlerFailedError: the handler does not exist. A stored task may outlive the handler that it names.
+        """
         try:
             return self._handlers[name]
         except KeyError:
-            raise HandlerFailedError(f"there is no handler `{name}` any more", retryable=False) from None
+            raise HandlerFailedError(f"the handler `{name}` no longer exists", retryable=False) from None
 
     def run(self, context: Context, task: Task) -> Awaitable[Any]:
-        """Make one attempt of a task, to be awaited; what the handler raises is passed on."""
+        """Return an awaitable that makes one attempt of a task; it raises what the handler raises."""
         try:
             return self._runs[task.handler](context, task)
         except KeyError:
             return self[task.handler].run(context, task)
 
     def names(self) -> list[str]:
-        """What tasks call them, sorted."""
+        """Return the names of the handlers, sorted."""
         return sorted(self._handlers)
 
     def ending_with_us(self) -> frozenset[str]:
-        """Those whose work ends with this process, however that ends."""
+        """Return the names of the handlers whose work always ends with this process, even if it is killed."""
         return frozenset(name for name, handler in self._handlers.items() if handler.ends_with_us)
 
     def __contains__(self, name: object) -> bool:
         return name in self._handlers
 
     def check(self, task: Task) -> Complaint | None:
-        """What is wrong with a task: there is no such handler, or it would not take it."""
+        """Return why a task is invalid (its handler is unknown or refuses the task), or ``None``."""
         handler = self._handlers.get(task.handler)
         if handler is None:
-            there_are = ", ".join(f"`{name}`" for name in sorted(self._handlers))
-            return "handler", f"there is no handler `{task.handler}`; there are: {there_are}"
+            known = ", ".join(f"`{name}`" for name in sorted(self._handlers))
+            return "handler", f"unknown handler `{task.handler}`; the handlers are: {known}"
         if task.duration and task.handler != SLEEP:
-            return "duration", f"`duration` is for the handler `{SLEEP}`"
+            return "duration", f"`duration` is only for the handler `{SLEEP}`"
         return checked(handler.check, task)
 
     def describe(self) -> list[HandlerView]:
-        """All of them, by name."""
+        """Return the views of all handlers, sorted by name."""
         return [
             HandlerView(name, error_text(attribute(handler, "description", "")), handler.params_schema)
             for name, handler in sorted(self._handlers.items())
         ]
 
     def with_resource(self, resource: Resource) -> Catalogue:
-        """Return the same handlers, with one more thing that is open while they can be run."""
+        """Return a catalogue of the same handlers with one more resource, which is opened first."""
         return Catalogue(self._handlers, [resource, *self._resources])
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """While in here, handlers can be run."""
+        """Open all resources; handlers can run inside this context."""
         async with AsyncExitStack() as stack:
             stack.enter_context(system_tasks_contained())
             for resource in self._resources:
@@ -116,7 +119,7 @@ class Catalogue:
 
 
 def _run_of(handler: Handler) -> Callable[[Context, Task], Awaitable[Any]]:
-    """The handler's ``run``; what is not our own code is contained, and our own contains the operator's code itself."""
+    """Return the handler's ``run``, contained in a Trio task of its own unless the handler contains itself."""
     if getattr(handler, "contains_itself", False):
         return handler.run
     return lambda context, task: call_contained(partial(handler.run, context, task))
@@ -127,15 +130,15 @@ BUILT_IN: Final = Catalogue({SLEEP: Sleep()})
 
 
 def load_catalogue(*, declared: Mapping[str, Any], modules: Sequence[str], environment: Mapping[str, str]) -> Catalogue:
-    """The handlers that the settings name.
+    """Load the handlers that the settings declare.
 
     Parameters:
-        declared: the tables of the configuration file, by the handler's name.
-        modules: names or paths of modules of functions.
-        environment: where secrets and a command's inherited variables come from.
+        declared: the tables of the configuration file, by handler name.
+        modules: the names or paths of modules with handler functions.
+        environment: the source of secrets and of the variables that commands inherit.
 
     Raises:
-        ConfigError: a handler cannot be used; names it and the key.
+        ConfigError: a handler is invalid; the message names the handler and the key.
     """
     handlers: dict[str, Handler] = {SLEEP: Sleep()}
     resources: list[Resource] = []
@@ -158,8 +161,8 @@ def _kind(name: str, table: Any) -> str:
 
 
 def _add_calls(handlers: dict[str, Handler], calls: Mapping[str, Any], environment: Mapping[str, str]) -> Resource:
-    """Add the HTTP calls; what they share is to be opened."""
-    # Imported here: an HTTP client is much to load for those who call nothing.
+    """Add handlers for HTTP calls, and return the resource that they share."""
+    # Imported here: loading an HTTP client takes long, and a server without HTTP calls does not need it.
     from .http.http import HttpPool, http_handler
 
     pool = HttpPool()

@@ -1,14 +1,14 @@
-"""Commands: programs that the operator allows to be run, with the places that a task may fill in.
+"""Commands: programs that the operator allows tasks to run, with slots that a task fills with its params.
 
     [handlers.backup]
     command = ["pg_dump", "--file", "{file}", "--", "{db}"]
 
-Never a shell, and never an argument that the operator did not leave a place for: a slot is a whole argument (see
-``slots.py``), and the program itself is never a slot. What fills a slot reaches the program as it is, also when it
-begins with a dash: an operator who does not want it taken for an option puts ``--`` before it.
+No shell is involved, and a task cannot add arguments: a slot is a whole argument (see ``slots.py``), and the program
+itself is never a slot. A value reaches the program unchanged, even if it begins with a dash. So an operator puts ``--``
+before a slot whose value must not be read as an option.
 
-The environment is the operator's as well: what ``inherit_env`` names, and what ``env`` sets. The task's id, its name
-and its trace are in it, too (see ``mark.py``).
+The operator also decides the environment: the variables that ``inherit_env`` names and that ``env`` sets. The server
+adds the task's id, name and trace (see ``mark.py``).
 """
 
 from __future__ import annotations
@@ -33,13 +33,14 @@ from .slots import VALUE_SCHEMA, Slot, parse_element, value_text
 
 KILL_AFTER_SECONDS: Final = 5.0
 KILL_AFTER_SECONDS_MAX: Final = 6.0
-"""With what a killed group takes to be gone, less than the margin that a stop has."""
+"""The longest ``kill_after``, in seconds. Together with the time until a killed group is gone, it is less than the
+margin of a stop."""
 INHERITED: Final = ("PATH", "HOME", "LANG", "TZ")
 STDIN: Final = "stdin"
 _SENT_BY_OTHERS: Final = frozenset(
     {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGKILL, signal.SIGUSR1, signal.SIGUSR2}
 )
-"""Signals that come from outside of a program; the others report its own faults."""
+"""Signals that are usually sent from outside the program. Other signals report the program's own faults."""
 TRACE_VARIABLE: Final = "TRACEPARENT"
 
 
@@ -47,13 +48,13 @@ class CommandSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """A command's table in the configuration file.
 
     Parameters:
-        command: the program and its arguments; an argument that is ``{name}`` is filled with ``params.name``.
-        env: environment variables that it has.
-        inherit_env: names of those that it has from the executor's own environment, when they are set there.
-        cwd: the directory it starts in; ``None`` for the executor's.
-        stdin: whether it reads ``params.stdin``.
-        kill_after: seconds from SIGTERM to SIGKILL.
-        description: what it does, in a line.
+        command: the program and its arguments; the argument ``{name}`` is replaced by ``params.name``.
+        env: environment variables of the program.
+        inherit_env: the names of variables that the program inherits from the server, if they are set there.
+        cwd: the directory in which the program starts; ``None`` for the server's directory.
+        stdin: whether the program reads ``params.stdin`` on standard input.
+        kill_after: the time from SIGTERM to SIGKILL, in seconds.
+        description: what the command does, in one line.
     """
 
     command: Annotated[tuple[str, ...], Meta(min_length=1)]
@@ -66,15 +67,15 @@ class CommandSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class CommandHandler:
-    """Runs one command, as a process group of its own.
+    """The handler of one command, which runs as a process group of its own.
 
     Parameters:
-        settings: what was declared.
-        environment: what the executor's own environment holds.
-        where: how complaints name the table.
+        settings: the table of the command.
+        environment: the server's environment.
+        where: the name of the table in error messages.
 
     Raises:
-        ConfigError: an argument or an environment variable cannot be used.
+        ConfigError: an argument or an environment variable is invalid.
     """
 
     contains_itself = True
@@ -99,7 +100,7 @@ class CommandHandler:
         }
 
     def check(self, task: Task) -> Complaint | None:
-        """What is wrong with the params, or ``None``."""
+        """Return why the params are invalid, or ``None``."""
         for name in task.params:
             if name not in self._names:
                 return unknown(name, self._names)
@@ -126,7 +127,7 @@ class CommandHandler:
         """Run the command.
 
         Raises:
-            HandlerFailedError: it could not be started, or ended with another exit code than 0.
+            HandlerFailedError: the program could not be started, or its exit code is not 0.
         """
         filled = {name: self._content(name, task.params[name]) for name in self._names}
         argv = [filled[element.name] if isinstance(element, Slot) else element for element in self._argv]
@@ -143,8 +144,9 @@ def process_failed(exit_code: int, text: str = "{}") -> HandlerFailedError:
     """Return the failure of an attempt whose process ended with an exit code.
 
     Parameters:
-        exit_code: negative for the signal that ended the process. A shell reports 128 plus the signal of its program.
-        text: the sentence that ``{}`` leaves a place for the exit code in.
+        exit_code: the exit code, or the negated number of the signal that ended the process. A shell exits with 128
+            plus the number of the signal that ended its program.
+        text: the error text, with ``{}`` for the exit code.
     """
     message = text.format(ending_text(exit_code))
     signalled = -exit_code if exit_code < 0 else exit_code - 128
@@ -152,7 +154,7 @@ def process_failed(exit_code: int, text: str = "{}") -> HandlerFailedError:
 
 
 def ending_text(exit_code: int) -> str:
-    """How a process ended, in words."""
+    """Return how a process ended, as text: ``exit code 1`` or ``ended by SIGTERM``."""
     if exit_code >= 0:
         return f"exit code {exit_code}"
     try:
@@ -162,14 +164,14 @@ def ending_text(exit_code: int) -> str:
 
 
 def command_handler(name: str, table: Any, environment: Mapping[str, str]) -> CommandHandler:
-    """The handler that a table declares. Raises ``ConfigError``."""
+    """Return the handler that a table declares. Raises ``ConfigError``."""
     where = f"handlers.{name}"
     return CommandHandler(settings_from(table, CommandSettings, where), environment, where)
 
 
 def _parsed(element: str, where: str) -> str | Slot:
     if "\0" in element:
-        raise ConfigError(f"{where} must not hold a NUL character")
+        raise ConfigError(f"{where} must not contain a NUL character")
     try:
         return parse_element(element)
     except ValueError as error:
@@ -182,17 +184,17 @@ def _check_slots(program: str | Slot, slots: list[str], settings: CommandSetting
     if settings.stdin and STDIN in slots:
         raise ConfigError(f"{where}.stdin: `params.stdin` cannot fill a slot as well")
     if settings.cwd is not None and not _path(settings.cwd).is_dir():
-        raise ConfigError(f"{where}.cwd: there is no directory {settings.cwd}")
+        raise ConfigError(f"{where}.cwd: the directory {settings.cwd} does not exist")
 
 
 def _environment(settings: CommandSettings, environment: Mapping[str, str], where: str) -> dict[str, str]:
     for variable, value in settings.env.items():
         if not variable or "=" in variable or "\0" in variable + value:
-            raise ConfigError(f"{where}.env: {variable!r} cannot be an environment variable")
+            raise ConfigError(f"{where}.env: {variable!r} is not a valid environment variable")
     inherited = {variable: environment[variable] for variable in settings.inherit_env if variable in environment}
     return {**inherited, **settings.env}
 
 
 def _path(text: str) -> Path:
-    """Return the path that text of the settings names. Names of files are UTF-8, whatever the locale says."""
+    """Return the path that a setting names. File names are UTF-8 in any locale."""
     return Path(os.fsdecode(text.encode("utf-8", "surrogateescape")))

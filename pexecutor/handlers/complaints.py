@@ -1,4 +1,4 @@
-"""How a wrong value is complained of: the same sentences for a task's params and for a handler's table."""
+"""Messages on invalid values: the same texts for a task's params and for a handler's table in the configuration."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..values import exception_text, plain_text
 from .contract import Complaint
 
 NAME_CHARACTERS_SHOWN_MAX: Final = 100
-"""How much of a name that we do not know is said back."""
+"""The maximum length of an unknown parameter's name in a message."""
 
 _AT_PATH: Final = re.compile(r" - at `\$\.?([^`]*)`\Z")
 _NAMED: Final = re.compile(r"Object (contains unknown|missing required) field `(.*)`", re.DOTALL)
@@ -23,33 +23,35 @@ Given = TypeVar("Given")
 
 
 def missing(name: str) -> Complaint:
-    """A parameter that is required was not given."""
+    """Return the complaint that a required parameter is missing."""
     return f"params.{name}", f"`params.{name}` is required"
 
 
 def unknown(name: str, known: Iterable[str]) -> Complaint:
-    """A parameter was given that the handler does not have."""
+    """Return the complaint that the handler has no such parameter."""
     shown = name[:NAME_CHARACTERS_SHOWN_MAX]
-    there_are = ", ".join(f"`{one}`" for one in known) or "none"
-    return f"params.{shown}", f"there is no parameter `{shown}`; there are: {there_are}"
+    listed = ", ".join(f"`{parameter}`" for parameter in known)
+    hint = f"the parameters are: {listed}" if listed else "the handler takes no parameters"
+    return f"params.{shown}", f"unknown parameter `{shown}`; {hint}"
 
 
 def wrong(name: str, why: str) -> Complaint:
-    """A parameter has a value that cannot be taken."""
+    """Return the complaint that a parameter has an invalid value."""
     return f"params.{name}", f"`params.{name}`: {why}"
 
 
 def checked(check: Callable[[Given], Complaint | None], given: Given) -> Complaint | None:
-    """Return a check's complaint; a check that raises, as the operator's own types may, complains by that."""
+    """Return a check's complaint. If the check raises, its exception is the complaint."""
     try:
         complaint = check(given)
+    # BaseException, because the operator's own types may raise anything. `check` does not await: no Cancelled arrives.
     except BaseException as error:
-        return "params", f"`params`: the handler cannot take them: {exception_text(error)}"
+        return "params", f"`params`: the handler's check failed: {exception_text(error)}"
     return complaint
 
 
 def params_complaint(error: msgspec.ValidationError, params_type: type[msgspec.Struct]) -> Complaint:
-    """What ``msgspec`` found wrong with params."""
+    """Return the complaint for an error of ``msgspec`` about params."""
     path, sentence = _split(plain_text(error))
     if (named := _NAMED.fullmatch(sentence)) is not None and not path:
         known = params_type.__struct_fields__
@@ -58,10 +60,10 @@ def params_complaint(error: msgspec.ValidationError, params_type: type[msgspec.S
 
 
 def settings_from(table: Any, settings: type[Settings], where: str) -> Settings:
-    """A handler's table from the configuration file, in its type.
+    """Convert a handler's table from the configuration file to its type.
 
     Raises:
-        ConfigError: a key is unknown, missing or out of its range; names it.
+        ConfigError: a key is unknown, missing or out of range; the message names the key.
     """
     try:
         return msgspec.convert(table, settings)
@@ -71,7 +73,7 @@ def settings_from(table: Any, settings: type[Settings], where: str) -> Settings:
 
 
 def _split(message: str) -> tuple[str, str]:
-    """The path of what is wrong, empty for the whole, and the sentence on it."""
+    """Split a message of ``msgspec`` into the path of the invalid value (empty for the whole) and the sentence."""
     at = _AT_PATH.search(message)
     path, sentence = ("", message) if at is None else (at[1], message[: at.start()])
     return path, sentence.replace("Expected", "expected", 1)

@@ -1,7 +1,7 @@
-"""``Context``: what a handler knows of its run, and what it may tell of it while it goes on.
+"""``Context``: a handler's view of its attempt, and its means to report progress and log lines.
 
-One attempt has one context. The executor makes it and sets ``deadline``; the handler tells; observers read. A handler
-may tell from a thread: each telling is one assignment, or an append under a lock.
+Each attempt has one context. The executor makes the context and sets ``deadline``, the handler reports, and observers
+read. A handler may report from a thread: a report is a single assignment, or an append under a lock.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from collections.abc import Callable
 from typing import Final, Literal
 
 from ..task import format_task_id
-from ..values import asked, progress_number, raw_text
+from ..values import call_safely, progress_number, raw_text
 from .output import LiveOutput, Output
 
 CancelledBy = Literal["timeout", "cancel", "shutdown", "lease"]
-"""``lease``: its node was out of reach for so long that others may have begun the task again."""
+"""Why an attempt is cut off. ``lease``: this node lost contact with the store, and another node may run the task
+now."""
 
-_one_thread: Final = threading.Lock()
-"""Held for no longer than it takes to append a line; one for all runs, since most of them never need it."""
+_output_lock: Final = threading.Lock()
+"""Guards the output of every attempt, and is held only for an append. Shared, since most attempts have no output."""
 
 
 class Context:
@@ -28,13 +29,14 @@ class Context:
     Parameters:
         id: the task's id, or its serial.
         name: the task's name.
-        attempt: which attempt this is, from 1.
-        token: of one task, each run has a higher one on a shared store; 0 on a store of one process. Whoever keeps
-            something that a late run could spoil refuses a token below the highest he has seen.
-        traceparent: which trace the task belongs to, as W3C Trace Context writes it, if it belongs to one.
-        cut_off_by: says why the attempt is being cut off, or ``None`` while it is not.
-        on_progress: called with each progress, in the thread that told it.
-        on_log: called with each line, in the thread that told it.
+        attempt: the number of this attempt, from 1.
+        token: the fencing token. On a shared store, each attempt of a task has a higher token than the one before; on a
+            store of one process, it is 0. A resource that a late attempt could corrupt should refuse any token below
+            the highest token that it has seen.
+        traceparent: the trace of the task, as in W3C Trace Context, or ``None``.
+        cut_off_by: returns why the attempt is being cut off, or ``None``.
+        on_progress: called with each progress report, in the thread of the report.
+        on_log: called with each log line, in the thread of the report.
     """
 
     __slots__ = (
@@ -69,7 +71,7 @@ class Context:
         self.token: int = token
         self.traceparent: str | None = traceparent
         self.deadline: float = math.inf
-        """When the attempt times out, by Trio's clock."""
+        """The time at which the attempt times out, by Trio's clock."""
         self._cut_off_by = cut_off_by
         self._on_progress = on_progress
         self._on_log = on_log
@@ -78,19 +80,19 @@ class Context:
 
     @property
     def id(self) -> str:
-        """The task's id."""
+        """Return the task's id."""
         return self._id if isinstance(self._id, str) else format_task_id(self._id)
 
     @property
     def cancelled_by(self) -> CancelledBy | None:
-        """Why the attempt is being cut off; ``None`` while it is not. To be asked on Trio, not in a thread."""
+        """Return why the attempt is being cut off, or ``None``. Call this in a Trio task, not in a thread."""
         return self._cut_off_by()
 
     def progress(self, done: float, total: float | None = None) -> None:
-        """Tell how far the work is; without a ``total``, the one told last still holds.
+        """Report how much of the work is done. Without a ``total``, the last reported total still applies.
 
         Raises:
-            ValueError: a number is negative, not finite, or no number.
+            ValueError: a value is negative, infinite or not a number.
         """
         done = progress_number(done)
         total = self.total if total is None else progress_number(total)
@@ -99,42 +101,44 @@ class Context:
             self._on_progress(done, total)
 
     def log(self, message: object) -> None:
-        """Add a line to the task's log: the text of any object."""
+        """Add a line to the task's log: the text of ``message``, which may be any object."""
         text = raw_text(message)
         line = f"{text}\n".encode(errors="replace")
         output = self.output
-        with _one_thread:
+        with _output_lock:
             output.log.append(line)
         if self._on_log is not None:
             self._on_log(text)
 
     @property
     def done(self) -> float | None:
-        """How far the work is, or ``None`` when nothing was told."""
+        """Return how much of the work is done, or ``None`` if the handler has not reported progress."""
         return None if self._progress is None else self._progress[0]
 
     @property
     def total(self) -> float | None:
-        """What ``done`` comes to at the end, when it is known."""
+        """Return the value that ``done`` has at the end, or ``None`` if it is unknown."""
         return None if self._progress is None else self._progress[1]
 
     @property
     def has_output(self) -> bool:
-        """Whether there is anything to be read of this run."""
+        """Return whether this attempt has any output."""
         return bool(self._output)
 
     @property
     def output(self) -> LiveOutput:
-        """What there is to be read of this run. Made when first asked for: most runs of ``sleep`` never are."""
+        """Return the output of this attempt. It is made on first use, as most attempts of ``sleep`` have no output."""
         if self._output is None:
-            with _one_thread:
-                if self._output is None:  # nobody else was quicker
+            with _output_lock:
+                if self._output is None:  # another thread may have made it since the first check
                     self._output = LiveOutput()
         return self._output
 
     def snapshot(self) -> Output | None:
-        """What there is to be read now, or ``None``. A function may have changed what the output is made of."""
-        return asked(lambda context: context.output.snapshot() if context.has_output else None, self, lambda _: None)
+        """Return the present output, or ``None``; also ``None`` if a function has corrupted the output object."""
+        return call_safely(
+            lambda context: context.output.snapshot() if context.has_output else None, self, lambda _: None
+        )
 
     def __repr__(self) -> str:
         return f"<Context {self.id} {self.name!r}, attempt {self.attempt}>"

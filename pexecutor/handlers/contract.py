@@ -1,16 +1,17 @@
-"""What a handler is: the contract that everything which runs tasks keeps.
+"""``Handler``: the contract of all handlers.
 
-* ``check`` is asked when a task is submitted. It has no side effect and is cheap; a complaint refuses the task.
-* ``run`` is one attempt, in a cancel scope of its own: a timeout, a cancel and the hard stop all arrive as
-  ``trio.Cancelled``. It returns what JSON can say, or raises.
-* When ``run`` has returned or raised, nothing that it started is still at work. The task's name is freed then.
-* An attempt that raises has failed, and the error's text is what the record says of it. ``HandlerFailedError`` also
-  says whether and when it is worth another try; any other error may be retried.
+* ``check`` is called when a task is submitted. It has no side effects and is cheap. If it returns a complaint, the task
+  is refused.
+* ``run`` makes one attempt, in a cancel scope of its own: a timeout, a cancel and the hard stop all arrive as
+  ``trio.Cancelled``. It returns a value that JSON can express, or raises.
+* When ``run`` has returned or raised, nothing that it started may still run, because the task's name is freed then.
+* An attempt that raises has failed, and its record holds the text of the exception. ``HandlerFailedError`` also says
+  whether and when to retry; after any other exception the task may be retried.
 
-The classes of this package have ``contains_itself``: they keep the operator's code within the attempt. A handler of any
-other class is called in a Trio task of its own (see ``containment.py``).
+The handler classes of this package set ``contains_itself``: they keep the operator's code within the attempt. A handler
+of any other class is called in a Trio task of its own (see ``containment.py``).
 
-Road not taken: a base class to inherit from. A handler shares nothing with another but this.
+Road not taken: a base class. Handlers share nothing except this contract.
 """
 
 from __future__ import annotations
@@ -23,42 +24,42 @@ from ..values import attribute, exception_text, retry_after_seconds, sole_except
 from .context import Context
 
 Complaint = tuple[str, str]
-"""The field of a task that is wrong (``params.width``), and a sentence on why."""
+"""The invalid field of a task (``params.width``), and a sentence that says what is wrong."""
 
 
 class Handler(Protocol):
-    """Runs tasks."""
+    """Code that runs tasks."""
 
     @property
     def description(self) -> str:
-        """What it does, in a line."""
+        """Return what the handler does, in one line."""
 
     @property
     def params_schema(self) -> dict[str, Any]:
-        """The JSON Schema of the params it takes."""
+        """Return the JSON Schema of the handler's params."""
 
     def check(self, task: Task, /) -> Complaint | None:
-        """What is wrong with the task, or ``None``."""
+        """Return why the handler refuses the task, or ``None``."""
 
     @property
     def ends_with_us(self) -> bool:
-        """Whether its work ends with this process, however that ends: nothing that it starts can go on alone."""
+        """Return whether the work always ends with this process, even if it is killed: no other process does it."""
 
     async def run(self, context: Context, task: Task, /) -> Any:
         """Make one attempt.
 
         Raises:
-            HandlerFailedError: it failed, and it is known whether to retry.
+            HandlerFailedError: the attempt failed, and the handler knows whether to retry.
         """
 
 
 class HandlerFailedError(PexecutorError):
-    """The attempt failed; whose move is next is said by ``retryable``.
+    """The attempt failed. If ``retryable`` is true, the executor acts next with a retry; otherwise the operator does.
 
     Parameters:
         message: one sentence that says why, for the record.
-        retryable: whether another attempt could end otherwise.
-        retry_after_seconds: the least that the next attempt should wait, when that is known.
+        retryable: whether another attempt may succeed.
+        retry_after_seconds: the shortest wait before the next attempt, or ``None`` if it is unknown.
     """
 
     def __init__(self, message: str, *, retryable: bool = True, retry_after_seconds: float | None = None) -> None:
@@ -68,7 +69,7 @@ class HandlerFailedError(PexecutorError):
 
 
 class EndedBySignalError(HandlerFailedError):
-    """A signal that we did not send ended the attempt. If a drain begins at that moment, its task is released.
+    """A signal that the server did not send ended the attempt. If a drain begins at that moment, the task is released.
 
     A service manager, or Ctrl-C in a terminal, signals the server and its commands at once.
     """
@@ -83,7 +84,7 @@ class Failure(NamedTuple):
 
 
 def failure_of(error: BaseException) -> Failure:
-    """Return what an exception of a handler says; it may be any exception, and hold anything."""
+    """Return the failure that an exception of a handler describes. The exception may be of any class."""
     text, sole = exception_text(error), sole_exception(error)
     if not issubclass(type(sole), HandlerFailedError):
         return Failure(text, True, 0.0)

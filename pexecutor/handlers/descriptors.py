@@ -1,7 +1,7 @@
-"""Descriptors, threads and processes that the system has none left of: a reason to wait, never an outcome.
+"""Wait when the system has no file descriptor, thread or process left: a shortage never fails a task.
 
-The soft limit on descriptors is raised to the hard one when a server starts. Programs that it starts get the original
-limit back: some allocate or close as many descriptors as they may have.
+When a server starts, it raises the soft limit on descriptors to the hard limit. Programs that the server starts get the
+original limit back, because some programs allocate or close as many descriptors as the limit allows.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import trio
 T = TypeVar("T")
 
 EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOBUFS})
-"""Errors that say that the system has no descriptor, process or memory left at the moment."""
+"""Error numbers that mean that the system has no descriptor, process or memory left at the moment."""
 
 DESCRIPTORS_OF_A_TASK_MAX: Final = 12
-"""What a command needs while it is started: its pipes, the pipe of the start, the null device and the handle of it."""
+"""The descriptors that the start of a command needs: its pipes, ``Popen``'s pipe, the null device and the pidfd."""
 
 DESCRIPTORS_OF_A_SERVER: Final = 64
-"""The store, the log, the listener, the loop, and some to spare."""
+"""The descriptors that the server itself needs: store, log, listener and event loop, with some to spare."""
 
 PAUSE_SECONDS_MIN: Final = 0.05
 PAUSE_SECONDS_MAX: Final = 1.0
@@ -32,15 +32,15 @@ PAUSE_SECONDS_MAX: Final = 1.0
 _NO_THREAD: Final = "can't start new thread"
 
 _original_limit: tuple[int, int] | None = None
-"""The limit before it was raised; ``None`` when it was not."""
+"""The limit before it was raised; ``None`` if it was not raised."""
 
 
 class ExhaustedError(Exception):
-    """Something could not be started now, because the system has nothing left for it. Nothing of it was started."""
+    """A start failed because the system lacks a resource at the moment. Nothing was started."""
 
 
 def is_exhaustion(error: BaseException | None) -> bool:
-    """Whether an error, or what caused it, says that the system has nothing left at the moment."""
+    """Return whether an error, or one of its causes, means that the system lacks a resource at the moment."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in EXHAUSTED:
             return True
@@ -53,7 +53,7 @@ def is_exhaustion(error: BaseException | None) -> bool:
 
 
 def is_any_left() -> bool:
-    """Whether a descriptor is left. Some libraries do not pass on that this was the cause of an error."""
+    """Return whether a descriptor is left, for libraries that hide this cause of an error."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
     except OSError as error:
@@ -62,12 +62,12 @@ def is_any_left() -> bool:
 
 
 async def when_possible(start: Callable[[], Awaitable[T]], waits: Callable[[ExhaustedError], None]) -> T:
-    """Start something, and wait while the system has nothing left for it.
+    """Call ``start``, and try again while the system lacks a resource.
 
     Parameters:
-        start: starts it as a whole, or raises ``ExhaustedError``. It keeps nothing while it waits, so those that wait
-            for the same thing do not wait for each other.
-        waits: called once with the reason when it has to wait.
+        start: starts everything, or raises ``ExhaustedError``. It must hold no resource after it has raised: otherwise
+            several waiting starts could block each other.
+        waits: called with the reason before the first wait.
     """
     pause = PAUSE_SECONDS_MIN
     while True:
@@ -81,7 +81,7 @@ async def when_possible(start: Callable[[], Awaitable[T]], waits: Callable[[Exha
 
 
 def raise_limit() -> int:
-    """Raise the soft limit on descriptors to the hard one; return the limit that holds now."""
+    """Raise the soft limit on descriptors to the hard limit, and return the present limit."""
     global _original_limit  # noqa: PLW0603  # one process has one
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
@@ -93,19 +93,19 @@ def raise_limit() -> int:
 
 
 def give_original_limit(pid: int) -> None:
-    """Give a process that was just started the limit that we were started with."""
+    """Give a process that was just started the limit that the server was started with."""
     if _original_limit is not None and hasattr(resource, "prlimit"):
         with suppress(OSError, ValueError):
             resource.prlimit(pid, resource.RLIMIT_NOFILE, _original_limit)
 
 
 def connections_bound(wanted: int, pool_size: int, limit: int) -> int:
-    """Return how many connections a server may have, so that what runs tasks has descriptors left.
+    """Return how many connections a server may have so that running tasks have descriptors left.
 
     Parameters:
-        wanted: how many the settings allow.
+        wanted: the number of connections that the settings allow.
         pool_size: how many tasks run at once.
-        limit: how many descriptors the process may have.
+        limit: the limit on descriptors of this process.
     """
     left = limit - DESCRIPTORS_OF_A_SERVER - pool_size * DESCRIPTORS_OF_A_TASK_MAX
     return max(1, min(wanted, max(limit // 2, left)))

@@ -1,10 +1,10 @@
-"""What a handler's run leaves to be read: the ends of its streams, an exit code or a status.
+"""The output of an attempt: the ends of its streams, and an exit code or an HTTP status.
 
-A command may print for days, so each stream is kept as a ``Tail``: its last bytes, and how many there were. The
-live side is ``LiveOutput``, which is appended to while the run goes on, and any instant of it is an ``Output``.
+A command may print for days, so each stream is kept as a ``Tail``: its last bytes and the number of all bytes.
+``LiveOutput`` grows while the attempt runs, and ``Output`` is a snapshot of it.
 
-Road not taken: the head of a stream as well. What went wrong is said at the end; whoever needs all of it has the
-command write a file.
+Road not taken: keeping the beginning of a stream as well. Errors are usually reported at the end, and a command whose
+whole output matters can write it to a file.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ TAIL_BYTES_MAX: Final = 64 * 1024
 
 _CONTINUATION: Final = bytes(range(0x80, 0xC0))
 _CONTINUATIONS_MAX: Final = 3
-"""A character of UTF-8 has at most so many bytes after its first."""
+"""The maximum number of bytes after the first byte of a character in UTF-8."""
 
 
 class Tail:
     """The last bytes of a stream.
 
-    Old bytes are let go when twice the limit is held, so a byte is moved at most once: appending costs amortised
-    O(1) a byte, in pieces of any size.
+    Old bytes are dropped only when the buffer holds twice the limit, so a byte is moved at most once: appending costs
+    amortised O(1) per byte, for pieces of any size.
 
     Parameters:
         bytes_max: how many of the last bytes are kept.
@@ -41,7 +41,7 @@ class Tail:
         self._held = bytearray()
 
     def append(self, data: bytes) -> None:
-        """Take the next bytes of the stream."""
+        """Append the next bytes of the stream."""
         self.seen += len(data)
         if len(data) >= self.bytes_max:
             self._held.clear()
@@ -53,11 +53,11 @@ class Tail:
         return bytes(self._held[-self.bytes_max :])
 
     def text(self) -> str:
-        """The tail as text: UTF-8, with a replacement for what is none; a character cut by the limit is left out."""
+        """Return the tail as text, with replacement characters for invalid UTF-8 and without a cut first character."""
         return self.texts()[0]
 
     def texts(self) -> tuple[str, str]:
-        """Return the tail as text, and in base64 if the text cannot say which bytes there were."""
+        """Return the tail as text, and also in base64 if the bytes are not valid UTF-8 (otherwise ``""``)."""
         held = kept = bytes(self)
         if self.seen > len(kept):
             cut = kept[:_CONTINUATIONS_MAX]
@@ -72,16 +72,16 @@ class Tail:
 
 
 class Output(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a run had left to be read at one instant.
+    """The output of an attempt at one instant.
 
     Parameters:
-        stdout, stderr: the ends of what a command or a function's process printed.
-        log: the end of what a function logged.
-        body: the end of a response.
-        stdout_base64, stderr_base64, body_base64: the same ends as bytes, in base64, where they are not UTF-8.
-        stdout_bytes, stderr_bytes, log_bytes, body_bytes: how many bytes there were in all.
-        exit_code: a process's, once it has ended; negative for the signal that ended it.
-        status: a response's, once it has begun.
+        stdout, stderr: the end of each standard stream of a command or a function's process.
+        log: the end of the log that a handler wrote.
+        body: the end of an HTTP response's body.
+        stdout_base64, stderr_base64, body_base64: the bytes of these ends in base64, if they are not UTF-8.
+        stdout_bytes, stderr_bytes, log_bytes, body_bytes: the total number of bytes.
+        exit_code: the exit code of the process once it has ended; negated for the signal that ended it.
+        status: the status of the HTTP response once it has begun.
     """
 
     stdout: str = ""
@@ -100,7 +100,7 @@ class Output(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class LiveOutput:
-    """The output of a run that goes on; false while there is none of any kind."""
+    """The growing output of a running attempt. It is false while it is empty."""
 
     __slots__ = ("body", "exit_code", "log", "status", "stderr", "stdout")
 
@@ -113,7 +113,7 @@ class LiveOutput:
         self.status: int | None = None
 
     def snapshot(self) -> Output:
-        """What there is to be read now."""
+        """Return the present output."""
         (stdout, stdout_base64), (stderr, stderr_base64), (body, body_base64) = (
             tail.texts() for tail in (self.stdout, self.stderr, self.body)
         )
@@ -139,5 +139,5 @@ class LiveOutput:
 
 
 def _whole(number: object) -> int | None:
-    """A number that a function may have set to anything, if it is one that can be shown."""
+    """Return an integer that JSON can express exactly, or ``None``: a function may have set any object."""
     return number if type(number) is int and abs(number) <= WHOLE_MAX else None

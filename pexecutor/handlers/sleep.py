@@ -1,4 +1,4 @@
-"""``sleep``: the work of the original, which is to take the time that it was told."""
+"""``sleep``: the built-in handler, which waits for the task's ``duration`` and does nothing else."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ _NO_PARAMS: Final = {"type": "object", "properties": {}, "additionalProperties":
 
 
 class Sleep:
-    """Takes the task's ``duration``; the only handler that looks at it."""
+    """The handler ``sleep``, and the only one that uses a task's ``duration``."""
 
-    description = "takes the task's duration, in milliseconds"
+    description = "sleeps for the task's duration, in milliseconds"
     ends_with_us = True
     contains_itself = True
 
     @property
     def params_schema(self) -> dict[str, Any]:
-        """It has no params."""
+        """Return the schema of no params."""
         return _NO_PARAMS
 
     def check(self, task: Task, /) -> Complaint | None:
-        """Refuse params."""
-        return ("params", "`params`: the handler `sleep` has none; it takes `duration`") if task.params else None
+        """Refuse a task with params."""
+        return ("params", "`params`: the handler `sleep` takes no params; set `duration`") if task.params else None
 
     async def run(self, _context: Context, task: Task, /) -> None:
-        """Take the time, if it is any."""
+        """Sleep for the task's duration."""
         if task.duration:
             await trio.sleep(task.duration / 1000)

@@ -1,7 +1,7 @@
-"""Slots: where the operator lets a task fill in a value.
+"""Slots: the places in a command or a URL that a task fills with a param.
 
-A slot is a whole element, an argument of a command or a segment of a URL, and never a part of one: so whatever a
-task says, it can fill the place that was left for it and reach no other. ``{{`` and ``}}`` are literal braces.
+A slot is always a whole element (an argument of a command, a segment of a URL) and never a part of an element. So a
+task's value can only fill its slot and cannot change other elements. ``{{`` and ``}}`` are literal braces.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ _SLOT: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _BRACE: Final = re.compile(r"\{\{|\}\}|\{|\}")
 
 VALUE_SCHEMA: Final = {"type": ["string", "number", "boolean"]}
-"""What may fill a slot."""
+"""The JSON Schema of a value that can fill a slot."""
 
 
 class Slot(msgspec.Struct, frozen=True):
-    """A place to be filled with a param."""
+    """A place that is filled with the param ``name``."""
 
     name: str
 
 
 def parse_element(element: str) -> str | Slot:
-    """A literal, with its braces unescaped, or a slot.
+    """Return an element as a slot, or as literal text with its braces unescaped.
 
     Raises:
         ValueError: a brace is neither doubled nor part of a slot that is the whole element.
@@ -45,10 +45,10 @@ def _unescape(brace: re.Match[str]) -> str:
 
 
 def value_text(value: Any) -> str:
-    """A param as the text that fills its slot.
+    """Return a param as the text that fills its slot.
 
     Raises:
-        ValueError: it cannot be one; the text says why.
+        ValueError: the value cannot fill a slot; the message says why.
     """
     match value:
         case bool():
@@ -62,7 +62,7 @@ def value_text(value: Any) -> str:
         case _:
             raise ValueError("expected a string, a number or a boolean")
     if "\0" in text:
-        raise ValueError("must not hold a NUL character")
+        raise ValueError("must not contain a NUL character")
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("must be Unicode text")
+        raise ValueError("must be valid Unicode text, without surrogates")
     return text

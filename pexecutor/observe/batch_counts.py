@@ -1,8 +1,8 @@
-"""Batches, of which most are alike: one handler, one time, one outcome.
+"""Counting whole batches of records at once.
 
-What is counted of tasks is counted many at a time, and once for all that are alike: looking whether they are takes a
-small part of the time that counting them one by one does. A small pool has small batches, so what nobody may ever look
-at is gathered until it is many.
+Most batches are uniform: one handler, one time, one outcome. Checking that a batch is uniform and counting it once
+costs much less time than counting its records one by one. A small pool has small batches, so records whose counts may
+never be read are gathered into larger batches first (``Gathered``).
 """
 
 from __future__ import annotations
@@ -18,35 +18,35 @@ R = TypeVar("R", bound=Record)
 
 
 GATHERED_MAX: Final = 256
-"""How many records wait at most to be dealt with together."""
+"""The size of the largest batch that ``Gathered`` holds back."""
 
 
 class Gathered(Generic[R]):
-    """Records that wait to be dealt with together, until there are many or somebody wants to see what comes of them.
+    """Records that are held back until there are ``GATHERED_MAX`` of them or ``settle`` is called.
 
     Parameters:
-        deal_with: called with some of them, in their order.
+        process: called with a batch of records, in order.
     """
 
-    def __init__(self, deal_with: Callable[[Sequence[R]], None]) -> None:
-        self._deal_with = deal_with
+    def __init__(self, process: Callable[[Sequence[R]], None]) -> None:
+        self._process = process
         self._records: list[R] = []
 
     def add_all(self, records: Iterable[R]) -> None:
-        """These too."""
+        """Add records, and process the batch if it has become large."""
         self._records += records
         if len(self._records) >= GATHERED_MAX:
             self.settle()
 
     def settle(self) -> None:
-        """Have all of them dealt with now."""
+        """Process all gathered records now."""
         if self._records:
             records, self._records = self._records, []
-            self._deal_with(records)
+            self._process(records)
 
 
 def how_often(values: Sequence[V]) -> Iterable[tuple[V, int]]:
-    """Each value, and how often it is there."""
+    """Return each distinct value with the number of its occurrences."""
     if not values:
         return ()
     if (times := values.count(values[0])) == len(values):
@@ -55,7 +55,7 @@ def how_often(values: Sequence[V]) -> Iterable[tuple[V, int]]:
 
 
 def by_kind(records: Sequence[R]) -> Iterable[tuple[type[R], Sequence[R]]]:
-    """Each state, by its type, and the records of the tasks in it, in their order."""
+    """Return each type of record (a state) with the records of that type, in order."""
     kinds = set(map(type, records))
     if len(kinds) == 1:
         return ((kinds.pop(), records),)
@@ -63,7 +63,7 @@ def by_kind(records: Sequence[R]) -> Iterable[tuple[type[R], Sequence[R]]]:
 
 
 def by_handler(records: Sequence[R]) -> Iterable[tuple[str, Sequence[R]]]:
-    """Each handler, and the records of its tasks, in their order."""
+    """Return each handler's name with the records of its tasks, in order."""
     handlers = {record.task.handler for record in records}
     if len(handlers) == 1:
         return ((handlers.pop(), records),)

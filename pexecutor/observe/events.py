@@ -1,16 +1,16 @@
-"""``Feed``: what happens to tasks, for whoever reads along.
+"""``Feed``: the last events of tasks, for any number of readers.
 
-There is one ring for all readers, and a reader is no more than a place in it. So nothing is kept for anybody, and a
-slow reader costs nothing: once the ring has gone on over his place, he is told of a gap and goes on from there. While
-nobody reads, a change costs one place in the ring.
+All readers share one ring buffer, and a reader is only a position in it. So a slow reader costs nothing: once the ring
+has overwritten its position, the reader receives a ``Gap`` and continues with the newest events. While the feed has no
+reader, a change costs one entry of the ring.
 
-Numbers count on from the microsecond in which the feed was made. A number from an earlier process is therefore lower
-than all of this one's, and whoever comes back with it is told of the gap.
+Event numbers continue from the time, in microseconds, at which the feed was made. So a number from an earlier process
+is lower than any number of this process, and a client that returns with it receives a gap.
 
-What lies in the ring is stripped of what no listing shows, so it does not keep alive much that history has let go.
+Records in the ring lack the fields that no listing shows. So the ring keeps little alive that the history has dropped.
 
-Road not taken: a channel for each reader. Memory would grow with the readers, and somebody would have to decide whom to
-drop and when.
+Road not taken: a channel for each reader. Memory would grow with the number of readers, and slow readers would have to
+be dropped by some rule.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from ..task import Ending, Finished, Record
 from .batch_counts import Gathered
 
 SMALL_RESULT_BYTES_MAX: Final = 32
-"""Up to here a result is kept as it is."""
+"""The length of the longest result that stays in a record of the ring."""
 
 EVENTS_MAX: Final = 10_000
-"""How many events the ring holds."""
+"""The number of events in the ring."""
 
 
 class TaskProgress(msgspec.Struct, frozen=True, gc=False):
-    """A running task has told how far it is."""
+    """The event that a running task reported progress."""
 
     id: str
     name: str
@@ -43,19 +43,19 @@ class TaskProgress(msgspec.Struct, frozen=True, gc=False):
 
 
 class DrainBegun(msgspec.Struct, frozen=True, gc=False):
-    """The stop has begun."""
+    """The event that a drain has begun."""
 
 
 class Gap(msgspec.Struct, frozen=True, gc=False):
-    """Events were missed: what is known from before has to be read anew."""
+    """The event that a reader has missed events and must read the state of tasks anew."""
 
 
 Happening = Record | TaskProgress | DrainBegun | Gap
-"""A record stands for the change that made it what it is."""
+"""What an event reports. A record reports the change that produced the record."""
 
 
 class Event(msgspec.Struct, gc=False):
-    """Something that has happened; ``encoded`` is for whoever encodes it first to keep it for the others."""
+    """A numbered event. The first reader that encodes it stores the bytes in ``encoded`` for the other readers."""
 
     number: int
     what: Happening
@@ -63,57 +63,58 @@ class Event(msgspec.Struct, gc=False):
 
 
 class Feed:
-    """The last events, and those who read them.
+    """A ring of the last events, with its readers.
 
     Parameters:
-        begin: the number before the first one.
-        events_max: how many to hold.
+        begin: the number before the first event's number; ``None`` for the present time in microseconds.
+        events_max: how many events the ring holds.
     """
 
     def __init__(self, *, begin: int | None = None, events_max: int = EVENTS_MAX) -> None:
         self._last = time.time_ns() // 1000 if begin is None else begin
         self.ended: bool = False
-        # Changed by put() and _enter(): what has the number n is at n modulo the ring's length, as an event once it
-        # has been read.
+        # Changed by put() and _enter(). The event with the number n is at the index n % length. It becomes an Event
+        # when it is first read, as most events are never read.
         self._ring: list[Event | Happening | None] = [None] * events_max
         self._begin = self._last
-        self._untold: Gathered[Record] = Gathered(self._enter)  # empty while somebody reads
+        self._gathered: Gathered[Record] = Gathered(self._enter)  # always empty while the feed has a reader
         self._readers = 0
         self._news = trio.lowlevel.ParkingLot()
         self._first_reader = trio.lowlevel.ParkingLot()
 
     @property
     def last(self) -> int:
-        """The number of the last event."""
-        self._untold.settle()
+        """Return the number of the last event."""
+        self._gathered.settle()
         return self._last
 
     def put(self, what: Happening) -> None:
-        """Tell of something, with the next number."""
-        self._untold.settle()
+        """Add an event with the next number."""
+        self._gathered.settle()
         self._last += 1
         self._ring[self._last % len(self._ring)] = what if isinstance(what, _BARE) else _strip(what)
         if self._news:
             self._news.unpark_all()
 
     def put_all(self, records: Sequence[Record]) -> None:
-        """Tell of some changes, in their order."""
-        self._untold.add_all(records)
+        """Add the events of some changes, in order."""
+        self._gathered.add_all(records)
         if self._readers:
-            self._untold.settle()
+            self._gathered.settle()
 
     def _enter(self, records: Sequence[Record]) -> None:
-        told, length = _strip_all(records), len(self._ring)
-        while told:
+        """Write records into the ring, in slices that do not cross its end."""
+        left, length = _strip_all(records), len(self._ring)
+        while left:
             place = (self._last + 1) % length
-            part, told = told[: length - place], told[length - place :]
+            part, left = left[: length - place], left[length - place :]
             self._ring[place : place + len(part)] = part
             self._last += len(part)
         if self._news:
             self._news.unpark_all()
 
     def end(self) -> None:
-        """Nothing more will happen: readers end when they have read what there is."""
+        """End the feed: readers end once they have read all events."""
         self.ended = True
         self._news.unpark_all()
 
@@ -121,13 +122,14 @@ class Feed:
     def reading(
         self, *, after: int | None = None, wanted: Callable[[Happening], bool] | None = None
     ) -> Iterator[Reader]:
-        """A reader of what happens from now on, or of all behind a number.
+        """Open a reader of the events after a number, or of the events from now on.
 
         Parameters:
-            after: the last number that was read; one that is not known here begins with a gap.
-            wanted: which events to hand out; a gap always is.
+            after: the number of the last event that was read. If the events after it are gone, the reader begins with a
+                gap.
+            wanted: a predicate of the events to return; a gap is always returned.
         """
-        self._untold.settle()
+        self._gathered.settle()
         self._readers += 1
         self._first_reader.unpark_all()
         try:
@@ -135,22 +137,22 @@ class Feed:
         finally:
             self._readers -= 1
 
-    async def read_by_anybody(self) -> None:
-        """Return when there is a reader."""
+    async def wait_for_reader(self) -> None:
+        """Return as soon as the feed has a reader."""
         await trio.lowlevel.checkpoint()
         while not self._readers:
             await self._first_reader.park()
 
     async def news(self) -> None:
-        """Return when something has been put, or at the end."""
+        """Return when the next event is added, or the feed ends."""
         await self._news.park()
 
-    def holds_all_behind(self, number: int) -> bool:
-        """Whether every event behind this number is still here."""
+    def holds_all_after(self, number: int) -> bool:
+        """Return whether the ring still holds every event after this number."""
         return max(self._begin, self._last - len(self._ring)) <= number <= self._last
 
     def at(self, number: int) -> Event:
-        """The event with a number that is still here."""
+        """Return the event with a number that the ring still holds."""
         place = number % len(self._ring)
         event = self._ring[place]
         assert event is not None
@@ -160,19 +162,19 @@ class Feed:
 
 
 class Reader:
-    """A place in a feed; see ``Feed.reading``."""
+    """A position in a feed; see ``Feed.reading``."""
 
     def __init__(self, feed: Feed, place: int, wanted: Callable[[Happening], bool] | None) -> None:
         self._feed = feed
         self._wanted = wanted
         self.place: int = place
-        """The number of the event that was looked at last."""
+        """The number of the last event that this reader has looked at."""
 
     async def receive(self, events_max: int) -> list[Event]:
-        """Wait for the next events; at least one, and at most so many.
+        """Wait for the next events, and return at least one and at most ``events_max`` of them.
 
         Raises:
-            trio.EndOfChannel: the feed has ended, and all of it was read.
+            trio.EndOfChannel: the feed has ended, and this reader has read all events.
         """
         await trio.lowlevel.checkpoint()
         while not (events := self.receive_nowait(events_max)):
@@ -182,9 +184,9 @@ class Reader:
         return events
 
     def receive_nowait(self, events_max: int) -> list[Event]:
-        """The next events, at most so many; there may be none."""
+        """Return the next events, at most ``events_max``; an empty list if there are none yet."""
         feed = self._feed
-        if not feed.holds_all_behind(self.place):
+        if not feed.holds_all_after(self.place):
             self.place = feed.last
             return [Event(self.place, Gap())]
         taken: list[Event] = []
@@ -200,7 +202,7 @@ _BARE: Final = (TaskProgress, DrainBegun, Gap)
 
 
 def _strip_all(records: Sequence[Record]) -> Sequence[Record]:
-    """The same of many, of which most have nothing to be stripped of."""
+    """Strip records; return a sequence without anything to strip as it is, which is the common case."""
     endings = {id(record.ending): record.ending for record in records if type(record) is Finished}
     if all(map(_is_small, endings.values())) and not any([record.task.params for record in records]):  # noqa: C419
         return records
@@ -212,7 +214,7 @@ def _is_small(ending: Ending) -> bool:
 
 
 def _strip(record: Record) -> Record:
-    """The record without what no listing shows of it."""
+    """Return the record without the fields that no listing shows: params, large results and outputs."""
     if record.task.params:
         record = msgspec.structs.replace(record, task=msgspec.structs.replace(record.task, params={}))
     if isinstance(record, Finished) and not _is_small(record.ending):

@@ -1,7 +1,7 @@
-"""``Histogram``: how long things took, counted by size, in a few numbers whatever has happened.
+"""``Histogram``: counts of durations by size, in constant memory.
 
-Plain numbers and no library: the core counts, and whoever shows them knows a format. An observation costs a search
-among some twenty bounds.
+It is plain numbers without a library: the core counts, and ``web/api/metrics.py`` knows the format of Prometheus. An
+observation costs a binary search among about twenty bounds.
 """
 
 from __future__ import annotations
@@ -13,31 +13,32 @@ from typing import Final
 from .batch_counts import how_often
 
 TASK_SECONDS: Final = (0.001, 0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600, 14_400, 86_400)
-"""Bounds for what tasks do: from a millisecond to a day."""
+"""Bounds for the durations of tasks, in seconds: from a millisecond to a day."""
 
 COMMIT_SECONDS: Final = (0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-"""Bounds for a write: from a quarter of a millisecond to the longest that one may take."""
+"""Bounds for the durations of writes, in seconds: from a quarter of a millisecond to the longest allowed write."""
 
 
 class Histogram:
-    """Observations by size. Read ``counts`` and ``sum``; only ``observe`` and ``observe_all`` change them.
+    """Counts of observations in buckets. Read ``counts`` and ``sum``; only ``observe`` and ``observe_all`` change them.
 
     Parameters:
-        bounds: the upper bound of each bucket, inclusive, in rising order; above the last there is one bucket more.
+        bounds: the inclusive upper bound of each bucket, ascending; one more bucket counts larger observations.
     """
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self.bounds: tuple[float, ...] = tuple(bounds)
-        self.counts: list[int] = [0] * (len(self.bounds) + 1)  # each on its own, not added up
+        self.counts: list[int] = [0] * (len(self.bounds) + 1)  # of each bucket alone, not cumulative
         self.sum: float = 0.0
 
     def observe(self, seconds: float, times: int = 1) -> None:
-        """Count one, or so many that took as long; a wall clock that was set back makes no negative time."""
+        """Count one duration, or several equal durations."""
         self.counts[bisect_left(self.bounds, seconds)] += times
+        # A wall clock that was set back gives a negative duration, and the sum must never decrease.
         if seconds > 0.0:
             self.sum += seconds * times
 
     def observe_all(self, durations: Sequence[float]) -> None:
-        """Count many."""
+        """Count several durations."""
         for seconds, times in how_often(durations):
             self.observe(seconds, times)

@@ -1,7 +1,7 @@
-"""Call a callback that only wants to be notified, and write to the log: neither may raise into the caller.
+"""Call notification callbacks and write to the log without raising into the caller.
 
-A callback of ``Executor`` or of a store is the operator's own code, and may write to a log that has failed. What it is
-notified of has happened already, so its errors must not undo it, nor end the server.
+A callback of ``Executor`` or of a store is the operator's own code, and may write to a log that has failed. A callback
+is notified of a change that has already happened, so its errors must neither undo the change nor end the server.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ def notifier(callback: Callable[P, object]) -> Callable[P, None]:
         except Exception as error:
             if not has_failed:
                 has_failed = True
-                log_error(_log, "a callback failed, and its later errors are not logged: %s", exception_text(error))
+                log_error(_log, "a callback failed; its further errors are not logged: %s", exception_text(error))
 
     return notify
 
 
 def log_error(log: logging.Logger, message: str, *arguments: object) -> None:
-    """Log an error, and go on where a handler of the log raises."""
+    """Log an error, and ignore exceptions of the log's handlers."""
     with suppress(Exception):
         log.error(message, *arguments)

@@ -1,13 +1,14 @@
-"""``Timeline``: what went through in the last quarter of an hour, an interval at a time, in constant memory.
+"""``Timeline``: the throughput of the last 15 minutes, by interval, in constant memory.
 
-An interval counts what ended in it, by outcome, and keeps two distributions: how long tasks had waited in the queue
-when they started, and how long attempts had run when they ended. A distribution is a count for each quarter of a
-doubling, so a percentile is right to within a tenth, whatever the rate.
+An interval counts the tasks that ended in it, by outcome, and keeps two distributions: the time that tasks had waited
+in the queue when they started, and the time that attempts had run when they ended. A distribution has four buckets per
+doubling, so a percentile is exact to within 10 %, at any rate.
 
-The times are those of the records. A record that is a little older than the interval at hand counts there. An outcome
-that is older by more than an interval shows that the clock was set back, and the intervals move with it.
+Times come from the records. A record that is a little older than the current interval counts in the current interval. A
+finished record that is older by more than an interval shows that the clock was set back; then all intervals move back
+with the clock.
 
-Road not taken: keeping a sample of the durations. It costs more, and a rare slow task would be in it by luck alone.
+Road not taken: keeping a sample of the durations. It costs more, and would contain a rare slow task only by luck.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ _SECONDS_MIN: Final = 0.001
 
 
 class Percentiles(msgspec.Struct, frozen=True):
-    """Of durations, in seconds.
+    """Percentiles of durations, in seconds.
 
     Parameters:
-        p50: half were not longer.
-        p95: nineteen of twenty were not longer.
+        p50: the median.
+        p95: the 95th percentile.
     """
 
     p50: float
@@ -42,14 +43,14 @@ class Percentiles(msgspec.Struct, frozen=True):
 
 
 class Interval(msgspec.Struct, frozen=True):
-    """What happened in one interval.
+    """The summary of one interval.
 
     Parameters:
-        begins_at: seconds since 1970.
-        started: attempts that began.
-        finished: tasks that got their outcome.
-        queue: how long tasks had been due when their first attempt began; ``None`` when none did.
-        run: how long attempts had run when they ended.
+        begins_at: the begin of the interval, in seconds since 1970.
+        started: the number of attempts that began.
+        finished: the number of tasks that ended, by outcome.
+        queue: the time that tasks had been due when their first attempt began; ``None`` if no first attempt began.
+        run: the time that attempts had run when they ended; ``None`` if no attempt ended.
     """
 
     begins_at: int
@@ -60,12 +61,12 @@ class Interval(msgspec.Struct, frozen=True):
 
 
 class Timeline:
-    """The last intervals in which anything happened."""
+    """The last ``INTERVALS_MAX`` intervals in which tasks started or ended."""
 
     def __init__(self) -> None:
         self._intervals: deque[_Counting] = deque(maxlen=INTERVALS_MAX)
-        self._begins_at = -INTERVAL_SECONDS  # the interval at hand, which may not be among them yet
-        # Noted in it, by what they are, and not counted yet.
+        self._begins_at = -INTERVAL_SECONDS  # of the current interval, which _intervals may not contain yet
+        # Records of the current interval that are not counted yet, by state.
         self._noted: dict[type[Record], Gathered[Any]] = {
             Running: Gathered(lambda records: self._counting().add_started(records)),
             Scheduled: Gathered(self._count_retried),
@@ -73,7 +74,7 @@ class Timeline:
         }
 
     def note(self, records: Sequence[Record]) -> None:
-        """Take in that tasks have come into these states, at one time."""
+        """Count records of tasks that have changed at the same time."""
         if records:
             now = records[0].since
             if now >= self._begins_at + INTERVAL_SECONDS:
@@ -81,12 +82,12 @@ class Timeline:
                 self._begins_at = int(now // INTERVAL_SECONDS) * INTERVAL_SECONDS
             elif now < self._begins_at - INTERVAL_SECONDS and type(records[0]) is Finished:
                 self._set_back(now)
-        for kind, those in by_kind(records):
+        for kind, changed in by_kind(records):
             if (noted := self._noted.get(kind)) is not None:
-                noted.add_all(those)
+                noted.add_all(changed)
 
     def _set_back(self, now: float) -> None:
-        """Move all intervals with a clock that was set back: what has happened cannot be in the future."""
+        """Move all intervals back with a clock that was set back, so that none lies in the future."""
         self._settle()
         seconds = self._begins_at - int(now // INTERVAL_SECONDS) * INTERVAL_SECONDS
         self._begins_at -= seconds
@@ -94,7 +95,7 @@ class Timeline:
             counting.begins_at -= seconds
 
     def since(self, time: float) -> list[Interval]:
-        """Those that had not ended at this time, the oldest first."""
+        """Return the intervals that end after a time (seconds since 1970), oldest first."""
         self._settle()
         return [counting.summary() for counting in self._intervals if counting.begins_at + INTERVAL_SECONDS > time]
 
@@ -107,14 +108,14 @@ class Timeline:
             self._counting().run.add_all([attempt.ended_at - attempt.started_at for attempt in last])
 
     def _counting(self) -> _Counting:
-        """The interval at hand."""
+        """Return the current interval."""
         if not self._intervals or self._intervals[-1].begins_at != self._begins_at:
             self._intervals.append(_Counting(self._begins_at))
         return self._intervals[-1]
 
 
 class _Counting:
-    """One interval, as it is counted."""
+    """The counters of one interval."""
 
     def __init__(self, begins_at: int) -> None:
         self.begins_at = begins_at
@@ -145,7 +146,7 @@ class _Counting:
 
 
 class _Distribution:
-    """How often a duration was of which size."""
+    """Counts of durations in buckets, four per doubling."""
 
     def __init__(self) -> None:
         self._counts: Counter[int] = Counter()

@@ -107,9 +107,9 @@ def test_params_from_standard_input(server: ServerProcess) -> None:
         (["--params", "[]"], "--params takes a JSON object"),
         (["--priority", "high"], "'high' is not a valid integer"),
         (["number=1.5"], "`params.number`"),
-        (["numbr=1"], "there is no parameter `numbr`"),
+        (["numbr=1"], "unknown parameter `numbr`"),
         (["--priority", "101"], "`priority`: expected `int` <= 100"),
-        (["--handler", "none", "a=1"], "there is no handler `none`"),
+        (["--handler", "none", "a=1"], "unknown handler `none`"),
         (["--on-conflict", "fight"], "fight"),
         (["--url", "127.0.0.1:8080"], "it begins with http:// or https://"),
         (["--url", "http://"], "it begins with http:// or https://"),
@@ -134,7 +134,7 @@ def test_it_prints_one_line_of_fields(run: Run) -> None:
     [
         (["--handler", "takes", "number=2"], 0, "succeeded", '[2, 0.5, false, "", 0, null, "red", [], {}]'),
         (["--handler", "fails", "why=one\ntwo"], 3, "failed", "one two"),
-        (["--duration", "60s", "--timeout", "10ms"], 4, "timed_out", "not done within 10 ms"),
+        (["--duration", "60s", "--timeout", "10ms"], 4, "timed_out", "timed out after 10 ms"),
     ],
 )
 def test_it_exits_by_the_outcome(run: Run, arguments: list[str], status: int, outcome: str, note: str) -> None:

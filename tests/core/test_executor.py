@@ -358,7 +358,7 @@ async def test_retry_after_remembers_few_times_of_work(autojump_clock: MockClock
 
 async def test_an_executor_runs_once(autojump_clock: MockClock, run_here: RunHere) -> None:
     executor = await run_here()
-    with pytest.raises(RuntimeError, match="runs once"):
+    with pytest.raises(RuntimeError, match="has run before"):
         await executor.run()
     assert words(await executor.submit([Task("a")])) == ["accepted"]
 

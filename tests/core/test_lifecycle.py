@@ -167,7 +167,7 @@ async def test_a_timeout_is_retried_and_a_cancel_is_not(autojump_clock: MockCloc
     record = await executor.wait(slow)
     assert isinstance(record, Finished)
     assert [attempt.outcome for attempt in record.attempts] == [Outcome.TIMED_OUT] * 2
-    assert record.ending.error == "not done within 100 ms"
+    assert record.ending.error == "timed out after 100 ms"
     cancelled = await accepted(executor, Task("cancelled", duration=10_000, retries=5))
     await wait_all_tasks_blocked()
     await executor.cancel(cancelled)
@@ -313,4 +313,4 @@ async def test_what_raises_once_it_is_cut_off_has_ended_by_what_cut_it_off(
     assert isinstance(record, Finished)
     assert (record.outcome, len(record.attempts)) == (outcome, 1)
     assert record.ending.error is not None
-    assert record.ending.error.endswith("and then: cleaning up failed")
+    assert record.ending.error.endswith("; then the handler failed: cleaning up failed")

@@ -27,10 +27,13 @@ def load(declared: dict[str, Any] | None = None, *modules: str) -> Any:
         ({"command": ["{db}"]}, "handlers.it.command[0] must name the program"),
         ({"command": ["dump", "--db={db}"]}, "handlers.it.command[1]: a slot like `{name}` must be a whole argument"),
         ({"command": ["dump", "{"]}, "handlers.it.command[1]"),
-        ({"command": ["dump", "a\0b"]}, "handlers.it.command[1] must not hold a NUL"),
+        ({"command": ["dump", "a\0b"]}, "handlers.it.command[1] must not contain a NUL"),
         ({"command": ["dump"], "shell": True}, "unknown field `shell`"),
         ({"command": ["dump"], "kill_after": 9}, "handlers.it.kill_after"),
-        ({"command": ["dump"], "cwd": "/nowhere/at/all"}, "handlers.it.cwd: there is no directory"),
+        (
+            {"command": ["dump"], "cwd": "/nowhere/at/all"},
+            "handlers.it.cwd: the directory /nowhere/at/all does not exist",
+        ),
         ({"command": ["dump"], "env": {"A=B": "c"}}, "handlers.it.env"),
         ({"command": ["dump", "{stdin}"], "stdin": True}, "handlers.it.stdin"),
         ({"url": "ftp://x/"}, "handlers.it.url"),
@@ -79,12 +82,12 @@ def test_handlers_come_from_tables_and_modules(tmp_path: Path) -> None:
     assert [(view.name, view.description) for view in catalogue.describe()] == [
         ("dump", "dumps"),
         ("hello", "Says hello."),
-        ("sleep", "takes the task's duration, in milliseconds"),
+        ("sleep", "sleeps for the task's duration, in milliseconds"),
     ]
 
 
 def test_what_is_not_declared_does_not_exist() -> None:
-    assert BUILT_IN.check(Task("a", handler="rm")) == ("handler", "there is no handler `rm`; there are: `sleep`")
+    assert BUILT_IN.check(Task("a", handler="rm")) == ("handler", "unknown handler `rm`; the handlers are: `sleep`")
 
 
 def test_duration_is_for_sleep_alone() -> None:
@@ -116,7 +119,7 @@ def test_a_check_that_raises_is_a_complaint(tmp_path: Path) -> None:
     task = Task("a", handler="odd", params={"it": {"text": "no \x1b such text"}})
     assert catalogue.check(task) == (
         "params",
-        r"`params`: the handler cannot take them: SystemExit: no \x1b such text",
+        r"`params`: the handler's check failed: SystemExit: no \x1b such text",
     )
     assert msgspec.json.encode(catalogue.describe())
 

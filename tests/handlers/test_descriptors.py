@@ -156,7 +156,7 @@ async def test_a_call_waits_for_a_descriptor(lab: Lab, context: Context, nursery
         with none_left():
             async with trio.open_nursery() as calls:
                 calls.start_soon(catalogue["it"].run, context, task())
-                assert await log_of(context) == "waiting to connect: no descriptor is left\n"
+                assert await log_of(context) == "waiting to connect: no file descriptor is left\n"
                 resource.setrlimit(resource.RLIMIT_NOFILE, (1024, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
         assert context.output.status == 200
     nursery.cancel_scope.cancel()

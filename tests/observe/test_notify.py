@@ -98,7 +98,7 @@ def test_the_first_error_of_a_callback_is_logged(caplog: pytest.LogCaptureFixtur
     notify(1)
     notify(2)
     assert [record.getMessage() for record in caplog.records] == [
-        "a callback failed, and its later errors are not logged: no such channel"
+        "a callback failed; its further errors are not logged: no such channel"
     ]
 
 

@@ -98,5 +98,5 @@ def test_a_thread_that_outlasts_its_timeout_is_told_of_honestly(server: ServerPr
     assert server.client.post("/tasks", json={"name": "b"}).status_code == 409
     record = show(server, task_id, wait=10)
     assert record["outcome"] == "timed_out"
-    assert "not done within 100 ms; it could not be stopped" in record["error"]
+    assert "timed out after 100 ms; the handler could not be interrupted" in record["error"]
     assert "result" not in record

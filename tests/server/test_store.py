@@ -89,7 +89,7 @@ def test_a_task_without_a_handler_may_fail_instead(start_server: StartServer, fi
     server = start_server("--unknown-handlers", "fail")
     [task] = server.client.get("/tasks").json()
     record = server.client.get(f"/tasks/{task['id']}?wait=10").json()
-    assert (record["outcome"], record["error"]) == ("failed", "there is no handler `backup` any more")
+    assert (record["outcome"], record["error"]) == ("failed", "the handler `backup` no longer exists")
 
 
 class TestDb:

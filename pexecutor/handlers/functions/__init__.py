@@ -1,4 +1,5 @@
 """Handlers that call a Python function: on Trio, in a thread, or in a process of its own.
 
-``function`` is the handler, ``process`` is this side of a function's own process, and ``child`` is the other side.
+``function`` is the handler. For a function in its own process, ``process`` runs in the server and ``child`` in the
+function's process.
 """

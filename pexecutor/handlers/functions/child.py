@@ -1,7 +1,7 @@
 """The process of a function: ``main(MODULE, FUNCTION, FD)`` in a new Python.
 
-Started by ``process.py``, which says what the two tell each other. SIGTERM arrives in the function as ``SystemExit``,
-so its ``finally`` blocks have their say; what they take too long for is cut off by SIGKILL.
+``process.py`` starts it and defines the messages between the two. SIGTERM is raised in the function as ``SystemExit``,
+so that its ``finally`` blocks run. If they take too long, SIGKILL ends the process.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .module_path import take_over
 from .process import ChildReport, Order
 
 PROGRESS_SECONDS: Final = 0.05
-"""How often progress is passed on at most: a tight loop may tell it at each turn."""
+"""The shortest time between two progress reports: a tight loop may report progress in each turn."""
 
 
 def main(module: str, function: str, file_descriptor: str) -> int:
@@ -49,17 +49,17 @@ def main(module: str, function: str, file_descriptor: str) -> int:
         )
         report = _call(module, function, context, order.params)
         if report.error is not None and _left_by:
-            return 128 + _left_by[0]  # it has not failed by itself
+            return 128 + _left_by[0]  # the signal is the reason for the error, so the function has not failed
         reporter.tell(report)
     return 0 if report.error is None else 1
 
 
 _left_by: Final[list[int]] = []
-"""The signal that the function was told to leave by."""
+"""The signals that have arrived, in order."""
 
 
 class _Terminated(SystemExit):
-    """A signal has arrived: whoever sent it knows why the function ends."""
+    """A signal has arrived. The sender of the signal knows why the function ends."""
 
 
 def _leave(number: int, _frame: FrameType | None) -> NoReturn:
@@ -74,17 +74,17 @@ def _call(module: str, function: str, context: Context, params: dict[str, Any]) 
         return ChildReport(done=True, result=msgspec.Raw(_result_json(handler.call_here(context, params))))
     except _Terminated:
         raise
-    except BaseException as error:  # whatever it is, the process ends with it
+    except BaseException as error:  # of any class: the process ends after this report
         failure = failure_of(error)
         if not isinstance(error, HandlerFailedError):
-            with suppress(BaseException):  # the text of an error may raise anything
-                traceback.print_exc()  # onto standard error, whose end is kept with the task
+            with suppress(BaseException):  # the exception's own __str__ may raise anything
+                traceback.print_exc()  # to standard error, whose end is part of the task's output
         return ChildReport(
             error=failure.text, retryable=failure.retryable, retry_after_seconds=failure.retry_after_seconds
         )
     finally:
         if os.getpid() != started_in:
-            os._exit(0)  # a fork that has come to the function's end: the process that was started reports
+            os._exit(0)  # the function has forked: only the original process reports
 
 
 def _result_json(result: Any) -> bytes:
@@ -95,28 +95,28 @@ def _result_json(result: Any) -> bytes:
 
 
 class _Reporter:
-    """Writes reports, from any thread, each whole."""
+    """A writer of reports. Any thread may report; reports are never mixed."""
 
     def __init__(self, pipe: IO[bytes]) -> None:
         self._pipe = pipe
         self._lock = threading.Lock()
-        # What was told of the progress since it was last passed on; and when that was.
+        # The progress that was not written yet, and when progress was last written.
         self._progress: tuple[float, float | None] | None = None
         self._passed_on_at = -PROGRESS_SECONDS
 
     def tell(self, report: ChildReport) -> None:
-        """Write a report, after the progress up to it."""
+        """Write a report, preceded by progress that was not written yet."""
         with self._lock:
             self._pass_progress_on()
             self._write(report)
 
     def tell_log(self, line: str) -> None:
-        """Report a line of the log; of a very long one the end, as of the log itself."""
+        """Report a log line; of a very long line only the end, because the log keeps only its end."""
         kept = line.encode(errors="replace")[-TAIL_BYTES_MAX:].decode(errors="replace")
         self.tell(ChildReport(log=kept))
 
     def tell_progress(self, done: float, total: float | None) -> None:
-        """Report progress, unless that was done a moment ago: then it waits for the next report."""
+        """Report progress; within ``PROGRESS_SECONDS`` of the last progress, keep it for the next report."""
         with self._lock:
             self._progress = (done, total)
             if time.monotonic() - self._passed_on_at >= PROGRESS_SECONDS:
@@ -129,6 +129,6 @@ class _Reporter:
             self._passed_on_at = time.monotonic()
 
     def _write(self, report: ChildReport) -> None:
-        # The first line end cuts off what the function itself may have written to this pipe.
+        # The leading newline ends any text that the function itself may have written to this pipe.
         self._pipe.write(b"\n" + msgspec.json.encode(report) + b"\n")
         self._pipe.flush()

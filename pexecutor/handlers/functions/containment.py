@@ -1,13 +1,13 @@
-"""Keep what an operator's function does to Trio within its own attempt.
+"""Contain an operator's function, so that its misuse of Trio fails its own attempt only.
 
 A function may enter a cancel scope or a nursery and not leave it, leave a scope that it has not entered, start Trio
-tasks in a nursery of somebody else, or start a Trio *system task* that fails. In a worker's own Trio task each of these
-would end the server. So a function is awaited in a Trio task of its own, below a nursery of its own; whatever it leaves
-open is closed there, and makes its attempt fail with an error that names it.
+tasks in another nursery, or start a Trio *system task* that fails. In the Trio task of a worker, each of these would
+end the server. So a function is awaited in a Trio task of its own, under a nursery of its own. Scopes and nurseries
+that the function leaves open are closed there, and its attempt fails with an error that names them.
 
-Trio has no public way to see which cancel scope a Trio task is in, and none to survive a failing system task. The two
-places that know Trio's own attributes are ``_Position`` and ``system_tasks_contained``; a test fails clearly when Trio
-changes them. ``sleep``, commands and HTTP calls are our own code and are called directly.
+Trio has no public API to find the cancel scope of a Trio task, or to survive a failing system task. Only ``_Position``
+and ``system_tasks_contained`` use private attributes of Trio, and a test fails clearly if Trio changes them. ``sleep``,
+commands and HTTP calls are pexecutor's own code and are called directly.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from ...values import NAME_CHARACTERS_MAX, exception_text, leaf_exceptions, plai
 from ..contract import HandlerFailedError
 
 CLOSE_SECONDS_MAX: Final = 5.0
-"""How long Trio tasks that a function has left behind may take to end once they are cancelled."""
+"""How long Trio tasks that a function has left running may take to end once they are cancelled."""
 
 SYSTEM_TASKS_SECONDS_MAX: Final = 1.0
-"""How long an attempt waits for system tasks that its function has started. A library may start one for good."""
+"""How long an attempt waits for system tasks that its function has started. A library may start endless ones."""
 
 POLL_SECONDS: Final = 0.01
 TASKS_NAMED_MAX: Final = 10
@@ -41,7 +41,7 @@ async def call_contained(function: Callable[[], Awaitable[Any]]) -> Any:
     """Await an operator's function in a Trio task of its own, and return what it returns.
 
     Raises:
-        HandlerFailedError: it left a cancel scope, a nursery or failed Trio tasks behind.
+        HandlerFailedError: the function left a cancel scope or a nursery open, or its Trio tasks failed.
     """
     call, here = _Call(function), _Position()
     try:
@@ -50,7 +50,7 @@ async def call_contained(function: Callable[[], Awaitable[Any]]) -> Any:
             nursery.start_soon(call.run)
     except BaseException as error:
         if not trio.lowlevel.in_trio_task():
-            raise  # the run of Trio is over, and the coroutine is being closed
+            raise  # Trio's run has ended, and Python closes the coroutine
         call.note_strays(error)
     finally:
         here.restore()
@@ -58,7 +58,7 @@ async def call_contained(function: Callable[[], Awaitable[Any]]) -> Any:
 
 
 class _Call:
-    """One call of a function: what came of it, and what it left behind."""
+    """One call of a function: its result or error, and what it left open."""
 
     def __init__(self, function: Callable[[], Awaitable[Any]]) -> None:
         self._function = function
@@ -70,14 +70,14 @@ class _Call:
         self.is_over = False
         self.system_tasks: set[trio.lowlevel.Task] = set()
 
-    # Protected: Trio delivers a Ctrl-C to the main task, so a KeyboardInterrupt in here is the function's own.
+    # With protection, Trio raises a Ctrl-C in the main task only. So a KeyboardInterrupt in here is the function's own.
     @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
-        """Call the function, and close what it leaves open."""
+        """Call the function, and close the scopes and nurseries that it leaves open."""
         here = _Position()
         _current.set(self)
         try:
-            await trio.lowlevel.checkpoint_if_cancelled()  # what is cancelled before it begins does not begin
+            await trio.lowlevel.checkpoint_if_cancelled()  # a cancelled call must not begin
             self._result = await self._function()
         except BaseException as error:
             self._error = error  # result() raises it
@@ -87,28 +87,29 @@ class _Call:
 
     async def _wait_for_system_tasks(self) -> None:
         with trio.move_on_after(SYSTEM_TASKS_SECONDS_MAX, shield=True):
-            while self.system_tasks:  # noqa: ASYNC110  # what leaves the set is Trio's task_exited
+            while self.system_tasks:  # noqa: ASYNC110  # tasks leave the set in _SystemTasks.judged, within Trio
                 await trio.sleep(POLL_SECONDS)
 
     def note_strays(self, error: BaseException) -> None:
-        """Take note of what the nursery around the call has raised: errors of Trio tasks that do not belong there."""
+        """Note the errors of Trio tasks that the function has started in the nursery around its call."""
         for leaf in leaf_exceptions(error):
+            # Trio itself raises this for a scope that was left open; close_what_is_open has reported it already.
             is_trios_own = "stack corrupted" in str(leaf) if type(leaf) is RuntimeError else False
             if not (is_trios_own or issubclass(type(leaf), trio.Cancelled)):
                 self._failed_tasks.append(leaf)
 
     def system_task_failed(self, task: trio.lowlevel.Task, error: BaseException) -> None:
-        """Take note that a system task has failed, and end the call."""
+        """Note that a system task of the function has failed, and cancel the call."""
         name = plain_text(task.name)[:NAME_CHARACTERS_MAX]
         self._faults.append(f"started the Trio system task {name}, which failed: {exception_text(error)}")
         if self.nursery is not None:
             self.nursery.cancel_scope.cancel()
 
     def result(self) -> Any:
-        """Return the function's result, or raise its error, with what it left behind."""
+        """Return the function's result, or raise its error together with its misuse of Trio."""
         self.is_over = True
         error = self._error
-        self._faults += [f"started a Trio task, which failed: {exception_text(one)}" for one in self._failed_tasks]
+        self._faults += [f"started a Trio task, which failed: {exception_text(each)}" for each in self._failed_tasks]
         if not self._faults:
             if error is not None:
                 raise error
@@ -120,7 +121,7 @@ class _Call:
 
 
 class _Position:
-    """Where a Trio task is in the tree of cancel scopes."""
+    """The position of a Trio task in the tree of cancel scopes."""
 
     def __init__(self) -> None:
         self._task = trio.lowlevel.current_task()
@@ -128,11 +129,11 @@ class _Position:
 
     @property
     def was_left(self) -> bool:
-        """Whether the Trio task is somewhere else by now."""
+        """Return whether the Trio task is in another scope now."""
         return self._task._cancel_status is not self._status
 
     async def close_what_is_open(self) -> list[str]:
-        """Close each scope and nursery that was entered since; return what they were."""
+        """Close the scopes and nurseries that were entered since; return a description of each."""
         nurseries = self._task.child_nurseries
         of_nurseries = {nursery.cancel_scope for nursery in nurseries}
         inner = [scope for scope in self._scopes_inside() if scope not in of_nurseries]
@@ -143,13 +144,13 @@ class _Position:
         for nursery in nurseries:
             nursery.cancel_scope.cancel()
         with trio.move_on_after(CLOSE_SECONDS_MAX, shield=True):
-            while any(nursery.child_tasks for nursery in nurseries):  # noqa: ASYNC110  # Trio tells nobody
+            while any(nursery.child_tasks for nursery in nurseries):  # noqa: ASYNC110  # Trio has no event for it
                 await trio.sleep(POLL_SECONDS)
         self.restore()
         return found
 
     def restore(self) -> None:
-        """Put the Trio task back to where it was."""
+        """Move the Trio task back to its scope."""
         if self.was_left:
             self._task._activate_cancel_status(self._status)
 
@@ -169,13 +170,13 @@ def _with_tasks(nursery: trio.Nursery) -> str:
 
 @contextmanager
 def system_tasks_contained() -> Iterator[None]:
-    """While in here, a failing Trio system task is an error of the attempt that started it, or a line in the log.
+    """Turn the error of a failing Trio system task into an error of the attempt that started it, or into a log line.
 
-    Without this Trio ends everything with ``TrioInternalError``. Callbacks of ``run_sync_soon`` are included, as Trio
-    makes system tasks of their errors.
+    Otherwise Trio would end the whole run with ``TrioInternalError``. Errors in callbacks of ``run_sync_soon`` are
+    included, because Trio runs the callbacks in system tasks.
     """
     nursery = _system_nursery()
-    if nursery is None or "_child_finished" in vars(nursery):  # another executor of this run has done it
+    if nursery is None or "_child_finished" in vars(nursery):  # another executor of this run has patched the nursery
         yield
         return
     watch = _SystemTasks(nursery)
@@ -190,12 +191,12 @@ def system_tasks_contained() -> Iterator[None]:
 
 
 def _system_nursery() -> trio.Nursery | None:
-    """The nursery that ``spawn_system_task`` starts Trio tasks in, or ``None`` when Trio has another form."""
+    """Return the nursery of Trio's system tasks, or ``None`` if this version of Trio has no such attribute."""
     return getattr(trio.lowlevel.current_task()._runner, "system_nursery", None)
 
 
 class _SystemTasks(trio.abc.Instrument):
-    """Knows which call has started which system task."""
+    """A map from each system task to the call that started it."""
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
@@ -207,7 +208,7 @@ class _SystemTasks(trio.abc.Instrument):
             call.system_tasks.add(task)
 
     def judged(self, task: trio.lowlevel.Task, outcome: Any) -> Any:
-        """Return the outcome that the system nursery may see: no error, unless the run of Trio is ending."""
+        """Return the outcome to pass to the system nursery: without the error, unless Trio's run is ending."""
         call = self._calls.pop(task, None)
         if call is not None:
             call.system_tasks.discard(task)
@@ -217,4 +218,4 @@ class _SystemTasks(trio.abc.Instrument):
         log_error(_log, "the Trio system task %s failed: %s", plain_text(task.name), exception_text(error))
         if call is not None:
             call.system_task_failed(task, error)
-        return None  # anything but an error
+        return None  # Trio only checks whether the outcome is an Error

@@ -1,21 +1,21 @@
-"""Functions: Python that the operator's modules declare as handlers.
+"""Functions: Python functions that the operator's modules declare as handlers.
 
 ::
 
     @pexecutor.handler
     async def resize(context, *, image: str, width: int = 200): ...
 
-The signature is the contract. Params are checked against its annotations when a task is submitted, so a wrong type is
-a 400 and not a failed task.
+The signature is the contract. A submit checks the params against its annotations, so a wrong type is answered with 400
+and does not become a failed task.
 
-* An ``async`` function runs on Trio, and a cancel arrives in it as one.
-* Any other runs in a thread. A thread cannot be cancelled: the task stays running, and its name held, until the
-  function returns. It may look out for a cancel itself, with ``trio.from_thread.check_cancelled()``.
-* With ``process=True`` it runs in a process of its own, which a cancel does end, with everybody it started; see
-  ``child.py`` for the other side.
+* An ``async`` function runs in Trio, and a cancel raises ``trio.Cancelled`` in it.
+* Any other function runs in a thread. A thread cannot be cancelled: the task keeps running and holds its name until the
+  function returns. The function can check for a cancel with ``trio.from_thread.check_cancelled()``.
+* With ``process=True`` a function runs in a process of its own. A cancel ends that process and all processes that it
+  started. ``child.py`` is the code in that process.
 
-Road not taken: a pool of worker processes. It saves some hundred milliseconds a run, and then one run's memory, threads
-and children are the next one's.
+Road not taken: a pool of worker processes. It would save some hundred milliseconds per attempt, but an attempt would
+inherit the memory, threads and children of earlier attempts.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ import trio
 
 from ...errors import ConfigError
 from ...task import Task
-from ...values import asked, exception_text, plain_text
+from ...values import call_safely, exception_text, plain_text
 from ..complaints import checked, params_complaint
 from ..context import Context
 from ..contract import Complaint
@@ -48,7 +48,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _MARK: Final = "__pexecutor_handler__"
 
-# Not Trio's default limiter: as many functions may run in threads as the pool has workers.
+# Not Trio's default limiter of 40 threads, because every worker of the pool may run a function in a thread.
 _threads = trio.CapacityLimiter(10_000)
 
 
@@ -66,12 +66,12 @@ def handler(*, name: str | None = None, process: bool = False) -> Callable[[F], 
 
 
 def handler(function: F | None = None, /, *, name: str | None = None, process: bool = False) -> F | Callable[[F], F]:
-    """Declare a function to be a handler; the function itself is left as it is.
+    """Declare a function as a handler, and return the function unchanged.
 
     Parameters:
-        function: takes the context, and params by keyword.
-        name: what tasks call it; the function's own name by default.
-        process: whether it runs in a process of its own. Not for ``async`` functions.
+        function: takes the context as its first parameter, and params by keyword.
+        name: the handler's name; by default the name of the function.
+        process: whether the function runs in a process of its own. Not for ``async`` functions.
     """
 
     def declare(function: F) -> F:
@@ -82,10 +82,10 @@ def handler(function: F | None = None, /, *, name: str | None = None, process: b
 
 
 def load_functions(module: str) -> Iterator[tuple[str, FunctionHandler]]:
-    """The handlers of a module, by name.
+    """Yield the handlers of a module with their names.
 
     Raises:
-        ConfigError: it cannot be imported, has none, or one has a signature that cannot be used.
+        ConfigError: the module cannot be imported or has no handler, or a handler's signature is invalid.
     """
     found = 0
     for attribute, function in vars(load_module(module)).items():
@@ -104,33 +104,34 @@ def load_module(reference: str) -> ModuleType:
     try:
         if reference.endswith(".py"):
             return _load_file(Path(reference).resolve())
-        add_directory(str(Path.cwd()))  # and left there: a function may import more when it is called
+        add_directory(str(Path.cwd()))  # it stays there: a function may import modules when it runs
         return importlib.import_module(reference)
     except (Exception, SystemExit, GeneratorExit) as error:
         raise ConfigError(f"cannot import the handlers of {reference}: {exception_text(error)}") from error
 
 
 def _load_file(path: Path) -> ModuleType:
-    name = f"pexecutor_handlers_{path.stem}"  # not the stem alone: a file may be called `http.py` or the like
+    # with a prefix, because the file may have the name of another module, like `http.py`
+    name = f"pexecutor_handlers_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise ImportError("it is no Python file")
+        raise ImportError("not a Python file")
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
 class FunctionHandler:
-    """Runs one function.
+    """The handler of one function.
 
     Parameters:
-        function: what to call.
-        module: the module that it is in, as the operator named it.
-        attribute: its name in there.
-        process: whether it runs in a process of its own.
+        function: the function.
+        module: its module, as the operator named it.
+        attribute: the name of the function in its module.
+        process: whether the function runs in a process of its own.
 
     Raises:
-        ConfigError: its signature cannot be used.
+        ConfigError: the signature of the function is invalid.
     """
 
     contains_itself = True
@@ -151,11 +152,11 @@ class FunctionHandler:
 
     @property
     def params_schema(self) -> dict[str, Any]:
-        """The function's parameters."""
+        """Return the JSON Schema of the function's parameters."""
         return msgspec.json.schema(self._params_type)
 
     def check(self, task: Task, /) -> Complaint | None:
-        """Hold the params against the signature."""
+        """Check the params against the signature."""
         return self._check(task.params) if task.params else self._complaint_about_none
 
     def _check(self, params: dict[str, Any]) -> Complaint | None:
@@ -166,10 +167,10 @@ class FunctionHandler:
         return None
 
     async def run(self, context: Context, task: Task, /) -> Any:
-        """Call it.
+        """Call the function, in the way that suits its kind.
 
         Raises:
-            HandlerFailedError: the process of its own failed.
+            HandlerFailedError: the function's process failed, or the function misused Trio.
         """
         if self._process:
             return await run_in_process(self._module, self._attribute, context, task.params)
@@ -180,18 +181,18 @@ class FunctionHandler:
         return await call_contained(call)
 
     def call_here(self, context: Context, params: dict[str, Any]) -> Any:
-        """Call it in this thread, as the process of its own does."""
+        """Call the function in this thread, as ``child.py`` does."""
         return self._function(context, **self._arguments(params))
 
     def _arguments(self, params: dict[str, Any]) -> dict[str, Any]:
-        """What the function is given for params, by name; what they leave out has its default."""
+        """Return the arguments for params, by name, with defaults for missing params."""
         if not params and not self._params_type.__struct_fields__:
             return {}
         return msgspec.structs.asdict(msgspec.convert(params, self._params_type))
 
 
 async def _in_thread(call: Callable[[], Any], context: Context) -> Any:
-    """Call in a thread, and wait for one while the system has none left."""
+    """Call in a thread; wait while the system has no thread left."""
 
     async def start() -> Any:
         try:
@@ -212,16 +213,16 @@ class _Raised(NamedTuple):
 
 
 def _called(call: Callable[[], Any]) -> Any:
-    """What a function returns, or the exception that it raises.
+    """Return the function's result, or its exception as ``_Raised``.
 
-    The exception is returned because Trio works on one that leaves its thread: one whose attributes cannot be read
-    would end the thread, and nobody would be told.
+    The exception is not raised here, because Trio reads the attributes of an exception that leaves the thread. If these
+    attributes raise, the thread ends and the attempt would wait for ever.
     """
-    return asked(lambda call: call(), call, _Raised)
+    return call_safely(lambda call: call(), call, _Raised)
 
 
 def _params_type(function: Callable[..., Any], where: str) -> type[msgspec.Struct]:
-    """A type whose fields are the function's parameters, the context left out."""
+    """Return a struct type whose fields are the function's parameters without the context."""
     try:
         _context, *parameters = inspect.signature(function, eval_str=True).parameters.values()
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Where modules are looked for: the standard library first, so a ``token.py`` beside the handlers shadows nothing."""
+"""The module search path: the standard library comes first, so a handler file ``token.py`` cannot shadow it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _STANDARD: Final = frozenset({str(_STANDARD_LIBRARY), str(_STANDARD_LIBRARY / "l
 
 
 def add_directory(directory: str) -> None:
-    """Let modules of a directory be imported, behind the standard library and before installed packages."""
+    """Add a directory to the search path, after the standard library and before installed packages."""
     if directory not in sys.path:
         last = max((place for place, entry in enumerate(sys.path) if entry in _STANDARD), default=-1)
         sys.path.insert(last + 1, directory)
 
 
 def take_over(module_path: Iterable[str]) -> None:
-    """Look for modules where another process does, but in the standard library first."""
+    """Use the search path of another process, but keep this process's standard library first."""
     standard = [entry for entry in sys.path if entry in _STANDARD]
     sys.path[:] = [*standard, *(entry for entry in module_path if entry not in standard)]

@@ -1,8 +1,9 @@
-"""A function in a process of its own: this side of it; ``child.py`` is the other.
+"""Run a function in a process of its own: the server's side. ``child.py`` is the side of the process.
 
-The process leads a group like a command's, so it is ended like one, with everybody it started. It has the server's
-environment, as the function's code is the operator's. It gets its order as JSON on standard input, and reports on a
-pipe of its own, a JSON object a line, so standard output and error stay free for whatever the function prints.
+The process leads a process group like a command, and is ended like a command, with all processes that it started. It
+has the server's environment, because the function is the operator's code. It reads its order as JSON from standard
+input, and reports on a separate pipe, one JSON object per line. So standard output and standard error are free for the
+function.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from ..processes.group import Program, run_group
 from ..processes.mark import marked
 
 REPORT_BYTES_MAX: Final = 1024 * 1024
-"""The longest line of a report; the result is one."""
+"""The maximum length of a line with a report. The result of a function is such a line."""
 
 
 _HERE: Final = str(Path(__file__).parents[3])
-"""Where this package is: a child that was started with ``-P`` finds it there when it is not installed."""
+"""The directory of this package. A child that was started with ``-P`` imports the package from here if it is not
+installed."""
 
 _START: Final = """
 import sys
@@ -36,7 +38,7 @@ sys.exit(main(*sys.argv[1:]))
 
 
 class Order(msgspec.Struct):
-    """What a process is told: whose attempt this is, of which trace, its params, and where modules are looked for."""
+    """The server's order to the process: the attempt, its trace and params, and the module search path."""
 
     id: str
     name: str
@@ -47,7 +49,7 @@ class Order(msgspec.Struct):
 
 
 class ChildReport(msgspec.Struct, omit_defaults=True):
-    """What a process tells: how far it is, a line for the log, and at last its result or why it has none."""
+    """A report of the process: progress, a log line, or (the last report) the result or the error."""
 
     progress: tuple[float, float | None] | None = None
     log: str | None = None
@@ -62,11 +64,11 @@ async def run_in_process(module: str, function: str, context: Context, params: d
     """Call a function of a module in a new process.
 
     Raises:
-        HandlerFailedError: it raised, or its process ended without a result.
+        HandlerFailedError: the function raised, or its process ended without a result.
     """
     reports = _Reports(context)
-    # The child's texts are UTF-8, whatever the locale of the server; -P keeps the working directory from shadowing the
-    # standard library.
+    # -X utf8: the child uses UTF-8 in any locale. -P: modules in the working directory do not shadow the standard
+    # library.
     child = [sys.executable, "-X", "utf8", "-P", "-c", _START, _HERE, module, function]
     order = Order(context.id, context.name, context.attempt, context.traceparent, params, [_text(p) for p in sys.path])
     program = Program(child, _environment(context))
@@ -91,12 +93,12 @@ def _environment(context: Context) -> dict[str, str]:
 
 
 def _text(native: str) -> str:
-    """Read text of the system as UTF-8, as the child does; the server's locale may not be."""
+    """Read a text of the system as UTF-8, as the child does, even if the server's locale is not UTF-8."""
     return os.fsencode(native).decode("utf-8", "surrogateescape")
 
 
 class _Reports:
-    """Puts lines together and acts on them; ``last`` is the one with the result or the error."""
+    """A parser of the child's reports. ``last`` is the report with the result or the error."""
 
     def __init__(self, context: Context) -> None:
         self.last: ChildReport | None = None
@@ -104,7 +106,7 @@ class _Reports:
         self._rest = b""
 
     def take(self, data: bytes) -> None:
-        """The next bytes. What is no report, or too long a one, is no reason to fail: the result is then missing."""
+        """Take the next bytes, and act on complete lines. Lines that are invalid or too long are ignored."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             self._act(line)
@@ -121,4 +123,4 @@ class _Reports:
             if report.done or report.error is not None:
                 self.last = report
         except ValueError:
-            pass  # it was cut, or is somebody else's
+            pass  # a report that was cut off, or output of other code on this pipe

@@ -1,1 +1,1 @@
-"""Handlers that make an HTTP call which the operator has declared."""
+"""Handlers that make HTTP calls, as the operator has declared them."""

@@ -1,20 +1,20 @@
-"""HTTP calls: requests that the operator declares, with the places that a task may fill in.
+"""HTTP calls: requests that the operator declares, with slots that a task fills with its params.
 
     [handlers.notify]
     url = "https://hooks.example.org/teams/{team}/messages?channel={channel}"
     headers = { Authorization = "Bearer ${HOOKS_TOKEN}" }
 
-What slots can and cannot reach is said in ``url.py``. The params that fill no slot are the JSON body. Secrets come
-from the environment when the server starts and go into headers alone. They are in no record, log or error; an answer
-that says one back is kept with the secret taken out (``secrets.py``).
+``url.py`` defines what a slot can change in a URL. Params that fill no slot are the JSON body. Secrets come from the
+environment when the server starts, and go into headers only. No record, log line or error contains a secret: if a
+response repeats a secret, the secret is removed from the kept response (``secrets.py``).
 
-What an answer means: 2xx succeeds. 429, 5xx and a connection that fails are worth another try, not before
-``Retry-After`` says so. Anything else is final, a redirect too: it is not followed, as the operator did not declare
-where it leads.
+The status decides the outcome. 2xx is a success. 429, 5xx and connection errors may be retried, but not before the
+response's ``Retry-After``. Any other status is a final failure. So is a redirect, which is not followed, because the
+operator did not declare its target.
 
-A task that belongs to a trace takes it along, in the header ``traceparent``.
+A task that belongs to a trace sends it in the header ``traceparent``.
 
-The texts of the client's own errors are not passed on: they may quote what was sent.
+Error texts of the HTTP client never reach a record, because they may quote the request with its secrets.
 """
 
 from __future__ import annotations
@@ -49,23 +49,23 @@ WITH_A_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OURS: Final = frozenset({"connection", "content-length", "host", "te", "trailer", "transfer-encoding", "upgrade"})
-"""Headers that belong to how a request is sent, not to what it says."""
+"""Headers that the HTTP client sets itself, since they belong to the connection or the framing of a request."""
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 Timeout = Annotated[float, Meta(gt=0, le=24 * 60 * 60)]
 
 
 class HttpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A call's table in the configuration file.
+    """An HTTP call's table in the configuration file.
 
     Parameters:
-        url: where to; ``{name}`` as a whole segment or a whole query value is filled with ``params.name``.
-        method: how.
-        headers: what else to send; ``${NAME}`` in a value stands for an environment variable.
+        url: the URL; ``{name}`` as a whole path segment or query value is replaced by ``params.name``.
+        method: the method.
+        headers: additional headers; ``${NAME}`` in a value is replaced by an environment variable.
         body: whether the other params are sent as JSON; by default they are, if the method has a body.
-        connect_timeout, read_timeout: seconds until a connection stands, and between two parts of the answer.
-        response_bytes_max: how long an answer may be.
-        description: what it does, in a line.
+        connect_timeout, read_timeout: the limits on connecting and on a pause within the response, in seconds.
+        response_bytes_max: the maximum length of a response.
+        description: what the call does, in one line.
     """
 
     url: str
@@ -79,20 +79,20 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class HttpPool:
-    """The client that all calls share, while it is open. It keeps connections, and no cookies: tasks share nothing."""
+    """The HTTP client that all calls share. It keeps connections but no cookies: tasks must not share state."""
 
     def __init__(self) -> None:
         self._client: httpx2.AsyncClient | None = None
 
     @property
     def client(self) -> httpx2.AsyncClient:
-        """The client; only while it is open."""
+        """Return the client. Valid only inside ``opened``."""
         assert self._client is not None, "opened by the catalogue"
         return self._client
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """While in here, calls can be made."""
+        """Open the client; calls can be made inside this context."""
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=CONNECTIONS_KEPT_MAX)
         no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
         async with httpx2.AsyncClient(limits=limits, cookies=no_cookies, trust_env=False) as client:
@@ -104,16 +104,16 @@ class HttpPool:
 
 
 class HttpHandler:
-    """Makes one call.
+    """The handler of one HTTP call.
 
     Parameters:
-        settings: what was declared.
-        environment: where secrets are.
-        where: how complaints name the table.
-        pool: what to call with.
+        settings: the table of the call.
+        environment: the environment variables that hold secrets.
+        where: the name of the table in error messages.
+        pool: the client to call with.
 
     Raises:
-        ConfigError: the URL or a header cannot be used.
+        ConfigError: the URL or a header is invalid.
     """
 
     contains_itself = True
@@ -135,7 +135,7 @@ class HttpHandler:
 
     @property
     def params_schema(self) -> dict[str, Any]:
-        """The slots, and anything else when there is a body."""
+        """Return the schema: the slots, and any other params if they are sent as the body."""
         return {
             "type": "object",
             "properties": dict.fromkeys(self._url.names, VALUE_SCHEMA),
@@ -144,7 +144,7 @@ class HttpHandler:
         }
 
     def check(self, task: Task, /) -> Complaint | None:
-        """Whether the params fill all slots, and have a place."""
+        """Check that the params fill all slots, and that no param is left over if the call has no body."""
         for name in self._url.names:
             if name not in task.params:
                 return missing(name)
@@ -157,12 +157,13 @@ class HttpHandler:
         return None
 
     async def run(self, context: Context, task: Task, /) -> dict[str, int]:
-        """Call, and read the answer to its end.
+        """Make the call, and read the response to its end.
 
         Raises:
-            HandlerFailedError: it was not 2xx, too long, or did not come.
+            HandlerFailedError: the status was not 2xx, the response was too long, or the connection failed.
         """
-        if (complaint := self.check(task)) is not None:  # a task of an earlier start, or of another node
+        # Checked again: an earlier configuration, or that of another node, may have accepted the task.
+        if (complaint := self.check(task)) is not None:
             raise HandlerFailedError(complaint[1], retryable=False)
 
         async def call() -> int:
@@ -170,7 +171,7 @@ class HttpHandler:
                 return await self._call(context, task)
             except httpx2.ConnectError as error:
                 if is_exhaustion(error) or not is_any_left():
-                    raise ExhaustedError("no descriptor is left") from error
+                    raise ExhaustedError("no file descriptor is left") from error
                 raise
 
         try:
@@ -179,12 +180,13 @@ class HttpHandler:
             raise HandlerFailedError(f"cannot connect to {self._url.origin}") from error
         except httpx2.ConnectTimeout as error:
             seconds = self._settings.connect_timeout
-            raise HandlerFailedError(f"no connection to {self._url.origin} within {seconds:g} s") from error
+            raise HandlerFailedError(f"connecting to {self._url.origin} timed out after {seconds:g} s") from error
         except httpx2.TimeoutException as error:
             seconds = self._settings.read_timeout
-            raise HandlerFailedError(f"{self._url.origin} did not go on for {seconds:g} s") from error
+            raise HandlerFailedError(f"reading from {self._url.origin} timed out after {seconds:g} s") from error
         except httpx2.HTTPError as error:
-            raise HandlerFailedError(f"{self._url.origin} broke off, or answered what is no HTTP") from error
+            why = "closed the connection early, or sent an invalid HTTP response"
+            raise HandlerFailedError(f"{self._url.origin} {why}") from error
         return {"status": status}
 
     async def _call(self, context: Context, task: Task) -> int:
@@ -202,21 +204,19 @@ class HttpHandler:
         self._judge(response)
         if not is_whole:
             limit = self._settings.response_bytes_max
-            raise HandlerFailedError(f"the answer has more than the {limit} bytes that are taken", retryable=False)
+            raise HandlerFailedError(f"the response is longer than {limit} bytes", retryable=False)
         return response.status_code
 
     async def _read(self, response: httpx2.Response, into: Tail) -> bool:
-        """Read an answer as far as is allowed, and keep its end; whether that was all of it.
-
-        One that is too long is closed, and the reading ends at that; to walk away from it would leave the client's
-        generators half-way.
-        """
+        """Read a response up to the limit, append its end to ``into``, and return whether it was read completely."""
         body, limit = bytearray(), self._settings.response_bytes_max
         is_whole = False
         try:
             async for chunk in response.aiter_raw():
                 body += chunk[: limit + 1 - len(body)]
                 if len(body) > limit:
+                    # Close instead of `break`, which would leave the client's generators unfinished. Closing ends the
+                    # loop, possibly with an HTTPError.
                     await response.aclose()
             is_whole = len(body) <= limit
         except httpx2.HTTPError:
@@ -227,7 +227,7 @@ class HttpHandler:
         return is_whole
 
     def _judge(self, response: httpx2.Response) -> None:
-        """Raise unless the answer is a success."""
+        """Raise ``HandlerFailedError`` unless the response is a success."""
         status = response.status_code
         if response.is_success:
             return
@@ -241,13 +241,13 @@ class HttpHandler:
 
 
 def http_handler(name: str, table: Any, environment: Mapping[str, str], pool: HttpPool) -> HttpHandler:
-    """The handler that a table declares. Raises ``ConfigError``."""
+    """Return the handler that a table declares. Raises ``ConfigError``."""
     where = f"handlers.{name}"
     return HttpHandler(settings_from(table, HttpSettings, where), environment, where, pool)
 
 
 def _retry_after_seconds(value: str | None) -> float | None:
-    """RFC 9110, section 10.2.3: seconds, or a date. What is neither says nothing."""
+    """Return the seconds to wait by a ``Retry-After`` header (RFC 9110, section 10.2.3), ``None`` if it is invalid."""
     if value is None:
         return None
     try:
@@ -258,15 +258,15 @@ def _retry_after_seconds(value: str | None) -> float | None:
 
 
 def _header(name: str, value: str, environment: Mapping[str, str], where: str) -> str:
-    """The value of a header, with its secrets filled in."""
+    """Return the value of a header, with its secrets filled in."""
     if not _HEADER_NAME.fullmatch(name) or name.lower() in _OURS:
-        raise ConfigError(f"{where} is no header that can be set")
+        raise ConfigError(f"{where} cannot be set: the name is invalid, or the HTTP client sets this header itself")
     if "${" in VARIABLE.sub("", value):
-        raise ConfigError(f"{where}: an environment variable is written like ${{NAME}}")
+        raise ConfigError(f"{where}: write an environment variable as ${{NAME}}")
     for variable in VARIABLE.findall(value):
         if variable not in environment:
             raise ConfigError(f"{where} needs the environment variable {variable}, which is not set")
     filled = VARIABLE.sub(lambda variable: environment[variable[1]], value)
     if not (filled.isascii() and filled.isprintable()):
-        raise ConfigError(f"{where} cannot be sent: a header is printable ASCII")
+        raise ConfigError(f"{where} contains invalid characters: a header must be printable ASCII")
     return filled.strip()

@@ -1,9 +1,9 @@
-"""Secrets that an HTTP call sends, and how they are taken out of what is kept of its answer.
+"""Find the secrets that an HTTP call sends, and remove them from the part of a response that is kept.
 
-A server that repeats a request rarely repeats it as it was: in JSON, in HTML, percent-encoded, or in base64 with what
-stood before it (``user:secret``). So a secret is looked for character by character, each in any of its escapes, and in
-base64 at each of the three places in a group where it can begin. Where an answer is cut off, the beginning of a
-secret at its end is taken out, too.
+A server that repeats a request often encodes it: as JSON, HTML, percent-encoding, or base64 together with other text
+(``user:secret``). So the search matches each character of a secret in any of its escapes. In base64 it searches for the
+secret at each of the three offsets within a group. If a response is cut off, the beginning of a secret at its end is
+removed as well.
 """
 
 from __future__ import annotations
@@ -16,34 +16,35 @@ from contextlib import suppress
 from typing import Final
 
 CHARACTERS_MIN: Final = 4
-"""A shorter secret is not taken out: it would be found in everything."""
+"""The length of the shortest secret that is removed. A shorter text would match ordinary words."""
 
 VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 """A reference to an environment variable in the value of a header."""
 
 INSTEAD: Final = b"***"
 REPEATED_MAX: Final = 8
-"""How often a character may have been escaped. It is bounded for the sake of texts of a million backslashes."""
+"""How many times a character may be escaped. The bound keeps a text of a million backslashes from slowing the
+search."""
 
 _NAMED: Final = {"&": b"amp", "<": b"lt", ">": b"gt", '"': b"quot", "'": b"apos"}
 _BEGUN_ESCAPE: Final = re.compile(rb"\\+(?:u[0-9a-fA-F]{0,3}|x[0-9a-fA-F]?)?|%(?:25)*(?:2|[0-9a-fA-F])?|&[#0-9A-Za-z]*")
 _SENSITIVE: Final = re.compile(r"auth|cookie|key|pass|secret|sign|token|credential", re.IGNORECASE)
-"""The names of headers whose values are secret although they stand in the settings file."""
+"""Names of headers whose values are secret even if they are written in the configuration file."""
 
 
 def secrets_in(headers: Mapping[str, str], environment: Mapping[str, str]) -> set[str]:
-    """Return what of the headers is secret: environment variables, credentials, and a password in base64."""
+    """Return the secrets in headers: environment variables, credentials, and passwords in base64."""
     found: set[str] = set()
     for name, value in headers.items():
         variables = VARIABLE.findall(value)
         found |= {environment[variable] for variable in variables}
         if variables or _SENSITIVE.search(name):
             found |= _credentials(name, VARIABLE.sub(lambda variable: environment[variable[1]], value).strip())
-    return {secret for one in found if len(secret := one.strip()) >= CHARACTERS_MIN}
+    return {secret for text in found if len(secret := text.strip()) >= CHARACTERS_MIN}
 
 
 def _credentials(name: str, value: str) -> set[str]:
-    """What is secret in the value of a header, besides variables in it."""
+    """Return the secrets in the value of a header, in addition to the variables in it."""
     if name.lower().endswith("authorization"):
         scheme, _, credentials = value.partition(" ")
         return {credentials or scheme} | (_basic(credentials) if scheme.lower() == "basic" else set())
@@ -53,7 +54,7 @@ def _credentials(name: str, value: str) -> set[str]:
 
 
 def _basic(credentials: str) -> set[str]:
-    """The user with the password, and the password, of HTTP Basic authentication."""
+    """Return ``user:password`` and the password of HTTP Basic authentication."""
     with suppress(binascii.Error, UnicodeDecodeError):
         both = b64decode(credentials, validate=True).decode()
         return {both, both.partition(":")[2]}
@@ -61,14 +62,14 @@ def _basic(credentials: str) -> set[str]:
 
 
 class Secrets:
-    """Takes secrets out of answers.
+    """A search that removes secrets from responses.
 
     Parameters:
-        secrets: what must not be kept.
+        secrets: the texts to remove.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        ordered = sorted(secrets, key=len, reverse=True)  # a longer one first, of which another may be a part
+        ordered = sorted(secrets, key=len, reverse=True)  # longest first: a secret may contain another
         forms = [[_escaped(character) for character in secret] for secret in ordered]
         forms += [form for secret in ordered for form in _in_base64(secret)]
         self._forms = [list(map(re.compile, form)) for form in forms]
@@ -76,11 +77,11 @@ class Secrets:
         self._bytes_max = max((16 * len(form) for form in forms), default=0)
 
     def out_of(self, text: bytes, *, is_whole: bool = True, kept_bytes: int | None = None) -> bytes:
-        """Return a text without secrets.
+        """Return a text without its secrets.
 
         Parameters:
-            is_whole: whether the text ends where its author has ended it.
-            kept_bytes: how much of its end is kept; what is certain to be dropped may come back as it is.
+            is_whole: whether the text is complete; if not, it may end within a secret.
+            kept_bytes: how many bytes of the end the caller keeps; earlier bytes may be returned without a search.
         """
         if self._anywhere is None:
             return text
@@ -99,7 +100,7 @@ class Secrets:
 
 
 def _ends_within(form: list[re.Pattern[bytes]], text: bytes, place: int) -> bool:
-    """Whether a text ends within the secret that begins at this place."""
+    """Return whether a text ends within the secret that begins at ``place``."""
     begin = place
     for character in form:
         if place == len(text) or (place > begin and _BEGUN_ESCAPE.fullmatch(text, place)):
@@ -111,7 +112,7 @@ def _ends_within(form: list[re.Pattern[bytes]], text: bytes, place: int) -> bool
 
 
 def _escaped(character: str, *others: str) -> bytes:
-    """A pattern of one character in any of its usual escapes; ``others`` may stand in its place."""
+    """Return a pattern that matches a character in any of its usual escapes, or one of ``others`` instead."""
     code = ord(character)
     digits = b"".join(b"[%c%c]" % (digit.lower().encode(), digit.upper().encode()) for digit in f"{code:02x}")
     written = [
@@ -135,7 +136,7 @@ def _escaped(character: str, *others: str) -> bytes:
 
 
 def _in_base64(secret: str) -> list[list[bytes]]:
-    """Patterns of a secret in base64, as far as it does not depend on what stands around it."""
+    """Return patterns for a secret in base64: the characters that do not depend on the text around it."""
     forms = []
     for before in range(3):
         encoded = b64encode(bytes(before) + secret.encode()).decode()

@@ -1,9 +1,9 @@
-"""``UrlTemplate``: a URL with slots, each a whole segment of its path or a whole value of its query.
+"""``UrlTemplate``: a URL with slots, each of which is a whole path segment or a whole query value.
 
-What fills a slot is percent-encoded, so it is data and never structure: it can reach no other host, path or parameter.
-That holds for the value of a query. A path is different: percent-encoding leaves a segment of dots alone, and proxies
-decode ``%2F`` before they look for such segments. So slashes, backslashes and segments of dots are refused in a path,
-also where they come encoded, once or several times.
+A value in a slot is percent-encoded. So a query value is always data and cannot change the host, the path or another
+parameter. A path needs more: percent-encoding does not change a segment of dots, and proxies decode ``%2F`` before they
+resolve such segments. So slashes, backslashes and segments of dots are refused in a path, even if they are encoded
+several times.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _NO_PART_OF_A_SEGMENT: Final = frozenset("/\\\0")
 
 
 class UrlTemplate:
-    """A URL as the operator wrote it.
+    """A URL with slots, as the operator wrote it.
 
     Parameters:
-        url: the text.
-        where: how complaints name it.
+        url: the text of the URL.
+        where: the name of the setting in error messages.
 
     Raises:
-        ConfigError: it cannot be used.
+        ConfigError: the URL is invalid.
     """
 
     def __init__(self, url: str, where: str) -> None:
@@ -48,7 +48,7 @@ class UrlTemplate:
         self.origin: str = f"{parts.scheme}://{parts.netloc}"
 
     def complaint(self, name: str, value: Any) -> str | None:
-        """Why a value cannot fill a slot, or ``None``."""
+        """Return why a value cannot fill a slot, or ``None``."""
         try:
             text = value_text(value)
         except ValueError as error:
@@ -56,7 +56,7 @@ class UrlTemplate:
         return _segment_complaint(text) if name in self._in_path else None
 
     def filled(self, params: Mapping[str, Any]) -> str:
-        """The URL with its slots filled."""
+        """Return the URL with its slots filled."""
 
         def encoded(element: str | Slot, safe: str) -> str:
             return (
@@ -69,11 +69,11 @@ class UrlTemplate:
 
 
 _SAFE_IN_PATH: Final = "%!$&'()*+,;=:@~"
-"""What the operator may write in a literal segment and have sent as it is."""
+"""Characters of a literal path segment that are sent without encoding."""
 
 
 def _segment_complaint(text: str) -> str | None:
-    """Why a text cannot be a segment of a path, or ``None``; it is looked at as a server may that decodes it again."""
+    """Return why a text cannot be a path segment, or ``None``. The text is decoded like a server might, repeatedly."""
     for _ in range(DECODINGS_MAX):
         encoded, text = text, unquote(text)
         if text == encoded:
@@ -88,19 +88,19 @@ def _segment_complaint(text: str) -> str | None:
 
 
 def _check_origin(url: str, where: str) -> None:
-    """Raise unless a URL says plainly where it leads, and holds no secret."""
+    """Raise ``ConfigError`` unless a URL has a fixed host and contains no password."""
     parts = urlsplit(url)
     fixed = parts.hostname and parts.port != 0 and not set("{ ") & set(parts.netloc)
     if parts.scheme not in ("http", "https") or not fixed or not (url.isascii() and url.isprintable()):
         raise ConfigError(f"{where} must begin with http:// or https:// and a fixed host, in printable ASCII")
     if "@" in parts.netloc:
-        raise ConfigError(f"{where} must hold no user or password: they belong into a header, from the environment")
+        raise ConfigError(f"{where} must not contain a user or password: put them into a header, as ${{NAME}}")
     if parts.fragment:
-        raise ConfigError(f"{where} must have no fragment: it would not be sent")
+        raise ConfigError(f"{where} must not have a fragment: fragments are never sent")
 
 
 def _literal(name: str) -> str:
     element = parse_element(name)
     if isinstance(element, Slot):
-        raise ValueError("the name of a query parameter can be no slot")
+        raise ValueError("the name of a query parameter cannot be a slot")
     return element

@@ -1,17 +1,17 @@
-"""``Family``: the processes of one attempt, found wherever they have gone, signalled and reaped.
+"""``Family``: all processes of one attempt, to find, signal and reap them.
 
-A process belongs to the attempt when it
+A process belongs to the attempt if it
 
 * carries the attempt's tag (see ``proc.py``), which every descendant inherits;
 * is in the leader's session or process group;
-* is an orphan, adopted by us, whose environment names the task; or
-* descends from one of these, or is in a session with one.
+* is an orphan, adopted by the server, whose environment names the task; or
+* descends from one of these processes, or shares a session with one of them.
 
-The last two need descriptors. They are looked at only when there is an orphan of unknown origin or the system cannot
-tag, so they are no condition for ending a group.
+The last two checks need descriptors. They are made only if there is an orphan of unknown origin or the system cannot
+tag, so ending a group does not depend on them.
 
-What is out of reach: a process that another user's program started (``sudo``), where the system forbids us to signal
-it; and, where no tag can be given, one that has left the session, cleared the environment and lost its parent.
+Out of reach are the processes of another user (``sudo``), which the system does not let the server signal, and, if the
+system cannot tag, a process that has left the session, cleared its environment and lost its parent.
 """
 
 from __future__ import annotations
@@ -25,32 +25,33 @@ from .leader import Leader, is_being_started, is_disregarded, is_leader
 
 
 class Family:
-    """A leader and all that it started.
+    """A leader and all processes that it started.
 
     Parameters:
-        leader: the process that was started.
-        variable: the environment variable that names the task, as ``NAME=value``, if there is one.
+        leader: the process that the server started.
+        variable: the environment variable that names the task, as ``NAME=value``, or ``None``.
     """
 
     def __init__(self, leader: Leader, variable: bytes | None) -> None:
         self.leader = leader
         self._variable = variable
-        # Found and not gone. The dead have no environment, and orphans no parents that tell their task.
+        # Members that were found and are not gone. Kept, because a dying process loses its environment and an orphan
+        # its parent, so a later search would not recognize them.
         self._known: set[int] = set()
 
     def is_surely_gone(self) -> bool:
-        """Whether nobody is left, as far as that can be seen at once; ``False`` where one has to ``find`` out."""
+        """Return whether no process is left, by cheap checks; if this returns ``False``, call ``find``."""
         if self.leader.poll() is None or self._group_exists():
             return False
         children = proc.our_children()
         return children is not None and not any(self._may_be_member(child) for child in children)
 
     def find(self) -> set[int]:
-        """Return the processes that are left, without those that are dead; reap those of them that are ours."""
+        """Return the members that are alive, and reap dead members that are children of the server."""
         processes = proc.list_processes()
         members = {pid for pid in processes if self._carries(pid)}
         if self.leader.tag is None or self._has_strays():
-            with suppress(OSError):  # no descriptor is left: there will be one at the next look
+            with suppress(OSError):  # no descriptor is left; the caller will search again
                 members |= self._related(processes)
         members = (members | self._known.intersection(processes)) - {os.getpid()}
         self._known = {pid for pid in members if not self._is_dead(pid, members)}
@@ -60,9 +61,9 @@ class Family:
         """Signal processes.
 
         Parameters:
-            processes: which.
+            processes: the processes.
             number: the signal.
-            whole_group: whether the leader's group gets it in one step; its members then do not get it a second time.
+            whole_group: whether to signal the leader's group in one step; its members are then not signalled twice.
         """
         if whole_group:
             _signal_quietly(os.killpg, self.leader.pid, number)
@@ -95,7 +96,7 @@ class Family:
         return children is None or any(_is_stray(child) for child in children)
 
     def _related(self, processes: Iterable[int]) -> set[int]:
-        """Return the members that can be told by their ancestors, their session or their environment alone."""
+        """Return the members that are recognized only by their ancestors, their session or their environment."""
         seen = {pid: process for pid in processes if (process := proc.look(pid)) is not None}
         members = {self.leader.pid} | {pid for pid, process in seen.items() if self._is_adopted_member(process)}
         sessions = {self.leader.pid}
@@ -117,7 +118,10 @@ class Family:
         return self._variable is not None and self._variable in proc.variables_of(process.pid)
 
     def _is_dead(self, pid: int, members: set[int]) -> bool:
-        """Whether a member has ended for good. A dead child of another member becomes ours when that one has ended."""
+        """Return whether a member has ended and needs no reaping by us.
+
+        A dead child of another member does: the server adopts it when that member ends.
+        """
         if proc.is_dead_child(pid):
             proc.reap(pid)
             return True
@@ -129,10 +133,10 @@ class Family:
 
 
 def reap_orphans() -> None:
-    """Reap dead orphans of attempts that still run. Exit statuses that others wait for are not touched.
+    """Reap dead orphans of attempts that still run, but no process whose exit status other code waits for.
 
-    A function of the operator may start processes in our own process and wait for them: these are our children, too,
-    but carry no tag and are in no leader's session.
+    A function of the operator may start processes from the server and wait for them. They are also children of the
+    server, but they carry no tag and are in no leader's session.
     """
     for child in proc.our_children() or ():
         if _is_of_an_attempt(child) and not is_leader(child) and proc.is_dead_child(child):
@@ -147,9 +151,9 @@ def _is_of_an_attempt(child: int) -> bool:
 
 
 def _is_stray(child: int) -> bool:
-    """Whether a child of ours may be an orphan of an attempt and does not say of which.
+    """Return whether a child of the server may be an orphan of an attempt that its tag does not tell.
 
-    No process of an attempt is in our session: each leader begins one of its own.
+    No process of an attempt is in the server's session, because each leader begins a session of its own.
     """
     if is_leader(child) or is_disregarded(child):
         return False
@@ -157,10 +161,10 @@ def _is_stray(child: int) -> bool:
 
 
 def _tag_of(pid: int) -> int | None:
-    """Return the tag of a process of an attempt.
+    """Return the tag of a process of an attempt, or ``None``.
 
-    Where we cannot tag, a tag is from a server that started us. In our session, it is there by chance: a function has
-    started the process in the moment in which a leader was started.
+    Two kinds of tags are ignored. If this server cannot tag, a tag comes from another server that started this one. A
+    tagged process in the server's session was started by a function at the moment at which a leader was started.
     """
     if not proc.can_tag() or proc.session_of(pid) == os.getsid(0):
         return None
@@ -168,5 +172,5 @@ def _tag_of(pid: int) -> int | None:
 
 
 def _signal_quietly(send: Callable[[int, int], None], target: int, number: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):  # it has ended, or has become another user's
+    with suppress(ProcessLookupError, PermissionError):  # the process has ended, or belongs to another user now
         send(target, number)

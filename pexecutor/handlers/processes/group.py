@@ -1,15 +1,15 @@
-"""A process and everything that it starts: run to the end, or ended, down to the last one.
+"""``run_group``: run a program, and end every process that it has started before returning.
 
-The process leads a session and a group of its own. Whatever happens to the run, it returns only when no process of the
-attempt is left, wherever that has gone (see ``family.py``): SIGTERM, some time, SIGKILL, and then waiting until all are
-gone. A leader that ends by itself and leaves children behind has them ended in the same way.
+The process leads a session and a group of its own. ``run_group`` returns or raises only when no process of the attempt
+is left, in any session or group (see ``family.py``). To end them it sends SIGTERM, waits ``kill_after_seconds``, sends
+SIGKILL and waits until all are gone. It does the same if the leader ends by itself and leaves children behind.
 
-Orphans are adopted by us and reaped, while the leader runs as well.
+The server adopts orphans and reaps them, also while the leader runs.
 
-A run that the system has no descriptor, process or memory for waits until there is one. No descriptor is opened to end
-a group.
+If the system has no descriptor, process or memory left, a start waits until there is one. Ending a group opens no
+descriptor.
 
-Road not taken: ``trio.run_process``. It signals the child alone, and it waits for each process that holds its pipes.
+Road not taken: ``trio.run_process``. It signals only the child, and it waits for every process that holds its pipes.
 """
 
 from __future__ import annotations
@@ -34,29 +34,29 @@ from .pipes import Inlet, Outlet, Sink, null_device
 from .start_error import start_error
 
 KILL_SECONDS_MAX: Final = 2.0
-"""How long a group may take to be gone after SIGKILL: the rest of the shield's bound."""
+"""How long a group may take to be gone after SIGKILL. Together with ``kill_after_seconds`` it bounds the shield."""
 
 POLL_SECONDS_MIN: Final = 0.005
 POLL_SECONDS_MAX: Final = 0.05
 
 LOOK_SECONDS_MAX: Final = 0.2
-"""How long known processes are waited for before it is looked whether there are others."""
+"""How long to wait for known processes before the next search for further processes."""
 
 REAP_SECONDS: Final = 1.0
-"""How often orphans are reaped while a leader runs."""
+"""The time between two rounds of reaping orphans while a leader runs."""
 
-# Not Trio's default limiter: handlers that fill that one with threads must not delay the end of a group.
+# Not Trio's default limiter, so that handlers which use up its threads cannot delay the end of a group.
 _looking = trio.CapacityLimiter(4)
 
 
 class Program(msgspec.Struct, frozen=True):
-    """What to start.
+    """A program to start.
 
     Parameters:
-        argv: the program, which is looked up in the ``PATH`` of its environment, and its arguments.
-        environment: its whole environment.
-        directory: where it starts; ``None`` for where we are.
-        kill_after_seconds: how long the group has between SIGTERM and SIGKILL.
+        argv: the program, searched in the ``PATH`` of ``environment``, and its arguments.
+        environment: the whole environment of the program.
+        directory: the working directory; ``None`` for the server's.
+        kill_after_seconds: the time from SIGTERM to SIGKILL.
     """
 
     argv: Sequence[str | bytes]
@@ -72,19 +72,19 @@ async def run_group(
     stdin: bytes | None = None,
     reports: Sink | None = None,
 ) -> int:
-    """Run a program as a group of its own; no process of it is left when this returns or raises.
+    """Run a program as a group of its own. No process of the group is left when this returns or raises.
 
     Parameters:
-        program: what to start.
-        output: where the ends of what it prints go, as it prints them, and its exit code, however the run ends.
-        stdin: what it reads; ``None`` for the null device.
-        reports: takes what it writes to one more pipe, whose number is added to its arguments.
+        program: the program.
+        output: receives the program's output as it is printed, and its exit code however the run ends.
+        stdin: the standard input; ``None`` for the null device.
+        reports: receives the data of an additional pipe, whose descriptor number is appended to the arguments.
 
     Returns:
-        The leader's exit code, negative for the signal that ended it.
+        The leader's exit code, negated for the signal that ended the leader.
 
     Raises:
-        HandlerFailedError: it could not be started, or its group could not be ended.
+        HandlerFailedError: the program could not be started, or its group could not be ended.
     """
 
     def waits(error: ExhaustedError) -> None:
@@ -109,8 +109,9 @@ async def run_group(
             output.exit_code = group.leader.poll()
             if not group.gone:
                 seconds = f"{group.end_seconds_max:g} s"
-                raise HandlerFailedError(f"its processes could not be ended within {seconds}", retryable=False)
-        assert output.exit_code is not None, "a group without a leader is gone"
+                message = f"some processes of the attempt could not be ended within {seconds}"
+                raise HandlerFailedError(message, retryable=False)
+        assert output.exit_code is not None, "a group is gone only when its leader has ended"
         return output.exit_code
 
 
@@ -123,7 +124,7 @@ class _Running(msgspec.Struct):
 async def _start(
     program: Program, output: LiveOutput, stdin: bytes | None, reports: Sink | None, pipes: ExitStack
 ) -> _Running:
-    """Start a program, as a whole or not at all."""
+    """Start a program with its pipes; on an error, nothing is left started."""
     proc.adopt_orphans()
     outlet = None if stdin is None else pipes.enter_context(Outlet(stdin))
     sinks: list[Callable[[bytes], None]] = [output.stdout.append, output.stderr.append]
@@ -154,19 +155,22 @@ async def _start(
 
 
 def _encoded(text: str | bytes) -> bytes:
-    """Encode text for the system. Not as the locale says: it may know ASCII alone, and a task's text is UTF-8."""
+    """Encode text as UTF-8, like the texts of tasks; the locale may support only ASCII."""
     return text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
 
 
 async def _attend(group: _Group, outlet: Outlet | None, inlets: Sequence[Inlet]) -> None:
-    """Wait for the leader and end the group, while its pipes are served."""
+    """Wait for the leader and end the group while serving its pipes."""
     async with trio.open_nursery() as nursery:
-        # Shielded, so that last words are read while a cancelled group ends; bounded as its end is.
+        # Shielded, so that output is still read while a cancelled group ends. Its bound is that of the group's end
+        # below, which cancels it.
         serving = trio.CancelScope(shield=True)
         nursery.start_soon(_serve_pipes, serving, outlet, inlets)
         try:
             await group.leader.wait()
         finally:
+            # Shielded, because a cancelled attempt must still end its processes; bounded, because a process may be
+            # unkillable (in an uninterruptible system call).
             with trio.move_on_after(group.end_seconds_max, shield=True):
                 await group.end()
             serving.cancel()
@@ -191,7 +195,7 @@ async def _reap_orphans() -> None:
 
 
 class _Group:
-    """A leader and all that it started, until they are gone."""
+    """A leader and all processes that it started, until they are gone."""
 
     def __init__(self, leader: Leader, program: Program) -> None:
         self.leader = leader
@@ -202,11 +206,11 @@ class _Group:
 
     @property
     def end_seconds_max(self) -> float:
-        """How long ``end`` is given; what is still there then cannot be ended by us."""
+        """Return how many seconds ``end`` may take. Processes that are left after that cannot be ended."""
         return self._kill_after_seconds + KILL_SECONDS_MAX
 
     async def end(self) -> None:
-        """End what is left; sets ``gone`` when nothing is."""
+        """End the remaining processes, and set ``gone`` when no process is left."""
         with trio.move_on_after(self._kill_after_seconds):
             await self._signal_until_gone(signal.SIGTERM)
         if not self.gone:
@@ -229,10 +233,10 @@ class _Group:
         except RuntimeError as error:
             if not is_exhaustion(error):
                 raise
-            return self._family.find()  # no thread is left, and this must not wait for one
+            return self._family.find()  # no thread is left; the end of a group must not wait for one
 
     async def _wait_for(self, left: set[int]) -> None:
-        """Wait until all of these are gone, or until it is time to look for others."""
+        """Wait until all of these processes are gone, but at most ``LOOK_SECONDS_MAX``."""
         pause = POLL_SECONDS_MIN
         with trio.move_on_after(LOOK_SECONDS_MAX):
             while True:

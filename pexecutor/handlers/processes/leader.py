@@ -1,7 +1,7 @@
-"""``Leader``: the process that was started for an attempt, until it is waited for.
+"""``Leader``: the process that the server starts for an attempt, until the server has waited for it.
 
-Road not taken: ``trio.Process``. A leader has to be tagged in the thread that starts it; and ``trio.Process`` needs a
-thread for each wait when there is no descriptor left.
+Road not taken: ``trio.Process``. A leader must be tagged in the thread that starts it, and ``trio.Process`` needs a
+thread for each wait if no descriptor is left.
 """
 
 from __future__ import annotations
@@ -18,38 +18,38 @@ from . import proc
 POLL_SECONDS_MIN: Final = 0.005
 POLL_SECONDS_MAX: Final = 0.1
 
-# Not Trio's default limiter: functions that fill that one must not delay a start.
+# Not Trio's default limiter, so that functions which use up its threads cannot delay a start.
 _starting: Final = trio.CapacityLimiter(8)
 
-# Entered by the thread that starts a leader, left by the wait: their exit statuses are not to be taken by a reaper.
+# The pids of leaders that were not waited for. _start adds, poll removes. reap_orphans must not take their exit status.
 _leaders: Final[set[int]] = set()
 
 
 def is_leader(pid: int) -> bool:
-    """Whether a process was started for an attempt and has yet to be waited for."""
+    """Return whether a process is a leader that was not waited for yet."""
     return pid in _leaders
 
 
-# Tags of the leaders that are not entered yet.
+# The tags of leaders whose pids are not in _leaders yet.
 _being_started: Final[set[int]] = set()
 
 
 def is_being_started(tag: int) -> bool:
-    """Whether a process with this tag may be a leader."""
+    """Return whether a process with this tag may be a leader that is just being started."""
     return tag in _being_started
 
 
-# Processes of the server's own, which belong to no attempt.
+# The pids of the server's own helper processes, such as the guard.
 _disregarded: Final[set[int]] = set()
 
 
 def disregard(pid: int) -> None:
-    """Have a child of ours not taken for an orphan of an attempt."""
+    """Note that a child belongs to the server itself and is not an orphan of an attempt."""
     _disregarded.add(pid)
 
 
 def is_disregarded(pid: int) -> bool:
-    """Whether a child of ours belongs to the server itself."""
+    """Return whether a child belongs to the server itself."""
     return pid in _disregarded
 
 
@@ -58,7 +58,7 @@ class Leader:
 
     Parameters:
         popen: the process.
-        tag: the number that its descendants carry, if it could be given one.
+        tag: the number that the leader and its descendants carry, or ``None`` if the system cannot tag.
     """
 
     def __init__(self, popen: subprocess.Popen[bytes], tag: int | None) -> None:
@@ -67,14 +67,14 @@ class Leader:
         self._popen = popen
 
     def poll(self) -> int | None:
-        """Return the exit code, negative for the signal that ended it; ``None`` while it runs."""
+        """Return the exit code (negated for the signal that ended the process), or ``None`` while the process runs."""
         code = self._popen.poll()
         if code is not None:
             _leaders.discard(self.pid)
         return code
 
     async def wait(self) -> int:
-        """Wait for the end; return the exit code."""
+        """Wait until the process has ended, and return its exit code."""
         descriptor = _open_pidfd(self.pid)
         try:
             if descriptor is not None:
@@ -95,8 +95,8 @@ async def start_leader(argv: list[bytes], tag: int, **options: Any) -> Leader:
 
     Parameters:
         argv: the program and its arguments.
-        tag: the number that its descendants are to carry.
-        options: as ``subprocess.Popen`` takes them.
+        tag: the number that the program and its descendants will carry.
+        options: options of ``subprocess.Popen``.
 
     Raises:
         OSError: the program could not be started.
@@ -106,7 +106,7 @@ async def start_leader(argv: list[bytes], tag: int, **options: Any) -> Leader:
 
 
 def _start(argv: list[bytes], tag: int, options: dict[str, Any]) -> Leader:
-    _being_started.add(tag)  # it runs, and may have ended, before its number is known here
+    _being_started.add(tag)  # the process may have started, and even ended, before its pid is known
     try:
         with proc.tagging(tag):
             popen = subprocess.Popen(argv, start_new_session=True, **options)
@@ -123,4 +123,4 @@ def _open_pidfd(pid: int) -> int | None:
     try:
         return os.pidfd_open(pid)
     except OSError:
-        return None  # no descriptor is left, or the kernel is older than that
+        return None  # no descriptor is left, or the kernel has no pidfd; `wait` then polls

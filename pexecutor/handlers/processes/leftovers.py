@@ -1,18 +1,18 @@
-"""Processes that outlived their server: found by their mark, and ended before their task runs again.
+"""Find and end processes that outlived their server, before their tasks run again.
 
-A server that is killed cannot end what it started. So each process that runs for a task carries a mark (``mark.py``):
-the task, the store and the server. Before a stored task that was running is run again, or gets its outcome, the next
-server ends each process that carries the mark of its store and whose server is dead, and the process group of each:
-SIGTERM, some time, SIGKILL.
+A server that is killed cannot end the processes that it started. So each process of a task carries a mark
+(``mark.py``): the task, the store and the server. Before a stored task that was running runs again or gets its outcome,
+the next server ends each process that carries the mark of the store and whose server is dead. It also ends the process
+group of each. The end is SIGTERM, and SIGKILL after ``TERMINATE_SECONDS_MAX``.
 
-The store's identity is that of its file and not of its content. A server that is started on a copy of the file has
-the same task ids, and leaves the processes of the other server alone, whether that server lives or not. A server is
-dead when no process has its pid, or when the process that has it is younger than what the server started.
+The store's identity is that of its file, not of its content. A server on a copy of the file has the same task ids, but
+does not touch the processes of the original's server. A server is dead if no process has its pid, or if the process
+with its pid is younger than the process that the server started.
 
-What is out of reach: a process of another user, and where the system cannot tag processes one that both cleared its
-environment and left the group. (The idea is that of Jenkins' ``ProcessTreeKiller``. Roads not taken: to write down the
-number of a group once it has started, because a server may die in between; ``PR_SET_PDEATHSIG``, which reaches the
-child alone, and fires when the thread ends that started it.)
+Out of reach are processes of another user, and, if the system cannot tag, processes that have cleared their environment
+and left their group. (The idea comes from Jenkins' ``ProcessTreeKiller``. Roads not taken: recording the number of a
+group after its start, because a server may die in between; ``PR_SET_PDEATHSIG``, which reaches only the child and fires
+when the thread that started the child ends.)
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from . import proc
 from .mark import SERVER_VARIABLE, STORE_VARIABLE, TASK_ID_VARIABLE, read_tag, store_number, store_text
 
 TERMINATE_SECONDS_MAX: Final = 3.0
-"""How long leftovers have between SIGTERM and SIGKILL."""
+"""The time between SIGTERM and SIGKILL."""
 
 GONE_SECONDS_MAX: Final = 5.0
-"""How long they may take to be gone after SIGKILL; then the start goes on without them."""
+"""How long to wait for the end of killed processes; then the server starts anyway."""
 
 POLL_SECONDS: Final = 0.02
 
 
 def file_identity(file: Path) -> str:
-    """Return the identity of the store in a file; a copy of the file has another one."""
+    """Return the identity of the store in a file; a copy of the file has another identity."""
     try:
         status = file.stat()
     except OSError:
@@ -49,12 +49,12 @@ def file_identity(file: Path) -> str:
 
 
 async def end_leftovers(running: Sequence[Running], *, store: Callable[[], str] = lambda: "") -> None:
-    """End what dead servers of a store have left at work.
+    """End the processes that dead servers of a store have left running.
 
     Parameters:
-        running: the tasks that were running when the last server died. They tell the leftovers of a server that did
-            not mark its processes with a store.
-        store: tells the store's identity; an empty one is unknown.
+        running: the tasks that were running when the last server died. Earlier versions marked processes without a
+            store; such processes are recognized by these tasks.
+        store: returns the store's identity, or an empty text if it is unknown.
     """
     search = _Search({record.id.encode() for record in running}, store())
     for number, seconds in ((signal.SIGTERM, TERMINATE_SECONDS_MAX), (signal.SIGKILL, GONE_SECONDS_MAX)):
@@ -68,7 +68,7 @@ async def end_leftovers(running: Sequence[Running], *, store: Callable[[], str] 
 
 
 class _Search:
-    """Finds the leftovers of a store.
+    """A search for the leftovers of a store.
 
     Parameters:
         task_ids: the tasks that were running.
@@ -81,7 +81,7 @@ class _Search:
         self._store_number = store_number(identity) if identity else None
 
     def leftovers(self) -> set[int]:
-        """Return the processes that were left and are still at work, but for us."""
+        """Return the processes that dead servers have left running, without this process."""
         return {pid for pid in proc.list_processes() if pid != os.getpid() and self._is_left(pid)}
 
     def _is_left(self, pid: int) -> bool:
@@ -106,7 +106,7 @@ class _Search:
 
 
 def _outlived(pid: int, server: int) -> bool:
-    """Whether a process is at work, and the server that started it is dead."""
+    """Return whether a process runs and the server that started it is dead."""
     with suppress(OSError):
         process = proc.look(pid)
         if process is None or process.zombie:
@@ -124,7 +124,7 @@ def _variables(pid: int) -> Mapping[bytes, bytes]:
 
 
 def _signal(processes: set[int], number: signal.Signals) -> None:
-    """Signal the processes, and the groups that they are in unless it is ours."""
+    """Signal processes and their process groups, but never the group of this process."""
     groups = set()
     for process in processes:
         with suppress(ProcessLookupError, PermissionError):

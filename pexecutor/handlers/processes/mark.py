@@ -1,7 +1,8 @@
-"""The mark of a process that runs for a task: which task, of which store, started by which server.
+"""The mark of a process that runs for a task: its task, its store and its server.
 
-It is in the environment, from the first instant and in words, and once more in the tag (see ``proc.py``), which no
-process can lose. A later server reads it to find what a dead server has left at work (see ``leftovers.py``).
+The mark is in the environment, as text, from the start of the process. It is also in the tag (see ``proc.py``), which a
+process cannot remove. After a crash, the next server finds the processes of the dead server by their marks (see
+``leftovers.py``).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ SERVER_VARIABLE: Final = "PEXECUTOR_TASK_SERVER"
 
 _STORE_BITS: Final = 24
 _PID_BITS: Final = 22
-"""Linux numbers at most 4,194,304 processes."""
+"""Linux has at most 4,194,304 process ids."""
 _RUN_BITS: Final = 15
 
 _store: ContextVar[Callable[[], str]] = ContextVar("store", default=lambda: "")
@@ -33,12 +34,12 @@ _runs: Final = count()
 
 
 class Tag(NamedTuple):
-    """What a tag says.
+    """The content of a tag.
 
     Parameters:
-        store: which store, as ``store_number`` numbers them.
+        store: the number of the store, as ``store_number`` returns it.
         server: the pid of the server.
-        run: tells the runs of one server from each other.
+        run: a number that distinguishes the attempts of one server.
     """
 
     store: int
@@ -48,10 +49,10 @@ class Tag(NamedTuple):
 
 @contextmanager
 def marking_for(store: Callable[[], str]) -> Iterator[None]:
-    """Have what is started in this Trio task and in its descendants marked for a store.
+    """Mark the processes that this Trio task and its descendants start for a store.
 
     Parameters:
-        store: tells the store's identity: two stores have different ones, a copy of a file included.
+        store: returns the store's identity. Different stores have different identities, even copies of one file.
     """
     token = _store.set(store)
     try:
@@ -61,7 +62,7 @@ def marking_for(store: Callable[[], str]) -> Iterator[None]:
 
 
 def marked(environment: Mapping[str, str], context: Context) -> dict[str, str]:
-    """Return the environment of a process that runs for a task."""
+    """Return an environment with the mark of a task added."""
     marks = {
         TASK_ID_VARIABLE: context.id,
         TASK_NAME_VARIABLE: context.name,
@@ -73,30 +74,30 @@ def marked(environment: Mapping[str, str], context: Context) -> dict[str, str]:
 
 
 def next_tag() -> int:
-    """Return the tag of one more run."""
+    """Return a tag for the next attempt."""
     run = next(_runs) % (1 << _RUN_BITS)
     return (store_number(_store.get()()) << _PID_BITS | os.getpid()) << _RUN_BITS | run
 
 
 def read_tag(tag: int) -> Tag:
-    """Return what a tag says."""
+    """Return the content of a tag."""
     rest, run = divmod(tag, 1 << _RUN_BITS)
     store, server = divmod(rest, 1 << _PID_BITS)
     return Tag(store, server, run)
 
 
 def store_text(identity: str) -> str:
-    """Return a store's identity as it is in the environment; no path and no address is shown there."""
+    """Return a store's identity for the environment: a digest, so that it shows no path or address."""
     return _digest(identity).hex()[:16]
 
 
 def store_number(identity: str) -> int:
-    """Return a store's identity as it is in a tag."""
+    """Return a store's identity for a tag: 24 bits of a digest."""
     return int.from_bytes(_digest(identity)[8:11])
 
 
 def _digest(identity: str) -> bytes:
-    # The numbers of processes mean something in one namespace only, so what another one has marked is another's.
+    # Process ids are only valid within one pid namespace, so the same store has another identity in another namespace.
     namespace = ""
     with suppress(OSError):
         namespace = str(Path("/proc/self/ns/pid").readlink())

@@ -1,8 +1,8 @@
-"""The pipes between us and a process that we do not trust to end them.
+"""The pipes between the server and a process that may never close them.
 
-``trio.Process`` can make pipes of its own, but whoever waits for the end of one waits for each process that holds it,
-also for one that left its group long ago. An ``Inlet`` is read until the group is gone; then what lies in it is
-taken without waiting, and it is closed.
+``trio.Process`` can make pipes, but a reader that waits for the end of a pipe waits for every process that holds the
+pipe, even a process that left its group long ago. An ``Inlet`` is read until the group is gone. Then the rest of its
+content is read without waiting, and the pipe is closed.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from ..contract import HandlerFailedError
 from ..descriptors import is_exhaustion
 
 Sink = Callable[[bytes], None]
-"""Takes the next bytes of a stream; it must not raise."""
+"""A function that takes the next bytes of a stream. It must not raise."""
 
 READ_BYTES_MAX: Final = 64 * 1024
 LEFT_BYTES_MAX: Final = 1024 * 1024
-"""The most that a pipe can hold, and so what can be left in it by a group that is gone."""
+"""The capacity of the largest pipe, and so the most that a dead group can leave in it."""
 
 
 class _Pipe:
-    """One end is ours, as a stream, and one the process's, as a file descriptor."""
+    """A pipe with the server's end as a stream and the process's end as a file descriptor."""
 
     def __init__(self, ours: int, theirs: int) -> None:
         self.stream: trio.lowlevel.FdStream = trio.lowlevel.FdStream(ours)
@@ -35,14 +35,14 @@ class _Pipe:
         self._handed_over = False
 
     def hand_over(self) -> None:
-        """Close the end of the process, which has its own copy by now."""
+        """Close the process's end in the server: the process has its own copy now."""
         if not self._handed_over:
             self._handed_over = True
             os.close(self.their_end)
 
     @contextmanager
     def handed_over(self) -> Iterator[int]:
-        """Give the end of the process, and close it afterwards."""
+        """Yield the process's end, and close it afterwards."""
         try:
             yield self.their_end
         finally:
@@ -67,12 +67,12 @@ class Inlet(_Pipe):
         self._sink = sink
 
     async def drain(self) -> None:
-        """Give everything to the sink, until the end of the stream."""
+        """Pass all data to the sink until the end of the stream."""
         while data := await self.stream.receive_some(READ_BYTES_MAX):
             self._sink(data)
 
     def sweep(self) -> None:
-        """Give to the sink what lies in the pipe now; it is called when nobody is left to write more."""
+        """Pass the present content of the pipe to the sink. Call this when no writer is left."""
         for _ in range(LEFT_BYTES_MAX // READ_BYTES_MAX):
             try:
                 data = os.read(self.stream.fileno(), READ_BYTES_MAX)
@@ -84,7 +84,7 @@ class Inlet(_Pipe):
 
 
 class Outlet(_Pipe):
-    """A pipe that a process reads from: it is told everything, and then the end."""
+    """A pipe that a process reads from."""
 
     def __init__(self, content: bytes) -> None:
         theirs, ours = os.pipe()
@@ -92,7 +92,7 @@ class Outlet(_Pipe):
         self._content = content
 
     async def feed(self) -> None:
-        """Write it all, unless the process closes its end before that: not to read is no failure."""
+        """Write the whole content, and close the pipe. A process that closes its end early is not an error."""
         try:
             await self.stream.send_all(self._content)
         except trio.BrokenResourceError:
@@ -103,10 +103,10 @@ class Outlet(_Pipe):
 
 @contextmanager
 def null_device() -> Iterator[int]:
-    """Open the null device, which a process that reads nothing has as its standard input.
+    """Open the null device as the standard input of a process that gets no input.
 
     Raises:
-        HandlerFailedError: it cannot be opened.
+        HandlerFailedError: the null device cannot be opened.
         OSError: no descriptor is left.
     """
     try:

@@ -1,15 +1,15 @@
-"""Linux processes: list them, look at them, adopt and reap orphans.
+"""Linux processes: list them, inspect them, adopt and reap orphans.
 
-Whatever the end of a process group depends on works without opening a descriptor: the table of processes may be full of
-descriptors when a group has to be ended. ``/proc`` is opened once and listed through that descriptor; session, group
-and resource limits are system calls. Only ``look`` opens a file.
+Ending a process group must work when no descriptor is left. So the functions that it needs open none: ``/proc`` is
+opened once and listed through that descriptor, and session, group and resource limits come from system calls. Only
+``look`` and ``variables_of`` open a file.
 
-*Orphans.* ``adopt_orphans`` makes this process a child subreaper: a process whose parent dies becomes our child, so
-every process of a command is a descendant of ours for as long as it lives, whatever session or group it is in.
+*Orphans.* ``adopt_orphans`` makes this process a child subreaper: a process whose parent dies becomes a child of this
+process. So every process of a command stays a descendant of the server, in any session or group.
 
-*The tag.* A process can leave its session and clear its environment; it keeps its resource limits. One limit is of
-no use to ordinary programs: RLIMIT_RTTIME, the processor time of real-time processes. Its soft limit carries a number
-that tells whose process it is. The number is larger than any time that could be used up.
+*The tag.* A process can leave its session and clear its environment, but it keeps its resource limits. One limit does
+not matter to ordinary programs: RLIMIT_RTTIME, the processor time of real-time processes. Its soft limit carries a
+number, the tag, that identifies the attempt. The number is larger than any time that a process could use.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
 class Seen(NamedTuple):
-    """A process as ``/proc/PID/stat`` shows it.
+    """A process as in ``/proc/PID/stat``.
 
     Parameters:
-        pid: its number.
-        parent: its parent's.
-        group: its process group.
-        session: its session.
-        zombie: whether all of its threads have ended.
-        started: when it was started, in clock ticks since the boot.
+        pid: the process id.
+        parent: the pid of the parent.
+        group: the process group.
+        session: the session.
+        zombie: whether all threads of the process have ended.
+        started: when the process started, in clock ticks since the boot.
     """
 
     pid: int
@@ -55,28 +55,28 @@ class Seen(NamedTuple):
 
 
 class _Held:
-    """Descriptors that stay open, so that none has to be opened when there is none left."""
+    """Descriptors that stay open, so that processes can be listed when no descriptor is left."""
 
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.can_tag = _limit_is_free()
         self.directory = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self.children: int | None = None
-        # The kernel may be built without this file; then orphans are found among all processes.
+        # A kernel may be built without this file. Then orphans are searched among all processes.
         with suppress(FileNotFoundError):
             self.children = os.open(f"/proc/self/task/{self.pid}/children", os.O_RDONLY | os.O_CLOEXEC)
 
 
 _held: _Held | None = None
 _tagging: Final = threading.Lock()
-"""Held while a process is forked that is to carry a tag."""
+"""Held while a process that will carry a tag is forked."""
 
 _listing: Final = threading.Lock()
-"""Held while the descriptor of ``/proc`` is read, as its position is shared."""
+"""Held while the descriptor of ``/proc`` is read, because all readers share its position."""
 
 
 def adopt_orphans() -> None:
-    """Adopt orphans from now on, and open what ``list_processes`` needs. Calling it again changes nothing.
+    """Adopt orphans from now on, and open the descriptors of ``list_processes``. A second call changes nothing.
 
     Raises:
         OSError: no descriptor is left.
@@ -92,7 +92,7 @@ def adopt_orphans() -> None:
 
 
 def list_processes() -> list[int]:
-    """Return the numbers of all processes; opens no descriptor after ``adopt_orphans``."""
+    """Return the pids of all processes. Opens no descriptor after ``adopt_orphans``."""
     if _held is None or _held.pid != os.getpid():
         with suppress(FileNotFoundError):
             return [int(path.name) for path in Path("/proc").glob("[0-9]*")]
@@ -119,7 +119,7 @@ def _numbers_in(entries: bytes) -> list[int]:
 
 
 def our_children() -> list[int] | None:
-    """Return the children of the main thread, adopted orphans among them; ``None`` where the kernel cannot tell."""
+    """Return the children of the main thread, with adopted orphans; ``None`` if the kernel does not list them."""
     if _held is None or _held.pid != os.getpid() or _held.children is None:
         return None
     try:
@@ -129,7 +129,7 @@ def our_children() -> list[int] | None:
 
 
 def look(pid: int) -> Seen | None:
-    """Look at a process; ``None`` when it has ended.
+    """Return the state of a process, or ``None`` if it has ended.
 
     Raises:
         OSError: no descriptor is left.
@@ -140,13 +140,13 @@ def look(pid: int) -> Seen | None:
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return None
     state, parent, group, session = fields[:4]
-    # A process whose first thread alone has ended looks like a zombie; field 20 counts its threads.
+    # A process looks like a zombie if only its first thread has ended; field 20 counts its threads.
     zombie = state in (b"Z", b"X") and int(fields[17]) <= 1
     return Seen(pid, int(parent), int(group), int(session), zombie, int(fields[19]))
 
 
 def variables_of(pid: int) -> list[bytes]:
-    """Return the environment that a process was started with, as far as it may be read.
+    """Return the environment that a process was started with, or an empty list if it may not be read.
 
     Raises:
         OSError: no descriptor is left.
@@ -158,7 +158,7 @@ def variables_of(pid: int) -> list[bytes]:
 
 
 def session_of(pid: int) -> int | None:
-    """Return the session of a process, or ``None`` when it is gone."""
+    """Return the session of a process, or ``None`` if the process is gone."""
     try:
         return os.getsid(pid)
     except OSError:
@@ -166,7 +166,7 @@ def session_of(pid: int) -> int | None:
 
 
 def group_of(pid: int) -> int | None:
-    """Return the process group of a process, or ``None`` when it is gone."""
+    """Return the process group of a process, or ``None`` if the process is gone."""
     try:
         return os.getpgid(pid)
     except OSError:
@@ -174,7 +174,7 @@ def group_of(pid: int) -> int | None:
 
 
 def is_dead_child(pid: int) -> bool:
-    """Whether a process is a child of ours that has ended and was not reaped."""
+    """Return whether a process is a child of this process that has ended and was not reaped."""
     try:
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     except ChildProcessError:
@@ -182,18 +182,18 @@ def is_dead_child(pid: int) -> bool:
 
 
 def reap(pid: int) -> None:
-    """Reap a child of ours that has ended."""
+    """Reap a child of this process that has ended."""
     with suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
 
 
 def can_tag() -> bool:
-    """Whether processes can be tagged here; known after ``adopt_orphans``."""
+    """Return whether the system can tag processes. Valid after ``adopt_orphans``."""
     return _held is not None and _held.pid == os.getpid() and _held.can_tag
 
 
 def _limit_is_free() -> bool:
-    """Whether the limit is there, and nobody has set it for us."""
+    """Return whether the system has the limit and no other program has set it for this process."""
     try:
         return hasattr(resource, "prlimit") and resource.getrlimit(_RLIMIT_RTTIME) == _NO_LIMIT
     except (OSError, ValueError):
@@ -202,18 +202,18 @@ def _limit_is_free() -> bool:
 
 @contextmanager
 def tagging(number: int) -> Iterator[None]:
-    """Have each process that is forked in here carry a number, as do its descendants; one thread at a time.
-
-    The limit is set on ourselves, since a process that is tagged after its start may have forked before. Another thread
-    may fork in here as well: processes in our own session are never taken for those of an attempt.
+    """Tag each process that is forked in this context, and so its descendants; one thread at a time.
 
     Parameters:
-        number: less than 2 ** 61.
+        number: the tag; less than 2 ** 61.
     """
     if not can_tag():
         yield
         return
     with _tagging:
+        # The limit is set on this process and inherited, because a child that is tagged after its start may have forked
+        # already. Another thread may fork meanwhile. Its child carries the tag, too, but is in the server's session,
+        # and processes of that session are never taken for processes of an attempt.
         resource.setrlimit(_RLIMIT_RTTIME, (_TAG_BIT | number, resource.RLIM_INFINITY))
         try:
             yield
@@ -222,7 +222,7 @@ def tagging(number: int) -> Iterator[None]:
 
 
 def tag_of(pid: int) -> int | None:
-    """Return the number that a process was tagged with, or ``None``."""
+    """Return the tag of a process, or ``None``."""
     try:
         limit, _ = resource.prlimit(pid, _RLIMIT_RTTIME)
     except (OSError, ValueError):

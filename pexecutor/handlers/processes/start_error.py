@@ -1,7 +1,7 @@
-"""Why a program could not be started, with the real culprit named.
+"""Find out why a program could not be started, and name the actual cause.
 
-The system gives one number for many causes: "No such file" may mean the program, the interpreter that its first line
-names, its loader, or the directory that it was to start in.
+The system has one error number for many causes: "No such file" may refer to the program, the interpreter in its first
+line, its dynamic loader, or its working directory.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final
 from ..contract import HandlerFailedError
 
 _PASSING: Final = {errno.ETXTBSY, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EINTR, errno.EHOSTDOWN}
-"""Why a program may not start now and yet start later."""
+"""Error numbers of causes that may pass, so that a retry may succeed."""
 
 _HEAD_BYTES: Final = 256
 _LINE_END: Final = b"\r"
@@ -29,8 +29,8 @@ def start_error(
     """Return the failure of an attempt whose program could not be started.
 
     Parameters:
-        error: what starting it raised.
-        argv, environment, directory: what was to be started, and where.
+        error: the exception of the start.
+        argv, environment, directory: the program with its arguments, its environment and its working directory.
     """
     if not isinstance(error, OSError):
         return HandlerFailedError(f"cannot start {_shown(argv[0])}: {error}", retryable=False)
@@ -43,7 +43,7 @@ def start_error(
 
 
 def _why_not_in(directory: bytes) -> str | None:
-    """Say why nothing can be started in a directory, or return ``None``."""
+    """Return why no program can start in a directory, or ``None``."""
     try:
         if not stat.S_ISDIR(_path(directory).stat().st_mode):
             return "it is not a directory"
@@ -53,7 +53,7 @@ def _why_not_in(directory: bytes) -> str | None:
 
 
 def _found(program: bytes, environment: Mapping[bytes, bytes], directory: bytes | None) -> Path | None:
-    """Return the path of a program that is there, whether or not it can be started."""
+    """Return the path of a program that exists, even if it cannot be started, or ``None``."""
     folders = [directory or b"."] if b"/" in program else environment.get(b"PATH", os.defpath.encode()).split(b":")
     paths = [_path(folder) / _path(program) for folder in folders]
     there = [path for path in paths if path.is_symlink() or _exists(path)]
@@ -64,7 +64,7 @@ def _found(program: bytes, environment: Mapping[bytes, bytes], directory: bytes 
 def _exists(path: Path) -> bool:
     with suppress(OSError):
         return path.exists()
-    return False  # a directory on the way may not be entered
+    return False  # a directory of the path may not be entered
 
 
 def _why_not(error: OSError, program: Path | None, argv: Sequence[bytes], environment: Mapping[bytes, bytes]) -> str:
@@ -93,13 +93,13 @@ def _why_not_found(error: OSError, program: bytes, environment: Mapping[bytes, b
 
 
 def _why_not_interpreted(program: Path, error: OSError) -> str:
-    """The file is there: what is missing is what the system needs to run it."""
+    """Return why an existing program is reported as missing: the system lacks something that it needs to run it."""
     if not program.exists():
         return "it is a symbolic link that leads nowhere"
     interpreter = _interpreter_of(program)
     if interpreter is None:
         if _head(program).startswith(b"\x7fELF"):
-            return "the dynamic loader that it was built for is not installed"
+            return "its dynamic loader is not installed"
         return _text(error.errno)
     if interpreter.endswith(_LINE_END):
         return (
@@ -113,7 +113,7 @@ def _why_not_permitted(program: Path, error: OSError) -> str:
     if program.is_dir():
         return "it is a directory"
     if not os.access(program, os.X_OK):
-        return "it is not executable, or a directory on the way to it may not be entered (permission denied)"
+        return "it is not executable, or a directory of its path may not be entered (permission denied)"
     if _is_on_noexec(program):
         return "it is on a file system that is mounted with noexec"
     interpreter = _interpreter_of(program)
@@ -131,14 +131,14 @@ def _is_on_noexec(program: Path) -> bool:
 def _why_no_program(program: Path) -> str:
     head = _head(program)
     if not head:
-        return "it is empty, or cannot be read"
+        return "it is empty or cannot be read"
     if head.startswith(b"\x7fELF"):
-        return "it was built for another kind of processor, or is damaged"
+        return "it was built for another processor, or is damaged"
     return "it is neither a program nor a script whose first line begins with #!"
 
 
 def _interpreter_of(program: Path) -> bytes | None:
-    """Return what the first line of a script names, with a carriage return that is part of the name."""
+    """Return the interpreter in the first line of a script, with a carriage return if the line ends with CRLF."""
     first, _, _ = _head(program).partition(b"\n")
     if not first.startswith(b"#!"):
         return None
@@ -161,6 +161,6 @@ def _path(name: bytes) -> Path:
 
 
 def _shown(name: bytes | Path) -> str:
-    """Return a name of a file as text, with control characters made visible."""
+    """Return a file name as text, with control characters escaped."""
     text = os.fsencode(name).decode("utf-8", "backslashreplace")
     return text if text.isprintable() else ascii(text)

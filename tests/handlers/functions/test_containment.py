@@ -171,7 +171,7 @@ async def test_a_timeout_is_one_also_for_a_function_that_leaves_a_scope_open(
 
     record = await run(work, timeout=50)
     assert record.outcome is Outcome.TIMED_OUT
-    assert record.ending.error == "not done within 50 ms, and then: the handler left a cancel scope open"
+    assert record.ending.error == "timed out after 50 ms; then the handler failed: the handler left a cancel scope open"
 
 
 async def test_a_callback_of_run_sync_soon_that_fails_ends_nothing(run: Callable[..., Awaitable[Finished]]) -> None:
