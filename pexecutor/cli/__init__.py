@@ -1,5 +1,5 @@
-"""The command line: ``main`` parses and reports, ``commands`` lists the commands, and each command has its module.
+"""The command line: ``main`` parses arguments and reports failures, and each command has a module of its own.
 
-A command talks to a server through ``client``, except those that work on a store directly (``db``, ``move``,
-``conformance``). Its exit statuses are in ``exit_status``.
+``commands`` lists the commands. A command calls a server through ``client``, except ``db``, ``move`` and
+``conformance``, which work directly on a store. ``exit_status`` defines the exit statuses.
 """

@@ -1,4 +1,4 @@
-"""``cancel`` and ``drain``."""
+"""The commands ``cancel`` and ``drain``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOOK_SECONDS: Final = 0.2
 @click.argument("tasks", nargs=-1, required=True, metavar="TASK...", shell_complete=complete_task)
 @click.pass_obj
 def cancel(session: Session, tasks: tuple[str, ...]) -> int:
-    """Cancel tasks; one that runs is told to end.
+    """Cancel tasks. A running task ends once its handler has handled the cancel.
 
     TASK is an id, or the name of a task in flight.
     """
@@ -39,27 +39,27 @@ def cancel(session: Session, tasks: tuple[str, ...]) -> int:
 
 
 @click.command(cls=ClientCommand)
-@click.option("--wait", is_flag=True, help="Wait until the server has ended.")
+@click.option("--wait", is_flag=True, help="Wait until the server has stopped.")
 @click.option(
     "--wait-timeout",
     type=click.FloatRange(min=0),
     default=DRAIN_SECONDS,
     show_default=True,
-    help="Seconds to wait for that.",
+    help="Seconds to wait for the stop.",
 )
 @click.pass_obj
 def drain(session: Session, wait: bool, wait_timeout: float) -> None:
-    """Begin the stop of the server.
+    """Stop the server gracefully.
 
-    Nothing new is taken or started, and what runs has the server's drain timeout to end.
+    The server accepts and starts no more tasks. Running tasks may take its drain timeout to end.
     """
     session.report.details(session.client.drain())
     if wait:
-        _wait_for_the_end(session, until=time.monotonic() + wait_timeout)
+        _wait_for_stop(session, until=time.monotonic() + wait_timeout)
 
 
-def _wait_for_the_end(session: Session, *, until: float) -> None:
-    """Until it cannot be reached; or says that it has stopped, or serves again, which another one at its place does."""
+def _wait_for_stop(session: Session, *, until: float) -> None:
+    """Wait until the server is unreachable, reports that it has stopped, or serves again after a restart."""
     while True:
         try:
             statistics = session.client.readiness().value["statistics"]
@@ -69,5 +69,5 @@ def _wait_for_the_end(session: Session, *, until: float) -> None:
             return
         if time.monotonic() >= until:
             running = statistics["store"]["running"]
-            raise StillWaitingError(f"the server is still draining, with {running} running: the time to wait is up")
+            raise StillWaitingError(f"timed out: the server is still draining, with {running} tasks running")
         time.sleep(LOOK_SECONDS)

@@ -1,4 +1,4 @@
-"""What all commands have in common: where the server is, and how to tell what it said."""
+"""``ClientCommand``: the options and the session that all commands which call a server share."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ URL: Final = "http://127.0.0.1:8080"
 
 
 class Session:
-    """What a command works with.
+    """The client and the report of one run of a command.
 
     Parameters:
-        client: the server.
-        as_json: whether to tell what it said as it came.
+        client: the client of the server.
+        as_json: whether to print the API's JSON unchanged.
     """
 
     def __init__(self, client: Client, *, as_json: bool) -> None:
@@ -29,34 +29,34 @@ class Session:
 
 
 class ClientCommand(click.Command):
-    """A command on a ``Session``, which is its ``obj``; what it returns is the exit status."""
+    """A command with a ``Session`` as its ``obj``; it returns its exit status."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self.params.extend(
             [
-                click.Option(["--json", "as_json"], is_flag=True, help="What the API said, as it came."),
+                click.Option(["--json", "as_json"], is_flag=True, help="Print the API's JSON unchanged."),
                 click.Option(
                     ["--url"],
                     default=URL,
                     envvar="PEXECUTOR_URL",
                     show_envvar=True,
                     show_default=True,
-                    help="The server.",
+                    help="URL of the server.",
                 ),
                 click.Option(
                     ["--token"],
-                    type=click.UNPROCESSED,  # the client checks it, and no message repeats it
+                    type=click.UNPROCESSED,  # the client checks the token, and no message may repeat it
                     envvar="PEXECUTOR_TOKEN",
                     show_envvar=True,
-                    help="A bearer token; others can see it here, so prefer the environment.",
+                    help="A bearer token. Other users can see it here: prefer the environment variable.",
                 ),
             ]
         )
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run it."""
-        # Imported here, as it is much to load, and who asks for help needs none of it.
+        """Run the command with a session."""
+        # Imported here, because loading the HTTP client takes long and `--help` does not need it.
         from ..client.client import Client
 
         url, token, as_json = (ctx.params.pop(name) for name in ("url", "token", "as_json"))

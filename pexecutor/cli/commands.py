@@ -1,10 +1,10 @@
-"""All commands but ``serve``. Most are a client's, and talk with a server over the same API as everybody else.
+"""The list of all commands except ``serve``. Most of them call a server over the public API.
 
-A client's command is a plain function on a ``Session`` (see ``command.py``). It shows what it was told (``report.py``),
-returns its exit status, and leaves errors to the one table from errors to exit statuses (``exits.py``). For people it
-draws, in colour; into a pipe it writes fields with tabs between; with ``--json`` what the API said, as it came.
+Such a command is a plain function of a ``Session`` (see ``client_command.py``). It prints replies (``output.py``) and
+returns its exit status. Errors become exit statuses in one table (``exit_status.py``). Output on a terminal is a
+coloured table, output into a pipe is tab-separated fields, and with ``--json`` it is the API's JSON, unchanged.
 
-Only ``click`` is imported to know the commands. The HTTP client and what draws are imported when a command runs.
+Importing the commands imports only ``click``. A command imports the HTTP client and the drawing library when it runs.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""What the shell offers when TAB is pressed: the handlers and the tasks that the server has.
+"""Shell completion of handlers and tasks.
 
-The server is asked, for a moment only. Whatever goes wrong, nothing is offered, and nothing is said.
+The candidates come from the server, within ``REPLY_SECONDS_MAX``. On any failure there are no candidates and no
+message.
 """
 
 from __future__ import annotations
@@ -21,21 +22,21 @@ OFFERED_MAX: Final = 200
 
 
 def complete_handler(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of handlers."""
+    """Return the handlers whose names begin with ``incomplete``."""
     return _ask(ctx, lambda client: _handlers(client, incomplete))
 
 
 def complete_task(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Ids and names of tasks, those in flight first."""
+    """Return the tasks whose ids or names begin with ``incomplete``, tasks in flight first."""
     return _ask(ctx, lambda client: _tasks(client, incomplete))
 
 
 def _ask(ctx: click.Context, ask: Callable[[Client], list[CompletionItem]]) -> list[CompletionItem]:
-    # Imported here: whoever does not press TAB needs no HTTP client to know the commands.
+    # Imported here, because only a completion needs the HTTP client to list commands.
     from ..client.client import Client
 
     url = ctx.params.get("url")
-    if url is None:  # it is not text
+    if url is None:  # the option is not valid text
         return []
     try:
         with Client(url, ctx.params.get("token"), reply_seconds_max=REPLY_SECONDS_MAX) as client:
@@ -54,7 +55,7 @@ def _handlers(client: Client, incomplete: str) -> list[CompletionItem]:
 
 
 def _tasks(client: Client, incomplete: str) -> list[CompletionItem]:
-    """A name with white space in it would be several words to the shell; its id is offered."""
+    """Return ids and names; a name that contains white space is left out, as the shell would read several words."""
     offered: dict[str, str] = {}
     for page in client.pages(records_max=OFFERED_MAX):
         for record in (document.value for document in page):

@@ -1,4 +1,4 @@
-"""``pexecutor conformance``: which promises of the store contract hold on a store, tried on the store itself."""
+"""The command ``conformance``: test the guarantees of the store contract on a real store."""
 
 from __future__ import annotations
 
@@ -28,14 +28,16 @@ _COLOURS = {"holds": "green", "broken": "red", "does not apply": "bright_black"}
 
 
 @click.command()
-@click.option("--store", metavar="STORE", help="memory, sqlite, or what else `serve` takes. [default: the settings']")
-@click.option("--durability", metavar="LEVEL", help="As `serve` takes it. [default: full]")
-@click.option("--data-dir", metavar="DIRECTORY", help="Where `sqlite` makes files of its own. [default: as `serve`]")
+@click.option("--store", metavar="STORE", help="A store as for `serve`. [default: from the settings]")
+@click.option("--durability", metavar="LEVEL", help="A level as for `serve`. [default: full]")
+@click.option(
+    "--data-dir", metavar="DIRECTORY", help="Directory for the temporary files of `sqlite`. [default: as `serve`]"
+)
 @click.option("--config", "file", type=click.Path(path_type=Path), help="A TOML file of settings.")
-@click.option("--json", "as_json", is_flag=True, help="One document, with the words of the contract.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document, with the text of the contract.")
 def conformance(file: Path | None, as_json: bool, **flags: str | None) -> int:
-    """Try every promise on a store. Nothing that is in it is touched. Exit status 1 when one is broken."""
-    # Imported here, as no other command needs it.
+    """Test all guarantees on a store. Its own tasks are not touched. Exit status 1 if a guarantee is broken."""
+    # Imported here, because only this command needs it.
     from ..conformance import GUARANTEES, try_all
 
     config = load_config(file=file, environment=os.environ, flags=flags)
@@ -46,7 +48,7 @@ def conformance(file: Path | None, as_json: bool, **flags: str | None) -> int:
             return await try_all(subject, GUARANTEES)
 
     findings = run(try_it)
-    _tell_as_json(subject, findings) if as_json else _tell(subject, findings)
+    _report_json(subject, findings) if as_json else _report(subject, findings)
     return Exit.TROUBLE if any(finding.standing == "broken" for finding in findings) else Exit.DONE
 
 
@@ -66,7 +68,7 @@ def _subject(address: StoreAddress, config: Config) -> Subject:
             return ValkeySubject(address, durability=cast("server_checks.Durability", durability_of(config)))
 
 
-def _tell_as_json(subject: Subject, findings: Sequence[Finding]) -> None:
+def _report_json(subject: Subject, findings: Sequence[Finding]) -> None:
     document = {
         "store": subject.shown,
         "counts": Counter(finding.standing for finding in findings),
@@ -88,10 +90,10 @@ def _view(finding: Finding) -> dict[str, str]:
     }
 
 
-def _tell(subject: Subject, findings: Sequence[Finding]) -> None:
-    tell_one = _tell_people if sys.stdout.isatty() else _tell_programs
+def _report(subject: Subject, findings: Sequence[Finding]) -> None:
+    report_group = _report_to_people if sys.stdout.isatty() else _report_to_programs
     for group, of_group in groupby(findings, key=lambda finding: finding.guarantee.group):
-        tell_one(group, list(of_group))
+        report_group(group, list(of_group))
     counts = Counter(finding.standing.value for finding in findings)
     shown = ", ".join(f"{counts[standing]} {phrase}" for standing, phrase in _PHRASES.items() if counts[standing])
     click.echo(f"{subject.shown}: of {len(findings)} guarantees {shown}")
@@ -105,7 +107,7 @@ _NOT_APPLYING = "does not apply"
 _PHRASES = {"holds": "hold", "broken": "are broken", "does not apply": "do not apply"}
 
 
-def _tell_people(group: str, findings: Sequence[Finding]) -> None:
+def _report_to_people(group: str, findings: Sequence[Finding]) -> None:
     click.secho(group, bold=True)
     for finding in findings:
         standing = click.style(f"{finding.standing.value:<14}", fg=_COLOURS[finding.standing])
@@ -114,6 +116,6 @@ def _tell_people(group: str, findings: Sequence[Finding]) -> None:
             click.echo(f"  {'':<14}  {finding.reason}")
 
 
-def _tell_programs(group: str, findings: Sequence[Finding]) -> None:
+def _report_to_programs(group: str, findings: Sequence[Finding]) -> None:
     for finding in findings:
         click.echo(f"{finding.standing}\t{group}\t{finding.guarantee.sentence}\t{finding.reason}".rstrip())

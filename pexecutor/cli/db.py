@@ -1,4 +1,4 @@
-"""``pexecutor db``: check, export, back up and vacuum the file that tasks are kept in. Only the last changes it."""
+"""The commands ``db``: check, export, back up and vacuum the file of the tasks. Only ``vacuum`` changes the file."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from .streams import notify
 
 @click.group()
 def db() -> None:
-    """The file that tasks are kept in: check it, save its tasks, copy it, make it smaller."""
+    """Check, export, back up or shrink the file of the tasks."""
 
 
 def _of_file(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that say which file; the command is called with its path."""
+    """Add the options that locate the file; the command receives the path of the file."""
 
     @wraps(command)
     def with_path(file: Path | None, data_dir: str | None, **others: Any) -> None:
@@ -33,16 +33,16 @@ def _of_file(command: Callable[..., None]) -> Callable[..., None]:
         command(database_file(config), **others)
 
     with_config = click.option("--config", "file", type=click.Path(path_type=Path), help="A TOML file of settings.")
-    with_data_dir = click.option("--data-dir", metavar="DIRECTORY", help="Where tasks are kept.")
+    with_data_dir = click.option("--data-dir", metavar="DIRECTORY", help="Directory of the tasks' file.")
     return with_config(with_data_dir(with_path))
 
 
 @db.command()
 @_of_file
 def check(path: Path) -> None:
-    """Tell whether the file is whole. Exit status 1 when it is not."""
+    """Check the file for damage. Exit status 1 if it is damaged."""
     findings = inspection.check(path)
-    set_aside = f", {findings.set_aside} rows set aside as no records" if findings.set_aside else ""
+    set_aside = f", {findings.set_aside} invalid rows set aside" if findings.set_aside else ""
     click.echo(f"{path}: {findings.in_flight} in flight, {findings.history} finished{set_aside}")
     _fail_with(findings, "the file is damaged: `pexecutor db export` saves the tasks that can be read")
 
@@ -51,21 +51,21 @@ def check(path: Path) -> None:
 @click.argument("output", type=click.Path(allow_dash=True), default="-")
 @_of_file
 def export(path: Path, output: str) -> None:
-    """Write the tasks in flight to OUTPUT, or print them: one a line, as they were submitted."""
+    """Write the tasks in flight to OUTPUT, one JSON line per task, as they were submitted. `-` prints them."""
     findings = inspection.Findings()
     records = inspection.save(path, findings)
-    first = next(records, None)  # raises before the output is touched
+    first = next(records, None)  # an invalid file raises here, before the output is touched
     with _opened(output) as file:
         for record in chain([] if first is None else [first], records):
             file.write(msgspec.json.encode(record.task) + b"\n")
-        file.flush()  # before the notice, and it fails here
+        file.flush()  # so that a full disk fails here, before the summary is printed
     notify(f"tasks in flight: {findings.in_flight}")
     _fail_with(findings, "some tasks may be missing")
 
 
 @contextmanager
 def _opened(output: str) -> Iterator[IO[bytes]]:
-    """A file to write to, or standard output. A new file is for its owner alone: params may be secrets."""
+    """Open a file, or standard output for ``-``. Only the owner can read a new file, as params may be secrets."""
     if output == "-":
         with click.open_file(output, "wb") as stdout:
             yield stdout
@@ -82,14 +82,14 @@ def _opened(output: str) -> Iterator[IO[bytes]]:
 @click.argument("copy", type=click.Path(path_type=Path))
 @_of_file
 def backup(path: Path, copy: Path) -> None:
-    """Copy the file to COPY as it is at one instant, also while a server uses it."""
+    """Copy a snapshot of the file to COPY. A server may use the file meanwhile."""
     inspection.back_up(path, copy)
 
 
 @db.command()
 @_of_file
 def vacuum(path: Path) -> None:
-    """Make the file as small as its tasks are. No server may be using it."""
+    """Shrink the file to the size of its tasks. No server may use the file meanwhile."""
     before, after = inspection.vacuum(path)
     click.echo(f"{path}: {before:,} bytes before, {after:,} bytes now")
 

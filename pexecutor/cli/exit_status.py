@@ -1,6 +1,6 @@
-"""Exit statuses: what a script can go by. One table from outcomes, and one from errors.
+"""The exit statuses of commands, with a table from outcomes and a table from errors.
 
-1 and 2 mean here what they mean everywhere; what is a task's own begins at 3.
+1 and 2 have their usual meanings. The statuses that are specific to tasks begin at 3.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .streams import OutputClosedError, StreamError
 
 
 class Exit(enum.IntEnum):
-    """How a command ended."""
+    """The exit status of a command."""
 
     DONE = 0
     TROUBLE = 1
@@ -34,11 +34,11 @@ class Exit(enum.IntEnum):
 
 
 class StillWaitingError(PexecutorError):
-    """The time to wait is up, and what was waited for goes on: the caller's move."""
+    """The wait has timed out, and the task or drain goes on. The caller acts next."""
 
 
 class NoSuchTaskError(PexecutorError):
-    """No task goes by this name; or more than one, and the caller has to say which."""
+    """The caller gave a name that no task has, or that several tasks have."""
 
 
 OF_OUTCOME: Final = {
@@ -72,18 +72,18 @@ _OF_ERROR: Final[Mapping[type[PexecutorError], Exit]] = {
 }
 
 _COUNTS: Final = {"SubmittedTasks": "accepted", "DuplicateTasks": "duplicates", "RejectedTasks": "rejected"}
-"""What a stream that ended early was answered, and how that reads."""
+"""The counts in the problem details of a stream that ended early, and their names in messages."""
 
 
 def exit_of(error: PexecutorError) -> Exit:
-    """The exit status that says what went wrong."""
+    """Return the exit status of an error."""
     if isinstance(error, RefusedError):
         return _OF_STATUS.get(error.status, Exit.TROUBLE)
     return _OF_ERROR.get(type(error), Exit.TROUBLE)
 
 
 def explain(error: PexecutorError) -> str:
-    """What went wrong, in a line; and in a line each, what is wrong with the tasks that were sent."""
+    """Return the message of an error, with one more line for each invalid task."""
     if not isinstance(error, RefusedError):
         return str(error)
     lines = [str(error)]
@@ -98,5 +98,5 @@ def explain(error: PexecutorError) -> str:
 
 
 def _fault(fault: Mapping[str, Any]) -> str:
-    """The first task is 1, as the first line of a file is."""
+    """Return the message on one task. Tasks are counted from 1, like the lines of a file."""
     return f"task {fault['index'] + 1}: {fault['detail']}"

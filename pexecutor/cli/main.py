@@ -1,7 +1,8 @@
-"""The command line. ``pexecutor`` alone serves; a failure is one line on standard error.
+"""The entry point of the command line, and the command ``serve``.
 
-Exit status of ``serve``: 0 after a clean stop, 1 when the server cannot do its work, 2 when it was asked for something
-impossible. All other commands are in ``commands/``, and so are their exit statuses.
+``pexecutor`` without a command serves. A failure is one line on standard error. The exit status of ``serve`` is 0 after
+a clean stop, 1 if the server cannot work, and 2 if an argument or a setting is invalid. ``commands.py`` lists the other
+commands, and ``exit_status.py`` their exit statuses.
 """
 
 from __future__ import annotations
@@ -34,19 +35,19 @@ from .streams import (
 from .text import take_text
 
 _COMMAND: Final = "pexecutor.command"
-"""Where the context of a run has the name of its command."""
+"""The key in ``click.Context.meta`` of the command's name."""
 
 _SHOWN_CHARACTERS_MAX: Final = 100
 
 _COMPLETE: Final = "_PEXECUTOR_COMPLETE"
-"""The variable by which a shell asks what TAB can complete."""
+"""The environment variable that a shell sets to request completions."""
 
 
 class _ServeByDefault(click.Group):
-    """A group in which flags without a command belong to ``serve``, as the original's flags did."""
+    """A group in which flags without a command are flags of ``serve``, as in the original program."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if ctx.resilient_parsing and not args:  # the shell asks which commands there are
+        if ctx.resilient_parsing and not args:  # a shell requests the names of the commands
             return super().parse_args(ctx, args)
         if not args or (args[0].startswith("-") and args[0] not in ("--help", "--version")):
             args = ["serve", *args]
@@ -57,14 +58,14 @@ class _ServeByDefault(click.Group):
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command. A server has streams of its own, and its failures are not those of an output."""
+        """Run the command, with ``stream_failures`` unless it is ``serve``, which has its own streams."""
         if ctx.meta[_COMMAND] == "serve":
             return super().invoke(ctx)
         with stream_failures():
             return super().invoke(ctx)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Commands; and for a flag, those of ``serve``."""
+        """Return the completions: commands, and the flags of ``serve`` if ``incomplete`` begins like a flag."""
         flags = self.commands["serve"].shell_complete(ctx, incomplete) if incomplete.startswith("-") else []
         return [*super().shell_complete(ctx, incomplete), *flags]
 
@@ -72,7 +73,7 @@ class _ServeByDefault(click.Group):
 @click.group(cls=_ServeByDefault)
 @click.version_option(__version__, prog_name="pexecutor")
 def cli() -> None:
-    """A task executor you talk to over HTTP. Without a command, it serves."""
+    """A task executor you talk to over HTTP. Without a command, the server starts."""
 
 
 for _command in COMMANDS:
@@ -82,49 +83,58 @@ for _command in COMMANDS:
 @cli.command()
 @click.option("-pool-size", "--pool-size", metavar="N", help="Tasks that run at once. [default: 5]")
 @click.option("-queue-size", "--queue-size", metavar="N", help="Tasks that may be pending. [default: 1000]")
-@click.option("-port", "--port", metavar="PORT", help="TCP port; 0 takes a free one. [default: 8080]")
+@click.option("-port", "--port", metavar="PORT", help="TCP port; 0 chooses a free port. [default: 8080]")
 @click.option("-host", "--host", metavar="HOST", help="Address to listen on. [default: 127.0.0.1]")
-@click.option("--server", metavar="KIND", help="What speaks HTTP: hypercorn or fast. [default: hypercorn]")
+@click.option("--server", metavar="KIND", help="HTTP implementation: hypercorn or fast. [default: hypercorn]")
 @click.option(
     "--drain-timeout",
     "drain_timeout_seconds",
     metavar="SECONDS",
-    help="Time that running tasks have to end at a stop. [default: 30]",
+    help="How long running tasks may take to end at a stop. [default: 30]",
 )
 @click.option(
     "--handlers",
     "handler_modules",
     metavar="MODULE",
     multiple=True,
-    help="A module, or a Python file, of handlers; may be given more than once.",
+    help="A module or a Python file with handlers; may be repeated.",
 )
 @click.option("--store", metavar="STORE", help="sqlite, memory, or valkey://HOST:PORT/DATABASE. [default: sqlite]")
-@click.option("--queue", metavar="NAME", help="Which queue on a shared store. [default: default]")
+@click.option("--queue", metavar="NAME", help="Name of the queue on a shared store. [default: default]")
 @click.option(
-    "--lease", "lease_seconds", metavar="SECONDS", help="When a silent node's tasks are given to others. [default: 15]"
+    "--lease",
+    "lease_seconds",
+    metavar="SECONDS",
+    help="How long a node may be silent before other nodes run its tasks. [default: 15]",
 )
-@click.option("--data-dir", metavar="DIRECTORY", help="Where tasks are kept. [default: the user's data directory]")
 @click.option(
-    "--durability", metavar="LEVEL", help="full or normal; on a server none, aof or fsync. [default: full; aof]"
+    "--data-dir", metavar="DIRECTORY", help="Directory of the tasks' file. [default: the user's data directory]"
 )
 @click.option(
-    "--unknown-handlers", metavar="ACTION", help="Stored tasks without a handler: refuse, or fail. [default: refuse]"
+    "--durability",
+    metavar="LEVEL",
+    help="sqlite: full or normal; valkey: none, aof or fsync. [default: full; aof]",
+)
+@click.option(
+    "--unknown-handlers",
+    metavar="ACTION",
+    help="If stored tasks name unknown handlers: refuse to start, or fail these tasks. [default: refuse]",
 )
 @click.option(
     "--allow-anonymous",
     is_flag=True,
     default=None,
-    help="Let everybody in who reaches it, without a token, on any address.",
+    help="Allow requests without a token on any address: everyone who reaches the server may do everything.",
 )
 @click.option("--certfile", "tls_certfile", metavar="FILE", help="Serve HTTPS with this certificate, in PEM.")
-@click.option("--keyfile", "tls_keyfile", metavar="FILE", help="The certificate's key, if it is in a file of its own.")
+@click.option("--keyfile", "tls_keyfile", metavar="FILE", help="The certificate's key, if it is in another file.")
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error. [default: info]")
 @click.option("--log-format", metavar="FORMAT", help="text or json. [default: text]")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="A TOML file of settings.")
 def serve(file: Path | None, **flags: Any) -> None:
     """Serve until SIGTERM, SIGINT, SIGHUP or POST /drain. A second signal stops at once."""
     config = load_config(file=file, environment=os.environ, flags=flags)
-    # Imported here, as they take most of a second, and no other command needs them.
+    # Imported here, because they take most of a second to load and only `serve` needs them.
     from ..log import configure_logging, log_ignored_variables
     from ..process.stop import StopBound
     from ..process.streams import background_streams
@@ -144,13 +154,14 @@ take_text(serve)
 
 
 def _begin_serving(url: str, config: Config) -> None:
-    """Say where, and spare the garbage collector what the start has made: it stays, and a look at it takes 30 ms."""
+    """Print the server's URL and the place of its tasks."""
+    # The objects of the start live as long as the process. Excluding them saves 30 ms in each full collection.
     gc.freeze()
     sys.stdout.write(f"pexecutor serves at {url}\nits tasks {where_tasks_are(config)}\n")
 
 
 def main() -> None:
-    """Run the command line, and exit."""
+    """Run the command line and exit."""
     try:
         with stream_failures() if _COMPLETE in os.environ else nullcontext():
             status = cli.main(prog_name="pexecutor", complete_var=_COMPLETE, standalone_mode=False)

@@ -1,4 +1,4 @@
-"""``pexecutor move``: the tasks of one store to another, with their names held at every instant."""
+"""The command ``move``: move the tasks of one store to another while their names stay held."""
 
 from __future__ import annotations
 
@@ -23,19 +23,21 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--from", "source", metavar="STORE", required=True, help="Where the tasks are: sqlite, sqlite:PATH, ...")
-@click.option("--to", "target", metavar="STORE", required=True, help="Where they are to be.")
+@click.option("--from", "source", metavar="STORE", required=True, help="Source of the tasks: sqlite, sqlite:PATH, ...")
+@click.option("--to", "target", metavar="STORE", required=True, help="Target of the tasks.")
 @click.option("--history", is_flag=True, help="Move finished tasks, too.")
-@click.option("--recover", is_flag=True, help="Do about tasks that ran when the server died what a start would do.")
-@click.option("--new-ids", is_flag=True, help="Move them also where they cannot keep their ids.")
-@click.option("--queue", metavar="NAME", help="Which queue on a shared store. [default: default]")
-@click.option("--volatile", is_flag=True, help="Move them also to a server that loses everything when it is restarted.")
-@click.option("--queue-size", metavar="N", help="How many tasks may wait where they are to be. [default: as `serve`]")
-@click.option("--undo", is_flag=True, help="Take back a move that was cut short before its tasks had arrived.")
-@click.option("--dry-run", is_flag=True, help="See whether they can be moved, and change nothing.")
-@click.option("--data-dir", metavar="DIRECTORY", help="Where the file of `sqlite` is.")
+@click.option(
+    "--recover", is_flag=True, help="If the server died, recover its running tasks first, as its next start would."
+)
+@click.option("--new-ids", is_flag=True, help="Allow a move that gives the tasks new ids.")
+@click.option("--queue", metavar="NAME", help="Name of the queue on a shared store. [default: default]")
+@click.option("--volatile", is_flag=True, help="Allow a target server that loses all data at a restart.")
+@click.option("--queue-size", metavar="N", help="Maximum number of waiting tasks in the target. [default: as `serve`]")
+@click.option("--undo", is_flag=True, help="Undo an interrupted move whose tasks have not arrived in the target.")
+@click.option("--dry-run", is_flag=True, help="Check whether the tasks can be moved, and change nothing.")
+@click.option("--data-dir", metavar="DIRECTORY", help="Directory of the file of `sqlite`.")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="A TOML file of settings.")
-@click.option("--json", "as_json", is_flag=True, help="What was moved, as one document.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 def move(
     source: str,
     target: str,
@@ -50,8 +52,8 @@ def move(
     as_json: bool,
     **flags: str | None,
 ) -> None:
-    """Move the tasks of a store that nobody serves to another one. Cut short, the same command goes on with it."""
-    # Imported here, as no other command needs it.
+    """Move tasks to another store. No server may use either store. After an interruption, repeat the same command."""
+    # Imported here, because only this command needs it.
     from ..stores.moves import move
 
     config = load_config(file=file, environment=os.environ, flags=flags)
@@ -59,7 +61,7 @@ def move(
     here = _side("--from", source, config, must_exist=True, volatile=volatile)
     there = _side("--to", target, config, must_exist=False, volatile=volatile)
     if here.shown == there.shown:
-        raise ConfigError(f"--from and --to are both {here.shown}")
+        raise ConfigError(f"--from and --to are both {here.shown}: name two different stores")
 
     async def move_them() -> Moved | None:
         async with here.opened(), there.opened():
@@ -74,7 +76,7 @@ def move(
     elif as_json:
         click.echo(msgspec.json.encode(moved))
     else:
-        _tell(moved, dry_run=dry_run)
+        _report(moved, dry_run=dry_run)
 
 
 def _side(option: str, text: str, config: Config, *, must_exist: bool, volatile: bool) -> FileSide | QueueSide:
@@ -91,7 +93,7 @@ def _side(option: str, text: str, config: Config, *, must_exist: bool, volatile:
                 end_leftovers=partial(end_leftovers, store=partial(file_identity, path)),
             )
         case MemoryAddress():
-            raise ConfigError(f"{option} cannot be memory: what is in there dies with its process")
+            raise ConfigError(f"{option} cannot be memory: its tasks exist only inside their server's process")
         case ValkeyAddress():
             with valkey.needs_driver():
                 from ..stores.moves.valkey_side import QueueSide
@@ -103,14 +105,14 @@ def _side(option: str, text: str, config: Config, *, must_exist: bool, volatile:
             )
 
 
-def _tell(moved: Moved, *, dry_run: bool) -> None:
+def _report(moved: Moved, *, dry_run: bool) -> None:
     verb = "would be moved" if dry_run else "moved"
     total = sum(moved.in_flight.values())
     states = ", ".join(f"{number} {state}" for state, number in sorted(moved.in_flight.items()))
     click.echo(f"{verb} from {moved.source} to {moved.target}: {total} in flight" + (f" ({states})" if states else ""))
-    click.echo(f"their ids {'stay as they are' if moved.ids_kept else 'are new'}")
+    click.echo(f"their ids {'do not change' if moved.ids_kept else 'are new'}")
     if moved.history:
         click.echo(f"finished: {moved.history}")
     if moved.history_left:
-        hint = "; --history takes them along" if dry_run else ""
-        click.echo(f"finished tasks that stay behind: {moved.history_left}{hint}")
+        hint = "; --history moves them, too" if dry_run else ""
+        click.echo(f"finished tasks that are not moved: {moved.history_left}{hint}")

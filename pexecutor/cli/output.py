@@ -1,10 +1,10 @@
-"""How a command tells what it was told: as JSON, as lines for programs, or as tables for people.
+"""The output of commands: JSON, lines for programs, or tables for people.
 
-* ``JsonReport``: each document as it came, one a line.
-* ``LineReport``: one line each, its fields with tabs between; what a pipe or a file gets.
-* ``TableReport``: what a terminal gets. Colours are left out where ``NO_COLOR`` is set.
+* ``JsonReport`` prints each document of the API unchanged, one per line.
+* ``LineReport`` prints one line per item, with tab-separated fields. It is used for a pipe or a file.
+* ``TableReport`` prints tables. It is used for a terminal, without colours if ``NO_COLOR`` is set.
 
-Nothing that a task or a server said is taken for markup.
+Texts of tasks and servers are never interpreted as markup.
 """
 
 from __future__ import annotations
@@ -33,61 +33,61 @@ COLOURS: Final = {
 
 
 class Report(Protocol):
-    """Where a command tells what the server said."""
+    """The output of a command."""
 
     def records(self, documents: Sequence[Document]) -> None:
-        """Tasks, one a line."""
+        """Print tasks, one per line."""
 
     def details(self, document: Document) -> None:
-        """One thing, with all that is known of it."""
+        """Print all members of a document."""
 
     def handlers(self, documents: Sequence[Document]) -> None:
-        """Handlers, one a line."""
+        """Print handlers, one per line."""
 
 
 def report_for(*, as_json: bool) -> Report:
-    """The report that standard output calls for."""
+    """Return the report that suits standard output."""
     if as_json:
         return JsonReport()
     return TableReport() if sys.stdout.isatty() else LineReport()
 
 
 def echo_json(raw: bytes) -> None:
-    """Print JSON as it came; on a terminal, nothing in it is a command to that."""
+    """Print JSON unchanged; on a terminal, escape characters that could control the terminal."""
     click.echo(json_for_terminal(raw) if sys.stdout.isatty() else raw)
 
 
 class JsonReport:
-    """Documents as they came, one a line."""
+    """A report of unchanged documents, one per line."""
 
     def records(self, documents: Sequence[Document]) -> None:
-        """One document a line."""
+        """Print one document per line."""
         for document in documents:
             self.details(document)
 
     def details(self, document: Document) -> None:
-        """The document."""
+        """Print the document."""
         echo_json(document.raw)
 
     handlers = records
 
 
 class LineReport:
-    """Lines of fields, with tabs between."""
+    """A report of lines with tab-separated fields."""
 
     def records(self, documents: Sequence[Document]) -> None:
-        """Id, where it stands, name, handler, since when, and a note."""
+        """Print the id, outcome or state, name, handler, time and note of each task."""
         for record in (document.value for document in documents):
             name, handler = record["name"], record["handler"]
             self._line([record["id"], standing(record), name, handler, since(record), note(record)])
 
     def details(self, document: Document) -> None:
-        """One member a line."""
+        """Print one member per line."""
         for member, value in members(document.value):
             self._line([member, value])
 
     def handlers(self, documents: Sequence[Document]) -> None:
-        """Name, params, description."""
+        """Print the name, params and description of each handler."""
         for handler in (document.value for document in documents):
             self._line([handler["name"], ParamsSchema(handler["params"]).signature(), one_line(handler["description"])])
 
@@ -96,16 +96,16 @@ class LineReport:
 
 
 class TableReport:
-    """Tables in a terminal."""
+    """A report of tables for a terminal."""
 
     def __init__(self) -> None:
-        # Imported here, as it is much to load, and no pipe needs it.
+        # Imported here, because it takes long to load and output into a pipe does not need it.
         from rich.console import Console
 
         self._console = Console(highlight=False, markup=False, emoji=False)
 
     def records(self, documents: Sequence[Document]) -> None:
-        """A row each."""
+        """Print one row per task."""
         rows = []
         for record in (document.value for document in documents):
             word = standing(record)
@@ -114,11 +114,11 @@ class TableReport:
         self._table(["id", "state", "name", "handler", "since", ""], rows)
 
     def details(self, document: Document) -> None:
-        """A row for each member."""
+        """Print one row per member."""
         self._table(None, [[(member, "bold"), value] for member, value in members(document.value)])
 
     def handlers(self, documents: Sequence[Document]) -> None:
-        """A row each."""
+        """Print one row per handler."""
         rows = [
             [(each["name"], "bold"), ParamsSchema(each["params"]).signature(), each["description"]]
             for each in (document.value for document in documents)

@@ -1,4 +1,4 @@
-"""``list``, ``show`` and ``handlers``: what there is."""
+"""The commands ``list``, ``show`` and ``handlers``."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ LIMIT = 100
 
 @click.command("list", cls=ClientCommand)
 @click.option("--state", type=click.Choice([state.value for state in State]), help="Only tasks in this state.")
-@click.option("--name", help="Only tasks of this name.")
-@click.option("--limit", type=click.IntRange(min=1), default=LIMIT, show_default=True, help="How many at most.")
-@click.option("--all", "without_limit", is_flag=True, help="All that there are.")
+@click.option("--name", help="Only tasks with this name.")
+@click.option("--limit", type=click.IntRange(min=1), default=LIMIT, show_default=True, help="Maximum number of tasks.")
+@click.option("--all", "without_limit", is_flag=True, help="List all tasks, without a limit.")
 @click.pass_obj
 def list_tasks(session: Session, state: str | None, name: str | None, limit: int, without_limit: bool) -> None:
-    """List tasks, in start order; those that have ended come last, the latest first."""
+    """List tasks: first tasks in flight in start order, then finished tasks with the latest first."""
     for page in session.client.pages(state=state, name=name, records_max=None if without_limit else limit):
         if page:
             session.report.records(page)
@@ -29,9 +29,9 @@ def list_tasks(session: Session, state: str | None, name: str | None, limit: int
 @click.argument("task", shell_complete=complete_task)
 @click.pass_obj
 def show(session: Session, task: str) -> None:
-    """Show all that is known of a task.
+    """Show all details of a task.
 
-    TASK is an id; or a name, for the task in flight that has it, or else the one that ended last.
+    TASK is an id or a name. A name means the task in flight with that name, or else the last finished one.
     """
     session.report.details(session.client.show(find_latest(session.client, task)))
 
@@ -39,5 +39,5 @@ def show(session: Session, task: str) -> None:
 @click.command(cls=ClientCommand)
 @click.pass_obj
 def handlers(session: Session) -> None:
-    """List what can run tasks, and the params of each."""
+    """List the handlers and their params."""
     session.report.handlers(session.client.handlers())

@@ -1,6 +1,6 @@
-"""How a record reads: what its fields come to in a word or two.
+"""Format records of the API as short texts.
 
-Whatever a handler said is in here, so what goes to a terminal is one line, without control characters.
+A record contains texts of handlers, so a text for a terminal is one line without control characters.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ Record = Mapping[str, Any]
 
 
 def standing(record: Record) -> str:
-    """Where it stands: its outcome, or its state while there is none."""
+    """Return the outcome of a task, or its state if it has no outcome."""
     return str(record.get("outcome") or record["state"])
 
 
 def since(record: Record) -> str:
-    """The time that matters: of its end, of its start, of when it is due, or of its acceptance; as the API has it."""
+    """Return the latest time of a record, as in the API: its end, start, due time or acceptance."""
     for member in ("finished_at", "started_at", "due_at"):
         if member in record:
             return str(record[member])
@@ -34,7 +34,7 @@ def since(record: Record) -> str:
 
 
 def note(record: Record) -> str:
-    """What else there is to say: why it failed, what it came to, how far it is, whom it follows."""
+    """Return the error, result or progress of a task, or the task that it follows; ``""`` if it has none of these."""
     if "error" in record:
         return one_line(record["error"])
     if record.get("result") is not None:
@@ -46,7 +46,7 @@ def note(record: Record) -> str:
 
 
 def members(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """The members of a document and of the objects in it, each as a line; what there is none of is left out."""
+    """Yield the names and values of a document's members, nested ones included, without null and empty members."""
     for member, value in document.items():
         match value:
             case dict():
@@ -63,27 +63,27 @@ def members(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
 
 
 def one_line(text: str) -> str:
-    """Return a text without line breaks, tabs, control characters and those that change the direction of writing."""
+    """Return a text on one line, without control characters and characters that change the writing direction."""
     return _NOT_ONE_LINE.sub(" ", text).strip()
 
 
 def for_terminal(text: str, encoding: str) -> str:
-    """Return a text as a terminal can show it: it cannot move the cursor, and a character that is missing is an escape.
+    """Return a text that is safe to print on a terminal, with escapes for characters that the encoding lacks.
 
     Parameters:
-        text: anything.
-        encoding: the terminal's.
+        text: any text.
+        encoding: the encoding of the terminal.
     """
     return one_line(text).encode(encoding, "backslashreplace").decode(encoding)
 
 
 def json_for_terminal(raw: bytes) -> bytes:
-    """Return JSON with the control characters that JSON itself lets through as escapes, for a terminal."""
-    return _CONTROL_IN_JSON.sub(lambda found: b"".join(b"\\u%04x" % ord(one) for one in found[0].decode()), raw)
+    """Return JSON with escapes for the control characters that JSON allows in strings, for a terminal."""
+    return _CONTROL_IN_JSON.sub(lambda found: b"".join(b"\\u%04x" % ord(each) for each in found[0].decode()), raw)
 
 
 def span(seconds: float) -> str:
-    """A time span in one unit or two."""
+    """Format a time span (in seconds) in one or two units."""
     seconds = abs(seconds)
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
@@ -95,15 +95,15 @@ def span(seconds: float) -> str:
             smaller = _SPANS[index + 1] if index + 1 < len(_SPANS) else None
             less = f" {rest // smaller[0]:.0f} {smaller[1]}" if smaller and rest >= smaller[0] else ""
             return f"{whole:.0f} {unit}{less}"
-    raise AssertionError("a second is the smallest")
+    raise AssertionError("the smallest unit is a second")
 
 
 def seconds_of(timestamp: str) -> float:
-    """A time of the API, in seconds since 1970."""
+    """Return a timestamp of the API in seconds since 1970."""
     return datetime.fromisoformat(timestamp).timestamp()
 
 
 def ago(timestamp: str) -> str:
-    """A time of the API, as people say it."""
+    """Format a timestamp of the API relative to now: ``5 min ago``, ``in 3 s``."""
     seconds = time.time() - seconds_of(timestamp)
     return f"{span(seconds)} ago" if seconds >= 0 else f"in {span(seconds)}"

@@ -1,4 +1,4 @@
-"""Waiting for what takes its time, through lost connections, and never without a bound."""
+"""Wait for outcomes and repeat calls through lost connections, always with a deadline."""
 
 from __future__ import annotations
 
@@ -15,47 +15,47 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-ASKED_SECONDS_MAX: Final = 20.0
-"""How long one request waits for an outcome; short enough for what stands between us and the server to bear it."""
+REQUEST_SECONDS_MAX: Final = 20.0
+"""How long one request waits for an outcome: short enough for the timeouts of common proxies."""
 
 PAUSE_SECONDS: Final = 0.2
 PAUSE_SECONDS_MAX: Final = 2.0
 
 
 def wait_for_outcome(client: Client, task_id: str, *, until: float) -> Document:
-    """A task's record once it has its outcome.
+    """Wait for a task's outcome, and return its record.
 
     Parameters:
-        client: the server.
-        task_id: which task.
-        until: when to give up, by ``time.monotonic``.
+        client: the client of the server.
+        task_id: the id of the task.
+        until: the deadline, by ``time.monotonic``.
 
     Raises:
-        StillWaitingError: it has none by then.
-        UnreachableError: the connection was lost, and has not come back by then.
-        RefusedError: there is no such task (any more).
+        StillWaitingError: the task has no outcome at the deadline.
+        UnreachableError: the connection was lost and is still lost at the deadline.
+        RefusedError: the server does not know the task, or no longer keeps its record.
     """
     while True:
-        record = persist(lambda: client.show(task_id, wait_seconds=_asked(until)), until=until)
+        record = persist(lambda: client.show(task_id, wait_seconds=_wait_seconds(until)), until=until)
         if record.value["state"] == "finished":
             return record
         if time.monotonic() >= until:
             state = record.value["state"]
-            raise StillWaitingError(f"the task {task_id} is {state}: it goes on, and the time to wait for it is up")
-        time.sleep(PAUSE_SECONDS)  # a server that stops answers at once
+            raise StillWaitingError(f"timed out: the task {task_id} is still {state}, and was not cancelled")
+        time.sleep(PAUSE_SECONDS)  # a server that is stopping replies at once, without waiting for the outcome
 
 
-def _asked(until: float) -> float:
-    return min(max(0.0, until - time.monotonic()), ASKED_SECONDS_MAX)
+def _wait_seconds(until: float) -> float:
+    return min(max(0.0, until - time.monotonic()), REQUEST_SECONDS_MAX)
 
 
 def persist(call: Callable[[], T], *, until: float) -> T:
-    """What a call returns, made again for as long as the server cannot be reached.
+    """Return the result of a call, which is repeated while the server is unreachable.
 
-    Only for calls that change nothing. Says once on standard error that the connection is lost.
+    Use this only for calls that change nothing. The first failure is reported on standard error.
 
     Raises:
-        UnreachableError: it could not be made by ``until``.
+        UnreachableError: the server was still unreachable at ``until``.
     """
     pause = PAUSE_SECONDS
     while True:

@@ -1,12 +1,12 @@
-"""The standard streams of a command: what fails in them is one line and a status, whatever the command.
+"""The standard streams of a command. A failure of a stream is one line on standard error and an exit status.
 
-Every command but ``serve`` runs inside ``stream_failures``, so a command prints and does not look whether that works.
+Every command except ``serve`` runs inside ``stream_failures``, so a command prints without checking for errors.
 
-* The encoding of a stream may lack a character, and an argument may hold bytes that are not text: both are printed as
-  escapes, as in ``caf\\xe9``.
-* A stream that the caller closed is opened on the null device, in the wrong direction. So its number is not given to
-  a socket, and its use fails as that of a closed one.
-* Standard error is where failures are reported. When it fails itself, the exit status is all that is left to say.
+* Characters that the encoding of a stream lacks, and bytes of arguments that are not text, are printed as escapes, as
+  in ``caf\\xe9``.
+* A stream that the caller has closed is opened on the null device, in the wrong direction. So no socket gets its
+  number, and using the stream fails like using a closed stream.
+* Failures are reported on standard error. If standard error fails, only the exit status reports the failure.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ STDERR: Final = 2
 
 
 class StreamError(PexecutorError):
-    """The world, a while: the output cannot be written, or the input cannot be read; the message says why."""
+    """The output cannot be written, or the input cannot be read. The message says why; the caller acts next."""
 
 
 class OutputClosedError(StreamError):
-    """The reader of the output has gone, as that of ``| head`` does."""
+    """The reader of the output has closed the pipe, like ``| head`` does."""
 
 
 def prepare_streams() -> None:
-    """Make the standard streams usable by every command; call it before anything is opened."""
+    """Make the standard streams usable. Call this before any file or socket is opened."""
     _reserve(STDIN, os.O_WRONLY)
     if _reserve(STDOUT, os.O_RDONLY):
         sys.stdout = open(STDOUT, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
@@ -51,7 +51,7 @@ def prepare_streams() -> None:
 
 
 def _reserve(number: int, flags: int) -> bool:
-    """Open the null device under this number if it is closed; whether it was."""
+    """Open the null device under a descriptor number if the number is closed; return whether it was closed."""
     try:
         os.fstat(number)
     except OSError:
@@ -65,39 +65,39 @@ def _reserve(number: int, flags: int) -> bool:
 
 @contextmanager
 def stream_failures() -> Iterator[None]:
-    """Raise what goes wrong with the output as an error that has an exit status, before ``click`` handles it.
+    """Turn errors of output and files into errors that have an exit status, before ``click`` handles them.
 
     Raises:
-        StreamError: something could not be written or opened.
-        Abort: Ctrl-C was pressed.
+        StreamError: the output could not be written, or a file could not be opened.
+        Abort: the user pressed Ctrl-C.
     """
     try:
         yield
     except BrokenPipeError as error:
-        raise OutputClosedError("the reader of the output has gone") from error
+        raise OutputClosedError("the reader of the output has closed the pipe") from error
     except OSError as error:
         reason = error.strerror or str(error)
         where = "cannot write the output" if error.filename is None else os.fsdecode(error.filename)
         raise StreamError(f"{where}: {reason}") from error
     except KeyboardInterrupt as error:
         if os.isatty(STDERR):
-            notify("")  # the terminal has shown ^C in the line
+            notify("")  # the terminal has printed ^C: begin a new line
         raise click.Abort from error
 
 
 def flush_output() -> None:
-    """Write what is still in the buffer of standard output.
+    """Flush standard output.
 
     Raises:
-        StreamError: it cannot be written.
+        StreamError: the output cannot be written.
     """
-    if sys.stdout is not None:  # a server may have none
+    if sys.stdout is not None:  # it is None if a server was started with a closed standard output
         with stream_failures():
             sys.stdout.flush()
 
 
 def discard_output() -> None:
-    """Drop what is still in the buffer of standard output: the interpreter's end would try once more, and complain."""
+    """Discard the buffer of standard output: otherwise the interpreter flushes it at exit and prints an error."""
     _discard(STDOUT)
 
 
@@ -109,13 +109,13 @@ def _discard(number: int) -> None:
 
 
 def report_failure(message: str) -> None:
-    """Print a message on standard error, in its lines."""
+    """Print a message on standard error, line by line."""
     for line in f"pexecutor: {message}".splitlines():
         notify(line)
 
 
 def notify(line: str) -> None:
-    """Print a line on standard error, without control characters; if that fails, it is lost."""
+    """Print a line on standard error, without control characters. If that fails, the line is lost."""
     try:
         click.echo(one_line(line), err=True)
     except OSError:
@@ -123,10 +123,10 @@ def notify(line: str) -> None:
 
 
 def read_input() -> Iterator[bytes]:
-    """Read standard input, in pieces as they come.
+    """Yield the chunks of standard input as they arrive.
 
     Raises:
-        StreamError: it cannot be read.
+        StreamError: standard input cannot be read.
     """
     try:
         while chunk := os.read(STDIN, CHUNK_BYTES):

@@ -1,4 +1,4 @@
-"""``submit``: one task from flags, or a stream of them from standard input."""
+"""The command ``submit``: submit one task from options, or a stream of tasks from standard input."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ WAIT_SECONDS: Final = 3600.0
     "whole",
     metavar="JSON",
     type=click.UNPROCESSED,
-    help="All params: a JSON object, @FILE, or - for standard input.",
+    help="All params as a JSON object; @FILE reads a file, - standard input.",
 )
 @task_fields
 @click.option(
     "--wait-for-room", type=click.FloatRange(0, 60), default=0, help="Seconds to wait while the queue is full."
 )
-@click.option("--wait", is_flag=True, help="Wait for the outcome, and exit by it.")
+@click.option("--wait", is_flag=True, help="Wait for the outcome, which decides the exit status.")
 @click.option(
     "--wait-timeout",
     type=click.FloatRange(min=0),
     default=WAIT_SECONDS,
     show_default=True,
-    help="Seconds to wait for the outcome, lost connections included.",
+    help="Seconds to wait for the outcome, including lost connections.",
 )
 @click.pass_obj
 def submit(
@@ -53,13 +53,13 @@ def submit(
 ) -> int:
     """Submit a task.
 
-    NAME is what dedup goes by; `-` submits each line of standard input instead, as NDJSON. A KEY=VALUE is a param, in
-    the type that the handler has for it; KEY=@FILE takes it from a file.
+    NAME identifies the task: only one task in flight can hold it. With `-` as NAME, each line of standard input is a
+    task as JSON (NDJSON). KEY=VALUE is a param in the type that the handler declares; KEY=@FILE reads it from a file.
     """
     given = {field: value for field, value in fields.items() if value is not None}
     if name == "-":
         if given or pairs or whole is not None or wait or wait_for_room:
-            raise click.UsageError("`submit -` takes everything about a task from its line")
+            raise click.UsageError("`submit -` takes no options of a task or wait: write each task as a line of JSON")
         return _submit_lines(session)
     params = read_params(pairs, whole, _schema(session, given.get("handler")) if pairs else ParamsSchema())
     task = {"name": name, **given, **({"params": params} if params else {})}
@@ -73,7 +73,7 @@ def submit(
 
 
 def _schema(session: Session, handler: str | None) -> ParamsSchema:
-    """What the handler takes; of one that is not there, nothing is known, and the server will say so."""
+    """Return the schema of the handler's params; an empty one for an unknown handler, which the server will refuse."""
     for document in session.client.handlers():
         if document.value["name"] == handler:
             return ParamsSchema(document.value["params"])

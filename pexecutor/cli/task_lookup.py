@@ -1,4 +1,4 @@
-"""Which task is meant: by its id, or by its name where there is only one that goes by it."""
+"""Find the task that an argument means: by its id, or by its name if the name is unambiguous."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ if TYPE_CHECKING:
     from ..client.client import Client
 
 _SHOWN_MAX = 3
-"""A holder, one that follows it, and the latest that has ended."""
+"""Enough for the holder of a name, the task that follows it, and the last finished task."""
 
 
 def find_in_flight(client: Client, task: str) -> str:
-    """The id of the task in flight that is meant.
+    """Return the id of the task in flight with this id or name.
 
     Raises:
-        NoSuchTaskError: none in flight has this name, or two have.
+        NoSuchTaskError: no task in flight has this name, or two have.
     """
     return _find(client, task, or_ended=False)
 
 
 def find_latest(client: Client, task: str) -> str:
-    """The id of the task that is meant; of a name that none in flight has, the one that ended last.
+    """Return the id of the task with this id or name: of the task in flight, or else of the last finished task.
 
     Raises:
-        NoSuchTaskError: none has this name, or two in flight have.
+        NoSuchTaskError: no task has this name, or two tasks in flight have.
     """
     return _find(client, task, or_ended=True)
 
@@ -40,16 +40,16 @@ def _find(client: Client, task: str, *, or_ended: bool) -> str:
     in_flight = [record for record in listed if record["state"] != "finished"]
     if len(in_flight) > 1:
         ids = ", ".join(f"{record['id']} ({record['state']})" for record in in_flight)
-        raise NoSuchTaskError(f"more than one task is called {task!r}, say which by its id: {ids}")
+        raise NoSuchTaskError(f"several tasks have the name {task!r}, use one of these ids: {ids}")
     if in_flight:
         return str(in_flight[0]["id"])
     if listed and or_ended:
         return str(listed[0]["id"])
-    raise NoSuchTaskError(f"no task {'is called' if or_ended else 'in flight is called'} {task!r}")
+    raise NoSuchTaskError(f"no task {'has' if or_ended else 'in flight has'} the name {task!r}")
 
 
 def _is_id(client: Client, task: str) -> bool:
-    """A name may look like an id, so the server is asked."""
+    """Return whether the server knows a task with this id: a name may look like an id."""
     try:
         client.show(task)
     except RefusedError as error:

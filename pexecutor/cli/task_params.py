@@ -1,10 +1,12 @@
-"""``key=value``: what is written on the command line, as what a handler takes.
+"""Convert ``key=value`` arguments to params.
 
-The handler's JSON Schema says which type a param has. Where text would do, it is text, as it was written; otherwise it
-is JSON: a number, ``true``, a list, an object. What the schema does not know goes as text. This is no second check,
-only a first reading: whether it will do, the server judges.
+The handler's JSON Schema gives the type of a param. If the param may be a string, or the schema does not know it, the
+value is the text as written. Otherwise the text is parsed as JSON: a number, ``true``, a list or an object. This does
+not
+validate the value: the server does that.
 
-``key=@FILE`` takes the text from a file, ``key=@-`` from standard input; ``key=@@text`` begins with one ``@``.
+``key=@FILE`` reads the text from a file, and ``key=@-`` from standard input. ``key=@@text`` means a text that begins
+with ``@``.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from .streams import STDIN
 from .text import utf8
 
 FILE_BYTES_MAX: Final = 8 * 1024 * 1024
-"""More than any server takes as the params of a task."""
+"""The maximum length of a file with params. It is larger than any params that a server accepts."""
 
 _REFERENCE: Final = "#/$defs/"
 
@@ -32,10 +34,10 @@ _NO_SCHEMA: Final[Mapping[str, Any]] = {}
 
 
 class ParamsSchema:
-    """What the JSON Schema of a handler says of its params.
+    """The JSON Schema of a handler's params.
 
     Parameters:
-        schema: as ``GET /handlers`` has it.
+        schema: the schema as in ``GET /handlers``.
     """
 
     def __init__(self, schema: Mapping[str, Any] = _NO_SCHEMA) -> None:
@@ -45,7 +47,7 @@ class ParamsSchema:
         self._required = frozenset(top.get("required", ()))
 
     def types(self, name: str) -> frozenset[str]:
-        """The JSON types that a param may have; empty when nothing is known."""
+        """Return the JSON types that a param may have; an empty set if the schema does not say."""
         return self._types(self._properties.get(name, {}))
 
     def _types(self, schema: Mapping[str, Any]) -> frozenset[str]:
@@ -63,10 +65,10 @@ class ParamsSchema:
         return resolved
 
     def value(self, name: str, text: str) -> Any:
-        """What a text is for a param.
+        """Return the value of a param from its text.
 
         Raises:
-            UsageError: it should be JSON and is none.
+            UsageError: the param must be JSON, and the text is not valid JSON.
         """
         types = self.types(name)
         if not types or "string" in types:
@@ -75,10 +77,10 @@ class ParamsSchema:
             return msgspec.json.decode(text)
         except (msgspec.DecodeError, RecursionError) as error:
             wanted = " or ".join(sorted(types))
-            raise click.UsageError(f"the param `{name}` takes {wanted}, as JSON, and not {text!r}") from error
+            raise click.UsageError(f"the param `{name}` must be JSON ({wanted}), not {text!r}") from error
 
     def signature(self) -> str:
-        """All of them, as they would be declared."""
+        """Return all params like a declaration: ``path:string width:integer=200``."""
         return " ".join([self._declaration(name) for name in self._properties])
 
     def _declaration(self, name: str) -> str:
@@ -90,15 +92,15 @@ class ParamsSchema:
 
 
 def read_params(pairs: Sequence[str], whole: str | None, schema: ParamsSchema) -> dict[str, Any]:
-    """The params that were written.
+    """Return the params that the arguments give.
 
     Parameters:
-        pairs: ``key=value`` each; they are put over those in ``whole``.
+        pairs: ``key=value`` arguments; they override params of ``whole``.
         whole: a JSON object, ``@FILE``, or ``-`` for standard input.
-        schema: the handler's.
+        schema: the schema of the handler's params.
 
     Raises:
-        UsageError: something is not what it should be.
+        UsageError: an argument is invalid, or a file cannot be read.
     """
     params = {} if whole is None else _object(text_of("@-" if whole == "-" else whole))
     for pair in pairs:
@@ -111,7 +113,7 @@ def read_params(pairs: Sequence[str], whole: str | None, schema: ParamsSchema) -
 
 
 def text_of(argument: str) -> str:
-    """What was written, or what is in the file that was."""
+    """Return the text of an argument, from the file that it names if it begins with ``@``."""
     if not argument.startswith("@"):
         return _utf8(argument)
     if argument.startswith("@@"):
@@ -126,11 +128,11 @@ def text_of(argument: str) -> str:
 
 
 def _content(source: str) -> bytes:
-    """Read a file, or standard input for ``-``; at most so much that no server takes more."""
+    """Read a file of at most ``FILE_BYTES_MAX``, or standard input for ``-``."""
     with os.fdopen(STDIN, "rb", closefd=False) if source == "-" else Path(source).open("rb") as opened:
         content = opened.read(FILE_BYTES_MAX + 1)
     if len(content) > FILE_BYTES_MAX:
-        raise click.UsageError(f"{source} has more than {FILE_BYTES_MAX} bytes")
+        raise click.UsageError(f"{source} is longer than {FILE_BYTES_MAX} bytes")
     return content
 
 
@@ -145,4 +147,4 @@ def _object(text: str) -> dict[str, Any]:
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
     except (msgspec.DecodeError, RecursionError) as error:
-        raise click.UsageError(f"--params takes a JSON object: {error}") from error
+        raise click.UsageError(f"--params must be a JSON object: {error}") from error

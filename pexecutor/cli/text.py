@@ -1,4 +1,4 @@
-"""What was written on the command line, as text: arguments are bytes, and the API takes UTF-8."""
+"""Convert command-line arguments to text: arguments are bytes, and the API accepts only UTF-8."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import click
 
 
 def utf8(argument: str) -> str:
-    """Return an argument as text. Python has read it as the locale says, which may not be UTF-8.
+    """Return an argument as text. Python has decoded it by the locale, which may not be UTF-8.
 
     Raises:
-        ValueError: its bytes are not UTF-8.
+        ValueError: the bytes of the argument are not UTF-8.
     """
     try:
         argument.encode()
@@ -22,12 +22,12 @@ def utf8(argument: str) -> str:
 
 
 class _Text(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # generic in newer versions only
-    """The text of an argument or an option."""
+    """The type of text arguments and options."""
 
     name = "text"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return it as text."""
+        """Return the argument as text."""
         try:
             return utf8(value)
         except ValueError:
@@ -35,7 +35,7 @@ class _Text(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # generi
 
 
 _PATHS: Final = frozenset({"DIRECTORY", "FILE", "MODULE", "STORE"})
-"""What help calls the arguments that are a path or hold one, and so may be any bytes."""
+"""The metavars of arguments that contain a path, and so may hold any bytes."""
 
 _TEXT: Final = _Text()
 
@@ -43,7 +43,7 @@ C = TypeVar("C", bound=click.Command)
 
 
 def take_text(command: C) -> C:
-    """Have a command, and those under it, refuse arguments that are not text."""
+    """Make a command and its subcommands refuse arguments that are not UTF-8; return the command."""
     for param in command.params:
         if param.type is click.STRING and param.metavar not in _PATHS:
             param.type = _TEXT

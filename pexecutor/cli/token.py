@@ -1,4 +1,4 @@
-"""``pexecutor token``: make the tokens that clients of a server need."""
+"""The command ``token``: make tokens for the clients of a server."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ def token() -> None:
 
 @token.command()
 @click.argument("name")
-@click.option("--scope", type=click.Choice(SCOPES), required=True, help="What it may do: read < submit < admin.")
+@click.option("--scope", type=click.Choice(SCOPES), required=True, help="What the token allows: read < submit < admin.")
 def new(name: str, scope: str) -> None:
-    """Print a new token, this once, and what the file of settings needs to know of it."""
+    """Print a new token, and the lines for the settings file. The token cannot be printed again."""
     check_token_name(name)
     made = new_token()
-    click.echo(
-        f'{made}\n\n# for the file of settings:\n[tokens.{name}]\nsha256 = "{hash_token(made)}"\nscope = "{scope}"'
-    )
+    click.echo(f'{made}\n\n# for the settings file:\n[tokens.{name}]\nsha256 = "{hash_token(made)}"\nscope = "{scope}"')

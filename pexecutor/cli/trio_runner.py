@@ -1,4 +1,4 @@
-"""Running what a command has to wait for."""
+"""Run the async part of a command."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def run(main: Callable[[], Awaitable[T]]) -> T:
-    """Run it; an error of ours comes out alone, also out of the groups that nurseries put it in."""
+    """Run a function in Trio; raise a ``PexecutorError`` alone, without the groups that nurseries wrap it in."""
     try:
         return trio.run(main)
     except ExceptionGroup as group:

@@ -24,8 +24,8 @@ def test_one_that_cannot_be_cancelled_does_not_keep_the_others(run: Run) -> None
     assert (result.status, [fields[2] for fields in result.fields]) == (7, ["other"])
     assert result.err.splitlines() == [
         f"pexecutor: the task '{ended}' has already ended",
-        "pexecutor: no task in flight is called 'over'",
-        "pexecutor: no task in flight is called 'nobody'",
+        "pexecutor: no task in flight has the name 'over'",
+        "pexecutor: no task in flight has the name 'nobody'",
     ]
 
 
@@ -45,7 +45,7 @@ def test_a_drain(run: Run, start_server: StartServer) -> None:
     assert run("list", url=server.url).fields[0][1:3] == ["running", "last"]
     result = run("drain", "--wait", "--wait-timeout", "0.1", url=server.url)
     assert (result.status, ["status", "draining"] in result.fields) == (12, True)
-    assert result.err == "pexecutor: the server is still draining, with 1 running: the time to wait is up\n"
+    assert result.err == "pexecutor: timed out: the server is still draining, with 1 tasks running\n"
     run("cancel", "last", url=server.url)
     assert run("drain", "--wait", url=server.url).status in (0, 9), "it may have ended before that"
     assert server.wait() == 0

@@ -94,7 +94,7 @@ def test_a_name_may_look_like_an_id_or_like_a_path(run: Run) -> None:
 
 @pytest.mark.parametrize("task", ["nobody", "abcdef-1"])
 def test_a_task_that_is_not_there(run: Run, task: str) -> None:
-    assert run("show", task) == (10, "", f"pexecutor: no task is called '{task}'\n")
+    assert run("show", task) == (10, "", f"pexecutor: no task has the name '{task}'\n")
 
 
 def test_handlers(run: Run, server: ServerProcess) -> None:

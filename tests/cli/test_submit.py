@@ -100,11 +100,11 @@ def test_params_from_standard_input(server: ServerProcess) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["number=seven"], "the param `number` takes integer, as JSON, and not 'seven'"),
-        (["maybe=some"], "the param `maybe` takes integer or null, as JSON, and not 'some'"),
+        (["number=seven"], "the param `number` must be JSON (integer), not 'seven'"),
+        (["maybe=some"], "the param `maybe` must be JSON (integer or null), not 'some'"),
         (["number"], "'number' is not a param: write key=value"),
         (["text=@/nowhere/at/all"], "cannot read /nowhere/at/all: No such file or directory"),
-        (["--params", "[]"], "--params takes a JSON object"),
+        (["--params", "[]"], "--params must be a JSON object"),
         (["--priority", "high"], "'high' is not a valid integer"),
         (["number=1.5"], "`params.number`"),
         (["numbr=1"], "unknown parameter `numbr`"),

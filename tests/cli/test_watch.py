@@ -34,7 +34,7 @@ def row(screen: str, name: str) -> str:
 
 
 def is_drawn(screen: str) -> bool:
-    return "q ends" in screen
+    return "q quits" in screen
 
 
 def test_it_shows_what_runs_and_what_has_ended(server: ServerProcess, run: Run, steps_file: Path) -> None:
@@ -138,8 +138,8 @@ def test_other_keys_do_nothing_and_are_not_echoed(server: ServerProcess) -> None
         terminal.read_until(is_drawn)
         assert terminal.settings()[CONTROL_CHARACTERS][termios.VSUSP] == b"\0", "Ctrl-Z is a key like others"
         terminal.press(b"x\x1a\r")
-        drawn = terminal.written.count(b"q ends")
-        terminal.read_until(lambda _: terminal.written.count(b"q ends") >= drawn + 2)
+        drawn = terminal.written.count(b"q quits")
+        terminal.read_until(lambda _: terminal.written.count(b"q quits") >= drawn + 2)
         assert b"x\r" not in terminal.written
         terminal.press(b"q")
         assert terminal.end() == 0
@@ -155,7 +155,7 @@ def test_it_fits_the_terminal_whatever_its_size(server: ServerProcess, run: Run)
         assert row(screen, "row-29")
         assert not row(screen, "row-20")
         assert re.search(r"^and \d+ more$", screen, re.MULTILINE)
-        assert screen.splitlines()[-1] == "q ends"
+        assert screen.splitlines()[-1] == "q quits"
         terminal.resize(lines=2, columns=5)
         terminal.read_until(str.strip)
         terminal.resize(lines=40, columns=120)

@@ -41,7 +41,7 @@ def load(declared: dict[str, Any] | None = None, *modules: str) -> Any:
         ({"url": "http://x/a{b}"}, "handlers.it.url: a slot"),
         ({"url": "http://x/", "method": "FETCH"}, "handlers.it.method"),
         ({"url": "http://x/", "headers": {"A": "${MISSING}"}}, "handlers.it.headers.A needs the environment variable"),
-        ({"url": "http://x/", "headers": {"A": "a\r\nB: c"}}, "handlers.it.headers.A cannot be sent"),
+        ({"url": "http://x/", "headers": {"A": "a\r\nB: c"}}, "handlers.it.headers.A contains invalid characters"),
         ({"url": "http://x/", "read_timeout": 0}, "handlers.it.read_timeout"),
     ],
 )

@@ -68,7 +68,7 @@ def test_progress_keeps_the_total_that_was_told_last() -> None:
 @pytest.mark.parametrize("numbers", [(-1,), (math.nan,), (math.inf,), (1, -1), (1, math.nan)])
 def test_progress_that_cannot_be_shown_is_refused(numbers: tuple[float, ...]) -> None:
     context = Context("000001-1", "a")
-    with pytest.raises(ValueError, match="finite numbers of at least 0"):
+    with pytest.raises(ValueError, match="finite number of at least 0"):
         context.progress(*numbers)
     assert context.done is None
 

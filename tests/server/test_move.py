@@ -51,8 +51,8 @@ def test_tasks_go_on_elsewhere(start_server: StartServer, run: Run, here: str, t
     assert told.returncode == 0
     assert told.stdout == (
         f"would be moved from {here} to {there}: 3 in flight (2 pending, 1 scheduled)\n"
-        "their ids stay as they are\n"
-        "finished tasks that stay behind: 1; --history takes them along\n"
+        "their ids do not change\n"
+        "finished tasks that are not moved: 1; --history moves them, too\n"
     )
     told = run("move", "--from", here, "--to", there, "--history", "--json")
     assert json.loads(told.stdout) == {
@@ -82,7 +82,7 @@ def test_what_ran_when_the_server_was_killed(start_server: StartServer, run: Run
     assert "('a')" in run("move", "--from", here, "--to", there).stderr
     told = run("move", "--from", here, "--to", there, "--recover")
     assert told.stdout == (
-        f"moved from {here} to {there}: 0 in flight\ntheir ids stay as they are\nfinished tasks that stay behind: 1\n"
+        f"moved from {here} to {there}: 0 in flight\ntheir ids do not change\nfinished tasks that are not moved: 1\n"
     )
 
 

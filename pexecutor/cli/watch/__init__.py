@@ -1,1 +1,1 @@
-"""``pexecutor watch``: a snapshot of a server, drawn again and again in a terminal."""
+"""The command ``watch``: draw a snapshot of a server in a terminal, repeatedly."""

@@ -1,8 +1,8 @@
-"""``watch``: a server's work as it goes on, in a terminal.
+"""The command ``watch``: show a server's work in a terminal, live.
 
-It looks once a second, and draws when there is news or the terminal has another size. It polls where it could have read
-an event stream: a screen a second is all that anybody can read, three bounded replies make it whole each time, so there
-is nothing to catch up with after a lost connection, and every version of a server has them.
+It polls the server once a second, and draws after each poll and when the size of the terminal changes. It polls instead
+of reading an event stream, because one screen a second is enough to read, because each poll of three bounded replies is
+complete, so a lost connection needs no catching up, and because every version of the server supports it.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ INTERVAL_SECONDS: Final = 1.0
     type=click.FloatRange(0.1, 3600),
     default=INTERVAL_SECONDS,
     show_default=True,
-    help="Seconds from one look to the next.",
+    help="Seconds between two polls.",
 )
 @click.pass_obj
 def watch(session: Session, interval: float) -> int:
-    """Watch the work as it goes on.
+    """Show a server's work live in the terminal.
 
-    Shows the pool, the queue, what runs and what has ended, until q is pressed. With --json, prints the statistics,
-    one document a line.
+    Shows the pool, the queue, running and finished tasks until q is pressed. With --json, prints the statistics, one
+    document per line.
     """
     if session.as_json:
         while True:
             session.report.details(session.client.readiness())
             time.sleep(interval)
     if not sys.stdout.isatty():
-        raise click.UsageError("`watch` draws in a terminal; for anything else there are `watch --json` and `list`")
-    # Imported here, as what draws is much to load, and no other command needs it.
+        raise click.UsageError("`watch` needs a terminal: use `watch --json` or `list` for other outputs")
+    # Imported here, because the drawing library takes long to load and only this command needs it.
     from .screen import watch_screen
 
     return trio.run(watch_screen, session.client, interval)

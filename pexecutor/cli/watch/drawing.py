@@ -1,4 +1,4 @@
-"""What ``watch`` draws: a snapshot as one screen, a line for each thing, as many as there is room for."""
+"""Draw a snapshot as one screen, with as many lines of tasks as the terminal has room for."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _ENDED_LINES: Final = 5
 
 
 def draw(snapshot: Snapshot, *, url: str, lost: str | None, lines: int) -> RenderableType:
-    """The screen.
+    """Return the screen for a snapshot.
 
     Parameters:
-        snapshot: what there was to see at the last look.
-        url: where it was seen.
-        lost: why there was no look since, if so.
-        lines: how many lines there are.
+        snapshot: the last snapshot.
+        url: the URL of the server.
+        lost: why the server cannot be reached at present, or ``None``.
+        lines: the height of the terminal.
     """
     room = max(2, lines - _LINES_OF_THE_REST)
     ended_lines = max(room - len(snapshot.running), min(_ENDED_LINES, room // 2))
@@ -43,7 +43,7 @@ def draw(snapshot: Snapshot, *, url: str, lost: str | None, lines: int) -> Rende
         Text(),
         _ended(snapshot, ended_lines),
         Text(),
-        Text("q ends", style="dim"),
+        Text("q quits", style="dim"),
     )
 
 
@@ -70,8 +70,8 @@ def _gauges(snapshot: Snapshot) -> Table:
     table.add_column(min_width=max(len(title) for title, _, _ in rows))
     table.add_column(min_width=BAR_CELLS)
     table.add_column(no_wrap=True, overflow="ellipsis")
-    for title, bar, said in rows:
-        table.add_row(title, bar, _text(said))
+    for title, bar, words in rows:
+        table.add_row(title, bar, _text(words))
     return table
 
 
@@ -96,13 +96,13 @@ def _ended(snapshot: Snapshot, lines: int) -> Table:
         outcome = standing(record)
         took = _took(record)
         about = [_text(record["name"]), _text(record["id"]), _text(record["handler"])]
-        told = _text(outcome, COLOURS.get(outcome, ""))
-        table.add_row(*about, told, ago(record["finished_at"]), took, _text(note(record)))
+        shown = _text(outcome, COLOURS.get(outcome, ""))
+        table.add_row(*about, shown, ago(record["finished_at"]), took, _text(note(record)))
     return table
 
 
 def _text(text: str, style: str = "") -> Text:
-    """What the server says comes to the screen through here."""
+    """Return a text of the server as one safe line; every such text on the screen passes through here."""
     return Text(one_line(text), style)
 
 
@@ -113,7 +113,7 @@ def _took(record: dict[str, Any]) -> str:
 
 
 def _first(records: list[dict[str, Any]], lines: int, table: Table) -> Iterable[dict[str, Any]]:
-    """As many as there are lines for; how many more there are, the table's caption says."""
+    """Return the records that fit into ``lines``, and note the number of other records in the table's caption."""
     shown = records if len(records) <= lines else records[: max(0, lines - 1)]
     if len(shown) < len(records):
         table.caption = f"and {len(records) - len(shown)} more"

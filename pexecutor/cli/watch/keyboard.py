@@ -1,4 +1,4 @@
-"""The keyboard while something is drawn: keys as they are pressed, and everything as it was when that ends."""
+"""Read single keys while the screen is drawn, and restore the terminal afterwards."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ QUIT_KEYS: Final = frozenset(b"qQ\x04")
 
 _KEYS_MAX: Final = 1024
 _CONTROL_CHARACTERS: Final = 6
-"""Where ``tcgetattr`` has the characters that mean something to the terminal."""
+"""The index of the control characters in the result of ``tcgetattr``."""
 
 
 @contextmanager
 def keys_unbuffered() -> Iterator[None]:
-    """While in here, keys come at once and are not echoed, and Ctrl-Z is one of them: it would leave a drawn screen.
+    """Deliver keys at once and without echo inside this context. Ctrl-Z is a key, too: it must not suspend the screen.
 
-    Without a keyboard there is nothing to change.
+    This does nothing if standard input is not a terminal.
     """
     if not os.isatty(STDIN):
         yield
@@ -42,7 +42,7 @@ def keys_unbuffered() -> Iterator[None]:
 
 
 async def quit_pressed() -> None:
-    """Return when a key was pressed that ends the program, or when the keyboard is gone."""
+    """Return when a quit key is pressed or standard input has ended."""
     if not os.isatty(STDIN):
         await trio.sleep_forever()
     while True:

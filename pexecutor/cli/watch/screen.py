@@ -1,7 +1,7 @@
-"""The screen of ``watch``: who looks, who draws, and what ends it.
+"""The screen of ``watch``: poll the server, draw, and end on a key or a signal.
 
-Looks are taken in a thread, so whatever the server does, a key ends this at once. What is shown, and whether it is
-still true, is owned by ``Screen``: looks set it, ``draw`` alone reads it.
+Polls run in a thread, so a key ends the screen at once even if the server does not reply. ``Screen`` owns the snapshot
+and the state of the connection: ``poll`` sets them, and only ``draw`` reads them.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from .keyboard import keys_unbuffered, quit_pressed
 from .snapshot import Snapshot, take_snapshot
 
 SIGNALLED: Final = 128
-"""What a shell adds to the number of the signal that ended a program."""
+"""The offset that a shell adds to the number of the signal that ended a program."""
 
 _ENDS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 async def watch_screen(client: Client, seconds: float) -> int:
-    """Watch until a key or a signal ends it; the exit status.
+    """Show the screen until a key or a signal ends it, and return the exit status.
 
     Parameters:
-        client: the server.
-        seconds: from one look to the next.
+        client: the client of the server.
+        seconds: the time between two polls.
 
     Raises:
-        PexecutorError: there was nothing to see at first, or the server refuses to show it.
+        PexecutorError: the first poll failed, or the server refuses a later poll.
     """
     first = await _take(client)
     with keys_unbuffered(), Live(console=_console(), screen=True, auto_refresh=False) as live:
         async with trio.open_nursery() as nursery:
             screen = Screen(live, client.url, first, nursery.cancel_scope)
-            await nursery.start(screen.obey_signals)  # before the first drawing: its size may change at once
-            nursery.start_soon(screen.look, client, seconds)
+            await nursery.start(screen.obey_signals)  # before the first drawing: the terminal may change its size
+            nursery.start_soon(screen.poll, client, seconds)
             await quit_pressed()
             nursery.cancel_scope.cancel()
     if screen.error is not None:
@@ -57,13 +57,13 @@ def _console() -> Console:
 
 
 class Screen:
-    """What is shown, and how it ended.
+    """The state of the screen.
 
     Parameters:
-        live: where it is drawn.
-        url: whose work this is.
-        snapshot: the first.
-        watching: cancelled when it is to end.
+        live: the display.
+        url: the URL of the server.
+        snapshot: the first snapshot.
+        watching: the scope that is cancelled to end the screen.
     """
 
     def __init__(self, live: Live, url: str, snapshot: Snapshot, watching: trio.CancelScope) -> None:
@@ -76,12 +76,12 @@ class Screen:
         self.status: int = 0
 
     def draw(self) -> None:
-        """Draw it, in the terminal's present size."""
+        """Draw the snapshot in the present size of the terminal."""
         picture = draw(self._snapshot, url=self._url, lost=self._lost, lines=self._live.console.height)
         self._live.update(picture, refresh=True)
 
-    async def look(self, client: Client, seconds: float) -> None:
-        """Look again and again; an error that will not pass ends it all."""
+    async def poll(self, client: Client, seconds: float) -> None:
+        """Poll and draw for ever; a permanent error ends the screen."""
         while True:
             self.draw()
             await trio.sleep(seconds)
@@ -94,7 +94,7 @@ class Screen:
                 self._watching.cancel()
 
     async def obey_signals(self, task_status: trio.TaskStatus[None]) -> None:
-        """Draw it anew when the terminal has another size; end when told to."""
+        """Redraw when the size of the terminal changes; end on a signal that asks for it."""
         with trio.open_signal_receiver(*_ENDS, signal.SIGWINCH) as signals:
             task_status.started()
             async for number in signals:

@@ -1,4 +1,4 @@
-"""One look at a server: what ``watch`` draws."""
+"""``Snapshot``: the result of one poll of a server, which ``watch`` draws."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
     from ...client.client import Client
 
 LISTED_MAX: Final = 200
-"""More than any terminal has lines for."""
+"""The maximum number of listed tasks: more than a terminal has lines."""
 
 
 class Snapshot(NamedTuple):
-    """What there was to see, and when.
+    """The state of a server at one time.
 
     Parameters:
-        statistics: the server's.
-        running: records of running tasks, by start time.
-        ended: records of finished tasks, the latest first.
-        taken_at: seconds since 1970, here.
+        statistics: the statistics of the server.
+        running: the records of running tasks, by start time.
+        ended: the records of finished tasks, latest first.
+        taken_at: the time of the snapshot, in seconds since 1970 by the local clock.
     """
 
     statistics: dict[str, Any]
@@ -30,22 +30,22 @@ class Snapshot(NamedTuple):
     taken_at: float
 
     def elapsed(self, record: dict[str, Any]) -> float:
-        """How long a task has been running, in seconds; two clocks that differ do not make it negative."""
+        """Return how many seconds a task has been running; never negative, even if the two clocks differ."""
         return max(0.0, self.taken_at - seconds_of(record["started_at"]))
 
     def progress(self, record: dict[str, Any]) -> float | None:
-        """How far a running task is, from 0 to 1: as its handler says, or of the time that it was told to take."""
-        told = record.get("progress", {})
-        if told.get("total"):
-            return min(1.0, float(told["done"] / told["total"]))
+        """Return the progress of a running task, from 0 to 1, by its handler's report or its duration, or ``None``."""
+        reported = record.get("progress", {})
+        if reported.get("total"):
+            return min(1.0, float(reported["done"] / reported["total"]))
         return min(1.0, self.elapsed(record) * 1000 / record["duration"]) if record["duration"] else None
 
 
 def take_snapshot(client: Client) -> Snapshot:
-    """Look.
+    """Poll a server.
 
     Raises:
-        UnreachableError, RefusedError, ForeignReplyError: there is nothing to see.
+        UnreachableError, RefusedError, ForeignReplyError: the server did not answer the requests.
     """
     statistics = client.readiness().value["statistics"]
     return Snapshot(statistics, _listed(client, "running"), _listed(client, "finished"), time.time())
