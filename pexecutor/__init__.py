@@ -1,6 +1,6 @@
 """pexecutor: a task executor you talk to over HTTP, or embed in a Trio program.
 
-Importing this package imports no web framework and starts nothing; see ``pexecutor.core.executor`` for an embedding.
+Importing this package imports no web framework and starts nothing. ``pexecutor.core.executor`` shows how to embed it.
 """
 
 from .core.executor import Executor

@@ -1,13 +1,13 @@
-"""Who may do what: tokens, their scopes, and what the server knows of them.
+"""Tokens and their scopes: who may do what.
 
-A token is ``pex_`` (by which secret scanners find one that got lost) and 32 random bytes. The file of settings has its
-SHA-256 alone, so whoever reads that file can do nothing with it.
+A token is ``pex_``, by which secret scanners find leaked tokens, and 32 random bytes. The settings file contains only
+the SHA-256 of a token, so a reader of that file cannot use the token.
 
-A plain SHA-256 is right here. Slow and salted hashes make up for secrets that can be guessed; NIST SP 800-63B (section
-5.1.2.2) asks for them below 112 bits, and here are 256. So that it stays that way, what does not look like a token is
-refused before it is looked up: the hash of a password of somebody's own in the file opens nothing.
+A plain SHA-256 is enough. Slow and salted hashes protect secrets that can be guessed: NIST SP 800-63B (section 5.1.2.2)
+requires them below 112 bits, and a token has 256. To keep it so, a text without the format of a token is refused before
+the lookup. So the hash of a self-chosen password in the settings file grants nothing.
 
-Every configured hash is compared, each in constant time, whichever is the right one.
+A presented token is compared with every configured hash, each in constant time, so timing does not reveal a match.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .errors import ConfigError
 Scope = Literal["read", "submit", "admin"]
 
 SCOPES: Final[tuple[Scope, ...]] = ("read", "submit", "admin")
-"""Each may do what those before it may."""
+"""The scopes, in rising order: a scope includes all scopes before it."""
 
 TOKEN_PREFIX: Final = "pex_"
 TOKEN_RANDOM_BYTES: Final = 32
@@ -37,26 +37,26 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Who asks: the name of a token, for the log, and what it may do."""
+    """The identity of a caller: the name of its token, for the log, and its scope."""
 
     name: str
     scope: Scope
 
     def may(self, needed: Scope) -> bool:
-        """Whether what needs this scope is allowed."""
+        """Return whether the identity may use a route that needs this scope."""
         return SCOPES.index(self.scope) >= SCOPES.index(needed)
 
 
 ANONYMOUS: Final = Identity("anonymous", "admin")
-"""Everybody, where no token is configured."""
+"""The identity of every caller if no token is configured."""
 
 
 class TokenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A token's table in the configuration file.
 
     Parameters:
-        sha256: the hash of the whole token, in hexadecimal digits.
-        scope: what it may do.
+        sha256: the SHA-256 of the whole token, in hexadecimal digits.
+        scope: the scope of the token.
     """
 
     sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
@@ -64,13 +64,13 @@ class TokenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Tokens:
-    """The tokens that are configured.
+    """The configured tokens.
 
     Parameters:
-        tables: their tables, by name.
+        tables: the tables of the tokens, by name.
 
     Raises:
-        ConfigError: a table cannot be used; says which and why, and shows no value.
+        ConfigError: a table is invalid. The message names the table and shows no value.
     """
 
     def __init__(self, tables: Mapping[str, Any]) -> None:
@@ -86,7 +86,7 @@ class Tokens:
         return len(self._hashes)
 
     def identify(self, token: str) -> Identity | None:
-        """Whose token this is, or ``None`` when it is nobody's."""
+        """Return the identity of a token, or ``None`` if the token is unknown."""
         if not _TOKEN.fullmatch(token):
             return None
         presented, found = hash_token(token), None
@@ -97,21 +97,21 @@ class Tokens:
 
 
 def new_token() -> str:
-    """A token that nobody has had before."""
+    """Return a new random token."""
     return TOKEN_PREFIX + secrets.token_urlsafe(TOKEN_RANDOM_BYTES)
 
 
 def hash_token(token: str) -> str:
-    """What the file of settings has of a token."""
+    """Return the hash of a token, as in the settings file."""
     return sha256(token.encode()).hexdigest()
 
 
 def check_token_name(name: str) -> None:
-    """Raise ``ConfigError`` for what cannot be the name of a token."""
+    """Raise ``ConfigError`` if a name is not a valid name of a token."""
     if name.startswith(TOKEN_PREFIX):
-        raise ConfigError("the name of a token is said in the log, so it must not be the token itself")
+        raise ConfigError("the name of a token appears in the log, so it must not be the token itself")
     if not _NAME.fullmatch(name) or name == ANONYMOUS.name:
-        raise ConfigError(f"{name[:64]!r} cannot be the name of a token: take 1 to 64 letters, digits, - and _")
+        raise ConfigError(f"invalid token name {name[:64]!r}: use 1 to 64 letters, digits, - and _")
 
 
 def _settings(name: str, table: Any) -> TokenSettings:

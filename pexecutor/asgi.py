@@ -1,17 +1,17 @@
-"""The same server as an ASGI app, for Hypercorn's own command line.
+"""The server as an ASGI app, for Hypercorn's own command line.
 
 ::
 
     hypercorn -k trio 'pexecutor.asgi:create_app(pool_size=5, queue_size=1000)' -b 127.0.0.1:8080
 
-The promises are those of ``pexecutor``: signals, drain, bound, log lines and exit status are the same, whether the
-parent process, its worker or both are signalled (see ``host.py``), and connections are served by the same code (see
-``web/hosted.py``). The drain happens in the lifespan: the message
-``lifespan.shutdown`` is passed on after it, because the app's own nursery is given a deadline, and Hypercorn cancels
-the lifespan once the message is answered. When the parent is signalled, Hypercorn closes its connections at once, so,
-unlike under ``pexecutor``, nothing answers during the drain.
+The app keeps the promises of ``pexecutor``: signals, drain, bound, log lines and exit status are the same, whether the
+parent process, its worker or both are signalled (see ``process/host.py``). The same code serves connections (see
+``web/serving/hosted.py``). The drain happens in the lifespan. The message ``lifespan.shutdown`` reaches the inner app
+only after the drain, because that app's nursery then gets a deadline, and because Hypercorn cancels the lifespan once
+the message is answered. There is one difference: when the parent is signalled, Hypercorn closes its connections at
+once, so no request is answered during the drain.
 
-One worker only (``-w 1``, the default): each would have names and a queue of its own.
+Only one worker is allowed (``-w 1``, the default), because each worker would have its own names and its own queue.
 """
 
 from __future__ import annotations
@@ -42,18 +42,17 @@ _log = structlog.get_logger()
 
 
 def create_app(file: str | None = None, **settings: Any) -> ExecutorApp:
-    """An ASGI app with an executor of its own, which runs as long as the app's lifespan.
+    """Make an ASGI app with its own executor, which runs for the app's lifespan.
 
     Parameters:
         file: a TOML file of settings.
-        settings: fields of ``Config``; the environment's ``PEXECUTOR_`` variables stand behind them, and the file
-            behind those.
+        settings: fields of ``Config``. They override the ``PEXECUTOR_`` variables, which override the file.
 
     Raises:
-        ConfigError: a setting is unknown or out of its range.
+        ConfigError: a setting is unknown or out of range.
     """
     if Host().is_worker:
-        replace_streams()  # before modules of handlers set up loggers that keep the streams
+        replace_streams()  # before handler modules set up loggers, which keep the present streams
     path = None if file is None else Path(file)
     return ExecutorApp(load_config(file=path, environment=os.environ, flags=settings))
 
@@ -67,7 +66,7 @@ class ExecutorApp:
         self._app = create_web_app(self._executor, config)
 
     async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        """Answer one connection, or live one life."""
+        """Serve one request, or run the lifespan."""
         if scope["type"] != "lifespan":
             await self._app(scope, receive, send)
             return
@@ -79,9 +78,8 @@ class ExecutorApp:
                     log_ignored_variables(os.environ)
                     await self._live(bound, scope, receive, send)
             else:
-                await _refuse(
-                    receive, send, "one worker only: each would have a queue of its own, so run Hypercorn with -w 1"
-                )
+                message = "only one worker is allowed, as each would have its own queue: run Hypercorn with -w 1"
+                await _refuse(receive, send, message)
 
     async def _live(self, bound: StopBound, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         executor, host = self._executor, Host()
@@ -110,7 +108,8 @@ class ExecutorApp:
                 signals.parent_signalled()
                 self._executor.drain()
                 await self._executor.stopped.wait()
-                log_farewell(self._executor.statistics())  # here, as Hypercorn cancels the lifespan after its answer
+                # Logged here, because Hypercorn cancels the lifespan once this message is answered.
+                log_farewell(self._executor.statistics())
             return event
 
         return receive_drained
@@ -123,7 +122,7 @@ async def _refuse(receive: ASGIReceiveCallable, send: ASGISendCallable, message:
 
 @contextmanager
 def _only_worker() -> Iterator[bool]:
-    """Whether this is the only worker process of its parent; it is as long as this context lasts."""
+    """Claim to be the parent's only worker for the duration of this context; yield whether the claim succeeded."""
     if multiprocessing.parent_process() is None:
         yield True
         return

@@ -1,8 +1,8 @@
-"""Settings: one frozen ``Config``, made of defaults < TOML file < environment < flags.
+"""Settings: one frozen ``Config``, merged from defaults < TOML file < environment < flags.
 
-Every limit of the program is a setting here, with its unit in its name; the fields' annotations are the only place
-that knows their ranges. In the environment a setting is ``PEXECUTOR_`` and its name in capitals, a list with commas.
-Handlers and tokens are declared in the file alone.
+Every limit of the program is a setting here, with its unit in its name. The annotations of the fields are the only
+definition of their ranges. A setting's environment variable is ``PEXECUTOR_`` and its name in capitals; lists are
+separated by commas. Handlers and tokens are declared only in the file.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NO_SETTINGS: Final = frozenset(
     {"PEXECUTOR_URL", "PEXECUTOR_TOKEN", "PEXECUTOR_TASK_ID", "PEXECUTOR_TASK_NAME", "PEXECUTOR_TASK_TOKEN"}
     | {"PEXECUTOR_TASK_STORE", "PEXECUTOR_TASK_SERVER"}
 )
-"""Variables of clients, and of the commands that a server runs."""
+"""``PEXECUTOR_`` variables that are not settings, but belong to clients and to the commands that a server runs."""
 
 _SERVICE_LINK: Final = re.compile(
     r"PEXECUTOR_(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
@@ -47,7 +47,7 @@ LogFormat = Literal["text", "json"]
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All settings of a server."""
+    """The settings of a server."""
 
     host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080
@@ -82,16 +82,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def load_config(*, file: Path | None, environment: Mapping[str, str], flags: Mapping[str, Any]) -> Config:
-    """Merge the sources, the later over the earlier.
+    """Merge the sources of settings; flags override variables, which override the file.
 
     Parameters:
-        file: a TOML file, or none.
-        environment: variables; the settings among them begin with ``PEXECUTOR_``. One that is empty counts as unset,
-            and one that a flag overrides is not looked at.
-        flags: settings given on the command line, by field name; ``None`` is one that was not given.
+        file: a TOML file, or ``None``.
+        environment: the environment variables. Those that begin with ``PEXECUTOR_`` are settings. An empty variable
+            counts as unset, and a variable that a flag overrides is not checked.
+        flags: the settings of the command line, by field name; ``None`` for a flag that was not given.
 
     Raises:
-        ConfigError: a setting is unknown or out of its range; names it and where it came from.
+        ConfigError: a setting is unknown or out of range; the message names the setting and its source.
     """
     settings: dict[str, Any] = {}
     for name, value in (_read_file(file) if file is not None else {}).items():
@@ -130,21 +130,21 @@ def _is_setting(variable: str, value: str) -> bool:
 
 
 def durability_of(config: Config) -> Durability:
-    """How far a task is kept before it is answered.
+    """Return the durability level of the settings, or the default level of the store.
 
     Raises:
-        ConfigError: the store is none, or knows no such level.
+        ConfigError: the store is invalid, or does not support the level.
     """
     levels = _DURABILITIES[type(parse_store(config.store))]
     if config.durability is None:
         return levels[0]
     if config.durability not in levels:
-        raise ConfigError(f"durability cannot be {config.durability!r} on this store; it can be {', '.join(levels)}")
+        raise ConfigError(f"durability cannot be {config.durability!r} on this store: choose {' or '.join(levels)}")
     return config.durability
 
 
 def database_file(config: Config) -> Path:
-    """Where tasks are kept: in the directory of the settings, else in the user's data directory."""
+    """Return the path of the tasks' file: in the directory of the settings, or else in the user's data directory."""
     address = parse_store(config.store)
     if isinstance(address, SqliteAddress) and address.file is not None:
         return address.file
@@ -153,7 +153,7 @@ def database_file(config: Config) -> Path:
 
 
 def where_tasks_are(config: Config) -> str:
-    """Where they are kept, for the operator."""
+    """Return where the tasks are kept, as the end of a sentence for the operator."""
     match address := parse_store(config.store):
         case MemoryAddress():
             return "live in memory"
@@ -164,7 +164,7 @@ def where_tasks_are(config: Config) -> str:
 
 
 def flag_of(setting: str) -> str:
-    """How a setting is spelled on the command line."""
+    """Return the command-line flag of a setting."""
     return "--" + _FLAGS.get(setting, setting.removesuffix("_seconds").replace("_", "-"))
 
 
@@ -181,7 +181,7 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 
 def _checked(name: str, value: Any, source: str, *, strict: bool = True) -> Any:
-    """The value in its type and range; the source is what a complaint names."""
+    """Return a value converted to the setting's type and checked; error messages name the source."""
     if name not in _TYPES:
         raise ConfigError(f"{source} is not a setting; the settings are: {', '.join(sorted(_TYPES))}")
     try:
@@ -196,11 +196,11 @@ _DURABILITIES: Final[dict[type[StoreAddress], tuple[Durability, ...]]] = {
     SqliteAddress: ("full", "normal"),
     ValkeyAddress: ("aof", "none", "fsync"),
 }
-"""The levels that a store knows, its default first."""
+"""The levels that a store supports, its default first."""
 
 _FLAGS: Final = {"handler_modules": "handlers", "tls_certfile": "certfile", "tls_keyfile": "keyfile"}
 _LISTS: Final = {"handler_modules", "allowed_hosts"}
 _NEVER_SHOWN: Final = {"tokens", "store"}
-"""What somebody may have put a secret into by mistake."""
+"""Settings whose values are never shown, because they may contain a secret."""
 
 _TYPES: Final = {field.name: field.type for field in msgspec.structs.fields(Config)}

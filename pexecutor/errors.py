@@ -1,17 +1,16 @@
-"""The whole failure vocabulary.
+"""All exceptions of the package.
 
-An error's name says whose move is next:
+The name of an error says who acts next:
 
 * the caller, with other input: ``InvalidTaskError``, ``InvalidCursorError``, ``ConfigError``;
-* the caller, who named a thing that cannot be acted on: ``UnknownTaskError``, ``ExpiredTaskError``,
-  ``AlreadyFinishedError``, ``AlreadyStartedError``;
-* the operator, with another file or another program: ``UnusableStoreError``;
-* the world, a while: ``StoreUnavailableError``;
-* for a client of the HTTP API, the caller again: ``RefusedError``, ``ForeignReplyError``; or the world:
-  ``UnreachableError``.
+* the caller, with another task: ``UnknownTaskError``, ``ExpiredTaskError``, ``AlreadyFinishedError``,
+  ``AlreadyStartedError``;
+* the operator, with another file or another version of the program: ``UnusableStoreError``;
+* nobody, as trying again later may work: ``StoreUnavailableError``, and in the client ``UnreachableError``;
+* the caller of the client, with another request or URL: ``RefusedError``, ``ForeignReplyError``.
 
-A full queue and a held name are no errors: they are verdicts (see ``task.py``), because in a batch they
-befall some tasks and not others.
+A full queue and a held name are not errors but verdicts (see ``task.py``), because in a batch they concern some tasks
+and not others.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ import msgspec
 
 
 class FieldError(msgspec.Struct, frozen=True):
-    """One thing wrong with one submitted task.
+    """A fault of one submitted task.
 
     Parameters:
-        index: its place in the batch, from 0.
-        field: which field; ``None`` when the element as a whole is wrong.
-        detail: what is wrong with it.
+        index: the task's index in the batch, from 0.
+        field: the invalid field; ``None`` if the element as a whole is invalid.
+        detail: a sentence that says what is wrong.
     """
 
     index: int
@@ -37,11 +36,11 @@ class FieldError(msgspec.Struct, frozen=True):
 
 
 class PexecutorError(Exception):
-    """Everything that pexecutor raises on purpose."""
+    """The base class of all errors that pexecutor raises on purpose."""
 
 
 class InvalidTaskError(PexecutorError):
-    """The caller sent tasks that cannot be taken; none of them was."""
+    """The caller sent invalid tasks. None of the tasks was accepted."""
 
     def __init__(self, errors: Sequence[FieldError]) -> None:
         self.errors: tuple[FieldError, ...] = tuple(errors)
@@ -49,15 +48,15 @@ class InvalidTaskError(PexecutorError):
 
 
 class InvalidCursorError(PexecutorError):
-    """The caller sent a page cursor that no listing has given out."""
+    """The caller sent a page cursor that did not come from a listing."""
 
 
 class ConfigError(PexecutorError):
-    """The operator gave a setting that cannot be used; the message names the setting and its source."""
+    """The operator gave an invalid setting. The message names the setting and its source."""
 
 
 class UnusableStoreError(PexecutorError):
-    """The operator gave a file that tasks cannot be kept in; the message says why, and what to do."""
+    """The operator gave a store that cannot keep tasks. The message says why, and what to do."""
 
 
 class _NamedTaskError(PexecutorError):
@@ -69,40 +68,40 @@ class _NamedTaskError(PexecutorError):
 
 
 class UnknownTaskError(_NamedTaskError):
-    """No task with this id was ever accepted by this store."""
+    """The caller gave an id that this store has never given to a task."""
 
     sentence = "no task has the id {!r}"
 
 
 class ExpiredTaskError(_NamedTaskError):
-    """The task did exist; its record has left the bounded history."""
+    """The caller named a task whose record has left the bounded history."""
 
     sentence = "the task {!r} has ended and its record is no longer kept"
 
 
 class AlreadyFinishedError(_NamedTaskError):
-    """The task has its outcome already, so nothing is left to cancel."""
+    """The caller named a finished task, which cannot be cancelled or changed."""
 
     sentence = "the task {!r} has already ended"
 
 
 class AlreadyStartedError(_NamedTaskError):
-    """The task runs, so its place in the queue cannot be changed any more."""
+    """The caller named a running task, whose place in the queue can no longer be changed."""
 
     sentence = "the task {!r} has already started"
 
 
 class StoreUnavailableError(PexecutorError):
-    """The store could not make a change durable; nothing was changed, trying again later may work."""
+    """The store could not make a change durable. Nothing was changed; trying again later may work."""
 
 
 class RefusedError(PexecutorError):
-    """A server has understood a request, and refuses it.
+    """A server has refused a request of the caller.
 
     Parameters:
-        status: the reply's.
-        problem: its problem details; empty when it had none.
-        retry_after: what it says about when to come back, as it is.
+        status: the status of the reply.
+        problem: the problem details of the reply; empty if it has none.
+        retry_after: the header ``Retry-After`` of the reply, unchanged.
     """
 
     def __init__(self, status: int, problem: Mapping[str, Any], retry_after: str | None = None) -> None:
@@ -113,15 +112,15 @@ class RefusedError(PexecutorError):
 
 
 class UnreachableError(PexecutorError):
-    """A server cannot be reached, or the connection to it was lost; it may come back."""
+    """A server is unreachable, or the connection to it was lost. Trying again later may work."""
 
 
 class ForeignReplyError(PexecutorError):
-    """The caller gave a URL at which something else answers."""
+    """The caller gave the URL of a server that is not a pexecutor server."""
 
 
 def first_cause(error: BaseException) -> BaseException:
-    """The error itself, or the first one in a group, and in the groups in there."""
+    """Return the first exception in a group and its nested groups, or the error itself if it is not a group."""
     while isinstance(error, BaseExceptionGroup):
         [error, *_] = error.exceptions
     return error

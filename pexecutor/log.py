@@ -1,8 +1,8 @@
-"""Logs: one event a line on standard error, as text for people or JSON for machines.
+"""The log: one event per line on standard error, as text for people or as JSON for programs.
 
-What becomes of a task is an event too, and there may be many thousands of them a second. So each change of its state is
-logged at debug, and at info none of that; only a task that has ended in failure for good is a warning, and of those no
-more than a few a second. The rest is counted, and the next warning says how many.
+Changes of tasks can be many thousands per second. So each change is logged at the level ``debug`` and none at ``info``.
+A task that has finally failed is logged as a warning, but at most ``WARNINGS_PER_SECOND_MAX`` times per second. Further
+failures are counted, and the next warning reports their number.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _log = structlog.get_logger()
 
 
 def configure_logging(level: LogLevel, log_format: LogFormat) -> None:
-    """Set up the process's log. Called by whoever owns the process, never by importing anything."""
+    """Set up the log of the process. Only a program that owns its process calls this; imports never do."""
     renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
     if log_format == "text":
         plain = structlog.dev.plain_traceback
@@ -49,20 +49,20 @@ def configure_logging(level: LogLevel, log_format: LogFormat) -> None:
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
-    logging.getLogger("coredis").setLevel(logging.CRITICAL)  # whoever asks the store is told of its troubles
+    logging.getLogger("coredis").setLevel(logging.CRITICAL)  # its errors are raised to the store's callers anyway
     own = logging.getLogger("pexecutor")
     own.handlers, own.propagate = [_Forwarder()], False
     report_drops(lambda stream, lines: _log.warning("output was dropped", stream=stream, lines=lines))
 
 
 def log_ignored_variables(environment: Mapping[str, str]) -> None:
-    """Log, once, which variables look like settings and are a service's."""
+    """Log the environment variables that look like settings but were set by Kubernetes for a service."""
     if variables := service_variables(environment):
         _log.warning("ignored variables that Kubernetes sets for a service", variables=variables)
 
 
 class _Forwarder(logging.Handler):
-    """Logs what the package's inner parts say with ``logging``; they do not know of structlog."""
+    """A handler that forwards records of ``logging`` to structlog; inner modules use only ``logging``."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log one record as an event."""
@@ -70,7 +70,7 @@ class _Forwarder(logging.Handler):
 
 
 class _Renderer:
-    """Makes a line of an event; one that cannot be shown is logged by its name alone, so no log call raises."""
+    """A renderer of events that never raises: an event that cannot be rendered is logged with its name only."""
 
     def __init__(self, processors: Sequence[structlog.typing.Processor], log_format: LogFormat) -> None:
         self._processors = processors
@@ -93,10 +93,10 @@ class _Renderer:
 
 
 class TaskLog:
-    """Logs what becomes of tasks; told by the executor.
+    """A log of changed tasks, which the executor calls.
 
     Parameters:
-        level: the log's level; at any but debug, only failures are looked at.
+        level: the level of the log; at levels other than ``debug``, only failures are logged.
         now: a clock, in seconds.
     """
 
@@ -108,7 +108,7 @@ class TaskLog:
         self._left_out = 0
 
     def __call__(self, records: Sequence[Record]) -> None:
-        """Log changes."""
+        """Log the new records of changed tasks."""
         if not self._details and Finished not in set(map(type, records)):
             return
         for record in records:
@@ -131,7 +131,7 @@ class TaskLog:
 
 
 def _facts(record: Record) -> dict[str, Any]:
-    """What a line says of a task."""
+    """Return the fields of a log line about a task."""
     facts: dict[str, Any] = {"id": record.id, "task": record.task.name, "handler": record.task.handler}
     facts |= {"state": record.state.value, "attempts": len(record.attempts)}
     if isinstance(record, Finished):

@@ -1,7 +1,7 @@
-"""The composition root: socket, store, executor, app and signals put together, started and stopped in order.
+"""The composition root: make the socket, store, executor, app and signal handlers, and start and stop them in order.
 
-The executor lives in a nursery around the HTTP server, not in the app's: so HTTP goes on answering reads and cancels
-during the whole drain, and a crash of the executor takes the server down where everybody can see it.
+The executor runs in a nursery around the HTTP server, not in the app's nursery. So HTTP still answers reads and cancels
+during the whole drain, and a crash of the executor ends the server visibly.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ _log = structlog.get_logger()
 
 
 def make_executor(config: Config, handlers: Catalogue | None = None) -> Executor:
-    """An executor and its store, as the settings say.
+    """Make an executor with its store from the settings.
 
     Raises:
-        ConfigError: a handler that the settings name or declare cannot be used.
+        ConfigError: a handler in the settings is invalid.
     """
     raise_limit()
     if handlers is None:
@@ -64,7 +64,7 @@ def make_executor(config: Config, handlers: Catalogue | None = None) -> Executor
 
 
 def _connections_max(config: Config) -> int:
-    """Return how many connections leave enough descriptors for the store and for the tasks that run."""
+    """Return the number of connections that leaves enough descriptors for the store and for running tasks."""
     limit = raise_limit()
     bound = connections_bound(config.connections_max, config.pool_size, limit)
     if bound < config.connections_max:
@@ -78,7 +78,7 @@ def _connections_max(config: Config) -> int:
 
 
 def _store_identity(config: Config) -> Callable[[], str]:
-    """Return what tells the store from all others: by this, processes are marked."""
+    """Return a function that returns the identity of the store, with which processes are marked."""
     match parse_store(config.store):
         case SqliteAddress():
             return lambda: file_identity(database_file(config))
@@ -95,8 +95,9 @@ def _is_shared(config: Config) -> bool:
 
 @asynccontextmanager
 async def _marking(identity: Callable[[], str], *, shared: bool) -> AsyncIterator[None]:
-    """Have processes marked for a store. A node first ends what dead nodes of its queue have left on this machine."""
+    """Mark processes for a store."""
     if shared:
+        # A shared store has no recovery at its start, so a node ends the leftovers of dead nodes of its queue here.
         await end_leftovers([], store=identity)
     with marking_for(identity):
         yield
@@ -140,7 +141,7 @@ def _make_shared_store(config: Config, address: ValkeyAddress) -> ValkeyStore:
 def _log_lost_lease(tasks: int) -> None:
     _log.error(
         "the lease was lost",
-        reason="no sign of life reached the store in time: the network, or a function that blocks the loop",
+        reason="the lease was not renewed in time: check the network, and functions that block the event loop",
         tasks_cut_off=tasks,
     )
 
@@ -154,8 +155,8 @@ def _log_recovered(recovered: Recovered) -> None:
     if recovered.lost_transactions:
         _log.error(
             "tasks may be lost",
-            reason=f"the last {recovered.lost_transactions} changes are not in the file any more: its -wal was cut "
-            "short or removed, or an older copy of the file was put there",
+            reason=f"the last {recovered.lost_transactions} changes are no longer in the file: its -wal file was "
+            "truncated or removed, or the file was replaced by an older copy",
         )
     always = {"waiting", "rerun", "ended", "history"}
     found = {name: number for name, number in msgspec.structs.asdict(recovered).items() if number or name in always}
@@ -177,18 +178,18 @@ async def serve(
     handlers: Catalogue | None = None,
     bound: StopBound | None = None,
 ) -> None:
-    """Serve until a signal or ``POST /drain``, then stop without losing anything.
+    """Serve until a signal or ``POST /drain``, then stop without losing a task.
 
     Parameters:
         config: all settings.
-        announce: called with the URL once requests are answered.
-        handlers: what runs tasks, by name; by default what the settings say.
-        bound: what bounds the stop; given by the owner of the process, whose signals are obeyed then.
+        announce: called with the URL once the server answers requests.
+        handlers: the handlers; by default those of the settings.
+        bound: the bound on the stop. An owner of the process passes it, and then signals are handled.
 
     Raises:
-        ConfigError: a handler, a token or a certificate cannot be used, or everybody could come in.
-        ListenError: the address cannot be listened on.
-        UnusableStoreError: tasks cannot be kept where the settings say.
+        ConfigError: a handler, a token or a certificate is invalid, or the server would be open to other machines.
+        ListenError: the server cannot listen on the address.
+        UnusableStoreError: the store of the settings cannot keep tasks.
     """
     executor = make_executor(config, handlers)
     speaks = make_http(create_web(executor, config), config)
@@ -217,24 +218,22 @@ async def serve(
 
 
 def _listen_guarded(config: Config) -> socket.socket:
-    """Listen, unless that would let in everybody who can reach us.
-
-    What counts is the address that was bound: a name may stand for any.
-    """
+    """Listen on the configured address, unless that would allow anonymous requests from other machines."""
     listener = listen(config.host, config.port)
+    # The check uses the bound address, because a host name may resolve to any address.
     if config.tokens or config.allow_anonymous or is_loopback(listener.getsockname()[0]):
         return listener
     listener.close()
     raise ConfigError(
-        f"--host {config.host} can be reached from elsewhere and no token is configured: put what "
-        "`pexecutor token new NAME --scope submit` prints into a file and add --config FILE; "
-        "or add --allow-anonymous, if something in front of it keeps others out"
+        f"--host {config.host} is reachable from other machines and no token is configured: write the output of "
+        "`pexecutor token new NAME --scope submit` into a file and add --config FILE; "
+        "or add --allow-anonymous if a proxy or a firewall keeps other clients out"
     )
 
 
 @contextmanager
 def unusable_store_alone() -> Iterator[None]:
-    """Let an ``UnusableStoreError`` out of the groups that nurseries put it in."""
+    """Raise an ``UnusableStoreError`` alone, without the groups that nurseries wrap it in."""
     try:
         yield
     except ExceptionGroup as group:

@@ -1,8 +1,8 @@
-"""``traceparent``: which trace a task belongs to, as W3C Trace Context (section 3.2) writes it.
+"""``traceparent``: the trace of a task, in the format of W3C Trace Context (section 3.2).
 
-A task is one more hop on the way of a trace: what came with it is handed on as it is, to whoever runs it. Nothing is
-traced here, so no new parent is made up. A header that is not valid is as good as none, as the specification asks: it
-is no reason to refuse a task. A later version is read as far as it is known to be the same, and handed on as 00.
+A task is one hop of a trace: its handler receives the ``traceparent`` of the submit unchanged. pexecutor records no
+spans, so it makes no new parent id. As the specification requires, an invalid header is ignored and is no reason to
+refuse a task. Of a later version, only the fields that version 00 has are read, and they are passed on as version 00.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ import re
 from typing import Final
 
 PATTERN: Final = "^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$"
-"""Version 00, as it is handed on."""
+"""The format of version 00, in which a ``traceparent`` is passed on."""
 
 _VERSION_00: Final = re.compile(PATTERN, re.ASCII)
 _LATER: Final = re.compile(r"[0-9a-f]{2}-(?P<ids>[0-9a-f]{32}-[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})(?:-.*)?", re.ASCII)
-_NOBODY: Final = re.compile(r"..-0{32}-|.{36}0{16}-")
-"""An id of zeros alone, of the trace or of its parent."""
+_ZERO_ID: Final = re.compile(r"..-0{32}-|.{36}0{16}-")
+"""A trace id or a parent id of zeros only, which is invalid."""
 
 _SAMPLED: Final = 0x01
 CHARACTERS_MAX: Final = 512
 
 
 def parse_traceparent(text: str) -> str | None:
-    """What is to be handed on, in version 00; ``None`` when it is not valid."""
-    if len(text) > CHARACTERS_MAX or text.startswith("ff") or _NOBODY.match(text):
+    """Return a ``traceparent`` in version 00, or ``None`` if it is invalid."""
+    if len(text) > CHARACTERS_MAX or text.startswith("ff") or _ZERO_ID.match(text):
         return None
     if _VERSION_00.fullmatch(text):
         return text

@@ -1,12 +1,12 @@
-"""``Client``: the HTTP API of one server as calls; what the command line talks with.
+"""``Client``: the HTTP API of a server as method calls. The command line uses it.
 
-An answer is kept as it came, so that what is printed as JSON is exactly what the API said. It is read as plain objects:
-a member that this version does not know goes through, one that an older server does not have is absent.
+A reply is kept unchanged, so that JSON output is exactly the API's JSON. It is also parsed into plain objects: unknown
+members of a newer server stay in them, and members that an older server lacks are absent.
 
-A call is one exchange. It returns what was asked for, or raises an error whose name says whose move is next. Nothing is
-tried again in here: only the caller knows whether that is safe, and how long to go on.
+A call is one request. It returns the reply, or raises an error whose name says who acts next. The client never retries,
+because only the caller knows whether a retry is safe, and for how long.
 
-Road not taken: the types of the wire, which come with the web framework and with one version of the API.
+Road not taken: using the server's types. They import the web framework, and they fit only one version of the API.
 """
 
 from __future__ import annotations
@@ -32,14 +32,17 @@ _ERROR_NUMBER: Final = re.compile(r"\[Errno -?\d+\] ")
 
 
 class Document(NamedTuple):
-    """A JSON object: as it came, and what it says."""
+    """A JSON object of the API, as unchanged bytes and parsed."""
 
     raw: bytes
     value: dict[str, Any]
 
 
 class _Record(msgspec.Struct):
-    """What every record has; whatever has not is no record. The same for the others."""
+    """The members that every record has. A reply without them does not come from a pexecutor server.
+
+    The other structs serve as checks, too.
+    """
 
     id: str
     name: str
@@ -81,15 +84,15 @@ class _Counts(msgspec.Struct, rename="pascal"):
 
 
 class Client:
-    """Talks to one server; to be used as a context manager.
+    """A client of one server. Use it as a context manager.
 
     Parameters:
-        url: where it is, with the path in front of its routes if there is one.
-        token: sent as a bearer token; ``None`` for none.
-        reply_seconds_max: how long a reply may take, beyond what it was asked to wait.
+        url: the URL of the server, with the path prefix of its routes if there is one.
+        token: the bearer token, or ``None``.
+        reply_seconds_max: how long a reply may take, in addition to a requested wait.
 
     Raises:
-        ConfigError: the URL or the token cannot be one.
+        ConfigError: the URL or the token is invalid.
     """
 
     def __init__(self, url: str, token: str | None = None, *, reply_seconds_max: float = REPLY_SECONDS_MAX) -> None:
@@ -103,8 +106,8 @@ class Client:
             base_url=base,
             headers=headers,
             timeout=self._timeout(),
-            verify=base.scheme == "https",  # the certificates are much to load for who needs none
-            trust_env=not _is_loopback(base.host),  # no proxy leads back to this machine
+            verify=base.scheme == "https",  # loading the certificates takes long, and only https needs them
+            trust_env=not _is_loopback(base.host),  # a proxy cannot reach this machine's loopback
         )
 
     def __enter__(self) -> Self:
@@ -118,10 +121,10 @@ class Client:
     # Submit
 
     def submit(self, task: Mapping[str, Any], *, wait_for_room_seconds: float = 0.0) -> Document:
-        """Submit one task; its record.
+        """Submit one task, and return its record.
 
         Raises:
-            RefusedError: it was not taken; 409 when its name is held, 429 when the queue is full.
+            RefusedError: the task was refused; 409 if its name is held, 429 if the queue is full.
         """
         query = {"wait_for_room": wait_for_room_seconds} if wait_for_room_seconds else {}
         return self._document(
@@ -135,10 +138,10 @@ class Client:
         )
 
     def submit_lines(self, chunks: Iterator[bytes]) -> Document:
-        """Submit a stream of NDJSON, at the pace at which the server takes it; the counts.
+        """Submit a stream of NDJSON as fast as the server accepts it, and return the counts.
 
         Raises:
-            RefusedError: the stream ended early; its problem has the counts so far.
+            RefusedError: the server ended the stream early; the problem details hold the counts so far.
         """
         return self._document(
             "POST",
@@ -152,7 +155,7 @@ class Client:
     # Read
 
     def show(self, task_id: str, *, wait_seconds: float = 0.0) -> Document:
-        """One record, whole; with ``wait_seconds``, once it has its outcome or the time is up."""
+        """Return the full record of a task; with ``wait_seconds``, wait that long for the outcome first."""
         query = {"wait": wait_seconds} if wait_seconds else {}
         path = _task_path(task_id)
         return self._document("GET", path, _Record, params=query, timeout=self._timeout(wait_seconds))
@@ -160,11 +163,11 @@ class Client:
     def pages(
         self, *, state: str | None = None, name: str | None = None, records_max: int | None = None
     ) -> Iterator[list[Document]]:
-        """Listed records, a page at a time.
+        """Yield listed records, one page at a time.
 
         Parameters:
-            state, name: only these.
-            records_max: how many at most; ``None`` for all.
+            state, name: only tasks in this state or with this name.
+            records_max: the maximum number of records; ``None`` for all.
         """
         left = PAGE_RECORDS_MAX if records_max is None else records_max
         query = httpx2.QueryParams({key: value for key, value in (("state", state), ("name", name)) if value})
@@ -175,16 +178,16 @@ class Client:
             yield page
             if (link := reply.links.get("next", {}).get("url")) is None:
                 return
-            # The path in the link may be another one to us, behind a proxy.
+            # Only the query of the link is used: behind a proxy, the server's path may differ from the client's.
             query = httpx2.URL(link).params
             left = PAGE_RECORDS_MAX if records_max is None else left - len(page)
 
     def handlers(self) -> list[Document]:
-        """What can run tasks there, with the JSON Schema of each one's params."""
+        """Return the handlers of the server, with the JSON Schema of their params."""
         return _documents(self._ask("GET", "/handlers"), _Handler)
 
     def readiness(self) -> Document:
-        """The reply of ``/readyz``, also of a server that takes nothing; has the ``statistics``."""
+        """Return the reply of ``/readyz`` with its ``statistics``, also from a server that accepts no tasks."""
         reply = self._send("GET", "/readyz")
         if not reply.is_success and b'"statistics"' not in reply.content:
             raise _refusal(self.url, reply)
@@ -193,11 +196,11 @@ class Client:
     # Act
 
     def cancel(self, task_id: str) -> Document:
-        """Cancel a task; its record, which says whether it has ended with this."""
+        """Cancel a task, and return its record: finished, or still running."""
         return self._document("DELETE", _task_path(task_id), _Record)
 
     def drain(self) -> Document:
-        """Begin the stop."""
+        """Begin the drain of the server, and return its readiness."""
         return self._document("POST", "/drain", _Readiness)
 
     # One exchange
@@ -227,13 +230,13 @@ def _task_path(task_id: str) -> str:
 
 
 def _document(raw: bytes, kind: type[msgspec.Struct]) -> Document:
-    """An object, once it is sure to be one of this kind."""
+    """Return an object of the API after checking that it has the members of ``kind``."""
     _decoded(raw, kind)
     return Document(raw, _decoded(raw, dict[str, Any]))
 
 
 def _documents(reply: httpx2.Response, kind: type[msgspec.Struct]) -> list[Document]:
-    """The objects of a list."""
+    """Return the objects of a list in a reply."""
     return [_document(bytes(raw), kind) for raw in _decoded(reply.content, list[msgspec.Raw])]
 
 
@@ -241,11 +244,11 @@ def _decoded(raw: bytes, kind: type[Any]) -> Any:
     try:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ForeignReplyError("the answer is not one of pexecutor: is the URL right?") from error
+        raise ForeignReplyError("the reply did not come from a pexecutor server: check the URL") from error
 
 
 def _refusal(url: str, reply: httpx2.Response) -> PexecutorError:
-    """The error that a reply is. One of a gateway has no problem details, and says that the server is not there."""
+    """Return the error of a reply. A gateway's error without problem details means that the server is unreachable."""
     try:
         problem = msgspec.json.decode(reply.content, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -258,7 +261,7 @@ def _refusal(url: str, reply: httpx2.Response) -> PexecutorError:
 def _reason(error: httpx2.RequestError) -> str:
     match error:
         case httpx2.TimeoutException():
-            return "it does not answer in time"
+            return "the server did not reply in time"
         case httpx2.ConnectError():
             return _ERROR_NUMBER.sub("", str(error)) or "no connection"
         case _:
@@ -271,13 +274,13 @@ def _checked_url(url: str) -> httpx2.URL:
     except httpx2.InvalidURL as error:
         raise ConfigError(f"{url!r} is not a URL: {error}") from error
     if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise ConfigError(f"{url!r} is not the URL of a server: it begins with http:// or https:// and has a host")
+        raise ConfigError(f"{url!r} is not the URL of a server: write http:// or https:// and a host")
     return parsed
 
 
 def _checked_token(token: str) -> str:
     if not (token.isascii() and token.isprintable() and " " not in token):
-        raise ConfigError("the token cannot be one: it has characters that no token has")
+        raise ConfigError("the token contains invalid characters")
     return token
 
 

@@ -1,5 +1,5 @@
-"""The operating-system process of a server: its streams, its signals, and a bounded stop.
+"""The operating-system process of a server: its streams, its signals, and a stop within a bounded time.
 
-``stop`` has the signals and the log lines of a stop, and ``guard`` ends a process that overruns its bound. ``streams``
-keeps standard output and standard error from blocking. ``host`` does all this under Hypercorn's own command line.
+``stop`` handles the signals and logs the stop, and ``guard`` kills a process whose stop takes too long. ``streams``
+keeps standard output and standard error from blocking. ``host`` connects all this to Hypercorn's own command line.
 """

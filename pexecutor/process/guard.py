@@ -1,12 +1,13 @@
-"""The guard: a small process that ends a server whose stop overruns its bound, whatever holds the server up.
+"""The guard: a small process that kills a server whose stop takes too long, for any reason.
 
-A server cannot end itself while a function holds the interpreter lock: no Python code runs then, no signal is handled,
-and no timer can be set. But the C part of Python's signal handling still writes the number of each signal to the
-wakeup descriptor. The guard holds the other end of it. It sends a byte back, which wakes the server's event loop, and
-counts the time from the first signal that asks for a stop. When time is up it has the server write all stacks, which
-needs no lock either, and kills it. It ends with the server, as it reads the end of the connection then.
+A server cannot end itself while a function holds the interpreter lock: no Python code runs, no signal is handled, and
+no timer can be set. But the C part of Python's signal handling still writes the number of each signal to the wakeup
+descriptor, and the guard holds the other end of that connection. It sends a byte back, which wakes the server's event
+loop, and counts the time from the first signal that requests a stop. When the time is up, the guard makes the server
+write all stacks, which needs no lock either, and kills the server. When the server ends, the guard reads the end of the
+connection and ends, too.
 
-This file is a script. It imports neither the package nor any other package, so that it starts fast and stays small.
+This file is a script. It imports no package, not even pexecutor, so that it starts fast and stays small.
 """
 
 from __future__ import annotations
@@ -24,24 +25,25 @@ from typing import Final
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 STACKS_SIGNAL: Final = signal.SIGRTMIN + 5
-"""Has the server write the stacks of its threads to standard error."""
+"""The signal at which the server writes the stacks of its threads to standard error."""
 
 STOP_BEGUN: Final = 0xFF
-"""A byte that is no signal: the stop was begun in another way."""
+"""A byte, not the number of a signal, which reports that the stop has begun without a signal."""
 
 SAME_REQUEST_SECONDS: Final = 1.0
-"""A signal so soon after a stop was begun otherwise is the same request: a parent process was signalled as well."""
+"""A signal within this time after a stop without a signal is the same request: the parent process was signalled,
+too."""
 
 STACKS_SHARE: Final = 0.05
-"""How much of the margin the server has to write its stacks."""
+"""The share of the margin in which the server may write its stacks."""
 
 
 class Deadline:
-    """When the server ends at the latest.
+    """The time at which the server is killed.
 
     Parameters:
-        drain_seconds: how long running tasks have after the first signal.
-        margin_seconds: how long everything else may take; from a second signal on, the only time left.
+        drain_seconds: how long running tasks may take after the first signal.
+        margin_seconds: how long the rest of the stop may take. After a second signal, only this time is left.
     """
 
     def __init__(self, drain_seconds: float, margin_seconds: float) -> None:
@@ -51,7 +53,7 @@ class Deadline:
         self._begun_otherwise_at = -math.inf
 
     def note(self, byte: int, now: float) -> None:
-        """Take note of a byte from the wakeup descriptor."""
+        """Update the deadline for a byte from the wakeup descriptor."""
         if byte == STOP_BEGUN:
             self._begun_otherwise_at = now
         elif byte not in STOP_SIGNALS:
@@ -62,13 +64,13 @@ class Deadline:
 
 
 def watch(link: socket.socket, deadline: Deadline) -> bool:
-    """Return whether the time is up; ``False`` when the server has ended before."""
+    """Wait; return ``True`` when the time is up, and ``False`` if the server has ended before."""
     while True:
         left = deadline.at - time.monotonic()
         if left <= 0 or not select.select([link], [], [], None if left == math.inf else left)[0]:
             return True
         received = b""
-        with suppress(OSError):  # the server has ended, or has not read the bytes before and will wake up anyway
+        with suppress(OSError):  # the server has ended, or has unread bytes that will wake it anyway
             received = link.recv(64)
             link.send(b"\0", socket.MSG_DONTWAIT)
         if not received:
@@ -78,9 +80,9 @@ def watch(link: socket.socket, deadline: Deadline) -> bool:
 
 
 def end(server: int, stacks_seconds: float) -> None:
-    """Have the server write its stacks, and kill it."""
+    """Make the server write its stacks, and kill it."""
     for number, seconds in ((STACKS_SIGNAL, stacks_seconds), (signal.SIGKILL, 0)):
-        if os.getppid() == server:  # it lives, so nothing else has its number
+        if os.getppid() == server:  # the server still lives, so its pid cannot belong to another process
             os.kill(server, number)
             time.sleep(seconds)
 

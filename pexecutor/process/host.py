@@ -1,15 +1,15 @@
-"""Hypercorn's command line as the host of the app: how its processes stop.
+"""``Host``: stop correctly under Hypercorn's own command line.
 
-Hypercorn runs the app in a worker process. Its parent process tells the worker to stop by an event that both share,
-starts a new worker after one that ended with status 0, and takes SIGHUP for a request to do just that. So:
+Hypercorn runs the app in a worker process. Its parent process stops the worker by a shared event, starts a new worker
+when a worker ends with status 0, and on SIGHUP replaces the worker. So:
 
-* the app looks at the shared event itself, and begins the drain as soon as the parent has been signalled;
-* once the drain is over, it sends the parent a SIGTERM, so a worker that was signalled alone is not replaced.
+* the app polls the shared event itself, and begins the drain as soon as the parent has been signalled;
+* after the drain, the app sends SIGTERM to the parent, so that a worker which was signalled alone is not replaced.
 
 Its connections are served by ``web/hosted.py``.
 
-The event and Hypercorn's settings are found in the arguments of the worker's process object. A program that calls
-Hypercorn itself has none; there the drain begins with the lifespan's own message or a signal.
+The event and Hypercorn's settings are arguments of the worker's process object. A program that calls Hypercorn itself
+has no such arguments. There the drain begins with the lifespan's own message or with a signal.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import trio
 from ..core.executor import Executor
 
 EVENT_SECONDS: Final = 0.1
-"""How often the event is looked at, which is how often Hypercorn does."""
+"""The time between two polls of the event; Hypercorn polls it as often."""
 
 
 class Host:
@@ -40,11 +40,11 @@ class Host:
 
     @property
     def is_worker(self) -> bool:
-        """Whether this process is a worker of Hypercorn's command line."""
+        """Return whether this process is a worker of Hypercorn's command line."""
         return self._stopping is not None
 
     def wait_for_lifespan(self, seconds: float) -> None:
-        """Have Hypercorn wait this long for the end of the lifespan, if it would wait for less."""
+        """Make Hypercorn wait at least this long for the end of the lifespan."""
         if self._config is not None:
             self._config.shutdown_timeout = max(self._config.shutdown_timeout, seconds)
 
@@ -57,20 +57,22 @@ class Host:
             await trio.sleep(EVENT_SECONDS)
 
     async def stop_with(self, executor: Executor) -> None:
-        """Have Hypercorn stop when the executor has stopped.
+        """Stop Hypercorn once the executor has stopped.
 
-        Not before: a second signal could meet the parent while it sets the event, which is not made for that.
+        Not earlier, because setting the shared event is not reentrant: a second signal could interrupt the parent in
+            it.
         """
         await executor.stopped.wait()
         if self.is_worker:
             parent = multiprocessing.parent_process()
-            if parent is not None and parent.pid == os.getppid():  # otherwise it has died, and its number is another's
+            # otherwise the parent has died, and its pid may belong to another process
+            if parent is not None and parent.pid == os.getppid():
                 os.kill(parent.pid, signal.SIGTERM)
         elif executor.draining.is_set():
             self._interrupt_main_task()
 
     @trio.lowlevel.enable_ki_protection
     def _interrupt_main_task(self) -> None:
-        """Do as Ctrl-C does, which is what Hypercorn without a worker process stops at."""
+        """Do what Ctrl-C does: Hypercorn without a worker process stops at a KeyboardInterrupt."""
         if callable(self._interrupt):
             self._interrupt(signal.SIGINT, inspect.currentframe())

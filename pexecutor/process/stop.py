@@ -1,14 +1,15 @@
-"""The stop of a process: the signals that begin it, its log lines, and its bound.
+"""The stop of a process: its signals, its log lines, and the bound on its duration.
 
-The bound holds whatever handlers do, by two means. Both count from the signal, not from when the loop notices it.
+Two mechanisms enforce the bound, no matter what handlers do. Both count from the signal, not from the time at which the
+event loop notices the signal.
 
-* **A timer of faulthandler**, which writes the stacks of all threads and ends the process with status 1. The signal
-  handler sets it at once, also while a function blocks the event loop.
-* **The guard** (``guard.py``), a process of its own, for a function that holds the interpreter lock: then no Python
-  code runs, a signal handler neither. It kills the process a moment later than the timer would have ended it.
+* **A timer of faulthandler** writes the stacks of all threads and ends the process with status 1. The signal handler
+  sets it at once, even while a function blocks the event loop.
+* **The guard** (``guard.py``) is a separate process, for functions that hold the interpreter lock: then no Python code
+  runs, not even a signal handler. The guard kills the process a little later than the timer would have.
 
-Neither is called off at the end of the stop: what holds up the interpreter's exit, like a thread that a function has
-left behind, is bounded as well.
+Both keep running until the process has ended, because the exit of the interpreter must be bounded as well: for example,
+a thread that a function has left running delays it.
 """
 
 from __future__ import annotations
@@ -34,19 +35,19 @@ from ..handlers.processes.leader import disregard
 from . import guard
 
 STOP_MARGIN_SECONDS = 10.0
-"""A stop takes at most the drain timeout and this, whatever the handlers do."""
+"""How long a stop may take in addition to the drain timeout, in seconds."""
 
 TIMER_SHARE: Final = 0.8
-"""When the timer goes off, as a share of the margin; the guard comes at its end."""
+"""The share of the margin after which the timer fires. The guard kills the process at the end of the margin."""
 
 _log = structlog.get_logger()
 
 _kept: Final[list[StopBound]] = []
-"""The bound of a stop that has begun; it is kept until the process has ended."""
+"""The bound of a stop that has begun. The reference keeps the guard's socket open until the process has ended."""
 
 
 class StopBound:
-    """Ends the process when a stop takes longer than the drain timeout and the margin.
+    """The bound on a stop: ends the process if a stop takes longer than the drain timeout and the margin.
 
     Parameters:
         drain_seconds: the drain timeout.
@@ -64,7 +65,7 @@ class StopBound:
         return self
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        """Keep counting once a stop was requested; otherwise, as after a start that failed, count no longer."""
+        """Keep counting if a stop was requested; otherwise, as after a failed start, remove the timer and the guard."""
         if not self.begun or (error is not None and not self._is_signalled):
             faulthandler.cancel_dump_traceback_later()
             _kept.clear()
@@ -72,17 +73,17 @@ class StopBound:
 
     @property
     def begun(self) -> bool:
-        """Whether a stop has begun."""
+        """Return whether a stop has begun."""
         return self._timer_at < math.inf
 
     def begin(self) -> None:
-        """Count from now on; later calls change nothing."""
+        """Start counting now; further calls change nothing."""
         if not self.begun:
             self._set_timer(self._drain_seconds + self.margin_seconds * TIMER_SHARE)
             self._tell_guard()
 
     def note_signal(self) -> None:
-        """Count from the first signal on; the second leaves the margin alone. Called by the signal handler itself."""
+        """Start counting at the first signal; at the second, leave only the margin. The signal handler calls this."""
         self._is_signalled = True
         self._set_timer((0 if self.begun else self._drain_seconds) + self.margin_seconds * TIMER_SHARE)
 
@@ -94,7 +95,7 @@ class StopBound:
             _kept[:] = [self]
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Start the guard and have the kernel tell it of signals; ends when the guard does."""
+        """Start the guard and connect it to the wakeup descriptor; return when the guard has ended."""
         self._link, guards_end = socket.socketpair()
         self._link.setblocking(False)
         try:
@@ -102,7 +103,7 @@ class StopBound:
                 self._guard = self._start_guard(guards_end)
                 disregard(self._guard)
         except (OSError, NotImplementedError) as error:
-            _log.warning("no guard: a function that holds the interpreter lock can hold up a stop", reason=str(error))
+            _log.warning("no guard: a function that holds the interpreter lock can delay a stop", reason=str(error))
             task_status.started()
             return
         faulthandler.register(guard.STACKS_SIGNAL, file=2, all_threads=True, chain=False)
@@ -112,11 +113,11 @@ class StopBound:
             link = trio.socket.from_stdlib_socket(self._link)
             with suppress(OSError):
                 while await link.recv(64):
-                    pass  # what counts is that the loop has woken: signal handlers have run by now
+                    pass  # the bytes only wake the loop, so that Python runs its signal handlers
         finally:
             signal.set_wakeup_fd(trios_own)
         self._end_guard()
-        _log.warning("the guard has ended: a function that holds the interpreter lock can hold up a stop")
+        _log.warning("the guard has ended: a function that holds the interpreter lock can delay a stop")
 
     def _start_guard(self, link: socket.socket) -> int:
         os.set_inheritable(link.fileno(), True)
@@ -149,11 +150,11 @@ class StopBound:
 
 
 class StopSignals:
-    """Begins the stop of an executor at the first signal, and ends its drain at the second.
+    """The signal handlers of a server: the first signal begins the drain, the second ends it.
 
     Parameters:
-        executor: what stops.
-        bound: what ends the process when that takes too long.
+        executor: the executor to stop.
+        bound: the bound on the stop.
     """
 
     def __init__(self, executor: Executor, bound: StopBound) -> None:
@@ -162,9 +163,10 @@ class StopSignals:
         self._parent_at = -math.inf
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Obey signals until cancelled.
+        """Handle signals until cancelled.
 
-        These are signal handlers of our own and not Trio's receiver, as that one waits for the loop to handle anything.
+        These are plain signal handlers instead of Trio's receiver, because the receiver cannot start the bound while a
+        function blocks the event loop.
         """
         token = trio.lowlevel.current_trio_token()
 
@@ -174,45 +176,46 @@ class StopSignals:
             with suppress(trio.RunFinishedError):
                 token.run_sync_soon(self._obey, signal.Signals(number), time.monotonic())
 
-        taken = [one for one in guard.STOP_SIGNALS if not (one == signal.SIGHUP and _is_ignored(one))]
-        previous = {one: signal.signal(one, handle) for one in taken}
+        taken = [number for number in guard.STOP_SIGNALS if not (number == signal.SIGHUP and _is_ignored(number))]
+        previous = {number: signal.signal(number, handle) for number in taken}
         try:
             task_status.started()
             await trio.sleep_forever()
         finally:
-            if not self._bound.begun:  # else a late signal would take the process down at the last moment
-                for one, handler in previous.items():
-                    signal.signal(one, handler)
+            if not self._bound.begun:  # after a stop, a late signal must not kill the process before it exits
+                for number, handler in previous.items():
+                    signal.signal(number, handler)
 
     def parent_signalled(self) -> None:
-        """Begin the stop because the parent process stops, unless a signal has come here as well."""
+        """Begin the stop because the parent process stops, unless a signal has already begun it."""
         if not self._executor.draining.is_set() and not self._bound.begun:
             self._parent_at = time.monotonic()
             _log.info("signalled to stop", signal="parent")
             self._executor.drain()
 
     def _is_same_request(self) -> bool:
-        """Whether a signal that comes now was sent to a process group, and the parent has passed it on faster."""
+        """Return whether a signal that arrives now went to the whole process group and has begun the stop already."""
         return time.monotonic() < self._parent_at + guard.SAME_REQUEST_SECONDS
 
     def _obey(self, number: signal.Signals, signalled_at: float) -> None:
         if not self._executor.draining.is_set():
             _log.info("signalled to stop", signal=number.name)
-            self._executor.drain(seconds_ago=time.monotonic() - signalled_at)  # a function may have blocked the loop
+            # A function may have blocked the event loop since the signal; that time counts.
+            self._executor.drain(seconds_ago=time.monotonic() - signalled_at)
         elif not self._is_same_request():
             _log.warning("stopping at once", signal=number.name)
             self._executor.hard_stop()
 
 
 def _is_ignored(number: signal.Signals) -> bool:
-    """Whether the process was started to ignore this signal, as ``nohup`` does with SIGHUP."""
+    """Return whether the process was started with this signal ignored, as ``nohup`` does with SIGHUP."""
     return signal.getsignal(number) is signal.SIG_IGN
 
 
 async def log_drain(executor: Executor, bound: StopBound | None) -> None:
-    """Once a drain has begun, however it was requested, log it and bound the stop."""
+    """Wait for a drain, log it, and start the bound on the stop."""
     await executor.draining.wait()
-    if executor.statistics().phase is Phase.STOPPED:  # it has failed, or never run
+    if executor.statistics().phase is Phase.STOPPED:  # the executor has failed, or has never run
         return
     _log.info("draining", timeout_seconds=executor.drain_timeout_seconds, running=executor.statistics().store.running)
     if bound is not None:
@@ -220,7 +223,7 @@ async def log_drain(executor: Executor, bound: StopBound | None) -> None:
 
 
 def log_farewell(statistics: Statistics) -> None:
-    """Log what the stop has come to."""
+    """Log the end of a stop with the numbers of finished, released and remaining tasks."""
     left = statistics.store.pending + statistics.store.scheduled + statistics.store.running
     _log.info(
         "stopped",

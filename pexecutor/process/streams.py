@@ -1,12 +1,12 @@
 """Standard output and standard error that neither block nor fail, and hold a bounded number of bytes.
 
-A server writes to them from its event loop: log lines, warnings, tracebacks, whatever a function prints. The other end
-may be a pipe that nobody reads, a reader that has ended, or a full disk. So a write only puts bytes into a queue, and
-a thread for each descriptor writes them out. What does not fit into the queue, or cannot be written, is dropped
-and counted.
+A server writes log lines, warnings, tracebacks and the prints of functions from its event loop. The other end may be a
+pipe without an active reader, a closed pipe, or a full disk. So a write only puts bytes into a queue, and one thread
+per descriptor writes them out. Data that does not fit into the queue, or that cannot be written, is dropped, and its
+lines are counted.
 
-Road not taken: asking the kernel whether a write would block, and writing then. Another process that shares the pipe
-can fill it in between, and a file may block without saying so.
+Road not taken: writing only if the kernel reports that a write would not block. Another process that shares the pipe
+can fill it meanwhile, and a write to a file may block in spite of the report.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 WAITING_BYTES_MAX: Final = 4 * 1024 * 1024
-"""How many bytes may wait for one descriptor."""
+"""The maximum number of queued bytes per descriptor."""
 
 WRITTEN_AT_ONCE_BYTES: Final = 64 * 1024
 
 FLUSH_SECONDS_MAX: Final = 1.0
-"""How long the end of the process waits for what is still to be written."""
+"""How long the exit of the process waits for queued data to be written, in seconds."""
 
 
 class BackgroundWriter(io.RawIOBase):
-    """Takes bytes without waiting; a daemon thread writes them, in order.
+    """A raw stream that queues data without waiting. A daemon thread writes the data, in order.
 
     Parameters:
         fd: the descriptor to write to.
-        on_dropped: called in the thread with a number of dropped lines, once a later write has succeeded.
+        on_dropped: called in the thread with the number of dropped lines, once a later write has succeeded.
     """
 
     def __init__(self, fd: int, on_dropped: Callable[[int], object] = int) -> None:
@@ -49,16 +49,16 @@ class BackgroundWriter(io.RawIOBase):
         self._forget_waiting()
 
     def _forget_waiting(self) -> None:
-        """Begin with nothing waiting, and without a thread."""
-        # A SimpleQueue may be put to again while it is put to, as a finalizer that warns does.
+        """Reset the queue and the thread."""
+        # SimpleQueue.put is reentrant: a finalizer that runs during a put may print a warning.
         self._queue: SimpleQueue[bytes | threading.Event] = SimpleQueue()
-        # Guards the two counters below. Reentrant for the same finalizers.
+        # Guards the counters. Reentrant for the same reason.
         self._lock = threading.RLock()
         self._waiting_bytes = 0
         self._thread: threading.Thread | None = None
 
     def write(self, data: Any) -> int:
-        """Take all of the data, or drop it if too much is waiting."""
+        """Queue all of the data, or drop all of it if the queue is too full."""
         piece = bytes(data)
         size = len(piece)
         with self._lock:
@@ -75,20 +75,21 @@ class BackgroundWriter(io.RawIOBase):
         return size
 
     def begin_in_fork(self) -> None:
-        """Begin anew in a forked process: it has no thread, and another thread may have held the lock.
+        """Reset after a fork: the thread does not exist in the child, and another thread may have held the lock.
 
-        What waits is written by the parent process. Here, a flush waits, as a fork may end without any other notice.
+        The parent writes the queued data. In the child, ``flush`` waits, because a child may end without running exit
+        functions.
         """
         self._forget_waiting()
         self._is_fork = True
 
     def flush(self) -> None:
-        """Do nothing: waiting would block. In a forked process, wait for a bounded time."""
+        """Do nothing, because waiting would block. In a forked process, wait for at most ``FLUSH_SECONDS_MAX``."""
         if self._is_fork:
             self.flush_within(FLUSH_SECONDS_MAX)
 
     def flush_within(self, seconds: float) -> bool:
-        """Wait until everything taken so far is written or dropped; return whether it was in time."""
+        """Wait until all data queued so far is written or dropped; return whether this was in time."""
         if self._thread is None:
             return True
         reached = threading.Event()
@@ -96,7 +97,7 @@ class BackgroundWriter(io.RawIOBase):
         return reached.wait(seconds)
 
     def writable(self) -> bool:
-        """Return that it can be written to."""
+        """Return ``True``: the stream is writable."""
         return True
 
     def fileno(self) -> int:
@@ -116,18 +117,18 @@ class BackgroundWriter(io.RawIOBase):
                 reached.set()
 
     def _next_batch(self) -> tuple[bytes, threading.Event | None]:
-        """Wait for something to write; take what has gathered, up to a flush that somebody waits for."""
+        """Wait for data, and return what is queued up to the next flush, with the event of that flush."""
         pieces: list[bytes] = []
         size = 0
-        one = self._queue.get()
+        entry = self._queue.get()
         with suppress(Empty):
-            while isinstance(one, bytes):
-                pieces.append(one)
-                size += len(one)
+            while isinstance(entry, bytes):
+                pieces.append(entry)
+                size += len(entry)
                 if size >= WRITTEN_AT_ONCE_BYTES:
                     return b"".join(pieces), None
-                one = self._queue.get_nowait()
-            return b"".join(pieces), one
+                entry = self._queue.get_nowait()
+            return b"".join(pieces), entry
         return b"".join(pieces), None
 
     def _write_out(self, batch: bytes) -> None:
@@ -136,7 +137,7 @@ class BackgroundWriter(io.RawIOBase):
             while left:
                 left = left[self._write_some(left) :]
         except OSError:
-            pass  # the reader has ended, or the disk is full
+            pass  # the reader has closed the pipe, or the disk is full
         lost = bytes(left).count(b"\n")
         with self._lock:
             self._waiting_bytes -= len(batch)
@@ -158,27 +159,27 @@ class BackgroundWriter(io.RawIOBase):
 
 
 class BackgroundStream(io.TextIOWrapper):
-    """Text on a ``BackgroundWriter``. Any text can be written, whatever a function does to the stream."""
+    """A text stream on a ``BackgroundWriter``. Any text can be written, even if a function reconfigures the stream."""
 
     def __init__(self, writer: BackgroundWriter, encoding: str) -> None:
-        raw: Any = writer  # no buffer is needed in between, and its lock would be one to wait for
+        raw: Any = writer  # without a BufferedWriter, which is not needed and whose lock could block
         super().__init__(raw, encoding=encoding, errors="backslashreplace", newline="\n", line_buffering=True)
 
     def close(self) -> None:
-        """Flush."""
+        """Flush, but stay open: other code may still write to the stream."""
         self.flush()
 
     def detach(self) -> Any:
-        """Return the writer, and stay on it."""
+        """Return the writer, and stay attached to it."""
         return self.buffer
 
     def reconfigure(self, *, encoding: str | None = None, **_: Any) -> None:
-        """Change the encoding; what it cannot express is escaped, whatever else is asked."""
+        """Change the encoding only; characters that it lacks are always escaped."""
         super().reconfigure(encoding=encoding, errors="backslashreplace")
 
 
 _writers: Final[dict[str, BackgroundWriter]] = {"stdout": BackgroundWriter(1), "stderr": BackgroundWriter(2)}
-"""One for each descriptor, as long as the process lives: whatever was given the stream may keep it."""
+"""The writers, by stream. They live as long as the process, because a logger may keep a stream for ever."""
 
 for _writer in _writers.values():
     os.register_at_fork(after_in_child=_writer.begin_in_fork)
@@ -190,7 +191,7 @@ def dropped_lines() -> int:
 
 
 def report_drops(report: Callable[[str, int], None]) -> None:
-    """Have drops reported: the name of the stream, and how many of its lines are missing."""
+    """Set the function that is called with the name of a stream and the number of its dropped lines."""
     for name, writer in _writers.items():
         writer.on_dropped = lambda lines, name=name: report(name, lines)  # type: ignore[misc]
 
@@ -199,7 +200,7 @@ def report_drops(report: Callable[[str, int], None]) -> None:
 def background_streams() -> Iterator[None]:
     """Replace ``sys.stdout`` and ``sys.stderr`` by streams that neither block nor fail.
 
-    They are put back at the end, unless something still waits for a reader that has stalled.
+    The original streams are restored at the end, unless queued data still waits for a stalled reader.
     """
     replaced = replace_streams()
     try:
@@ -211,13 +212,13 @@ def background_streams() -> Iterator[None]:
 
 
 def replace_streams() -> dict[str, Any]:
-    """Replace them for good; return what they were."""
+    """Replace the standard streams permanently; return the original streams."""
     _open_missing_descriptors()
     atexit.unregister(_flush)
     atexit.register(_flush)  # a logger may hold a stream for longer than any context
     replaced = {name: getattr(sys, name) for name in _writers}
     for name, writer in _writers.items():
-        with suppress(OSError, ValueError, AttributeError):  # a full disk, a closed stream, none
+        with suppress(OSError, ValueError, AttributeError):  # a full disk, a closed stream, or no stream
             replaced[name].flush()
         setattr(sys, name, BackgroundStream(writer, getattr(replaced[name], "encoding", None) or "utf-8"))
     return replaced
@@ -229,11 +230,11 @@ def _flush() -> bool:
 
 
 def _open_missing_descriptors() -> None:
-    """Open a null device for each closed standard descriptor, before a socket or a database takes its number."""
+    """Open the null device for each closed standard descriptor, so that no socket or database gets its number."""
     for fd in (0, 1, 2):
         try:
             os.fstat(fd)
         except OSError:
-            opened = os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+            opened = os.open(os.devnull, os.O_RDWR)  # the system returns the lowest free number, which is fd
             assert opened == fd
             os.set_inheritable(fd, True)

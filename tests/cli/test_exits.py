@@ -66,7 +66,7 @@ def test_json_of_another_kind(run: Run, command: list[str], body: bytes) -> None
     with answering(200, body) as answer:
         result = run(*command, url=answer.url)
     assert (result.status, result.out) == (1, "")
-    assert result.err == "pexecutor: the answer is not one of pexecutor: is the URL right?\n"
+    assert result.err == "pexecutor: the reply did not come from a pexecutor server: check the URL\n"
 
 
 def test_an_abandoned_task(run: Run) -> None:

@@ -113,7 +113,7 @@ def test_params_from_standard_input(server: ServerProcess) -> None:
         (["--on-conflict", "fight"], "fight"),
         (["--url", "127.0.0.1:8080"], "it begins with http:// or https://"),
         (["--url", "http://"], "it begins with http:// or https://"),
-        (["--token", "two words"], "the token cannot be one"),
+        (["--token", "two words"], "the token contains invalid characters"),
     ],
 )
 def test_what_cannot_be_is_one_line_and_exit_2(run: Run, arguments: list[str], complaint: str) -> None:

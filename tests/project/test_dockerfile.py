@@ -63,7 +63,7 @@ def test_it_does_not_start_open_to_everybody(tmp_path: Path) -> None:
     refused = run(tmp_path)
 
     assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
-    assert "--host 0.0.0.0 can be reached from elsewhere" in refused.stderr
+    assert "--host 0.0.0.0 is reachable from other machines" in refused.stderr
 
 
 def test_its_arguments_are_the_programs(launch: Launch, tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_post_drain_ends_it(launch: Launch, tmp_path: Path) -> None:
 def test_a_second_worker_is_refused(launch: Launch, tmp_path: Path) -> None:
     process, _ = launch("-w", "2")
     process.wait(WAIT_SECONDS_MAX)
-    assert "one worker only" in (tmp_path / "log").read_text()
+    assert "only one worker is allowed" in (tmp_path / "log").read_text()
 
 
 def test_an_impossible_setting_is_an_error_at_the_start(launch: Launch, tmp_path: Path) -> None:
