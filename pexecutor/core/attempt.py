@@ -125,7 +125,7 @@ class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
         cut_off = self.cut_off
         return not (cut_off.cancelled or cut_off.lost or self.running.task.timeout is not None)
 
-    # With protection, Trio raises a Ctrl-C in the main task only. So a KeyboardInterrupt in here is the handler's own.
+    # With this protection, Trio never raises a Ctrl-C in here. So a KeyboardInterrupt in here is the handler's own.
     @trio.lowlevel.enable_ki_protection
     async def run(self, handlers: Catalogue, scope: trio.CancelScope) -> Ending | None:
         """Call the handler inside a scope that the caller has entered, and return the ending.

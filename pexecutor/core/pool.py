@@ -74,8 +74,8 @@ class Pool:
         self._tally = tally
         self._ended = ended
         self._is_busy = is_busy
-        self._draining = False
-        self._feeding = True
+        self._draining = False  # set by drain(): workers begin no more tasks
+        self._feeding = True  # cleared by drain() and at the end of _feed: no more claims and no more turns
         self._until_drained = trio.CancelScope()
         self._hard_stop = trio.CancelScope()
         # The number of workers without a task. _take_idle sets it to 0, _claim gives back what it did not need,
@@ -89,6 +89,7 @@ class Pool:
         self._attempts: dict[int, LiveAttempt] = {}
         self._recorder = Recorder(store, self._recorded, wake_pool=self._wake_others)
         self._to_workers, self._from_feeder = trio.open_memory_channel[None](size)
+        # Whether a turn is in the channel. At most one is, so workers take queued tasks in order.
         self._turn_given = False
 
     async def run(self) -> None:

@@ -111,8 +111,8 @@ def test_params_from_standard_input(server: ServerProcess) -> None:
         (["--priority", "101"], "`priority`: expected `int` <= 100"),
         (["--handler", "none", "a=1"], "unknown handler `none`"),
         (["--on-conflict", "fight"], "fight"),
-        (["--url", "127.0.0.1:8080"], "it begins with http:// or https://"),
-        (["--url", "http://"], "it begins with http:// or https://"),
+        (["--url", "127.0.0.1:8080"], "write http:// or https://"),
+        (["--url", "http://"], "write http:// or https://"),
         (["--token", "two words"], "the token contains invalid characters"),
     ],
 )

@@ -70,7 +70,7 @@ class _Call:
         self.is_over = False
         self.system_tasks: set[trio.lowlevel.Task] = set()
 
-    # With protection, Trio raises a Ctrl-C in the main task only. So a KeyboardInterrupt in here is the function's own.
+    # With this protection, Trio never raises a Ctrl-C in here. So a KeyboardInterrupt in here is the function's own.
     @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
         """Call the function, and close the scopes and nurseries that it leaves open."""
