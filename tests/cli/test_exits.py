@@ -33,9 +33,9 @@ def test_each_refusal_is_one_line_and_its_status(run: Run, status: int, expected
         (503, b"", 9, "a gateway answered with the status 503"),
         (404, b"<html>Not Found</html>", 10, "the server answered with the status 404"),
         (302, b"", 1, "the server answered with the status 302"),
-        (200, b"<html>Welcome</html>", 1, "is the URL right?"),
-        (200, b"[1]", 1, "is the URL right?"),
-        (200, b"\xff", 1, "is the URL right?"),
+        (200, b"<html>Welcome</html>", 1, "check the URL"),
+        (200, b"[1]", 1, "check the URL"),
+        (200, b"\xff", 1, "check the URL"),
     ],
 )
 def test_a_server_of_another_kind(run: Run, status: int, body: bytes, expected: int, said: str) -> None:

@@ -109,8 +109,7 @@ async def run_group(
             output.exit_code = group.leader.poll()
             if not group.gone:
                 seconds = f"{group.end_seconds_max:g} s"
-                message = f"some processes of the attempt could not be ended within {seconds}"
-                raise HandlerFailedError(message, retryable=False)
+                raise HandlerFailedError(f"some processes could not be ended within {seconds}", retryable=False)
         assert output.exit_code is not None, "a group is gone only when its leader has ended"
         return output.exit_code
 
