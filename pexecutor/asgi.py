@@ -32,9 +32,9 @@ from .config import Config, load_config
 from .errors import UnusableStoreError
 from .log import configure_logging, log_ignored_variables
 from .process.host import Host
-from .process.stop import StopBound, StopSignals, log_drain, log_farewell
+from .process.stop import StopBound, StopSignals, log_drain, log_stopped
 from .process.streams import background_streams, replace_streams
-from .server import make_executor, unusable_store_alone
+from .server import make_executor, unwrapped_unusable_store
 from .web import create_app as create_web_app
 from .web.serving.hosted import HostedConnections
 
@@ -86,7 +86,7 @@ class ExecutorApp:
         host.wait_for_lifespan(self._config.drain_timeout_seconds + bound.margin_seconds)
         signals = StopSignals(executor, bound)
         try:
-            with unusable_store_alone():
+            with unwrapped_unusable_store():
                 async with trio.open_nursery() as nursery:
                     await nursery.start(bound.run)
                     await nursery.start(signals.run)
@@ -109,7 +109,7 @@ class ExecutorApp:
                 self._executor.drain()
                 await self._executor.stopped.wait()
                 # Logged here, because Hypercorn cancels the lifespan once this message is answered.
-                log_farewell(self._executor.statistics())
+                log_stopped(self._executor.statistics())
             return event
 
         return receive_drained

@@ -26,7 +26,7 @@ from .handlers.descriptors import connections_bound, raise_limit
 from .handlers.processes.leftovers import end_leftovers, file_identity
 from .handlers.processes.mark import marking_for
 from .log import TaskLog
-from .process.stop import StopBound, StopSignals, log_drain, log_farewell
+from .process.stop import StopBound, StopSignals, log_drain, log_stopped
 from .stores import Store
 from .stores.address import SqliteAddress, ValkeyAddress, parse_store
 from .stores.local.recovery import Recovered
@@ -194,7 +194,7 @@ async def serve(
     executor = make_executor(config, handlers)
     speaks = make_http(create_web(executor, config), config)
     tls = tls_context(config.tls_certfile, config.tls_keyfile)
-    with _listen_guarded(config) as listener, unusable_store_alone():
+    with _listen_guarded(config) as listener, unwrapped_unusable_store():
         http = HttpServer(
             speaks,
             listener,
@@ -214,7 +214,7 @@ async def serve(
                 await executor.stopped.wait()
                 http.stop()
             nursery.cancel_scope.cancel()
-    log_farewell(executor.statistics())
+    log_stopped(executor.statistics())
 
 
 def _listen_guarded(config: Config) -> socket.socket:
@@ -232,7 +232,7 @@ def _listen_guarded(config: Config) -> socket.socket:
 
 
 @contextmanager
-def unusable_store_alone() -> Iterator[None]:
+def unwrapped_unusable_store() -> Iterator[None]:
     """Raise an ``UnusableStoreError`` alone, without the groups that nurseries wrap it in."""
     try:
         yield

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from ..observe.batch_counts import Gathered, by_handler, how_often
+from ..observe.batch_counts import Gathered, by_handler, value_counts
 from ..observe.histogram import TASK_SECONDS, Histogram
 from ..stores import StoreStatistics
 from ..task import Accepted, Attempt, Draining, Duplicate, Finished, Full, Outcome, Running, Scheduled, Task, Verdict
@@ -110,7 +110,7 @@ class Tally:
     def count_taken(self, tasks: Sequence[Task], verdicts: Sequence[Verdict]) -> None:
         """Count accepted tasks and duplicates. Other tasks of the submit may still find room."""
         if set(map(type, verdicts)) == {Accepted}:
-            for handler, accepted in how_often([task.handler for task in tasks]):
+            for handler, accepted in value_counts([task.handler for task in tasks]):
                 self._of[handler].submitted += accepted
             return
         for task, verdict in zip(tasks, verdicts, strict=True):

@@ -52,7 +52,7 @@ def is_exhaustion(error: BaseException | None) -> bool:
     return False
 
 
-def is_any_left() -> bool:
+def is_descriptor_left() -> bool:
     """Return whether a descriptor is left, for libraries that hide this cause of an error."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
@@ -61,7 +61,7 @@ def is_any_left() -> bool:
     return True
 
 
-async def when_possible(start: Callable[[], Awaitable[T]], waits: Callable[[ExhaustedError], None]) -> T:
+async def retry_while_exhausted(start: Callable[[], Awaitable[T]], waits: Callable[[ExhaustedError], None]) -> T:
     """Call ``start``, and try again while the system lacks a resource.
 
     Parameters:

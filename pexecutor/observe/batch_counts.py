@@ -45,7 +45,7 @@ class Gathered(Generic[R]):
             self._process(records)
 
 
-def how_often(values: Sequence[V]) -> Iterable[tuple[V, int]]:
+def value_counts(values: Sequence[V]) -> Iterable[tuple[V, int]]:
     """Return each distinct value with the number of its occurrences."""
     if not values:
         return ()

@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Final
 
-from .batch_counts import how_often
+from .batch_counts import value_counts
 
 TASK_SECONDS: Final = (0.001, 0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600, 14_400, 86_400)
 """Bounds for the durations of tasks, in seconds: from a millisecond to a day."""
@@ -40,5 +40,5 @@ class Histogram:
 
     def observe_all(self, durations: Sequence[float]) -> None:
         """Count several durations."""
-        for seconds, times in how_often(durations):
+        for seconds, times in value_counts(durations):
             self.observe(seconds, times)

@@ -21,7 +21,7 @@ from typing import Any, Final
 import msgspec
 
 from ..task import Finished, Outcome, Record, Running, Scheduled
-from .batch_counts import Gathered, by_kind, how_often
+from .batch_counts import Gathered, by_kind, value_counts
 
 INTERVAL_SECONDS: Final = 15
 INTERVALS_MAX: Final = 60
@@ -129,7 +129,7 @@ class _Counting:
         self.queue.add_all([record.queued_seconds for record in records if not record.attempts])
 
     def add_finished(self, records: Sequence[Finished]) -> None:
-        for outcome, times in how_often([record.ending.outcome for record in records]):
+        for outcome, times in value_counts([record.ending.outcome for record in records]):
             self.finished[outcome] += times
         self.run.add_all(
             [
@@ -152,7 +152,7 @@ class _Distribution:
         self._counts: Counter[int] = Counter()
 
     def add_all(self, durations: Sequence[float]) -> None:
-        for seconds, times in how_often(durations):
+        for seconds, times in value_counts(durations):
             self._counts[math.floor(math.log2(max(seconds, _SECONDS_MIN)) * _STEPS_A_DOUBLING)] += times
 
     def percentiles(self) -> Percentiles | None:

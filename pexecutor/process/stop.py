@@ -80,7 +80,7 @@ class StopBound:
         """Start counting now; further calls change nothing."""
         if not self.begun:
             self._set_timer(self._drain_seconds + self.margin_seconds * TIMER_SHARE)
-            self._tell_guard()
+            self._notify_guard()
 
     def note_signal(self) -> None:
         """Start counting at the first signal; at the second, leave only the margin. The signal handler calls this."""
@@ -136,7 +136,7 @@ class StopBound:
             setsigmask=guard.STOP_SIGNALS,  # a service manager sends them to every process of a service
         )
 
-    def _tell_guard(self) -> None:
+    def _notify_guard(self) -> None:
         if self._link is not None:
             with suppress(OSError):
                 self._link.send(bytes([guard.STOP_BEGUN]))
@@ -222,7 +222,7 @@ async def log_drain(executor: Executor, bound: StopBound | None) -> None:
         bound.begin()
 
 
-def log_farewell(statistics: Statistics) -> None:
+def log_stopped(statistics: Statistics) -> None:
     """Log the end of a stop with the numbers of finished, released and remaining tasks."""
     left = statistics.store.pending + statistics.store.scheduled + statistics.store.running
     _log.info(

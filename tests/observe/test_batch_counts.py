@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pexecutor import Finished, Outcome, Record, Running, Task
 from pexecutor.core.statistics import Tally
-from pexecutor.observe.batch_counts import GATHERED_MAX, Gathered, by_handler, by_kind, how_often
+from pexecutor.observe.batch_counts import GATHERED_MAX, Gathered, by_handler, by_kind, value_counts
 from pexecutor.observe.histogram import Histogram
 from pexecutor.observe.timeline import INTERVAL_SECONDS, Timeline
 from pexecutor.stores.local.submission import attempts
@@ -47,7 +47,7 @@ Lives = st.lists(lives(), max_size=12).map(
 
 @given(st.lists(st.integers(0, 2)))
 def test_each_value_is_told_with_how_often_it_is_there(values: list[int]) -> None:
-    assert dict(how_often(values)) == Counter(values)
+    assert dict(value_counts(values)) == Counter(values)
 
 
 @given(Lives)

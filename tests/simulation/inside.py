@@ -62,7 +62,7 @@ async def _start_a_command(process: Process) -> None:
         if process.disk.free_descriptors < 1:
             raise ExhaustedError(no_descriptors().strerror)
 
-    await descriptors.when_possible(start, lambda _: None)
+    await descriptors.retry_while_exhausted(start, lambda _: None)
 
 
 async def _overrun(chance: Random) -> None:

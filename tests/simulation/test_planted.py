@@ -164,7 +164,7 @@ def let_the_log_fail_the_journal(patch: pytest.MonkeyPatch) -> None:
 
 
 def make_an_outcome_of_exhaustion(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(descriptors, "when_possible", lambda start, _: start())
+    patch.setattr(descriptors, "retry_while_exhausted", lambda start, _: start())
 
 
 def take_exhaustion_for_damage(patch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from ..context import Context
 from ..contract import HandlerFailedError, failure_of
 from ..output import TAIL_BYTES_MAX
 from .function import FunctionHandler, load_module
-from .module_path import take_over
+from .module_path import use_module_path
 from .process import ChildReport, Order
 
 PROGRESS_SECONDS: Final = 0.05
@@ -36,7 +36,7 @@ def main(module: str, function: str, file_descriptor: str) -> int:
         signal.signal(number, _leave)
     os.set_inheritable(int(file_descriptor), False)
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
-    take_over(order.module_path)
+    use_module_path(order.module_path)
     with os.fdopen(int(file_descriptor), "wb") as pipe:
         reporter = _Reporter(pipe)
         context = Context(
@@ -44,17 +44,17 @@ def main(module: str, function: str, file_descriptor: str) -> int:
             order.name,
             order.attempt,
             traceparent=order.traceparent,
-            on_progress=reporter.tell_progress,
-            on_log=reporter.tell_log,
+            on_progress=reporter.report_progress,
+            on_log=reporter.report_log,
         )
         report = _call(module, function, context, order.params)
-        if report.error is not None and _left_by:
-            return 128 + _left_by[0]  # the signal is the reason for the error, so the function has not failed
-        reporter.tell(report)
+        if report.error is not None and _arrived_signals:
+            return 128 + _arrived_signals[0]  # the signal is the reason for the error, so the function has not failed
+        reporter.report(report)
     return 0 if report.error is None else 1
 
 
-_left_by: Final[list[int]] = []
+_arrived_signals: Final[list[int]] = []
 """The signals that have arrived, in order."""
 
 
@@ -63,7 +63,7 @@ class _Terminated(SystemExit):
 
 
 def _leave(number: int, _frame: FrameType | None) -> NoReturn:
-    _left_by.append(number)
+    _arrived_signals.append(number)
     raise _Terminated(128 + number)
 
 
@@ -102,31 +102,31 @@ class _Reporter:
         self._lock = threading.Lock()
         # The progress that was not written yet, and when progress was last written.
         self._progress: tuple[float, float | None] | None = None
-        self._passed_on_at = -PROGRESS_SECONDS
+        self._flushed_at = -PROGRESS_SECONDS
 
-    def tell(self, report: ChildReport) -> None:
+    def report(self, report: ChildReport) -> None:
         """Write a report, preceded by progress that was not written yet."""
         with self._lock:
-            self._pass_progress_on()
+            self._flush_progress()
             self._write(report)
 
-    def tell_log(self, line: str) -> None:
+    def report_log(self, line: str) -> None:
         """Report a log line; of a very long line only the end, because the log keeps only its end."""
         kept = line.encode(errors="replace")[-TAIL_BYTES_MAX:].decode(errors="replace")
-        self.tell(ChildReport(log=kept))
+        self.report(ChildReport(log=kept))
 
-    def tell_progress(self, done: float, total: float | None) -> None:
+    def report_progress(self, done: float, total: float | None) -> None:
         """Report progress; within ``PROGRESS_SECONDS`` of the last progress, keep it for the next report."""
         with self._lock:
             self._progress = (done, total)
-            if time.monotonic() - self._passed_on_at >= PROGRESS_SECONDS:
-                self._pass_progress_on()
+            if time.monotonic() - self._flushed_at >= PROGRESS_SECONDS:
+                self._flush_progress()
 
-    def _pass_progress_on(self) -> None:
+    def _flush_progress(self) -> None:
         if self._progress is not None:
             self._write(ChildReport(progress=self._progress))
             self._progress = None
-            self._passed_on_at = time.monotonic()
+            self._flushed_at = time.monotonic()
 
     def _write(self, report: ChildReport) -> None:
         # The leading newline ends any text that the function itself may have written to this pipe.

@@ -87,7 +87,7 @@ class _Call:
 
     async def _wait_for_system_tasks(self) -> None:
         with trio.move_on_after(SYSTEM_TASKS_SECONDS_MAX, shield=True):
-            while self.system_tasks:  # noqa: ASYNC110  # tasks leave the set in _SystemTasks.judged, within Trio
+            while self.system_tasks:  # noqa: ASYNC110  # tasks leave the set in _SystemTasks.contained_outcome, within Trio
                 await trio.sleep(POLL_SECONDS)
 
     def note_strays(self, error: BaseException) -> None:
@@ -181,7 +181,7 @@ def system_tasks_contained() -> Iterator[None]:
         return
     watch = _SystemTasks(nursery)
     finished = nursery._child_finished
-    nursery._child_finished = lambda task, outcome: finished(task, watch.judged(task, outcome))  # type: ignore[method-assign]
+    nursery._child_finished = lambda task, outcome: finished(task, watch.contained_outcome(task, outcome))  # type: ignore[method-assign]
     trio.lowlevel.add_instrument(watch)
     try:
         yield
@@ -207,7 +207,7 @@ class _SystemTasks(trio.abc.Instrument):
             self._calls[task] = call
             call.system_tasks.add(task)
 
-    def judged(self, task: trio.lowlevel.Task, outcome: Any) -> Any:
+    def contained_outcome(self, task: trio.lowlevel.Task, outcome: Any) -> Any:
         """Return the outcome to pass to the system nursery: without the error, unless Trio's run is ending."""
         call = self._calls.pop(task, None)
         if call is not None:

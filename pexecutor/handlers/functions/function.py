@@ -39,7 +39,7 @@ from ...values import call_safely, exception_text, plain_text
 from ..complaints import checked, params_complaint
 from ..context import Context
 from ..contract import Complaint
-from ..descriptors import ExhaustedError, is_exhaustion, when_possible
+from ..descriptors import ExhaustedError, is_exhaustion, retry_while_exhausted
 from .containment import call_contained
 from .module_path import add_directory
 from .process import run_in_process
@@ -202,7 +202,7 @@ async def _in_thread(call: Callable[[], Any], context: Context) -> Any:
                 raise ExhaustedError(str(error)) from error
             raise
 
-    done = await when_possible(start, lambda error: context.log(f"waiting to start: {error}"))
+    done = await retry_while_exhausted(start, lambda error: context.log(f"waiting to start: {error}"))
     if type(done) is _Raised:
         raise done.error
     return done

@@ -19,7 +19,7 @@ def add_directory(directory: str) -> None:
         sys.path.insert(last + 1, directory)
 
 
-def take_over(module_path: Iterable[str]) -> None:
+def use_module_path(module_path: Iterable[str]) -> None:
     """Use the search path of another process, but keep this process's standard library first."""
     standard = [entry for entry in sys.path if entry in _STANDARD]
     sys.path[:] = [*standard, *(entry for entry in module_path if entry not in standard)]

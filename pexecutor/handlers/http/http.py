@@ -36,7 +36,7 @@ from ...task import Task
 from ..complaints import missing, settings_from, unknown, wrong
 from ..context import Context
 from ..contract import Complaint, HandlerFailedError
-from ..descriptors import ExhaustedError, is_any_left, is_exhaustion, when_possible
+from ..descriptors import ExhaustedError, is_descriptor_left, is_exhaustion, retry_while_exhausted
 from ..output import Tail
 from ..slots import VALUE_SCHEMA
 from .secrets import VARIABLE, Secrets, secrets_in
@@ -170,12 +170,12 @@ class HttpHandler:
             try:
                 return await self._call(context, task)
             except httpx2.ConnectError as error:
-                if is_exhaustion(error) or not is_any_left():
+                if is_exhaustion(error) or not is_descriptor_left():
                     raise ExhaustedError("no file descriptor is left") from error
                 raise
 
         try:
-            status = await when_possible(call, lambda error: context.log(f"waiting to connect: {error}"))
+            status = await retry_while_exhausted(call, lambda error: context.log(f"waiting to connect: {error}"))
         except httpx2.ConnectError as error:
             raise HandlerFailedError(f"cannot connect to {self._url.origin}") from error
         except httpx2.ConnectTimeout as error:

@@ -24,7 +24,7 @@ import msgspec
 import trio
 
 from ..contract import HandlerFailedError
-from ..descriptors import ExhaustedError, is_exhaustion, when_possible
+from ..descriptors import ExhaustedError, is_exhaustion, retry_while_exhausted
 from ..output import LiveOutput
 from . import proc
 from .family import Family, reap_orphans
@@ -100,7 +100,7 @@ async def run_group(
                 raise ExhaustedError(getattr(error, "strerror", None) or str(error)) from error
             raise
 
-    pipes, running = await when_possible(start, waits)
+    pipes, running = await retry_while_exhausted(start, waits)
     with pipes:
         group = _Group(running.leader, program)
         try:

@@ -54,7 +54,7 @@ class Seen(NamedTuple):
     started: int
 
 
-class _Held:
+class _ProcDescriptors:
     """Descriptors that stay open, so that processes can be listed when no descriptor is left."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class _Held:
             self.children = os.open(f"/proc/self/task/{self.pid}/children", os.O_RDONLY | os.O_CLOEXEC)
 
 
-_held: _Held | None = None
+_descriptors: _ProcDescriptors | None = None
 _tagging: Final = threading.Lock()
 """Held while a process that will carry a tag is forked."""
 
@@ -81,27 +81,27 @@ def adopt_orphans() -> None:
     Raises:
         OSError: no descriptor is left.
     """
-    global _held  # noqa: PLW0603  # one process has one
-    if _held is not None and _held.pid == os.getpid():
+    global _descriptors  # noqa: PLW0603  # one process has one
+    if _descriptors is not None and _descriptors.pid == os.getpid():
         return
     with suppress(FileNotFoundError):  # a system without /proc
-        held = _Held()
+        opened = _ProcDescriptors()
         if hasattr(_libc, "prctl"):
             _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        _held = held
+        _descriptors = opened
 
 
 def list_processes() -> list[int]:
     """Return the pids of all processes. Opens no descriptor after ``adopt_orphans``."""
-    if _held is None or _held.pid != os.getpid():
+    if _descriptors is None or _descriptors.pid != os.getpid():
         with suppress(FileNotFoundError):
             return [int(path.name) for path in Path("/proc").glob("[0-9]*")]
         return []
     buffer = ctypes.create_string_buffer(_DIRECTORY_BYTES)
     found: list[int] = []
     with _listing:
-        os.lseek(_held.directory, 0, os.SEEK_SET)
-        while (size := _libc.getdents64(_held.directory, buffer, _DIRECTORY_BYTES)) > 0:
+        os.lseek(_descriptors.directory, 0, os.SEEK_SET)
+        while (size := _libc.getdents64(_descriptors.directory, buffer, _DIRECTORY_BYTES)) > 0:
             found.extend(_numbers_in(buffer.raw[:size]))
     return found
 
@@ -120,10 +120,10 @@ def _numbers_in(entries: bytes) -> list[int]:
 
 def our_children() -> list[int] | None:
     """Return the children of the main thread, with adopted orphans; ``None`` if the kernel does not list them."""
-    if _held is None or _held.pid != os.getpid() or _held.children is None:
+    if _descriptors is None or _descriptors.pid != os.getpid() or _descriptors.children is None:
         return None
     try:
-        return [int(child) for child in os.pread(_held.children, _CHILDREN_BYTES_MAX, 0).split()]
+        return [int(child) for child in os.pread(_descriptors.children, _CHILDREN_BYTES_MAX, 0).split()]
     except (OSError, ValueError):
         return None
 
@@ -189,7 +189,7 @@ def reap(pid: int) -> None:
 
 def can_tag() -> bool:
     """Return whether the system can tag processes. Valid after ``adopt_orphans``."""
-    return _held is not None and _held.pid == os.getpid() and _held.can_tag
+    return _descriptors is not None and _descriptors.pid == os.getpid() and _descriptors.can_tag
 
 
 def _limit_is_free() -> bool:

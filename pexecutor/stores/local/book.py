@@ -25,7 +25,7 @@ from contextlib import contextmanager
 
 import trio
 
-from ...observe.batch_counts import Gathered, by_handler, how_often
+from ...observe.batch_counts import Gathered, by_handler, value_counts
 from ...task import Finished, Following, Holder, Outcome, Pending, Record, Running, Scheduled, wait_again
 from .chunked_dict import BySerial
 from .deadlines import Deadlines
@@ -104,7 +104,7 @@ class Book:
     def _count(self, records: Sequence[Finished]) -> None:
         for handler, ended in by_handler(records):
             finished = self._finished[handler]
-            for outcome, times in how_often([record.ending.outcome for record in ended]):
+            for outcome, times in value_counts([record.ending.outcome for record in ended]):
                 finished[outcome] += times
 
     def waiting(self) -> int:

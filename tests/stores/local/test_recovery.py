@@ -28,7 +28,7 @@ from pexecutor import (
     UnknownTaskError,
 )
 from pexecutor.errors import UnusableStoreError
-from pexecutor.server import unusable_store_alone
+from pexecutor.server import unwrapped_unusable_store
 from pexecutor.stores.local.recovery import Recovered
 from pexecutor.stores.sqlite.database import Database
 from pexecutor.stores.sqlite.journal import SqliteJournal
@@ -209,7 +209,7 @@ class TestHandlers:
 @asynccontextmanager
 async def refused(life: AbstractAsyncContextManager[LocalStore]) -> AsyncIterator[None]:
     """What a refused start raises, out of the groups that nurseries put it in."""
-    with unusable_store_alone():
+    with unwrapped_unusable_store():
         async with life:
             yield
 

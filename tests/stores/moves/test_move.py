@@ -14,7 +14,7 @@ import trio
 from pexecutor import Ending, ExpiredTaskError, Finished, LocalStore, Outcome, PageRequest, Record, Running, State, Task
 from pexecutor.conformance.asking import accept, start
 from pexecutor.errors import UnusableStoreError
-from pexecutor.server import unusable_store_alone
+from pexecutor.server import unwrapped_unusable_store
 from pexecutor.stores.moves.marks import Mark
 from pexecutor.stores.moves.move import More, Moved, Side, Terms, move, undo
 from pexecutor.stores.moves.sqlite_side import FileSide
@@ -26,7 +26,7 @@ from pexecutor.stores.sqlite.journal import SqliteJournal
 async def serving(path: Path) -> AsyncIterator[LocalStore]:
     """A store as a server has it."""
     store = LocalStore(journal=SqliteJournal(Database(path)))
-    with unusable_store_alone():
+    with unwrapped_unusable_store():
         async with store.opened():
             yield store
 

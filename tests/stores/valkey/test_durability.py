@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from pexecutor.errors import StoreUnavailableError, UnusableStoreError
-from pexecutor.server import unusable_store_alone
+from pexecutor.server import unwrapped_unusable_store
 from pexecutor.stores.valkey.client import ValkeyLink
 from pexecutor.stores.valkey.flush import Flusher
 from pexecutor.stores.valkey.server_checks import Durability
@@ -43,7 +43,7 @@ async def test_what_was_accepted_is_there_after_a_crash(tmp_path: Path, program:
 
 async def refuses(server: ValkeyServer, why: str) -> None:
     """See that no node starts which is asked for all, and that it says why."""
-    with pytest.raises(UnusableStoreError, match=why), unusable_store_alone():
+    with pytest.raises(UnusableStoreError, match=why), unwrapped_unusable_store():
         async with a_node(server.url, durability="fsync"):
             pass
 

@@ -16,7 +16,7 @@ from pexecutor import Finished, PageRequest, Record, Task
 from pexecutor.conformance.asking import accept, until
 from pexecutor.conformance.shared import ValkeyPlace
 from pexecutor.errors import StoreUnavailableError, UnusableStoreError
-from pexecutor.server import unusable_store_alone
+from pexecutor.server import unwrapped_unusable_store
 from pexecutor.stores import Store, valkey
 from pexecutor.stores.moves import valkey_side
 from pexecutor.stores.moves.move import Terms, move, undo
@@ -40,7 +40,7 @@ def queue() -> str:
 async def node(server: ValkeyServer, queue: str) -> AsyncIterator[Store]:
     """A store as a server has it."""
     store = valkey.make_store(address_of(server), queue, lease_seconds=3.0)
-    with unusable_store_alone():
+    with unwrapped_unusable_store():
         async with store.opened():
             yield store
 
@@ -57,7 +57,7 @@ def side(server: ValkeyServer, queue: str, *, may_forget: bool = False) -> Queue
 @asynccontextmanager
 async def sides(path: Path, server: ValkeyServer, queue: str) -> AsyncIterator[tuple[FileSide, QueueSide]]:
     file, shared = FileSide(path, must_exist=False), side(server, queue)
-    with unusable_store_alone():
+    with unwrapped_unusable_store():
         async with file.opened(), shared.opened():
             yield file, shared
 
@@ -187,7 +187,7 @@ async def test_a_node_that_slept_through_it_changes_nothing(
 
 async def can_be_moved(server: ValkeyServer, queue: str) -> bool:
     try:
-        with unusable_store_alone():
+        with unwrapped_unusable_store():
             async with side(server, queue).opened():
                 return True
     except UnusableStoreError:

@@ -15,7 +15,7 @@ import trio
 
 from pexecutor import Finished, Outcome, PageRequest, Record
 from pexecutor.errors import UnusableStoreError
-from pexecutor.server import unusable_store_alone
+from pexecutor.server import unwrapped_unusable_store
 from pexecutor.stores.valkey import client as links
 from pexecutor.stores.valkey.calls import _DECODERS
 from pexecutor.stores.valkey.client import ValkeyLink
@@ -127,7 +127,7 @@ async def test_nodes_of_the_version_before_are_named(server: ValkeyServer) -> No
     queue = f"test-{secrets.token_hex(4)}"
     load(server, queue, lease_until=time.time() + 60)
     before = server.command("HGETALL", f"pexecutor:{{{queue}}}:meta")
-    with pytest.raises(UnusableStoreError, match=rf"1 nodes of an earlier version.*{NODE}"), unusable_store_alone():
+    with pytest.raises(UnusableStoreError, match=rf"1 nodes of an earlier version.*{NODE}"), unwrapped_unusable_store():
         async with a_node(server.url, queue=queue):
             pass
     assert server.command("HGETALL", f"pexecutor:{{{queue}}}:meta") == before
