@@ -89,7 +89,7 @@ async def test_trouble_and_recovery_that_cannot_be_told_of_change_nothing(
 def test_damage_that_cannot_be_told_of_is_repaired_all_the_same(error: Exception) -> None:
     damage = Damage(raising(error))
     damage.notice(["an entry was set aside"], mending=True)
-    damage.tell("another one")
+    damage.report("another one")
     assert damage._something_to_do.is_set()
 
 

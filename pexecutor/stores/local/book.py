@@ -72,7 +72,7 @@ class Book:
         self._awaited: dict[int, _Awaited] = {}
         self.changed: Callable[[Sequence[Record]], None] = lambda _: None
         """Called with the records that were put, in the order of the changes, once every caller can see them."""
-        self._tell_forgotten = forget
+        self._report_forgotten = forget
 
     @contextmanager
     def restoring(self) -> Iterator[None]:
@@ -143,7 +143,7 @@ class Book:
         self._ended.add_all(records)
         if self._awaited:
             for record in records:
-                self._tell_awaiting(record)
+                self._wake_awaiting(record)
         if self.crashed:
             for serial in serials:
                 self.crashed.pop(serial, None)
@@ -204,14 +204,14 @@ class Book:
     def _forget(self, records: Sequence[Finished]) -> None:
         serials = [record.serial for record in records]
         self._records.remove_all(serials)
-        self._tell_forgotten(serials)
+        self._report_forgotten(serials)
 
     def _end(self, record: Finished) -> None:
         self._ended.add_all([record])
-        self._tell_awaiting(record)
+        self._wake_awaiting(record)
         self.history.add([record])
 
-    def _tell_awaiting(self, record: Finished) -> None:
+    def _wake_awaiting(self, record: Finished) -> None:
         if (awaited := self._awaited.pop(record.serial, None)) is not None:
             awaited.record = record
             awaited.ended.set()

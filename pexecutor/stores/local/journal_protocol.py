@@ -72,5 +72,5 @@ async def make_durable(journal: Journal, changes: Sequence[Record], acceptances:
     return [replaced.get(record.serial, record) for record in changes] if replaced else changes
 
 
-async def nothing_left(running: Sequence[Running]) -> None:
+async def leave_as_is(running: Sequence[Running]) -> None:
     """Do nothing: for handlers whose work ends with the process."""

@@ -43,7 +43,7 @@ from .. import Node, Page, PageRequest, StoreStatistics, Watcher
 from .book import Book
 from .capacity import Room
 from .crashes import CRASHES_MAX, Trials
-from .journal_protocol import Journal, make_durable, nothing_left
+from .journal_protocol import Journal, leave_as_is, make_durable
 from .listing import list_page
 from .recovery import Recovered, check_handlers, load, recovery
 from .submission import Submission, after, end, end_and_pass_on, start
@@ -86,7 +86,7 @@ class LocalStore:
         journal: Journal | None = None,
         known_handlers: Container[str] | None = None,
         ends_with_us: Container[str] = (),
-        end_leftovers: Callable[[Sequence[Running]], Awaitable[None]] = nothing_left,
+        end_leftovers: Callable[[Sequence[Running]], Awaitable[None]] = leave_as_is,
         on_recovered: Callable[[Recovered], None] = lambda _: None,
         now: Callable[[], float] = time.time,
         jitter: random.Random | None = None,
@@ -163,7 +163,7 @@ class LocalStore:
                     if submission.plain:
                         await self._accept(submission.plain)
                     else:
-                        await self._apply(submission.changes, known_with_it=submission.told_to_stop)
+                        await self._apply(submission.changes, known_with_it=submission.superseded_running)
                 return submission.verdicts
         finally:
             self._room.offer()

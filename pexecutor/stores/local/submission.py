@@ -65,7 +65,7 @@ class Submission:
         self.changes: list[Record] = []
         self.plain: list[Pending] = []
         """The changes, if every task was accepted, is due and had a free name; otherwise empty."""
-        self.told_to_stop: list[Running] = []
+        self.superseded_running: list[Running] = []
         """Superseded tasks that run. Their starts are written too: after a crash they must be cancelled, not rerun."""
         self.places: int = 0
         self._book = book
@@ -107,7 +107,7 @@ class Submission:
 
     def _refuse(self) -> None:
         """Undo every acceptance, because the list does not fit as a whole."""
-        self.changes, self.plain, self.told_to_stop, self.places = [], [], [], 0
+        self.changes, self.plain, self.superseded_running, self.places = [], [], [], 0
         self.verdicts = [verdict if self._stands(verdict) else FULL for verdict in self.verdicts]
 
     def _stands(self, verdict: Verdict) -> bool:
@@ -158,7 +158,7 @@ class Submission:
         record = Following(serial, task, self._now, NO_ATTEMPTS, holder.serial, supersedes)
         self._put(record)
         if supersedes:
-            self.told_to_stop.append(holder)
+            self.superseded_running.append(holder)
         return Accepted(record, holder if supersedes else None)
 
     def _cancel(self, record: Waiting | Following) -> None:

@@ -19,7 +19,7 @@ from ...errors import UnusableStoreError
 from ...task import Finished, Record, Running
 from ..local.book import Book
 from ..local.crashes import CRASHES_MAX
-from ..local.journal_protocol import nothing_left
+from ..local.journal_protocol import leave_as_is
 from ..local.recovery import load, recovery
 from ..sqlite.database import (
     NEW_STORE,
@@ -58,7 +58,7 @@ class FileSide:
         *,
         must_exist: bool,
         crashes_max: int = CRASHES_MAX,
-        end_leftovers: Callable[[Sequence[Running]], Awaitable[None]] = nothing_left,
+        end_leftovers: Callable[[Sequence[Running]], Awaitable[None]] = leave_as_is,
     ) -> None:
         self.path: Path = path.resolve()
         self.shown: str = f"sqlite:{self.path}"

@@ -110,7 +110,7 @@ class Calls:
     async def call(self, verb: str, *arguments: Any) -> Any:
         """Call a function, report its changes, and return its result."""
         reply = await self.ask(verb, *arguments)
-        self.tell_all(reply.changes, {})
+        self.report_all(reply.changes, {})
         return reply.result
 
     async def ask(self, verb: str, *arguments: Any) -> ServerReply[Any]:
@@ -127,7 +127,7 @@ class Calls:
         try:
             return await self._link.call(verb, self.tag, *arguments)
         except DamagedQueueError as error:  # repair the types of keys at once, then try once more
-            self._damage.tell(str(error))
+            self._damage.report(str(error))
             self._read("mend", await self._link.call("mend", self.tag, LOOK_AT_KEYS))
             return await self._link.call(verb, self.tag, *arguments)
 
@@ -135,7 +135,7 @@ class Calls:
         try:
             reply: ServerReply[Any] = _DECODERS[verb].decode(packed)
         except msgspec.DecodeError as error:
-            self._damage.tell(f"the answer to `{verb}` cannot be read: {error}")
+            self._damage.report(f"the answer to `{verb}` cannot be read: {error}")
             raise StoreUnavailableError(
                 f"the answer to `{verb}` cannot be read: look for damage in the queue"
             ) from error
@@ -145,9 +145,9 @@ class Calls:
             self._work_is_there()
         return reply
 
-    def tell_all(self, changes: Sequence[int | Row], own: Mapping[int, Record]) -> None:
+    def report_all(self, changes: Sequence[int | Row], own: Mapping[int, Record]) -> None:
         """Report changes in their order; a number stands for a record that this node knows."""
-        self.tell([own[change] if isinstance(change, int) else self.read(change) for change in changes])
+        self.report([own[change] if isinstance(change, int) else self.read(change) for change in changes])
 
     def read(self, row: Row) -> Record:
         """Return the record of a row. Unreadable parts are replaced here now, and soon in the queue."""
@@ -158,7 +158,7 @@ class Calls:
         self._made += 1
         return f"{self._node}.{self._made}"
 
-    def tell(self, records: Sequence[Record]) -> None:
+    def report(self, records: Sequence[Record]) -> None:
         """Report changed records to the watcher."""
         for record in records:
             if isinstance(record, Finished):
@@ -166,10 +166,10 @@ class Calls:
         if records:
             self.watcher.changed(records)
 
-    def tell_lost(self, number: int) -> None:
+    def report_lost(self, number: int) -> None:
         """Report that this node has lost a running task."""
         self.watcher.lost(make_serial(self.tag, number))
 
-    def tell_cancelled(self, number: int) -> None:
+    def report_cancelled(self, number: int) -> None:
         """Report that a task that runs on this node was cancelled."""
         self.watcher.cancel(make_serial(self.tag, number))

@@ -41,7 +41,7 @@ class Damage:
         self._is_mending = False
         self._something_to_do = trio.Event()
 
-    def tell(self, what: str) -> None:
+    def report(self, what: str) -> None:
         """Report damage."""
         self._on_damage(what)
 

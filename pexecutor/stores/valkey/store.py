@@ -135,13 +135,13 @@ class ValkeyStore:
         self._calls = Calls(
             link, node, work_is_there=self._work_is_there, other_queue=self._lose_queue, damage=self._damage
         )
-        self._messages = Messages(node, cancelled=self._calls.tell_cancelled, missed=self._missed_some)
+        self._messages = Messages(node, cancelled=self._calls.report_cancelled, missed=self._missed_some)
         self._lease = Lease(
             lease_seconds,
             self._holdings,
             beat=self._beat,
-            lost=self._calls.tell_lost,
-            cancelled=self._calls.tell_cancelled,
+            lost=self._calls.report_lost,
+            cancelled=self._calls.report_cancelled,
             given_up=on_lease_lost,
             clock=clock,
             sleep=sleep,
@@ -223,7 +223,7 @@ class ValkeyStore:
         arguments = [to_arguments(task, self._keep_seconds_max) for task in tasks]
         reply = await self._calls.ask("submit", self._calls.new_id(), arguments, atomic, self.queue_size)
         verdicts, taken = verdicts_of(tasks, reply, self._calls.tag, self._calls.read)
-        self._calls.tell_all(reply.changes, taken)
+        self._calls.report_all(reply.changes, taken)
         await self._link.flush()
         self.commits.observe(trio.current_time() - asked_at)
         return verdicts
@@ -271,7 +271,7 @@ class ValkeyStore:
                 continue  # its params are unknown; the repair ends it as failed
             self._holdings.tokens[row.number] = row.token
             started.append(record)
-        self._calls.tell(started)
+        self._calls.report(started)
         return started
 
     def submit_nowait(self, tasks: Sequence[Task]) -> list[Verdict] | None:  # noqa: ARG002  # as in the contract
@@ -304,7 +304,7 @@ class ValkeyStore:
         self.commits.observe(trio.current_time() - asked_at)
         self._holdings.settled(held)
         settled = [settled_as(*one, answer, reply.at) for one, answer in zip(ended, reply.result, strict=True)]
-        self._calls.tell_all(reply.changes, {number_of(record): record for record in settled if record is not None})
+        self._calls.report_all(reply.changes, {number_of(record): record for record in settled if record is not None})
         return settled
 
     def finish_nowait(self, ended: Sequence[tuple[Running, Ending]]) -> None:
