@@ -94,7 +94,7 @@ def test_the_form_tells_what_is_wrong_where_it_is_wrong(page: Page, server: Serv
 
     page.fill("#field-count", "1.5")
     page.click("#submit .primary")
-    assert page.texts("#field-name-fault") == ["This is needed."]
+    assert page.texts("#field-name-fault") == ["This field is required."]
     assert page.texts("#field-count-fault") != [""]
 
     page.fill("#field-name", name)
@@ -160,7 +160,7 @@ def test_the_connection_is_lost_and_comes_back(page: Page, start: Start) -> None
     server.signal(signal.SIGKILL)
     server.wait()
     page.shows("#connection", "Not connected")
-    page.shows("#banner", "The connection is lost; trying again. What is shown is from ")
+    page.shows("#banner", "Connection lost; reconnecting. The page shows the state of ")
     assert "before" in page.texts("#pool .name")
 
     again = start("--port", port, "--store", "memory")
@@ -180,12 +180,14 @@ def test_the_drain(page: Page, start: Start) -> None:
     page.shows("#waiting .name", "waiting")
 
     page.press("Drain…")
-    page.shows("#drain-dialog", "1 that wait are in memory only, and lost")
+    page.shows("#drain-dialog", "Waiting tasks (1) are lost, as they are only in memory")
     page.press("Keep it running")
     assert server.client.get("/readyz").status_code == 200
     page.press("Drain…")
     page.press("Drain and stop")
-    page.shows("#banner", "Draining: nothing new is taken, 1 still run")
+    page.shows(
+        "#banner", "Draining: no new tasks are accepted, and the server stops when the running tasks have ended (1)"
+    )
     assert page.run("return document.getElementById('new-task').disabled")
     page.press("Cancel running")
     assert server.wait() == 0
@@ -202,7 +204,7 @@ def test_a_store_that_is_lost_is_told(page: Page, server: ServerProcess) -> None
         window.fetch = (path, options) => path === "readyz" ? answer() : real(path, options);"""
     )
     submit(server, name=a_name())
-    page.shows("#banner", "Tasks cannot be taken: the disk is full")
+    page.shows("#banner", "The server accepts no tasks: the disk is full")
 
 
 def test_a_server_that_wants_to_know_who_asks(page: Page, start: Start, tmp_path: Path) -> None:
@@ -221,7 +223,7 @@ def test_a_server_that_wants_to_know_who_asks(page: Page, start: Start, tmp_path
     page.expect("status of 401")
     page.fill("#token", new_token())
     page.click("#session .primary")
-    page.shows("#session .problem", "This token is not known.")
+    page.shows("#session .problem", "Unknown token.")
     page.fill("#token", token)
     page.click("#session .primary")
     page.shows("#connection", "Live")

@@ -92,7 +92,7 @@ def views(page: Page, scene: ServerProcess) -> Iterator[str]:
         page.press("Close")
     page.press("New task for repeat")
     page.click("#submit .primary")
-    page.shows("#field-name-fault", "This is needed.")
+    page.shows("#field-name-fault", "This field is required.")
     page.run("document.querySelector('#submit details').open = true")
     yield "form with faults"
     page.press("Close")
@@ -211,7 +211,7 @@ def test_axe_finds_nothing_in_what_the_page_announces(page: Page, scene: ServerP
     )
     page.press("Run again: greeting")
     page.shows("#toasts .bad", "Could not run greeting again: the disk is full")
-    page.shows("#banner.lost", "Tasks cannot be taken: the disk is full")
+    page.shows("#banner.lost", "The server accepts no tasks: the disk is full")
     assert violations(page) == []
     assert in_failure_colour(page)["wrong"] == []
 

@@ -1,7 +1,7 @@
-"""The dashboard: one page, its style and its script, as they lie in ``static/``.
+"""The routes of the dashboard: one page with its styles and scripts, from ``static/``.
 
-The files are read once, when the app is made. There is no build step and no third-party origin, and the page is told to
-the browser to be so: whatever it does not need is forbidden to it.
+The files are read once, when the app is created. There is no build step and no third-party origin. The page's security
+policy forbids everything that the page does not need.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ HEADERS: Final = {
 
 
 class DashboardRoutes:
-    """The page, and the files that belong to it."""
+    """The routes of the page and its files."""
 
     def __init__(self) -> None:
         files = resources.files(__package__) / "static"
         self._files = {file.name: file.read_bytes() for file in files.iterdir()}
 
     def add_to(self, app: QuartTrio) -> None:
-        """Register them."""
+        """Register the routes."""
         app.add_url_rule("/", view_func=self.page, methods=["GET"])
         app.add_url_rule("/dashboard/<file>", view_func=self.file, methods=["GET"])
 
     async def page(self) -> Response:
-        """The page."""
+        """Show the page."""
         return await self.file(PAGE)
 
     async def file(self, file: str) -> Response:
-        """One of the files; 304 when the browser has it already."""
+        """Show one of the files; answer 304 if the browser's copy is current."""
         if file not in self._files:
             raise NotFound
         response = Response(self._files[file], headers=HEADERS, content_type=CONTENT_TYPES[file.rpartition(".")[2]])

@@ -1,11 +1,11 @@
-// What the page has done to tasks. Each says how it went.
+// The actions on tasks. Each shows its result as a toast.
 
 import { ask, get, reason, taskPath } from "./api.js";
 import { h, toast } from "./dom.js";
 
 const KEPT = "name handler params duration priority timeout retries retry_delay retry_delay_max on_conflict on_crash keep";
 
-/** Do it, or tell that it did not work; whether it did. */
+/** Run the action, and show a toast if it fails; return whether it succeeded. */
 export async function attempt(what, action) {
 	try {
 		await action();
@@ -19,7 +19,7 @@ export async function attempt(what, action) {
 export const cancel = (record) =>
 	attempt(`cancel ${record.name}`, async () => {
 		const { data } = await ask("DELETE", taskPath(record));
-		toast(data.state === "finished" ? `Cancelled ${record.name}` : `Told ${record.name} to end`);
+		toast(data.state === "finished" ? `Cancelled ${record.name}` : `Cancelling ${record.name}`);
 	});
 
 export const setPriority = (record, priority) =>
@@ -28,7 +28,7 @@ export const setPriority = (record, priority) =>
 		toast(`${record.name} has priority ${priority}`);
 	});
 
-/** Submit the same as a new task. */
+/** Submit a new task with the fields of a finished one. */
 export const runAgain = (record) =>
 	attempt(`run ${record.name} again`, async () => {
 		const known = Object.entries(await get(taskPath(record)));
@@ -36,6 +36,6 @@ export const runAgain = (record) =>
 		toast(`Submitted ${record.name} again`);
 	});
 
-/** Buttons that show and that cancel the task of the moment. */
+/** Buttons that show and cancel the row's current task. */
 export const nameButton = (show, task) => h("button", { className: "name", onclick: () => show(task()) });
 export const cancelButton = (task) => h("button", { className: "quiet", title: "Cancel", onclick: () => cancel(task()) }, "×");

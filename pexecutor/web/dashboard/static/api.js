@@ -1,10 +1,10 @@
-// The server's HTTP API, at the place that this page came from.
+// The HTTP API of the server that this page was loaded from.
 
 import { noteServerTime } from "./format.js";
 
 const REPLY_MS_MAX = 10_000;
 
-/** A reply that says no; `problem` is the server's own account of it. */
+/** An error reply; `problem` holds its problem details. */
 export class ApiError extends Error {
 	constructor(status, problem) {
 		super(problem.detail ?? `the server answered ${status}`);
@@ -12,13 +12,13 @@ export class ApiError extends Error {
 	}
 }
 
-/** What to tell people of an error. */
+/** The text of an error for people. */
 export const reason = (error) => (error instanceof ApiError ? error.message : "the server does not answer");
 
 let signIn;
 export const onUnknownCaller = (callback) => (signIn = callback);
 
-/** The reply's JSON as `data`, and where the next page is. Throws ApiError; any other error is no answer. */
+/** The reply's JSON as `data`, and the path of the next page. Throws ApiError; other errors mean that no reply came. */
 export async function ask(method, path, content) {
 	const body = content && JSON.stringify(content);
 	const headers = content ? { "Content-Type": "application/json" } : {};
@@ -41,7 +41,7 @@ export async function* pages(path) {
 	}
 }
 
-/** The reply of `/readyz`, ready or not, with its statistics. Callers who may not read get none: ask them to sign in. */
+/** The reply of `/readyz`, ready or not. Without the scope `read` it has no statistics: then ask the user to sign in. */
 export async function readiness() {
 	const reply = await get("readyz").catch((error) => {
 		if (error.problem?.status === 503) return error.problem;

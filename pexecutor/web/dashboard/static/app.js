@@ -1,4 +1,4 @@
-// The page: reads what there is, follows the events, draws.
+// The page: reads the state of the server, follows the events, draws.
 
 import { attempt } from "./actions.js";
 import { ApiError, ask, readiness } from "./api.js";
@@ -46,7 +46,7 @@ const live = new Live({
 	state: () => showState(),
 });
 
-/** The action, at most so often; a call too many is made good at the end of the time. */
+/** The action, at most once in `ms`; calls in between are combined into one at the end of that time. */
 function paced(ms, action) {
 	let timer;
 	let isWanted = false;
@@ -75,7 +75,7 @@ function changed() {
 	readCharts();
 }
 
-/** Ask how the server is; that also finds out a stream that has died without a word. */
+/** Read the state of the server; a failure also reveals a stream that has died unnoticed. */
 async function look() {
 	try {
 		ready = await readiness();
@@ -110,8 +110,8 @@ function drawNumbers(statistics, store) {
 		ended.map(([outcome, times]) => `${count(times)} ${words(outcome)}`).join(" · "));
 	number("taken", statistics.submitted, "",
 		`${count(statistics.duplicates)} duplicate · ${count(statistics.rejected)} refused${waits}`);
-	setBar(byId("m-running"), store.running / statistics.pool_size, "Workers that are busy");
-	setBar(byId("m-queue"), queued / store.queue_size, "Places that are taken");
+	setBar(byId("m-running"), store.running / statistics.pool_size, "Busy workers");
+	setBar(byId("m-queue"), queued / store.queue_size, "Used places in the queue");
 	byId("m-queue").classList.toggle("full", queued > store.queue_size * 0.9);
 }
 
@@ -122,7 +122,7 @@ function number(name, value, among, note) {
 	if (note) setText(shown.parentElement.nextElementSibling, note);
 }
 
-/** Whether the page is live, and what has to be known at once. */
+/** Show the state of the connection, and the banner if there is an alarm. */
 function showState() {
 	const [kind, text] = alarm(ready?.statistics);
 	const [banner, connection] = [byId("banner"), byId("connection")];
@@ -138,12 +138,12 @@ const isStopping = () => ["draining", "stopped"].includes(ready?.statistics.phas
 
 function alarm(statistics) {
 	if (live.state === "lost") {
-		const seen = answeredAt ? ` What is shown is from ${clockTime(answeredAt)}.` : "";
-		return ["lost", (isStopping() ? "The server has stopped." : "The connection is lost; trying again.") + seen];
+		const seen = answeredAt ? ` The page shows the state of ${clockTime(answeredAt)}.` : "";
+		return ["lost", (isStopping() ? "The server has stopped." : "Connection lost; reconnecting.") + seen];
 	}
 	const { running } = statistics?.store ?? {};
-	if (isStopping()) return ["", `Draining: nothing new is taken, ${count(running)} still run. Then the server stops.`];
-	if (ready?.status === 503) return ["lost", `Tasks cannot be taken: ${ready.detail}`];
+	if (isStopping()) return ["", `Draining: no new tasks are accepted, and the server stops when the running tasks have ended (${count(running)}).`];
+	if (ready?.status === 503) return ["lost", `The server accepts no tasks: ${ready.detail}`];
 	return ["", ""];
 }
 
@@ -151,9 +151,9 @@ function offerDrain() {
 	const dialog = byId("drain-dialog");
 	byId("drain").onclick = () => {
 		const { running, pending, scheduled, durable } = ready.statistics.store;
-		const fate = durable ? "kept" : "in memory only, and lost";
-		const text = `Nothing more is taken or started. ${count(running)} that run have time to end, then the server stops.`;
-		setText(dialog.querySelector("p"), `${text} ${count(pending + scheduled)} that wait are ${fate}.`);
+		const fate = durable ? "kept" : "lost, as they are only in memory";
+		const text = `No more tasks are accepted or started. Running tasks (${count(running)}) have time to end, then the server stops.`;
+		setText(dialog.querySelector("p"), `${text} Waiting tasks (${count(pending + scheduled)}) are ${fate}.`);
 		dialog.showModal();
 	};
 	byId("drain-yes").onclick = async () => {
@@ -166,7 +166,7 @@ function offerDrain() {
 const isSigningIn = () => byId("session").open;
 const follow = () => isSigningIn() || live.open();
 
-/** Ask first whether a token is needed: the stream could only fail without it, and could not say why. */
+/** Check first whether a token is needed: without one the stream would fail without a reason. */
 async function start() {
 	await look();
 	follow();
@@ -178,11 +178,11 @@ function idle() {
 	readCharts();
 }
 
-// A browser has few connections to one server for all its tabs: a page that nobody sees holds none.
+// A browser limits its connections to one server, over all tabs: a hidden page holds no connection.
 document.onvisibilitychange = () => (document.hidden ? live.close() : follow());
 
 startSession(() => live.close());
 offerDrain();
 start();
 setInterval(idle, IDLE_MS);
-setInterval(() => live.state === "lost" || draw(), 1000); // time goes on where nothing happens
+setInterval(() => live.state === "lost" || draw(), 1000); // times are relative to now, so they change without events

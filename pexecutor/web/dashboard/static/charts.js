@@ -1,4 +1,4 @@
-// Three charts of the last quarter of an hour: what finished, how long it had waited, how long it ran.
+// Three charts of the last 15 minutes: finished tasks, their time in the queue, and their run time.
 
 import { get } from "./api.js";
 import { byId, h, setText, svg } from "./dom.js";
@@ -33,10 +33,10 @@ export class ChartsView {
 	}
 }
 
-/** `read` makes of an interval its values, with `text` and `top`; `mark` draws them. */
+/** `read` returns the values of an interval, with `text` and `top`; `mark` draws the values. */
 class Chart {
 	#points = [];
-	#at = -1; // which is looked at; -1 is the last that there is
+	#at = -1; // the index of the selected point; -1 selects the last one with values
 	#value = h("b");
 	#note = h("span", { className: "minor" });
 	#top = h("span", { className: "minor" });
@@ -110,7 +110,7 @@ function bars(points, x, y) {
 }
 bars.write = rate;
 
-/** A line at the middle and a band up to the 95th percentile, without what is not known. */
+/** A line at the median and a band up to the 95th percentile, with gaps where there are no values. */
 function band(points, x, y) {
 	const runs = [];
 	points.forEach((point, index) => {

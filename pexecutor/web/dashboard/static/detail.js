@@ -1,4 +1,4 @@
-// One task, whole. Read again while it is in flight; what has not changed stays as it is.
+// All fields of one task. They are read again while the task is in flight; unchanged parts are left alone.
 
 import { cancel, runAgain } from "./actions.js";
 import { ApiError, get, reason, taskPath } from "./api.js";
@@ -72,7 +72,7 @@ export class DetailView {
 	}
 }
 
-/** All parts, in order; those without content are hidden, so each has the same place at every refresh. */
+/** All parts, in order. Parts without content are hidden, so each part keeps its place at every refresh. */
 function content(record) {
 	const output = record.output ?? {};
 	return [
@@ -85,7 +85,7 @@ function content(record) {
 	];
 }
 
-/** Change what differs and leave the rest, so that a reader keeps the place, the focus and what is selected. */
+/** Change only what differs, so that a reader keeps the scroll position, the focus and the selection. */
 function update(old, fresh) {
 	if (old.isEqualNode(fresh)) return;
 	const [from, to] = [old, fresh].map((part) => part.querySelector("pre"));
@@ -95,7 +95,7 @@ function update(old, fresh) {
 	extend(from, to.textContent);
 }
 
-/** Show a longer text. The reader stays where they are, or at the end if that is where they are. */
+/** Show a longer text. The scroll position stays, or stays at the end if the reader was at the end. */
 function extend(pre, text) {
 	const isAtEnd = pre.scrollTop + pre.clientHeight >= pre.scrollHeight - AT_END_PX;
 	const dropped = pre.textContent.indexOf(text.slice(0, OVERLAP)); // a long log loses its beginning

@@ -1,4 +1,4 @@
-// Elements without a framework: made in one call, and changed only where they differ.
+// Elements without a framework: created in one call, and changed only where they differ.
 
 export const byId = (id) => document.getElementById(id);
 
@@ -24,14 +24,14 @@ export function setText(element, text) {
 	if (element.textContent !== text) element.textContent = text;
 }
 
-/** How much of a `.bar` is filled, 0 to 1; its label says what that means. */
+/** Fill a part of a `.bar`, from 0 to 1; the label names the measure for screen readers. */
 export function setBar(bar, part, label) {
 	bar.role = "img";
 	bar.ariaLabel = label;
 	bar.style.setProperty("--part", Math.min(1, part));
 }
 
-/** Say something at the edge of the page; it is read out, too. */
+/** Show a message at the edge of the page; screen readers read it aloud. */
 export function toast(text, isBad = false) {
 	const note = h("p", { className: isBad ? "bad" : "" }, text);
 	byId("toasts").append(note);

@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 
 const OPTION_NAMES = ["handler", "name", "duration", "priority", "delay", "timeout", "retries", "on_conflict"]; // ids are unique
 
-/** A field. `read` gives undefined for what was left empty, and throws an Error that says what is wrong. */
+/** A field. `read` returns undefined if the field is empty, and throws an Error with the fault. */
 export function makeField(name, schema, { label = name, hint = describe(schema), isRequired = false, isParam = false } = {}) {
 	const { input, read } = control(schema);
 	const id = isParam && OPTION_NAMES.includes(name) ? `field-params-${name}` : `field-${name}`;
@@ -20,7 +20,7 @@ export function makeField(name, schema, { label = name, hint = describe(schema),
 		element: h("div", { className: "field" }, title, input, h("small", { className: "minor", id: `${id}-hint` }, hint), fault),
 		read() {
 			const value = read();
-			if (value === undefined && isRequired) throw new Error("This is needed.");
+			if (value === undefined && isRequired) throw new Error("This field is required.");
 			return value;
 		},
 		complain(text) {
@@ -38,7 +38,7 @@ export function paramFields(root) {
 		makeField(name, resolve(schema, root), { isRequired: required.includes(name), isParam: true }));
 }
 
-/** A schema without references, and without the null that stands for nothing. */
+/** A schema without references, and without null as an alternative. */
 function resolve({ $ref, anyOf, ...schema }, root) {
 	if ($ref) return resolve({ ...$ref.split("/").slice(1).reduce((node, part) => node[part], root), ...schema }, root);
 	const others = anyOf?.filter((each) => each.type !== "null") ?? [];
@@ -49,7 +49,7 @@ function resolve({ $ref, anyOf, ...schema }, root) {
 function control(schema) {
 	if (schema.enum) return choice(schema);
 	if (schema.anyOf?.some(({ type }) => type === "string")) return mixed(schema);
-	if ([schema.type].flat().includes("string")) return text(schema); // a slot, too: whatever fills it becomes text
+	if ([schema.type].flat().includes("string")) return text(schema); // also a slot of a command: its value becomes text
 	return ({ boolean: flag, integer: number, number }[schema.type] ?? json)(schema);
 }
 
@@ -108,7 +108,7 @@ function json({ default: standard }) {
 		try {
 			return input.value.trim() ? JSON.parse(input.value) : undefined;
 		} catch {
-			throw new Error('This is no JSON. A list is ["a", 1], an object {"key": 2}.');
+			throw new Error('Invalid JSON. Write a list like ["a", 1], or an object like {"key": 2}.');
 		}
 	};
 	return { input, read };

@@ -1,4 +1,4 @@
-// What has ended, the latest first, by outcome.
+// The finished tasks, the latest first, filtered by outcome.
 
 import { nameButton, runAgain } from "./actions.js";
 import { byId, h, setText } from "./dom.js";
@@ -21,7 +21,7 @@ export class FinishedView {
 		const { finished, isRead } = this.tasks;
 		const outcome = this.#outcome.value;
 		const items = finished.filter((record) => !outcome || record.outcome === outcome);
-		this.list.show(items, outcome ? "No task has ended so." : isRead ? "Nothing has ended yet." : "Reading…", isNow);
+		this.list.show(items, outcome ? "No finished task has this outcome." : isRead ? "No task has finished yet." : "Loading…", isNow);
 		setText(byId("finished-title").nextElementSibling, `${outcome ? `${count(items.length)} of ` : ""}the last ${count(finished.length)}`);
 	}
 
@@ -39,7 +39,7 @@ function fill(row, record) {
 	setText(row.mark, words(record.outcome));
 	setText(row.name, record.name);
 	row.name.title = record.error ?? record.name;
-	row.again.ariaLabel = `Run again: ${record.name}`; // begins with what can be seen, for those who speak it
+	row.again.ariaLabel = `Run again: ${record.name}`; // begins with the visible text, for users of speech control
 	setText(row.took, record.started_at ? span(took(record)) : "");
 	setText(row.when, ago(record.finished_at));
 }

@@ -1,11 +1,11 @@
-// How numbers and times are written.
+// The formats of numbers and times.
 
 // The server's clock minus this one's, in ms.
 let offset = 0;
 
 export function noteServerTime(date) {
 	const found = Date.parse(date) - Date.now();
-	offset = Math.abs(found) > 2000 ? found : 0; // it was told in whole seconds
+	offset = Math.abs(found) > 2000 ? found : 0; // the Date header has whole seconds
 }
 
 /** The server's time, in ms since 1970. */
@@ -28,7 +28,7 @@ export function span(ms) {
 	return `${Math.floor(seconds / size)} ${unit}${left ? ` ${left} ${lesser}` : ""}`;
 }
 
-/** The same, for what goes on by the second. */
+/** A span of time that counts up by the second: whole seconds below 10 s. */
 export const clock = (ms) => (ms < 10_000 ? `${Math.max(0, Math.floor(ms / 1000))} s` : span(ms));
 
 export const ago = (time) => `${clock(now() - Date.parse(time)).split(" ", 2).join(" ")} ago`;

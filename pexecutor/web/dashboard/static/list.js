@@ -1,5 +1,5 @@
-// A list of any length: only what can be seen is in the document, in rows that are used again. While somebody points at
-// it, or is in it with the keyboard, it holds still: what a click hits is what was aimed at.
+// A list of any length: only the visible rows are in the document, and they are reused. While the pointer or the focus
+// is in the list, it does not move, so that a click hits the row that the user aimed at.
 
 import { h, setText } from "./dom.js";
 
@@ -8,13 +8,13 @@ const ROWS_AHEAD = 6;
 
 export class VirtualList {
 	#items = [];
-	#next; // what has come while it was held
+	#next; // the items to show when the list is no longer held
 	#rows = new Map(); // by item's id
 	#free = [];
 	#canvas = h("ul");
 	#empty = h("p", { className: "empty" });
 
-	/** `make` gives a row, whose `element` is shown; `fill` puts an item into it. */
+	/** `make` returns a row, whose `element` is shown; `fill` puts an item into the row. */
 	constructor(viewport, { make, fill }) {
 		Object.assign(this, { viewport, make, fill });
 		viewport.append(this.#canvas, this.#empty);
@@ -24,7 +24,7 @@ export class VirtualList {
 		new ResizeObserver(() => this.#draw()).observe(viewport);
 	}
 
-	/** Show these items, or `empty`; `isNow` also while it is held. */
+	/** Show the items, or the text `empty` if there are none; `isNow` updates the list even while it is held. */
 	show(items, empty, isNow = false) {
 		setText(this.#empty, items.length ? "" : empty);
 		const isHeld = !isNow && this.#items.length > 0 && this.viewport.matches(":hover, :focus-within");
@@ -69,7 +69,7 @@ export class VirtualList {
 		return row.element;
 	}
 
-	/** The keyboard and screen readers follow the order in the document; a move keeps the focus. */
+	/** Keep the rows in order in the document, for the keyboard and screen readers, without losing the focus. */
 	#order(element, index) {
 		const { children } = this.#canvas;
 		const move = this.#canvas.moveBefore ?? this.#canvas.insertBefore;

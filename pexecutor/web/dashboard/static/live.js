@@ -1,4 +1,4 @@
-// The stream of events, kept open; the one owner of what is known of the connection.
+// The stream of events, kept open; the only owner of the connection's state.
 
 const RETRY_MS = 1000;
 const RETRY_MS_MAX = 10_000;
@@ -9,7 +9,7 @@ export class Live {
 	#timer;
 	#retryMs = RETRY_MS;
 
-	/** `on.anew` is called when what is known is to be read anew, `on.state` at a change of state, the others with events. */
+	/** `on.anew` is called when all data must be read again, `on.state` at a change of state, the others with events. */
 	constructor(on) {
 		this.on = on;
 	}
@@ -17,7 +17,7 @@ export class Live {
 	open() {
 		this.close();
 		const source = (this.#source = new EventSource("events"));
-		let isFirst = true; // later the browser says what it had, and is sent the rest, or told of a gap
+		let isFirst = true; // later the browser sends the last event's id, and gets the missed events or a gap
 		source.onopen = () => {
 			this.#retryMs = RETRY_MS;
 			this.#become("live");
@@ -39,7 +39,7 @@ export class Live {
 		this.#source?.close();
 	}
 
-	/** The server has not answered something else, so the stream is dead, even if nothing has told it so. */
+	/** Reopen the stream: another request got no reply, so the stream is dead too, even without an error. */
 	suspect() {
 		if (this.state !== "live") return;
 		this.#become("lost");

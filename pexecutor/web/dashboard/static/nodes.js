@@ -1,10 +1,10 @@
-// Who runs the tasks of a shared queue, as each has told of itself.
+// The nodes that run the tasks of a shared queue, as each reported its state.
 
 import { get } from "./api.js";
 import { byId, h } from "./dom.js";
 import { ago } from "./format.js";
 
-/** Read and show them; a server of its own has none. */
+/** Read and show the nodes; a server with its own store has none. */
 export async function showNodes() {
 	const nodes = await get("nodes");
 	byId("nodes").parentElement.hidden = !nodes.length;

@@ -20,7 +20,7 @@ export class PoolView {
 		this.#assign();
 		this.#cells.forEach((cell) => this.#fill(cell));
 		const more = this.tasks.running.size - this.#cells.length;
-		setText(byId("pool-title").nextElementSibling, more > 0 ? `and ${count(more)} more run` : `workers: ${count(poolSize)}`);
+		setText(byId("pool-title").nextElementSibling, more > 0 ? `and ${count(more)} more running` : `workers: ${count(poolSize)}`);
 	}
 
 	#add() {
@@ -62,7 +62,7 @@ export class PoolView {
 		if (part !== undefined) setBar(cell.bar, part, `${record.name}: ${Math.round(part * 100)} %`);
 	}
 
-	/** How far a task is: what it says of itself, or else its time against what is usual. */
+	/** The progress of a task: as it reports, or else its run time compared with the usual one. */
 	#how(record) {
 		const elapsed = now() - Date.parse(record.started_at);
 		const usual = this.tasks.usualMs(record);

@@ -6,12 +6,12 @@ import { byId, setText } from "./dom.js";
 
 const SIGNED_IN = "signed-in";
 
-/** Ask for a token whenever the server wants one; `pause` is called then. */
+/** Ask for a token whenever the server demands one; `pause` is called then. */
 export function startSession(pause) {
 	const [dialog, token, signOut] = ["session", "token", "sign-out"].map(byId);
 	const form = dialog.querySelector("form");
 	signOut.hidden = !localStorage.getItem(SIGNED_IN);
-	dialog.oncancel = (event) => event.preventDefault(); // there is nothing behind it
+	dialog.oncancel = (event) => event.preventDefault(); // without a token, the page has nothing to show
 	onUnknownCaller(() => {
 		if (dialog.open) return;
 		pause();
@@ -22,7 +22,7 @@ export function startSession(pause) {
 		try {
 			await ask("POST", "session", { token: token.value });
 		} catch (error) {
-			return setText(form.querySelector(".problem"), error.status === 401 ? "This token is not known." : reason(error));
+			return setText(form.querySelector(".problem"), error.status === 401 ? "Unknown token." : reason(error));
 		}
 		form.reset();
 		localStorage.setItem(SIGNED_IN, "yes");

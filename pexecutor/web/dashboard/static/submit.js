@@ -1,4 +1,4 @@
-// The handlers that there are, and the form to submit a task for one of them.
+// The list of handlers, and the form to submit a task.
 
 import { attempt } from "./actions.js";
 import { ask, get, reason } from "./api.js";
@@ -7,11 +7,11 @@ import { makeField, paramFields } from "./fields.js";
 
 const SPAN = { type: "integer", minimum: 0, maximum: 7 * 24 * 60 * 60 * 1000 };
 const OPTIONS = [
-	["priority", { type: "integer", minimum: -100, maximum: 100 }, { label: "Priority", hint: "the higher starts first" }],
+	["priority", { type: "integer", minimum: -100, maximum: 100 }, { label: "Priority", hint: "higher starts first" }],
 	["delay", SPAN, { label: "Delay", hint: "in ms" }],
 	["timeout", { ...SPAN, minimum: 1 }, { label: "Timeout", hint: "in ms" }],
-	["retries", { type: "integer", minimum: 0, maximum: 100 }, { label: "Retries", hint: "when it fails" }],
-	["on_conflict", { enum: ["reject", "join", "latest", "supersede"] }, { label: "If the name is held", hint: "it is refused by default" }],
+	["retries", { type: "integer", minimum: 0, maximum: 100 }, { label: "Retries", hint: "after a failure" }],
+	["on_conflict", { enum: ["reject", "join", "latest", "supersede"] }, { label: "If the name is held", hint: "default: the task is refused" }],
 ];
 
 export class SubmitView {
@@ -48,7 +48,7 @@ export class SubmitView {
 		const names = this.#handlers.map(({ name }) => name);
 		const select = makeField("handler", { enum: names, default: handler }, { label: "Handler", hint: description });
 		select.input.onchange = () => this.#build(JSON.parse(select.input.value || JSON.stringify(handler)));
-		const name = makeField("name", { type: "string" }, { label: "Name", hint: "held until it has ended", isRequired: true });
+		const name = makeField("name", { type: "string" }, { label: "Name", hint: "held until the task ends", isRequired: true });
 		name.input.value = byId("field-name")?.value ?? "";
 		const duration = makeField("duration", { ...SPAN, default: 1000 }, { label: "Duration", hint: "in ms" });
 		const own = handler === "sleep" ? [duration] : paramFields(params);
@@ -72,7 +72,7 @@ export class SubmitView {
 		}
 	}
 
-	/** The task that the form says, or undefined: then a field tells its fault. */
+	/** The task in the form, or undefined if a field has a fault, which the field then shows. */
 	#read() {
 		const [task, params] = [{}, {}];
 		setText(this.#problem, "");
@@ -87,7 +87,7 @@ export class SubmitView {
 		return this.#focusFault() ? undefined : { ...task, params };
 	}
 
-	/** Say what the server found at the field that it names, or below. */
+	/** Show each fault that the server reports at its field, or below the form. */
 	#explain(error) {
 		const faults = error.problem?.errors ?? [{ detail: reason(error) }];
 		const left = faults.filter(({ field, detail }) => {
@@ -99,7 +99,7 @@ export class SubmitView {
 		this.#focusFault();
 	}
 
-	/** Go to the first field with a fault; whether there is one. */
+	/** Focus the first field with a fault; return whether there is one. */
 	#focusFault() {
 		const faulty = this.#fields.find(({ input }) => input.ariaInvalid === "true");
 		faulty?.input.focus();

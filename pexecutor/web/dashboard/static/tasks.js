@@ -1,4 +1,4 @@
-// What this page knows of tasks: read from the listings, kept up by the events. The one owner of the records.
+// The tasks that this page knows: read from the listings, updated by the events. The only owner of the records.
 
 import { get, pages } from "./api.js";
 import { took } from "./format.js";
@@ -11,22 +11,22 @@ const DURATION_KEYS_MAX = 5000;
 const RANK = { pending: 0, scheduled: 1 };
 const acceptance = (record) => (record.acceptance ??= Number(record.id.split("-")[1]));
 
-/** The start order: what is due, the higher priority, who came first. */
+/** The start order: pending before scheduled, then by priority, then by acceptance. */
 const compare = (a, b) => RANK[a.state] - RANK[b.state] || b.priority - a.priority || acceptance(a) - acceptance(b);
 
 export class Tasks {
 	waiting = []; // in start order
 	running = new Map(); // by id
 	finished = []; // the latest first
-	isComplete = true; // whether `waiting` has all that wait
+	isComplete = true; // whether `waiting` has all waiting tasks
 	isRead = false; // whether all listings have been read once
 	#waitingById = new Map();
 	#durations = new Map(); // how long the last runs took, by handler, and by handler and name
-	#reading = 0; // which reading of the listings goes on, if any
+	#reading = 0; // the number of the current reading of the listings; 0 for none
 	#readings = 0;
-	#told = new Set(); // ids of which events told meanwhile: they are right
+	#told = new Set(); // ids of events that came during a reading: they are newer than the listings
 
-	/** Read everything anew; `show` is called when a part of it is there. */
+	/** Read all listings again; `show` is called after each part. */
 	async load(show) {
 		const reading = (this.#reading = ++this.#readings);
 		this.#told.clear();
@@ -48,7 +48,7 @@ export class Tasks {
 		show();
 	}
 
-	/** Take in the record that an event tells of. */
+	/** Apply the record of an event. */
 	apply(record) {
 		const { id, state } = record;
 		if (this.#reading) this.#told.add(id);
@@ -67,7 +67,7 @@ export class Tasks {
 
 	inFlight = (id) => this.#waitingById.get(id) ?? this.running.get(id);
 
-	/** How long a task like this takes, in ms, if that is known. */
+	/** How long a task with this handler and name usually takes, in ms, if known. */
 	usualMs(record) {
 		if (record.handler === "sleep") return record.duration;
 		const known = this.#durations.get(`${record.handler} ${record.name}`) ?? this.#durations.get(record.handler);
@@ -90,7 +90,7 @@ export class Tasks {
 
 	#wait(record) {
 		const place = this.#place(record);
-		if (!this.isComplete && !this.#reading && place === this.waiting.length) return; // it is past what was read
+		if (!this.isComplete && !this.#reading && place === this.waiting.length) return; // its place is after the part that was read
 		this.waiting.splice(place, 0, record);
 		this.#waitingById.set(record.id, record);
 	}
@@ -111,7 +111,7 @@ export class Tasks {
 		if (this.#durations.size > DURATION_KEYS_MAX) this.#durations.delete(this.#durations.keys().next().value);
 	}
 
-	/** Where a record is, or belongs, among those that wait. */
+	/** The index at which a record is, or belongs, in `waiting`. */
 	#place(record) {
 		let [low, high] = [0, this.waiting.length];
 		while (low < high) {

@@ -1,4 +1,4 @@
-// What waits, in start order: to be searched, cancelled and moved.
+// The waiting tasks, in start order, with search, cancel and change of priority.
 
 import { cancelButton, nameButton, setPriority } from "./actions.js";
 import { byId, h, setText } from "./dom.js";
@@ -24,8 +24,8 @@ export class WaitingView {
 		const wanted = this.#search.value.trim().toLowerCase();
 		const { waiting, isComplete, isRead } = this.tasks;
 		const items = waiting.filter((record) => record.name.toLowerCase().includes(wanted));
-		this.list.show(items, wanted ? "No waiting task has such a name." : isRead ? "Nothing waits." : "Reading…", isNow);
-		const among = isComplete ? "" : `, of which the first ${count(waiting.length)} are here`;
+		this.list.show(items, wanted ? "No waiting task matches." : isRead ? "No tasks are waiting." : "Loading…", isNow);
+		const among = isComplete ? "" : `, of which the first ${count(waiting.length)} are shown`;
 		setText(byId("waiting-title").nextElementSibling, `${wanted ? `${count(items.length)} of ` : ""}${count(this.#total)}${among}`);
 	}
 
