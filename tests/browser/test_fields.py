@@ -63,7 +63,7 @@ def see_everything(page: Page, server: ServerProcess) -> None:
     page.press("Cancel pending")
     page.shows("#toasts", "Cancelled pending")
     page.press("Drain…")
-    page.shows("#drain-dialog", "that wait")
+    page.shows("#drain-dialog", "Waiting tasks")
 
 
 def show(page: Page, name: str) -> bool:

@@ -97,7 +97,7 @@ def views(page: Page, scene: ServerProcess) -> Iterator[str]:
     yield "form with faults"
     page.press("Close")
     page.press("Drain…")
-    page.shows("#drain-dialog", "that wait are kept")
+    page.shows("#drain-dialog", ") are kept")
     yield "drain"
     page.press("Keep it running")
     page.fill("#search", "no such task")
@@ -230,7 +230,7 @@ def test_axe_finds_nothing_where_the_server_wants_a_token(
     page.expect("status of 401")
     page.fill("#token", "wrong")
     page.click("#session .primary")
-    page.shows("#session .problem", "not known")
+    page.shows("#session .problem", "Unknown token")
     assert violations(page) == []
     assert in_failure_colour(page)["wrong"] == []
 

@@ -223,7 +223,7 @@ class TaskAnswers:
         return task
 
     def submit_nowait(self, tasks: list[Task]) -> list[Verdict] | None:
-        """Submit the tasks and return their verdicts, or submit none and return ``None`` if the store must wait."""
+        """Submit the tasks and return their verdicts, or submit none and return ``None`` if that needs a wait."""
         return self._executor.submit_nowait(tasks)
 
     async def submit_all(self, tasks: list[Task]) -> list[Verdict]:

@@ -112,6 +112,7 @@ class FastConnection:
         except CutOffError:
             if self.parser.refusal is None:
                 raise
+            # The body holds invalid HTTP, but the client is still there to read the refusal.
             await self._flush()
             await self._refuse(self.parser.refusal)
             return False
@@ -137,6 +138,7 @@ class FastConnection:
                 await self._linger(request)
             return
         request.keep_alive = False
+        # Without a part of a reply on the wire, the client can still be sent the refusal (see _answer()).
         if self.parser.refusal is not None and not exchange.begun:
             raise CutOffError
 

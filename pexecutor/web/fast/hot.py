@@ -166,7 +166,7 @@ class HotRoutes:
             reset_contextvars(**tokens)
 
     def submit_nowait(self, tasks: list[Task]) -> list[Verdict] | None:
-        """Submit the tasks and return their verdicts, or submit none and return ``None`` if the store must wait."""
+        """Submit the tasks and return their verdicts, or submit none and return ``None`` if that needs a wait."""
         return self._answers.submit_nowait(tasks) if tasks else []
 
     async def submit(self, tasks: list[Task]) -> Sequence[Verdict | Reply]:

@@ -115,7 +115,7 @@ class Rounds:
         else:
             for wait, _ in submits:
                 wait.is_busy = True
-                self._http.idle.discard(wait.connection)
+                self._http.idle.discard(wait.connection)  # a connection that waits for a reply is not idle
             nursery.start_soon(self._submit, submits)
 
     async def _submit(self, submits: list[WaitingSubmit]) -> None:

@@ -186,7 +186,7 @@ class _BoundedListener(trio.abc.Listener[trio.SocketStream]):
         await self._free.acquire()
         try:
             return await self._listener.accept()
-        except BaseException:
+        except BaseException:  # also when cancelled: no connection came that could free the place
             self._free.release()
             raise
 

@@ -138,7 +138,7 @@ class Connection(TrioASGIHTTPConnection):
                 await request.incoming.send(message["body"])
             if not message.get("more_body", False):
                 request.incoming.close()
-        nursery.cancel_scope.cancel()
+        nursery.cancel_scope.cancel()  # the client is gone, so its request is not answered
 
     async def handle_request(  # type: ignore[override]
         self, nursery: trio.Nursery, request: Request, send: ASGISendCallable
@@ -149,6 +149,7 @@ class Connection(TrioASGIHTTPConnection):
             if event["type"] == "http.response.body" and not event.get("more_body", False):
                 with trio.move_on_after(LINGER_SECONDS_MAX):
                     await _drop_the_rest(request)
+                # Shielded, because the framework cancels this task once it has handed over the last event.
                 with trio.move_on_after(LAST_EVENT_SECONDS_MAX, shield=True):
                     await send(event)
             else:
