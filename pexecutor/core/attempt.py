@@ -167,9 +167,13 @@ class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
             while not self.cut_off.draining:  # noqa: ASYNC110  # this is rare, and an event would cost every attempt
                 await trio.sleep(DRAIN_POLL_SECONDS)
 
-    def cut_off_ending(self) -> Ending:
-        """Return the ending of an attempt whose own scope was cancelled."""
-        return self._timed_out() if self.cut_off() == "timeout" else self._ending(Outcome.CANCELLED)
+    def cut_off_ending(self) -> Ending | None:
+        """Return the ending of an attempt that raised ``Cancelled``, or ``None`` if the task is to be released."""
+        cut_off = self.cut_off
+        if cut_off.cancelled:
+            return self._ending(Outcome.CANCELLED)
+        # After a hard stop the task is released, even if its time is up before the handler has ended.
+        return self._timed_out() if cut_off() == "timeout" and not cut_off.stopping.cancel_called else None
 
     def _failed(self, error: BaseException) -> Ending | None:
         """Return the ending of an attempt that raised, or ``None`` if the task is to be released.

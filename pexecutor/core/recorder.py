@@ -1,9 +1,9 @@
 """``Recorder``: records the endings of attempts in the store, many in one step.
 
-Workers add endings and run their next tasks; one Trio task records all endings that were added since its last write. So
-a durable store writes once for many tasks, and a worker never waits for a write. A single ending is recorded at once:
-the recorder does not wait for more. If the store needs no waiting, a worker records its own endings (``record_nowait``)
-before it claims more tasks.
+Workers add endings and run their next tasks; a *flush* records all endings that were added since the last one. If the
+store needs no waiting, the flush itself records them. Otherwise the recorder's own Trio task does. So a durable store
+writes once for many tasks, and a worker never waits for a write. A single ending is recorded at once: the recorder does
+not wait for more.
 
 If the store is unavailable, the recorder retries after ``STORE_RETRY_SECONDS``. Until then a task whose work is done
 stays ``running``, holds its name and occupies its worker. So observers never see more running tasks than workers.
@@ -38,43 +38,39 @@ class Recorder:
     Parameters:
         store: the store that keeps the tasks.
         recorded: called with attempts and the new record of each task; ``None`` for a task whose lease was lost.
-        wake_pool: called after ``recorded`` when the recorder's own Trio task recorded the endings, as no worker is
-            awake then that would use the freed places.
     """
 
     def __init__(
         self,
         store: Store,
         recorded: Callable[[Sequence[LiveAttempt], Sequence[Finished | Scheduled | None]], None],
-        *,
-        wake_pool: Callable[[], None],
     ) -> None:
         self._store = store
         self._recorded = recorded
-        self._wake_pool = wake_pool
         # Two parallel lists that change together: the attempts, and the task and ending of each.
         self._attempts: list[LiveAttempt] = []
         self._ended: list[tuple[Running, Ending]] = []
         self._scope = trio.CancelScope(shield=True)
         self._wake = trio.Event()
-        self._recording = False
         self._closed = False
+        self._recording = False
 
     def add(self, attempt: LiveAttempt, ending: Ending) -> None:
-        """Add an ending to the endings to record."""
+        """Add an ending to the endings that the next ``flush`` records."""
         self._attempts.append(attempt)
         self._ended.append((attempt.running, ending))
-        if len(self._ended) == 1:
-            self._wake.set()
 
-    def record_nowait(self) -> None:
-        """Record all endings if the store need not wait; otherwise leave them to ``run``."""
-        if self._ended and not self._recording:
-            self._drop_lost()
-            settled = self._store.finish_nowait(self._ended)
-            if settled is not None:
-                attempts, _ = self._take()
-                self._recorded(attempts, settled)
+    def flush(self) -> None:
+        """Record all endings, now if the store need not wait, otherwise soon."""
+        if not self._ended or self._recording:
+            return
+        self._drop_lost()
+        settled = self._store.finish_nowait(self._ended)
+        if settled is None:
+            self._wake.set()
+        else:
+            attempts, _ = self._take()
+            self._recorded(attempts, settled)
 
     def close(self, deadline: float) -> None:
         """Let ``run`` return once all endings are recorded, but not later than the deadline (Trio's clock)."""
@@ -105,7 +101,6 @@ class Recorder:
                 await trio.sleep(STORE_RETRY_SECONDS)
             else:
                 self._recorded(attempts, settled)
-                self._wake_pool()
 
     def _take(self) -> tuple[list[LiveAttempt], list[tuple[Running, Ending]]]:
         taken = self._attempts, self._ended

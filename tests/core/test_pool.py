@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Self
 
+import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from pexecutor import Ending, Finished, LocalStore, Outcome, Record, Running, Scheduled, Task
-from pexecutor.core.pool import TURNS_AT_ONCE_MAX
+from pexecutor.core.pool import BATCH_TASKS_MAX, Batch
 from pexecutor.handlers import Context
 from pexecutor.stores import Watcher
 
@@ -57,14 +59,14 @@ async def test_others_have_their_turn_after_so_many_tasks_that_wait_for_nothing(
     async def work(context: Context, task: Task) -> None:
         begun.append(task.name)
 
-    size = 5 * TURNS_AT_ONCE_MAX
+    size = 5 * BATCH_TASKS_MAX
     executor = await run_here(handler=Doing(work), pool_size=size)
     await executor.submit([Task(f"task-{number}") for number in range(size)])
     while len(begun) < size:
         ran.append(len(begun))
         await trio.lowlevel.checkpoint()
     steps = [after - before for before, after in zip(ran, [*ran[1:], size], strict=True)]
-    assert max(steps) <= 2 * TURNS_AT_ONCE_MAX, "a tick of the scheduler may have its turns in any order"
+    assert max(steps) <= 2 * BATCH_TASKS_MAX, "a tick of the scheduler may have its turns in any order"
     await wait_all_tasks_blocked()
     assert executor.statistics().store.finished == {Outcome.SUCCEEDED: size}
 
@@ -198,12 +200,12 @@ async def test_a_more_urgent_task_starts_after_few_others(autojump_clock: MockCl
         begun.append(task.name)
 
     executor = await run_here(queue_size=2000, handler=Doing(work), pool_size=5)
-    await executor.submit([Task(f"task-{number}") for number in range(20 * TURNS_AT_ONCE_MAX)])
+    await executor.submit([Task(f"task-{number}") for number in range(20 * BATCH_TASKS_MAX)])
     await executor.submit([Task("urgent", priority=1)])
     before = len(begun)
     await wait_all_tasks_blocked()
-    assert begun.index("urgent") - before <= 2 * TURNS_AT_ONCE_MAX
-    assert len(begun) == 20 * TURNS_AT_ONCE_MAX + 1
+    assert begun.index("urgent") - before <= 2 * BATCH_TASKS_MAX
+    assert len(begun) == 20 * BATCH_TASKS_MAX + 1
 
 
 async def test_no_more_run_than_there_are_workers_however_greedy_they_are(
@@ -221,3 +223,56 @@ async def test_no_more_run_than_there_are_workers_however_greedy_they_are(
     await wait_all_tasks_blocked()
     assert len(running) == 200
     assert max(running) <= 3
+
+
+class CountedReceiver:
+    """A channel's receiving end that notes the tasks of every batch that it gives to a worker."""
+
+    def __init__(self, end: trio.MemoryReceiveChannel[Batch], received: set[str]) -> None:
+        self._end = end
+        self._received = received
+
+    def clone(self) -> CountedReceiver:
+        return CountedReceiver(self._end.clone(), self._received)
+
+    def __enter__(self) -> Self:
+        self._end.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._end.__exit__(*error)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Batch:
+        batch = await self._end.__anext__()
+        self._received |= {attempt.context.name for attempt in batch}
+        return batch
+
+
+@pytest.mark.parametrize("seconds", [0, 1])
+async def test_every_task_comes_through_the_channel(
+    run_here: RunHere, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
+    begun, received = set[str](), set[str]()
+    open_channel = trio.open_memory_channel[Batch]
+
+    def open_counted(size: int) -> tuple[trio.MemorySendChannel[Batch], CountedReceiver]:
+        to_workers, from_feeder = open_channel(size)
+        return to_workers, CountedReceiver(from_feeder, received)
+
+    async def work(context: Context, task: Task) -> None:
+        begun.add(task.name)
+        assert task.name in received
+        if seconds:
+            await trio.sleep(seconds)
+
+    monkeypatch.setattr(trio, "open_memory_channel", {Batch: open_counted})
+    executor = await run_here(handler=Doing(work), pool_size=7)
+
+    await executor.submit([Task(f"task-{number}") for number in range(200)])
+    await trio.sleep(1000)
+
+    assert len(begun) == 200
+    assert received == begun
