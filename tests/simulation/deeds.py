@@ -182,9 +182,9 @@ DEEDS: Final = [
     returning(lambda: "x" * 100_000, "has 100002 bytes"),
     reporting(lambda context: context.progress(Fraction(1, 2), Decimal(4))),  # type: ignore[arg-type]
     reporting(lambda context: context.progress(10**15, 1e300)),
-    reporting(lambda context: context.progress(math.nan), "progress takes"),
-    reporting(lambda context: context.progress(-1, 4), "progress takes"),
-    reporting(lambda context: context.progress("half"), "progress takes"),  # type: ignore[arg-type]
+    reporting(lambda context: context.progress(math.nan), "progress must be"),
+    reporting(lambda context: context.progress(-1, 4), "progress must be"),
+    reporting(lambda context: context.progress("half"), "progress must be"),  # type: ignore[arg-type]
     reporting(lambda context: context.log("caf\udce9 \0 \x1b[31m" * 9000)),
     reporting(lambda context: context.log(RaisesAtEverything())),
     reporting(_set_exit_code),
