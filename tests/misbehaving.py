@@ -151,9 +151,9 @@ DEEDS: Final[dict[str, Deed]] = {
     "progress: large": tells(2**80, 10**300),
     "progress: bool": tells(True),
     "progress: nan": Deed(
-        lambda context: context.progress(float("nan")), error="finite numbers of at least 0, not nan"
+        lambda context: context.progress(float("nan")), error="a finite number of at least 0, not nan"
     ),
-    "progress: a text": Deed(lambda context: context.progress("1"), error="finite numbers"),  # type: ignore[arg-type]
+    "progress: a text": Deed(lambda context: context.progress("1"), error="a finite number"),  # type: ignore[arg-type]
     "log: anything": Deed(lambda context: context.log(Endless()), result="null"),
     "log: surrogate": Deed(lambda context: context.log("\udce9\0\x1b"), result="null"),
     "log: large": Deed(lambda context: context.log("x" * 2_000_000), result="null"),
