@@ -88,7 +88,8 @@ def everything(book: Book) -> dict[str, Any]:
 def test_a_list_that_is_taken_at_once_is_taken_as_one_by_one(tasks: list[Task], held: list[str], room: int) -> None:
     book = new_book()
     if held:
-        book.accept([Pending(1000 + number, Task(name), NOW, ()) for number, name in enumerate(held)])
+        with book.registry.locked_nowait(held):
+            book.accept([Pending(1000 + number, Task(name), NOW, ()) for number, name in enumerate(held)])
     at_once, one_by_one = submission_on(book, room), submission_on(book, room)
     at_once.decide(tasks)
     one_by_one._decide_one_by_one(tasks)
@@ -116,13 +117,15 @@ async def test_the_short_ways_through_the_book_come_to_the_same(
     ]
     for first in (0, 4):
         pending = [Pending(number, task, NOW, ()) for number, task in enumerate(tasks)][first : first + 4 + first]
-        short.accept(pending)
+        async with short.registry.all_locked():
+            short.accept(pending)
         await put(long, pending)
     running = [start(record, NOW + 1) for record in short.pending.first(claimed)]
     short.start(running)
     await put(long, running)
     finished = [end(record, SUCCEEDED, NOW + 2) for record in running[:ended]]
-    short.end(finished)
+    async with short.registry.all_locked():
+        short.end(finished)
     await put(long, finished)
     assert everything(short) == everything(long)
     assert told[short] == told[long]

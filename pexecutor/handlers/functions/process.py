@@ -1,9 +1,9 @@
 """Run a function in a process of its own: the server's side. ``child.py`` is the side of the process.
 
-The process leads a process group like a command, and is ended like a command, with all processes that it started. It
-has the server's environment, because the function is the operator's code. It reads its order as JSON from standard
-input, and reports on a separate pipe, one JSON object per line. So standard output and standard error are free for the
-function.
+The process is the leader of a process group. When the attempt ends, the process and all processes that it has started
+are ended, as for a command. It has the server's environment, because the function is the operator's code. It reads its
+order as JSON from standard input, and reports on a separate pipe, one JSON object per line. So standard output and
+standard error are free for the function.
 """
 
 from __future__ import annotations

@@ -126,7 +126,7 @@ class Book:
         self.changed(records)
 
     def start(self, records: Sequence[Running]) -> None:
-        """Put the running states of the first pending tasks, in start order."""
+        """Put the running states of the first pending tasks, in start order. No name changes, so no lock is needed."""
         serials = [record.serial for record in records]
         self._records.put_all(serials, records)
         self.pending.remove_first(len(records))

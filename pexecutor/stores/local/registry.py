@@ -13,19 +13,18 @@ The shard of a name is the same in every process, so a simulated run can be repe
 
 Invariants:
 
-* an entry changes only under its shard's lock, or synchronously while no caller holds that lock;
+* an entry changes only while the caller holds the lock of its shard; every method that changes an entry checks that;
 * the locks of a decision are taken all at once and never nested, so there are no deadlocks;
 * reading one entry needs no lock: between two awaits no other code runs.
 
-The shards are for correctness, not for speed. The entries are split into parts by Python's own hash of the name,
-because a dict that outgrows its table is copied at once, and copying a small dict is quick. Roads not taken: one lock
-for all names (every submit would wait for every other submit's disk write), and a lock per name (a second table to keep
-consistent with this one, and to clean up).
+The locks are for correctness, not for speed. Roads not taken: one lock for all names (every submit would wait for every
+other submit's disk write), and a lock per name (a second table to keep consistent with this one, and to clean up).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final, Generic, TypeVar
 from zlib import crc32
 
@@ -40,11 +39,6 @@ SHARDS: Final = 1024
 
 _NAMES_A_LOCK_EACH_MAX: Final = 256
 """The longest list of names that takes locks one by one. A longer one takes all, as it would meet any other anyway."""
-
-_PARTS: Final = 256
-"""The number of parts. All parts grow at about the same number of names; more parts spread that over more batches."""
-
-_LAST_PART: Final = _PARTS - 1
 
 
 class RegistryStatistics(msgspec.Struct, frozen=True):
@@ -65,33 +59,44 @@ class ShardedLockDict(Generic[V]):
     def __init__(self, shards: int = SHARDS) -> None:
         if shards < 1:
             raise ValueError("shards must be at least 1")
-        # Changed by __setitem__ and __delitem__ under the name's lock, and by hold_all() and free_all().
-        self._entries: list[dict[str, V]] = [{} for _ in range(_PARTS)]
+        # A dict for each shard: a dict that outgrows its table is copied at once, and copying a small one is quick.
+        # Changed by __setitem__, __delitem__, hold_all() and free_all().
+        self._entries: list[dict[str, V]] = [{} for _ in range(shards)]
         self._shards = shards
         self._locks = ShardLocks()
 
     def locked(self, names: Sequence[str]) -> ShardsTaken:
         """Return an async context in which only the caller decides about these names."""
-        if len(names) > _NAMES_A_LOCK_EACH_MAX:
-            return self.all_locked()
-        shards = 0
-        for name in names:
-            shards |= 1 << self._shard(name)
-        return self._locks.locked(shards)
+        return self._locks.locked(self._shards_of(names))
 
     def all_locked(self) -> ShardsTaken:
         """Return an async context in which only the caller decides about any name."""
-        return self._locks.locked((1 << self._shards) - 1)
+        return self._locks.locked(self._all_shards)
+
+    @contextmanager
+    def locked_nowait(self, names: Sequence[str]) -> Iterator[bool]:
+        """Open a context that yields whether the caller has the locks of these names. The caller must not await in it.
+
+        It yields ``False`` if another caller holds one of the locks or waits for it.
+        """
+        shards = self._shards_of(names)
+        if not self._locks.take_nowait(shards):
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            self._locks.give_back(shards)
 
     def get(self, name: str) -> V | None:
         """Return the record that holds the name, or ``None`` if the name is free."""
-        return self._entries[hash(name) & _LAST_PART].get(name)
+        return self._entries[self._shard(name)].get(name)
 
     def holds_any(self, names: Iterable[str]) -> bool:
         """Return whether one of these names is held."""
-        entries = self._entries
+        entries, shard = self._entries, self._shard
         for name in names:  # noqa: SIM110  # a generator would take half as long again
-            if name in entries[hash(name) & _LAST_PART]:
+            if name in entries[shard(name)]:
                 return True
         return False
 
@@ -100,24 +105,24 @@ class ShardedLockDict(Generic[V]):
         return bool(self._locks.taken >> self._shard(name) & 1)
 
     def __setitem__(self, name: str, record: V) -> None:
-        self._demand_locked(name)
-        self._entries[hash(name) & _LAST_PART][name] = record
+        self.hold_all([name], [record])
 
     def __delitem__(self, name: str) -> None:
-        self._demand_locked(name)
-        del self._entries[hash(name) & _LAST_PART][name]
+        self.free_all([name])
 
-    def hold_all(self, names: Iterable[str], records: Iterable[V]) -> None:
-        """Set many entries. The caller holds their locks, or does not await and knows that they are not locked."""
-        entries = self._entries
+    def hold_all(self, names: Sequence[str], records: Iterable[V]) -> None:
+        """Set many entries. Raises ``RuntimeError`` if one of their locks is not held."""
+        self._demand_locked(names)
+        entries, shard = self._entries, self._shard
         for name, record in zip(names, records, strict=True):
-            entries[hash(name) & _LAST_PART][name] = record
+            entries[shard(name)][name] = record
 
-    def free_all(self, names: Iterable[str]) -> None:
-        """Delete many entries, under the same condition as ``hold_all``."""
-        entries = self._entries
+    def free_all(self, names: Sequence[str]) -> None:
+        """Delete many entries. Raises ``RuntimeError`` if one of their locks is not held."""
+        self._demand_locked(names)
+        entries, shard = self._entries, self._shard
         for name in names:
-            del entries[hash(name) & _LAST_PART][name]
+            del entries[shard(name)][name]
 
     def __len__(self) -> int:
         return sum(map(len, self._entries))
@@ -137,9 +142,22 @@ class ShardedLockDict(Generic[V]):
             f"{held.shards_locked} of {self._shards} shards locked, {held.decisions_waiting} waiting>"
         )
 
+    @property
+    def _all_shards(self) -> int:
+        return (1 << self._shards) - 1
+
+    def _shards_of(self, names: Sequence[str]) -> int:
+        if len(names) > _NAMES_A_LOCK_EACH_MAX:
+            return self._all_shards
+        shards = 0
+        for name in names:
+            shards |= 1 << self._shard(name)
+        return shards
+
     def _shard(self, name: str) -> int:
         return crc32(name.encode(errors="surrogatepass")) % self._shards
 
-    def _demand_locked(self, name: str) -> None:
-        if not self.decided_about(name):
-            raise RuntimeError(f"the name {name!r} was changed without its lock: change it within locked()")
+    def _demand_locked(self, names: Sequence[str]) -> None:
+        if self._shards_of(names) & ~self._locks.taken:
+            free = [name for name in names if not self.decided_about(name)]
+            raise RuntimeError(f"the name {free[0]!r} was changed without its lock: change it within locked()")

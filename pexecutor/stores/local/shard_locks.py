@@ -18,7 +18,7 @@ class ShardLocks:
     """Locks of shards. A set of them is a number: shard ``n`` is the bit ``1 << n``."""
 
     def __init__(self) -> None:
-        # Changed by take() and give_back(): the shards taken, the line, and all shards that the line waits for.
+        # Changed by the methods here alone: the shards taken, the line, and all shards that the line waits for.
         self.taken: int = 0
         self._line: list[ShardsTaken] = []
         self._awaited = 0
@@ -31,14 +31,20 @@ class ShardLocks:
         """Return how many callers wait in line."""
         return len(self._line)
 
+    def take_nowait(self, shards: int) -> bool:
+        """Take shards and return ``True``, or return ``False`` if one of them is taken or awaited."""
+        if shards & (self.taken | self._awaited):
+            return False
+        self.taken |= shards
+        return True
+
     def take(self, turn: ShardsTaken) -> bool:
         """Take the shards of a turn and return ``True``, or put the turn in line."""
-        if turn.shards & (self.taken | self._awaited):
-            self._line.append(turn)
-            self._awaited |= turn.shards
-            return False
-        self.taken |= turn.shards
-        return True
+        if self.take_nowait(turn.shards):
+            return True
+        self._line.append(turn)
+        self._awaited |= turn.shards
+        return False
 
     def leave_line(self, turn: ShardsTaken) -> None:
         """Remove a turn from the line; turns behind it may now be able to go."""

@@ -169,12 +169,13 @@ class LocalStore:
             self._room.offer()
 
     def submit_nowait(self, tasks: Sequence[Task]) -> list[Verdict] | None:
-        """Accept all tasks without awaiting, or return ``None``: if there is a journal, or not all are accepted."""
+        """Accept all tasks without awaiting, or return ``None``: for a journal, a lock, or a refused task."""
         if self._journal is not None or not tasks:
             return None
-        if not (submission := self._submission()).take_all(tasks):
-            return None
-        self._book.accept(submission.plain)
+        with self._book.registry.locked_nowait([task.name for task in tasks]) as is_locked:
+            if not is_locked or not (submission := self._submission()).take_all(tasks):
+                return None
+            self._book.accept(submission.plain)
         self._arrivals.unpark_all()
         return submission.verdicts
 
@@ -259,12 +260,15 @@ class LocalStore:
             return [by_serial[running.serial] for running, _ in ended]
 
     def finish_nowait(self, ended: Sequence[tuple[Running, Ending]]) -> Sequence[Finished | Scheduled | None] | None:
-        """Record how attempts ended without awaiting, or return ``None`` if a journal or a decision is needed."""
+        """Record how attempts ended without awaiting, or return ``None``: for a journal, a lock or a decision."""
         if self._journal is not None or not self._all_just_end(ended):
             return None
-        now = self._now()
-        finished = [end(running, ending, now) for running, ending in ended]
-        self._book.end(finished)
+        with self._book.registry.locked_nowait([running.task.name for running, _ in ended]) as is_locked:
+            if not is_locked:
+                return None
+            now = self._now()
+            finished = [end(running, ending, now) for running, ending in ended]
+            self._book.end(finished)
         return finished
 
     def _all_just_end(self, ended: Sequence[tuple[Running, Ending]]) -> bool:

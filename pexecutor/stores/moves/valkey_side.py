@@ -1,8 +1,8 @@
 """``QueueSide``: a queue on a server, while tasks are moved out of it or into it. No node uses the queue meanwhile.
 
-Tasks arrive in many calls, so the queue is sealed before the first call and until after the last one. It remembers the
-tasks that have arrived so far, and drops them if the move is started again. A step ends when it is on the server's
-disk.
+Tasks arrive in many calls. From before the first call until after the last one the queue is *sealed*: a mark of the
+move is in it, and no node can join. If a move is interrupted and then repeated, the queue drops the tasks that have
+arrived so far, and all tasks are sent again. No method returns before its changes are on the server's disk.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class QueueSide:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Connect to the server.
+        """Connect to the server, and have it recover the tasks of nodes whose lease has ended.
 
         Raises:
             UnusableStoreError: the server cannot be reached, would lose the moved tasks, or has nodes on the queue.
@@ -109,7 +109,11 @@ class QueueSide:
             raise UnusableStoreError(str(error)) from error
 
     async def _keep_all_since(self, life: bytes) -> None:
-        """Wait until several calls are on the disk, of a server that was not restarted since the first of them."""
+        """Wait until the changes of several calls are on the server's disk.
+
+        Raises:
+            UnusableStoreError: the server has restarted since the first of them, and may have lost some.
+        """
         if self._link.life == life:
             await self._keep()
         if self._link.life != life:
@@ -135,7 +139,7 @@ class QueueSide:
         return [self._damage.to_record(row, self._tag) for row in await self._call("rows", wanted)] if wanted else []
 
     async def recover(self) -> None:
-        """Do nothing: the tasks of dead nodes were recovered when the queue was opened."""
+        """Do nothing: the server has recovered the tasks of dead nodes, or ``opened`` has failed."""
 
     async def seal(self, mark: Mark) -> None:
         """Leave a mark."""
@@ -147,7 +151,7 @@ class QueueSide:
             raise UnusableStoreError(f"{self.shown} is in use now, or another move has begun: try again")
 
     async def unseal(self, mark: Mark) -> None:
-        """Remove a mark, and the tasks that have arrived with it."""
+        """Drop the tasks that have arrived since the queue was sealed, and remove the mark."""
         await self._drop_arrivals()
         await self._call("unseal", mark.move)
         await self._keep()
@@ -193,7 +197,7 @@ def _number(serial: int) -> int:
 
 
 def _to_table(record: Record, keep_seconds_max: float) -> dict[str, Any]:
-    """Return a record in the form in which the functions have it in memory."""
+    """Return a record in the form in which the functions on the server handle it."""
     assert not isinstance(record, Running), "no task runs while it is moved"
     name, priority, _, _, _, on_crash, keep, task = to_arguments(record.task, keep_seconds_max)
     return {

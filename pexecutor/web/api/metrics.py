@@ -4,8 +4,8 @@ Each scrape reads the executor's one snapshot and its histograms. Nothing is cou
 what other observers see. Each app has its own registry instead of the library's global one, so the metrics of two
 executors in a process are not mixed.
 
-The labels are ``handler``, ``outcome`` and ``state``. The number of their values is bounded, as the operator declares
-the handlers. A task's name is never a label.
+The labels are ``handler``, ``outcome`` and ``state``. The number of their values is bounded, because the operator
+declares the handlers, and outcomes and states are fixed. A task's name is never a label.
 """
 
 from __future__ import annotations

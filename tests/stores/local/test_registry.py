@@ -19,6 +19,40 @@ async def test_an_entry_changes_only_under_its_lock() -> None:
         del registry["a"]
 
 
+@pytest.mark.parametrize("names", [["a"], ["a", "b"], [f"task-{number}" for number in range(2000)]])
+async def test_many_entries_change_only_under_their_locks(names: list[str]) -> None:
+    registry: ShardedLockDict[int] = ShardedLockDict()
+    with pytest.raises(RuntimeError, match=rf"'{names[0]}' was changed without its lock"):
+        registry.hold_all(names, range(len(names)))
+    async with registry.locked(names):
+        registry.hold_all(names, range(len(names)))
+    with pytest.raises(RuntimeError, match=rf"'{names[0]}' was changed without its lock"):
+        registry.free_all(names)
+    assert len(registry) == len(names)
+
+
+async def test_locks_are_taken_without_waiting_only_if_nobody_has_or_awaits_them(nursery: trio.Nursery) -> None:
+    registry: ShardedLockDict[int] = ShardedLockDict()
+    with registry.locked_nowait(["a", "b"]) as is_locked:
+        assert is_locked
+        registry.hold_all(["a", "b"], [1, 2])
+
+    async def decide() -> None:
+        async with registry.locked(["a", "b"]):
+            pass
+
+    async with registry.locked(["a"]):
+        nursery.start_soon(decide)
+        await wait_all_tasks_blocked()
+        for name in ("a", "b"):
+            with registry.locked_nowait([name]) as is_locked:
+                assert not is_locked
+        with registry.locked_nowait(["c"]) as is_locked:
+            assert is_locked
+    await wait_all_tasks_blocked()
+    assert registry.statistics().shards_locked == 0
+
+
 async def test_a_second_decision_about_a_name_waits_for_the_first(nursery: trio.Nursery) -> None:
     registry: ShardedLockDict[str] = ShardedLockDict()
     seen: list[str | None] = []
