@@ -27,16 +27,16 @@ from .count import Cost, count_accepting, count_finishing, count_submitting
 QUEUE_SIZE: Final = 10_000
 
 ACCEPTING: Final = {
-    "memory": Cost(calls=6_500, steps=4),
-    "sqlite": Cost(calls=8_700, steps=18, writes=1),
+    "memory": Cost(calls=9_000, steps=4),
+    "sqlite": Cost(calls=11_000, steps=18, writes=1),
     "valkey": Cost(calls=15_500, steps=30, writes=1, commands=40),
 }
 """For a thousand, in one batch, while nothing works."""
 
 FINISHING: Final = {
-    "memory": Cost(calls=60_000, steps=60),
-    "sqlite": Cost(calls=78_000, steps=265, writes=16),
-    "valkey": Cost(calls=118_000, steps=400, writes=30, commands=1_200),
+    "memory": Cost(calls=84_000, steps=84),
+    "sqlite": Cost(calls=100_000, steps=265, writes=16),
+    "valkey": Cost(calls=155_000, steps=400, writes=30, commands=1_500),
 }
 """For the same from the submit to the last outcome, with 200 workers."""
 
