@@ -3,8 +3,8 @@
 One nursery owns the feeder and a fixed number of workers. The feeder alone claims tasks, at most as many as workers are
 idle, and sends them through a bounded memory channel as one *batch*. A worker that receives the batch runs its tasks in
 order. When a task has to wait for something, the event loop goes on to the feeder, which sends the rest of the batch
-to the next worker. So tasks start in the order of the store, a task that waits holds up no other, and a hundred tasks
-that need not wait cost one wake-up.
+to the next worker. So tasks start in the order of the store, a task that waits holds up no other, and a batch of
+tasks that need not wait costs one wake-up.
 
 Invariants:
 
