@@ -40,7 +40,7 @@ class PexecutorError(Exception):
 
 
 class InvalidTaskError(PexecutorError):
-    """The caller sent invalid tasks. None of the tasks was accepted."""
+    """The caller sent invalid tasks. No task was accepted."""
 
     def __init__(self, errors: Sequence[FieldError]) -> None:
         self.errors: tuple[FieldError, ...] = tuple(errors)

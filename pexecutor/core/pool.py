@@ -206,7 +206,7 @@ class Pool:
         ending: Ending | None = None
         try:
             ending = await attempt.run(self._handlers, scope)
-        except trio.Cancelled:
+        except BaseException:  # Cancelled, or a group of them from a nursery of the handler
             ending = attempt.cut_off_ending()
             raise
         finally:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import pytest
@@ -209,6 +210,40 @@ async def test_cancelling_a_running_task_cancels_its_work(autojump_clock: MockCl
     await wait_all_tasks_blocked()
     assert gate.at_work == set()
     assert await outcome_of(executor, "a") is Outcome.CANCELLED
+
+
+async def wait_in_a_nursery(context: Context, task: Task) -> None:
+    """Leave with a group of Cancelled, as a nursery whose tasks clean up does."""
+    async with trio.open_nursery() as nursery:
+        for _ in range(2):
+            nursery.start_soon(trio.sleep_forever)
+        await trio.sleep_forever()
+
+
+async def raise_a_group_of_cancelled(context: Context, task: Task) -> None:
+    try:
+        await trio.sleep_forever()
+    except trio.Cancelled as error:
+        raise BaseExceptionGroup("several", [error, error]) from None
+
+
+@pytest.mark.parametrize("work", [wait_in_a_nursery, raise_a_group_of_cancelled])
+@pytest.mark.parametrize(("timeout_ms", "outcome"), [(None, Outcome.CANCELLED), (500, Outcome.TIMED_OUT)])
+async def test_a_handler_that_is_cut_off_may_leave_with_a_group_of_cancelled(
+    autojump_clock: MockClock,
+    run_here: RunHere,
+    work: Callable[[Context, Task], Awaitable[None]],
+    timeout_ms: int | None,
+    outcome: Outcome,
+) -> None:
+    executor = await run_here(handler=Doing(work))
+    [verdict] = await executor.submit([Task("a", timeout=timeout_ms)])
+    assert isinstance(verdict, Accepted)
+    await trio.sleep(0.1)
+    if timeout_ms is None:
+        await executor.cancel(verdict.record.id)
+    await trio.sleep(1)
+    assert await outcome_of(executor, "a") is outcome
 
 
 async def test_a_task_that_is_cancelled_as_it_arrives_has_one_outcome(

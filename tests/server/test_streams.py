@@ -208,7 +208,7 @@ def test_an_event_that_cannot_be_shown_is_logged_by_its_name(
 
 FORK = """
 import os, sys
-from pexecutor.streams import background_streams
+from pexecutor.process.streams import background_streams
 with background_streams():
     print("before")
     if not os.fork():

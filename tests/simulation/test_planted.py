@@ -183,7 +183,7 @@ PLANTED: Final[dict[Plant, str]] = {
     acknowledge_before_the_commit: "what can be read is in the file",
     free_the_name_before_the_outcome: "a free name is free",
     drop_the_release_on_a_hard_stop: "what is cut off is released",
-    lose_the_retry_counter: "no attempt is lost|an attempt counts",
+    lose_the_retry_counter: "no attempt is lost|an attempt counts|an attempt ends as its handler did",
     lose_the_retry_counter_in_a_crash: "what ran waits to run again",
     count_no_crash: "a crash is counted|a crash stays counted|what is not to run again has ended",
     count_a_release_as_a_crash: "nothing else counts as one",

@@ -55,7 +55,7 @@ CULPRITS: dict[str, tuple[Callable[[Path], Path], str]] = {
         "interpreter /etc/passwd, which is not exec",
     ),
     "no loader": (elf_without_its_loader, "dynamic loader"),
-    "another machine": (elf_of_another_machine, "another kind of processor"),
+    "another machine": (elf_of_another_machine, "built for another processor"),
     "no program": (lambda it: script(it, "echo no first line\n"), "begins with #!"),
     "empty": (lambda it: script(it, ""), "is empty"),
     "directory": (directory, "is a directory"),
