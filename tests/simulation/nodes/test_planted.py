@@ -111,7 +111,7 @@ PLANTED: Final[dict[str, tuple[int, Plant]]] = {
     "a lease is counted from the answer": (26, count_a_lease_from_the_answer),
     "an answer that is late undoes that all was given up": (2, let_a_late_answer_undo_that_all_was_given_up),
     "a node says at once that it has given up": (7, say_at_once_that_all_was_given_up),
-    "a node claims while the server compares": (63, claim_while_the_server_compares),
+    "a node claims while the server compares": (956, claim_while_the_server_compares),
     "an outcome is taken without its token": (
         5,
         on_the_server(
@@ -127,7 +127,7 @@ PLANTED: Final[dict[str, tuple[int, Plant]]] = {
     ),
     "what a dead node ran is left as it is": (0, on_the_server(("  recover_all_of(node, {}, has_left)\n", ""))),
     "a submit is done as often as it comes": (
-        14,
+        351,
         on_the_server(
             (
                 "  return once(id, function()\n    local submission",
