@@ -51,7 +51,9 @@ def create_app(file: str | None = None, **settings: Any) -> ExecutorApp:
     Raises:
         ConfigError: a setting is unknown or out of range.
     """
-    if Host().is_worker:
+    host = Host()
+    host.allow_interrupt()
+    if host.is_worker:
         replace_streams()  # before handler modules set up loggers, which keep the present streams
     path = None if file is None else Path(file)
     return ExecutorApp(load_config(file=path, environment=os.environ, flags=settings))

@@ -19,6 +19,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
+from threading import current_thread, main_thread
 from typing import Any, Final
 
 import trio
@@ -43,6 +44,15 @@ class Host:
         """Return whether this process is a worker of Hypercorn's command line."""
         return self._stopping is not None
 
+    def allow_interrupt(self) -> None:
+        """Make sure that ``stop_with`` can stop a Hypercorn without a worker process.
+
+        That Hypercorn stops only at a KeyboardInterrupt. Trio raises none if SIGINT is ignored when its loop starts,
+        and a shell script starts a background command (``hypercorn … &``) with SIGINT ignored.
+        """
+        if not self.is_worker and self._interrupt is signal.SIG_IGN and current_thread() is main_thread():
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
     def wait_for_lifespan(self, seconds: float) -> None:
         """Make Hypercorn wait at least this long for the end of the lifespan."""
         if self._config is not None:
@@ -59,8 +69,7 @@ class Host:
     async def stop_with(self, executor: Executor) -> None:
         """Stop Hypercorn once the executor has stopped.
 
-        Not earlier, because setting the shared event is not reentrant: a second signal could interrupt the parent in
-            it.
+        Not earlier, because setting the shared event is not reentrant: a second signal could interrupt the parent then.
         """
         await executor.stopped.wait()
         if self.is_worker:

@@ -39,6 +39,17 @@ def test_without_a_worker_process_it_drains_as_well(launch: Launch, tmp_path: Pa
     assert [part for part in ("signalled to stop", "draining", "stopped", "finished=1") if part not in log] == []
 
 
+def test_without_a_worker_process_it_ends_when_it_was_started_with_sigint_ignored(launch: Launch) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as for a background command of a shell script
+    try:
+        process, client = launch("-w", "0")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    eventually(lambda: is_ready(client))
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(WAIT_SECONDS_MAX) == 0
+
+
 def test_a_second_signal_stops_at_once(launch: Launch, tmp_path: Path) -> None:
     process, client = launch(app="pexecutor.asgi:create_app(drain_timeout_seconds=600)")
     eventually(lambda: is_ready(client))
