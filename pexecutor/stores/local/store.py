@@ -173,11 +173,11 @@ class LocalStore:
         if self._journal is not None or not tasks:
             return None
         with self._book.registry.locked_nowait([task.name for task in tasks]) as is_locked:
-            if not is_locked or not (submission := self._submission()).take_all(tasks):
-                return None
-            self._book.accept(submission.plain)
-        self._arrivals.unpark_all()
-        return submission.verdicts
+            if is_locked and (submission := self._submission()).take_all(tasks):
+                self._book.accept(submission.plain)
+                self._arrivals.unpark_all()
+                return submission.verdicts
+        return None
 
     def _submission(self) -> Submission:
         now = self._now()
@@ -264,12 +264,11 @@ class LocalStore:
         if self._journal is not None or not self._all_just_end(ended):
             return None
         with self._book.registry.locked_nowait([running.task.name for running, _ in ended]) as is_locked:
-            if not is_locked:
-                return None
-            now = self._now()
-            finished = [end(running, ending, now) for running, ending in ended]
-            self._book.end(finished)
-        return finished
+            if is_locked:
+                now = self._now()
+                finished = [end(running, ending, now) for running, ending in ended]
+                self._book.end(finished)
+        return finished if is_locked else None
 
     def _all_just_end(self, ended: Sequence[tuple[Running, Ending]]) -> bool:
         """Return whether all attempts succeeded and no task waits for one of them: then there is nothing to decide."""
