@@ -268,7 +268,8 @@ class LocalStore:
                 now = self._now()
                 finished = [end(running, ending, now) for running, ending in ended]
                 self._book.end(finished)
-        return finished if is_locked else None
+                return finished
+        return None
 
     def _all_just_end(self, ended: Sequence[tuple[Running, Ending]]) -> bool:
         """Return whether all attempts succeeded and no task waits for one of them: then there is nothing to decide."""
