@@ -170,13 +170,12 @@ class LocalStore:
 
     def submit_nowait(self, tasks: Sequence[Task]) -> list[Verdict] | None:
         """Accept all tasks without awaiting, or return ``None``: for a journal, a lock, or a refused task."""
-        if self._journal is not None or not tasks:
-            return None
-        with self._book.registry.locked_nowait([task.name for task in tasks]) as is_locked:
-            if is_locked and (submission := self._submission()).take_all(tasks):
-                self._book.accept(submission.plain)
-                self._arrivals.unpark_all()
-                return submission.verdicts
+        if self._journal is None and tasks:
+            with self._book.registry.locked_nowait([task.name for task in tasks]) as is_locked:
+                if is_locked and (submission := self._submission()).take_all(tasks):
+                    self._book.accept(submission.plain)
+                    self._arrivals.unpark_all()
+                    return submission.verdicts
         return None
 
     def _submission(self) -> Submission:
@@ -261,14 +260,13 @@ class LocalStore:
 
     def finish_nowait(self, ended: Sequence[tuple[Running, Ending]]) -> Sequence[Finished | Scheduled | None] | None:
         """Record how attempts ended without awaiting, or return ``None``: for a journal, a lock or a decision."""
-        if self._journal is not None or not self._all_just_end(ended):
-            return None
-        with self._book.registry.locked_nowait([running.task.name for running, _ in ended]) as is_locked:
-            if is_locked:
-                now = self._now()
-                finished = [end(running, ending, now) for running, ending in ended]
-                self._book.end(finished)
-                return finished
+        if self._journal is None and self._all_just_end(ended):
+            with self._book.registry.locked_nowait([running.task.name for running, _ in ended]) as is_locked:
+                if is_locked:
+                    now = self._now()
+                    finished = [end(running, ending, now) for running, ending in ended]
+                    self._book.end(finished)
+                    return finished
         return None
 
     def _all_just_end(self, ended: Sequence[tuple[Running, Ending]]) -> bool:
@@ -351,8 +349,6 @@ class LocalStore:
         self._book.put(changes)
         if any(isinstance(record, Pending | Scheduled) for record in changes):
             self._arrivals.unpark_all()
-
-    # Read
 
     async def get(self, task_id: str) -> Record:
         """Return the record with this id."""
