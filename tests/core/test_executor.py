@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import pytest
@@ -220,23 +219,14 @@ async def wait_in_a_nursery(context: Context, task: Task) -> None:
         await trio.sleep_forever()
 
 
-async def raise_a_group_of_cancelled(context: Context, task: Task) -> None:
-    try:
-        await trio.sleep_forever()
-    except trio.Cancelled as error:
-        raise BaseExceptionGroup("several", [error, error]) from None  # noqa: ASYNC104  # the group is what is tried
-
-
-@pytest.mark.parametrize("work", [wait_in_a_nursery, raise_a_group_of_cancelled])
 @pytest.mark.parametrize(("timeout_ms", "outcome"), [(None, Outcome.CANCELLED), (500, Outcome.TIMED_OUT)])
 async def test_a_handler_that_is_cut_off_may_leave_with_a_group_of_cancelled(
     autojump_clock: MockClock,
     run_here: RunHere,
-    work: Callable[[Context, Task], Awaitable[None]],
     timeout_ms: int | None,
     outcome: Outcome,
 ) -> None:
-    executor = await run_here(handler=Doing(work))
+    executor = await run_here(handler=Doing(wait_in_a_nursery))
     [verdict] = await executor.submit([Task("a", timeout=timeout_ms)])
     assert isinstance(verdict, Accepted)
     await trio.sleep(0.1)
