@@ -231,7 +231,7 @@ def test_what_was_accepted_is_accounted_for_whatever_happens(nodes: Nodes, serve
 
 def test_a_node_that_stops_hands_its_tasks_back_at_once(nodes: Nodes, home: Path) -> None:
     leaving = nodes.start()
-    reply = leaving.client.post("/tasks", json=[{"name": "long", "duration": 2000}]).json()
+    reply = leaving.client.post("/tasks", json=[{"name": "long", "duration": 8000}]).json()
     eventually(lambda: nodes.get("/tasks/running"))
     staying = nodes.start()
     assert reply["SubmittedTasks"] == 1
@@ -253,7 +253,7 @@ def two_nodes(node: ServerProcess) -> list[dict[str, Any]]:
 
 def test_a_node_that_drains_hands_over_what_it_cannot_end(nodes: Nodes, home: Path) -> None:
     leaving = nodes.start()
-    leaving.client.post("/tasks", json=[{"name": "long", "handler": "work", "params": {"steps": 200}}])
+    leaving.client.post("/tasks", json=[{"name": "long", "handler": "work", "params": {"steps": 400}}])
     [running] = eventually(lambda: nodes.get("/tasks/running"))
     staying = nodes.start()
     eventually(lambda: two_nodes(staying))
