@@ -130,8 +130,8 @@ class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
     async def run(self, handlers: Catalogue, scope: trio.CancelScope) -> Ending | None:
         """Call the handler inside a scope that the caller has entered, and return the ending.
 
-        Returns ``None`` when the handler raised because of the hard stop. ``Cancelled`` is raised to the scope. If the
-        scope catches it, the ending is ``cut_off_ending()``.
+        Returns ``None`` when the handler raised because of the hard stop. ``Cancelled``, or a group of it, passes
+        through to the scope; then the ending is ``cut_off_ending()``.
         """
         task, cut_off = self.running.task, self.cut_off
         if cut_off.cancelled or cut_off.lost:

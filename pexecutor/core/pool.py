@@ -73,10 +73,10 @@ class Pool:
         self._is_busy = is_busy
         self._until_drained = trio.CancelScope()
         self._hard_stop = trio.CancelScope()
-        # The number of workers without a task. _claim subtracts, _forget adds.
+        # The number of workers without a task. _begin subtracts, _forget adds.
         self._idle = size
         self._some_idle = trio.lowlevel.ParkingLot()
-        # The attempt of each task that is claimed here, by serial. _claim adds, _forget removes. A task whose lease was
+        # The attempt of each task that is claimed here, by serial. _begin adds, _forget removes. A task whose lease was
         # lost can be claimed again while its old attempt still ends: then the entry is the newer attempt.
         self._attempts: dict[int, LiveAttempt] = {}
         self._recorder = Recorder(store, self._recorded)

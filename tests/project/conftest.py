@@ -38,28 +38,29 @@ class ServerProcess:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
+        self._lines: list[str] = []
         self.announced = self._first_line_with_a_port()
         self.port = int(self.announced.rsplit(":", 1)[1])
 
     def stop(self) -> tuple[int, str]:
-        """Send it SIGTERM; its exit status and the rest of its log."""
+        """Send it SIGTERM; its exit status and its whole log."""
         self._process.send_signal(signal.SIGTERM)
         return self.end()
 
     def end(self) -> tuple[int, str]:
-        """Wait for its end; its exit status and the rest of its log."""
+        """Wait for its end; its exit status and its whole log."""
         status = self._process.wait(timeout=STOP_SECONDS_MAX)
         assert self._process.stdout is not None
-        return status, self._process.stdout.read()  # communicate() would not see what was read ahead
+        rest = self._process.stdout.read()  # communicate() would not see what was read ahead
+        return status, "".join(self._lines) + rest
 
     def _first_line_with_a_port(self) -> str:
         assert self._process.stdout is not None
-        seen = []
         for line in self._process.stdout:
-            seen.append(line)
+            self._lines.append(line)
             if (found := re.search(r"http://[\d.]+:\d+", line)) is not None:
                 return found[0]
-        raise AssertionError(f"the server ended without having served: {''.join(seen)}")
+        raise AssertionError(f"the server ended without having served: {''.join(self._lines)}")
 
 
 Launch = Callable[..., ServerProcess]

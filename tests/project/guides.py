@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
 import time
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -27,9 +26,9 @@ from typing import Final, NamedTuple
 
 from .conftest import PROJECT, Launch, ServerProcess, clean_environment
 from .markdown import Block, Step, normal, steps
+from .session import run_in_bash
 
 DOCS: Final = PROJECT / "docs"
-COMMAND_SECONDS_MAX: Final = 120
 LOOK_SECONDS_MAX: Final = 30.0
 LOOK_SECONDS: Final = 0.1
 
@@ -254,17 +253,7 @@ class _Shell:
             f'set -a\ncd "$(cat {state}/directory)"\n[ ! -e {state}/variables ] || . {state}/variables\n{command}\n'
             f"status=$?\npwd > {state}/directory\nexport -p > {state}/variables\nexit $status"
         )
-        done = subprocess.run(
-            ["bash", "-c", script],
-            env=self._environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=COMMAND_SECONDS_MAX,
-            check=False,
-        )
-        assert done.returncode == 0, f"{command}: exit status {done.returncode}\n{done.stdout}"
-        return done.stdout
+        return run_in_bash(script, self._environment, self._state)
 
 
 def same(output: str, shown: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from .conftest import ServerProcess, clean_environment
@@ -59,16 +59,23 @@ class Session:
         command = command.replace(":8080", f":{self._server.port}")
         if self._tag is not None:
             command = re.sub(r"/[0-9a-f]{6}-", f"/{self._tag}-", command)
-        output = subprocess.run(
-            ["bash", "-c", command],
-            cwd=self._home,
-            env=self._environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=COMMAND_SECONDS_MAX,
-            check=True,
-        ).stdout
+        output = run_in_bash(command, self._environment, self._home)
         if (given := re.search(r'"id":"([0-9a-f]{6})-', output)) is not None:
             self._tag = given[1]
         return output
+
+
+def run_in_bash(script: str, environment: Mapping[str, str], folder: Path) -> str:
+    """Run a script that must succeed; return what it prints, on either stream."""
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=COMMAND_SECONDS_MAX,
+        check=False,
+    )
+    assert done.returncode == 0, f"{script}: exit status {done.returncode}\n{done.stdout}"
+    return done.stdout

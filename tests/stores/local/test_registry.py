@@ -73,7 +73,7 @@ async def test_a_second_decision_about_a_name_waits_for_the_first(nursery: trio.
 async def test_a_name_of_another_shard_does_not_wait() -> None:
     registry: ShardedLockDict[int] = ShardedLockDict(shards=2)
     one = "a"
-    other = next(name for name in "bcdefghijkl" if registry._shard(name) != registry._shard(one))
+    other = next(name for name in "bcdefghijkl" if registry._shards_of([name]) != registry._shards_of([one]))
     async with registry.locked([one]):
         with trio.fail_after(1):
             async with registry.locked([other]):
@@ -103,7 +103,7 @@ async def test_decisions_about_crossing_sets_of_names_never_wait_for_each_other(
 
 async def test_who_waits_has_no_lock_and_its_place_in_line(nursery: trio.Nursery) -> None:
     registry: ShardedLockDict[int] = ShardedLockDict(shards=4)
-    by_shard = {registry._shard(name): name for name in (f"task-{number}" for number in range(40))}
+    by_shard = {registry._shards_of([name])[0]: name for name in (f"task-{number}" for number in range(40))}
     order: list[str] = []
     scope = trio.CancelScope()
 
