@@ -217,7 +217,7 @@ class Guide:
         if self._server is None:
             return
         status, log = self._server.stop()
-        printed = self._shown(f"pexecutor serves at {self._server.announced}\n{log}").splitlines()
+        printed = self._shown(log).splitlines()
         for part, line in self._printed:
             assert any(same(line, other) for other in printed), f"{part}: the server did not print {line}\nbut {log}"
         assert status == 0, f"{self._page}: the server ended with {status}: {log}"
