@@ -109,14 +109,12 @@ class ShardedLockDict(Generic[V]):
 
     def hold_all(self, names: Sequence[str], records: Iterable[V]) -> None:
         """Set many entries. Raises ``RuntimeError`` if one of their locks is not held."""
-        self._demand_locked(names)
-        for name, shard, record in zip(names, self._shards_of(names), records, strict=True):
+        for name, shard, record in zip(names, self._locked_shards_of(names), records, strict=True):
             self._entries[shard][name] = record
 
     def free_all(self, names: Sequence[str]) -> None:
         """Delete many entries. Raises ``RuntimeError`` if one of their locks is not held."""
-        self._demand_locked(names)
-        for name, shard in zip(names, self._shards_of(names), strict=True):
+        for name, shard in zip(names, self._locked_shards_of(names), strict=True):
             del self._entries[shard][name]
 
     def __len__(self) -> int:
@@ -154,8 +152,10 @@ class ShardedLockDict(Generic[V]):
         shards = self._shards
         return [crc32(name.encode("utf-8", "surrogatepass")) % shards for name in names]
 
-    def _demand_locked(self, names: Sequence[str]) -> None:
-        taken = self._locks.taken
-        if self._locks_of(names) & ~taken:
-            free = [name for name, shard in zip(names, self._shards_of(names), strict=True) if not taken >> shard & 1]
-            raise RuntimeError(f"the name {free[0]!r} was changed without its lock: change it within locked()")
+    def _locked_shards_of(self, names: Sequence[str]) -> list[int]:
+        """Return the shard of each name. Raises ``RuntimeError`` if the lock of one of them is not held."""
+        shards, taken = self._shards_of(names), self._locks.taken
+        for name, shard in zip(names, shards, strict=True):
+            if not taken >> shard & 1:
+                raise RuntimeError(f"the name {name!r} was changed without its lock: change it within locked()")
+        return shards

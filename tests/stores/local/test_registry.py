@@ -31,6 +31,14 @@ async def test_many_entries_change_only_under_their_locks(names: list[str]) -> N
     assert len(registry) == len(names)
 
 
+async def test_many_names_of_one_shard_need_its_lock_alone() -> None:
+    registry: ShardedLockDict[int] = ShardedLockDict(shards=2)
+    names = [name for name in (f"task-{number}" for number in range(1000)) if registry._shards_of([name]) == [0]]
+    async with registry.locked(names[:1]):
+        registry.hold_all(names, range(len(names)))
+    assert len(registry) == len(names) > 256
+
+
 async def test_locks_are_taken_without_waiting_only_if_nobody_has_or_awaits_them(nursery: trio.Nursery) -> None:
     registry: ShardedLockDict[int] = ShardedLockDict()
     with registry.locked_nowait(["a", "b"]) as is_locked:
