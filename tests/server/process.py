@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx2
 
-WAIT_SECONDS_MAX = 20
+WAIT_SECONDS_MAX = 40
 
 
 class ServerProcess:

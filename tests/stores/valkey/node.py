@@ -24,7 +24,7 @@ from ...fakes import Gate
 PATIENCE_SECONDS: Final = 0.4
 LEASE_SECONDS: Final = 6.0
 QUEUE_SIZE: Final = 10_000
-WAIT_SECONDS_MAX: Final = 15.0
+WAIT_SECONDS_MAX: Final = 40.0
 
 
 class ANode:

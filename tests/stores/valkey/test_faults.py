@@ -31,20 +31,15 @@ def refuse_stale_reads(server: ValkeyServer, proxy: Proxy) -> None:
     lose_primary(server, proxy)
 
 
+SILENT = "cannot be reached: (the server does not respond|the connection broke)"
+"""Why a silent server cannot be reached; the connection is broken already if a beat was the first to time out."""
+
 FAULTS: dict[str, tuple[Break, Break, str]] = {
     "crash": (lambda server, _: server.kill(), lambda server, _: server.start(), "cannot be reached: "),
-    "hang": (
-        lambda server, _: server.pause(),
-        lambda server, _: server.resume(),
-        "cannot be reached: the server does not respond",
-    ),
+    "hang": (lambda server, _: server.pause(), lambda server, _: server.resume(), SILENT),
     "read_only": (lose_primary, be_promoted, "is a replica at present: wait until it is promoted, or check --store"),
     "master_down": (refuse_stale_reads, be_promoted, "is a replica at present"),
-    "stalled_network": (
-        lambda _, proxy: proxy.stall(),
-        lambda _, proxy: proxy.mend(),
-        "cannot be reached: (the server does not respond|the connection broke)",  # a beat may have noticed it before
-    ),
+    "stalled_network": (lambda _, proxy: proxy.stall(), lambda _, proxy: proxy.mend(), SILENT),
     "closed_network": (lambda _, proxy: proxy.close(), lambda _, proxy: proxy.mend(), "cannot be reached: "),
 }
 
