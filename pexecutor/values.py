@@ -107,8 +107,18 @@ def sole_exception(error: BaseException) -> BaseException:
 
 
 def leaf_exceptions(error: BaseException) -> list[BaseException]:
-    """Return the exceptions in a group and its nested groups, in order; at most 20,000 are visited."""
-    return _leaves(error)[0]
+    """Return all exceptions in a group and its nested groups, in order, each once."""
+    leaves: dict[int, BaseException] = {}
+    groups: set[int] = set()
+    to_visit = [error]
+    while to_visit:
+        visited = to_visit.pop()
+        if not issubclass(type(visited), BaseExceptionGroup):
+            leaves.setdefault(id(visited), visited)
+        elif id(visited) not in groups:  # groups that share groups would take exponential time
+            groups.add(id(visited))
+            to_visit.extend(reversed(_exceptions(visited)))
+    return list(leaves.values())
 
 
 def retry_after_seconds(value: object) -> float:

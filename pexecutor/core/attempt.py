@@ -11,10 +11,12 @@ lost lease     the scope of the attempt                      an ending that is n
 hard stop      the scope around the whole pool               no ending: the pool releases the task
 =============  ============================================  =====================================================
 
-After a hard stop, ``run`` raises ``Cancelled``, or returns ``None`` if the handler raised another exception instead.
+A cancel of ``Executor.run`` from outside works like the hard stop. After either of the two, ``run`` raises
+``Cancelled``, or returns ``None`` if the handler raised another exception instead.
 
 A handler may raise anything. ``trio.Cancelled`` passes through only while a scope around the handler is cancelled. Any
-other exception, of any class, means that the attempt has failed.
+other exception, of any class, means that the attempt has failed. A group of ``Cancelled`` is replaced by one plain
+``Cancelled``, because a scope would call the group's own ``split`` and ``derive``, which may raise anything.
 
 The pool opens the scope of an attempt. Successive attempts may share a scope as long as none of them has changed it,
 because for a task that awaits nothing, a scope of its own would cost as much as everything else.
@@ -130,8 +132,8 @@ class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
     async def run(self, handlers: Catalogue, scope: trio.CancelScope) -> Ending | None:
         """Call the handler inside a scope that the caller has entered, and return the ending.
 
-        Returns ``None`` when the handler raised because of the hard stop. ``Cancelled``, or a group of it, passes
-        through to the scope; then the ending is ``cut_off_ending()``.
+        Returns ``None`` when the handler raised because the pool is being cancelled. ``Cancelled`` passes through to
+        the scope; then the ending is ``cut_off_ending()``.
         """
         task, cut_off = self.running.task, self.cut_off
         if cut_off.cancelled or cut_off.lost:
@@ -143,6 +145,8 @@ class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
             result = await handlers.run(self.context, task)
         except BaseException as error:
             if (failure := _failure(error)) is None:
+                if issubclass(type(error), BaseExceptionGroup):
+                    await trio.lowlevel.checkpoint_if_cancelled()  # raises a plain Cancelled
                 raise
         else:
             # A handler that returned after its deadline had not noticed the cancel, like a function in a thread.
@@ -188,6 +192,8 @@ class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
                 return self._timed_out(f"; then the handler failed: {failure.text}")
             case "shutdown":
                 return None
+        if _is_being_cancelled():
+            return None  # nobody cut off this attempt alone, so `Executor.run` was cancelled from outside
         if _is_ended_by_signal(error) and self.cut_off.draining:
             return None
         _, retryable, seconds = failure
@@ -220,6 +226,11 @@ class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
         return None if (output := self.context.snapshot()) is None else msgspec.json.encode(output)
 
 
+def _is_being_cancelled() -> bool:
+    """Return whether a scope around the present Trio task is cancelled."""
+    return trio.current_effective_deadline() == -math.inf
+
+
 def _is_ended_by_signal(error: BaseException) -> bool:
     """Return whether a signal that we did not send ended a process of the attempt."""
     return issubclass(type(sole_exception(error)), EndedBySignalError)
@@ -234,8 +245,7 @@ def _failure(error: BaseException) -> BaseException | None:
         return None  # Trio's run has ended, and Python closes the coroutine
     leaves = leaf_exceptions(error)
     others = [leaf for leaf in leaves if not issubclass(type(leaf), trio.Cancelled)]
-    # The effective deadline is -inf exactly while a scope around the handler is cancelled.
-    if len(others) == len(leaves) or trio.current_effective_deadline() > -math.inf:
+    if len(others) == len(leaves) or not _is_being_cancelled():
         return error
     if not others:
         return None

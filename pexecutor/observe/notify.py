@@ -2,13 +2,16 @@
 
 A callback of ``Executor`` or of a store is the operator's own code, and may write to a log that has failed. A callback
 is notified of a change that has already happened, so its errors must neither undo the change nor end the server.
+
+A callback may raise any class of exception: a ``SystemExit``, or a ``Cancelled`` that the callback made itself, would
+end the executor. The functions here do not await, so no ``Cancelled`` of Trio arrives in them. Only a
+``KeyboardInterrupt`` is passed on, because it may be a Ctrl-C.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final, ParamSpec
 
 from ..values import exception_text
@@ -26,7 +29,9 @@ def notifier(callback: Callable[P, object]) -> Callable[P, None]:
         nonlocal has_failed
         try:
             callback(*args, **kwargs)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             if not has_failed:
                 has_failed = True
                 log_error(_log, "a callback failed; its further errors are not logged: %s", exception_text(error))
@@ -36,5 +41,9 @@ def notifier(callback: Callable[P, object]) -> Callable[P, None]:
 
 def log_error(log: logging.Logger, message: str, *arguments: object) -> None:
     """Log an error, and ignore exceptions of the log's handlers."""
-    with suppress(Exception):
+    try:
         log.error(message, *arguments)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # a handler of the log is the operator's own code, too
+        pass

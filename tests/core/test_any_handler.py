@@ -6,15 +6,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import msgspec
 import pytest
 import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from trio.testing import MockClock, wait_all_tasks_blocked
 
-from pexecutor import Context, HandlerFailedError, Outcome, Task
+from pexecutor import Accepted, Context, HandlerFailedError, Outcome, State, Task
 from pexecutor.core.attempt import LiveAttempt
 from pexecutor.handlers import Catalogue
 from pexecutor.handlers.functions.function import FunctionHandler
@@ -22,6 +23,7 @@ from pexecutor.stores.sqlite.rows import from_row, to_row
 from pexecutor.task import Ending, Finished, Running, make_serial
 from pexecutor.values import ERROR_BYTES_MAX, RESULT_BYTES_MAX, RETRY_AFTER_SECONDS_MAX, exception_text
 
+from ..conftest import RunHere
 from ..fakes import Doing
 from ..hostile import (
     EXAMPLES,
@@ -169,3 +171,65 @@ def test_an_exception_is_named_however_deep_its_groups_are(depth: int) -> None:
         error = BaseExceptionGroup("group", [error])
 
     assert exception_text(error) == "SystemExit: 3"
+
+
+class Unsplittable(BaseExceptionGroup[BaseException]):
+    """A group that cannot be split."""
+
+    def derive(self, _exceptions: object) -> NoReturn:
+        raise SystemExit("derive")
+
+    def split(self, _condition: object) -> NoReturn:
+        raise SystemExit("split")
+
+
+def _deep(cancelled: trio.Cancelled) -> BaseException:
+    error: BaseException = cancelled
+    for _ in range(1000):
+        error = BaseExceptionGroup("deeper", [error])
+    return error
+
+
+@pytest.mark.parametrize(
+    ("raised", "error"),
+    [
+        (_deep, None),
+        (lambda cancelled: Unsplittable("group", [cancelled]), None),
+        (lambda cancelled: BaseExceptionGroup("group", [cancelled] * 30_000), None),
+        (
+            lambda _: BaseExceptionGroup(
+                "group", [*(trio.Cancelled._create(source="unknown") for _ in range(30_000)), ValueError("real")]
+            ),
+            "cancelled; then the handler failed: real",
+        ),
+        (
+            lambda cancelled: Unsplittable("group", [cancelled, ValueError("real")]),
+            "cancelled; then the handler failed: real",
+        ),
+    ],
+    ids=["deep", "unsplittable", "large", "large with an error", "unsplittable with an error"],
+)
+async def test_a_handler_may_answer_a_cancel_with_any_group(
+    autojump_clock: MockClock,
+    run_here: RunHere,
+    raised: Callable[[trio.Cancelled], BaseException],
+    error: str | None,
+) -> None:
+    async def work(_context: Context, task: Task) -> None:
+        if task.name == "next":
+            return
+        try:
+            await trio.sleep_forever()
+        except trio.Cancelled as cancelled:
+            raise raised(cancelled) from None
+
+    executor = await run_here(handler=Doing(work), pool_size=1)
+    cut_off, follower = await executor.submit([Task("cut off"), Task("next")])
+    assert isinstance(cut_off, Accepted)
+    assert isinstance(follower, Accepted)
+    await wait_all_tasks_blocked()
+    await executor.cancel(cut_off.record.id)
+    ended = await executor.wait(cut_off.record.id)
+    assert isinstance(ended, Finished)
+    assert (ended.outcome, ended.ending.error) == (Outcome.CANCELLED, error)
+    assert (await executor.wait(follower.record.id)).state is State.FINISHED

@@ -9,6 +9,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from pexecutor import (
+    Accepted,
     Ending,
     Executor,
     Finished,
@@ -21,7 +22,7 @@ from pexecutor import (
     Task,
     Verdict,
 )
-from pexecutor.handlers import Context
+from pexecutor.handlers import Catalogue, Context
 
 from ..conftest import RunHere, virtual_now
 from ..fakes import CleansUpBadly, Doing, Gate, fail_at_cleaning_up
@@ -218,4 +219,16 @@ async def test_a_drain_that_was_requested_a_while_ago_leaves_that_much_less_time
     await executor.stopped.wait()
 
     assert trio.current_time() - began == 10
+    assert executor.statistics().released == 1
+
+
+async def test_a_handler_that_makes_an_error_of_a_cancel_from_outside_is_released(autojump_clock: MockClock) -> None:
+    executor = Executor(LocalStore(now=virtual_now), handlers=Catalogue({"sleep": CleansUpBadly()}))
+    async with trio.open_nursery() as running:
+        await running.start(executor.run)
+        [verdict] = await executor.submit([Task("a")])
+        assert isinstance(verdict, Accepted)
+        await wait_all_tasks_blocked()
+        running.cancel_scope.cancel()
+    assert (await executor.get(verdict.record.id)).state is State.PENDING
     assert executor.statistics().released == 1

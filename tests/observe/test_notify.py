@@ -26,10 +26,13 @@ ERRORS = [
     ValueError("I/O operation on closed file"),
     UnicodeEncodeError("ascii", "é", 0, 1, "ordinal not in range"),
     ExceptionGroup("several", [OSError(errno.EMFILE, "Too many open files")]),
+    SystemExit(3),
+    trio.Cancelled._create(source="unknown", reason="made up"),
+    GeneratorExit(),
 ]
 
 
-def raising(error: Exception) -> Callable[..., None]:
+def raising(error: BaseException) -> Callable[..., None]:
     def callback(*_: object) -> None:
         raise error
 
@@ -40,7 +43,7 @@ class RaisingHandler(logging.Handler):
     """A handler of the log that does not keep its errors to itself."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        raise OSError(errno.EIO, "Input/output error")
+        raise SystemExit("Input/output error")
 
 
 @pytest.fixture(params=[False, True], ids=["log", "failing log"])
@@ -56,7 +59,7 @@ def perhaps_failing_log(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.mark.usefixtures("perhaps_failing_log")
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 async def test_a_change_that_cannot_be_told_of_has_happened(
-    autojump_clock: MockClock, run_here: RunHere, error: Exception
+    autojump_clock: MockClock, run_here: RunHere, error: BaseException
 ) -> None:
     executor = await run_here(on_change=raising(error))
     [verdict] = await executor.submit([Task("a", duration=10)])
@@ -71,7 +74,7 @@ async def test_a_change_that_cannot_be_told_of_has_happened(
 @pytest.mark.usefixtures("perhaps_failing_log")
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 async def test_trouble_and_recovery_that_cannot_be_told_of_change_nothing(
-    nursery: trio.Nursery, tmp_path: Path, error: Exception
+    nursery: trio.Nursery, tmp_path: Path, error: BaseException
 ) -> None:
     journal = SqliteJournal(Database(tmp_path / "tasks.db"), on_trouble=raising(error))
     executor = Executor(LocalStore(journal=journal, on_recovered=raising(error)))
@@ -86,7 +89,7 @@ async def test_trouble_and_recovery_that_cannot_be_told_of_change_nothing(
 
 @pytest.mark.usefixtures("perhaps_failing_log")
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_damage_that_cannot_be_told_of_is_repaired_all_the_same(error: Exception) -> None:
+def test_damage_that_cannot_be_told_of_is_repaired_all_the_same(error: BaseException) -> None:
     damage = Damage(raising(error))
     damage.notice(["an entry was set aside"], mending=True)
     damage.report("another one")
