@@ -19,7 +19,7 @@ from .api.reply import problem_response
 from .api.tasks import TaskAnswers
 from .dashboard.routes import DashboardRoutes
 from .docs.page import DocsRoutes
-from .fast import HotRoutes, make_fast
+from .fast import HotRoutes, Submits, make_fast
 from .serving.hot_first import HotFirst
 from .serving.hypercorn import Hypercorn
 from .serving.listener import Http
@@ -28,10 +28,11 @@ from .serving.task_routes import TaskRoutes
 
 
 class Web(NamedTuple):
-    """An ASGI app, and the hot routes that a listener may call without it."""
+    """An ASGI app, and what a listener may call without it: the hot routes, and the steps of a submit."""
 
     app: QuartTrio
     hot: HotRoutes
+    submits: Submits
 
 
 def create_app(executor: Executor, config: Config) -> QuartTrio:
@@ -69,7 +70,7 @@ def create_web(executor: Executor, config: Config) -> Web:
     register_errors(app)
     hot = HotRoutes(gate, answers)
     app.asgi_app = HotFirst(app.asgi_app, hot)  # type: ignore[method-assign]
-    return Web(app, hot)
+    return Web(app, hot, Submits(gate, answers, hot.is_submit))
 
 
 async def _refuse_ambiguous_length() -> Response | None:
@@ -89,5 +90,5 @@ def make_http(web: Web, config: Config) -> Http:
         ConfigError: the implementation is not installed.
     """
     if config.server == "fast":
-        return make_fast(web.app, web.hot, idle_seconds_max=config.request_timeout_seconds)
+        return make_fast(web.app, web.hot, web.submits, idle_seconds_max=config.request_timeout_seconds)
     return Hypercorn(web.app, idle_seconds_max=config.request_timeout_seconds)

@@ -15,14 +15,15 @@ from hypercorn.typing import ASGIFramework
 
 from ...errors import ConfigError
 from .hot import HotRoutes
+from .submits import Submits
 
 if TYPE_CHECKING:
     from .server import FastHttp
 
-__all__ = ["HotRoutes", "make_fast"]
+__all__ = ["HotRoutes", "Submits", "make_fast"]
 
 
-def make_fast(app: ASGIFramework, hot: HotRoutes, *, idle_seconds_max: float) -> FastHttp:
+def make_fast(app: ASGIFramework, hot: HotRoutes, submits: Submits, *, idle_seconds_max: float) -> FastHttp:
     """Return the fast listener for an app; see ``FastHttp``.
 
     Raises:
@@ -34,4 +35,4 @@ def make_fast(app: ASGIFramework, hot: HotRoutes, *, idle_seconds_max: float) ->
         raise ConfigError(
             "the fast listener needs a parser: install it with `pip install 'pexecutor[fast]'`, or omit --server fast"
         ) from error
-    return FastHttp(app, hot, idle_seconds_max=idle_seconds_max)
+    return FastHttp(app, hot, submits, idle_seconds_max=idle_seconds_max)

@@ -26,8 +26,8 @@ import trio
 
 from ...task import Task, Verdict
 from ..api.reply import Reply
-from .hot import Submit
 from .request import Request
+from .submits import Submit
 from .transport import BYTES_AT_ONCE
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Rounds:
 
     def __init__(self, http: FastHttp) -> None:
         self._http = http
-        self._hot = http.hot
+        self._submits = http.submits
         self._epoll = select.epoll()
         # Owned by _arm() and _disarm(): the waits that are registered in the epoll, by descriptor.
         self._armed: dict[int, Wait] = {}
@@ -109,7 +109,7 @@ class Rounds:
         ready = [self._armed[fd] for fd, _ in self._epoll.poll(0, CONNECTIONS_AT_ONCE_MAX)]
         received = [(wait, data) for wait in ready if (data := self._receive(wait)) is not None]
         submits = [(wait, submit) for wait, data in received if (submit := self._read(wait, data)) is not None]
-        verdicts = self._hot.submit_nowait(_tasks(submits))
+        verdicts = self._submits.submit_nowait(_tasks(submits))
         if verdicts is not None:
             self._answer(submits, verdicts)
         else:
@@ -119,7 +119,7 @@ class Rounds:
             nursery.start_soon(self._submit, submits)
 
     async def _submit(self, submits: list[WaitingSubmit]) -> None:
-        self._answer(submits, await self._hot.submit(_tasks(submits)))
+        self._answer(submits, await self._submits.submit(_tasks(submits)))
 
     def _receive(self, wait: Wait) -> bytes | None:
         """Return the received data, empty at the end of the input; ``None`` if there is nothing to read."""
@@ -142,7 +142,7 @@ class Rounds:
         parser = wait.connection.parser
         if not parser.is_between or self._is_ending(wait):
             return self._parse(wait, data)
-        return self._hot.known_submit(data, parser.ends) or self._parse(wait, data)
+        return self._submits.known_submit(data, parser.ends) or self._parse(wait, data)
 
     def _parse(self, wait: Wait, data: bytes) -> Submit | None:
         """Parse the data, then do as ``_read`` does."""
@@ -165,7 +165,7 @@ class Rounds:
 
     def _prepare(self, wait: Wait, request: Request, data: bytes | None) -> Submit | None:
         """Return the submit of a request, or ``None`` if the connection's own Trio task has to answer the request."""
-        submit = self._hot.submit_of(request, data) if request.keep_alive else None
+        submit = self._submits.submit_of(request, data) if request.keep_alive else None
         if submit is None:
             self._wake(wait)
             return None
@@ -174,9 +174,9 @@ class Rounds:
 
     def _answer(self, submits: list[WaitingSubmit], verdicts: Sequence[Verdict | Reply]) -> None:
         """Send the reply to each submit; ``verdicts`` are those of the submits that have a task."""
-        left, hot = iter(verdicts), self._hot
+        left, reply_to = iter(verdicts), self._submits.reply_to
         replies = [
-            hot.reply_to(submit, next(left) if isinstance(submit.task, Task) else submit.task) for _, submit in submits
+            reply_to(submit, next(left) if isinstance(submit.task, Task) else submit.task) for _, submit in submits
         ]
         sent = zip(submits, replies, strict=True)
         waiting = [wait.connection for (wait, _), reply in sent if self._send(wait, reply)]

@@ -14,6 +14,7 @@ from .connection import FastConnection
 from .hot import HotRoutes
 from .request import Ends
 from .rounds import Rounds
+from .submits import Submits
 from .transport import transport_of
 
 
@@ -23,12 +24,14 @@ class FastHttp:
     Parameters:
         app: the app, which answers the requests that are not hot.
         hot: the hot routes.
+        submits: answers submits in the steps of a round.
         idle_seconds_max: how long a connection may take to send the head of a request, and stay idle between requests.
     """
 
-    def __init__(self, app: ASGIFramework, hot: HotRoutes, *, idle_seconds_max: float) -> None:
+    def __init__(self, app: ASGIFramework, hot: HotRoutes, submits: Submits, *, idle_seconds_max: float) -> None:
         self.app = app
         self.hot = hot
+        self.submits = submits
         self.rounds: Rounds = Rounds(self)
         self.stopping: bool = False
         self.idle: IdleConnections = IdleConnections(idle_seconds_max)

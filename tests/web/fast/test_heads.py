@@ -13,7 +13,7 @@ import trio
 from pexecutor import LocalStore
 from pexecutor.access import ANONYMOUS
 from pexecutor.config import HttpKind
-from pexecutor.web.fast import HotRoutes
+from pexecutor.web.fast import Submits
 from pexecutor.web.fast.heads import HEAD_BYTES_REMEMBERED_MAX, HEADS_REMEMBERED_MAX, KnownHeads
 from pexecutor.web.fast.parser import Parser
 from pexecutor.web.fast.request import Ends, Request
@@ -62,13 +62,13 @@ def server() -> HttpKind:
 def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
     """The requests whose heads were."""
     seen: list[Request] = []
-    task_of = HotRoutes.task_of
+    task_of = Submits.task_of
 
-    def note(self: HotRoutes, asked: Request) -> Any:
+    def note(self: Submits, asked: Request) -> Any:
         seen.append(asked)
         return task_of(self, asked)
 
-    monkeypatch.setattr(HotRoutes, "task_of", note)
+    monkeypatch.setattr(Submits, "task_of", note)
     return seen
 
 

@@ -15,7 +15,7 @@ from pexecutor import Executor, LocalStore
 from pexecutor.config import Config
 from pexecutor.errors import ConfigError
 from pexecutor.web import create_web, make_http
-from pexecutor.web.fast import HotRoutes
+from pexecutor.web.fast import HotRoutes, Submits
 
 from ...fakes import Gate
 from ..conftest import Served, ServeHere
@@ -121,9 +121,9 @@ def test_without_its_parser_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatc
 def answered_hot(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """How those were that were: in a round, or by the connection's own Trio task."""
     ways: list[str] = []
-    task_of, answer = HotRoutes.task_of, HotRoutes.answer
+    task_of, answer = Submits.task_of, HotRoutes.answer
 
-    def note_round(self: HotRoutes, asked: Any) -> Any:
+    def note_round(self: Submits, asked: Any) -> Any:
         task = task_of(self, asked)
         ways.extend([] if task is None else ["in a round"])
         return task
@@ -132,7 +132,7 @@ def answered_hot(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         ways.append("alone")
         return await answer(self, asked, hot)
 
-    monkeypatch.setattr(HotRoutes, "task_of", note_round)
+    monkeypatch.setattr(Submits, "task_of", note_round)
     monkeypatch.setattr(HotRoutes, "answer", note)
     return ways
 
@@ -168,7 +168,7 @@ async def test_what_is_hot_is_answered_as_the_app_does(
     assert 0 < answered_hot.count("in a round") < len(HOT)
 
     answered_hot.clear()
-    monkeypatch.setattr(HotRoutes, "task_of", lambda *_: None)
+    monkeypatch.setattr(Submits, "task_of", lambda *_: None)
     alone = await replies(await serve(serve_here), HOT)
     assert answered_hot == ["alone"] * len(HOT)
 
@@ -204,7 +204,7 @@ async def test_the_log_tells_the_same_of_it(
         return [line[len("2000-01-01 00:00:00") :] for line in capsys.readouterr().out.splitlines()]
 
     in_a_round = await logged()
-    monkeypatch.setattr(HotRoutes, "task_of", lambda *_: None)
+    monkeypatch.setattr(Submits, "task_of", lambda *_: None)
     alone = await logged()
     monkeypatch.setattr(HotRoutes, "find", lambda *_: None)
     by_app = await logged()
