@@ -36,8 +36,17 @@ NAME_CHARACTERS_MAX: Final = 200
 
 _ITERATION: Final = (StopIteration, StopAsyncIteration)
 
-_NAMED: Final = (*_ITERATION, KeyError)
-"""Exceptions whose text is only a value, so that it says nothing without the class: ``KeyError: 'host'``."""
+_NAMED: Final = (
+    *_ITERATION,
+    KeyError,
+    IndexError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    NameError,
+    TypeError,
+)
+"""Exceptions whose text is unclear without the class: ``KeyError: 'host'``, ``IndexError: list index out of range``."""
 
 _GROUP_ERRORS_SHOWN_MAX: Final = 10
 _GROUP_NODES_MAX: Final = 20_000
@@ -81,7 +90,7 @@ def error_text(text: object) -> str:
 def exception_text(error: BaseException) -> str:
     """Return why an attempt failed, bounded: the text of the exception.
 
-    The name of the class precedes the text if the exception is not an ``Exception`` or the text is only a value.
+    The name of the class precedes the text if the exception is not an ``Exception`` or the text is unclear alone.
 
     A group of one exception gives the text of that exception. The text of a larger group lists its first exceptions.
     """
@@ -95,6 +104,11 @@ def exception_text(error: BaseException) -> str:
     left = len(leaves) - len(shown)
     rest = f"; and {left}{'+' if more else ''} more" if left or more else ""
     return error_text(f"{plain_text(_message(error))} ({class_name(error)}): {'; '.join(shown)}{rest}")
+
+
+def named_text(error: BaseException) -> str:
+    """Return the class and the text of an exception, bounded, like ``KeyError: 'host'``."""
+    return _leaf_text(error, named=True)
 
 
 def sole_exception(error: BaseException) -> BaseException:

@@ -35,14 +35,15 @@ import trio
 
 from ...errors import ConfigError
 from ...task import Task
-from ...values import call_safely, exception_text, plain_text
+from ...values import call_safely, exception_text, plain_text, sole_exception
 from ..complaints import checked, params_complaint
 from ..context import Context
-from ..contract import Complaint
+from ..contract import Complaint, HandlerFailedError
 from ..descriptors import ExhaustedError, is_exhaustion, retry_while_exhausted
 from .containment import call_contained
 from .module_path import add_directory
 from .process import run_in_process
+from .traceback_text import traceback_text
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -178,7 +179,11 @@ class FunctionHandler:
         call = partial(self._function, context, **arguments)
         if not self._is_async:
             call = partial(_in_thread, call, context)
-        return await call_contained(call)
+        try:
+            return await call_contained(call)
+        except BaseException as error:
+            _log_traceback(context, error)
+            raise
 
     def call_here(self, context: Context, params: dict[str, Any]) -> Any:
         """Call the function in this thread, as ``child.py`` does."""
@@ -189,6 +194,12 @@ class FunctionHandler:
         if not params and not self._params_type.__struct_fields__:
             return {}
         return msgspec.structs.asdict(msgspec.convert(params, self._params_type))
+
+
+def _log_traceback(context: Context, error: BaseException) -> None:
+    """Add the traceback of an exception to the attempt's log, unless it is a ``HandlerFailedError``."""
+    if not issubclass(type(sole_exception(error)), HandlerFailedError) and (text := traceback_text(error)):
+        context.log(text)
 
 
 async def _in_thread(call: Callable[[], Any], context: Context) -> Any:
