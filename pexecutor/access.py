@@ -23,6 +23,7 @@ import msgspec
 from msgspec import Meta
 
 from .errors import ConfigError
+from .validation import table_from
 
 Scope = Literal["read", "submit", "admin"]
 
@@ -77,7 +78,7 @@ class Tokens:
         self._hashes: dict[str, Identity] = {}
         for name, table in tables.items():
             check_token_name(name)
-            settings = _settings(name, table)
+            settings = table_from(table, TokenSettings, f"tokens.{name}")
             if settings.sha256 in self._hashes:
                 raise ConfigError(f"tokens.{name} has the sha256 of tokens.{self._hashes[settings.sha256].name}")
             self._hashes[settings.sha256] = Identity(name, settings.scope)
@@ -112,10 +113,3 @@ def check_token_name(name: str) -> None:
         raise ConfigError("the name of a token appears in the log, so it must not be the token itself")
     if not _NAME.fullmatch(name) or name == ANONYMOUS.name:
         raise ConfigError(f"invalid token name {name[:64]!r}: use 1 to 64 letters, digits, - and _")
-
-
-def _settings(name: str, table: Any) -> TokenSettings:
-    try:
-        return msgspec.convert(table, TokenSettings)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"tokens.{name}: {str(error).replace('Expected', 'expected', 1)}") from error

@@ -21,6 +21,7 @@ from msgspec import Meta
 from .errors import ConfigError
 from .stores.address import MemoryAddress, SqliteAddress, StoreAddress, ValkeyAddress, parse_store
 from .stores.local.crashes import CRASHES_MAX
+from .validation import fault_of, similar
 
 ENVIRONMENT_PREFIX: Final = "PEXECUTOR_"
 
@@ -183,12 +184,16 @@ def _read_file(path: Path) -> dict[str, Any]:
 def _checked(name: str, value: Any, source: str, *, strict: bool = True) -> Any:
     """Return a value converted to the setting's type and checked; error messages name the source."""
     if name not in _TYPES:
-        raise ConfigError(f"{source} is not a setting; the settings are: {', '.join(sorted(_TYPES))}")
+        close = similar(name, _TYPES)
+        meant = "; the" if close is None else f": did you mean `{close}`? The"
+        raise ConfigError(f"{source} is not a setting{meant} settings are: {', '.join(sorted(_TYPES))}")
     try:
         return msgspec.convert(value, _TYPES[name], strict=strict)
     except msgspec.ValidationError as error:
         shown = "this" if name in _NEVER_SHOWN else repr(value)
-        raise ConfigError(f"{source} cannot be {shown}: {error}".replace("Expected", "expected")) from error
+        fault = fault_of(error, _TYPES[name])
+        place = f"{fault.path}: " if fault.path else ""
+        raise ConfigError(f"{source} cannot be {shown}: {place}{fault.expected}") from error
 
 
 _DURABILITIES: Final[dict[type[StoreAddress], tuple[Durability, ...]]] = {

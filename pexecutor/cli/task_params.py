@@ -20,6 +20,7 @@ from typing import Any, Final
 import click
 import msgspec
 
+from ..validation import malformed
 from .streams import STDIN
 from .text import utf8
 
@@ -147,4 +148,4 @@ def _object(text: str) -> dict[str, Any]:
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
     except (msgspec.DecodeError, RecursionError) as error:
-        raise click.UsageError(f"--params must be a JSON object: {error}") from error
+        raise click.UsageError(f"--params must be a JSON object: {malformed(error, 'it')}") from error

@@ -17,6 +17,7 @@ import msgspec
 
 from ..errors import ConfigError
 from ..task import Task
+from ..validation import similar
 from ..values import attribute, error_text
 from .command import command_handler
 from .complaints import checked
@@ -153,11 +154,18 @@ def load_catalogue(*, declared: Mapping[str, Any], modules: Sequence[str], envir
     return Catalogue(handlers, resources)
 
 
+_KINDS: Final = ("command", "url")
+"""The keys of a handler's table of which exactly one says what the handler runs."""
+
+
 def _kind(name: str, table: Any) -> str:
-    kinds = [kind for kind in ("command", "url") if isinstance(table, Mapping) and kind in table]
-    if len(kinds) != 1:
-        raise ConfigError(f"handlers.{name} must have either `command` or `url`")
-    return kinds[0]
+    kinds = [kind for kind in _KINDS if isinstance(table, Mapping) and kind in table]
+    if len(kinds) == 1:
+        return kinds[0]
+    for key in table if isinstance(table, Mapping) and not kinds else ():
+        if (meant := similar(key, _KINDS)) is not None:
+            raise ConfigError(f"unknown key `{key}` in [handlers.{name}]: did you mean `{meant}`?")
+    raise ConfigError(f"handlers.{name} must have either `command` or `url`")
 
 
 def _add_calls(handlers: dict[str, Handler], calls: Mapping[str, Any], environment: Mapping[str, str]) -> Resource:

@@ -24,7 +24,8 @@ from msgspec import Meta
 
 from ..errors import ConfigError
 from ..task import PARAMS_BYTES_MAX, Task
-from .complaints import missing, settings_from, unknown, wrong
+from ..validation import table_from
+from .complaints import missing, unknown, wrong
 from .context import Context
 from .contract import Complaint, EndedBySignalError, HandlerFailedError
 from .processes.group import Program, run_group
@@ -166,7 +167,7 @@ def ending_text(exit_code: int) -> str:
 def command_handler(name: str, table: Any, environment: Mapping[str, str]) -> CommandHandler:
     """Return the handler that a table declares. Raises ``ConfigError``."""
     where = f"handlers.{name}"
-    return CommandHandler(settings_from(table, CommandSettings, where), environment, where)
+    return CommandHandler(table_from(table, CommandSettings, where), environment, where)
 
 
 def _parsed(element: str, where: str) -> str | Slot:

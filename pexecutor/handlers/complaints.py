@@ -1,24 +1,16 @@
-"""Messages on invalid values: the same texts for a task's params and for a handler's table in the configuration."""
+"""The complaints about a task's params: the field, like ``params.size``, and a sentence."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
-from typing import Any, Final, TypeVar
+from typing import TypeVar
 
 import msgspec
 
-from ..errors import ConfigError
+from .. import validation
 from ..values import exception_text, plain_text
 from .contract import Complaint
 
-NAME_CHARACTERS_SHOWN_MAX: Final = 100
-"""The maximum length of an unknown parameter's name in a message."""
-
-_AT_PATH: Final = re.compile(r" - at `\$\.?([^`]*)`\Z")
-_NAMED: Final = re.compile(r"Object (contains unknown|missing required) field `(.*)`", re.DOTALL)
-
-Settings = TypeVar("Settings", bound=msgspec.Struct)
 Given = TypeVar("Given")
 
 
@@ -29,10 +21,8 @@ def missing(name: str) -> Complaint:
 
 def unknown(name: str, known: Iterable[str]) -> Complaint:
     """Return the complaint that the handler has no such parameter."""
-    shown = name[:NAME_CHARACTERS_SHOWN_MAX]
-    listed = ", ".join(f"`{parameter}`" for parameter in known)
-    hint = f"the parameters are: {listed}" if listed else "the handler takes no parameters"
-    return f"params.{shown}", f"unknown parameter `{shown}`; {hint}"
+    shown = name[: validation.NAME_CHARACTERS_SHOWN_MAX]
+    return f"params.{shown}", validation.unknown("parameter", name, known, none="the handler takes no parameters")
 
 
 def wrong(name: str, why: str) -> Complaint:
@@ -52,28 +42,11 @@ def checked(check: Callable[[Given], Complaint | None], given: Given) -> Complai
 
 def params_complaint(error: msgspec.ValidationError, params_type: type[msgspec.Struct]) -> Complaint:
     """Return the complaint for an error of ``msgspec`` about params."""
-    path, sentence = _split(plain_text(error))
-    if (named := _NAMED.fullmatch(sentence)) is not None and not path:
-        known = params_type.__struct_fields__
-        return missing(named[2]) if named[1].startswith("missing") else unknown(named[2], known)
-    return wrong(path, sentence) if path else ("params", f"`params`: {sentence}")
-
-
-def settings_from(table: Any, settings: type[Settings], where: str) -> Settings:
-    """Convert a handler's table from the configuration file to its type.
-
-    Raises:
-        ConfigError: a key is unknown, missing or out of range; the message names the key.
-    """
-    try:
-        return msgspec.convert(table, settings)
-    except msgspec.ValidationError as error:
-        path, sentence = _split(str(error))
-        raise ConfigError(f"{where}.{path}: {sentence}" if path else f"{where}: {sentence}") from error
-
-
-def _split(message: str) -> tuple[str, str]:
-    """Split a message of ``msgspec`` into the path of the invalid value (empty for the whole) and the sentence."""
-    at = _AT_PATH.search(message)
-    path, sentence = ("", message) if at is None else (at[1], message[: at.start()])
-    return path, sentence.replace("Expected", "expected", 1)
+    fault = validation.fault_of(error, params_type)
+    path = plain_text(fault.path)
+    if fault.kind == "missing":
+        return missing(path)
+    if fault.kind == "unknown":
+        return unknown(path, fault.known)
+    why = plain_text(fault.why)
+    return wrong(path, why) if path else ("params", f"`params`: {why}")

@@ -202,7 +202,7 @@ def test_a_stream_with_a_faulty_line(server: ServerProcess) -> None:
     )
     assert (result.status, result.out) == (2, "")
     message, fault, counts = result.err.splitlines()
-    assert message.startswith("pexecutor: unknown field `nme`: the fields are name,")
+    assert message.startswith("pexecutor: unknown field `nme`: did you mean `name`? The fields are: `name`,")
     assert fault.startswith("task 3: unknown field `nme`")
     assert counts == "1 accepted, 1 duplicates, 0 rejected"
 

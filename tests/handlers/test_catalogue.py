@@ -28,7 +28,10 @@ def load(declared: dict[str, Any] | None = None, *modules: str) -> Any:
         ({"command": ["dump", "--db={db}"]}, "handlers.it.command[1]: a slot like `{name}` must be a whole argument"),
         ({"command": ["dump", "{"]}, "handlers.it.command[1]"),
         ({"command": ["dump", "a\0b"]}, "handlers.it.command[1] must not contain a NUL"),
-        ({"command": ["dump"], "shell": True}, "unknown field `shell`"),
+        ({"command": ["dump"], "shell": True}, "unknown key `shell` in [handlers.it]; the keys are: `command`, `env`,"),
+        ({"command": ["dump"], "kil_after": 9}, "unknown key `kil_after` in [handlers.it]: did you mean `kill_after`?"),
+        ({"comand": ["dump"]}, "unknown key `comand` in [handlers.it]: did you mean `command`?"),
+        ({"cwd": "/", "urls": "http://x/"}, "unknown key `urls` in [handlers.it]: did you mean `url`?"),
         ({"command": ["dump"], "kill_after": 9}, "handlers.it.kill_after"),
         (
             {"command": ["dump"], "cwd": "/nowhere/at/all"},
@@ -39,7 +42,10 @@ def load(declared: dict[str, Any] | None = None, *modules: str) -> Any:
         ({"url": "ftp://x/"}, "handlers.it.url"),
         ({"url": "http://{host}/"}, "handlers.it.url"),
         ({"url": "http://x/a{b}"}, "handlers.it.url: a slot"),
-        ({"url": "http://x/", "method": "FETCH"}, "handlers.it.method"),
+        (
+            {"url": "http://x/", "method": "FETCH"},
+            "handlers.it.method: unknown value 'FETCH'; the values are: GET, HEAD",
+        ),
         ({"url": "http://x/", "headers": {"A": "${MISSING}"}}, "handlers.it.headers.A needs the environment variable"),
         ({"url": "http://x/", "headers": {"A": "a\r\nB: c"}}, "handlers.it.headers.A contains invalid characters"),
         ({"url": "http://x/", "read_timeout": 0}, "handlers.it.read_timeout"),

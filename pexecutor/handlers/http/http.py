@@ -33,7 +33,8 @@ from msgspec import Meta
 
 from ...errors import ConfigError
 from ...task import Task
-from ..complaints import missing, settings_from, unknown, wrong
+from ...validation import table_from
+from ..complaints import missing, unknown, wrong
 from ..context import Context
 from ..contract import Complaint, HandlerFailedError
 from ..descriptors import ExhaustedError, is_descriptor_left, is_exhaustion, retry_while_exhausted
@@ -243,7 +244,7 @@ class HttpHandler:
 def http_handler(name: str, table: Any, environment: Mapping[str, str], pool: HttpPool) -> HttpHandler:
     """Return the handler that a table declares. Raises ``ConfigError``."""
     where = f"handlers.{name}"
-    return HttpHandler(settings_from(table, HttpSettings, where), environment, where, pool)
+    return HttpHandler(table_from(table, HttpSettings, where), environment, where, pool)
 
 
 def _retry_after_seconds(value: str | None) -> float | None:

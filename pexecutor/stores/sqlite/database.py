@@ -20,6 +20,7 @@ from typing import Final, Literal, NamedTuple
 
 from ...errors import StoreUnavailableError, UnusableStoreError
 from ...task import TAG_BITS, Record
+from ...validation import error_words
 from ..mending import mended
 from ..moves.marks import Mark, Role, check_not_sealed
 from .file_lock import only_user_of
@@ -278,7 +279,7 @@ def usable(path: Path) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise UnusableStoreError(damaged(path, f"a task cannot be read: {error}")) from error
+        raise UnusableStoreError(damaged(path, f"a task cannot be read: {error_words(error)}")) from error
     except sqlite3.Error as error:
         if is_damage(error):
             raise UnusableStoreError(damaged(path, str(error))) from error

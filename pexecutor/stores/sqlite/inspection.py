@@ -17,6 +17,7 @@ import msgspec
 
 from ...errors import UnusableStoreError
 from ...task import Finished, InFlight, Record
+from ...validation import error_words
 from ..mending import mended
 from .database import connect, connected, is_damage, reason, usable
 from .file_lock import PRIVATE, make_private
@@ -163,4 +164,4 @@ def _record(row: Row, findings: Findings) -> Iterator[Record]:
     try:
         yield mended(from_row(row))
     except ValueError as error:
-        findings.faults.append(f"task number {row[0]} cannot be read: {error}")
+        findings.faults.append(f"task number {row[0]} cannot be read: {error_words(error)}")

@@ -24,13 +24,11 @@ import msgspec
 
 from ...errors import FieldError, InvalidTaskError
 from ...task import Priority, Task
+from ...validation import NAME_CHARACTERS_SHOWN_MAX, fault_of, malformed, unknown
 from .errors import BadRequestError, TooLargeError
 
 ERRORS_LISTED_MAX: Final = 100
 """How many faults of one batch the reply lists."""
-
-FIELD_CHARACTERS_SHOWN_MAX: Final = 100
-"""How many characters of an unknown field's name the reply shows."""
 
 
 class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,11 +48,9 @@ _decode_batch = msgspec.json.Decoder(list[Task]).decode
 _decode_elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
-_FIELD_PATH: Final = re.compile(r"\$\.(\w+)")
-_AT_PATH: Final = re.compile(r" - at `(\$[^`]*)`\Z")
-_NO_SUCH_FIELD: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _WHOLE_NUMBER: Final = re.compile(r"([+-]?[0-9]{1,20})\.0{1,20}")
-_NAMED_FIELD: Final = re.compile(r"(?P<missing>Object missing required field )?`(?P<field>\w+)`")
+_OWN_MESSAGE: Final = re.compile(r"`(\w+)`")
+"""Matches the message of an error of `Task` itself, which begins with the field."""
 
 _WIDE: Final = (BOM_UTF16_LE, BOM_UTF16_BE, BOM_UTF32_BE)
 """Byte order marks of UTF-16 and UTF-32. The mark of little-endian UTF-32 begins with that of little-endian UTF-16."""
@@ -136,12 +132,12 @@ def decode_query(arguments: Mapping[str, list[str]], query: type[Query]) -> Quer
     values = {}
     for name, [value] in arguments.items():
         if name not in known:
-            expected = f"this route takes {', '.join(sorted(known))}" if known else "this route takes none"
-            raise BadRequestError(f"unknown query parameter `{name}`: {expected}")
+            raise BadRequestError(unknown("query parameter", name, sorted(known), none="this route takes none"))
         try:
             values[name] = _converted(value, known[name])
         except msgspec.ValidationError as error:
-            raise BadRequestError(f"invalid value {value!r} of the query parameter `{name}`: {error}") from error
+            why = fault_of(error, known[name]).expected
+            raise BadRequestError(f"invalid value {value!r} of the query parameter `{name}`: {why}") from error
     return query(**values)
 
 
@@ -196,40 +192,26 @@ def _fault(element: bytes, index: int, kind: type[msgspec.Struct] = Task) -> Fie
     try:
         msgspec.json.decode(element, type=kind)
     except msgspec.ValidationError as error:
-        return _as_field_error(str(error), index, kind)
+        return _as_field_error(error, index, kind)
     except (ValueError, RecursionError) as error:
         return FieldError(index, None, _malformed(error, element))
     return None
 
 
-def _as_field_error(message: str, index: int, kind: type[msgspec.Struct]) -> FieldError:
-    """Return the fault that a decoder's message describes."""
-    # The decoder names the field either in the text of its message or as a path at the end.
-    at = _AT_PATH.search(message)
-    message, path = (message[: at.start()], at[1]) if at is not None else (message, "")
-    if (unknown := _NO_SUCH_FIELD.fullmatch(message)) is not None:
-        field = unknown[1][:FIELD_CHARACTERS_SHOWN_MAX]
-        fields = ", ".join(kind.__struct_fields__)
-        return FieldError(index, field, f"unknown field `{field}`: the fields are {fields}")
-    if (named := _NAMED_FIELD.match(message)) is not None:
-        field = named["field"]
-        return FieldError(index, field, f"`{field}` is required" if named["missing"] else message)
-    message = message.replace("Expected", "expected", 1)
-    if (known := _FIELD_PATH.search(path)) is not None:
-        return FieldError(index, known[1], f"`{known[1]}`: {message}")
-    return FieldError(index, None, f"a {kind.__name__.lower()}: {message}")
+def _as_field_error(error: msgspec.ValidationError, index: int, kind: type[msgspec.Struct]) -> FieldError:
+    """Return the fault that a decoder's error describes."""
+    fault = fault_of(error, kind)
+    if fault.path or fault.kind != "invalid":
+        return FieldError(index, fault.path[:NAME_CHARACTERS_SHOWN_MAX], fault.sentence())
+    if (own := _OWN_MESSAGE.match(fault.why)) is not None:
+        return FieldError(index, own[1], fault.why)
+    return FieldError(index, None, f"a {kind.__name__.lower()}: {fault.why}")
 
 
 def _malformed(error: ValueError | RecursionError, body: bytes) -> str:
     if body.startswith(_WIDE) or b"\0" in body[:2]:
         return "the body is UTF-16 or UTF-32: send it as UTF-8"
-    match error:
-        case UnicodeDecodeError():
-            return "the body is not UTF-8"
-        case RecursionError():
-            return "the body is nested too deeply"
-        case _:
-            return f"the body is not valid JSON: {error}"
+    return malformed(error, "the body")
 
 
 def _proves_unique_keys(body: bytes, decoded: Task | Change | list[Task]) -> bool:
@@ -247,7 +229,7 @@ def _refuse_repeated_keys(body: bytes, decoded: Task | Change | list[Task], inde
         raise BadRequestError(_malformed(error, body)) from error
     for place, element in enumerate(sent if isinstance(decoded, list) else [sent], index):
         if (repeated := _repeated_key(element)) is not None:
-            shown = repeated[:FIELD_CHARACTERS_SHOWN_MAX]
+            shown = repeated[:NAME_CHARACTERS_SHOWN_MAX]
             raise InvalidTaskError([FieldError(place, shown, f"`{shown}` is given more than once")])
 
 

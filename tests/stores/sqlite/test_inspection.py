@@ -76,7 +76,7 @@ def test_a_row_that_makes_no_sense_is_passed_over(database: Database, path: Path
     database._connection.execute("UPDATE tasks SET task = '{}' WHERE serial = 5")
     findings = Findings()
     assert len(names(path, findings)) == TASKS - 2
-    assert findings.faults == ["task number 5 cannot be read: Object missing required field `name`"]
+    assert findings.faults == ["task number 5 cannot be read: `name` is required"]
     assert check(path).faults == findings.faults
 
 
