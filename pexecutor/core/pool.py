@@ -71,6 +71,7 @@ class Pool:
         self._tally = tally
         self._ended = ended
         self._is_busy = is_busy
+        self._draining = False
         self._until_drained = trio.CancelScope()
         self._hard_stop = trio.CancelScope()
         # The number of workers without a task. _begin subtracts, _forget adds.
@@ -107,12 +108,9 @@ class Pool:
 
     def drain(self, seconds_max: float) -> None:
         """Start no more tasks; cancel and release tasks that still run after this many seconds."""
+        self._draining = True
         self._until_drained.cancel()
         self._hard_stop.deadline = trio.current_time() + seconds_max
-
-    @property
-    def _draining(self) -> bool:
-        return self._until_drained.cancel_called
 
     def stop_now(self) -> None:
         """Cancel and release all running tasks at once."""
@@ -151,12 +149,20 @@ class Pool:
                     # No await between the claim and the batch: a cancel there would leak the claimed tasks.
                     batch = deque(await self._claim())
                     while batch:
-                        await to_workers.send(batch)
+                        await self._send(batch, to_workers)
                         self._recorder.flush()
         finally:
             unbegun = list(batch)
             batch.clear()  # before the await: a worker may still hold the batch
             await self._release(unbegun)
+
+    async def _send(self, batch: Batch, to_workers: trio.MemorySendChannel[Batch]) -> None:
+        """Send a batch to a worker, and return once the worker has begun it."""
+        unbegun = len(batch)
+        await to_workers.send(batch)
+        if len(batch) == unbegun:
+            # Trio resumes the tasks of a turn in any order. A second worker would now wake up for nothing.
+            await trio.lowlevel.checkpoint()
 
     async def _claim(self) -> list[LiveAttempt]:
         """Wait until a worker is idle and a task is pending; claim at least one task."""

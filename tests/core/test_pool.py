@@ -276,3 +276,26 @@ async def test_every_task_comes_through_the_channel(
 
     assert len(begun) == 200
     assert received == begun
+
+
+class WorkerSteps(trio.abc.Instrument):
+    """Counts how often Trio resumes a worker."""
+
+    count = 0
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.count += task.name.endswith("Pool._work")
+
+
+async def test_a_batch_of_tasks_that_wait_for_nothing_wakes_one_worker(
+    run_here: RunHere, autojump_clock: MockClock
+) -> None:
+    executor = await run_here(pool_size=5)
+    steps = WorkerSteps()
+    await wait_all_tasks_blocked()
+    trio.lowlevel.add_instrument(steps)
+
+    await executor.submit([Task(f"task-{number}") for number in range(1000)])
+    await trio.sleep(1000)
+
+    assert steps.count == 1000 / 5
