@@ -22,13 +22,13 @@ from pexecutor.handlers.command import CommandSettings
 from pexecutor.handlers.http.http import HttpSettings
 from pexecutor.observe.events import DrainBegun, Gap, TaskProgress
 from pexecutor.web import create_app
-from pexecutor.web.access.gate import NEEDS
 from pexecutor.web.api.errors import STATUS_OF
 from pexecutor.web.api.events import EventsQuery, content
-from pexecutor.web.api.metrics import MetricsRoutes
+from pexecutor.web.api.metrics import MetricsAnswers
 from pexecutor.web.api.ops import NodeView
 from pexecutor.web.api.tasks import PageQuery, ShowQuery, SubmitQuery, TasksQuery
 from pexecutor.web.api.wire import IntervalView, TaskDetail
+from pexecutor.web.routes import NEEDS
 
 from .conftest import PROJECT
 from .page import Page, page, rows
@@ -170,7 +170,7 @@ def test_each_member_of_a_record_is_documented() -> None:
 
 
 def metrics() -> list[Metric]:
-    collected = MetricsRoutes(Executor(LocalStore())).registry.collect()
+    collected = MetricsAnswers(Executor(LocalStore())).registry.collect()
     return [metric for metric in collected if metric.name.startswith("pexecutor_")]
 
 

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from importlib.metadata import packages_distributions
@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+
+from pexecutor.web.routes import ROUTES
 
 from .conftest import PROJECT
 from .tree import project_files
@@ -58,10 +60,9 @@ MAY_IMPORT: Final = {
     "process": {"core", "handlers/processes", "errors"},
     "log": {"process", "config", "task"},
     "conformance": {"stores", "stores/local", "stores/sqlite", "stores/valkey", "task", "errors"},
-    "web": {"core", "config"},
+    "web": {"core", "handlers", "config", "errors"},
     "web/api": {
         "process",
-        "web/serving",
         "core",
         "observe",
         "stores",
@@ -73,9 +74,9 @@ MAY_IMPORT: Final = {
         "validation",
         "errors",
     },
-    "web/access": {"web/api", "web/serving", "config", "access", "errors"},
-    "web/serving": {"web/api", "web/fast", "access", "errors", "task"},
-    "web/fast": {"web/api", "web/access", "web/serving", "access", "errors", "task"},
+    "web/access": {"web/api", "config", "access", "errors"},
+    "web/serving": {"web/api", "web/access", "access", "errors"},
+    "web/fast": {"web/api", "web/serving", "access", "errors", "task"},
     "web/docs": {".", "web/api", "web/access", "core", "observe", "stores", "handlers", "config", "task", "errors"},
     "web/dashboard": {"web/api"},
     "server": {"web", "process", "core", "handlers", "stores", "config", "errors", "log"},
@@ -160,6 +161,9 @@ TOP_LEVEL: Final = {
     "pyproject.toml",
     "tests",
 }
+
+A_PATH: Final = re.compile(r"(?<![\w.*<])/[a-z][\w./{}-]*(?!\S* [a-z])")
+"""A path in a literal, but not in a sentence."""
 
 PICTURES: Final = {".png"}
 
@@ -256,6 +260,29 @@ def test_no_modules_import_one_another_in_a_circle() -> None:
     order = TopologicalSorter({module: modules_imported(module) for module in MODULES if module not in IN_A_CIRCLE})
 
     order.prepare()  # raises CycleError, which names the modules
+
+
+def literals(module: Path) -> Iterator[str]:
+    """Yield the text of each literal of a module that is not a docstring; an f-string is one for each of its parts."""
+    tree = ast.parse(module.read_text(encoding="utf-8"))
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Constant(value=str(text)) if id(node) not in docstrings:
+                yield text
+            case ast.Constant(value=bytes(data)):
+                yield data.decode("latin1")
+
+
+def test_each_path_of_the_api_is_written_once() -> None:
+    paths = {route.path for route in ROUTES} - {"/"}
+    written = Counter[str]()
+    for module in (PACKAGE / "web").rglob("*.py"):
+        for text in literals(module):
+            tokens = [found[0].rstrip("/") for found in A_PATH.finditer(text)]
+            written.update(paths.intersection(tokens))
+
+    assert written == dict.fromkeys(paths, 1)
 
 
 def test_public_classes_have_distinct_names() -> None:

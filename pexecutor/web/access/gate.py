@@ -1,15 +1,12 @@
 """The gate: decides for each request whether the caller may make it.
 
-The app itself calls the gate once for each request, before the route. So the gate protects the app on every server that
-serves it. It checks, in this order:
+``serving/answering.py`` calls the gate once for each request, before the route's answer. So the gate protects the app
+on every server that serves it. It checks, in this order:
 
 1. Is the host of the request a name of this server? (See ``origin.py``.)
 2. Does the request come from a page of another site? Such a page may only read open routes.
-3. Who is the caller, and does the caller have the scope that the route needs? ``NEEDS`` lists the scope of each route.
-   A route that is not listed is refused.
-
-The gate looks up the route that the framework has matched, not the path. So every spelling of a path needs the scope of
-its route. A path without a route is answered 404 to every caller.
+3. Who is the caller, and does the caller have the scope that the route needs? The row of the route has the scope
+   (``routes.py``). A path without a route is answered 404 to every caller.
 
 A token identifies the caller. It comes in ``Authorization``, or through a session's cookie. If no token is configured,
 callers over the loopback may do everything. Other callers may do nothing then, unless ``allow_anonymous`` is set.
@@ -18,12 +15,11 @@ callers over the loopback may do everything. Other callers may do nothing then, 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Final, Literal
+from typing import Final
 
 import structlog
 
-from ...access import ANONYMOUS, Identity, Scope, Tokens
+from ...access import ANONYMOUS, Identity, Tokens
 from ...config import Config
 from ...errors import ConfigError
 from ..api.errors import (
@@ -36,45 +32,14 @@ from ..api.errors import (
     TooManyAttemptsError,
 )
 from ..api.request import IncomingRequest
-from ..serving.quart_app import StreamedRequest, current_request
+from ..api.route import Need
 from .login_throttle import FailedAttempts
 from .origin import Authority, ServerNames, is_loopback, parse_authority
 from .session_store import Sessions
 
-Need = Scope | Literal["open"]
-
-NEEDS: Final[dict[str, Need]] = {
-    "GET /": "open",
-    "GET /dashboard/{}": "open",
-    "GET /docs": "read",  # shows the handlers, as does /openapi.json
-    "GET /docs/style.css": "open",
-    "GET /openapi.json": "read",
-    "GET /livez": "open",
-    "GET /readyz": "open",  # the route shows its statistics only to callers with the scope `read`
-    "POST /session": "open",
-    "DELETE /session": "open",
-    "GET /session": "read",
-    "GET /events": "read",
-    "GET /handlers": "read",
-    "GET /metrics": "read",
-    "GET /statistics/history": "read",
-    "GET /nodes": "read",
-    "GET /tasks": "read",
-    "GET /tasks/finished": "read",
-    "GET /tasks/pending": "read",
-    "GET /tasks/running": "read",
-    "GET /tasks/{}": "read",
-    "POST /tasks": "submit",
-    "PATCH /tasks/{}": "submit",
-    "DELETE /tasks/{}": "submit",
-    "POST /drain": "admin",
-}
-"""The scope that each route needs. HEAD needs the scope of GET. OPTIONS is open: the list of methods is public."""
-
 SESSION_COOKIE: Final = "pexecutor_session"
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_PLACE: Final = re.compile(r"<[^>]*>")
 _BEARER: Final = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*) *", re.IGNORECASE)
 _REALM: Final = 'Bearer realm="pexecutor"'
 
@@ -105,21 +70,16 @@ class Gate:
         """Return whether any token is configured."""
         return len(self._tokens) > 0
 
-    async def check(self) -> None:
-        """Admit the framework's current request, or raise the error to answer it with."""
-        request = current_request()
-        self.admit(request, lambda: _need(request))
-        if request.identity is not None:
-            structlog.contextvars.bind_contextvars(by=request.identity.name)
-
-    def admit(self, request: IncomingRequest, need_of: Callable[[], Need]) -> None:
+    def admit(self, request: IncomingRequest, need: Need | None) -> None:
         """Admit a request and set its ``identity``, or raise the error to answer it with.
 
         Parameters:
-            need_of: returns the scope that the route needs; called after the host has been checked.
+            need: the scope that the route needs; ``None`` refuses every caller.
         """
         host = self._host(request)
-        need = need_of()
+        if need is None:
+            _log.error("a route without an access rule was refused", path=request.path)
+            raise NotAllowedError("this route has no access rule, so every request is refused; report this as a bug")
         is_safe = request.method in _SAFE
         is_own_page = False
         if not (is_safe and need == "open"):
@@ -228,18 +188,6 @@ class Gate:
         _log.warning("refused a token", peer=peer)
         challenge = {"WWW-Authenticate": f'{_REALM}, error="invalid_token"'}
         raise NotAuthenticatedError("unknown token: use a token that this server is configured with", challenge)
-
-
-def _need(request: StreamedRequest) -> Need:
-    """Return the scope that the route of a request needs."""
-    rule = request.url_rule
-    if rule is None or request.method == "OPTIONS":  # without a route, the framework answers 404 or 405
-        return "open"
-    route = f"{'GET' if request.method == 'HEAD' else request.method} {_PLACE.sub('{}', rule.rule)}"
-    if route not in NEEDS:
-        _log.error("a route without an access rule was refused", route=route)
-        raise NotAllowedError("this route has no access rule, so every request is refused; report this as a bug")
-    return NEEDS[route]
 
 
 def peer_of(request: IncomingRequest) -> str:

@@ -8,8 +8,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 import structlog
-from quart import Response
-from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from ...errors import (
@@ -120,15 +118,26 @@ _HTTP_DETAIL: Final = {
 }
 
 
-def register_errors(app: QuartTrio) -> None:
-    """Answer every error of this app with problem details."""
-    app.register_error_handler(PexecutorError, _from_error)
-    app.register_error_handler(HTTPException, _from_http_exception)
-    app.register_error_handler(Exception, _from_bug)
+def problem_of(error: Exception, extensions: dict[str, Any] | None = None) -> Reply:
+    """Return the reply to an error; ``extensions`` are further members of its problem details.
+
+    An unexpected error is logged, and the reply reveals nothing about it.
+    """
+    match error:
+        case PexecutorError():
+            return _refusal(error, extensions)
+        case HTTPException(code=int(status)):
+            headers = {name: value for name, value in error.get_headers() if name.lower() != "content-type"}
+            detail = _HTTP_DETAIL.get(status, "the server cannot answer this request")
+            return problem_reply(status, detail, headers=headers)
+        case ExceptionGroup():
+            return problem_of(error.exceptions[0], extensions)
+        case _:
+            _log.error("a request failed", exc_info=error)
+            return problem_reply(500, "internal server error; the server's log has the cause")
 
 
-def problem_of(error: PexecutorError, extensions: dict[str, Any] | None = None) -> Reply:
-    """Return the reply to an error; ``extensions`` are further members of its problem details."""
+def _refusal(error: PexecutorError, extensions: dict[str, Any] | None) -> Reply:
     status = STATUS_OF[type(error)]
     if isinstance(error, InvalidTaskError):
         extensions = {"errors": error.errors, **(extensions or {})}
@@ -136,24 +145,3 @@ def problem_of(error: PexecutorError, extensions: dict[str, Any] | None = None) 
     if isinstance(error, RefusalWithHeadersError):
         headers = error.headers
     return problem_reply(status, str(error), headers=headers, extensions=extensions)
-
-
-def problem_of_bug(error: Exception) -> Reply:
-    """Return the reply to an unexpected error, and log the error: the reply reveals nothing about it."""
-    _log.error("a request failed", exc_info=error)
-    return problem_reply(500, "internal server error; the server's log has the cause")
-
-
-async def _from_error(error: PexecutorError) -> Response:
-    return problem_of(error).as_response()
-
-
-async def _from_http_exception(error: HTTPException) -> Response:
-    status = error.code or 500
-    headers = {name: value for name, value in error.get_headers() if name.lower() != "content-type"}
-    detail = _HTTP_DETAIL.get(status, "the server cannot answer this request")
-    return problem_reply(status, detail, headers=headers).as_response()
-
-
-async def _from_bug(error: Exception) -> Response:
-    return problem_of_bug(error).as_response()

@@ -9,22 +9,20 @@ themselves when the drain ends.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Final
 
 import msgspec
 import trio
-from quart import Response
-from quart_trio import QuartTrio
 
 from ...config import Config
 from ...core.executor import Executor
 from ...observe.events import DrainBegun, Event, Feed, Gap, Happening, Reader, TaskProgress
 from ...task import State
-from ..serving.half_closed import ClientInput
-from ..serving.quart_app import current_request
-from .decode import decode_query
+from .client_input import ClientInput
 from .errors import TooManyStreamsError
+from .reply import Reply
+from .request import IncomingRequest
 from .wire import Progress as ProgressView
 from .wire import view
 
@@ -35,6 +33,7 @@ EVENTS_AT_ONCE: Final = 512
 """How many events are sent before a pause. With the pause, a stream carries at most 5000 events a second."""
 
 HEARTBEAT: Final = b": still here\n\n"
+HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 _encode = msgspec.json.Encoder().encode
 
@@ -51,29 +50,24 @@ class EventsQuery(msgspec.Struct):
     state: State | None = None
 
 
-class EventRoutes:
-    """The route of the event stream; counts the open streams."""
+class EventAnswers:
+    """Answers with event streams; counts the open ones."""
 
     def __init__(self, executor: Executor, config: Config) -> None:
         self._feed = executor.events
         self._streams_max = config.event_streams_max
         self._streams = 0  # how many are open; owned by _reserved_place()
 
-    def add_to(self, app: QuartTrio) -> None:
-        """Register the route."""
-        app.add_url_rule("/events", view_func=self.events, methods=["GET"])
-
-    async def events(self) -> Response:
+    async def events(self, request: IncomingRequest) -> Reply:
         """Stream the events from now on, or those after ``Last-Event-ID``."""
-        request = current_request()
-        query = decode_query(request.args.to_dict(flat=False), EventsQuery)
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        stream: AsyncIterator[bytes] | bytes = b""
-        if request.method == "GET":
-            request.until_answered.enter_context(self._reserved_place())
-            reading = self._feed.reading(after=_last_event_id(), wanted=_filter(query))
-            stream = _stream(self._feed, request.until_answered.enter_context(reading), request.input)
-        return Response(stream, headers=headers, content_type="text/event-stream")
+        reply = Reply(b"", headers=HEADERS, content_type="text/event-stream")
+        if request.method != "GET":
+            return reply
+        with ExitStack() as entered:
+            entered.enter_context(self._reserved_place())
+            reading = self._feed.reading(after=_last_event_id(request), wanted=_filter(request.query))
+            stream = _stream(self._feed, entered.enter_context(reading), request.input)
+            return reply._replace(content=stream, until_sent=entered.pop_all())
 
     @contextmanager
     def _reserved_place(self) -> Iterator[None]:
@@ -88,11 +82,12 @@ class EventRoutes:
             self._streams -= 1
 
 
-def _last_event_id() -> int | None:
+def _last_event_id(request: IncomingRequest) -> int | None:
     """Return the id of the last event that the reader has; -1 if the id is invalid, so the stream begins with a gap."""
-    given = current_request().headers.get("Last-Event-ID")
-    if given is None:
+    sent = request.header_values(b"last-event-id")
+    if not sent:
         return None
+    given = sent[0]
     return int(given) if given.isascii() and given.isdecimal() and len(given) < 20 else -1
 
 

@@ -20,8 +20,6 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
-from quart import Response
-from quart_trio import QuartTrio
 
 from ...core.executor import Executor
 from ...core.statistics import Phase, Statistics, Timings
@@ -29,7 +27,8 @@ from ...observe.histogram import Histogram
 from ...process.streams import dropped_lines
 from ...stores import StoreStatistics
 from ...task import Outcome
-from ..serving.quart_app import current_request
+from .reply import Reply
+from .request import IncomingRequest
 
 COUNTS: Final = {
     "tasks_submitted": ("submitted", "Tasks that were accepted, or joined an accepted task."),
@@ -42,8 +41,8 @@ COUNTS: Final = {
 """Counters by handler: the metric's name, the member of ``Counts``, and the help text."""
 
 
-class MetricsRoutes:
-    """The route that Prometheus scrapes.
+class MetricsAnswers:
+    """Answers the scrapes of Prometheus.
 
     Parameters:
         executor: the executor to report on.
@@ -54,14 +53,10 @@ class MetricsRoutes:
         self.registry.register(_ExecutorCollector(executor))
         ProcessCollector(registry=self.registry)
 
-    def add_to(self, app: QuartTrio) -> None:
-        """Register the route."""
-        app.add_url_rule("/metrics", view_func=self.metrics, methods=["GET"])
-
-    async def metrics(self) -> Response:
+    async def metrics(self, request: IncomingRequest) -> Reply:
         """Show all metrics, in the text format or in OpenMetrics, as the Accept header asks."""
-        encode, content_type = _encoder(current_request().headers.get("Accept", ""))
-        return Response(encode(self.registry), content_type=content_type)
+        encode, content_type = _encoder(next(iter(request.header_values(b"accept")), ""))
+        return Reply(encode(self.registry), content_type=content_type)
 
 
 def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:

@@ -8,15 +8,13 @@ from typing import Literal
 import msgspec
 import structlog
 from msgspec import UNSET, UnsetType
-from quart import Response
-from quart_trio import QuartTrio
 
 from ...core.executor import Executor
 from ...core.statistics import Phase, Statistics
 from ...observe.timeline import INTERVAL_SECONDS, INTERVALS_MAX
 from ...stores import Node
-from ..serving.quart_app import current_request
-from .reply import json_response, problem_response
+from .reply import Reply, json_reply, problem_reply
+from .request import IncomingRequest
 from .wire import IntervalView, Problem, Timestamp, interval_view, timestamp
 
 _log = structlog.get_logger()
@@ -93,49 +91,41 @@ def node_view(node: Node) -> NodeView:
     return NodeView(node.name, *times, state.pool_size, state.busy, state.draining)
 
 
-class OpsRoutes:
-    """Routes about the server itself."""
+class OpsAnswers:
+    """Answers about the server itself."""
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    def add_to(self, app: QuartTrio) -> None:
-        """Register the routes."""
-        app.add_url_rule("/livez", view_func=self.livez, methods=["GET"])
-        app.add_url_rule("/readyz", view_func=self.readyz, methods=["GET"])
-        app.add_url_rule("/statistics/history", view_func=self.history, methods=["GET"])
-        app.add_url_rule("/nodes", view_func=self.nodes, methods=["GET"])
-        app.add_url_rule("/drain", view_func=self.drain, methods=["POST"])
-
-    async def livez(self) -> Response:
+    async def livez(self, _: IncomingRequest) -> Reply:
         """Answer, which shows that the process is alive."""
-        return json_response(Alive())
+        return json_reply(Alive())
 
-    async def readyz(self) -> Response:
+    async def readyz(self, request: IncomingRequest) -> Reply:
         """Show whether submits are accepted; callers with the scope ``read`` also get the statistics."""
         statistics = self._executor.statistics()
-        identity = current_request().identity
+        identity = request.identity
         shown = statistics if identity is not None and identity.may("read") else UNSET
         if statistics.phase is not Phase.SERVING:
             detail = f"the server is {statistics.phase} and accepts no tasks: use another server"
         elif statistics.store.trouble is not None:
             detail = statistics.store.trouble
         else:
-            return json_response(Situation("ready", shown))
-        return problem_response(503, detail, extensions={} if shown is UNSET else {"statistics": shown})
+            return json_reply(Situation("ready", shown))
+        return problem_reply(503, detail, extensions={} if shown is UNSET else {"statistics": shown})
 
-    async def history(self) -> Response:
+    async def history(self, _: IncomingRequest) -> Reply:
         """Show the throughput of the last 15 minutes, without the intervals in which nothing happened."""
         since = time.time() - INTERVAL_SECONDS * INTERVALS_MAX
         intervals = [interval_view(interval) for interval in self._executor.timeline.since(since)]
-        return json_response(TimelineView(INTERVAL_SECONDS, intervals))
+        return json_reply(TimelineView(INTERVAL_SECONDS, intervals))
 
-    async def nodes(self) -> Response:
+    async def nodes(self, _: IncomingRequest) -> Reply:
         """Show the processes that share the store."""
-        return json_response([node_view(node) for node in await self._executor.nodes()])
+        return json_reply([node_view(node) for node in await self._executor.nodes()])
 
-    async def drain(self) -> Response:
+    async def drain(self, _: IncomingRequest) -> Reply:
         """Begin the stop, which continues after this reply."""
         _log.info("asked to drain")
         self._executor.drain()
-        return json_response(Situation("draining", self._executor.statistics()), 202)
+        return json_reply(Situation("draining", self._executor.statistics()), 202)

@@ -1,17 +1,17 @@
 """A reply, independent of the server that sends it: a status, a body and headers.
 
-The framework's views turn a ``Reply`` into a response of the framework. The fast listener writes it to the socket
+``serving/adapter.py`` turns a ``Reply`` into a response of the framework. The fast listener writes it to the socket
 itself. A test checks that both send the same bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import ExitStack
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from quart import Response
 
 from ...task import Draining, Full, Verdict
 from .wire import Problem
@@ -28,30 +28,23 @@ class Reply(NamedTuple):
     """The reply to one request.
 
     Parameters:
-        content: the body.
+        content: the body: bytes, or the parts of a stream, which only the framework sends.
         status: the HTTP status.
         headers: the headers, without Content-Type and Content-Length.
-        content_type: the media type of the body.
+        content_type: the media type of the body; empty for a reply without a body.
+        until_sent: contexts to exit once the reply is sent, or cannot be sent.
     """
 
-    content: bytes
+    content: bytes | AsyncIterator[bytes]
     status: int = 200
     headers: Mapping[str, str] = _NO_HEADERS
     content_type: str = JSON_TYPE
-
-    def as_response(self) -> Response:
-        """Return this reply as a response of the framework."""
-        return Response(self.content, self.status, dict(self.headers), content_type=self.content_type)
+    until_sent: ExitStack | None = None
 
 
 def json_reply(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
     """Return a reply with a JSON body."""
     return Reply(encode(content), status, headers or _NO_HEADERS)
-
-
-def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a framework response with a JSON body."""
-    return json_reply(content, status, headers).as_response()
 
 
 def problem_reply(
@@ -63,17 +56,6 @@ def problem_reply(
 ) -> Reply:
     """Return an error reply with problem details; see ``problem`` for the parameters."""
     return Reply(problem(status, detail, extensions), status, headers or _NO_HEADERS, PROBLEM_TYPE)
-
-
-def problem_response(
-    status: int,
-    detail: str,
-    *,
-    headers: Mapping[str, str] | None = None,
-    extensions: dict[str, Any] | None = None,
-) -> Response:
-    """Return a framework response with problem details; see ``problem`` for the parameters."""
-    return problem_reply(status, detail, headers=headers, extensions=extensions).as_response()
 
 
 def problem(status: int, detail: str, extensions: dict[str, Any] | None = None) -> bytes:

@@ -1,13 +1,13 @@
 """The interface of a request, as the gate and the routes use it, and the reading of its body.
 
-Three places parse requests: the framework, the hot routes in front of it, and the fast listener. This module knows none
-of them.
+Two places parse requests: the framework and the fast listener. This module knows neither of them.
 """
 
 from __future__ import annotations
 
 from codecs import BOM_UTF8
-from typing import Final, Protocol
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
 
 import msgspec
 import trio
@@ -15,10 +15,19 @@ import trio
 from ...access import Identity
 from ...task import Task
 from ...traceparent import parse_traceparent
+from .client_input import ClientInput
 from .errors import RequestTimeoutError, TooLargeError, UnsupportedMediaTypeError
 
 SHOWN_CHARACTERS_MAX: Final = 100
 """How many characters of an unsupported header value an error shows."""
+
+
+Arguments = Mapping[str, list[str]]
+"""The query string: the values of each parameter, by name."""
+
+
+class CutOffError(Exception):
+    """The client disconnected or sent invalid HTTP before its request was complete, so no reply can be sent."""
 
 
 class Chunks(Protocol):
@@ -39,6 +48,29 @@ class IncomingRequest(Protocol):
     http_version: str
     identity: Identity | None
     """The caller, set by the gate; ``None`` for an unknown caller of an open route."""
+
+    query: Any
+    """The query string as the type that the route declares; set before the route's answer is called."""
+
+    @property
+    def id(self) -> str:
+        """The client's request id if it is valid, else a new one."""
+
+    @property
+    def path(self) -> str:
+        """The path, decoded."""
+
+    @property
+    def parameters(self) -> Mapping[str, str]:
+        """The parameters of the path, by name."""
+
+    @property
+    def arguments(self) -> Arguments:
+        """The query string."""
+
+    @property
+    def input(self) -> ClientInput:
+        """The client's input, for a reply that waits."""
 
     @property
     def scheme(self) -> str:

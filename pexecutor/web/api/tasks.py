@@ -1,13 +1,11 @@
 """Answer requests about tasks: one method for each route, independent of the server that parsed the request.
 
-The framework's views (``serving/task_routes.py``) call these methods. The hot routes call them too, before the
-framework sees the request. An error is raised, and ``errors.py`` turns it into a reply.
+An error is raised, and ``errors.py`` turns it into a reply.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
@@ -24,7 +22,7 @@ from ...stores import PageRequest
 from ...task import Accepted, Draining, Duplicate, Finished, Full, Record, State, Task, Verdict
 from . import stream
 from .coalesce import SubmitCoalescer
-from .decode import decode_batch, decode_change, decode_query, decode_task
+from .decode import decode_batch, decode_change, decode_task
 from .errors import BadRequestError, UnsupportedMediaTypeError
 from .reply import Reply, json_reply, problem_reply, refusal_reply
 from .request import IncomingRequest, read_body, read_json_body, with_trace
@@ -33,9 +31,6 @@ from .wire import BatchReply, Problem, TaskVerdict, TaskView, VerdictsListed, ad
 WAIT_FOR_ROOM_SECONDS_MAX: Final = 60
 WAIT_SECONDS_MAX: Final = 300
 PAGE_RECORDS_MAX: Final = 1000
-
-Arguments = Mapping[str, list[str]]
-"""The query string: the values of each parameter, by name."""
 
 _ONE_ACCEPTED: Final = counts(BatchReply(requested_task=1, submitted_tasks=1))
 
@@ -144,9 +139,9 @@ class TaskAnswers:
 
     # Submit
 
-    async def submit(self, request: IncomingRequest, arguments: Arguments) -> Reply:
+    async def submit(self, request: IncomingRequest) -> Reply:
         """Submit one task, a list of tasks, or a stream."""
-        query = decode_query(arguments, SubmitQuery)
+        query: SubmitQuery = request.query
         match request.mimetype:
             case "application/json":
                 return await self._submit_json(request, query)
@@ -171,7 +166,7 @@ class TaskAnswers:
         else:
             [traced] = with_trace(request, [task])
             verdict = await self._coalescer.submit(traced)
-        return self.reply_to_one(task, verdict)
+        return self.reply_to_one(task, verdict, request.path)
 
     async def _submit_batch(self, request: IncomingRequest, tasks: list[Task], query: SubmitQuery) -> Reply:
         if query.atomic:
@@ -234,13 +229,18 @@ class TaskAnswers:
         """Log that a task was accepted."""
         self._log.info("submitted", **_ONE_ACCEPTED, name=task.name, **context)
 
-    def reply_to_one(self, task: Task, verdict: Verdict, **context: str) -> Reply:
-        """Return the reply to a single-task submit; ``context`` is added to the log line."""
+    def reply_to_one(self, task: Task, verdict: Verdict, path: str, **context: str) -> Reply:
+        """Return the reply to a single-task submit.
+
+        Parameters:
+            path: the path of the request; the path of the record begins with it.
+            context: added to the log line.
+        """
         match verdict:
             case Accepted(record):
                 self.log_one(task, **context)
                 shown = detail(record)
-                return json_reply(shown, 202, {"Location": f"/tasks/{shown.id}"})
+                return json_reply(shown, 202, {"Location": f"{path}/{shown.id}"})
             case Duplicate(holder):
                 held = f"the name {task.name!r} is held by the {holder.state} task {holder.id}"
                 return problem_reply(409, held, extensions={"holder": view(holder)})
@@ -256,53 +256,61 @@ class TaskAnswers:
 
     # Read, change and cancel
 
-    def handlers(self) -> Reply:
+    async def handlers(self, _: IncomingRequest) -> Reply:
         """List the handlers and the params of each."""
         return json_reply(self._executor.handlers.describe())
 
-    async def every_state(self, arguments: Arguments) -> Reply:
+    async def every_state(self, request: IncomingRequest) -> Reply:
         """List tasks of any state.
 
         Scheduled tasks come first, then pending tasks in start order, running tasks by start time, and finished tasks,
         the latest first.
         """
-        query = decode_query(arguments, TasksQuery)
-        return await self._list("/tasks", query, state=query.state, name=query.name)
+        return await self._list(request, request.query.state, request.query.name)
 
-    async def one_state(self, state: State, arguments: Arguments) -> Reply:
-        """List the tasks of one state, in the order of that state."""
-        return await self._list(f"/tasks/{state}", decode_query(arguments, PageQuery), state=state)
+    async def pending(self, request: IncomingRequest) -> Reply:
+        """List pending tasks, in start order."""
+        return await self._list(request, State.PENDING)
 
-    async def _list(self, path: str, query: PageQuery, *, state: State | None, name: str | None = None) -> Reply:
+    async def running(self, request: IncomingRequest) -> Reply:
+        """List running tasks, by start time."""
+        return await self._list(request, State.RUNNING)
+
+    async def finished(self, request: IncomingRequest) -> Reply:
+        """List the finished tasks whose records are kept, the latest first."""
+        return await self._list(request, State.FINISHED)
+
+    async def _list(self, request: IncomingRequest, state: State | None, name: str | None = None) -> Reply:
+        query: PageQuery = request.query
         page = await self._executor.page(PageRequest(state, name, query.limit, query.cursor or None))
         headers = {}
         if page.next_cursor is not None:
             query = msgspec.structs.replace(query, cursor=page.next_cursor)
             given = {key: value for key, value in msgspec.to_builtins(query).items() if value is not None}
-            headers["Link"] = f'<{path}?{urlencode(given)}>; rel="next"'
+            headers["Link"] = f'<{request.path}?{urlencode(given)}>; rel="next"'
         return json_reply([view(record, self._executor.context(record)) for record in page.records], headers=headers)
 
-    async def show(self, task_id: str, arguments: Arguments) -> Reply:
+    async def show(self, request: IncomingRequest) -> Reply:
         """Show one record; with ``wait``, wait for its outcome first, up to that time."""
-        query = decode_query(arguments, ShowQuery)
+        query: ShowQuery = request.query
+        task_id = request.parameters["id"]
         if query.wait:
             record = await self._executor.wait(task_id, seconds_max=query.wait)
         else:
             record = await self._executor.get(task_id)
         return self._shown(record, 200)
 
-    async def change(self, request: IncomingRequest, task_id: str, arguments: Arguments) -> Reply:
+    async def change(self, request: IncomingRequest) -> Reply:
         """Change the priority of a waiting task."""
-        decode_query(arguments, NoQuery)
         body = await read_json_body(
             request, bytes_max=self._config.body_bytes_max, seconds_max=self._config.request_timeout_seconds
         )
-        return self._shown(await self._executor.set_priority(task_id, decode_change(body).priority), 200)
+        priority = decode_change(body).priority
+        return self._shown(await self._executor.set_priority(request.parameters["id"], priority), 200)
 
-    async def cancel(self, task_id: str, arguments: Arguments) -> Reply:
+    async def cancel(self, request: IncomingRequest) -> Reply:
         """Cancel a task: 200 if it has ended, 202 if its work has yet to end."""
-        decode_query(arguments, NoQuery)
-        record = await self._executor.cancel(task_id)
+        record = await self._executor.cancel(request.parameters["id"])
         _log.info("cancelled", id=record.id, name=record.task.name)
         return self._shown(record, 200 if isinstance(record, Finished) else 202)
 

@@ -1,1 +1,1 @@
-"""The dashboard: its static files, and the routes that send them."""
+"""The dashboard: its static files, and the answers that send them."""

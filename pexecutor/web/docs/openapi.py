@@ -1,4 +1,4 @@
-"""Build an OpenAPI 3.1 document from a table of routes.
+"""Build an OpenAPI 3.1 document from the table of routes.
 
 Every schema is built from the type that decodes the request or encodes the reply. The descriptions of the fields come
 from the docstring of that type. The document also holds the handlers of the server with their params, and its limits.
@@ -14,7 +14,6 @@ not report the faults of each task in a list of ten thousand.
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -35,6 +34,7 @@ from ..api.errors import (
     TooManyAttemptsError,
 )
 from ..api.reply import PROBLEM_TYPE
+from ..api.route import Doc, DocumentedReply, Media, Route
 from ..api.wire import EXAMPLE_ID, Problem
 from .schemas import REF, JsonObject, all_schemas, complete, described, ref, with_status
 
@@ -53,50 +53,6 @@ NDJSON: Final = "application/x-ndjson"
 """In this format, a body whose schema is a list has one element on each line."""
 
 
-class Media(msgspec.Struct, frozen=True):
-    """A body in one media type: its JSON Schema, and examples by title."""
-
-    type: str
-    schema: JsonObject
-    examples: dict[str, Any] = {}
-
-
-class DocumentedReply(msgspec.Struct, frozen=True):
-    """The reply with one status; ``links`` are the operations that take the ``id`` of the record in the reply."""
-
-    description: str
-    media: tuple[Media, ...]
-    headers: tuple[str, ...] = ()
-    links: tuple[str, ...] = ()
-
-
-class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """One method of one path: a row of the table of routes.
-
-    Parameters:
-        method, path: as in a request; a parameter of the path is in braces.
-        id: the name of the operation in generated clients.
-        group: the heading of the operation in the document.
-        summary: the operation in one line; ``description`` holds further facts.
-        query: the type that decodes the query.
-        body: the media types that the operation accepts; ``body_description`` describes their content.
-        replies: the replies, by status.
-        errors: further errors; each adds a reply with its status and its docstring's first paragraph.
-    """
-
-    method: str
-    path: str
-    id: str
-    group: str
-    summary: str
-    description: str = ""
-    query: type[msgspec.Struct] | None = None
-    body: tuple[Media, ...] = ()
-    body_description: str = ""
-    replies: dict[int, DocumentedReply]
-    errors: tuple[type[PexecutorError], ...] = ()
-
-
 def json_media(schema: JsonObject, **examples: Any) -> Media:
     """Return a JSON body with this schema."""
     return Media("application/json", schema, examples)
@@ -108,7 +64,7 @@ def problem_media(schema: type[Problem] = Problem, **examples: Any) -> Media:
 
 
 def openapi_document(
-    operations: Iterable[Operation],
+    routes: Iterable[Route],
     *,
     frame: JsonObject,
     handlers: Sequence[HandlerView],
@@ -118,7 +74,7 @@ def openapi_document(
     """Return the OpenAPI document of a server.
 
     Parameters:
-        operations: the routes of the server.
+        routes: the routes of the server; those without documentation are omitted.
         frame: the other parts of the document: ``description``, ``tags`` and ``headers``.
         handlers: the handlers of the server.
         config: the limits of the server.
@@ -126,8 +82,9 @@ def openapi_document(
     """
     schemas = all_schemas(handlers, config)
     paths: dict[str, JsonObject] = {}
-    for operation in operations:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
+    for route in routes:
+        if route.doc is not None:
+            paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, route.doc)
     if split_problems:
         _split_problems_by_status(paths, schemas)
     info = {"title": "pexecutor", "version": __version__, "description": frame["description"]}
@@ -152,26 +109,24 @@ def openapi_document(
 # Operations
 
 
-def _operation(operation: Operation) -> JsonObject:
+def _operation(route: Route, doc: Doc) -> JsonObject:
     described: JsonObject = {
-        "operationId": operation.id,
-        "tags": [operation.group],
-        "summary": operation.summary,
-        "description": operation.description,
-        "parameters": [*_path_parameters(operation.path), *_query_parameters(operation.query)],
-        "requestBody": _request_body(operation),
-        "responses": _responses(operation),
+        "operationId": doc.id,
+        "tags": [doc.group],
+        "summary": doc.summary,
+        "description": doc.description,
+        "parameters": [*_path_parameters(route.parameters), *_query_parameters(route.query)],
+        "requestBody": _request_body(route.body, doc.body_description),
+        "responses": _responses(doc),
     }
     return {key: value for key, value in described.items() if value}
 
 
-def _request_body(operation: Operation) -> JsonObject:
-    if not operation.body:
-        return {}
-    return {"required": True, "description": operation.body_description, "content": _content(operation.body)}
+def _request_body(body: tuple[Media, ...], description: str) -> JsonObject:
+    return {"required": True, "description": description, "content": _content(body)} if body else {}
 
 
-def _path_parameters(path: str) -> list[JsonObject]:
+def _path_parameters(names: Iterable[str]) -> list[JsonObject]:
     return [
         {
             "name": name,
@@ -181,7 +136,7 @@ def _path_parameters(path: str) -> list[JsonObject]:
             "schema": {"type": "string"},
             "example": EXAMPLE_ID,
         }
-        for name in re.findall(r"\{(\w+)\}", path)
+        for name in names
     ]
 
 
@@ -205,9 +160,9 @@ def _without_null(schema: JsonObject) -> JsonObject:
             return schema
 
 
-def _responses(operation: Operation) -> JsonObject:
-    replies = dict(operation.replies)
-    for status, sentences in _sentences((*operation.errors, *AT_THE_GATE)).items():
+def _responses(doc: Doc) -> JsonObject:
+    replies = dict(doc.replies)
+    for status, sentences in _sentences((*doc.errors, *AT_THE_GATE)).items():
         headers = ("Retry-After",) if status in (429, 503) else ()
         replies.setdefault(status, DocumentedReply(" ".join(sentences), (problem_media(),), headers))
     return {str(status): _response(reply) for status, reply in sorted(replies.items())}

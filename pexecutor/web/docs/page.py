@@ -1,4 +1,4 @@
-"""The routes of the API's documentation: ``/openapi.json`` for programs, and ``/docs`` for people.
+"""The API's documentation: the OpenAPI document for programs, and a page for people.
 
 The server renders the page from the OpenAPI document, once. So the page needs no script, no resources of other origins,
 and no network beyond this server. It folds with plain HTML.
@@ -7,7 +7,7 @@ and no network beyond this server. It folds with plain HTML.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from importlib.resources import files
 from typing import Any, Final
@@ -15,15 +15,15 @@ from typing import Any, Final
 import msgspec
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
-from quart import Response
-from quart_trio import QuartTrio
 
 from ...config import Config
 from ...core.executor import Executor
-from ..api.reply import json_response
+from ..api.reply import Reply, json_reply
+from ..api.request import IncomingRequest
+from ..api.route import Route
 from ..api.wire import EXAMPLE_ID
 from .openapi import NDJSON, openapi_document
-from .reference import FRAME, OPERATIONS
+from .reference import FRAME
 from .schemas import REF, JsonObject
 
 HEADERS: Final = {
@@ -39,35 +39,31 @@ _STYLE: Final = (_STATIC / "docs.css").read_bytes()
 _TEMPLATE: Final = (_STATIC / "docs.html").read_text(encoding="utf-8")
 
 
-class DocsRoutes:
-    """Routes of the documentation.
+class DocsAnswers:
+    """Answers with the documentation.
 
     Parameters:
+        routes: the routes to document.
         executor: the executor whose handlers are documented.
         config: the limits.
     """
 
-    def __init__(self, executor: Executor, config: Config) -> None:
+    def __init__(self, routes: Sequence[Route], executor: Executor, config: Config) -> None:
+        self._routes = routes
         self._executor = executor
         self._config = config
 
-    def add_to(self, app: QuartTrio) -> None:
-        """Register the routes."""
-        app.add_url_rule("/openapi.json", view_func=self.openapi, methods=["GET"])
-        app.add_url_rule("/docs", view_func=self.docs, methods=["GET"])
-        app.add_url_rule("/docs/style.css", view_func=self.style, methods=["GET"])
-
-    async def openapi(self) -> Response:
+    async def openapi(self, _: IncomingRequest) -> Reply:
         """Show the OpenAPI document."""
-        return json_response(self.document)
+        return json_reply(self.document)
 
-    async def docs(self) -> Response:
+    async def docs(self, _: IncomingRequest) -> Reply:
         """Show the page of the API's documentation."""
-        return Response(self._page, headers=HEADERS, content_type="text/html; charset=utf-8")
+        return Reply(self._page, headers=HEADERS, content_type="text/html; charset=utf-8")
 
-    async def style(self) -> Response:
+    async def style(self, _: IncomingRequest) -> Reply:
         """Show the style sheet of the page."""
-        return Response(_STYLE, headers=HEADERS, content_type="text/css; charset=utf-8")
+        return Reply(_STYLE, headers=HEADERS, content_type="text/css; charset=utf-8")
 
     @cached_property
     def document(self) -> JsonObject:
@@ -75,13 +71,13 @@ class DocsRoutes:
         return self._document(split_problems=True)
 
     @cached_property
-    def _page(self) -> str:
-        return render(self._document(split_problems=False))  # people need only one schema for all statuses
+    def _page(self) -> bytes:
+        return render(self._document(split_problems=False)).encode()  # people need only one schema for all statuses
 
     def _document(self, *, split_problems: bool) -> JsonObject:
         handlers = self._executor.handlers.describe()
         return openapi_document(
-            OPERATIONS, frame=FRAME, handlers=handlers, config=self._config, split_problems=split_problems
+            self._routes, frame=FRAME, handlers=handlers, config=self._config, split_problems=split_problems
         )
 
 

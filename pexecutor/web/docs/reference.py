@@ -1,9 +1,7 @@
-"""The table of all routes in the OpenAPI document. Each new route needs a row here; a test checks that.
+"""The longer parts of the documentation: the frame of the document, its examples, and what several routes share.
 
-Routes for browsers only are omitted: the dashboard and its session.
-
-Examples are real. A test sends those of requests to a server. The examples of replies are built by the code that builds
-replies.
+The rows of the route table (``routes.py``) hold the rest. Examples are real. A test sends those of requests to a
+server. The examples of replies are built by the code that builds replies.
 """
 
 from __future__ import annotations
@@ -12,32 +10,14 @@ from typing import Any, Final
 
 import msgspec
 
-from ...errors import (
-    AlreadyFinishedError,
-    AlreadyStartedError,
-    ExpiredTaskError,
-    FieldError,
-    InvalidCursorError,
-    InvalidTaskError,
-    StoreUnavailableError,
-    UnknownTaskError,
-)
-from ...handlers.catalogue import HandlerView
+from ...errors import FieldError, InvalidTaskError, StoreUnavailableError
 from ...task import Attempt, Ending, Finished, Outcome, Pending, Running, Task, make_serial
-from ..api.decode import Change
-from ..api.errors import (
-    BadRequestError,
-    RequestTimeoutError,
-    TooLargeError,
-    TooManyStreamsError,
-    UnsupportedMediaTypeError,
-)
-from ..api.events import EventsQuery
-from ..api.ops import Alive, NodeView, NotReadyProblem, Situation, TimelineView
+from ..api.errors import BadRequestError, RequestTimeoutError, TooLargeError, UnsupportedMediaTypeError
 from ..api.reply import problem
-from ..api.tasks import HeldProblem, PageQuery, ShowQuery, SubmitProblem, SubmitQuery, TasksQuery
+from ..api.route import Doc, DocumentedReply, Media
+from ..api.tasks import HeldProblem, SubmitProblem
 from ..api.wire import BatchReply, TaskDetail, TaskVerdict, TaskView, detail, timestamp, view
-from .openapi import NDJSON, DocumentedReply, Media, Operation, json_media, problem_media
+from .openapi import NDJSON, json_media, problem_media
 from .schemas import JsonObject, ref
 
 FRAME: Final[JsonObject] = {
@@ -100,9 +80,9 @@ _FULL: Final = problem(
 _INVALID: Final = problem(400, "`name` is required", {"errors": [FieldError(0, "name", "`name` is required")]})
 _HELD: Final = problem(409, f"the name 'report' is held by the running task {_RUNNING.id}", {"holder": view(_RUNNING)})
 
-# Replies and rows that several routes share
+# Replies that several routes share
 
-_PAGE: Final = DocumentedReply(
+PAGE: Final = DocumentedReply(
     "A page of records; `Link` has the path of the next page.",
     (json_media({"type": "array", "items": ref(TaskView)}, page=[_example(view(_PENDING))]),),
     ("Link",),
@@ -117,241 +97,74 @@ def _submit_problem(description: str, *headers: str, **examples: Any) -> Documen
     return DocumentedReply(description, (problem_media(SubmitProblem, **examples),), headers)
 
 
-def _listing(path: str, name: str, summary: str, query: type[msgspec.Struct] = PageQuery) -> Operation:
-    return Operation(
-        method="GET",
-        path=path,
-        id=name,
-        group="Tasks",
-        summary=summary,
-        query=query,
-        replies={200: _PAGE},
-        errors=(BadRequestError, InvalidCursorError),
-    )
+def reply(
+    description: str, *media: Media, headers: tuple[str, ...] = (), links: tuple[str, ...] = ()
+) -> DocumentedReply:
+    """Return the documentation of a reply."""
+    return DocumentedReply(description, media, headers, links)
 
 
-OPERATIONS: Final = (
-    Operation(
-        method="POST",
-        path="/tasks",
-        id="submit_tasks",
-        group="Tasks",
-        summary="Submit one task, a list of them, or a stream.",
-        description=(
-            "The body is one object or a list as JSON, or a stream of any length with one task on each line. If two"
-            " tasks of a list have the same name, the first one wins. A list with an invalid task is refused as a"
-            " whole. A stream is accepted up to the invalid line. While the queue is full, the server stops reading"
-            " the stream."
-        ),
-        query=SubmitQuery,
-        body_description="One task, a list of tasks, or one task on each line.",
-        body=(
-            json_media(
-                {"anyOf": [ref(Task), ref("TaskList")]},
-                one={"name": "report", "duration": 2000},
-                list=[{"name": "a"}, {"name": "b", "priority": 5, "retries": 3}],
-            ),
-            Media(
-                NDJSON,
-                {"type": "array", "items": ref(Task)},
-                {"stream": [{"name": "line-1"}, {"name": "line-2", "duration": 100}]},
-            ),
-        ),
-        replies={
-            200: DocumentedReply(
-                "A list or a stream: each task was accepted or is a duplicate.",
-                (json_media(ref(BatchReply), reply=_example(_BATCH)),),
-            ),
-            202: DocumentedReply(
-                "One task: the task was accepted.",
-                (json_media(ref(TaskDetail), accepted=_example(detail(_PENDING))),),
-                ("Location",),
-                ("show_task", "cancel_task"),
-            ),
-            400: _submit_problem("A parameter, the body or a task is invalid.", faults=_example(_INVALID)),
-            408: _submit_problem("The body did not arrive in time."),
-            409: DocumentedReply(
-                "One task: another task holds its name.", (problem_media(HeldProblem, held=_example(_HELD)),)
-            ),
-            413: _submit_problem("The body, the list or a line of a stream is over the limit."),
-            429: _submit_problem(_REFUSED, "Retry-After", full=_example(_FULL)),
-            503: _submit_problem(_DRAINING, "Retry-After"),
-        },
-        errors=(
-            *(BadRequestError, InvalidTaskError, RequestTimeoutError, TooLargeError),
-            *(UnsupportedMediaTypeError, StoreUnavailableError),
-        ),
+def json_of(kind: type[msgspec.Struct], **examples: Any) -> Media:
+    """Return a JSON body that holds one value of a type; the examples are values of the type."""
+    return json_media(ref(kind), **{title: _example(value) for title, value in examples.items()})
+
+
+def list_of(kind: type[msgspec.Struct]) -> Media:
+    """Return a JSON body that holds a list of values of a type."""
+    return json_media({"type": "array", "items": ref(kind)})
+
+
+SHOWN: Final = reply("The record with all its fields.", json_of(TaskDetail, finished=detail(_ENDED)))
+
+CANCELLED: Final = {
+    200: reply("The task has ended.", json_of(TaskDetail, cancelled=detail(_CANCELLED))),
+    202: reply(
+        "The task is running and has been cancelled; it has yet to end.",
+        json_of(TaskDetail, running=detail(_RUNNING)),
     ),
-    _listing("/tasks", "list_tasks", "List tasks: scheduled, pending, running, then finished.", TasksQuery),
-    _listing("/tasks/pending", "list_pending", "List pending tasks, in start order."),
-    _listing("/tasks/running", "list_running", "List running tasks, by start time."),
-    _listing("/tasks/finished", "list_finished", "List finished tasks whose records are kept, the latest first."),
-    Operation(
-        method="GET",
-        path="/tasks/{id}",
-        id="show_task",
-        group="Tasks",
-        summary="Show a task's record, or wait for its outcome.",
-        query=ShowQuery,
-        replies={
-            200: DocumentedReply(
-                "The record with all its fields.", (json_media(ref(TaskDetail), finished=_example(detail(_ENDED))),)
-            )
-        },
-        errors=(BadRequestError, UnknownTaskError, ExpiredTaskError),
+}
+
+SUBMIT_BODY: Final = (
+    json_media(
+        {"anyOf": [ref(Task), ref("TaskList")]},
+        one={"name": "report", "duration": 2000},
+        list=[{"name": "a"}, {"name": "b", "priority": 5, "retries": 3}],
     ),
-    Operation(
-        method="PATCH",
-        path="/tasks/{id}",
-        id="change_task",
-        group="Tasks",
-        summary="Change the priority of a waiting task.",
-        body_description="The new priority.",
-        body=(json_media(ref(Change), urgent={"priority": 50}),),
-        replies={200: DocumentedReply("The changed record.", (json_media(ref(TaskDetail)),))},
-        errors=(
-            *(BadRequestError, InvalidTaskError, UnknownTaskError, RequestTimeoutError, AlreadyFinishedError),
-            *(AlreadyStartedError, ExpiredTaskError, TooLargeError, UnsupportedMediaTypeError, StoreUnavailableError),
-        ),
-    ),
-    Operation(
-        method="DELETE",
-        path="/tasks/{id}",
-        id="cancel_task",
-        group="Tasks",
-        summary="Cancel a task.",
-        description="The record of the task is kept, with its outcome.",
-        replies={
-            200: DocumentedReply(
-                "The task has ended.", (json_media(ref(TaskDetail), cancelled=_example(detail(_CANCELLED))),)
-            ),
-            202: DocumentedReply(
-                "The task is running and has been cancelled; it has yet to end.",
-                (json_media(ref(TaskDetail), running=_example(detail(_RUNNING))),),
-            ),
-        },
-        errors=(BadRequestError, UnknownTaskError, AlreadyFinishedError, ExpiredTaskError, StoreUnavailableError),
-    ),
-    Operation(
-        method="GET",
-        path="/events",
-        id="events",
-        group="Tasks",
-        summary="Follow tasks as a stream of server-sent events.",
-        description=(
-            "`task` has a record as listings show it, at each change of its state. `progress` has the progress of a"
-            " running task. `drain` means that the stop has begun. `gap` means that events were missed: read the"
-            " listings again. Send `Last-Event-ID` to resume a stream."
-        ),
-        query=EventsQuery,
-        replies={
-            200: DocumentedReply(
-                "A stream that ends with the server.", (Media("text/event-stream", {"type": "string"}),)
-            )
-        },
-        errors=(BadRequestError, TooManyStreamsError),
-    ),
-    Operation(
-        method="GET",
-        path="/handlers",
-        id="list_handlers",
-        group="Server",
-        summary="List the handlers, each with the JSON Schema of its params.",
-        replies={
-            200: DocumentedReply("All handlers, by name.", (json_media({"type": "array", "items": ref(HandlerView)}),))
-        },
-    ),
-    Operation(
-        method="GET",
-        path="/livez",
-        id="live",
-        group="Server",
-        summary="Check whether the process answers.",
-        replies={200: DocumentedReply("The process answers.", (json_media(ref(Alive), alive=_example(Alive())),))},
-    ),
-    Operation(
-        method="GET",
-        path="/readyz",
-        id="ready",
-        group="Server",
-        summary="Check whether tasks are accepted, and show the statistics of the executor.",
-        replies={
-            200: DocumentedReply("Tasks are accepted.", (json_media(ref(Situation)),)),
-            503: DocumentedReply(
-                "The stop has begun, or the store cannot be written.", (problem_media(NotReadyProblem),)
-            ),
-        },
-    ),
-    Operation(
-        method="GET",
-        path="/metrics",
-        id="metrics",
-        group="Server",
-        summary="Show metrics for Prometheus.",
-        replies={
-            200: DocumentedReply(
-                "The metrics, in OpenMetrics if `Accept` asks for it.",
-                (
-                    Media("text/plain", {"type": "string"}),
-                    Media("application/openmetrics-text", {"type": "string"}),
-                ),
-            )
-        },
-    ),
-    Operation(
-        method="GET",
-        path="/statistics/history",
-        id="history",
-        group="Server",
-        summary="Show the throughput of the last 15 minutes.",
-        replies={200: DocumentedReply("The intervals in which something happened.", (json_media(ref(TimelineView)),))},
-    ),
-    Operation(
-        method="GET",
-        path="/nodes",
-        id="nodes",
-        group="Server",
-        summary="List the processes that share the store.",
-        description="The list is empty if the store is not a shared one.",
-        replies={
-            200: DocumentedReply(
-                "The nodes, ordered by the ends of their leases.",
-                (json_media({"type": "array", "items": ref(NodeView)}),),
-            )
-        },
-    ),
-    Operation(
-        method="POST",
-        path="/drain",
-        id="drain",
-        group="Server",
-        summary="Begin the stop.",
-        description="The stop continues after this reply. Further requests change nothing.",
-        replies={202: DocumentedReply("The stop has begun.", (json_media(ref(Situation)),))},
-    ),
-    Operation(
-        method="GET",
-        path="/openapi.json",
-        id="openapi",
-        group="Server",
-        summary="Show this document.",
-        replies={200: DocumentedReply("An OpenAPI 3.1 document.", (json_media({"type": "object"}),))},
-    ),
-    Operation(
-        method="GET",
-        path="/docs",
-        id="docs",
-        group="Server",
-        summary="Show this document as a page for people.",
-        replies={200: DocumentedReply("An HTML page.", (Media("text/html", {"type": "string"}),))},
-    ),
-    Operation(
-        method="GET",
-        path="/docs/style.css",
-        id="docs_style",
-        group="Server",
-        summary="Show the style sheet of that page.",
-        replies={200: DocumentedReply("A style sheet.", (Media("text/css", {"type": "string"}),))},
+    Media(
+        NDJSON,
+        {"type": "array", "items": ref(Task)},
+        {"stream": [{"name": "line-1"}, {"name": "line-2", "duration": 100}]},
     ),
 )
-"""Every route, in the order of the document."""
+
+SUBMIT: Final = Doc(
+    "submit_tasks",
+    "Tasks",
+    "Submit one task, a list of them, or a stream.",
+    description=(
+        "The body is one object or a list as JSON, or a stream of any length with one task on each line. If two"
+        " tasks of a list have the same name, the first one wins. A list with an invalid task is refused as a"
+        " whole. A stream is accepted up to the invalid line. While the queue is full, the server stops reading"
+        " the stream."
+    ),
+    body_description="One task, a list of tasks, or one task on each line.",
+    replies={
+        200: reply("A list or a stream: each task was accepted or is a duplicate.", json_of(BatchReply, reply=_BATCH)),
+        202: reply(
+            "One task: the task was accepted.",
+            json_of(TaskDetail, accepted=detail(_PENDING)),
+            headers=("Location",),
+            links=("show_task", "cancel_task"),
+        ),
+        400: _submit_problem("A parameter, the body or a task is invalid.", faults=_example(_INVALID)),
+        408: _submit_problem("The body did not arrive in time."),
+        409: reply("One task: another task holds its name.", problem_media(HeldProblem, held=_example(_HELD))),
+        413: _submit_problem("The body, the list or a line of a stream is over the limit."),
+        429: _submit_problem(_REFUSED, "Retry-After", full=_example(_FULL)),
+        503: _submit_problem(_DRAINING, "Retry-After"),
+    },
+    errors=(
+        *(BadRequestError, InvalidTaskError, RequestTimeoutError, TooLargeError),
+        *(UnsupportedMediaTypeError, StoreUnavailableError),
+    ),
+)

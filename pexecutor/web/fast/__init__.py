@@ -1,7 +1,7 @@
-"""The fast listener: serves the same app with HTTP/1.1 parsed in C, and answers hot routes without the framework.
+"""The fast listener: serves the same app with HTTP/1.1 parsed in C, and answers prompt routes without the framework.
 
-A hot request costs no Trio task, no cancel scope and no timer of its own. One Trio task reads from all connections that
-are ready, and another one watches all deadlines. Every other request is passed to the app.
+Such a request costs no Trio task, no cancel scope and no timer of its own. One Trio task reads from all connections
+that are ready, and another one watches all deadlines. Every other request is passed to the app.
 
 Roads not taken: our own protocol inside Hypercorn, where the path from an event to the socket costs the most; and
 answering in the parser's callbacks, which cannot await.
@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 from hypercorn.typing import ASGIFramework
 
 from ...errors import ConfigError
-from .hot import HotRoutes
+from .prompt import PromptRoutes
 from .submits import Submits
 
 if TYPE_CHECKING:
     from .server import FastHttp
 
-__all__ = ["HotRoutes", "Submits", "make_fast"]
+__all__ = ["PromptRoutes", "Submits", "make_fast"]
 
 
-def make_fast(app: ASGIFramework, hot: HotRoutes, submits: Submits, *, idle_seconds_max: float) -> FastHttp:
+def make_fast(app: ASGIFramework, prompt: PromptRoutes, submits: Submits, *, idle_seconds_max: float) -> FastHttp:
     """Return the fast listener for an app; see ``FastHttp``.
 
     Raises:
@@ -35,4 +35,4 @@ def make_fast(app: ASGIFramework, hot: HotRoutes, submits: Submits, *, idle_seco
         raise ConfigError(
             "the fast listener needs a parser: install it with `pip install 'pexecutor[fast]'`, or omit --server fast"
         ) from error
-    return FastHttp(app, hot, submits, idle_seconds_max=idle_seconds_max)
+    return FastHttp(app, prompt, submits, idle_seconds_max=idle_seconds_max)

@@ -26,8 +26,12 @@ def is_new(record: Record) -> TypeGuard[Pending]:
     return type(record) is Pending and not record.attempts and record.task.traceparent is None
 
 
-def encode_accepted(record: Pending, request_id: str) -> bytes:
-    """Return the bytes of the reply to the submit of a new task, for a connection that stays open."""
+def encode_accepted(record: Pending, path: str, request_id: str) -> bytes:
+    """Return the bytes of the reply to the submit of a new task, for a connection that stays open.
+
+    Parameters:
+        path: the path of the submit; the path of the record begins with it.
+    """
     task, task_id = record.task, record.id
     content = encode(
         _New(
@@ -50,7 +54,7 @@ def encode_accepted(record: Pending, request_id: str) -> bytes:
         )
     )
     head = (
-        f"HTTP/1.1 202 Accepted\r\nlocation: /tasks/{task_id}\r\ncontent-type: application/json\r\n"
+        f"HTTP/1.1 202 Accepted\r\nlocation: {path}/{task_id}\r\ncontent-type: application/json\r\n"
         f"content-length: {len(content)}\r\nx-request-id: {request_id}\r\n"
     )
     return b"%b%b%b" % (head.encode("ascii"), date_line(), content)

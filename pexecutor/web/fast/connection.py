@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from ..api.client_input import ClientInput
+from ..api.request import CutOffError
+from ..api.route import Route
 from ..serving import quart_app as exchanges
-from ..serving.half_closed import ClientInput, wait_for_reset
+from ..serving.half_closed import wait_for_reset
 from .exchange import Exchange
-from .hot import Hot
 from .parser import Parser, Refusal
-from .request import CutOffError, Ends, Request
+from .request import Ends, Request
 from .response import encode_refusal, encode_reply
 from .transport import GONE, Transport
 
@@ -50,7 +52,7 @@ class FastConnection:
         self.is_ending: bool = False
         """Whether ``end`` was called."""
         self._scope = trio.CancelScope()
-        # Replies that have not been sent: added by _wait() and _answer_hot(), sent by _flush().
+        # Replies that have not been sent: added by _wait() and _answer_promptly(), sent by _flush().
         self._out: list[bytes] = []
         self._out_bytes = 0
 
@@ -102,10 +104,10 @@ class FastConnection:
 
     async def _answer(self, request: Request) -> bool:
         """Answer a request; return whether another request may follow on this connection."""
-        hot = self._http.hot.find(request)
+        route = self._http.prompt.find(request)
         try:
-            if hot is not None:
-                await self._answer_hot(request, hot)
+            if route is not None:
+                await self._answer_promptly(request, route)
             else:
                 await self._flush()
                 await self._ask_app(request)
@@ -118,8 +120,8 @@ class FastConnection:
             return False
         return request.keep_alive and request.chunks.ended and not self._http.stopping
 
-    async def _answer_hot(self, request: Request, hot: Hot) -> None:
-        reply = await self._http.hot.answer(request, hot)
+    async def _answer_promptly(self, request: Request, route: Route) -> None:
+        reply = await self._http.prompt.answer(request, route)
         if not request.chunks.ended:
             await self._linger(request)
         if self._http.stopping or not request.chunks.ended:

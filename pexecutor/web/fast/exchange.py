@@ -16,8 +16,9 @@ from urllib.parse import unquote_to_bytes
 import trio
 from hypercorn.typing import ASGIFramework, ASGIReceiveEvent, ASGISendEvent, HTTPScope
 
-from ..serving.half_closed import ClientInput
-from .request import CutOffError, Header, Request
+from ..api.client_input import ClientInput
+from ..api.request import CutOffError
+from .request import Header, Request
 from .response import CLOSE, CONTINUE, LAST_CHUNK, head
 from .transport import GONE
 

@@ -7,12 +7,15 @@ memory: at most the data of one read of the socket is buffered.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, NamedTuple
+from urllib.parse import parse_qs
 
 import trio
 
 from ...access import Identity
+from ..api.client_input import ClientInput
+from ..api.request import Arguments
 from ..serving.quart_app import REQUEST_ID_HEADER, request_id
 
 Header = tuple[bytes, bytes]
@@ -23,6 +26,8 @@ JSON_TYPES: Final = ([b"application/json"], [b"application/json; charset=utf-8"]
 """The usual spellings of Content-Type for JSON. A request with another spelling goes to the app."""
 
 _NONE: Final[list[bytes]] = []
+_NO_PARAMETERS: Final[Mapping[str, str]] = {}
+_NO_ARGUMENTS: Final[Arguments] = {}
 
 
 class Ends(NamedTuple):
@@ -31,10 +36,6 @@ class Ends(NamedTuple):
     scheme: str
     client: tuple[str, int] | None
     server: tuple[str, int] | None
-
-
-class CutOffError(Exception):
-    """The client disconnected or sent invalid HTTP before its request was complete."""
 
 
 class Body:
@@ -111,7 +112,10 @@ class Request:
         keep_alive: whether the connection may be used for another request.
     """
 
-    __slots__ = ("_id", "chunks", "ends", "headers", "http_version", "identity", "keep_alive", "method", "target")
+    __slots__ = (
+        *("_id", "chunks", "ends", "headers", "http_version", "identity", "keep_alive", "method", "parameters"),
+        *("query", "target"),
+    )
 
     def __init__(
         self,
@@ -132,6 +136,8 @@ class Request:
         self.chunks: Body = chunks
         self.keep_alive: bool = keep_alive
         self.identity: Identity | None = None
+        self.parameters: Mapping[str, str] = _NO_PARAMETERS
+        self.query: Any = None
         self._id = ""
 
     @property
@@ -140,6 +146,22 @@ class Request:
         if not self._id:
             self._id = request_id(self.headers.get(REQUEST_ID_HEADER, _NONE))
         return self._id
+
+    @property
+    def path(self) -> str:
+        """Return the path as it was sent; the paths of prompt routes need no decoding."""
+        return self.target.partition(b"?")[0].decode("latin1")
+
+    @property
+    def arguments(self) -> Arguments:
+        """Return the query string, which needs no decoding if the route is prompt."""
+        query = self.target.partition(b"?")[2]
+        return parse_qs(query.decode("latin1"), keep_blank_values=True) if query else _NO_ARGUMENTS
+
+    @property
+    def input(self) -> ClientInput:
+        """Return an input that does not end: a prompt reply does not wait for it."""
+        return ClientInput()
 
     @property
     def scheme(self) -> str:

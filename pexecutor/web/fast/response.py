@@ -51,6 +51,7 @@ def head(status: int, headers: Iterable[Header]) -> bytes:
 def encode_reply(reply: Reply, request_id: str, *, keep_alive: bool = True) -> bytes:
     """Return the bytes of a reply; without ``keep_alive``, it announces that the connection ends."""
     content = reply.content
+    assert isinstance(content, bytes), "only the framework sends streams"
     others = "".join([f"{name.lower()}: {value}\r\n" for name, value in reply.headers.items()])
     return b"%b%bcontent-type: %b\r\ncontent-length: %d\r\nx-request-id: %b\r\n%b%b%b" % (
         _STATUS_LINES[reply.status],

@@ -1,4 +1,4 @@
-"""The parts that all connections of the fast listener share: app, hot routes, rounds, idle deadlines and the stop."""
+"""The parts that all connections of the fast listener share: app, routes, rounds, idle deadlines and the stop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypercorn.utils import parse_socket_addr
 from ..serving.idle import IdleConnections
 from ..serving.listener import Stream
 from .connection import FastConnection
-from .hot import HotRoutes
+from .prompt import PromptRoutes
 from .request import Ends
 from .rounds import Rounds
 from .submits import Submits
@@ -22,15 +22,15 @@ class FastHttp:
     """Serves HTTP/1.1 with the fast listener.
 
     Parameters:
-        app: the app, which answers the requests that are not hot.
-        hot: the hot routes.
+        app: the app, which answers the requests that are not prompt.
+        prompt: the routes to answer without the app.
         submits: answers submits in the steps of a round.
         idle_seconds_max: how long a connection may take to send the head of a request, and stay idle between requests.
     """
 
-    def __init__(self, app: ASGIFramework, hot: HotRoutes, submits: Submits, *, idle_seconds_max: float) -> None:
+    def __init__(self, app: ASGIFramework, prompt: PromptRoutes, submits: Submits, *, idle_seconds_max: float) -> None:
         self.app = app
-        self.hot = hot
+        self.prompt = prompt
         self.submits = submits
         self.rounds: Rounds = Rounds(self)
         self.stopping: bool = False

@@ -5,25 +5,23 @@ The replies are the same as those of ``TaskAnswers.submit``, behind the same gat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Sequence
 
 import msgspec
-from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from ...access import Identity
 from ...task import Accepted, Task, Verdict
-from ..access.gate import NEEDS, Gate, Need
+from ..api.errors import problem_of
 from ..api.reply import Reply
+from ..api.route import Route
 from ..api.tasks import TaskAnswers
+from ..serving.answering import Answering, log_context
 from ..serving.quart_app import new_request_id
 from .accepted import encode_accepted, is_new
 from .heads import KnownHeads
-from .hot import problem
+from .prompt import PromptRoutes
 from .request import Ends, Request
 from .response import encode_reply
-
-_NEED: Final[Need] = NEEDS["POST /tasks"]
 
 
 class Submit(msgspec.Struct, frozen=True, gc=False):
@@ -44,15 +42,17 @@ class Submits:
     """Answers submits of one task.
 
     Parameters:
-        gate: decides whether a submit is admitted.
+        answering: admits the submits.
         answers: answers the admitted submits.
-        is_submit: returns whether a request is a hot submit without a query.
+        prompt: finds the route of a request.
+        route: the route of submits.
     """
 
-    def __init__(self, gate: Gate, answers: TaskAnswers, is_submit: Callable[[Request], bool]) -> None:
-        self._gate = gate
+    def __init__(self, answering: Answering, answers: TaskAnswers, prompt: PromptRoutes, route: Route) -> None:
+        self._answering = answering
         self._answers = answers
-        self._is_submit = is_submit
+        self._prompt = prompt
+        self._route = route
         self._heads = KnownHeads()
 
     def known_submit(self, data: bytes, ends: Ends) -> Submit | None:
@@ -84,14 +84,16 @@ class Submits:
         body = request.chunks.whole
         if body is None or not self._answers.is_one(body) or not self._is_submit(request):
             return None
-        tokens = bind_contextvars(request_id=request.id)
-        try:
-            self._gate.admit(request, lambda: _NEED)
-            return self._answers.read_one(request, body)
-        except Exception as error:
-            return problem(error)
-        finally:
-            reset_contextvars(**tokens)
+        with log_context(request):
+            try:
+                self._answering.admit(request, self._route)
+                return self._answers.read_one(request, body)
+            except Exception as error:
+                return problem_of(error)
+
+    def _is_submit(self, request: Request) -> bool:
+        """Return whether a request is a submit without a query."""
+        return b"?" not in request.target and self._prompt.find(request) is self._route
 
     def submit_nowait(self, tasks: list[Task]) -> list[Verdict] | None:
         """Submit the tasks and return their verdicts, or submit none and return ``None`` if that needs a wait."""
@@ -102,14 +104,14 @@ class Submits:
         try:
             return await self._answers.submit_all(tasks)
         except Exception as error:
-            return [problem(error)] * len(tasks)
+            return [problem_of(error)] * len(tasks)
 
     def reply_to(self, submit: Submit, verdict: Verdict | Reply) -> bytes:
         """Return the bytes of the reply to a submit with this verdict on its task."""
         if type(verdict) is Accepted and is_new(record := verdict.record):
             if self._answers.logs_submits:
                 self._answers.log_one(record.task, **_context(submit))
-            return encode_accepted(record, submit.request_id)
+            return encode_accepted(record, self._route.path, submit.request_id)
         return encode_reply(self._reply_to(submit, verdict), submit.request_id)
 
     def _reply_to(self, submit: Submit, verdict: Verdict | Reply) -> Reply:
@@ -117,9 +119,9 @@ class Submits:
             return verdict
         assert isinstance(submit.task, Task), "only tasks have verdicts"
         try:
-            return self._answers.reply_to_one(submit.task, verdict, **_context(submit))
+            return self._answers.reply_to_one(submit.task, verdict, self._route.path, **_context(submit))
         except Exception as error:
-            return problem(error)
+            return problem_of(error)
 
 
 def _context(submit: Submit) -> dict[str, str]:

@@ -38,8 +38,9 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ASGIFramework, ConnectionState, H11SendableEvent
 from hypercorn.utils import parse_socket_addr
 
+from ..api.client_input import ClientInput
 from ..api.reply import PROBLEM_TYPE, problem
-from .half_closed import ClientInput, wait_for_reset
+from .half_closed import wait_for_reset
 from .idle import IdleConnections
 from .listener import Stream
 from .quart_app import LAST_EVENT_SECONDS_MAX, LINGER_SECONDS_MAX, REQUEST_ID_HEADER, new_request_id

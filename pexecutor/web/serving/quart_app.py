@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import count
 from typing import Any, Final, cast
@@ -28,10 +28,10 @@ from quart import Quart, request
 from quart.wrappers import Request
 from quart_trio.asgi import TrioASGIHTTPConnection
 from quart_trio.wrappers import TrioRequest
-from structlog.contextvars import bound_contextvars
 
 from ...access import Identity
-from .half_closed import ClientInput
+from ..api.client_input import ClientInput
+from ..api.request import Arguments
 
 LAST_EVENT_SECONDS_MAX: Final = 5.0
 LINGER_SECONDS_MAX: Final = 2.0
@@ -67,6 +67,7 @@ class StreamedRequest(TrioRequest):
         super().__init__(*args, **kwargs)
         self.identity: Identity | None = None
         """The caller, set by the gate; ``None`` for an unknown caller of an open route."""
+        self.query: Any = None
         self.incoming, self.chunks = trio.open_memory_channel[bytes](CHUNKS_BUFFERED)
         self.until_answered: ExitStack[bool | None] = ExitStack()
         """Contexts to exit when the exchange ends, in whichever way it ends."""
@@ -74,6 +75,23 @@ class StreamedRequest(TrioRequest):
     def header_values(self, name: bytes) -> list[str]:
         """Return the values of the headers with this name, which is in lower case; the framework would join them."""
         return _values(self.scope["headers"], name)
+
+    @property
+    def id(self) -> str:
+        """Return the client's request id, or a new one if the client sent none."""
+        given: str = self.scope["state"]["request_id"]
+        return given
+
+    @property
+    def parameters(self) -> Mapping[str, str]:
+        """Return the parameters of the path, by name."""
+        return self.view_args or {}
+
+    @property
+    def arguments(self) -> Arguments:
+        """Return the query string: the values of each parameter, by name."""
+        arguments: Arguments = self.args.to_dict(flat=False)
+        return arguments
 
     @property
     def hosts(self) -> list[str]:
@@ -114,20 +132,19 @@ class Connection(TrioASGIHTTPConnection):
         path, host = _split(scope)
         hosts = _values(scope["headers"], b"host") + ([] if host is None else [host])
         headers = [(name, value) for name, value in scope["headers"] if name != b"host"]
-        state: Any = {**scope.get("state", {}), "hosts": hosts}
-        super().__init__(app, {**scope, "path": path, "headers": headers, "state": state})
         self._request_id = request_id([value for name, value in headers if name == REQUEST_ID_HEADER])
+        state: Any = {**scope.get("state", {}), "hosts": hosts, "request_id": self._request_id}
+        super().__init__(app, {**scope, "path": path, "headers": headers, "state": state})
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        """Answer the request, with the request id in the reply and in the log."""
+        """Answer the request, with the request id in the reply."""
 
         async def send_with_id(event: ASGISendEvent) -> None:
             if event["type"] == "http.response.start":
                 event["headers"] = [*event["headers"], (REQUEST_ID_HEADER, self._request_id.encode())]
             await send(event)
 
-        with bound_contextvars(request_id=self._request_id):
-            await super().__call__(receive, send_with_id)
+        await super().__call__(receive, send_with_id)
 
     async def handle_messages(  # type: ignore[override]
         self, nursery: trio.Nursery, request: Request, receive: ASGIReceiveCallable

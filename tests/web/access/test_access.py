@@ -13,7 +13,7 @@ from pexecutor.config import Config, HttpKind
 from pexecutor.errors import ConfigError
 from pexecutor.web import create_app
 from pexecutor.web.access import login_throttle
-from pexecutor.web.access.gate import NEEDS
+from pexecutor.web.routes import NEEDS
 
 from ..conftest import Served, ServeHere
 from ..raw import JSON, RawReply, connected, request

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pexecutor.web.dashboard.routes import CONTENT_TYPES, HEADERS
+from pexecutor.web.dashboard.answers import CONTENT_TYPES, HEADERS
 
 from ..conftest import Served
 from ..replies import problem_in

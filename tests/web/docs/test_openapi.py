@@ -20,21 +20,21 @@ from pexecutor.handlers.sleep import Sleep
 from pexecutor.web import create_app
 from pexecutor.web.api.errors import STATUS_OF, NothingToSignInToError
 from pexecutor.web.docs.openapi import AT_THE_GATE, NDJSON
-from pexecutor.web.docs.page import DocsRoutes
-from pexecutor.web.docs.reference import OPERATIONS
+from pexecutor.web.docs.page import DocsAnswers
 from pexecutor.web.docs.schemas import JsonObject
+from pexecutor.web.routes import ROUTES
 
 from ...fakes import Doing, FakeJournal
 from ..conftest import Served, ServeHere
 
-ROUTES = [(operation.method, operation.path) for operation in OPERATIONS]
+OPERATIONS = [(route, route.doc) for route in ROUTES if route.doc is not None]
 
 FOR_BROWSERS = {
     *(("GET", "/"), ("GET", "/dashboard/{file}")),
     *((method, "/session") for method in ("GET", "POST", "DELETE")),
 }
 
-BY_ID = {operation.id: operation for operation in OPERATIONS}
+BY_ID = {doc.id: route for route, doc in OPERATIONS}
 
 REQUEST_SECONDS_MAX = 0.1
 
@@ -45,7 +45,7 @@ DECLARED = {"pack": {"command": ["tar", "{file}"]}, "a b/ü": {"command": ["true
 
 def document_of(handlers: Catalogue, **settings: Any) -> JsonObject:
     config = msgspec.structs.replace(Config(), **settings)
-    return DocsRoutes(Executor(LocalStore(), handlers=handlers), config).document
+    return DocsAnswers(ROUTES, Executor(LocalStore(), handlers=handlers), config).document
 
 
 FUNCTIONS = load_catalogue(declared=DECLARED, modules=["tests.handlers.functions.functions"], environment={})
@@ -91,13 +91,14 @@ def test_it_has_every_route_and_no_other() -> None:
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
 
-    assert set(ROUTES) == served - FOR_BROWSERS
+    described = [(route.method, route.path) for route, _ in OPERATIONS]
+    assert set(described) == served - FOR_BROWSERS
     assert served > FOR_BROWSERS
-    assert len(ROUTES) == len(served - FOR_BROWSERS)
+    assert len(described) == len(served - FOR_BROWSERS)
 
 
 def test_every_error_that_is_answered_is_in_it() -> None:
-    errors = {error for operation in OPERATIONS for error in operation.errors}
+    errors = {error for _, doc in OPERATIONS for error in doc.errors}
 
     assert {*errors, *AT_THE_GATE, NothingToSignInToError} == set(STATUS_OF)
 
@@ -262,7 +263,7 @@ def test_each_example_fits_its_schema(document: JsonObject) -> None:
 
 
 async def test_the_example_of_each_request_is_taken(served: Served) -> None:
-    for operation in OPERATIONS:
+    for operation, _ in OPERATIONS:
         for media in operation.body:
             for example in media.examples.values():
                 encoder = msgspec.json.Encoder()
@@ -328,9 +329,9 @@ async def test_every_reply_that_the_document_has_is_given_as_it_is_described(
     await _drain(witness, full)
 
     described = {
-        (operation.id, str(status))
-        for operation in OPERATIONS
-        for status in (*operation.replies, *(STATUS_OF[error] for error in operation.errors))
+        (doc.id, str(status))
+        for _, doc in OPERATIONS
+        for status in (*doc.replies, *(STATUS_OF[error] for error in doc.errors))
     }
     assert witness.seen == described
 

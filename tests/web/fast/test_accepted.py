@@ -42,8 +42,8 @@ def test_a_new_task_is_shown_as_any_other(task: Task, serial: int, submitted_at:
     record = Pending(serial, task, submitted_at, ())
 
     assert is_new(record)
-    whole = encode_reply(ANSWERS.reply_to_one(task, Accepted(record)), "an-id")
-    assert undated(encode_accepted(record, "an-id")) == undated(whole)
+    whole = encode_reply(ANSWERS.reply_to_one(task, Accepted(record), "/path"), "an-id")
+    assert undated(encode_accepted(record, "/path", "an-id")) == undated(whole)
 
 
 def test_one_that_has_more_to_show_is_not_new() -> None:

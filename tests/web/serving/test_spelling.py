@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pexecutor.web.access.gate import NEEDS
+from pexecutor.web.routes import NEEDS
 
 from ..conftest import Served
 from ..raw import RawReply, connected, request

@@ -1,4 +1,4 @@
-"""The routes of the dashboard: one page with its styles and scripts, from ``static/``.
+"""The dashboard: one page with its styles and scripts, from ``static/``.
 
 The files are read once, when the app is created. There is no build step and no third-party origin. The page's security
 policy forbids everything that the page does not need.
@@ -9,9 +9,11 @@ from __future__ import annotations
 from importlib import resources
 from typing import Final
 
-from quart import Response, request
-from quart_trio import QuartTrio
 from werkzeug.exceptions import NotFound
+from werkzeug.http import generate_etag, quote_etag
+
+from ..api.reply import Reply
+from ..api.request import IncomingRequest
 
 PAGE: Final = "index.html"
 
@@ -34,27 +36,25 @@ HEADERS: Final = {
 }
 
 
-class DashboardRoutes:
-    """The routes of the page and its files."""
+class DashboardAnswers:
+    """Answers with the page and its files."""
 
     def __init__(self) -> None:
         files = resources.files(__package__) / "static"
         self._files = {file.name: file.read_bytes() for file in files.iterdir()}
 
-    def add_to(self, app: QuartTrio) -> None:
-        """Register the routes."""
-        app.add_url_rule("/", view_func=self.page, methods=["GET"])
-        app.add_url_rule("/dashboard/<file>", view_func=self.file, methods=["GET"])
-
-    async def page(self) -> Response:
+    async def page(self, _: IncomingRequest) -> Reply:
         """Show the page."""
-        return await self.file(PAGE)
+        return self._file(PAGE)
 
-    async def file(self, file: str) -> Response:
-        """Show one of the files; answer 304 if the browser's copy is current."""
-        if file not in self._files:
+    async def file(self, request: IncomingRequest) -> Reply:
+        """Show one of the files."""
+        return self._file(request.parameters["file"])
+
+    def _file(self, name: str) -> Reply:
+        """Return a file, with an ETag: the adapter answers 304 if the browser's copy is current."""
+        if name not in self._files:
             raise NotFound
-        response = Response(self._files[file], headers=HEADERS, content_type=CONTENT_TYPES[file.rpartition(".")[2]])
-        await response.add_etag()
-        await response.make_conditional(request)
-        return response
+        content = self._files[name]
+        headers = {**HEADERS, "ETag": quote_etag(generate_etag(content))}
+        return Reply(content, headers=headers, content_type=CONTENT_TYPES[name.rpartition(".")[2]])

@@ -1,7 +1,7 @@
-"""The hot routes answer as the app does: the same bytes, but for the date, for good requests and for bad ones.
+"""Prompt routes are answered as the app answers them: with the same bytes except the date, also for bad requests.
 
-Two servers are asked the same in the same order, over raw sockets, with the same clock and the same ids. On one of them
-nothing is hot.
+Two servers get the same requests in the same order, over raw sockets, with the same clock and the same ids. On one of
+them the app answers all of them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pexecutor import Executor, LocalStore
 from pexecutor.config import Config
 from pexecutor.errors import ConfigError
 from pexecutor.web import create_web, make_http
-from pexecutor.web.fast import HotRoutes, Submits
+from pexecutor.web.fast import PromptRoutes, Submits
 
 from ...fakes import Gate
 from ..conftest import Served, ServeHere
@@ -37,7 +37,11 @@ def get(target: str, *headers: str, shown: str = SUBMIT) -> bytes:
     return request(f"GET {target}", shown, SAME_ID, *headers)
 
 
-HOT = [
+def change(target: str, body: bytes, *, shown: str = SUBMIT) -> bytes:
+    return request(f"PATCH {target}", JSON, shown, SAME_ID, body=body)
+
+
+PROMPT = [
     submit(b'{"name": "one"}'),
     submit(b'{"name": "one"}'),
     submit(b'{"name": "traced"}', TRACE),
@@ -88,6 +92,30 @@ HOT = [
     get("/tasks/pending", shown="X: nothing"),
     get("/tasks/000008-1"),
     get(f"/tasks/{ID.format(999999)}"),
+    # Other routes
+    request("GET /tasks", SUBMIT, SAME_ID, CHUNKED) + chunk(b"x") + LAST_CHUNK,
+    get("/tasks?limit=3"),
+    get("/tasks?state=pending&name=a"),
+    get("/tasks/finished"),
+    get("/tasks/x"),
+    get("/handlers"),
+    get("/handlers?ignored=1"),
+    get("/livez", shown="X: nothing"),
+    get("/readyz", shown="X: nothing"),
+    get("/nodes"),
+    get("/docs"),
+    get("/docs/style.css"),
+    get("/openapi.json"),
+    change("/tasks/x", b"{}"),
+    change(f"/tasks/{ID.format(2)}", b'{"priority": 5}'),
+    change(f"/tasks/{ID.format(2)}", b'{"priority": 500}'),
+    change(f"/tasks/{ID.format(2)}?wat=1", b'{"priority": 5}'),
+    change(f"/tasks/{ID.format(2)}", b" " * 2000),
+    change(f"/tasks/{ID.format(2)}", b'{"priority": 5}', shown=READ),
+    request(f"DELETE /tasks/{ID.format(2)}", SUBMIT, SAME_ID),
+    request(f"DELETE /tasks/{ID.format(2)}", SUBMIT, SAME_ID, body=b"ignored"),
+    request("DELETE /tasks/x", SUBMIT, SAME_ID),
+    request("POST /drain", SUBMIT, SAME_ID),
 ]
 
 ASIDE = [
@@ -96,13 +124,20 @@ ASIDE = [
     submit(b"no task\n", kind=NDJSON),
     submit(b'{"name": "x"}', query="?verdicts=%61ll"),
     get(f"/tasks/{ID.format(1)}?wait=0.01"),
-    get("/tasks/finished"),
-    get("/tasks"),
     get("/tasks/%70ending"),
-    get("/tasks/x"),
+    get("/tasks/scheduled"),
+    get("/tasks/.x"),
+    get("/tasks/x.y~"),
+    get("/tasks?"),
+    get("/tasks?name=a+b"),
+    get("/none"),
     request("HEAD /tasks/pending", SUBMIT, SAME_ID),
+    request("OPTIONS /drain", SUBMIT, SAME_ID),
     request("DELETE /tasks/pending", SUBMIT, SAME_ID),
-    request("PATCH /tasks/x", JSON, SUBMIT, SAME_ID, body=b"{}"),
+    request("PATCH /tasks/x", SUBMIT, SAME_ID, body=b"{}"),
+    request("PATCH /tasks/x", JSON, "Content-Encoding: gzip", SUBMIT, SAME_ID, body=b"{}"),
+    request("GET /session", SUBMIT, SAME_ID),
+    request("GET /dashboard/app.js", SUBMIT, SAME_ID),
 ]
 
 
@@ -118,22 +153,22 @@ def test_without_its_parser_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.fixture
-def answered_hot(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def answered_promptly(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """How those were that were: in a round, or by the connection's own Trio task."""
     ways: list[str] = []
-    task_of, answer = Submits.task_of, HotRoutes.answer
+    task_of, answer = Submits.task_of, PromptRoutes.answer
 
     def note_round(self: Submits, asked: Any) -> Any:
         task = task_of(self, asked)
         ways.extend([] if task is None else ["in a round"])
         return task
 
-    async def note(self: HotRoutes, asked: Any, hot: Any) -> Any:
+    async def note(self: PromptRoutes, asked: Any, route: Any) -> Any:
         ways.append("alone")
-        return await answer(self, asked, hot)
+        return await answer(self, asked, route)
 
     monkeypatch.setattr(Submits, "task_of", note_round)
-    monkeypatch.setattr(HotRoutes, "answer", note)
+    monkeypatch.setattr(PromptRoutes, "answer", note)
     return ways
 
 
@@ -160,44 +195,31 @@ def _bytes_of(reply: RawReply, data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("server", ["fast"])
-async def test_what_is_hot_is_answered_as_the_app_does(
-    serve_here: ServeHere, answered_hot: list[str], monkeypatch: pytest.MonkeyPatch
+async def test_prompt_routes_are_answered_as_by_the_app(
+    serve_here: ServeHere, answered_promptly: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    in_rounds = await replies(await serve(serve_here), HOT)
-    assert len(answered_hot) == len(HOT)
-    assert 0 < answered_hot.count("in a round") < len(HOT)
+    in_rounds = await replies(await serve(serve_here), PROMPT)
+    assert len(answered_promptly) == len(PROMPT)
+    assert 0 < answered_promptly.count("in a round") < len(PROMPT)
 
-    answered_hot.clear()
+    answered_promptly.clear()
     monkeypatch.setattr(Submits, "task_of", lambda *_: None)
-    alone = await replies(await serve(serve_here), HOT)
-    assert answered_hot == ["alone"] * len(HOT)
+    alone = await replies(await serve(serve_here), PROMPT)
+    assert answered_promptly == ["alone"] * len(PROMPT)
 
-    answered_hot.clear()
-    monkeypatch.setattr(HotRoutes, "find", lambda *_: None)
-    by_app = await replies(await serve(serve_here), HOT)
-    assert answered_hot == []
+    answered_promptly.clear()
+    monkeypatch.setattr(PromptRoutes, "find", lambda *_: None)
+    by_app = await replies(await serve(serve_here), PROMPT)
+    assert answered_promptly == []
 
     assert in_rounds == by_app
     assert alone == by_app
 
 
-@pytest.mark.parametrize("server", ["hypercorn"])
-async def test_so_it_is_behind_the_other_server(
-    serve_here: ServeHere, answered_hot: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hot = await replies(await serve(serve_here), HOT)
-    assert answered_hot == ["alone" for data in HOT if CHUNKED.encode() not in data]
-
-    answered_hot.clear()
-    monkeypatch.setattr(HotRoutes, "find", lambda *_: None)
-    assert hot == await replies(await serve(serve_here), HOT)
-    assert answered_hot == []
-
-
 async def test_the_log_tells_the_same_of_it(
     serve_here: ServeHere, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = [HOT[0], submit(b'{"name": "x"}', shown="Authorization: Bearer nobody")]
+    asked = [PROMPT[0], submit(b'{"name": "x"}', shown="Authorization: Bearer nobody")]
 
     async def logged() -> list[str]:
         await replies(await serve(serve_here), asked)
@@ -206,7 +228,7 @@ async def test_the_log_tells_the_same_of_it(
     in_a_round = await logged()
     monkeypatch.setattr(Submits, "task_of", lambda *_: None)
     alone = await logged()
-    monkeypatch.setattr(HotRoutes, "find", lambda *_: None)
+    monkeypatch.setattr(PromptRoutes, "find", lambda *_: None)
     by_app = await logged()
 
     assert [line.count("request_id=the-same") for line in by_app] == [1, 1]
@@ -214,15 +236,15 @@ async def test_the_log_tells_the_same_of_it(
     assert alone == by_app
 
 
-async def test_what_is_not_plain_steps_aside(serve_here: ServeHere, answered_hot: list[str]) -> None:
+async def test_what_is_not_plain_steps_aside(serve_here: ServeHere, answered_promptly: list[str]) -> None:
     await replies(await serve(serve_here), ASIDE)
 
-    assert answered_hot == []
+    assert answered_promptly == []
 
 
 @pytest.mark.parametrize("server", ["fast"])
 async def test_all_of_it_is_answered_as_by_the_other_server(serve_here: ServeHere) -> None:
-    asked = [*HOT, *ASIDE]
+    asked = [*PROMPT, *ASIDE]
 
     assert await replies(await serve(serve_here), asked) == await replies(
         await serve(serve_here, server="hypercorn"), asked

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import structlog
-from quart import Response
-from quart_trio import QuartTrio
+from werkzeug.http import dump_cookie
 
 from ...config import Config
 from ..api.errors import BadRequestError, NothingToSignInToError
-from ..api.reply import json_response
-from ..api.request import read_json_body
-from ..serving.quart_app import StreamedRequest, current_request
+from ..api.reply import Reply, json_reply
+from ..api.request import IncomingRequest, read_json_body
 from .gate import SESSION_COOKIE, Gate, peer_of, session_of
 from .session_store import SESSION_SECONDS_MAX
 
@@ -28,57 +26,39 @@ class SignIn(msgspec.Struct, forbid_unknown_fields=True):
     token: str
 
 
-class SessionRoutes:
-    """Routes of the browser's session."""
+class SessionAnswers:
+    """Answers about the browser's session."""
 
     def __init__(self, gate: Gate, config: Config) -> None:
         self._gate = gate
         self._config = config
 
-    def add_to(self, app: QuartTrio) -> None:
-        """Register the routes."""
-        app.add_url_rule("/session", view_func=self.sign_in, methods=["POST"])
-        app.add_url_rule("/session", view_func=self.show_session, methods=["GET"])
-        app.add_url_rule("/session", view_func=self.sign_out, methods=["DELETE"])
-
-    async def sign_in(self) -> Response:
+    async def sign_in(self, request: IncomingRequest) -> Reply:
         """Begin a session; end the session that this browser has had."""
-        request = current_request()
         token = await self._token(request)
         if not self._gate.has_tokens:
             raise NothingToSignInToError("no token is configured: use the API without signing in")
         identity = self._gate.identify_token(token, peer_of(request))
         self._end_session(request)
-        reply = _no_content()
-        reply.set_cookie(
-            SESSION_COOKIE,
-            self._gate.sessions.begin(identity),
-            max_age=SESSION_SECONDS_MAX,
-            secure=_is_over_tls(request),
-            httponly=True,
-            samesite="Strict",
-        )
+        reply = _with_cookie(request, self._gate.sessions.begin(identity), max_age=SESSION_SECONDS_MAX)
         _log.info("signed in", by=identity.name, peer=peer_of(request))
         return reply
 
-    async def show_session(self) -> Response:
+    async def show_session(self, request: IncomingRequest) -> Reply:
         """Show the caller's name and scope."""
-        return json_response(current_request().identity)
+        return json_reply(request.identity)
 
-    async def sign_out(self) -> Response:
+    async def sign_out(self, request: IncomingRequest) -> Reply:
         """End the session, if there is one."""
-        request = current_request()
         self._end_session(request)
-        reply = _no_content()
-        reply.delete_cookie(SESSION_COOKIE, secure=_is_over_tls(request), httponly=True, samesite="Strict")
-        return reply
+        return _with_cookie(request, "", max_age=0, expires=0)
 
-    def _end_session(self, request: StreamedRequest) -> None:
+    def _end_session(self, request: IncomingRequest) -> None:
         session_id = session_of(request)
         if session_id is not None:
             self._gate.sessions.end(session_id)
 
-    async def _token(self, request: StreamedRequest) -> str:
+    async def _token(self, request: IncomingRequest) -> str:
         seconds_max = self._config.request_timeout_seconds
         body = await read_json_body(request, bytes_max=SIGN_IN_BYTES_MAX, seconds_max=seconds_max)
         try:
@@ -87,12 +67,13 @@ class SessionRoutes:
             raise BadRequestError('invalid body: send {"token": "..."}, without other fields') from error
 
 
-def _is_over_tls(request: StreamedRequest) -> bool:
+def _is_over_tls(request: IncomingRequest) -> bool:
     """Return whether the browser uses TLS, to this server or to a proxy; the gate has checked the origin."""
     return request.scheme == "https" or any(origin.startswith("https:") for origin in request.header_values(b"origin"))
 
 
-def _no_content() -> Response:
-    reply = Response(b"", 204)
-    del reply.headers["Content-Type"], reply.headers["Content-Length"]
-    return reply
+def _with_cookie(request: IncomingRequest, session_id: str, **lifetime: Any) -> Reply:
+    """Return a reply without a body that sets the session's cookie."""
+    secure = _is_over_tls(request)
+    cookie = dump_cookie(SESSION_COOKIE, session_id, secure=secure, httponly=True, samesite="Strict", **lifetime)
+    return Reply(b"", 204, {"Set-Cookie": cookie}, content_type="")
