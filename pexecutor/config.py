@@ -19,8 +19,26 @@ import platformdirs
 from msgspec import Meta
 
 from .errors import ConfigError
+from .limits.defaults import (
+    BODY_BYTES_MAX,
+    CRASHES_MAX,
+    HISTORY_BYTES_MAX,
+    HISTORY_RECORDS_MAX,
+    HISTORY_SECONDS_MAX,
+    HOST,
+    POOL_SIZE,
+    PORT,
+    QUEUE_SIZE,
+    SPAN_SECONDS_MAX,
+)
+from .limits.times import (
+    DRAIN_TIMEOUT_SECONDS,
+    LEASE_SECONDS,
+    LEASE_SECONDS_MAX,
+    LEASE_SECONDS_MIN,
+    REQUEST_TIMEOUT_SECONDS,
+)
 from .stores.address import MemoryAddress, SqliteAddress, StoreAddress, ValkeyAddress, parse_store
-from .stores.local.crashes import CRASHES_MAX
 from .validation import fault_of, similar
 
 ENVIRONMENT_PREFIX: Final = "PEXECUTOR_"
@@ -38,7 +56,7 @@ _SERVICE_ADDRESS: Final = re.compile(r"(?:tcp|udp|sctp)://.*", re.IGNORECASE)
 
 Count = Annotated[int, Meta(ge=1, le=10_000_000)]
 Bytes = Annotated[int, Meta(ge=1, le=2**40)]
-Seconds = Annotated[float, Meta(ge=0, le=7 * 24 * 60 * 60)]
+Seconds = Annotated[float, Meta(ge=0, le=SPAN_SECONDS_MAX)]
 
 Durability = Literal["full", "normal", "none", "aof", "fsync"]
 UnknownHandlers = Literal["refuse", "fail"]
@@ -50,29 +68,29 @@ LogFormat = Literal["text", "json"]
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings of a server."""
 
-    host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
-    port: Annotated[int, Meta(ge=0, le=65535)] = 8080
+    host: Annotated[str, Meta(min_length=1)] = HOST
+    port: Annotated[int, Meta(ge=0, le=65535)] = PORT
     server: HttpKind = "hypercorn"
-    pool_size: Annotated[int, Meta(ge=1, le=10_000)] = 5
-    queue_size: Count = 1000
-    drain_timeout_seconds: Seconds = 30.0
+    pool_size: Annotated[int, Meta(ge=1, le=10_000)] = POOL_SIZE
+    queue_size: Count = QUEUE_SIZE
+    drain_timeout_seconds: Seconds = DRAIN_TIMEOUT_SECONDS
     store: str = "sqlite"
     queue: Annotated[str, Meta(pattern=r"^[\w.:-]{1,100}$")] = "default"
     data_dir: str | None = None
     durability: Durability | None = None
-    lease_seconds: Annotated[float, Meta(ge=3, le=3600)] = 15.0
+    lease_seconds: Annotated[float, Meta(ge=LEASE_SECONDS_MIN, le=LEASE_SECONDS_MAX)] = LEASE_SECONDS
     handler_modules: tuple[str, ...] = ()
     handlers: dict[str, dict[str, Any]] = {}
     unknown_handlers: UnknownHandlers = "refuse"
     log_level: LogLevel = "info"
     log_format: LogFormat = "text"
-    history_records_max: Count = 10_000
-    history_seconds_max: Seconds = 7 * 24 * 60 * 60.0
-    history_bytes_max: Bytes = 128 * 1024 * 1024
+    history_records_max: Count = HISTORY_RECORDS_MAX
+    history_seconds_max: Seconds = HISTORY_SECONDS_MAX
+    history_bytes_max: Bytes = HISTORY_BYTES_MAX
     crashes_max: Annotated[int, Meta(ge=1, le=1000)] = CRASHES_MAX
-    body_bytes_max: Bytes = 8 * 1024 * 1024
+    body_bytes_max: Bytes = BODY_BYTES_MAX
     batch_tasks_max: Count = 10_000
-    request_timeout_seconds: Annotated[float, Meta(gt=0, le=3600)] = 30.0
+    request_timeout_seconds: Annotated[float, Meta(gt=0, le=3600)] = REQUEST_TIMEOUT_SECONDS
     connections_max: Count = 1000
     event_streams_max: Count = 100
     tokens: dict[str, dict[str, Any]] = {}
@@ -80,6 +98,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     allowed_hosts: tuple[str, ...] = ()
     tls_certfile: str | None = None
     tls_keyfile: str | None = None
+
+
+DEFAULTS: Final = Config()
+"""The default of every setting."""
 
 
 def load_config(*, file: Path | None, environment: Mapping[str, str], flags: Mapping[str, Any]) -> Config:

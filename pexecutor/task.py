@@ -24,11 +24,12 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from .limits.defaults import SPAN_SECONDS_MAX
 from .traceparent import PATTERN as TRACEPARENT_PATTERN
 from .traceparent import parse_traceparent
 
 NAME_BYTES_MAX: Final = 255
-SPAN_MS_MAX: Final = 7 * 24 * 60 * 60 * 1000
+SPAN_MS_MAX: Final = int(SPAN_SECONDS_MAX * 1000)
 """The longest duration, delay or timeout of a task: seven days."""
 
 PRIORITY_MAX: Final = 100

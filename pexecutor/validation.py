@@ -19,9 +19,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar, Union, g
 import msgspec
 
 from .errors import ConfigError
-
-NAME_CHARACTERS_SHOWN_MAX: Final = 100
-"""How many characters of an unknown field's name a message shows."""
+from .limits.defaults import CHARACTERS_SHOWN_MAX
 
 TIME_EXAMPLE: Final = "2030-01-31T08:00:00Z"
 
@@ -102,7 +100,7 @@ def unknown(noun: str, name: str, known: Iterable[str], *, where: str = "", none
         none: what to say instead of the list if there are no known names.
     """
     names = list(known)
-    shown = f"unknown {noun} `{name[:NAME_CHARACTERS_SHOWN_MAX]}`{where}"
+    shown = f"unknown {noun} `{name[:CHARACTERS_SHOWN_MAX]}`{where}"
     if not names:
         return f"{shown}; {none or f'there are no {noun}s'}"
     listed = f"{noun}s are: {', '.join(f'`{each}`' for each in names)}"
@@ -112,7 +110,7 @@ def unknown(noun: str, name: str, known: Iterable[str], *, where: str = "", none
 
 def similar(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that is most similar to a name, or ``None`` if none is similar."""
-    close = get_close_matches(name[:NAME_CHARACTERS_SHOWN_MAX], list(known), n=1)
+    close = get_close_matches(name[:CHARACTERS_SHOWN_MAX], list(known), n=1)
     return close[0] if close else None
 
 

@@ -17,13 +17,15 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from .limits.defaults import SPAN_SECONDS_MAX
+
 T = TypeVar("T")
 Otherwise = TypeVar("Otherwise")
 
 ERROR_BYTES_MAX: Final = 8 * 1024
 """The maximum length of an error's text in UTF-8. Of a longer text, the beginning and the end are kept."""
 
-RETRY_AFTER_SECONDS_MAX: Final = 7 * 24 * 60 * 60.0
+RETRY_AFTER_SECONDS_MAX: Final = SPAN_SECONDS_MAX
 """The longest wait before a retry that a handler may request: seven days, like every duration."""
 
 RESULT_BYTES_MAX: Final = 64 * 1024

@@ -8,13 +8,13 @@ from typing import Final
 import click
 
 from ..errors import PexecutorError, UnreachableError
+from ..limits.times import CLIENT_DRAIN_SECONDS
 from .client_command import ClientCommand, Session
 from .completion import complete_task
 from .exit_status import Exit, StillWaitingError, exit_of, explain
 from .streams import report_failure
 from .task_lookup import find_in_flight
 
-DRAIN_SECONDS: Final = 600.0
 LOOK_SECONDS: Final = 0.2
 
 
@@ -43,7 +43,7 @@ def cancel(session: Session, tasks: tuple[str, ...]) -> int:
 @click.option(
     "--wait-timeout",
     type=click.FloatRange(min=0),
-    default=DRAIN_SECONDS,
+    default=CLIENT_DRAIN_SECONDS,
     show_default=True,
     help="Seconds to wait for the stop.",
 )

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from ..limits.defaults import HOST, PORT
 from .output import Report, report_for
 
 if TYPE_CHECKING:
     from ..client.client import Client
 
-URL: Final = "http://127.0.0.1:8080"
+URL: Final = f"http://{HOST}:{PORT}"
 
 
 class Session:

@@ -19,8 +19,9 @@ import trio
 from click.shell_completion import CompletionItem
 
 from .. import __version__
-from ..config import Config, load_config, where_tasks_are
+from ..config import DEFAULTS, Config, load_config, where_tasks_are
 from ..errors import PexecutorError
+from ..limits.defaults import CHARACTERS_SHOWN_MAX
 from .commands import COMMANDS
 from .exit_status import Exit, exit_of, explain
 from .streams import (
@@ -37,7 +38,6 @@ from .text import take_text
 _COMMAND: Final = "pexecutor.command"
 """The key in ``click.Context.meta`` of the command's name."""
 
-_SHOWN_CHARACTERS_MAX: Final = 100
 
 _COMPLETE: Final = "_PEXECUTOR_COMPLETE"
 """The environment variable that a shell sets to request completions."""
@@ -81,16 +81,18 @@ for _command in COMMANDS:
 
 
 @cli.command()
-@click.option("-pool-size", "--pool-size", metavar="N", help="Tasks that run at once. [default: 5]")
-@click.option("-queue-size", "--queue-size", metavar="N", help="Tasks that may be pending. [default: 1000]")
-@click.option("-port", "--port", metavar="PORT", help="TCP port; 0 chooses a free port. [default: 8080]")
-@click.option("-host", "--host", metavar="HOST", help="Address to listen on. [default: 127.0.0.1]")
-@click.option("--server", metavar="KIND", help="HTTP implementation: hypercorn or fast. [default: hypercorn]")
+@click.option("-pool-size", "--pool-size", metavar="N", help=f"Tasks that run at once. [default: {DEFAULTS.pool_size}]")
+@click.option(
+    "-queue-size", "--queue-size", metavar="N", help=f"Tasks that may be pending. [default: {DEFAULTS.queue_size}]"
+)
+@click.option("-port", "--port", metavar="PORT", help=f"TCP port; 0 chooses a free port. [default: {DEFAULTS.port}]")
+@click.option("-host", "--host", metavar="HOST", help=f"Address to listen on. [default: {DEFAULTS.host}]")
+@click.option("--server", metavar="KIND", help=f"HTTP implementation: hypercorn or fast. [default: {DEFAULTS.server}]")
 @click.option(
     "--drain-timeout",
     "drain_timeout_seconds",
     metavar="SECONDS",
-    help="How long running tasks may take to end at a stop. [default: 30]",
+    help=f"How long running tasks may take to end at a stop. [default: {DEFAULTS.drain_timeout_seconds:g}]",
 )
 @click.option(
     "--handlers",
@@ -99,13 +101,15 @@ for _command in COMMANDS:
     multiple=True,
     help="A module or a Python file with handlers; may be repeated.",
 )
-@click.option("--store", metavar="STORE", help="sqlite, memory, or valkey://HOST:PORT/DATABASE. [default: sqlite]")
-@click.option("--queue", metavar="NAME", help="Name of the queue on a shared store. [default: default]")
+@click.option(
+    "--store", metavar="STORE", help=f"sqlite, memory, or valkey://HOST:PORT/DATABASE. [default: {DEFAULTS.store}]"
+)
+@click.option("--queue", metavar="NAME", help=f"Name of the queue on a shared store. [default: {DEFAULTS.queue}]")
 @click.option(
     "--lease",
     "lease_seconds",
     metavar="SECONDS",
-    help="How long a node may be silent before other nodes run its tasks. [default: 15]",
+    help=f"How long a node may be silent before other nodes run its tasks. [default: {DEFAULTS.lease_seconds:g}]",
 )
 @click.option(
     "--data-dir", metavar="DIRECTORY", help="Directory of the tasks' file. [default: the user's data directory]"
@@ -118,7 +122,8 @@ for _command in COMMANDS:
 @click.option(
     "--unknown-handlers",
     metavar="ACTION",
-    help="If stored tasks name unknown handlers: refuse to start, or fail these tasks. [default: refuse]",
+    help="If stored tasks name unknown handlers: refuse to start, or fail these tasks. "
+    f"[default: {DEFAULTS.unknown_handlers}]",
 )
 @click.option(
     "--allow-anonymous",
@@ -128,8 +133,8 @@ for _command in COMMANDS:
 )
 @click.option("--certfile", "tls_certfile", metavar="FILE", help="Serve HTTPS with this certificate, in PEM.")
 @click.option("--keyfile", "tls_keyfile", metavar="FILE", help="The certificate's key, if it is in another file.")
-@click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error. [default: info]")
-@click.option("--log-format", metavar="FORMAT", help="text or json. [default: text]")
+@click.option("--log-level", metavar="LEVEL", help=f"debug, info, warning or error. [default: {DEFAULTS.log_level}]")
+@click.option("--log-format", metavar="FORMAT", help=f"text or json. [default: {DEFAULTS.log_format}]")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="A TOML file of settings.")
 def serve(file: Path | None, **flags: Any) -> None:
     """Serve until SIGTERM, SIGINT, SIGHUP or POST /drain. A second signal stops at once."""
@@ -176,7 +181,7 @@ def main() -> None:
     except click.Abort:
         _fail("interrupted", Exit.INTERRUPTED)
     except UnicodeEncodeError as error:
-        _fail(f"{error.object[:_SHOWN_CHARACTERS_MAX]!r} is not UTF-8", Exit.USAGE)
+        _fail(f"{error.object[:CHARACTERS_SHOWN_MAX]!r} is not UTF-8", Exit.USAGE)
     sys.exit(status)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from ..config import Config, database_file, load_config
+from ..config import DEFAULTS, Config, database_file, load_config
 from ..errors import ConfigError
 from ..stores import valkey
 from ..stores.address import MemoryAddress, SqliteAddress, ValkeyAddress, parse_store
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     "--recover", is_flag=True, help="If the server died, recover its running tasks first, as its next start would."
 )
 @click.option("--new-ids", is_flag=True, help="Allow a move that gives the tasks new ids.")
-@click.option("--queue", metavar="NAME", help="Name of the queue on a shared store. [default: default]")
+@click.option("--queue", metavar="NAME", help=f"Name of the queue on a shared store. [default: {DEFAULTS.queue}]")
 @click.option("--volatile", is_flag=True, help="Allow a target server that loses all data at a restart.")
 @click.option("--queue-size", metavar="N", help="Maximum number of waiting tasks in the target. [default: as `serve`]")
 @click.option("--undo", is_flag=True, help="Undo an interrupted move whose tasks have not arrived in the target.")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from ..errors import UnreachableError
+from ..limits.times import CLIENT_WAIT_SECONDS_MAX
 from .exit_status import StillWaitingError
 from .streams import report_failure
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-REQUEST_SECONDS_MAX: Final = 20.0
-"""How long one request waits for an outcome: short enough for the timeouts of common proxies."""
 
 PAUSE_SECONDS: Final = 0.2
 PAUSE_SECONDS_MAX: Final = 2.0
@@ -46,7 +45,7 @@ def wait_for_outcome(client: Client, task_id: str, *, until: float) -> Document:
 
 
 def _wait_seconds(until: float) -> float:
-    return min(max(0.0, until - time.monotonic()), REQUEST_SECONDS_MAX)
+    return min(max(0.0, until - time.monotonic()), CLIENT_WAIT_SECONDS_MAX)
 
 
 def persist(call: Callable[[], T], *, until: float) -> T:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 
+from ..limits.times import WAIT_FOR_ROOM_SECONDS_MAX
 from .client_command import ClientCommand, Session
 from .exit_status import OF_OUTCOME, Exit
 from .retrying import wait_for_outcome
@@ -29,7 +30,10 @@ WAIT_SECONDS: Final = 3600.0
 )
 @task_fields
 @click.option(
-    "--wait-for-room", type=click.FloatRange(0, 60), default=0, help="Seconds to wait while the queue is full."
+    "--wait-for-room",
+    type=click.FloatRange(0, WAIT_FOR_ROOM_SECONDS_MAX),
+    default=0,
+    help="Seconds to wait while the queue is full.",
 )
 @click.option("--wait", is_flag=True, help="Wait for the outcome, which decides the exit status.")
 @click.option(

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar, get_args
 
 import click
 
-from ..task import OnConflict, OnCrash
+from ..task import PRIORITY_MAX, OnConflict, OnCrash
 from .completion import complete_handler
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -31,7 +31,9 @@ _OPTIONS: Final = [
         "--handler", help="The handler that runs the task.  [default: sleep]", shell_complete=complete_handler
     ),
     click.option("--duration", metavar="SPAN", callback=milliseconds, help="How long `sleep` sleeps."),
-    click.option("--priority", type=int, help="-100 to 100; tasks of higher priority start first."),
+    click.option(
+        "--priority", type=int, help=f"{-PRIORITY_MAX} to {PRIORITY_MAX}; tasks of higher priority start first."
+    ),
     click.option("--delay", metavar="SPAN", callback=milliseconds, help="Start the task only after this time."),
     click.option("--run-at", metavar="TIME", help="Start the task only at this time: RFC 3339, with a time zone."),
     click.option("--timeout", metavar="SPAN", callback=milliseconds, help="Cancel an attempt after this time."),

@@ -20,11 +20,12 @@ from typing import Any, Final
 import click
 import msgspec
 
+from ..limits.defaults import BODY_BYTES_MAX
 from ..validation import malformed
 from .streams import STDIN
 from .text import utf8
 
-FILE_BYTES_MAX: Final = 8 * 1024 * 1024
+FILE_BYTES_MAX: Final = BODY_BYTES_MAX
 """The maximum length of a file with params. It is larger than any params that a server accepts."""
 
 _REFERENCE: Final = "#/$defs/"

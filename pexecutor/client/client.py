@@ -22,10 +22,8 @@ import httpx2
 import msgspec
 
 from ..errors import ConfigError, ForeignReplyError, PexecutorError, RefusedError, UnreachableError
-
-PAGE_RECORDS_MAX: Final = 1000
-CONNECT_SECONDS_MAX: Final = 5.0
-REPLY_SECONDS_MAX: Final = 30.0
+from ..limits.defaults import PAGE_RECORDS_MAX
+from ..limits.times import CLIENT_CONNECT_SECONDS_MAX, CLIENT_REPLY_SECONDS_MAX
 
 _GATEWAY_STATUSES: Final = {502, 503, 504}
 _ERROR_NUMBER: Final = re.compile(r"\[Errno -?\d+\] ")
@@ -95,7 +93,9 @@ class Client:
         ConfigError: the URL or the token is invalid.
     """
 
-    def __init__(self, url: str, token: str | None = None, *, reply_seconds_max: float = REPLY_SECONDS_MAX) -> None:
+    def __init__(
+        self, url: str, token: str | None = None, *, reply_seconds_max: float = CLIENT_REPLY_SECONDS_MAX
+    ) -> None:
         self.url: str = url.rstrip("/")
         self._reply_seconds_max = reply_seconds_max
         base = _checked_url(self.url)
@@ -149,7 +149,7 @@ class Client:
             _Counts,
             content=chunks,
             headers={"Content-Type": "application/x-ndjson"},
-            timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS_MAX),
+            timeout=httpx2.Timeout(None, connect=CLIENT_CONNECT_SECONDS_MAX),
         )
 
     # Read
@@ -221,7 +221,7 @@ class Client:
             raise UnreachableError(f"cannot reach {self.url}: {_reason(error)}") from error
 
     def _timeout(self, wait_seconds: float = 0.0) -> httpx2.Timeout:
-        connect = min(CONNECT_SECONDS_MAX, self._reply_seconds_max)
+        connect = min(CLIENT_CONNECT_SECONDS_MAX, self._reply_seconds_max)
         return httpx2.Timeout(self._reply_seconds_max + wait_seconds, connect=connect)
 
 

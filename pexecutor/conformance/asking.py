@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 import trio
 
 from ..errors import PexecutorError
+from ..limits.defaults import PAGE_RECORDS_MAX
 from ..stores import PageRequest, Store
 from ..task import Accepted, Ending, Finished, InFlight, Outcome, Record, Running, Scheduled, State, Task, Verdict
 from .guarantee import BrokenPromiseError, expect
@@ -80,7 +81,7 @@ async def end_for_now(store: Store, running: Running, ending: Ending = FAILED) -
 
 
 async def listed(
-    store: Store, state: State | None = None, *, name: str | None = None, limit: int = 1000
+    store: Store, state: State | None = None, *, name: str | None = None, limit: int = PAGE_RECORDS_MAX
 ) -> list[Record]:
     """Return a whole listing, read page by page."""
     records: list[Record] = []

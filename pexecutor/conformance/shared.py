@@ -10,15 +10,13 @@ from typing import Any, Final
 import trio
 
 from ..errors import StoreUnavailableError
+from ..limits.times import LEASE_SECONDS_MIN
 from ..stores import Store
 from ..stores.address import ValkeyAddress
 from ..stores.valkey.client import ValkeyLink
 from ..stores.valkey.server_checks import SETTINGS, Durability, settings_warnings
 from ..stores.valkey.store import ValkeyStore
 from .guarantee import Need
-
-LEASE_SECONDS: Final = 3.0
-"""The shortest lease, so that a lost node is found quickly."""
 
 _RESTART: Final = (
     "Whether tasks survive a restart, a power cut or a failover of the server depends on its settings and was not "
@@ -97,7 +95,7 @@ class ValkeyPlace:
     def open(self, **settings: Any) -> AbstractAsyncContextManager[Store]:
         link = _LinkWithASwitch(ValkeyLink(self._address, self._queue, flushed=self._flushed))
         node = f"{self._queue}-node-{len(self._links)}"
-        store = self._make(link=link, node=node, lease_seconds=LEASE_SECONDS, **settings)
+        store = self._make(link=link, node=node, lease_seconds=LEASE_SECONDS_MIN, **settings)
         self._links.append((store, link))
         return _opened(store)
 

@@ -31,11 +31,9 @@ import msgspec
 import trio
 
 from ..handlers import CancelledBy, Catalogue, Context, EndedBySignalError, failure_of
+from ..limits.times import DRAIN_FOLLOWS_SECONDS
 from ..task import Ending, Outcome, Running
 from ..values import error_text, leaf_exceptions, result_json, sole_exception
-
-DRAIN_FOLLOWS_SECONDS: Final = 1.0
-"""How long to wait for a drain after a signal has ended a process of the attempt: both may have the same cause."""
 
 DRAIN_POLL_SECONDS: Final = 0.02
 

@@ -33,6 +33,8 @@ import trio
 
 from ..errors import FieldError, InvalidTaskError, StoreUnavailableError
 from ..handlers import BUILT_IN, Catalogue, Complaint, Context
+from ..limits.defaults import POOL_SIZE
+from ..limits.times import DRAIN_TIMEOUT_SECONDS
 from ..observe.events import DrainBegun, Feed, TaskProgress
 from ..observe.notify import notifier
 from ..observe.timeline import Timeline
@@ -64,8 +66,8 @@ class Executor:
         self,
         store: Store,
         *,
-        pool_size: int = 5,
-        drain_timeout_seconds: float = 30.0,
+        pool_size: int = POOL_SIZE,
+        drain_timeout_seconds: float = DRAIN_TIMEOUT_SECONDS,
         handlers: Catalogue = BUILT_IN,
         on_change: Callable[[Sequence[Record]], None] | None = None,
     ) -> None:

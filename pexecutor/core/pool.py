@@ -27,10 +27,11 @@ import trio
 
 from ..errors import StoreUnavailableError
 from ..handlers import Catalogue, Context
+from ..limits.times import SETTLE_SECONDS_MAX, STORE_RETRY_SECONDS
 from ..stores import Store
 from ..task import Ending, Finished, Record, Running, Scheduled
 from .attempt import LiveAttempt
-from .recorder import SETTLE_SECONDS_MAX, STORE_RETRY_SECONDS, Recorder
+from .recorder import Recorder
 from .statistics import Tally
 
 BATCH_TASKS_MAX: Final = 48

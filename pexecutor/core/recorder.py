@@ -16,20 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import compress
-from typing import Final
 
 import trio
 
 from ..errors import StoreUnavailableError
+from ..limits.times import STORE_RETRY_SECONDS
 from ..stores import Store
 from ..task import Ending, Finished, Running, Scheduled
 from .attempt import LiveAttempt
-
-STORE_RETRY_SECONDS: Final = 0.5
-"""The pause before another try after the store was unavailable."""
-
-SETTLE_SECONDS_MAX: Final = 5.0
-"""How long recording outcomes or releasing tasks may take after the work was cancelled: the bound of the shields."""
 
 
 class Recorder:

@@ -23,6 +23,7 @@ import msgspec
 from msgspec import Meta
 
 from ..errors import ConfigError
+from ..limits.times import KILL_AFTER_SECONDS, KILL_AFTER_SECONDS_MAX
 from ..task import PARAMS_BYTES_MAX, Task
 from ..validation import table_from
 from .complaints import missing, unknown, wrong
@@ -32,10 +33,6 @@ from .processes.group import Program, run_group
 from .processes.mark import marked
 from .slots import VALUE_SCHEMA, Slot, parse_element, value_text
 
-KILL_AFTER_SECONDS: Final = 5.0
-KILL_AFTER_SECONDS_MAX: Final = 6.0
-"""The longest ``kill_after``, in seconds. Together with the time until a killed group is gone, it is less than the
-margin of a stop."""
 INHERITED: Final = ("PATH", "HOME", "LANG", "TZ")
 STDIN: Final = "stdin"
 _SENT_BY_OTHERS: Final = frozenset(

@@ -8,6 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from .. import validation
+from ..limits.defaults import CHARACTERS_SHOWN_MAX
 from ..values import exception_text, plain_text
 from .contract import Complaint
 
@@ -21,7 +22,7 @@ def missing(name: str) -> Complaint:
 
 def unknown(name: str, known: Iterable[str]) -> Complaint:
     """Return the complaint that the handler has no such parameter."""
-    shown = name[: validation.NAME_CHARACTERS_SHOWN_MAX]
+    shown = name[:CHARACTERS_SHOWN_MAX]
     return f"params.{shown}", validation.unknown("parameter", name, known, none="the handler takes no parameters")
 
 

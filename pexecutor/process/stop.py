@@ -32,13 +32,8 @@ import trio
 from ..core.executor import Executor
 from ..core.statistics import Phase, Statistics
 from ..handlers.processes.leader import disregard
+from ..limits.times import STOP_MARGIN_SECONDS, TIMER_SHARE
 from . import guard
-
-STOP_MARGIN_SECONDS = 10.0
-"""How long a stop may take in addition to the drain timeout, in seconds."""
-
-TIMER_SHARE: Final = 0.8
-"""The share of the margin after which the timer fires. The guard kills the process at the end of the margin."""
 
 _log = structlog.get_logger()
 

@@ -108,6 +108,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from ..limits.defaults import PAGE_RECORDS_MAX
 from ..observe.histogram import Histogram
 from ..task import Ending, Finished, Following, Outcome, Pending, Record, Running, Scheduled, State, Task, Verdict
 
@@ -120,7 +121,7 @@ class PageRequest(msgspec.Struct, frozen=True):
 
     state: State | None = None
     name: str | None = None
-    limit: int = 1000
+    limit: int = PAGE_RECORDS_MAX
     cursor: str | None = None
 
 

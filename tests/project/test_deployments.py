@@ -26,7 +26,7 @@ import yaml  # type: ignore[import-untyped]
 from pexecutor.access import hash_token, new_token
 from pexecutor.cli.main import cli
 from pexecutor.config import Config
-from pexecutor.process.stop import STOP_MARGIN_SECONDS
+from pexecutor.limits.times import STOP_MARGIN_SECONDS
 
 from ..stores.valkey.server import free_port
 from .conftest import PROJECT, Launch, ServerProcess, clean_environment

@@ -75,7 +75,7 @@ WORK = {
 
 
 def main() -> None:
-    stop.STOP_MARGIN_SECONDS = 2.0
+    stop.STOP_MARGIN_SECONDS = 2.0  # type: ignore[attr-defined]
     config = Config(port=0, store="memory", drain_timeout_seconds=0.1)
     handlers = Catalogue({"sleep": Doing(_begin)})
     with stop.StopBound(config.drain_timeout_seconds) as bound:

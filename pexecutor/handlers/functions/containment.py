@@ -20,15 +20,10 @@ from typing import Any, Final
 
 import trio
 
+from ...limits.times import FUNCTION_CLOSE_SECONDS_MAX, SYSTEM_TASKS_SECONDS_MAX
 from ...observe.notify import log_error
 from ...values import NAME_CHARACTERS_MAX, exception_text, leaf_exceptions, plain_text, sole_exception
 from ..contract import HandlerFailedError
-
-CLOSE_SECONDS_MAX: Final = 5.0
-"""How long Trio tasks that a function has left running may take to end once they are cancelled."""
-
-SYSTEM_TASKS_SECONDS_MAX: Final = 1.0
-"""How long an attempt waits for system tasks that its function has started. A library may start endless ones."""
 
 POLL_SECONDS: Final = 0.01
 TASKS_NAMED_MAX: Final = 10
@@ -143,7 +138,7 @@ class _Position:
             found = ["left a cancel scope that it had not entered"]
         for nursery in nurseries:
             nursery.cancel_scope.cancel()
-        with trio.move_on_after(CLOSE_SECONDS_MAX, shield=True):
+        with trio.move_on_after(FUNCTION_CLOSE_SECONDS_MAX, shield=True):
             while any(nursery.child_tasks for nursery in nurseries):  # noqa: ASYNC110  # Trio has no event for it
                 await trio.sleep(POLL_SECONDS)
         self.restore()

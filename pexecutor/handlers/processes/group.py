@@ -23,20 +23,17 @@ from typing import Final
 import msgspec
 import trio
 
+from ...limits.times import KILL_AFTER_SECONDS, KILL_SECONDS_MAX
 from ..contract import HandlerFailedError
 from ..descriptors import ExhaustedError, is_exhaustion, retry_while_exhausted
 from ..output import LiveOutput
 from . import proc
 from .family import Family, reap_orphans
-from .leader import Leader, start_leader
+from .leader import POLL_SECONDS_MIN, Leader, start_leader
 from .mark import TASK_ID_VARIABLE, next_tag
 from .pipes import Inlet, Outlet, Sink, null_device
 from .start_error import start_error
 
-KILL_SECONDS_MAX: Final = 2.0
-"""How long a group may take to be gone after SIGKILL. Together with ``kill_after_seconds`` it bounds the shield."""
-
-POLL_SECONDS_MIN: Final = 0.005
 POLL_SECONDS_MAX: Final = 0.05
 
 LOOK_SECONDS_MAX: Final = 0.2
@@ -62,7 +59,7 @@ class Program(msgspec.Struct, frozen=True):
     argv: Sequence[str | bytes]
     environment: Mapping[str, str]
     directory: str | None = None
-    kill_after_seconds: float = 5.0
+    kill_after_seconds: float = KILL_AFTER_SECONDS
 
 
 async def run_group(

@@ -18,9 +18,6 @@ import trio
 from ...task import Ending, Outcome, Pending, Rare, Record, Running
 from .start_order import StartOrder
 
-CRASHES_MAX: Final = 3
-"""The default number of crashes after which a task is abandoned."""
-
 CAUTION_SECONDS: Final = 60.0
 """How long after a crash every start is written before it happens, in seconds, so that a further crash is counted."""
 

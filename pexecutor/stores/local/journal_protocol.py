@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import trio
 
 from ...errors import StoreUnavailableError
+from ...limits.times import STORE_CALL_SECONDS_MAX
 from ...task import Record, Running
-
-COMMIT_SECONDS_MAX: Final = 5.0
-"""How long a verb waits for its changes to become durable, in seconds: the bound of the shield."""
 
 
 class Journal(Protocol):
@@ -65,10 +63,10 @@ async def make_durable(journal: Journal, changes: Sequence[Record], acceptances:
     Raises:
         StoreUnavailableError: the commit failed, or took too long.
     """
-    with trio.move_on_after(COMMIT_SECONDS_MAX, shield=True) as bound:
+    with trio.move_on_after(STORE_CALL_SECONDS_MAX, shield=True) as bound:
         replaced = await journal.commit(changes, acceptances)
     if bound.cancelled_caught:
-        raise StoreUnavailableError(f"the store did not answer within {COMMIT_SECONDS_MAX:g} s")
+        raise StoreUnavailableError(f"the store did not answer within {STORE_CALL_SECONDS_MAX:g} s")
     return [replaced.get(record.serial, record) for record in changes] if replaced else changes
 
 

@@ -20,6 +20,7 @@ import msgspec
 import trio
 
 from ...errors import AlreadyFinishedError, AlreadyStartedError, ExpiredTaskError, UnknownTaskError
+from ...limits.defaults import CRASHES_MAX, HISTORY_BYTES_MAX, HISTORY_RECORDS_MAX, HISTORY_SECONDS_MAX, QUEUE_SIZE
 from ...observe.histogram import COMMIT_SECONDS, Histogram
 from ...observe.notify import notifier
 from ...task import (
@@ -42,7 +43,7 @@ from ...task import (
 from .. import Node, Page, PageRequest, StoreStatistics, Watcher
 from .book import Book
 from .capacity import Room
-from .crashes import CRASHES_MAX, Trials
+from .crashes import Trials
 from .journal_protocol import Journal, leave_as_is, make_durable
 from .listing import list_page
 from .recovery import Recovered, check_handlers, load, recovery
@@ -50,10 +51,6 @@ from .submission import Submission, after, end, end_and_pass_on, start
 
 CLOCK_CHECK_SECONDS: Final = 60.0
 """The longest sleep towards a time of the wall clock, in seconds: the clock may be set meanwhile."""
-
-HISTORY_RECORDS_MAX: Final = 10_000
-HISTORY_SECONDS_MAX: Final = 7 * 24 * 60 * 60.0
-HISTORY_BYTES_MAX: Final = 128 * 1024 * 1024
 
 
 class LocalStore:
@@ -78,7 +75,7 @@ class LocalStore:
     def __init__(
         self,
         *,
-        queue_size: int = 1000,
+        queue_size: int = QUEUE_SIZE,
         history_records_max: int = HISTORY_RECORDS_MAX,
         history_seconds_max: float = HISTORY_SECONDS_MAX,
         history_bytes_max: int = HISTORY_BYTES_MAX,

@@ -24,6 +24,7 @@ from typing import Final, Protocol
 import msgspec
 
 from ...errors import UnusableStoreError
+from ...limits.defaults import QUEUE_SIZE
 from ...task import Finished, Following, Record, Running, make_serial
 from ..sqlite.database import StoreIdentity
 from .marks import Mark, Role, check_not_sealed
@@ -82,7 +83,7 @@ class Terms(msgspec.Struct, frozen=True):
         new_ids: whether tasks may get new ids.
     """
 
-    queue_size: int = 1000
+    queue_size: int = QUEUE_SIZE
     history: bool = False
     recover: bool = False
     new_ids: bool = False

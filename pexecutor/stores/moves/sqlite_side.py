@@ -16,9 +16,9 @@ from pathlib import Path
 import trio
 
 from ...errors import UnusableStoreError
+from ...limits.defaults import CRASHES_MAX
 from ...task import Finished, Record, Running
 from ..local.book import Book
-from ..local.crashes import CRASHES_MAX
 from ..local.journal_protocol import leave_as_is
 from ..local.recovery import load, recovery
 from ..sqlite.database import (

@@ -26,6 +26,7 @@ from typing import Any, Final, Protocol, TypeVar
 import trio
 
 from ...errors import StoreUnavailableError
+from ...limits.times import JOURNAL_CLOSE_SECONDS_MAX
 from ...observe.notify import notifier
 from ...task import Record
 from .database import Database, StoreIdentity
@@ -47,8 +48,6 @@ WATCH_SECONDS: Final = 0.8
 PROBE_SECONDS: Final = 1.0
 """How often the journal retries a failed disk while no caller commits, in seconds."""
 
-CLOSE_SECONDS_MAX: Final = 3.0
-"""How long closing the journal waits for the disk, in seconds."""
 
 CurrentRecord = Callable[[int], Record | None]
 """Returns the record of a serial as the store has it, or ``None`` if the store has none."""
@@ -147,9 +146,9 @@ class SqliteJournal:
                     self._closing = True
                     watching.cancel()
                     self._wanted.unpark_all()
-                    writing.deadline = trio.current_time() + CLOSE_SECONDS_MAX
+                    writing.deadline = trio.current_time() + JOURNAL_CLOSE_SECONDS_MAX
         finally:
-            with trio.move_on_after(CLOSE_SECONDS_MAX, shield=True):
+            with trio.move_on_after(JOURNAL_CLOSE_SECONDS_MAX, shield=True):
                 in_order = in_order and not self._line and not self._doubtful and self.trouble is None
                 await self._in_thread(self._database.close, in_order)
 

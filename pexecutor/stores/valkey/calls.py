@@ -15,6 +15,7 @@ import msgspec
 import trio
 
 from ...errors import StoreUnavailableError
+from ...limits.times import STORE_CALL_SECONDS_MAX
 from ...task import Finished, Outcome, Record, make_serial
 from .. import Watcher
 from .damage import Damage
@@ -22,8 +23,6 @@ from .wire import Beat, Found, MarkRow, NodeRow, PageReply, QueueCounts, Row, Se
 
 LOOK_AT_KEYS: Final = True
 """Argument of ``mend``: check the types of the keys at once."""
-CALL_SECONDS_MAX: Final = 5.0
-"""How long a verb waits for its reply, in seconds: the bound of the shield."""
 
 _DECODERS: Final = {
     "join": decoder(tuple[str, int]),
@@ -115,13 +114,13 @@ class Calls:
 
     async def ask(self, verb: str, *arguments: Any) -> ServerReply[Any]:
         """Call a function, even if the caller is cancelled, and return the reply. The caller reports its changes."""
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + CALL_SECONDS_MAX):
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + STORE_CALL_SECONDS_MAX):
             try:
                 return self._read(verb, await self._call(verb, *arguments))
             except OtherQueueError as error:
                 self._other_queue()
                 raise StoreUnavailableError(str(error)) from error
-        raise StoreUnavailableError(f"the store did not answer within {CALL_SECONDS_MAX:g} s")
+        raise StoreUnavailableError(f"the store did not answer within {STORE_CALL_SECONDS_MAX:g} s")
 
     async def _call(self, verb: str, *arguments: Any) -> bytes:
         try:

@@ -23,13 +23,11 @@ from coredis.connection import TCPConnection
 from coredis.exceptions import RedisError, ResponseError
 
 from ...errors import StoreUnavailableError, UnusableStoreError
+from ...limits.times import LINK_CALL_SECONDS_MAX
 from ..address import ValkeyAddress
 from .calls import DamagedQueueError, OtherQueueError
 from .connection import ELSEWHERE, Line, reason
 from .flush import Flusher, life_of
-
-CALL_SECONDS_MAX: Final = 4.0
-"""How long a call may take, in seconds; less than any shield around it."""
 
 START_SECONDS_MAX: Final = 10.0
 """How long to wait for the server at the start, in seconds."""
@@ -83,7 +81,7 @@ class ValkeyLink:
         queue: str,
         *,
         flushed: bool = False,
-        patience_seconds: float = CALL_SECONDS_MAX,
+        patience_seconds: float = LINK_CALL_SECONDS_MAX,
     ) -> None:
         self.address = address
         self.key: str = f"pexecutor:{{{queue}}}"

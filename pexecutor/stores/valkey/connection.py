@@ -19,14 +19,12 @@ from coredis.connection import TCPConnection, TCPLocation
 from coredis.exceptions import BusyLoadingError, MovedError, ReadOnlyError, RedisError
 from coredis.exceptions import ConnectionError as BrokenConnectionError
 
+from ...limits.times import CONNECT_SECONDS_MAX, SENTINEL_SECONDS_MAX
 from ..address import ValkeyAddress
 
-CONNECT_SECONDS_MAX: Final = 2.0
 RECONNECT_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 """The waits between attempts, in seconds; the last one is repeated."""
 
-SENTINEL_SECONDS_MAX: Final = 0.5
-"""How long to wait for a sentinel before trying the next one, in seconds."""
 
 SENTINEL_SECONDS: Final = 1.0
 """How often the sentinels are asked whether the primary was replaced, in seconds."""

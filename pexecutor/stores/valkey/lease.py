@@ -29,17 +29,12 @@ from typing import Final, Literal
 import trio
 
 from ...errors import StoreUnavailableError
+from ...limits.times import BEAT_SECONDS, LEASE_SHARE, REFUSED_SECONDS
 from ...observe.notify import notifier
 from .wire import Beat
 
-BEAT_SECONDS: Final = 1.0
 GIVEN_UP: Final = -math.inf
 """The time until which a lease is good that was given up, or has not begun."""
-LEASE_SECONDS_MIN: Final = 3.0
-"""The shortest lease: some beats may fail."""
-
-REFUSED_SECONDS: Final = 0.1
-"""The pause after a beat that failed: a server that is out of memory refuses each beat at once."""
 
 
 NO_CLAIM: Final = 0
@@ -171,7 +166,9 @@ class Lease:
             self._cancelled(number)
         if beat.extended and term == self._term:
             self._comparing = False
-            self._good_until = sent_at + self._seconds * 2 / 3  # from the sending: the server may have got it at once
+            self._good_until = (
+                sent_at + self._seconds * LEASE_SHARE
+            )  # from the sending: the server may have got it at once
             self._extended.unpark_all()
         else:
             self._must_compare = True

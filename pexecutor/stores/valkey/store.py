@@ -33,6 +33,8 @@ from ...errors import (
     UnknownTaskError,
     UnusableStoreError,
 )
+from ...limits.defaults import CRASHES_MAX, HISTORY_BYTES_MAX, HISTORY_RECORDS_MAX, HISTORY_SECONDS_MAX, QUEUE_SIZE
+from ...limits.times import LEASE_SECONDS, STORE_CALL_SECONDS_MAX
 from ...observe.histogram import COMMIT_SECONDS, Histogram
 from ...task import (
     TAG_BITS,
@@ -50,10 +52,9 @@ from ...task import (
     parse_task_id,
 )
 from .. import Node, Page, PageRequest, StoreStatistics, Watcher
-from ..local.crashes import CRASHES_MAX
 from ..local.listing import format_cursor, parse_cursor
 from ..moves.marks import check_not_sealed
-from .calls import CALL_SECONDS_MAX, Calls, Link
+from .calls import Calls, Link
 from .damage import Damage
 from .endings import ending_arguments
 from .lease import NO_CLAIM, Holdings, Lease
@@ -99,16 +100,16 @@ class ValkeyStore:
         link: Link,
         *,
         node: str,
-        queue_size: int = 1000,
-        history_records_max: int = 10_000,
-        history_seconds_max: float = 7 * 24 * 60 * 60.0,
-        history_bytes_max: int = 128 * 1024 * 1024,
+        queue_size: int = QUEUE_SIZE,
+        history_records_max: int = HISTORY_RECORDS_MAX,
+        history_seconds_max: float = HISTORY_SECONDS_MAX,
+        history_bytes_max: int = HISTORY_BYTES_MAX,
         durability: Durability = "aof",
         on_doubt: Callable[[str], None] = lambda _: None,
         on_damage: Callable[[str], None] = lambda _: None,
         on_lease_lost: Callable[[int], None] = lambda _: None,
         crashes_max: int = CRASHES_MAX,
-        lease_seconds: float = 15.0,
+        lease_seconds: float = LEASE_SECONDS,
         jitter: random.Random | None = None,
         clock: Callable[[], float] = trio.current_time,
         sleep: Callable[[float], Awaitable[None]] = trio.sleep,
@@ -170,7 +171,7 @@ class ValkeyStore:
                     yield
                 finally:
                     nursery.cancel_scope.cancel()
-                    with trio.move_on_after(CALL_SECONDS_MAX, shield=True), suppress(StoreUnavailableError):
+                    with trio.move_on_after(STORE_CALL_SECONDS_MAX, shield=True), suppress(StoreUnavailableError):
                         await self._calls.call("leave", self._node, self._holdings.claim)
 
     async def _join(self, *, to_end_seconds: float = 0) -> None:

@@ -8,16 +8,13 @@ cancelled when the client of the first submit disconnects.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 import trio
 
 from ...core.executor import Executor
 from ...errors import StoreUnavailableError
+from ...limits.times import COALESCED_SECONDS_MAX
 from ...task import Task, Verdict
-
-SECONDS_MAX: Final = 30.0
-"""How long the shielded step may wait for the store."""
 
 
 class _WaitingSubmit:
@@ -29,7 +26,8 @@ class _WaitingSubmit:
         self.task = task
         self.done = trio.Event()
         self.outcome: Verdict | Exception = StoreUnavailableError(
-            f"the store did not answer within {SECONDS_MAX:g} s: check whether the task was accepted, then try again"
+            f"the store did not answer within {COALESCED_SECONDS_MAX:g} s: "
+            "check whether the task was accepted, then try again"
         )
 
 
@@ -86,6 +84,6 @@ class SubmitCoalescer:
         verdicts = self._executor.submit_nowait(tasks)
         if verdicts is not None:
             return verdicts
-        with trio.move_on_after(SECONDS_MAX, shield=True):
+        with trio.move_on_after(COALESCED_SECONDS_MAX, shield=True):
             return await self._executor.submit(tasks)
         return ()

@@ -23,8 +23,9 @@ from typing import Any, Final, NoReturn, TypeVar, Union, get_args
 import msgspec
 
 from ...errors import FieldError, InvalidTaskError
+from ...limits.defaults import CHARACTERS_SHOWN_MAX
 from ...task import Priority, Task
-from ...validation import NAME_CHARACTERS_SHOWN_MAX, fault_of, malformed, unknown
+from ...validation import fault_of, malformed, unknown
 from .errors import BadRequestError, TooLargeError
 
 ERRORS_LISTED_MAX: Final = 100
@@ -202,7 +203,7 @@ def _as_field_error(error: msgspec.ValidationError, index: int, kind: type[msgsp
     """Return the fault that a decoder's error describes."""
     fault = fault_of(error, kind)
     if fault.path or fault.kind != "invalid":
-        return FieldError(index, fault.path[:NAME_CHARACTERS_SHOWN_MAX], fault.sentence())
+        return FieldError(index, fault.path[:CHARACTERS_SHOWN_MAX], fault.sentence())
     if (own := _OWN_MESSAGE.match(fault.why)) is not None:
         return FieldError(index, own[1], fault.why)
     return FieldError(index, None, f"a {kind.__name__.lower()}: {fault.why}")
@@ -229,7 +230,7 @@ def _refuse_repeated_keys(body: bytes, decoded: Task | Change | list[Task], inde
         raise BadRequestError(_malformed(error, body)) from error
     for place, element in enumerate(sent if isinstance(decoded, list) else [sent], index):
         if (repeated := _repeated_key(element)) is not None:
-            shown = repeated[:NAME_CHARACTERS_SHOWN_MAX]
+            shown = repeated[:CHARACTERS_SHOWN_MAX]
             raise InvalidTaskError([FieldError(place, shown, f"`{shown}` is given more than once")])
 
 

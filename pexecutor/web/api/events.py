@@ -17,6 +17,7 @@ import trio
 
 from ...config import Config
 from ...core.executor import Executor
+from ...limits import times
 from ...observe.events import DrainBegun, Event, Feed, Gap, Happening, Reader, TaskProgress
 from ...task import State
 from .client_input import ClientInput
@@ -26,7 +27,7 @@ from .request import IncomingRequest
 from .wire import Progress as ProgressView
 from .wire import view
 
-HEARTBEAT_SECONDS: Final = 15.0
+HEARTBEAT_SECONDS: Final = times.HEARTBEAT_SECONDS
 PAUSE_SECONDS: Final = 0.1
 RECONNECT_MS: Final = 2000
 EVENTS_AT_ONCE: Final = 512

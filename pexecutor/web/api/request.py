@@ -7,20 +7,17 @@ from __future__ import annotations
 
 from codecs import BOM_UTF8
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import msgspec
 import trio
 
 from ...access import Identity
+from ...limits.defaults import CHARACTERS_SHOWN_MAX
 from ...task import Task
 from ...traceparent import parse_traceparent
 from .client_input import ClientInput
 from .errors import RequestTimeoutError, TooLargeError, UnsupportedMediaTypeError
-
-SHOWN_CHARACTERS_MAX: Final = 100
-"""How many characters of an unsupported header value an error shows."""
-
 
 Arguments = Mapping[str, list[str]]
 """The query string: the values of each parameter, by name."""
@@ -124,7 +121,7 @@ def refuse_coding(request: IncomingRequest) -> None:
     codings = ", ".join(request.header_values(b"content-encoding"))
     if codings.strip().lower() not in ("", "identity"):
         raise UnsupportedMediaTypeError(
-            f"unsupported Content-Encoding {codings[:SHOWN_CHARACTERS_MAX]!r}: send the body without compression",
+            f"unsupported Content-Encoding {codings[:CHARACTERS_SHOWN_MAX]!r}: send the body without compression",
             {"Accept-Encoding": "identity"},
         )
 

@@ -18,6 +18,8 @@ from msgspec import UNSET, Meta, UnsetType
 from ...config import Config
 from ...core.executor import Executor
 from ...errors import FieldError
+from ...limits.defaults import PAGE_RECORDS_MAX
+from ...limits.times import WAIT_FOR_ROOM_SECONDS_MAX, WAIT_SECONDS_MAX
 from ...stores import PageRequest
 from ...task import Accepted, Draining, Duplicate, Finished, Full, Record, State, Task, Verdict
 from . import stream
@@ -27,10 +29,6 @@ from .errors import BadRequestError, UnsupportedMediaTypeError
 from .reply import Reply, json_reply, problem_reply, refusal_reply
 from .request import IncomingRequest, read_body, read_json_body, with_trace
 from .wire import BatchReply, Problem, TaskVerdict, TaskView, VerdictsListed, add_verdicts, counts, detail, view
-
-WAIT_FOR_ROOM_SECONDS_MAX: Final = 60
-WAIT_SECONDS_MAX: Final = 300
-PAGE_RECORDS_MAX: Final = 1000
 
 _ONE_ACCEPTED: Final = counts(BatchReply(requested_task=1, submitted_tasks=1))
 

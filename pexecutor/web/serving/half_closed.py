@@ -23,7 +23,9 @@ from typing import Final
 
 import trio
 
-CHECK_SECONDS: Final = 0.5
+from ...limits import times
+
+CHECK_SECONDS: Final = times.INPUT_CHECK_SECONDS
 """How often a half-closed connection is checked for a reset: no event wakes a reader after the end of its input."""
 
 PROBE_SECONDS: Final = 15

@@ -24,12 +24,13 @@ from typing import Final, Protocol
 import structlog
 import trio
 
+from ...limits import times
 from .tls import secure
 
 _log = structlog.get_logger()
 
 BACKLOG: Final = 1024
-STOP_SECONDS_MAX: Final = 3.0
+STOP_SECONDS_MAX: Final = times.LISTENER_STOP_SECONDS_MAX
 """How long connections may take to end once the server stops."""
 
 STALLED_SECONDS_MAX: Final = 30

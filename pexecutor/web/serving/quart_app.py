@@ -30,11 +30,12 @@ from quart_trio.asgi import TrioASGIHTTPConnection
 from quart_trio.wrappers import TrioRequest
 
 from ...access import Identity
+from ...limits import times
 from ..api.client_input import ClientInput
 from ..api.request import Arguments
 
-LAST_EVENT_SECONDS_MAX: Final = 5.0
-LINGER_SECONDS_MAX: Final = 2.0
+LAST_EVENT_SECONDS_MAX: Final = times.LAST_EVENT_SECONDS_MAX
+LINGER_SECONDS_MAX: Final = times.LINGER_SECONDS_MAX
 CHUNKS_BUFFERED: Final = 4
 
 REQUEST_ID_HEADER: Final = b"x-request-id"

@@ -6,7 +6,8 @@ import trio
 from trio.testing import MockClock
 
 from pexecutor.errors import StoreUnavailableError
-from pexecutor.stores.valkey.lease import REFUSED_SECONDS, Holdings, Lease
+from pexecutor.limits.times import REFUSED_SECONDS
+from pexecutor.stores.valkey.lease import Holdings, Lease
 from pexecutor.stores.valkey.wire import Beat
 
 NUMBER = 7

@@ -1,0 +1,30 @@
+"""Defaults of settings, and limits that more than one module applies."""
+
+from __future__ import annotations
+
+from typing import Final
+
+SPAN_SECONDS_MAX: Final = 7 * 24 * 60 * 60.0
+"""The longest duration anywhere: seven days. The fields of a task, the settings and a handler's wait share it."""
+
+HOST: Final = "127.0.0.1"
+PORT: Final = 8080
+
+POOL_SIZE: Final = 5
+QUEUE_SIZE: Final = 1000
+
+CRASHES_MAX: Final = 3
+"""The number of crashes after which a task is abandoned."""
+
+HISTORY_RECORDS_MAX: Final = 10_000
+HISTORY_SECONDS_MAX: Final = SPAN_SECONDS_MAX
+HISTORY_BYTES_MAX: Final = 128 * 1024 * 1024
+
+BODY_BYTES_MAX: Final = 8 * 1024 * 1024
+"""The longest body of a request. A client reads no longer file of params."""
+
+PAGE_RECORDS_MAX: Final = 1000
+"""The largest page of a listing, and its default size."""
+
+CHARACTERS_SHOWN_MAX: Final = 100
+"""How many characters of a caller's text a message shows."""

@@ -1,0 +1,75 @@
+"""Each default and each limit is written once."""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from .test_tidy import MODULES, PACKAGE
+
+SMALL: Final = {0, 1}
+"""Numbers that no rule is about."""
+
+OPERATORS: Final[dict[type[ast.operator], Callable[[float, float], float]]] = {
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Pow: operator.pow,
+}
+
+
+def number_in(node: ast.expr | None) -> float | None:
+    """Return the value of a number that is written out, like ``7 * 24 * 60 * 60``, or ``None``."""
+    match node:
+        case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
+            return value
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in OPERATORS:
+            one, other = number_in(left), number_in(right)
+            return None if one is None or other is None else OPERATORS[type(op)](one, other)
+    return None
+
+
+def numbers_named(tree: ast.Module) -> Iterator[tuple[str, float]]:
+    """Yield the numbers that are constants, defaults of fields or defaults of parameters, with their names."""
+    for node in ast.walk(tree):
+        named: list[tuple[str, ast.expr | None]] = []
+        match node:
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                named = [(name, node.value)]
+            case ast.Assign(targets=[ast.Name(id=name)]):
+                named = [(name, node.value)]
+            case ast.arguments():
+                positional = [*node.posonlyargs, *node.args]
+                defaults = [None] * (len(positional) - len(node.defaults)) + node.defaults
+                named = [(each.arg, default) for each, default in zip(positional, defaults, strict=True)]
+                named += [(each.arg, default) for each, default in zip(node.kwonlyargs, node.kw_defaults, strict=True)]
+        for name, value in named:
+            if (number := number_in(value)) is not None and number not in SMALL:
+                yield name.lower().strip("_"), number
+
+
+def copies_in(texts: dict[str, str]) -> dict[tuple[str, float], list[str]]:
+    """Return the numbers that several modules write out under one name, with the modules."""
+    written: dict[tuple[str, float], set[str]] = defaultdict(set)
+    for module, text in texts.items():
+        for rule in numbers_named(ast.parse(text)):
+            written[rule].add(module)
+    return {rule: sorted(modules) for rule, modules in written.items() if len(modules) > 1}
+
+
+def test_a_default_or_a_limit_is_written_once() -> None:
+    texts = {str(module.relative_to(PACKAGE)): module.read_text(encoding="utf-8") for module in MODULES}
+    assert not copies_in(texts), "write the number once, in pexecutor/limits or above its users, and import it"
+
+
+def test_a_copy_is_found_however_it_is_written() -> None:
+    one = "WEEK_SECONDS: Final = 7 * 24 * 60 * 60\nPOOL_SIZE = 5"
+    other = "def run(a, week_seconds=604_800.0, *, pool_size=5, other=6): ...\n_pool_size: int = 7"
+    assert copies_in({"one": one, "other": other}) == {
+        ("week_seconds", 604_800): ["one", "other"],
+        ("pool_size", 5): ["one", "other"],
+    }
