@@ -47,8 +47,7 @@ GREETING = Route(
     scope="read",
     answer=greet,
     query=GreetingQuery,
-    prompt=True,
-    doc=Doc("greet", "Server", "Greet.", {200: DocumentedReply("Greetings.", (Media("application/json", {}),))}),
+    doc=Doc("Server", "greet", "Greet.", {200: DocumentedReply("Greetings.", (Media("application/json", {}),))}),
 )
 
 

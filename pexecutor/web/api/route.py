@@ -16,6 +16,7 @@ import msgspec
 from ...access import Scope
 from ...errors import PexecutorError
 from ...task import State
+from .errors import BadRequestError, RequestTimeoutError, TooLargeError, UnsupportedMediaTypeError
 from .reply import Reply
 from .request import IncomingRequest
 
@@ -54,16 +55,16 @@ class Doc(msgspec.Struct, frozen=True):
     """The documentation of a route.
 
     Parameters:
-        id: the name of the operation in generated clients.
         group: the heading of the operation in the document.
+        id: the name of the operation in generated clients.
         summary: the operation in one line; ``description`` holds further facts.
         replies: the replies, by status.
-        errors: further errors; each adds a reply with its status and its docstring's first paragraph.
+        errors: further errors, besides those of reading the query and the body.
         body_description: describes the content of the body.
     """
 
-    id: str
     group: str
+    id: str
     summary: str
     replies: dict[int, DocumentedReply]
     errors: tuple[type[PexecutorError], ...] = ()
@@ -81,8 +82,8 @@ class Route:
         answer: returns the reply to a request: a function of the request, or a method of one of the app's services.
         query: the type that decodes the query string; ``None`` if the route ignores it.
         body: the media types of the body that the route reads; empty if it reads none.
-        prompt: whether the reply comes at once, so that no client leaves meanwhile. A request whose query has a
-            parameter with ``wait`` in its name is not prompt, nor is a stream of tasks.
+        prompt: whether the reply comes at once, as bytes, so that the fast listener may answer without the framework.
+            A request whose query has a parameter with ``wait`` in its name is never prompt, nor is a stream of tasks.
         doc: the documentation; ``None`` for routes that only the pages of this server use.
     """
 
@@ -93,13 +94,20 @@ class Route:
     answer: Callable[..., Awaitable[Reply]]
     query: type[msgspec.Struct] | None = None
     body: tuple[Media, ...] = ()
-    prompt: bool = False
+    prompt: bool = True
     doc: Doc | None = None
 
     @cached_property
     def rule(self) -> str:
         """Return the method and the path, without the names of parameters: ``GET /tasks/{}``."""
         return f"{self.method} {_PARAMETER.sub('{}', self.path)}"
+
+    @property
+    def errors(self) -> tuple[type[PexecutorError], ...]:
+        """Return the documented errors that the route raises: those of reading the query and the body, and others."""
+        of_query = () if self.query is None else (BadRequestError,)
+        of_body = (RequestTimeoutError, TooLargeError, UnsupportedMediaTypeError) if self.body else ()
+        return (*of_query, *(() if self.doc is None else self.doc.errors), *of_body)
 
     @property
     def parameters(self) -> list[str]:

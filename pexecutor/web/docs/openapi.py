@@ -53,11 +53,6 @@ NDJSON: Final = "application/x-ndjson"
 """In this format, a body whose schema is a list has one element on each line."""
 
 
-def json_media(schema: JsonObject, **examples: Any) -> Media:
-    """Return a JSON body with this schema."""
-    return Media("application/json", schema, examples)
-
-
 def problem_media(schema: type[Problem] = Problem, **examples: Any) -> Media:
     """Return a body of problem details with this schema."""
     return Media(PROBLEM_TYPE, ref(schema), examples)
@@ -117,7 +112,7 @@ def _operation(route: Route, doc: Doc) -> JsonObject:
         "description": doc.description,
         "parameters": [*_path_parameters(route.parameters), *_query_parameters(route.query)],
         "requestBody": _request_body(route.body, doc.body_description),
-        "responses": _responses(doc),
+        "responses": _responses(doc, route.errors),
     }
     return {key: value for key, value in described.items() if value}
 
@@ -160,9 +155,10 @@ def _without_null(schema: JsonObject) -> JsonObject:
             return schema
 
 
-def _responses(doc: Doc) -> JsonObject:
+def _responses(doc: Doc, errors: tuple[type[PexecutorError], ...]) -> JsonObject:
+    """Return the documented replies, and one for each further status of the errors, with their first paragraphs."""
     replies = dict(doc.replies)
-    for status, sentences in _sentences((*doc.errors, *AT_THE_GATE)).items():
+    for status, sentences in _sentences((*errors, *AT_THE_GATE)).items():
         headers = ("Retry-After",) if status in (429, 503) else ()
         replies.setdefault(status, DocumentedReply(" ".join(sentences), (problem_media(),), headers))
     return {str(status): _response(reply) for status, reply in sorted(replies.items())}

@@ -1,7 +1,7 @@
-"""The longer parts of the documentation: the frame of the document, its examples, and what several routes share.
+"""The texts and examples of the OpenAPI document: its frame, and the documentation of each route (``routes.py``).
 
-The rows of the route table (``routes.py``) hold the rest. Examples are real. A test sends those of requests to a
-server. The examples of replies are built by the code that builds replies.
+Examples are real. A test sends those of requests to a server. The examples of replies are built by the code that builds
+replies.
 """
 
 from __future__ import annotations
@@ -10,14 +10,26 @@ from typing import Any, Final
 
 import msgspec
 
-from ...errors import FieldError, InvalidTaskError, StoreUnavailableError
+from ...errors import (
+    AlreadyFinishedError,
+    AlreadyStartedError,
+    ExpiredTaskError,
+    FieldError,
+    InvalidCursorError,
+    InvalidTaskError,
+    StoreUnavailableError,
+    UnknownTaskError,
+)
+from ...handlers.catalogue import HandlerView
 from ...task import Attempt, Ending, Finished, Outcome, Pending, Running, Task, make_serial
-from ..api.errors import BadRequestError, RequestTimeoutError, TooLargeError, UnsupportedMediaTypeError
+from ..api.decode import Change
+from ..api.errors import TooManyStreamsError
+from ..api.ops import Alive, NodeView, NotReadyProblem, Situation, TimelineView
 from ..api.reply import problem
 from ..api.route import Doc, DocumentedReply, Media
 from ..api.tasks import HeldProblem, SubmitProblem
 from ..api.wire import BatchReply, TaskDetail, TaskVerdict, TaskView, detail, timestamp, view
-from .openapi import NDJSON, json_media, problem_media
+from .openapi import NDJSON, problem_media
 from .schemas import JsonObject, ref
 
 FRAME: Final[JsonObject] = {
@@ -80,52 +92,40 @@ _FULL: Final = problem(
 _INVALID: Final = problem(400, "`name` is required", {"errors": [FieldError(0, "name", "`name` is required")]})
 _HELD: Final = problem(409, f"the name 'report' is held by the running task {_RUNNING.id}", {"holder": view(_RUNNING)})
 
-# Replies that several routes share
+# Parts of the documentation of a route
 
-PAGE: Final = DocumentedReply(
-    "A page of records; `Link` has the path of the next page.",
-    (json_media({"type": "array", "items": ref(TaskView)}, page=[_example(view(_PENDING))]),),
-    ("Link",),
-)
-_REFUSED: Final = "The queue has no room for some of the tasks; what was accepted stays accepted."
-_DRAINING: Final = (
-    "The server is stopping and accepts no tasks, or its store accepts no changes; try another server, or try later."
-)
+
+def _reply(description: str, *media: Media) -> DocumentedReply:
+    return DocumentedReply(description, media)
+
+
+def _json(schema: type[msgspec.Struct] | JsonObject, **examples: Any) -> Media:
+    """Return a JSON body, with examples that are shown as the wire shows them."""
+    shown = {title: _example(value) for title, value in examples.items()}
+    return Media("application/json", schema if isinstance(schema, dict) else ref(schema), shown)
+
+
+def _list(kind: type[msgspec.Struct], **examples: Any) -> Media:
+    return _json({"type": "array", "items": ref(kind)}, **examples)
+
+
+def _text(media_type: str) -> Media:
+    return Media(media_type, {"type": "string"})
+
+
+def _listing(name: str, summary: str) -> Doc:
+    page = _reply("A page of records; `Link` has the path of the next page.", _list(TaskView, page=[view(_PENDING)]))
+    return Doc("Tasks", name, summary, {200: msgspec.structs.replace(page, headers=("Link",))}, (InvalidCursorError,))
 
 
 def _submit_problem(description: str, *headers: str, **examples: Any) -> DocumentedReply:
     return DocumentedReply(description, (problem_media(SubmitProblem, **examples),), headers)
 
 
-def reply(
-    description: str, *media: Media, headers: tuple[str, ...] = (), links: tuple[str, ...] = ()
-) -> DocumentedReply:
-    """Return the documentation of a reply."""
-    return DocumentedReply(description, media, headers, links)
-
-
-def json_of(kind: type[msgspec.Struct], **examples: Any) -> Media:
-    """Return a JSON body that holds one value of a type; the examples are values of the type."""
-    return json_media(ref(kind), **{title: _example(value) for title, value in examples.items()})
-
-
-def list_of(kind: type[msgspec.Struct]) -> Media:
-    """Return a JSON body that holds a list of values of a type."""
-    return json_media({"type": "array", "items": ref(kind)})
-
-
-SHOWN: Final = reply("The record with all its fields.", json_of(TaskDetail, finished=detail(_ENDED)))
-
-CANCELLED: Final = {
-    200: reply("The task has ended.", json_of(TaskDetail, cancelled=detail(_CANCELLED))),
-    202: reply(
-        "The task is running and has been cancelled; it has yet to end.",
-        json_of(TaskDetail, running=detail(_RUNNING)),
-    ),
-}
+# Tasks
 
 SUBMIT_BODY: Final = (
-    json_media(
+    _json(
         {"anyOf": [ref(Task), ref("TaskList")]},
         one={"name": "report", "duration": 2000},
         list=[{"name": "a"}, {"name": "b", "priority": 5, "retries": 3}],
@@ -138,9 +138,33 @@ SUBMIT_BODY: Final = (
 )
 
 SUBMIT: Final = Doc(
-    "submit_tasks",
     "Tasks",
+    "submit_tasks",
     "Submit one task, a list of them, or a stream.",
+    {
+        200: _reply("A list or a stream: each task was accepted or is a duplicate.", _json(BatchReply, reply=_BATCH)),
+        202: DocumentedReply(
+            "One task: the task was accepted.",
+            (_json(TaskDetail, accepted=detail(_PENDING)),),
+            ("Location",),
+            ("show_task", "cancel_task"),
+        ),
+        400: _submit_problem("A parameter, the body or a task is invalid.", faults=_example(_INVALID)),
+        408: _submit_problem("The body did not arrive in time."),
+        409: _reply("One task: another task holds its name.", problem_media(HeldProblem, held=_example(_HELD))),
+        413: _submit_problem("The body, the list or a line of a stream is over the limit."),
+        429: _submit_problem(
+            "The queue has no room for some of the tasks; what was accepted stays accepted.",
+            "Retry-After",
+            full=_example(_FULL),
+        ),
+        503: _submit_problem(
+            "The server is stopping and accepts no tasks, or its store accepts no changes; try another server,"
+            " or try later.",
+            "Retry-After",
+        ),
+    },
+    (InvalidTaskError, StoreUnavailableError),
     description=(
         "The body is one object or a list as JSON, or a stream of any length with one task on each line. If two"
         " tasks of a list have the same name, the first one wins. A list with an invalid task is refused as a"
@@ -148,23 +172,129 @@ SUBMIT: Final = Doc(
         " the stream."
     ),
     body_description="One task, a list of tasks, or one task on each line.",
-    replies={
-        200: reply("A list or a stream: each task was accepted or is a duplicate.", json_of(BatchReply, reply=_BATCH)),
-        202: reply(
-            "One task: the task was accepted.",
-            json_of(TaskDetail, accepted=detail(_PENDING)),
-            headers=("Location",),
-            links=("show_task", "cancel_task"),
-        ),
-        400: _submit_problem("A parameter, the body or a task is invalid.", faults=_example(_INVALID)),
-        408: _submit_problem("The body did not arrive in time."),
-        409: reply("One task: another task holds its name.", problem_media(HeldProblem, held=_example(_HELD))),
-        413: _submit_problem("The body, the list or a line of a stream is over the limit."),
-        429: _submit_problem(_REFUSED, "Retry-After", full=_example(_FULL)),
-        503: _submit_problem(_DRAINING, "Retry-After"),
-    },
-    errors=(
-        *(BadRequestError, InvalidTaskError, RequestTimeoutError, TooLargeError),
-        *(UnsupportedMediaTypeError, StoreUnavailableError),
+)
+
+TASKS: Final = _listing("list_tasks", "List tasks: scheduled, pending, running, then finished.")
+PENDING: Final = _listing("list_pending", "List pending tasks, in start order.")
+RUNNING: Final = _listing("list_running", "List running tasks, by start time.")
+FINISHED: Final = _listing("list_finished", "List finished tasks whose records are kept, the latest first.")
+
+SHOW: Final = Doc(
+    "Tasks",
+    "show_task",
+    "Show a task's record, or wait for its outcome.",
+    {200: _reply("The record with all its fields.", _json(TaskDetail, finished=detail(_ENDED)))},
+    (UnknownTaskError, ExpiredTaskError),
+)
+
+CHANGE_BODY: Final = (_json(Change, urgent={"priority": 50}),)
+
+CHANGE: Final = Doc(
+    "Tasks",
+    "change_task",
+    "Change the priority of a waiting task.",
+    {200: _reply("The changed record.", _json(TaskDetail))},
+    (
+        *(InvalidTaskError, UnknownTaskError, AlreadyFinishedError, AlreadyStartedError, ExpiredTaskError),
+        StoreUnavailableError,
     ),
+    body_description="The new priority.",
+)
+
+CANCEL: Final = Doc(
+    "Tasks",
+    "cancel_task",
+    "Cancel a task.",
+    {
+        200: _reply("The task has ended.", _json(TaskDetail, cancelled=detail(_CANCELLED))),
+        202: _reply(
+            "The task is running and has been cancelled; it has yet to end.",
+            _json(TaskDetail, running=detail(_RUNNING)),
+        ),
+    },
+    (UnknownTaskError, AlreadyFinishedError, ExpiredTaskError, StoreUnavailableError),
+    description="The record of the task is kept, with its outcome.",
+)
+
+EVENTS: Final = Doc(
+    "Tasks",
+    "events",
+    "Follow tasks as a stream of server-sent events.",
+    {200: _reply("A stream that ends with the server.", _text("text/event-stream"))},
+    (TooManyStreamsError,),
+    description=(
+        "`task` has a record as listings show it, at each change of its state. `progress` has the progress of a"
+        " running task. `drain` means that the stop has begun. `gap` means that events were missed: read the"
+        " listings again. Send `Last-Event-ID` to resume a stream."
+    ),
+)
+
+# The server
+
+HANDLERS: Final = Doc(
+    "Server",
+    "list_handlers",
+    "List the handlers, each with the JSON Schema of its params.",
+    {200: _reply("All handlers, by name.", _list(HandlerView))},
+)
+
+LIVE: Final = Doc(
+    "Server",
+    "live",
+    "Check whether the process answers.",
+    {200: _reply("The process answers.", _json(Alive, alive=Alive()))},
+)
+
+READY: Final = Doc(
+    "Server",
+    "ready",
+    "Check whether tasks are accepted, and show the statistics of the executor.",
+    {
+        200: _reply("Tasks are accepted.", _json(Situation)),
+        503: _reply("The stop has begun, or the store cannot be written.", problem_media(NotReadyProblem)),
+    },
+)
+
+_METRICS: Final = (_text("text/plain"), _text("application/openmetrics-text"))
+
+METRICS: Final = Doc(
+    "Server",
+    "metrics",
+    "Show metrics for Prometheus.",
+    {200: _reply("The metrics, in OpenMetrics if `Accept` asks for it.", *_METRICS)},
+)
+
+HISTORY: Final = Doc(
+    "Server",
+    "history",
+    "Show the throughput of the last 15 minutes.",
+    {200: _reply("The intervals in which something happened.", _json(TimelineView))},
+)
+
+NODES: Final = Doc(
+    "Server",
+    "nodes",
+    "List the processes that share the store.",
+    {200: _reply("The nodes, ordered by the ends of their leases.", _list(NodeView))},
+    description="The list is empty if the store is not a shared one.",
+)
+
+DRAIN: Final = Doc(
+    "Server",
+    "drain",
+    "Begin the stop.",
+    {202: _reply("The stop has begun.", _json(Situation))},
+    description="The stop continues after this reply. Further requests change nothing.",
+)
+
+OPENAPI: Final = Doc(
+    "Server", "openapi", "Show this document.", {200: _reply("An OpenAPI 3.1 document.", _json({"type": "object"}))}
+)
+
+DOCS: Final = Doc(
+    "Server", "docs", "Show this document as a page for people.", {200: _reply("An HTML page.", _text("text/html"))}
+)
+
+DOCS_STYLE: Final = Doc(
+    "Server", "docs_style", "Show the style sheet of that page.", {200: _reply("A style sheet.", _text("text/css"))}
 )

@@ -12,7 +12,7 @@ refusal, after too much time without a request or for a head, and at the stop.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import trio
 
@@ -25,10 +25,9 @@ from .exchange import Exchange
 from .parser import Parser, Refusal
 from .request import Ends, Request
 from .response import encode_refusal, encode_reply
+from .rounds import Rounds
+from .shared import Shared
 from .transport import GONE, Transport
-
-if TYPE_CHECKING:
-    from .server import FastHttp
 
 BYTES_TO_SEND_AT_ONCE: Final = 16 * 1024
 """How many bytes of replies are held back at most: about thirty replies to submits, or a page of a listing."""
@@ -38,13 +37,15 @@ class FastConnection:
     """Serves one connection.
 
     Parameters:
-        http: the parts that all connections share.
+        shared: what all connections share.
+        rounds: read from the connection while it waits for a request.
         transport: the socket.
         ends: the addresses of the client and the server.
     """
 
-    def __init__(self, http: FastHttp, transport: Transport, ends: Ends) -> None:
-        self._http = http
+    def __init__(self, shared: Shared, rounds: Rounds, transport: Transport, ends: Ends) -> None:
+        self._shared = shared
+        self._rounds = rounds
         self._transport = transport
         self.parser: Parser = Parser(ends, self._read_on)
         """Holds the requests that are not answered. Fed by this connection, and by the rounds while this waits."""
@@ -62,7 +63,7 @@ class FastConnection:
             try:
                 await self._serve()
             finally:
-                self._http.idle.discard(self)
+                self._shared.idle.discard(self)
                 self._transport.close()
 
     async def _serve(self) -> None:
@@ -82,12 +83,12 @@ class FastConnection:
             if parser.refusal is not None:
                 await self._refuse(parser.refusal)
                 return None
-            if self._http.stopping:
+            if self._shared.stopping:
                 return None
-            self._http.idle.keep(self)
+            self._shared.idle.keep(self)
             if not await self._wait():
                 return None
-        self._http.idle.discard(self)
+        self._shared.idle.discard(self)
         return parser.requests.popleft()
 
     async def _wait(self) -> bool:
@@ -97,14 +98,14 @@ class FastConnection:
             data = await self._transport.receive()
             self.parser.feed(data)
             return bool(data)
-        wait = await self._http.rounds.wait(self, fd)
+        wait = await self._rounds.wait(self, fd)
         if wait.unsent:
             self._out.append(wait.unsent)
         return wait.is_open
 
     async def _answer(self, request: Request) -> bool:
         """Answer a request; return whether another request may follow on this connection."""
-        route = self._http.prompt.find(request)
+        route = self._shared.prompt.find(request)
         try:
             if route is not None:
                 await self._answer_promptly(request, route)
@@ -118,13 +119,13 @@ class FastConnection:
             await self._flush()
             await self._refuse(self.parser.refusal)
             return False
-        return request.keep_alive and request.chunks.ended and not self._http.stopping
+        return request.keep_alive and request.chunks.ended and not self._shared.stopping
 
     async def _answer_promptly(self, request: Request, route: Route) -> None:
-        reply = await self._http.prompt.answer(request, route)
+        reply = await self._shared.prompt.answer(request, route)
         if not request.chunks.ended:
             await self._linger(request)
-        if self._http.stopping or not request.chunks.ended:
+        if self._shared.stopping or not request.chunks.ended:
             request.keep_alive = False
         data = encode_reply(reply, request.id, keep_alive=request.keep_alive)
         self._out.append(data)
@@ -134,7 +135,7 @@ class FastConnection:
 
     async def _ask_app(self, request: Request) -> None:
         exchange = Exchange(self, request)
-        await exchange.run(self._http.app)
+        await exchange.run(self._shared.app)
         if exchange.ended:
             if not (request.chunks.ended or request.expects_continue):
                 await self._linger(request)

@@ -10,7 +10,7 @@ is parsed and waits; meanwhile nothing more is read.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, Protocol, cast
 from urllib.parse import unquote_to_bytes
 
 import trio
@@ -22,10 +22,19 @@ from .request import Header, Request
 from .response import CLOSE, CONTINUE, LAST_CHUNK, head
 from .transport import GONE
 
-if TYPE_CHECKING:
-    from .connection import FastConnection
-
 BODILESS: Final = frozenset({204, 304})
+
+
+class ClientConnection(Protocol):
+    """The connection of a request."""
+
+    input: ClientInput
+
+    async def send(self, data: bytes) -> None:
+        """Send a part of a reply."""
+
+    async def wait_until_gone(self, unsendable: trio.Event) -> None:
+        """Wait until the client is gone, or until a reply cannot be sent."""
 
 
 class Exchange:
@@ -36,7 +45,7 @@ class Exchange:
         request: the request.
     """
 
-    def __init__(self, connection: FastConnection, request: Request) -> None:
+    def __init__(self, connection: ClientConnection, request: Request) -> None:
         self._connection = connection
         self._request = request
         self._continue_sent = not request.expects_continue

@@ -20,23 +20,29 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 import trio
 
 from ...task import Task, Verdict
 from ..api.reply import Reply
+from ..serving.idle import Idle
+from .parser import Parser
 from .request import Request
+from .shared import Shared
 from .submits import Submit
 from .transport import BYTES_AT_ONCE
-
-if TYPE_CHECKING:
-    from .connection import FastConnection
-    from .server import FastHttp
 
 CONNECTIONS_AT_ONCE_MAX: Final = 32
 """How many connections a round reads from: no more than the tasks that a worker starts in a turn, so the pool keeps up.
 """
+
+
+class WaitingConnection(Idle, Protocol):
+    """A connection that waits for a request; its parser holds the requests that are not answered."""
+
+    parser: Parser
+    is_ending: bool
 
 
 class Wait:
@@ -49,8 +55,8 @@ class Wait:
 
     __slots__ = ("connection", "ended", "error", "fd", "is_busy", "is_open", "unsent", "woken")
 
-    def __init__(self, connection: FastConnection, fd: int) -> None:
-        self.connection: FastConnection = connection
+    def __init__(self, connection: WaitingConnection, fd: int) -> None:
+        self.connection: WaitingConnection = connection
         self.fd: int = fd
         self.ended: bool = False
         self.is_busy: bool = False
@@ -70,12 +76,12 @@ class Rounds:
     """Reads from waiting connections, and answers their submits.
 
     Parameters:
-        http: the parts that all connections share.
+        shared: what the connections share.
     """
 
-    def __init__(self, http: FastHttp) -> None:
-        self._http = http
-        self._submits = http.submits
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._submits = shared.submits
         self._epoll = select.epoll()
         # Owned by _arm() and _disarm(): the waits that are registered in the epoll, by descriptor.
         self._armed: dict[int, Wait] = {}
@@ -87,7 +93,7 @@ class Rounds:
                 await trio.lowlevel.wait_readable(self._epoll.fileno())
                 self._run_round(nursery)
 
-    async def wait(self, connection: FastConnection, fd: int) -> Wait:
+    async def wait(self, connection: WaitingConnection, fd: int) -> Wait:
         """Wait until a connection's own Trio task has something to do.
 
         Raises:
@@ -115,7 +121,7 @@ class Rounds:
         else:
             for wait, _ in submits:
                 wait.is_busy = True
-                self._http.idle.discard(wait.connection)  # a connection that waits for a reply is not idle
+                self._shared.idle.discard(wait.connection)  # a connection that waits for a reply is not idle
             nursery.start_soon(self._submit, submits)
 
     async def _submit(self, submits: list[WaitingSubmit]) -> None:
@@ -161,7 +167,7 @@ class Rounds:
         return None
 
     def _is_ending(self, wait: Wait) -> bool:
-        return self._http.stopping or wait.connection.is_ending
+        return self._shared.stopping or wait.connection.is_ending
 
     def _prepare(self, wait: Wait, request: Request, data: bytes | None) -> Submit | None:
         """Return the submit of a request, or ``None`` if the connection's own Trio task has to answer the request."""
@@ -180,7 +186,7 @@ class Rounds:
         ]
         sent = zip(submits, replies, strict=True)
         waiting = [wait.connection for (wait, _), reply in sent if self._send(wait, reply)]
-        self._http.idle.add(*waiting)
+        self._shared.idle.add(*waiting)
 
     def _send(self, wait: Wait, data: bytes) -> bool:
         """Send a reply; return whether the connection waits for another request.
@@ -199,7 +205,7 @@ class Rounds:
             return False
         if sent < len(data) or self._is_ending(wait):
             wait.unsent = data[sent:]
-            self._http.idle.discard(wait.connection)
+            self._shared.idle.discard(wait.connection)
             self._wake(wait)
             return False
         self._arm(wait)

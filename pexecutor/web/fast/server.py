@@ -1,4 +1,4 @@
-"""The parts that all connections of the fast listener share: app, routes, rounds, idle deadlines and the stop."""
+"""The fast listener: serves connections, runs what they share, and stops."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from .connection import FastConnection
 from .prompt import PromptRoutes
 from .request import Ends
 from .rounds import Rounds
+from .shared import Shared
 from .submits import Submits
 from .transport import transport_of
 
@@ -29,13 +30,9 @@ class FastHttp:
     """
 
     def __init__(self, app: ASGIFramework, prompt: PromptRoutes, submits: Submits, *, idle_seconds_max: float) -> None:
-        self.app = app
-        self.prompt = prompt
-        self.submits = submits
-        self.rounds: Rounds = Rounds(self)
-        self.stopping: bool = False
-        self.idle: IdleConnections = IdleConnections(idle_seconds_max)
-        """The connections that wait for the head of a request."""
+        self._idle = IdleConnections(idle_seconds_max)
+        self._shared = Shared(app, prompt, submits, self._idle)
+        self._rounds = Rounds(self._shared)
 
     async def speak(self, stream: Stream) -> None:
         """Answer the requests of one connection, until it ends."""
@@ -45,18 +42,18 @@ class FastHttp:
         except OSError:  # a socket whose client is gone has no peer address
             transport.close()
         else:
-            await FastConnection(self, transport, ends).run()
+            await FastConnection(self._shared, self._rounds, transport, ends).run()
 
     async def run(self) -> None:
         """Run the rounds, and close connections that have been idle for too long."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.rounds.run)
-            nursery.start_soon(self.idle.run)
+            nursery.start_soon(self._rounds.run)
+            nursery.start_soon(self._idle.run)
 
     async def stop(self) -> None:
         """Close idle connections at once, and the others after their current reply."""
-        self.stopping = True
-        self.idle.end_all()
+        self._shared.stopping = True
+        self._idle.end_all()
         await trio.lowlevel.checkpoint()
 
 

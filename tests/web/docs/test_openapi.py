@@ -98,7 +98,7 @@ def test_it_has_every_route_and_no_other() -> None:
 
 
 def test_every_error_that_is_answered_is_in_it() -> None:
-    errors = {error for _, doc in OPERATIONS for error in doc.errors}
+    errors = {error for route, _ in OPERATIONS for error in route.errors}
 
     assert {*errors, *AT_THE_GATE, NothingToSignInToError} == set(STATUS_OF)
 
@@ -330,8 +330,8 @@ async def test_every_reply_that_the_document_has_is_given_as_it_is_described(
 
     described = {
         (doc.id, str(status))
-        for _, doc in OPERATIONS
-        for status in (*doc.replies, *(STATUS_OF[error] for error in doc.errors))
+        for route, doc in OPERATIONS
+        for status in (*doc.replies, *(STATUS_OF[error] for error in route.errors))
     }
     assert witness.seen == described
 
