@@ -152,8 +152,8 @@ class Outcome(enum.StrEnum):
     TIMED_OUT = "timed_out"
     CANCELLED = "cancelled"
     ABANDONED = "abandoned"
-    """The server died while the task ran, and the task must not run again: ``on_crash`` is ``fail``, or the server has
-    died too often while it ran."""
+    """The server that ran the task was lost, and the task must not run again: ``on_crash`` is ``fail``, or this has
+    happened too often. A server is lost when it dies, or when its lease on a shared store ends."""
 
 
 class Ending(msgspec.Struct, frozen=True):

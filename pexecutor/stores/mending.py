@@ -6,14 +6,11 @@ ones (see ``values.py``). A task whose outcome cannot be written at all ends as 
 
 from __future__ import annotations
 
-from typing import Final
-
 import msgspec
 
-from ..task import TIME_MAX, Attempt, Ending, Finished, Outcome, Record, Scheduled
-from ..values import RETRY_AFTER_SECONDS_MAX, error_text, plain_text, retry_after_seconds
-
-_REASON_CHARACTERS_MAX: Final = 200
+from ..task import TIME_MAX, Attempt, Ending, Finished, Record, Scheduled
+from ..values import RETRY_AFTER_SECONDS_MAX, error_text, retry_after_seconds
+from .endings import not_written
 
 
 def mended(record: Record) -> Record:
@@ -31,11 +28,10 @@ def mended(record: Record) -> Record:
 
 def failed_to_write(record: Finished | Scheduled, reason: str) -> Finished:
     """Return the record, ended as failed because it could not be written for this reason."""
-    error = f"the record of this task could not be written ({plain_text(reason)[:_REASON_CHARACTERS_MAX]})"
+    ending = not_written(reason)
     attempts = _fit_attempts(record.attempts)
     if attempts:
-        attempts = (*attempts[:-1], msgspec.structs.replace(attempts[-1], outcome=Outcome.FAILED, error=error))
-    ending = Ending(Outcome.FAILED, error, retryable=False)
+        attempts = (*attempts[:-1], msgspec.structs.replace(attempts[-1], outcome=ending.outcome, error=ending.error))
     return Finished(record.serial, record.task, record.submitted_at, attempts, record.since, ending, rare=record.rare)
 
 

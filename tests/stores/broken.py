@@ -30,7 +30,7 @@ from pexecutor import (
 from pexecutor.conformance import Need, Place
 from pexecutor.conformance.subjects import MemorySubject
 from pexecutor.errors import AlreadyFinishedError, ExpiredTaskError, UnknownTaskError
-from pexecutor.stores import Store, StoreStatistics, Watcher
+from pexecutor.stores import Store, StoreStatistics, Watcher, endings
 from pexecutor.stores.local import crashes, recovery, store, submission
 from pexecutor.stores.sqlite.journal import SqliteJournal, _Commit
 from pexecutor.task import Rare, wait_again
@@ -379,7 +379,7 @@ def count_a_release(patch: pytest.MonkeyPatch) -> None:
 
 
 def abandon_without_a_reason(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(recovery, "abandoned_after", lambda _: recovery.ABANDONED)
+    patch.setattr(recovery, "abandoned_after", lambda _: endings.ABANDONED)
 
 
 def abandon_one_crash_later(patch: pytest.MonkeyPatch) -> None:

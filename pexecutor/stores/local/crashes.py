@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 import trio
 
-from ...task import Ending, Outcome, Pending, Rare, Record, Running
+from ...task import Pending, Rare, Record, Running
 from .start_order import StartOrder
 
 CAUTION_SECONDS: Final = 60.0
@@ -26,16 +26,6 @@ def with_crash(record: Running) -> Running:
     """Return the record with one more crash."""
     rare = Rare() if record.rare is None else record.rare
     return msgspec.structs.replace(record, rare=msgspec.structs.replace(rare, crashes=rare.crashes + 1))
-
-
-def abandoned_after(crashes: int) -> Ending:
-    """Return the ending of a task that has this number of crashes, which is too many."""
-    times = "once" if crashes == 1 else f"{crashes} times"
-    error = (
-        f"the server died {times} while this task ran, and `crashes_max` allows no more: "
-        "if the task is not the cause, submit it again"
-    )
-    return Ending(Outcome.ABANDONED, error, retryable=False)
 
 
 def startable(waiting: Sequence[Pending], running: Iterable[Record], crashes_max: int) -> list[Pending]:

@@ -15,17 +15,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterable, Container, Sequence
 from operator import attrgetter
-from typing import Final
 
 import msgspec
 
 from ...errors import UnusableStoreError
-from ...task import Ending, Finished, Outcome, Record, Running, wait_again
+from ...task import Finished, Record, Running, wait_again
+from ..endings import ABANDONED, SUPERSEDED, abandoned_after
 from .book import Book
-from .crashes import abandoned_after, with_crash
-from .submission import SUPERSEDED, begin, end_and_pass_on
-
-ABANDONED: Final = Ending(Outcome.ABANDONED, "the server died while this task ran", retryable=False)
+from .crashes import with_crash
+from .submission import begin, end_and_pass_on
 
 
 class Recovered(msgspec.Struct, frozen=True):

@@ -34,7 +34,6 @@ from ...task import (
     Full,
     Holder,
     InFlight,
-    Outcome,
     Pending,
     Record,
     Running,
@@ -43,11 +42,11 @@ from ...task import (
     Verdict,
     Waiting,
 )
+from ..endings import SUPERSEDED
 from ..retry import retry_at
 from .book import Book
 
 NO_ATTEMPTS: Final[tuple[Attempt, ...]] = ()
-SUPERSEDED: Final = Ending(Outcome.CANCELLED, "superseded by a newer submit of its name")
 
 
 class Submission:

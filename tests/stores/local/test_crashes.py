@@ -136,7 +136,7 @@ async def test_an_abandoned_task_tells_why(live: Live) -> None:
         record = await store.get(running.id)
         assert isinstance(record, Finished)
         assert record.ending.error == (
-            "the server died once while this task ran, and `crashes_max` allows no more: "
+            "the server was lost once while this task ran, and `crashes_max` allows no more: "
             "if the task is not the cause, submit it again"
         )
 

@@ -117,7 +117,7 @@ async def test_what_was_not_to_run_twice_is_abandoned(live: Live) -> None:
         [*_, once] = await everything(store)
         assert isinstance(once, Finished)
         assert once.outcome is Outcome.ABANDONED
-        assert once.ending.error == "the server died while this task ran"
+        assert once.ending.error == "the server that ran this task was lost"
         assert len(once.attempts) == 1
         assert store.statistics().finished == {Outcome.ABANDONED: 1}
         assert [verdict.verdict for verdict in await store.submit([Task("once")])] == ["accepted"]

@@ -47,7 +47,7 @@ end
 
 local SUPERSEDED = 'superseded by a newer submit of its name'
 local CRASHES_MAX = 3          -- the limit unless the nodes set another one
-local ABANDONED = 'the node was lost while this task ran'
+local ABANDONED = 'the server that ran this task was lost'
 
 local function end_as(record, outcome, reason, retryable)
   local finished = ended(record, outcome, reason, ending_of(outcome, reason, retryable))
@@ -91,7 +91,7 @@ end
 
 local function abandoned_after(crashes)
   local times = crashes == 1 and 'once' or string.format('%d times', crashes)
-  return 'the node was lost ' .. times .. ' while this task ran, and `crashes_max` allows no more: '
+  return 'the server was lost ' .. times .. ' while this task ran, and `crashes_max` allows no more: '
     .. 'if the task is not the cause, submit it again'
 end
 
