@@ -25,6 +25,9 @@ Otherwise = TypeVar("Otherwise")
 ERROR_BYTES_MAX: Final = 8 * 1024
 """The maximum length of an error's text in UTF-8. Of a longer text, the beginning and the end are kept."""
 
+MIDDLE_OMITTED: Final = "\n[... %d characters; the middle is omitted ...]\n"
+"""Replaces the middle of an error's text; ``%d`` is the length of the whole text."""
+
 RETRY_AFTER_SECONDS_MAX: Final = SPAN_SECONDS_MAX
 """The longest wait before a retry that a handler may request: seven days, like every duration."""
 
@@ -80,7 +83,7 @@ def error_text(text: object) -> str:
         plain = plain_text(text)
         if len(plain.encode()) <= ERROR_BYTES_MAX:
             return plain
-    gap = f"\n[... {len(text)} characters; the middle is omitted ...]\n"
+    gap = MIDDLE_OMITTED % len(text)
     head_bytes_max = (ERROR_BYTES_MAX - len(gap)) // 2
     tail_bytes_max = ERROR_BYTES_MAX - len(gap) - head_bytes_max
     # A character has at least one byte, so characters farther from either end cannot be kept.

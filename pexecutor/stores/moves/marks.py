@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -42,19 +43,21 @@ class Mark(msgspec.Struct, frozen=True):
     history: bool = False
 
 
+SEALED: Final = {
+    Role.LEAVING: (
+        "{name} is being moved to {other}: complete the move with the same `pexecutor move` command, "
+        "or take it back with --undo"
+    ),
+    Role.LEFT: "the tasks of {name} have been moved to {other}: serve that store",
+    Role.ARRIVING: (
+        "tasks of {other} are being moved to {name}: complete the move with the same `pexecutor move` command"
+    ),
+}
+"""Why a store with a mark of this role is sealed, and what to do."""
+
+
 def check_not_sealed(marks: Sequence[Mark], name: str) -> None:
     """Raise ``UnusableStoreError`` if a mark forbids serving the store."""
     for mark in marks:
-        match mark.role:
-            case Role.LEAVING:
-                raise UnusableStoreError(
-                    f"{name} is being moved to {mark.other}: complete the move with the same `pexecutor move` command, "
-                    "or take it back with --undo"
-                )
-            case Role.LEFT:
-                raise UnusableStoreError(f"the tasks of {name} have been moved to {mark.other}: serve that store")
-            case Role.ARRIVING:
-                raise UnusableStoreError(
-                    f"tasks of {mark.other} are being moved to {name}: complete the move with the same "
-                    "`pexecutor move` command"
-                )
+        if (text := SEALED.get(mark.role)) is not None:
+            raise UnusableStoreError(text.format(name=name, other=mark.other))

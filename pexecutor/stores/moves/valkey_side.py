@@ -21,8 +21,20 @@ from ..address import ValkeyAddress
 from ..sqlite.database import StoreIdentity
 from ..valkey.client import ValkeyLink
 from ..valkey.damage import Damage
+from ..valkey.protocol import Stored
 from ..valkey.upgrade import upgrade
-from ..valkey.wire import MarkRow, Row, decoder, to_arguments, to_mark, to_text
+from ..valkey.wire import (
+    AttemptRow,
+    MarkRow,
+    QueueIdentity,
+    Row,
+    StoredRecord,
+    UpgradeStep,
+    decoder,
+    to_arguments,
+    to_mark,
+    to_text,
+)
 from .marks import Mark, Role
 from .move import More
 
@@ -30,8 +42,8 @@ RECORDS_A_CALL: Final = 500
 
 _DECODERS: Final = {
     "marks": decoder(list[MarkRow]),
-    "upgrade": decoder(tuple[list[str], bool]),
-    "identity": decoder(tuple[int, int]),
+    "upgrade": decoder(UpgradeStep),
+    "identity": decoder(QueueIdentity),
     "enter": decoder(list[str]),
     "numbers": decoder(list[int]),
     "rows": decoder(list[Row]),
@@ -121,9 +133,9 @@ class QueueSide:
 
     async def identity(self) -> StoreIdentity:
         """Return the queue's tag, and how many tasks it has accepted."""
-        tag, acceptances = await self._call("identity")
-        self._tag = tag
-        return StoreIdentity(tag, acceptances)
+        identity: QueueIdentity = await self._call("identity")
+        self._tag = identity.tag
+        return StoreIdentity(identity.tag, identity.acceptances)
 
     async def marks(self) -> list[Mark]:
         """Return the marks of earlier moves."""
@@ -199,27 +211,26 @@ def _number(serial: int) -> int:
 def _to_table(record: Record, keep_seconds_max: float) -> dict[str, Any]:
     """Return a record in the form in which the functions on the server handle it."""
     assert not isinstance(record, Running), "no task runs while it is moved"
-    name, priority, _, _, _, on_crash, keep, task = to_arguments(record.task, keep_seconds_max)
-    return {
-        "number": _number(record.serial),
-        "state": "following" if isinstance(record, Following) else record.state.value,
-        "name": name,
-        "priority": priority,
-        "submitted_at": record.submitted_at,
-        "at": _at(record, record.task),
-        "on_crash": on_crash,
-        "keep": keep,
-        "token": 0,
-        "node": "",
-        "follows": _number(record.follows) if isinstance(record, Following) else 0,
-        "supersedes": isinstance(record, Following) and record.supersedes,
-        "attempts": [_to_list(attempt) for attempt in record.attempts],
-        "ending": to_text(record.ending) if isinstance(record, Finished) else "",
-        "cancelled": False,
-        "rare": {"crashes": record.crashes} if record.crashes else False,
-        "task_bytes": len(task.encode()),
-        "task": task,
-    }
+    arguments = to_arguments(record.task, keep_seconds_max)
+    stored = StoredRecord(
+        state=Stored.FOLLOWING if isinstance(record, Following) else record.state.value,
+        name=arguments.name,
+        priority=arguments.priority,
+        submitted_at=record.submitted_at,
+        at=_at(record, record.task),
+        on_crash=arguments.on_crash,
+        keep=arguments.keep,
+        token=0,
+        node="",
+        follows=_number(record.follows) if isinstance(record, Following) else 0,
+        supersedes=isinstance(record, Following) and record.supersedes,
+        attempts=[_to_row(attempt) for attempt in record.attempts],
+        ending=to_text(record.ending) if isinstance(record, Finished) else "",
+        cancelled=False,
+        rare={"crashes": record.crashes} if record.crashes else False,
+        task_bytes=len(arguments.task.encode()),
+    )
+    return {"number": _number(record.serial), "task": arguments.task, **stored._asdict()}
 
 
 def _at(record: Record, task: Task) -> float:
@@ -232,5 +243,5 @@ def _at(record: Record, task: Task) -> float:
             return task.due_at(record.submitted_at)
 
 
-def _to_list(attempt: Attempt) -> list[Any]:
-    return [attempt.started_at, attempt.ended_at, attempt.outcome, attempt.error or False]
+def _to_row(attempt: Attempt) -> AttemptRow:
+    return AttemptRow(attempt.started_at, attempt.ended_at, attempt.outcome, attempt.error or False)

@@ -19,26 +19,40 @@ from ...limits.times import STORE_CALL_SECONDS_MAX
 from ...task import Finished, Outcome, Record, make_serial
 from .. import Watcher
 from .damage import Damage
-from .wire import Beat, Found, MarkRow, NodeRow, PageReply, QueueCounts, Row, ServerReply, Taken, decoder
+from .wire import (
+    Beat,
+    Found,
+    Joined,
+    MarkRow,
+    NodeRow,
+    PageReply,
+    QueueCounts,
+    Retry,
+    Row,
+    ServerReply,
+    Taken,
+    UpgradeStep,
+    decoder,
+)
 
 LOOK_AT_KEYS: Final = True
 """Argument of ``mend``: check the types of the keys at once."""
 
 _DECODERS: Final = {
-    "join": decoder(tuple[str, int]),
+    "join": decoder(Joined),
     "beat": decoder(Beat),
     "leave": decoder(bool),
     "nodes": decoder(list[NodeRow]),
     "submit": decoder(list[int | Taken]),
     "seek": decoder(int),
     "claim": decoder(list[Row]),
-    "finish": decoder(list[tuple[float, float] | bool]),
+    "finish": decoder(list[Retry | bool]),
     "release": decoder(bool),
     "get": decoder(Found),
     "cancel": decoder(Found),
     "set_priority": decoder(Found),
     "marks": decoder(list[MarkRow]),
-    "upgrade": decoder(tuple[list[str], bool]),
+    "upgrade": decoder(UpgradeStep),
     "mend": decoder(bool),
     "repair": decoder(bool),
     "page": decoder(PageReply),

@@ -11,10 +11,8 @@ worth more than a second socket.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from importlib import resources
 from typing import Any, Final
 
 import msgspec
@@ -28,41 +26,13 @@ from ..address import ValkeyAddress
 from .calls import DamagedQueueError, OtherQueueError
 from .connection import ELSEWHERE, Line, reason
 from .flush import Flusher, life_of
+from .library import read_functions
+from .protocol import RefusalCode
 
 START_SECONDS_MAX: Final = 10.0
 """How long to wait for the server at the start, in seconds."""
 
-PARTS: Final = (
-    "book",
-    "writing",
-    "damage",
-    "steps",
-    "nodes",
-    "running",
-    "submit",
-    "records",
-    "listing",
-    "moves",
-    "mending",
-    "upgrade",
-)
-
-_LEAVES: Final = ("running", "submit", "records", "listing")
-"""Parts that no other part uses. Their locals end with them, because Lua allows 200 at once."""
-
 _encode = msgspec.msgpack.Encoder().encode
-
-
-def read_functions() -> tuple[str, str]:
-    """Return the name of the library of functions and its text.
-
-    The name is derived from the text, so nodes of two versions can use one queue, each with its own functions.
-    """
-    folder = resources.files(__package__) / "functions"
-    texts = {part: (folder / f"{part}.lua").read_text(encoding="utf-8") for part in PARTS}
-    text = "\n".join(f"do\n{texts[part]}end\n" if part in _LEAVES else texts[part] for part in PARTS)
-    name = "pexecutor_" + hashlib.sha256(text.encode()).hexdigest()[:12]
-    return name, f"#!lua name={name}\n" + text.replace("LIBRARY", name)
 
 
 class ValkeyLink:
@@ -240,9 +210,11 @@ class ValkeyLink:
 def _refusal(error: RedisError, server: str) -> Exception:
     """Return the error for a refused call: a store that cannot be used at present, or damage in the queue."""
     text = str(error)
-    if text.startswith("OTHER"):
+    if text.startswith(RefusalCode.SEALED):
+        return StoreUnavailableError(f"{server} refused the call: {text.removeprefix(RefusalCode.SEALED).strip()}")
+    if text.startswith(RefusalCode.OTHER):
         return OtherQueueError(f"{server} has lost the queue, or has another one now; this node joins that queue")
-    if text.startswith("MENDING"):
+    if text.startswith(RefusalCode.MENDING):
         return StoreUnavailableError(f"{server} is restoring keys that it has lost: try again soon")
     if "user_function" in text and "maxmemory" not in text:
         return DamagedQueueError(f"the queue on {server} is damaged: {text}")

@@ -16,6 +16,7 @@ import trio
 from ...errors import StoreUnavailableError
 from ...observe.notify import notifier
 from ...task import Attempt, Ending, Outcome, Record, Task
+from .protocol import TEXTS, Part, Stored
 from .wire import Row, attempts_of, ending_of, make_record, task_of, to_record
 
 UNREADABLE_MAX: Final = 1000
@@ -55,7 +56,7 @@ class Damage:
 
     def is_lost(self, number: int) -> bool:
         """Return whether the submitted task of this number cannot be read."""
-        return "task" in self._unreadable.get(number, ())
+        return Part.TASK in self._unreadable.get(number, ())
 
     def to_record(self, row: Row, tag: int) -> Record:
         """Return the record of a row, with substitutes for unreadable parts."""
@@ -66,12 +67,12 @@ class Damage:
 
     def _repaired(self, row: Row, tag: int) -> Record:
         parts: list[str] = []
-        task = _read(task_of, row, Task(f"damaged-{row.number}"), "task", parts)
-        attempts = _read(attempts_of, row, NO_ATTEMPTS, "attempts", parts)
+        task = _read(task_of, row, Task(f"damaged-{row.number}"), Part.TASK, parts)
+        attempts = _read(attempts_of, row, NO_ATTEMPTS, Part.ATTEMPTS, parts)
         ending: Ending | None = None
-        if row.state == "finished":
-            lost = Ending(Outcome.FAILED, "the ending of this task can no longer be read", retryable=False)
-            ending = _read(ending_of, row, lost, "ending", parts)
+        if row.state == Stored.FINISHED:
+            lost = Ending(Outcome.FAILED, TEXTS["ending_lost"], retryable=False)
+            ending = _read(ending_of, row, lost, Part.ENDING, parts)
         if len(self._unreadable) < UNREADABLE_MAX:
             self._unreadable[row.number] = parts
             self._something_to_do.set()

@@ -10,7 +10,8 @@ import msgspec
 from ...task import Ending, Running
 from ..endings import not_written
 from ..retry import retry_at
-from .wire import NO_RETRY, to_ending, to_text
+from .protocol import NO_RETRY
+from .wire import to_ending, to_text
 
 ENDING_BYTES_MAX: Final = 16 * 1024 * 1024
 """The largest ending as JSON; far above what handlers produce, and far below the server's limit of 512 MB."""

@@ -31,17 +31,11 @@ import trio
 from ...errors import StoreUnavailableError
 from ...limits.times import BEAT_SECONDS, LEASE_SHARE, REFUSED_SECONDS
 from ...observe.notify import notifier
+from .protocol import NO_CLAIM, Held
 from .wire import Beat
 
 GIVEN_UP: Final = -math.inf
 """The time until which a lease is good that was given up, or has not begun."""
-
-
-NO_CLAIM: Final = 0
-"""Stands for no claim in the place of a claim's number."""
-
-Held = tuple[int, int]
-"""A task's number and the token of its claim. The token tells apart two claims of one task."""
 
 
 class Holdings:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 
 from trio.lowlevel import ParkingLot
 
+from .protocol import Message
+
 
 class Messages:
     """The callers that wait on one node.
@@ -32,13 +34,13 @@ class Messages:
     def hear(self, message: str) -> None:
         """Wake the callers that a message concerns. An empty message means that messages may have been lost."""
         match message.split():
-            case ["work"]:
+            case [Message.WORK]:
                 self.work.unpark_all()
-            case ["room"]:
+            case [Message.ROOM]:
                 self.room.unpark_all()
-            case ["ended", *numbers] if self._ends:
+            case [Message.ENDED, *numbers] if self._ends:
                 self._wake_for_ends(map(int, numbers))
-            case ["cancel", node, number] if node == self._node:
+            case [Message.CANCEL, node, number] if node == self._node:
                 self._cancelled(int(number))
             case []:
                 self._missed()

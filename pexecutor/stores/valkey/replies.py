@@ -21,7 +21,8 @@ from ...task import (
     Verdict,
     make_serial,
 )
-from .wire import NO_RETRY, NO_ROOM, Row, ServerReply, Taken
+from .protocol import NO_RETRY, NO_ROOM
+from .wire import Retry, Row, ServerReply, Taken
 
 _NUMBERS: Final = make_serial(1, 0) - 1
 """The bits of a serial that are the task's number in its queue."""
@@ -52,7 +53,7 @@ def verdicts_of(
 def _verdict_of(answer: Taken, read: Callable[[Row], Record]) -> Verdict:
     record = read(answer.row)
     assert not isinstance(record, Finished), "a finished task holds no name"
-    if answer.verdict == "duplicate":
+    if answer.verdict == Duplicate.verdict:
         assert not isinstance(record, Following), "a follower holds no name"
         return Duplicate(record)
     superseded = read(answer.superseded) if isinstance(answer.superseded, Row) else None
@@ -60,13 +61,11 @@ def _verdict_of(answer: Taken, read: Callable[[Row], Record]) -> Verdict:
     return Accepted(record, superseded)
 
 
-def settled_as(
-    running: Running, ending: Ending, answer: tuple[float, float] | bool, at: float
-) -> Finished | Scheduled | None:
+def settled_as(running: Running, ending: Ending, answer: Retry | bool, at: float) -> Finished | Scheduled | None:
     """Return the task after an attempt that was recorded at the time ``at``, or ``None`` if the node has lost it."""
     if answer is False:
         return None
-    ended_at, due_at = (at, NO_RETRY) if answer is True else answer
+    ended_at, due_at = (at, NO_RETRY) if answer is True else (answer.ended_at, answer.due_at)
     attempts = (*running.attempts, Attempt(running.started_at, ended_at, ending.outcome, ending.error))
     head = (running.serial, running.task, running.submitted_at, attempts)
     if due_at == NO_RETRY:

@@ -57,12 +57,13 @@ from ..moves.marks import check_not_sealed
 from .calls import Calls, Link
 from .damage import Damage
 from .endings import ending_arguments
-from .lease import NO_CLAIM, Holdings, Lease
+from .lease import Holdings, Lease
 from .messages import Messages
+from .protocol import LEASE_SECONDS, NO_CLAIM, Stored
 from .replies import number_of, settled_as, verdicts_of
 from .server_checks import SETTINGS, Durability, report_warnings
 from .upgrade import check_layout, upgrade
-from .wire import Beat, Found, NodeRow, PageReply, Row, to_arguments, to_mark, to_node
+from .wire import Beat, Found, Joined, NodeRow, PageReply, Row, to_arguments, to_mark, to_node
 
 LINGERING: Final = True
 """Argument of ``get``: also return an expired record that is kept for callers that wait for its end."""
@@ -176,8 +177,9 @@ class ValkeyStore:
 
     async def _join(self, *, to_end_seconds: float = 0) -> None:
         await upgrade(self._calls.call)
-        layout, self._calls.tag = await self._calls.call("join", secrets.randbits(TAG_BITS), to_end_seconds)
-        check_layout(layout)
+        joined: Joined = await self._calls.call("join", secrets.randbits(TAG_BITS), to_end_seconds)
+        self._calls.tag = joined.tag
+        check_layout(joined.layout)
         self._must_join = False
 
     def _lose_queue(self) -> None:
@@ -321,7 +323,7 @@ class ValkeyStore:
     async def cancel(self, task_id: str) -> Running | Finished:
         """End a waiting task; return a running one unchanged: the node that runs it is notified."""
         record, state = await self._found(task_id, "cancel", self._calls.new_id())
-        if state == "finished":
+        if state == Stored.FINISHED:
             raise AlreadyFinishedError(task_id)
         assert isinstance(record, Running | Finished), "a waiting task has been ended"
         return record
@@ -374,7 +376,9 @@ class ValkeyStore:
         first, place = (None, (0, 0)) if request.cursor is None else parse_cursor(states, request.cursor)
         reply: PageReply = await self._calls.call("page", state, request.name or "", request.limit, first or "", *place)
         records = [self._calls.read(row) for row in reply.rows]
-        return Page(records, None if isinstance(reply.last, bool) else format_cursor(reply.last[0], reply.last[1:]))
+        last = reply.last
+        cursor = None if isinstance(last, bool) else format_cursor(last.state, (last.order, last.number))
+        return Page(records, cursor)
 
     def statistics(self) -> StoreStatistics:
         """Return a snapshot for observers."""

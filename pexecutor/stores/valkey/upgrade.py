@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from ...errors import UnusableStoreError
+from .protocol import LAYOUT
+from .wire import UpgradeStep
 
-LAYOUT: Final = "2"
 NODES_SHOWN_MAX: Final = 3
 
 
@@ -22,7 +23,8 @@ async def upgrade(call: Callable[[str], Awaitable[Any]]) -> None:
     """
     more = True
     while more:
-        nodes, more = await call("upgrade")
+        step: UpgradeStep = await call("upgrade")
+        nodes, more = step.nodes, step.more
         if nodes:
             shown = ", ".join(nodes[:NODES_SHOWN_MAX])
             raise UnusableStoreError(

@@ -6,7 +6,7 @@ the fields that ``functions/book.lua`` keeps beside it. Only this module knows t
 
 from __future__ import annotations
 
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -15,6 +15,8 @@ from ...task import (
     Ending,
     Finished,
     Following,
+    OnConflict,
+    OnCrash,
     Outcome,
     Pending,
     Rare,
@@ -26,25 +28,65 @@ from ...task import (
 )
 from .. import Node, NodeState
 from ..moves.marks import Mark, Role
+from .protocol import NO_RUN_AT, NOTHING_DUE, Stored
 
 T = TypeVar("T")
-
-NO_RUN_AT: Final = -1
-NO_RETRY: Final = -1
-"""Stands for ``None`` among the times that the functions get and return."""
-NO_ROOM: Final = 0
-"""The answer for a task that found no room; no task has this number."""
 
 _encode_task = msgspec.json.Encoder().encode
 _decode_task = msgspec.json.Decoder(Task).decode
 _decode_about = msgspec.json.Decoder(NodeState).decode
 _decode_ending = msgspec.json.Decoder(Ending).decode
-_decode_attempts = msgspec.msgpack.Decoder(list[tuple[float, float, Outcome, str | bool]]).decode
 _NO_ATTEMPTS: Final = b"\x90"
 
 _SHORT_TEXT: Final = range(0xA0, 0xC0)
 _TEXT_HEADS: Final = {0xD9: 2, 0xDA: 3, 0xDB: 5}
 """The length of the head of a MessagePack text, by its first byte."""
+
+
+class TaskArguments(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A task as ``submit`` gets it; ``task`` is JSON. Waits are in seconds; ``run_at`` is below 0 if there is none."""
+
+    name: str
+    priority: int
+    delay: float
+    run_at: float
+    on_conflict: OnConflict
+    on_crash: OnCrash
+    keep: float
+    task: str
+
+
+class AttemptRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One attempt that has ended; ``error`` is false if there is none."""
+
+    started_at: float
+    ended_at: float
+    outcome: Outcome
+    error: str | bool
+
+
+_decode_attempts = msgspec.msgpack.Decoder(list[AttemptRow]).decode
+
+
+class StoredRecord(NamedTuple):
+    """The fields of a record in the order in which the server packs them. Layout 1 had only the first 14."""
+
+    state: str
+    name: str
+    priority: int
+    submitted_at: float
+    at: float
+    on_crash: str
+    keep: float
+    token: int
+    node: str
+    follows: int
+    supersedes: bool
+    attempts: list[AttemptRow]
+    ending: str
+    cancelled: bool
+    rare: dict[str, int] | bool
+    task_bytes: int
 
 
 class Row(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -78,7 +120,7 @@ class QueueCounts(msgspec.Struct, frozen=True, gc=False, array_like=True):
     later: int = 0
     running: int = 0
     history: int = 0
-    next_due_seconds: float = -1
+    next_due_seconds: float = NOTHING_DUE
     damaged: int = 0
     mending: bool = False
 
@@ -112,6 +154,34 @@ class Found(msgspec.Struct, frozen=True, gc=False, array_like=True):
     state_or_acceptances: str | int
 
 
+class Retry(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """When a finished attempt ended and when the next one is due; ``due_at`` is ``NO_RETRY`` if there is none."""
+
+    ended_at: float
+    due_at: float
+
+
+class Joined(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """The layout and the tag of a queue. If the layout is another one, the node has not joined."""
+
+    layout: str
+    tag: int
+
+
+class UpgradeStep(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """The nodes that must be stopped before an upgrade, and whether there is more to convert."""
+
+    nodes: list[str]
+    more: bool
+
+
+class QueueIdentity(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """The tag of a queue, and how many tasks it has accepted."""
+
+    tag: int
+    acceptances: int
+
+
 class Beat(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The reply to a beat. ``extended`` is false if the node has to compare its tasks first."""
 
@@ -129,11 +199,19 @@ class NodeRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
     about: str
 
 
+class PagePlace(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A place in a listing: the section, and the sort keys in it."""
+
+    state: str
+    order: int
+    number: int
+
+
 class PageReply(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Rows, and the place of the last one if more follow."""
 
     rows: list[Row]
-    last: tuple[str, int, int] | bool
+    last: PagePlace | bool
 
 
 class MarkRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -164,9 +242,9 @@ def decoder(result: Any) -> msgspec.msgpack.Decoder[Any]:
     return msgspec.msgpack.Decoder(ServerReply[result])
 
 
-def to_arguments(task: Task, keep_seconds_max: float) -> list[Any]:
+def to_arguments(task: Task, keep_seconds_max: float) -> TaskArguments:
     """Return a task as ``submit`` gets it."""
-    return [
+    return TaskArguments(
         task.name,
         task.priority,
         task.delay / 1000,
@@ -175,7 +253,7 @@ def to_arguments(task: Task, keep_seconds_max: float) -> list[Any]:
         task.on_crash,
         keep_seconds_max if task.keep is None else min(task.keep / 1000, keep_seconds_max),
         _encode_task(task).decode(),
-    ]
+    )
 
 
 def to_ending(text: str) -> Ending:
@@ -221,7 +299,7 @@ def attempts_of(row: Row) -> tuple[Attempt, ...]:
     """
     if row.attempts == _NO_ATTEMPTS:
         return ()
-    return tuple([_to_attempt(*attempt) for attempt in _decode_attempts(row.attempts)])
+    return tuple([_to_attempt(attempt) for attempt in _decode_attempts(row.attempts)])
 
 
 def ending_of(row: Row) -> Ending:
@@ -239,7 +317,9 @@ def to_record(row: Row, tag: int) -> Record:
     Raises:
         msgspec.DecodeError: a part of the record cannot be read.
     """
-    return make_record(row, tag, task_of(row), attempts_of(row), ending_of(row) if row.state == "finished" else None)
+    return make_record(
+        row, tag, task_of(row), attempts_of(row), ending_of(row) if row.state == Stored.FINISHED else None
+    )
 
 
 def make_record(row: Row, tag: int, task: Task, attempts: tuple[Attempt, ...], ending: Ending | None) -> Record:
@@ -247,18 +327,18 @@ def make_record(row: Row, tag: int, task: Task, attempts: tuple[Attempt, ...], e
     head = (make_serial(tag, row.number), task, row.submitted_at, attempts)
     rare = Rare(row.crashes) if row.crashes else None
     match row.state:
-        case "running":
+        case Stored.RUNNING:
             return Running(*head, row.at, row.token, rare=rare)
-        case "pending":
+        case Stored.PENDING:
             return Pending(*head, rare=rare)
-        case "scheduled":
+        case Stored.SCHEDULED:
             return Scheduled(*head, row.at, rare=rare)
-        case "following":
+        case Stored.FOLLOWING:
             return Following(*head, make_serial(tag, row.follows), row.supersedes, rare=rare)
         case _:
             assert ending is not None, "a finished task has an ending"
             return Finished(*head, row.at, ending, rare=rare)
 
 
-def _to_attempt(started_at: float, ended_at: float, outcome: Outcome, error: str | bool) -> Attempt:
-    return Attempt(started_at, ended_at, outcome, None if isinstance(error, bool) else error)
+def _to_attempt(row: AttemptRow) -> Attempt:
+    return Attempt(row.started_at, row.ended_at, row.outcome, None if isinstance(row.error, bool) else row.error)

@@ -12,9 +12,10 @@ from coredis.exceptions import RedisError
 from pexecutor.errors import UnusableStoreError
 from pexecutor.handlers.descriptors import is_exhaustion
 from pexecutor.stores.valkey import lease, server_checks
-from pexecutor.stores.valkey.client import ValkeyLink, read_functions
+from pexecutor.stores.valkey.client import ValkeyLink
 from pexecutor.stores.valkey.connection import Line
 from pexecutor.stores.valkey.lease import GIVEN_UP, Lease
+from pexecutor.stores.valkey.library import read_functions
 
 from ...stores.valkey import fake
 from ..ledger import BrokenInvariantError
@@ -135,7 +136,7 @@ PLANTED: Final[dict[str, tuple[int, Plant]]] = {
             )
         ),
     ),
-    "a beat is taken although it is out of date": (46, on_the_server(("beat <= said_by(node)[3] or ", ""))),
+    "a beat is taken although it is out of date": (46, on_the_server(("beat <= beat_before or ", ""))),
     "a claim is done although it was overtaken": (
         50,
         on_the_server(
@@ -166,7 +167,7 @@ PLANTED: Final[dict[str, tuple[int, Plant]]] = {
     "a log that fails keeps a node from starting": (0, let_the_log_fail_the_start),
     "a node ends when it has no descriptor for its connection": (9, end_when_no_descriptor_is_left),
     "a node that starts does not ask again when its connection breaks": (4, ask_for_settings_once),
-    "nobody asks which queue is meant": (12, on_the_server(("tonumber(meta[2] or 0) ~= tag", "false"))),
+    "nobody asks which queue is meant": (12, on_the_server(("own_tag ~= tag", "false"))),
 }
 """Each with a seed that finds it, as long as nothing changes what seeds decide; then another one does."""
 

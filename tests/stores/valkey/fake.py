@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from lupa.lua51 import LuaRuntime, lua_type  # type: ignore[import-untyped]
 
-from pexecutor.stores.valkey.client import read_functions
+from pexecutor.stores.valkey.library import read_functions
 
 Listener = Callable[[str], None]
 

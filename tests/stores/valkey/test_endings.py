@@ -11,7 +11,7 @@ from pexecutor import Ending, Outcome, Running, Task
 from pexecutor.stores.mending import failed_to_write
 from pexecutor.stores.valkey import endings
 from pexecutor.stores.valkey.endings import ending_arguments
-from pexecutor.stores.valkey.wire import NO_RETRY
+from pexecutor.stores.valkey.protocol import NO_RETRY
 from pexecutor.task import Finished
 
 RUNNING: Final = Running(1, Task("a", retries=1), 0.0, (), 0.0)

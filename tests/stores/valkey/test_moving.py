@@ -181,7 +181,7 @@ async def test_a_node_that_slept_through_it_changes_nothing(
         async with sides(there, server, queue) as (file, shared):
             await move(shared, file, Terms())
         await place.mend(sleeper)
-        with pytest.raises(StoreUnavailableError, match="its tasks have been moved to"):
+        with pytest.raises(StoreUnavailableError, match="the tasks of this queue have been moved to"):
             await sleeper.submit([Task("new")])
 
 

@@ -19,6 +19,7 @@ from pexecutor.server import unwrapped_unusable_store
 from pexecutor.stores.valkey import client as links
 from pexecutor.stores.valkey.calls import _DECODERS
 from pexecutor.stores.valkey.client import ValkeyLink
+from pexecutor.stores.valkey.library import read_functions
 
 from .conftest import KEEPS_ALL
 from .node import ANode, a_node, address_of, eventually
@@ -137,7 +138,7 @@ async def test_nodes_of_the_version_before_are_named(server: ValkeyServer) -> No
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Convert a record or two a call."""
-    name, text = links.read_functions()
+    name, text = read_functions()
     assert "MENDED_AT_ONCE_MAX = 500" in text
     text = text.replace("MENDED_AT_ONCE_MAX = 500", "MENDED_AT_ONCE_MAX = 1").replace(name, f"{name}_small")
     monkeypatch.setattr(links, "read_functions", lambda: (f"{name}_small", text))
@@ -156,7 +157,7 @@ async def upgrade_some(server: ValkeyServer, queue: str, steps: int) -> bool:
     more: Any = True
     async with link.opened(lambda _: None):
         for _ in range(steps):
-            _, more = _DECODERS["upgrade"].decode(await link.call("upgrade")).result
+            more = _DECODERS["upgrade"].decode(await link.call("upgrade")).result.more
     return not more
 
 

@@ -1,7 +1,7 @@
 -- The verbs of the store contract. Each is one atomic step on the server.
 --
 -- The keys of a queue share one hash tag, so they are on one node of a cluster. The time is the server's, never a caller's.
--- Every verb takes one MessagePack value and answers one: {result, changes, counts, time, damages}. `changes` has all records
+-- Every verb takes one MessagePack value and answers one, a `ServerReply` (`wire.py`). Its `changes` has all records
 -- that changed during the call (also because they became due, were reaped or took over a name). Only the node that made the
 -- call gets them, so each change is reported once. Entries that cannot be used are set aside during the call, and described
 -- in `damages` (`damage.lua`, `mending.lua`).
@@ -34,14 +34,12 @@ local function call(...)
   return redis.call(...)
 end
 
-local STEP = 2 ^ 40            -- higher than any acceptance number, so that a priority outweighs all numbers in a score
-local PRIORITY_MAX = 100
 local SWEEP_MAX = 100          -- how many due or expired records one call moves
 local REPLY_MS = 60000         -- how long a reply is kept for a caller that has not received it
 local CLAIM_MS = 3600000       -- how long a node's last claim is kept; longer than any call can be delayed
 local SEEK_MS = 2000           -- how long a caller is assumed to wait for room
 local LINGER = 10              -- how many seconds an expired record is kept for callers that wait for its end
-local LAYOUT = '2'             -- of the keys; another layout is refused, or converted (`upgrade.lua`)
+local ID_DIGITS = 13
 local WORDS_MAX = 4000         -- how many arguments a command gets; Lua allows 8000. Even, because some come in pairs
 
 -- The state of the current call; `register` sets it.
@@ -62,7 +60,7 @@ end
 
 -- Returns a number as it is written in keys, with leading zeros, so that it sorts as text. A text from a key is unchanged.
 local function digits(number)
-  return type(number) == 'string' and number or string.format('%013d', number)
+  return type(number) == 'string' and number or string.format('%0' .. ID_DIGITS .. 'd', number)
 end
 
 local function all_digits(numbers)
@@ -110,30 +108,17 @@ end
 
 -- Records
 
--- A record is a list of 16 fields. It is packed and unpacked without building a Lua table, which would take most of the time.
--- Layout 1 had only the first 14 fields.
-local LIST_OF_16, FIELDS = '\220\000\016', 16
+-- The prelude has the functions that pack and unpack a record (`StoredRecord` in `wire.py`). Layout 1 had fewer fields, and
+-- therefore a list with a head of one byte.
 local FIRST_OF_LIST_OF_14, FIELDS_OF_LAYOUT_1 = 158, 14
 
-local function pack(r)
-  return LIST_OF_16 .. cmsgpack.pack(r.state, r.name, r.priority, r.submitted_at, r.at, r.on_crash, r.keep, r.token,
-    r.node, r.follows, r.supersedes, r.attempts, r.ending, r.cancelled or false, r.rare or false, r.task_bytes)
-end
-
+-- Returns how many fields a packed record has, and the offset of the first one.
 local function fields_of(packed)
   if string.byte(packed) == FIRST_OF_LIST_OF_14 then return FIELDS_OF_LAYOUT_1, 1 end
-  return FIELDS, #LIST_OF_16
+  return PACKED.fields, #PACKED.head
 end
 
--- Returns the part of a finished record that is needed to drop it.
-local function unpack_remains(id, packed)
-  local _, state, _, _, _, _, _, _, _, _, _, _, _, _, _, _, task_bytes = cmsgpack.unpack_limit(packed, fields_of(packed))
-  return {id = id, state = state, task_bytes = task_bytes or 0, packed_bytes = #packed}
-end
-
-local STATES = {scheduled = true, following = true, pending = true, running = true, finished = true}
 local NUMBER_MAX = 2 ^ 53
-local TIME_MAX = 253402300800  -- the year 10000, in seconds since 1970; later times cannot be shown
 
 local function is_number(value)
   return type(value) == 'number' and value > -NUMBER_MAX and value < NUMBER_MAX
@@ -143,10 +128,14 @@ local function is_whole_number(value)
   return is_number(value) and value % 1 == 0
 end
 
+local function is_time(value)
+  return value >= 0 and value < LIMIT.time_end
+end
+
 local function are_attempts(attempts)
   if type(attempts) ~= 'table' then return false end
   for _, attempt in ipairs(attempts) do
-    if not (attempt[1] >= 0 and attempt[1] < TIME_MAX and attempt[2] >= 0 and attempt[2] < TIME_MAX) then return false end
+    if not (is_time(attempt[ATTEMPT.started_at]) and is_time(attempt[ATTEMPT.ended_at])) then return false end
   end
   return true
 end
@@ -160,26 +149,23 @@ end
 -- error, because it is called by `pcall` and comparing a value of another type raises one. Most types are checked by such
 -- comparisons: a call of `type` per field would cost more than all the rest of this function.
 local function read_record(id, packed)
-  local _, state, name, priority, submitted_at, at, on_crash, keep, token, node, follows, supersedes, attempts, ending,
-    cancelled, rare, task_bytes = cmsgpack.unpack_limit(packed, fields_of(packed))
-  rare, task_bytes = rare or false, task_bytes or 0
-  if STATES[state] and name >= '' and node >= '' and ending >= '' and (on_crash == 'rerun' or on_crash == 'fail')
-    and priority >= -PRIORITY_MAX and priority <= PRIORITY_MAX and priority % 1 == 0
-    and submitted_at >= 0 and submitted_at < TIME_MAX and at >= 0 and at < TIME_MAX
+  local r = unpack_record(id, packed, fields_of(packed))
+  r.rare, r.task_bytes = r.rare or false, r.task_bytes or 0  -- layout 1 had neither
+  local keep, token, follows, task_bytes = r.keep, r.token, r.follows, r.task_bytes
+  if STATE[r.state] and ON_CRASH[r.on_crash] and r.name >= '' and r.node >= '' and r.ending >= ''  -- or an error
+    and r.priority >= -LIMIT.priority_max and r.priority <= LIMIT.priority_max and r.priority % 1 == 0
+    and is_time(r.submitted_at) and is_time(r.at)
     and keep > -NUMBER_MAX and keep < NUMBER_MAX and token > -NUMBER_MAX and token < NUMBER_MAX and token % 1 == 0
     and follows > -NUMBER_MAX and follows < NUMBER_MAX and follows % 1 == 0
     and task_bytes > -NUMBER_MAX and task_bytes < NUMBER_MAX and task_bytes % 1 == 0
-    and (supersedes == true or supersedes == false) and (cancelled == true or cancelled == false)
-    and are_attempts(attempts) and are_rare_facts(rare) then
-    return {id = id, number = tonumber(id), state = state, name = name, priority = priority,
-      submitted_at = submitted_at, at = at, on_crash = on_crash, keep = keep, token = token, node = node,
-      follows = follows, supersedes = supersedes, attempts = attempts, ending = ending, cancelled = cancelled,
-      rare = rare, task_bytes = task_bytes, packed_bytes = #packed}
+    and (r.supersedes == true or r.supersedes == false) and (r.cancelled == true or r.cancelled == false)
+    and are_attempts(r.attempts) and are_rare_facts(r.rare) then
+    return r
   end
 end
 
 local function is_id(id)
-  return #id == 13 and string.find(id, '^%d+$') ~= nil
+  return #id == ID_DIGITS and string.find(id, '^%d+$') ~= nil
 end
 
 local function learn(id, packed)
@@ -215,7 +201,7 @@ local function find(number)
 end
 
 local function holds_name(record)
-  return record and record.state ~= 'following' and record.state ~= 'finished'
+  return record and record.state ~= STATE.following and record.state ~= STATE.finished
 end
 
 -- Removes the entry of a hash that names a record to which the entry does not apply.
@@ -237,7 +223,7 @@ local function follower_of(record)
   local id = following:get(record.id)
   if not id then return id end
   local follower = find(id)
-  if follower and follower.state == 'following' and follower.follows == record.number then return follower end
+  if follower and follower.state == STATE.following and follower.follows == record.number then return follower end
   remove_field(following, record.id, id)
   return false
 end
@@ -259,8 +245,7 @@ end
 
 local function row(record)
   local task = record.task or tasks:get(record.id) or nameless(record)
-  return {record.number, record.state, record.submitted_at, record.at, record.priority, record.attempts, record.token,
-    record.node, record.follows, record.supersedes, record.ending, task, crashes_of(record)}
+  return list_row(record, task, crashes_of(record))
 end
 
 local function told(record)

@@ -6,9 +6,15 @@ local NOTED_BYTES_MAX = 8192   -- how many bytes of each value a note keeps
 local DAMAGES_MAX = 20         -- how many notes one call reports; all of them are counted
 
 local INDEXES = {'pending', 'later', 'due', 'running', 'crashed', 'history', 'expiry'}
+-- The states of the records that belong in an index.
 local BELONGS = {
-  pending = {pending = true}, later = {scheduled = true, following = true}, due = {scheduled = true},
-  running = {running = true}, crashed = {scheduled = true, following = true, pending = true, running = true}, history = {finished = true}, expiry = {finished = true},
+  pending = {[STATE.pending] = true},
+  later = {[STATE.scheduled] = true, [STATE.following] = true},
+  due = {[STATE.scheduled] = true},
+  running = {[STATE.running] = true},
+  crashed = {[STATE.scheduled] = true, [STATE.following] = true, [STATE.pending] = true, [STATE.running] = true},
+  history = {[STATE.finished] = true},
+  expiry = {[STATE.finished] = true},
 }
 
 local function number_in_head(field, default)
@@ -124,8 +130,8 @@ end
 
 -- Returns the part of a finished record that is needed to drop it; nil if it was set aside.
 local function remains_of(id, packed)
-  local readable, remains = pcall(unpack_remains, id, packed)
-  if readable and remains.state == 'finished' and is_whole_number(remains.task_bytes) then return remains end
+  local readable, remains = pcall(unpack_remains, id, packed, fields_of(packed))
+  if readable and remains.state == STATE.finished and is_whole_number(remains.task_bytes) then return remains end
   learn(id, packed)
   drop_entry('history', id)
 end

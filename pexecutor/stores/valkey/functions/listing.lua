@@ -1,7 +1,7 @@
 -- Listing: one section after the other, each entered after a place (`order`, `number`).
 
 local function pending_after(order, number, limit)
-  local first = order and '(' .. string.format('%.0f', (PRIORITY_MAX + order) * STEP + number) or '-inf'
+  local first = order and '(' .. string.format('%.0f', (LIMIT.priority_max + order) * LIMIT.task_number_end + number) or '-inf'
   return call('ZRANGE', key('pending'), first, '+inf', 'BYSCORE', 'LIMIT', 0, limit)
 end
 
@@ -31,36 +31,38 @@ local function finished_after(order, number, limit)
 end
 
 local SECTIONS = {
-  {state = 'scheduled', index = 'later', after = scheduled_after},
-  {state = 'pending', index = 'pending', after = pending_after},
-  {state = 'running', index = 'running', after = running_after},
-  {state = 'finished', index = 'history', after = finished_after},
+  {state = STATE.scheduled, index = 'later', after = scheduled_after},
+  {state = STATE.pending, index = 'pending', after = pending_after},
+  {state = STATE.running, index = 'running', after = running_after},
+  {state = STATE.finished, index = 'history', after = finished_after},
 }
 
 local function shown_state(record)
-  return record.state == 'following' and 'scheduled' or record.state
+  return record.state == STATE.following and STATE.scheduled or record.state
 end
 
+-- Returns the section of a record, and its two sort keys there.
 local function place_of(record)
-  if record.state == 'pending' then return {'pending', -record.priority, record.number} end
-  if record.state == 'running' then return {'running', math.floor(record.at * 1e6), record.number} end
-  if record.state == 'finished' then
-    return {'finished', 0, math.floor(tonumber(call('ZSCORE', key('history'), record.id) or 0))}
+  local state = shown_state(record)
+  if state == STATE.pending then return state, -record.priority, record.number end
+  if state == STATE.running then return state, math.floor(record.at * 1e6), record.number end
+  if state == STATE.finished then
+    return state, 0, math.floor(tonumber(call('ZSCORE', key('history'), record.id) or 0))
   end
-  return {'scheduled', 0, record.number}
+  return state, 0, record.number
 end
 
 local function is_after(record, order, number)
   if not order then return true end
-  local place = place_of(record)
-  if place[1] == 'finished' then return place[3] < number end
-  return place[2] > order or place[2] == order and place[3] > number
+  local state, its_order, its_number = place_of(record)
+  if state == STATE.finished then return its_number < number end  -- the latest ending comes first
+  return its_order > order or its_order == order and its_number > number
 end
 
 -- Returns the records of one name. At most one task holds it and one follows, so only history is scanned.
 local function of_name(name, section, order, number, limit)
   local records = {}
-  if section.state == 'finished' then
+  if section.state == STATE.finished then
     each_of(section.index, section.after(order, number, -1), function(record)
       if record.name == name and #records < limit then records[#records + 1] = record end
     end)
@@ -98,10 +100,13 @@ verb('page', function(state, name, limit, from, order, number)
       local records = name == '' and of_all(section, first_order, first_number, most)
         or of_name(name, section, first_order, first_number, most)
       for _, record in ipairs(records) do
-        if #rows == limit then return {rows, place_of(last)} end
+        if #rows == limit then
+          local last_state, last_order, last_number = place_of(last)
+          return LIST.page{rows = rows, last = LIST.place{state = last_state, order = last_order, number = last_number}}
+        end
         rows[#rows + 1], last = row(record), record
       end
     end
   end
-  return {rows, false}
+  return LIST.page{rows = rows, last = false}
 end)

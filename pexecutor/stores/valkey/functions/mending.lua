@@ -23,7 +23,7 @@ end
 
 -- Checks that all keys have their types, and that all counters are numbers.
 local function check_keys()
-  for _, one in ipairs(KEYS) do check_type(one[1], one[2]) end
+  for _, one in ipairs(KEYS) do check_type(unpack(one)) end
   for _, node in ipairs(call('ZRANGE', key('nodes'), 0, -1)) do check_type('cancels:' .. node, 'set') end
   for _, field in ipairs(COUNTERS) do
     local value = call('HGET', key('head'), field)
@@ -49,7 +49,7 @@ end
 -- Makes a task whose name another task holds run after that task.
 local function queue_up(record, holder)
   local tail = last_follower(holder)
-  change(record, {state = 'following', follows = tail.number, supersedes = false, token = 0, node = '', cancelled = false})
+  change(record, {state = STATE.following, follows = tail.number, supersedes = false, token = 0, node = '', cancelled = false})
   names:set(holder.name, holder.id)
   notice_damage('task ' .. record.id .. ' has the name of task ' .. holder.id .. ', and runs after it', {id = record.id})
 end
@@ -66,8 +66,8 @@ end
 local function settle_follower(record)
   local followed = find(record.follows)
   local follower = followed and follower_of(followed)
-  if follower and follower.id == record.id and followed.state ~= 'finished' and followed.name == record.name then return end
-  if followed and not follower and followed.state ~= 'finished' and followed.name == record.name then
+  if follower and follower.id == record.id and followed.state ~= STATE.finished and followed.name == record.name then return end
+  if followed and not follower and followed.state ~= STATE.finished and followed.name == record.name then
     following:set(followed.id, record.id)
     return
   end
@@ -86,11 +86,11 @@ end
 
 -- Makes the indexes hold a record according to its state.
 local function settle(record)
-  if record.state == 'finished' then return settle_history(record) end
-  if record.state == 'running' and not call('ZSCORE', key('running'), record.id) then
+  if record.state == STATE.finished then return settle_history(record) end
+  if record.state == STATE.running and not call('ZSCORE', key('running'), record.id) then
     call('SREM', key('seen'), record.node)  -- the node may have lost the task meanwhile, so it must compare again
   end
-  if record.state == 'following' then settle_follower(record) else settle_name(record) end
+  if record.state == STATE.following then settle_follower(record) else settle_name(record) end
   local settled = find(record.id)
   if settled then put_in(settled, settled.id) end
 end
@@ -101,7 +101,8 @@ end
 
 local function are_texts(attempts)
   for _, attempt in ipairs(attempts) do
-    if type(attempt[3]) ~= 'string' or not is_text(attempt[3] .. (attempt[4] or '')) then return false end
+    if type(attempt[ATTEMPT.outcome]) ~= 'string'
+      or not is_text(attempt[ATTEMPT.outcome] .. (attempt[ATTEMPT.error] or '')) then return false end
   end
   return true
 end
@@ -109,9 +110,9 @@ end
 -- Returns the parts of a record that nodes cannot read.
 local function unreadable_parts(record, task)
   local parts = {}
-  if not (is_json(task) and submitted_name(task) == record.name) then parts[#parts + 1] = 'task' end
-  if not are_texts(record.attempts) then parts[#parts + 1] = 'attempts' end
-  if record.state == 'finished' and not is_json(record.ending) then parts[#parts + 1] = 'ending' end
+  if not (is_json(task) and submitted_name(task) == record.name) then parts[#parts + 1] = PART.task end
+  if not are_texts(record.attempts) then parts[#parts + 1] = PART.attempts end
+  if record.state == STATE.finished and not is_json(record.ending) then parts[#parts + 1] = PART.ending end
   return parts
 end
 
@@ -132,9 +133,9 @@ local function cursor_of(at)
   return life == this_life() and cursor or '0'
 end
 
+-- Returns the cursor to continue with, and some entries of a hash or sorted set: name, value, name, value, ...
 local function scanned(command, name, cursor)
-  local reply = call(command, key(name), cursor, 'COUNT', MENDED_AT_ONCE_MAX)
-  return reply[1], reply[2]
+  return unpack(call(command, key(name), cursor, 'COUNT', MENDED_AT_ONCE_MAX))
 end
 
 do  -- Lua allows 200 locals at once, and no other part uses these
@@ -153,7 +154,7 @@ end
 local function mend_following(id, follower)
   following.values[id] = follower
   local record = find(id)
-  if not record or record.state == 'finished' then
+  if not record or record.state == STATE.finished then
     if not aside[id] then remove_field(following, id, follower) end
   else
     follower_of(record)
@@ -165,7 +166,7 @@ local function mend_running(record)
     notice_damage('task ' .. record.id .. ' runs on an unknown node', {id = record.id, node = record.node})
     -- Treat it as a node with a fresh lease: if it is alive its next beat keeps the task, otherwise it is reaped.
     extend(record.node, lease_of(record.node))
-    call('HSETNX', key('node'), record.node, cmsgpack.pack({now, '', 0}))
+    call('HSETNX', key('node'), record.node, packed_beat('', 0))
   end
 end
 
@@ -181,9 +182,9 @@ end
 -- Restores missing data of nodes, and removes data of unknown ones.
 local function mend_nodes()
   for _, node in ipairs(call('ZRANGE', key('nodes'), 0, -1)) do
-    call('HSETNX', key('leases'), node, LEASE_SECONDS)
+    call('HSETNX', key('leases'), node, LIMIT.lease_seconds)
     call('ZADD', key('nodes'), 'LT', now + lease_of(node), node)
-    if said_by(node)[1] == 0 then call('HSET', key('node'), node, cmsgpack.pack({now, '', 0})) end
+    if last_beat(node) == 0 then call('HSET', key('node'), node, packed_beat('', 0)) end
   end
   for _, name in ipairs({'node', 'leases'}) do
     for _, node in ipairs(call('HKEYS', key(name))) do
@@ -192,7 +193,7 @@ local function mend_nodes()
   end
 end
 
--- The parts, in the order of mending. Each gets the cursor at which to continue, and returns the next one.
+-- The steps of mending. Each gets the cursor at which to continue, and returns the next one; '0' if it is complete.
 
 local function mend_hash(name, mend_entry)
   return function(cursor)
@@ -228,7 +229,8 @@ local function once_through(body)
   end
 end
 
-local PARTS = {
+-- Each step is a name, as in `mending` in `head`, and a function.
+local STEPS = {
   {'keys', once_through(check_keys)},
   {'history', mend_index('history', mend_place)},
   {'record', mend_records},
@@ -254,14 +256,16 @@ end
 local function mend_step()
   local at = call('HGET', key('head'), 'mending') or ''
   local name, cursor = string.match(at, '^%a+'), cursor_of(at)
-  for i, part in ipairs(PARTS) do
-    if part[1] == name then
-      local next_cursor = part[2](cursor)
+  for i, step in ipairs(STEPS) do
+    local step_name, mend = unpack(step)
+    if step_name == name then
+      local next_cursor = mend(cursor)
       write()
       if next_cursor ~= '0' then
         return call('HSET', key('head'), 'mending', name .. ' ' .. next_cursor .. ' ' .. this_life())
       end
-      if PARTS[i + 1] then return call('HSET', key('head'), 'mending', PARTS[i + 1][1]) end
+      local next_name = unpack(STEPS[i + 1] or {})
+      if next_name then return call('HSET', key('head'), 'mending', next_name) end
     end
   end
   finish_mending()
@@ -274,11 +278,10 @@ register('mend', function(tag, at_once)
     check_keys()
     mend_soon()
   end
-  local meta = call('HMGET', key('head'), 'sealed', 'tag', 'damaged', 'mending')
-  if meta[1] then return redis.error_reply('SEALED ' .. meta[1]) end
-  local is_ours = tonumber(meta[2] or 0) == tag or has_its_tag_back(tag)
-  if not is_ours and not at_once then return redis.error_reply('OTHER this is not the queue that the node has joined') end
-  damaged, mending = tonumber(meta[3] or 0) or 0, meta[4]
+  local sealed, own_tag = read_head()
+  if sealed then return refuse(REFUSAL.sealed, sealed) end
+  local is_ours = own_tag == tag or has_its_tag_back(tag)
+  if not is_ours and not at_once then return refuse_other_queue() end
   if mending and is_ours then mend_step() end
   return answer(mending and true or false)
 end)
@@ -286,8 +289,9 @@ end)
 -- Repairs tasks in which a node has found unreadable parts.
 verb('repair', function(found)
   for _, one in ipairs(found) do
-    local record = find(one[1])
-    if record then repair(record, one[2]) end
+    local number, parts = unpack(one)
+    local record = find(number)
+    if record then repair(record, parts) end
   end
   return true
 end)

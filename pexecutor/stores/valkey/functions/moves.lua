@@ -4,18 +4,20 @@
 --   arrivals   set     the tasks that have arrived so far with an unfinished move
 --   head       hash    sealed: the reason why other verbs are refused
 
-local SEALS = {leaving = 'its tasks are being moved to ', left = 'its tasks have been moved to ',
-  arriving = 'tasks are being moved here from '}
+-- Why a queue is sealed, by the role in its mark; `%s` is the other store. A queue is not sealed once its tasks have arrived.
+local SEALS = {[ROLE.leaving] = TEXT.sealed_leaving, [ROLE.left] = TEXT.sealed_left, [ROLE.arriving] = TEXT.sealed_arriving}
 
-local ROLES = {leaving = true, left = true, arriving = true, arrived = true}
+local function is_role(word)
+  return word == ROLE.arrived or SEALS[word] ~= nil
+end
 
 local function marks()
   local found = {}
   for _, move in ipairs(call('HKEYS', key('moves'))) do
     local packed = call('HGET', key('moves'), move)
-    local mark = unpack_list(packed)
-    if mark and ROLES[mark[1]] and type(mark[2]) == 'string' and is_text(move .. mark[2]) then
-      found[#found + 1] = {move, mark[1], mark[2], mark[3] and true or false}
+    local role, other, history = unpack(unpack_list(packed) or {})
+    if is_role(role) and type(other) == 'string' and is_text(move .. other) then
+      found[#found + 1] = {move = move, role = role, other = other, history = history and true or false}
     else
       call('HDEL', key('moves'), move)
       notice_damage('the mark of a move cannot be read', {move = move, mark = packed})
@@ -27,7 +29,8 @@ end
 local function seal_as_marked()
   call('HDEL', key('head'), 'sealed')
   for _, mark in ipairs(marks()) do
-    if SEALS[mark[2]] then call('HSET', key('head'), 'sealed', SEALS[mark[2]] .. mark[3]) end
+    local reason = SEALS[mark.role]
+    if reason then call('HSET', key('head'), 'sealed', string.format(reason, mark.other)) end
   end
 end
 
@@ -40,10 +43,14 @@ local function move_verb(name, body, flags)
   register(name, function(...) return answer(body(...)) end, flags)
 end
 
-move_verb('marks', marks)
+move_verb('marks', function()
+  local listed = {}
+  for i, mark in ipairs(marks()) do listed[i] = LIST.mark(mark) end
+  return listed
+end)
 
 move_verb('identity', function()
-  return {number_in_head('tag', 0), number_in_head('acceptances', 0)}
+  return LIST.identity{tag = number_in_head('tag', 0), acceptances = number_in_head('acceptances', 0)}
 end)
 
 -- Reaps dead nodes and returns the others.
@@ -54,8 +61,8 @@ end)
 
 move_verb('numbers', function()
   local numbers = {}
-  for _, state in ipairs({'later', 'pending', 'running', 'history'}) do
-    for _, id in ipairs(call('ZRANGE', key(state), 0, -1)) do
+  for _, index in ipairs({'later', 'pending', 'running', 'history'}) do
+    for _, id in ipairs(call('ZRANGE', key(index), 0, -1)) do
       if is_id(id) then numbers[#numbers + 1] = tonumber(id) end
     end
   end
@@ -74,8 +81,9 @@ end)
 move_verb('seal', function(move, role, other, history)
   if call('ZCARD', key('nodes')) > 0 then return false end
   for _, mark in ipairs(marks()) do
-    if mark[1] ~= move and (mark[2] == 'leaving' or mark[2] == 'arriving') then return false end
-    if mark[1] ~= move and mark[2] == 'left' and role == 'arriving' then call('HDEL', key('moves'), mark[1]) end
+    local is_other = mark.move ~= move
+    if is_other and (mark.role == ROLE.leaving or mark.role == ROLE.arriving) then return false end
+    if is_other and mark.role == ROLE.left and role == ROLE.arriving then call('HDEL', key('moves'), mark.move) end
   end
   leave_mark(move, role, other, history)
   return true

@@ -1,11 +1,11 @@
 -- Single tasks
 
--- Returns the row of a record and the state in which it was found. If there is no record, it returns `false` and how many
--- tasks were accepted so far, which distinguishes an expired id from an unknown one.
+-- Returns the row of a record and the state in which it was found, before `act` changed it. If there is no record, it returns
+-- how many tasks were accepted so far instead, which distinguishes an expired id from an unknown one.
 local function found(record, act)
-  if not record then return {false, number_in_head('acceptances', 0)} end
+  if not record then return LIST.found{row = false, state_or_acceptances = number_in_head('acceptances', 0)} end
   local state = record.state
-  return {row(act and act(record) or record), state}
+  return LIST.found{row = row(act and act(record) or record), state_or_acceptances = state}
 end
 
 local function find_kept(number)
@@ -18,13 +18,13 @@ verb('get', function(number, lingering)
 end)
 
 local function cancel(record)
-  if record.state == 'finished' then return record end
-  if record.state == 'running' then
+  if record.state == STATE.finished then return record end
+  if record.state == STATE.running then
     put(record, with(record, {cancelled = true}))
     tell_to_cancel(record)
     return record
   end
-  end_as(record, 'cancelled', false)
+  end_as(record, OUTCOME.cancelled, false)
   tell_of_room()
   return find(record.number)
 end
@@ -34,7 +34,7 @@ verb('cancel', function(number, id)
 end)
 
 local function move(record, priority)
-  if record.state == 'finished' or record.state == 'running' then return record end
+  if record.state == STATE.finished or record.state == STATE.running then return record end
   return change(record, {priority = priority})
 end
 

@@ -7,7 +7,7 @@ local function startable(limit, most_crashes)
   local one_runs, trial_runs, chosen = false, false, {}
   local function is_on_trial(record) return crashes_of(record) >= math.max(1, most_crashes - 1) end
   each_of('crashed', crashed, function(record)
-    if record.state == 'running' then one_runs, trial_runs = true, trial_runs or is_on_trial(record) end
+    if record.state == STATE.running then one_runs, trial_runs = true, trial_runs or is_on_trial(record) end
   end)
   local function may_start(record)
     if crashes_of(record) == 0 then return true end
@@ -33,8 +33,8 @@ local function start(node, limit)
   local token = next_token()
   tasks:read(ids)
   each_of('pending', ids, function(record)
-    if not tasks:get(record.id) then return repair(record, {'task'}) end
-    put(record, with(record, {state = 'running', at = now, node = node, token = token}))
+    if not tasks:get(record.id) then return repair(record, {PART.task}) end
+    put(record, with(record, {state = STATE.running, at = now, node = node, token = token}))
     numbers[#numbers + 1] = record.number
   end)
   tell_of_room()
@@ -62,8 +62,8 @@ end)
 -- Returns the reply to a repeated `finish` whose first reply was lost, from the state in which the first call left the task.
 local function finished_before(record)
   local last = record.attempts[#record.attempts]
-  if record.state == 'finished' then return {record.at, -1} end
-  return {last and last[2] or now, record.at}
+  if record.state == STATE.finished then return LIST.retry{ended_at = record.at, due_at = NONE.retry} end
+  return LIST.retry{ended_at = last and last[ATTEMPT.ended_at] or now, due_at = record.at}
 end
 
 -- Ends an attempt. `delay` is the wait before the next attempt in seconds, or below 0 if there is none. Returns when the
@@ -71,13 +71,13 @@ end
 local function finish(node, id, token, outcome, reason, ending, delay)
   local record = find(id)
   if not record or record.token ~= token then return false end
-  if record.state ~= 'running' then return finished_before(record) end
+  if record.state ~= STATE.running then return finished_before(record) end
   if record.node ~= node then return false end
   if delay >= 0 and not follower_of(record) then
-    put(record, with(record, {state = 'scheduled', at = now + delay, attempts = attempts_and(record, outcome, reason),
+    put(record, with(record, {state = STATE.scheduled, at = now + delay, attempts = attempts_and(record, outcome, reason),
       node = '', cancelled = false}))
     changes[#changes + 1] = record.number
-    return {now, now + delay}
+    return LIST.retry{ended_at = now, due_at = now + delay}
   end
   local finished = ended(record, outcome, reason, ending)
   finished.token = token  -- by which a repeated call is recognized
@@ -98,10 +98,10 @@ verb('finish', function(node, numbers, tokens, outcomes, reasons, endings, delay
 end)
 
 verb('release', function(node, held)
-  read_records(all_digits(firsts(held)))
+  read_records(all_digits(column(held, HELD.number)))
   for _, one in ipairs(held) do
-    local record = find(one[1])
-    if is_held(record, node, one[2]) then give_back(record) end
+    local record = find(one[HELD.number])
+    if is_held(record, node, one[HELD.token]) then give_back(record) end
   end
   return true
 end)

@@ -1,22 +1,22 @@
 -- Steps in the life of a task
 
 local function tell_of_room()
-  if call('EXISTS', key('seekers')) == 1 then tell('room') end
+  if call('EXISTS', key('seekers')) == 1 then tell(MESSAGE.room) end
 end
 
 local function tell_to_cancel(record)
   call('SADD', key('cancels:' .. record.node), record.number)
-  tell('cancel ' .. record.node .. ' ' .. record.id)
+  tell(MESSAGE.cancel .. ' ' .. record.node .. ' ' .. record.id)
 end
 
 local function first_state(record)
-  return record.at > now and 'scheduled' or 'pending'
+  return record.at > now and STATE.scheduled or STATE.pending
 end
 
 local function attempts_and(record, outcome, reason)
   local attempts = {}
   for i, attempt in ipairs(record.attempts) do attempts[i] = attempt end
-  attempts[#attempts + 1] = {record.at, now, outcome, reason}
+  attempts[#attempts + 1] = LIST.attempt{started_at = record.at, ended_at = now, outcome = outcome, error = reason}
   return attempts
 end
 
@@ -24,18 +24,18 @@ end
 -- token.
 local function ended(record, outcome, reason, ending)
   local attempts = record.attempts
-  if record.state == 'running' then attempts = attempts_and(record, outcome, reason) end
-  return with(record, {state = 'finished', at = now, ending = ending, attempts = attempts, token = 0, node = '',
+  if record.state == STATE.running then attempts = attempts_and(record, outcome, reason) end
+  return with(record, {state = STATE.finished, at = now, ending = ending, attempts = attempts, token = 0, node = '',
     follows = 0, supersedes = false, cancelled = false})
 end
 
 -- Ends a task, and gives its name to its follower in the same step.
 local function end_and_pass_on(record, finished)
-  local follower = record.state ~= 'following' and follower_of(record)
+  local follower = record.state ~= STATE.following and follower_of(record)
   put(record, finished)
   if follower then
     change(follower, {state = first_state(follower), follows = 0, supersedes = false})
-    tell('work')
+    tell(MESSAGE.work)
   end
 end
 
@@ -45,36 +45,30 @@ local function ending_of(outcome, reason, retryable)
   return cjson.encode(fields)
 end
 
-local SUPERSEDED = 'superseded by a newer submit of its name'
-local CRASHES_MAX = 3          -- the limit unless the nodes set another one
-local ABANDONED = 'the server that ran this task was lost'
-
 local function end_as(record, outcome, reason, retryable)
   local finished = ended(record, outcome, reason, ending_of(outcome, reason, retryable))
   told(finished)
   end_and_pass_on(record, finished)
 end
 
-local DAMAGED = 'the submitted task can no longer be read: see `damaged` in the store'
-
--- Repairs the unreadable parts of a record: 'task', 'attempts' or 'ending'. A task in flight ends as failed if its submitted
+-- Repairs the unreadable parts of a record (`PART`). A task in flight ends as failed if its submitted
 -- task is lost. A record that was repaired before and still cannot be read is set aside.
 local function repair(record, parts)
-  local task, packed, placeholder = tasks:get(record.id), pack(record), cjson.encode({name = record.name})
+  local task, packed, placeholder = tasks:get(record.id), pack_record(record), cjson.encode({name = record.name})
   local repaired = with(record, {})
   for _, part in ipairs(parts) do
-    if part == 'attempts' then repaired.attempts = {} end
-    if part == 'ending' then repaired.ending = ending_of('failed', DAMAGED, false) end
-    if part == 'task' then repaired.task, repaired.task_bytes = placeholder, #placeholder end
+    if part == PART.attempts then repaired.attempts = {} end
+    if part == PART.ending then repaired.ending = ending_of(OUTCOME.failed, TEXT.ending_lost, false) end
+    if part == PART.task then repaired.task, repaired.task_bytes = placeholder, #placeholder end
   end
-  if pack(repaired) == packed and (repaired.task or task) == task then
+  if pack_record(repaired) == packed and (repaired.task or task) == task then
     return set_aside(record.id, packed, 'task ' .. record.id .. ' cannot be repaired')
   end
   notice_damage(table.concat(parts, ' and ') .. ' of task ' .. record.id .. ' cannot be read',
     {id = record.id, record = packed, task = task})
   put(record, repaired)
-  if repaired.task and record.state ~= 'finished' then
-    end_as(repaired, 'failed', DAMAGED, false)
+  if repaired.task and record.state ~= STATE.finished then
+    end_as(repaired, OUTCOME.failed, TEXT.task_lost, false)
   else
     told(repaired)
   end
@@ -82,21 +76,20 @@ end
 
 local function give_back(record)
   if record.cancelled then
-    end_as(record, 'cancelled', false)
+    end_as(record, OUTCOME.cancelled, false)
   else
-    change(record, {state = 'pending', token = 0, node = ''})
-    tell('work')
+    change(record, {state = STATE.pending, token = 0, node = ''})
+    tell(MESSAGE.work)
   end
 end
 
 local function abandoned_after(crashes)
-  local times = crashes == 1 and 'once' or string.format('%d times', crashes)
-  return 'the server was lost ' .. times .. ' while this task ran, and `crashes_max` allows no more: '
-    .. 'if the task is not the cause, submit it again'
+  return crashes == 1 and TEXT.crashed_once or string.format(TEXT.crashed_times, crashes)
 end
 
+-- Returns the limit that the last beat has set.
 local function crashes_max()
-  return number_in_head('crashes_max', CRASHES_MAX)
+  return number_in_head('crashes_max', LIMIT.crashes_max)
 end
 
 -- Decides about a task whose start was cut off, because its node is gone or does not know the task. This counts as a crash
@@ -105,11 +98,11 @@ local function recover(record, has_left)
   if not has_left then record = with(record, {rare = {crashes = crashes_of(record) + 1}}) end
   local follower, crashes = follower_of(record), crashes_of(record)
   if follower and follower.supersedes then
-    end_as(record, 'cancelled', SUPERSEDED)
-  elseif record.on_crash == 'fail' and not record.cancelled then
-    end_as(record, 'abandoned', ABANDONED, false)
+    end_as(record, OUTCOME.cancelled, TEXT.superseded)
+  elseif record.on_crash == ON_CRASH.fail and not record.cancelled then
+    end_as(record, OUTCOME.abandoned, TEXT.abandoned, false)
   elseif crashes >= crashes_max() and not record.cancelled and not has_left then
-    end_as(record, 'abandoned', abandoned_after(crashes), false)
+    end_as(record, OUTCOME.abandoned, abandoned_after(crashes), false)
   else
     give_back(record)
   end
@@ -117,7 +110,7 @@ end
 
 -- Returns whether a record can be read. It is stored for a while longer (`LINGER`).
 local function is_kept(record)
-  return record.state ~= 'finished' or record.at + record.keep > now
+  return record.state ~= STATE.finished or record.at + record.keep > now
 end
 
 -- Time
@@ -132,8 +125,8 @@ end
 
 local function sweep()
   local due = call('ZRANGE', key('due'), '-inf', now, 'BYSCORE', 'LIMIT', 0, SWEEP_MAX)
-  each_of('due', due, function(record) change(record, {state = 'pending'}) end)
-  if #due > 0 then tell('work') end
+  each_of('due', due, function(record) change(record, {state = STATE.pending}) end)
+  if #due > 0 then tell(MESSAGE.work) end
   each_of('expiry', call('ZRANGE', key('expiry'), '-inf', now, 'BYSCORE', 'LIMIT', 0, SWEEP_MAX), expire)
   write()
 end
@@ -159,53 +152,70 @@ end
 -- Calls
 
 local function counts()
-  local next_due = call('ZRANGE', key('due'), 0, 0, 'WITHSCORES')[2]
-  return {call('ZCARD', key('pending')), call('ZCARD', key('later')), call('ZCARD', key('running')),
-    call('ZCARD', key('history')), next_due and tonumber(next_due) - now or -1, damaged, mending and true or false}
+  local _, due_at = unpack(call('ZRANGE', key('due'), 0, 0, 'WITHSCORES'))
+  return LIST.counts{pending = call('ZCARD', key('pending')), later = call('ZCARD', key('later')),
+    running = call('ZCARD', key('running')), history = call('ZCARD', key('history')),
+    next_due_seconds = due_at and tonumber(due_at) - now or NONE.due, damaged = damaged, mending = mending and true or false}
 end
 
 local function answer(result)
   write()
   if #endings > 0 then bound_history() end
-  if #endings > 0 then tell('ended ' .. table.concat(endings, ' ')) end
-  return cmsgpack.pack({result, changes, counts(), now, damages})
+  if #endings > 0 then tell(MESSAGE.ended .. ' ' .. table.concat(endings, ' ')) end
+  return cmsgpack.pack(LIST.reply{result = result, changes = changes, counts = counts(), at = now, damages = damages})
+end
+
+-- Returns the error reply that nodes recognize by its code.
+local function refuse(code, reason)
+  return redis.error_reply(code .. ' ' .. reason)
+end
+
+local function refuse_other_queue()
+  return refuse(REFUSAL.other, 'this is not the queue that the node has joined')
 end
 
 -- Registers a function. Functions may run when memory is short, because they free memory and do not need more than they
--- free. Only functions that accept tasks are refused then.
+-- free. Only functions that accept tasks are refused then. The only key is that of the queue, and the only argument has all
+-- arguments of the verb.
 local function register(name, callback, flags)
   redis.register_function{function_name = 'LIBRARY_' .. name, flags = flags or {'allow-oom'},
     callback = function(keys, args)
-      local time = call('TIME')
+      local seconds, microseconds = unpack(call('TIME'))
       queue, changes, endings, damages, aside, damaged, mending = keys[1], {}, {}, {}, {}, 0, false
       open_book()
-      now = tonumber(time[1]) + tonumber(time[2]) / 1e6
+      now = tonumber(seconds) + tonumber(microseconds) / 1e6
       return callback(unpack(cmsgpack.unpack(args[1])))
     end}
 end
 
--- Registers a verb of nodes. The tag says which queue the node means: the server may have lost that queue, or got another.
+-- Returns why the queue is sealed, or false, and its tag; takes over the state of its damage.
+local function read_head()
+  local sealed, tag, damaged_so_far, mending_at = unpack(call('HMGET', key('head'), 'sealed', 'tag', 'damaged', 'mending'))
+  damaged, mending = tonumber(damaged_so_far or 0) or 0, mending_at
+  return sealed, tonumber(tag or 0)
+end
+
+-- Registers a verb of nodes. The body returns its result, or nil and an error reply. The tag says which queue the node means: the server may have lost that queue, or got another.
 local function verb(name, body, flags)
   register(name, function(tag, ...)
-    local meta = call('HMGET', key('head'), 'sealed', 'tag', 'damaged', 'mending')
-    if meta[1] then return redis.error_reply('SEALED ' .. meta[1]) end
-    if name ~= 'join' and tonumber(meta[2] or 0) ~= tag and not has_its_tag_back(tag) then
-      return redis.error_reply('OTHER this is not the queue that the node has joined')
-    end
-    damaged, mending = tonumber(meta[3] or 0) or 0, meta[4]
+    local sealed, own_tag = read_head()
+    if sealed then return refuse(REFUSAL.sealed, sealed) end
+    if name ~= 'join' and own_tag ~= tag and not has_its_tag_back(tag) then return refuse_other_queue() end
     sweep()
     local result, refusal = body(...)
-    if refusal then return redis.error_reply(refusal) end
-    return answer(result)
+    return refusal or answer(result)
   end, flags)
 end
 
 -- Makes a verb repeatable: a call whose reply was lost can be made again, and gets the first reply.
 local function once(id, body)
   local before = read_packed('reply:' .. id)
-  if before and type(before[2]) == 'table' then
-    changes = before[2]
-    return before[1]
+  if before then
+    local result_before, changes_before = unpack(before)
+    if type(changes_before) == 'table' then
+      changes = changes_before
+      return result_before
+    end
   end
   local result = body()
   call('SET', key('reply:' .. id), cmsgpack.pack({result, changes}), 'PX', REPLY_MS)

@@ -1,8 +1,8 @@
 -- Submit: the decisions about a list of tasks, each on top of the decisions before it.
 
--- A task is a list: name, priority, delay, run_at (below 0: none), on_conflict, on_crash, keep, JSON.
+-- A task is a list (`TASK`), as it was submitted. A `run_at` below 0 stands for none.
 local function due_at(task, submitted_at)
-  return task[4] >= 0 and task[4] or submitted_at + task[3]
+  return task[TASK.run_at] >= 0 and task[TASK.run_at] or submitted_at + task[TASK.delay]
 end
 
 local Submission = {}
@@ -22,69 +22,70 @@ function Submission:put(old, record)
 end
 
 function Submission:take(task, holder, supersedes)
-  if self.places >= self.room then return {word = 'full'} end
+  if self.places >= self.room then return {word = VERDICT.full} end
   self.places = self.places + 1
   self.acceptances = self.acceptances + 1
   local number = self.acceptances
-  local record = {id = digits(number), number = number, name = task[1], priority = task[2], submitted_at = now,
-    at = due_at(task, now), on_crash = task[6], keep = task[7], token = 0, node = '', follows = 0, supersedes = false,
-    attempts = {}, ending = '', task = task[8], task_bytes = #task[8], rare = false}
+  local record = {id = digits(number), number = number, name = task[TASK.name], priority = task[TASK.priority],
+    submitted_at = now, at = due_at(task, now), on_crash = task[TASK.on_crash], keep = task[TASK.keep], token = 0, node = '',
+    follows = 0, supersedes = false, attempts = {}, ending = '', cancelled = false, rare = false,
+    task = task[TASK.task], task_bytes = #task[TASK.task]}
   if holder then
-    record.state, record.follows, record.supersedes = 'following', holder.number, supersedes
+    record.state, record.follows, record.supersedes = STATE.following, holder.number, supersedes
   else
     record.state = first_state(record)
   end
   self:put(false, record)
-  return {word = 'accepted', record = record, fresh = true, superseded = supersedes and holder}
+  return {word = VERDICT.accepted, record = record, fresh = true, superseded = supersedes and holder}
 end
 
 function Submission:renew(task, holder)
   local target = follower_of(holder)
   if not target then
-    if holder.state == 'running' then return self:take(task, holder, false) end
+    if holder.state == STATE.running then return self:take(task, holder, false) end
     target = holder
   end
-  local renewed = with(target, {priority = task[2], on_crash = task[6], keep = task[7], task = task[8],
-    task_bytes = #task[8]})
-  if target.state == 'following' then renewed.at = due_at(task, target.submitted_at) end
+  local renewed = with(target, {priority = task[TASK.priority], on_crash = task[TASK.on_crash], keep = task[TASK.keep],
+    task = task[TASK.task], task_bytes = #task[TASK.task]})
+  if target.state == STATE.following then renewed.at = due_at(task, target.submitted_at) end
   self:put(target, renewed)
-  return {word = 'accepted', record = renewed}
+  return {word = VERDICT.accepted, record = renewed}
 end
 
 function Submission:cancel(record)
   self.places = self.places - 1
-  self:put(record, ended(record, 'cancelled', SUPERSEDED, ending_of('cancelled', SUPERSEDED)))
+  self:put(record, ended(record, OUTCOME.cancelled, TEXT.superseded, ending_of(OUTCOME.cancelled, TEXT.superseded)))
 end
 
 function Submission:supersede(task, holder)
   local follower = follower_of(holder)
   if follower then self:cancel(follower) end
-  if holder.state == 'running' then return self:take(task, holder, true) end
+  if holder.state == STATE.running then return self:take(task, holder, true) end
   self:cancel(holder)
   return self:take(task)
 end
 
 -- The holder's task is kept in its verdict as it is now, because a later task of the list may replace it.
 function Submission:meet(task, holder)
-  local on_conflict = task[5]
+  local on_conflict = task[TASK.on_conflict]
   holder.task = holder.task or tasks:get(holder.id)
-  if on_conflict == 'join' then return {word = 'accepted', record = holder} end
-  if on_conflict == 'latest' then return self:renew(task, holder) end
-  if on_conflict == 'supersede' then return self:supersede(task, holder) end
-  return {word = 'duplicate', record = holder}
+  if on_conflict == ON_CONFLICT.join then return {word = VERDICT.accepted, record = holder} end
+  if on_conflict == ON_CONFLICT.latest then return self:renew(task, holder) end
+  if on_conflict == ON_CONFLICT.supersede then return self:supersede(task, holder) end
+  return {word = VERDICT.duplicate, record = holder}
 end
 
 function Submission:decide(tasks)
-  names:read(firsts(tasks))
+  names:read(column(tasks, TASK.name))
   for i, task in ipairs(tasks) do
-    local holder = holder_of(task[1])
+    local holder = holder_of(task[TASK.name])
     self.verdicts[i] = holder and self:meet(task, holder) or self:take(task)
   end
 end
 
 function Submission:has_refused()
   for _, verdict in ipairs(self.verdicts) do
-    if verdict.word == 'full' then return true end
+    if verdict.word == VERDICT.full then return true end
   end
   return false
 end
@@ -93,7 +94,7 @@ end
 function Submission:refuse()
   open_book()
   for i, verdict in ipairs(self.verdicts) do
-    if verdict.word ~= 'duplicate' or not find(verdict.record.number) then self.verdicts[i] = {word = 'full'} end
+    if verdict.word ~= VERDICT.duplicate or not find(verdict.record.number) then self.verdicts[i] = {word = VERDICT.full} end
   end
   self.taken = {}
 end
@@ -102,13 +103,13 @@ function Submission:apply()
   if #self.taken == 0 then return end
   call('HSET', key('head'), 'acceptances', self.acceptances)
   for i, record in ipairs(self.taken) do
-    if not self.replaced[i] and record.state == 'pending' then
+    if not self.replaced[i] and record.state == STATE.pending then
       changes[#changes + 1] = record.number
     else
       told(record)
     end
   end
-  tell('work')
+  tell(MESSAGE.work)
 end
 
 -- Builds the reply. For an accepted pending task it is the number alone, because the caller knows the rest.
@@ -117,11 +118,11 @@ function Submission:answer()
   for i, verdict in ipairs(self.verdicts) do
     local record, superseded = verdict.record, verdict.superseded
     if not record then
-      answers[i] = 0
-    elseif verdict.fresh and record.state == 'pending' then
+      answers[i] = NONE.room
+    elseif verdict.fresh and record.state == STATE.pending then
       answers[i] = record.number
     else
-      answers[i] = {verdict.word, row(record), superseded and row(superseded) or false}
+      answers[i] = LIST.taken{verdict = verdict.word, row = row(record), superseded = superseded and row(superseded) or false}
     end
     if superseded then tell_to_cancel(superseded) end
   end
@@ -132,7 +133,7 @@ verb('submit', function(id, tasks, atomic, queue_size)
   notice_restart()
   if are_names_missing() then
     mend_soon()
-    return nil, 'MENDING the held names are being restored from the records'
+    return nil, refuse(REFUSAL.mending, 'the held names are being restored from the records')
   end
   return once(id, function()
     local submission = Submission.new(math.max(0, queue_size - waiting()))

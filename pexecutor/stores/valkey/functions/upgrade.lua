@@ -4,18 +4,22 @@
 --
 --   head       hash    converting: the position; converted_bytes: the bytes of history so far
 
-local ERROR_BYTES_MAX = 8192
 local CONVERTING = 'its stored form is being converted: start a node of the newer version to complete the conversion'
 
 local function is_continuation(byte)
   return byte and byte >= 128 and byte < 192
 end
 
--- Returns a text, shortened to its beginning and its end if it has more than `ERROR_BYTES_MAX` bytes.
+local function characters_of(text)
+  local _, continuations = string.gsub(text, '[\128-\191]', '')
+  return #text - continuations
+end
+
+-- Returns a text, shortened to its beginning and its end if it is longer than an error may be.
 local function bounded(text)
-  if not text or #text <= ERROR_BYTES_MAX then return text end
-  local gap = string.format('\n[... left out: the middle of %d bytes ...]\n', #text)
-  local half = math.floor((ERROR_BYTES_MAX - #gap) / 2)
+  if not text or #text <= LIMIT.error_bytes_max then return text end
+  local gap = string.format(TEXT.middle_omitted, characters_of(text))
+  local half = math.floor((LIMIT.error_bytes_max - #gap) / 2)
   local first, last = half, #text - half + 1
   while is_continuation(string.byte(text, first + 1)) do first = first - 1 end
   while is_continuation(string.byte(text, last)) do last = last + 1 end
@@ -24,16 +28,19 @@ end
 
 local function bounded_attempts(attempts)
   local some = {}
-  for i, attempt in ipairs(attempts) do some[i] = {attempt[1], attempt[2], attempt[3], bounded(attempt[4])} end
+  for i, attempt in ipairs(attempts) do
+    some[i] = LIST.attempt{started_at = attempt[ATTEMPT.started_at], ended_at = attempt[ATTEMPT.ended_at],
+      outcome = attempt[ATTEMPT.outcome], error = bounded(attempt[ATTEMPT.error])}
+  end
   return some
 end
 
 -- Returns an ending with a bounded error, and without a `null` that stood for a wait that is not a number.
 local function bounded_ending(ending)
   ending = string.gsub(ending, ',"retry_after_seconds":null', '')
-  if #ending <= ERROR_BYTES_MAX then return ending end
+  if #ending <= LIMIT.error_bytes_max then return ending end
   local fields = cjson.decode(ending)
-  if type(fields.error) ~= 'string' or #fields.error <= ERROR_BYTES_MAX then return ending end
+  if type(fields.error) ~= 'string' or #fields.error <= LIMIT.error_bytes_max then return ending end
   fields.error = bounded(fields.error)
   return cjson.encode(fields)
 end
@@ -52,10 +59,10 @@ local function convert(id, packed, task)
   learn(id, packed)
   local record = records[id] and repaired(records[id], task)
   if not record then return 0 end
-  local packed_now = pack(with(record, {attempts = bounded_attempts(record.attempts),
+  local packed_now = pack_record(with(record, {attempts = bounded_attempts(record.attempts),
     ending = bounded_ending(record.ending), task_bytes = #(record.task or task)}))
   order('HSET', 'record', id, packed_now)
-  return record.state == 'finished' and #packed_now + #(record.task or task) or 0
+  return record.state == STATE.finished and #packed_now + #(record.task or task) or 0
 end
 
 local function begin_upgrade()
@@ -108,8 +115,8 @@ move_verb('upgrade', function()
   check_type('head', 'hash')
   if call('HGET', key('meta'), 'layout') == '1' and call('HEXISTS', key('head'), 'layout') == 0 then
     local alive = nodes_alive()
-    if #alive > 0 then return {alive, true} end
+    if #alive > 0 then return LIST.upgrade_step{nodes = alive, more = true} end
     begin_upgrade()
   end
-  return {{}, upgrade_step()}
+  return LIST.upgrade_step{nodes = {}, more = upgrade_step()}
 end)

@@ -8,7 +8,7 @@ local touched                  -- the ids of changed records, in the order of th
 local ends                     -- the changed records that have ended, in the order of their ends
 local orders                   -- command -> key -> its arguments
 
-local LISTS = {__index = function(lists, name)
+local NEW_LISTS = {__index = function(lists, name)
   lists[name] = {}
   return lists[name]
 end}
@@ -16,7 +16,7 @@ end}
 local function begin_writing()
   before, touched, ends = {}, {}, {}
   orders = {}
-  for _, command in ipairs(COMMANDS) do orders[command] = setmetatable({}, LISTS) end
+  for _, command in ipairs(COMMANDS) do orders[command] = setmetatable({}, NEW_LISTS) end
 end
 
 local function open_book()
@@ -34,10 +34,10 @@ local function hold_name(old, record)
 end
 
 local function follow(old, record)
-  if old and old.state == 'following' and following:get(digits(old.follows)) == old.id then
+  if old and old.state == STATE.following and following:get(digits(old.follows)) == old.id then
     following:set(digits(old.follows), false)
   end
-  if record and record.state == 'following' then following:set(digits(record.follows), record.id) end
+  if record and record.state == STATE.following then following:set(digits(record.follows), record.id) end
 end
 
 -- Replaces the record `old` (false: a new task) by `record` (false: the task is dropped).
@@ -50,7 +50,7 @@ local function put(old, record)
   records[id] = record
   hold_name(old, record)
   follow(old, record)
-  if record and record.state == 'finished' then ends[#ends + 1] = record end
+  if record and record.state == STATE.finished then ends[#ends + 1] = record end
 end
 
 local function change(old, differences)
@@ -70,23 +70,23 @@ local function order(command, name, first, second)
 end
 
 local function place(record)
-  return (PRIORITY_MAX - record.priority) * STEP + record.number
+  return (LIMIT.priority_max - record.priority) * LIMIT.task_number_end + record.number
 end
 
 local function take_out(old, id)
   local state = old.state
   if old.rare then
     order('ZREM', 'crashed', id)
-    if state == 'running' then tell('work') end  -- other tasks with a crash may have waited until this one ended
+    if state == STATE.running then tell(MESSAGE.work) end  -- other tasks with a crash may have waited until this one ended
   end
-  if state == 'pending' then
+  if state == STATE.pending then
     order('ZREM', 'pending', id)
-  elseif state == 'running' then
+  elseif state == STATE.running then
     order('ZREM', 'running', id)
-  elseif state == 'scheduled' then
+  elseif state == STATE.scheduled then
     order('ZREM', 'later', id)
     order('ZREM', 'due', id)
-  elseif state == 'following' then
+  elseif state == STATE.following then
     order('ZREM', 'later', id)
   else
     order('ZREM', 'history', id)
@@ -97,15 +97,15 @@ end
 -- Adds a record to the indexes of its state. The place of a finished one in history is assigned by `enter_history`.
 local function put_in(record, id)
   local state = record.state
-  if record.rare and state ~= 'finished' then order('ZADD', 'crashed', record.number, id) end
-  if state == 'pending' then
+  if record.rare and state ~= STATE.finished then order('ZADD', 'crashed', record.number, id) end
+  if state == STATE.pending then
     order('ZADD', 'pending', place(record), id)
-  elseif state == 'running' then
+  elseif state == STATE.running then
     order('ZADD', 'running', math.floor(record.at * 1e6), id)
-  elseif state == 'scheduled' then
+  elseif state == STATE.scheduled then
     order('ZADD', 'later', record.number, id)
     order('ZADD', 'due', record.at, id)
-  elseif state == 'following' then
+  elseif state == STATE.following then
     order('ZADD', 'later', record.number, id)
   else
     order('ZADD', 'expiry', record.at + record.keep, id)
@@ -116,7 +116,7 @@ local function order_record(old, record, id)
   if old then take_out(old, id) end
   if record then
     put_in(record, id)
-    local packed = pack(record)
+    local packed = pack_record(record)
     order('HSET', 'record', id, packed)
     if record.task then order('HSET', 'task', id, record.task) end
     return #packed
@@ -145,7 +145,7 @@ end
 
 -- Returns the bytes that a record counts for in history: params, errors, attempts, results, output and the rest of it.
 local function bytes_of(record)
-  return record and record.state == 'finished' and record.packed_bytes + record.task_bytes or 0
+  return record and record.state == STATE.finished and record.packed_bytes + record.task_bytes or 0
 end
 
 local function give_orders()
@@ -162,7 +162,7 @@ local function write()
     local old, record = before[id], records[id]
     bytes = bytes - bytes_of(old)
     local packed_bytes = order_record(old, record, id)
-    if record and record.state == 'finished' then bytes = bytes + packed_bytes + record.task_bytes end
+    if record and record.state == STATE.finished then bytes = bytes + packed_bytes + record.task_bytes end
   end
   if bytes ~= 0 then call('HINCRBY', key('head'), 'history_bytes', bytes) end
   enter_history()

@@ -1,0 +1,131 @@
+"""The names and numbers that the nodes and the functions on the server share. ``prelude.py`` writes them as Lua.
+
+Change a value here, never in a ``.lua`` file. A name that Lua has and Python has not is defined in Lua.
+"""
+
+from __future__ import annotations
+
+from typing import Final, get_args
+
+from ...task import (
+    PRIORITY_MAX,
+    TIME_MAX,
+    Accepted,
+    Duplicate,
+    Full,
+    OnConflict,
+    OnCrash,
+    Outcome,
+    State,
+    make_serial,
+)
+from ...values import ERROR_BYTES_MAX, MIDDLE_OMITTED
+from ..endings import ABANDONED, CRASHED_ONCE, CRASHED_TIMES, SUPERSEDED
+from ..local.crashes import CRASHES_MAX
+from ..moves.marks import SEALED, Role
+
+LAYOUT: Final = "2"
+"""The layout of the keys of a queue."""
+
+LEASE_SECONDS: Final = 15.0
+"""The length of a node's lease unless the node sets another one."""
+
+NO_RUN_AT: Final = -1
+NO_RETRY: Final = -1
+NOTHING_DUE: Final = -1
+"""Stands for ``None`` among the times that the functions get and return."""
+NO_ROOM: Final = 0
+"""The answer for a task that found no room; no task has this number."""
+NO_CLAIM: Final = 0
+"""Stands for no claim in the place of a claim's number."""
+
+
+class Stored:
+    """The state of a stored record. Listings show a following task as scheduled."""
+
+    # Not an enum: records are matched against these names often, and members of an enum are slow to look up.
+    SCHEDULED: Final = State.SCHEDULED.value
+    FOLLOWING: Final = "following"
+    PENDING: Final = State.PENDING.value
+    RUNNING: Final = State.RUNNING.value
+    FINISHED: Final = State.FINISHED.value
+
+
+class Part:
+    """A part of a record that may be unreadable."""
+
+    TASK: Final = "task"
+    ATTEMPTS: Final = "attempts"
+    ENDING: Final = "ending"
+
+
+class Message:
+    """The first word of a message to all nodes of a queue."""
+
+    WORK: Final = "work"
+    """Tasks can be claimed."""
+    ROOM: Final = "room"
+    """The queue has room again."""
+    ENDED: Final = "ended"
+    """Followed by the ids of tasks that have ended."""
+    CANCEL: Final = "cancel"
+    """Followed by a node and the id of a task that it has to cancel."""
+
+
+class RefusalCode:
+    """The first word of an error reply."""
+
+    SEALED: Final = "SEALED"
+    """A move or a conversion of the queue is under way."""
+    OTHER: Final = "OTHER"
+    """This is not the queue that the node has joined."""
+    MENDING: Final = "MENDING"
+    """The names are being restored; nothing can be accepted meanwhile."""
+
+
+Held = tuple[int, int]
+"""A task's number and the token of its claim. The token tells apart two claims of one task."""
+
+HELD: Final = ("number", "token")
+"""The names of the places in a ``Held``."""
+
+
+def _constants(of: type) -> dict[str, str]:
+    return {name.lower(): value for name, value in vars(of).items() if name.isupper()}
+
+
+WORDS: Final[dict[str, dict[str, str]]] = {
+    "STATE": _constants(Stored),
+    "OUTCOME": {outcome.value: outcome.value for outcome in Outcome},
+    "ON_CONFLICT": {word: word for word in get_args(OnConflict)},
+    "ON_CRASH": {word: word for word in get_args(OnCrash)},
+    "VERDICT": {one.verdict: one.verdict for one in (Accepted, Duplicate, Full)},
+    "PART": _constants(Part),
+    "ROLE": {role.value: role.value for role in Role},
+    "MESSAGE": _constants(Message),
+    "REFUSAL": _constants(RefusalCode),
+}
+"""The words that Lua may not write itself, by table and name."""
+
+TEXTS: Final[dict[str, str]] = {
+    "superseded": SUPERSEDED.error or "",
+    "abandoned": ABANDONED.error or "",
+    "crashed_once": CRASHED_ONCE,
+    "crashed_times": CRASHED_TIMES,
+    "task_lost": "the submitted task can no longer be read: see `damaged` in the store",
+    "ending_lost": "the ending of this task can no longer be read: see `damaged` in the store",
+    "middle_omitted": MIDDLE_OMITTED,
+} | {f"sealed_{role.value}": text.format(name="this queue", other="%s") for role, text in SEALED.items()}
+"""The texts that nodes, or other stores, have too."""
+
+NUMBERS: Final[dict[str, dict[str, float]]] = {
+    "LIMIT": {
+        "priority_max": PRIORITY_MAX,
+        "task_number_end": make_serial(1, 0),
+        "time_end": TIME_MAX + 1,
+        "error_bytes_max": ERROR_BYTES_MAX,
+        "crashes_max": CRASHES_MAX,
+        "lease_seconds": LEASE_SECONDS,
+    },
+    "NONE": {"retry": NO_RETRY, "due": NOTHING_DUE, "room": NO_ROOM, "claim": NO_CLAIM},
+}
