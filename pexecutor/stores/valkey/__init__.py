@@ -1,6 +1,7 @@
 """A store that many hosts share: one queue on a Valkey or Redis server, version 7 or later.
 
-``functions/`` runs on the server and makes all decisions. On a node, ``store.py`` implements the store contract with
+``functions/`` runs on the server and makes all decisions. ``protocol.py`` and ``wire.py`` define the names that it
+shares with the nodes, and ``prelude.py`` writes them as Lua. On a node, ``store.py`` implements the store contract with
 these functions, ``lease.py`` keeps the node's lease on its running tasks, ``wire.py`` encodes and decodes,
 ``client.py`` and ``connection.py`` reach the server (only these and ``flush.py`` use the driver), and
 ``server_checks.py`` checks the server's settings.

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Final, get_args
 
+from ...limits.defaults import CRASHES_MAX
+from ...limits.times import LEASE_SECONDS
 from ...task import (
     PRIORITY_MAX,
     TIME_MAX,
@@ -21,14 +23,10 @@ from ...task import (
 )
 from ...values import ERROR_BYTES_MAX, MIDDLE_OMITTED
 from ..endings import ABANDONED, CRASHED_ONCE, CRASHED_TIMES, SUPERSEDED
-from ..local.crashes import CRASHES_MAX
 from ..moves.marks import SEALED, Role
 
 LAYOUT: Final = "2"
 """The layout of the keys of a queue."""
-
-LEASE_SECONDS: Final = 15.0
-"""The length of a node's lease unless the node sets another one."""
 
 NO_RUN_AT: Final = -1
 NO_RETRY: Final = -1

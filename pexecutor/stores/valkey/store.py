@@ -59,7 +59,7 @@ from .damage import Damage
 from .endings import ending_arguments
 from .lease import Holdings, Lease
 from .messages import Messages
-from .protocol import LEASE_SECONDS, NO_CLAIM, Stored
+from .protocol import NO_CLAIM, Stored
 from .replies import number_of, settled_as, verdicts_of
 from .server_checks import SETTINGS, Durability, report_warnings
 from .upgrade import check_layout, upgrade

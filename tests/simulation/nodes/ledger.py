@@ -15,6 +15,7 @@ import trio
 
 from pexecutor import Ending, Finished, Outcome, Task
 from pexecutor.handlers import Context
+from pexecutor.stores.valkey.wire import StoredRecord
 from pexecutor.task import make_serial, parse_task_id
 
 from ..ledger import demand
@@ -22,27 +23,6 @@ from .network import KEY
 
 CRASHES_MAX: Final = 3
 IN_FLIGHT: Final = ("pending", "scheduled", "following", "running")
-
-
-class Record(NamedTuple):
-    """A task as the server keeps it, in the order of ``pack`` in ``functions/book.lua``."""
-
-    state: str
-    name: str
-    priority: int
-    submitted_at: float
-    at: float
-    on_crash: str
-    keep: float
-    token: int
-    node: str
-    follows: int
-    supersedes: bool
-    attempts: list[Any]
-    ending: str
-    cancelled: bool
-    rare: dict[str, int] | bool
-    task_bytes: int
 
 
 class Runner(Protocol):
@@ -81,8 +61,8 @@ class Ledger:
         self.at_work: list[Run] = []
         self._overrun_seconds_max = overrun_seconds_max
         # What the server has, by number; and of it what it had at its last write.
-        self._records: dict[int, tuple[str, Record]] = {}
-        self._written: dict[int, tuple[str, Record]] = {}
+        self._records: dict[int, tuple[str, StoredRecord]] = {}
+        self._written: dict[int, tuple[str, StoredRecord]] = {}
         self._was_damaged = False
         self._is_damaged = False  # and it is not certain that all is mended
         self._token = 0
@@ -173,7 +153,7 @@ class Ledger:
             if known is not None and known[0] == packed:
                 self._records[number] = known
             else:
-                record = Record(*msgspec.msgpack.decode(packed.encode("latin-1")))
+                record = StoredRecord(*msgspec.msgpack.decode(packed.encode("latin-1")))
                 self._records[number] = (packed, record)
                 self._look_at_change(number, known and known[1], record)
         for number in before.keys() - self._records.keys():
@@ -183,7 +163,7 @@ class Ledger:
         self._note_listed(data)
         self._look_at_work()
 
-    def _look_at_change(self, number: int, known: Record | None, record: Record) -> None:
+    def _look_at_change(self, number: int, known: StoredRecord | None, record: StoredRecord) -> None:
         serial = make_serial(self._tag, number)
         demand(serial not in self._outcomes or known is not None, "no id is given twice", serial, record)
         demand(known is None or known.state != "finished", "an outcome is final", known, record)
@@ -224,7 +204,7 @@ class Ledger:
                 count,
             )
 
-    def _look_at_trials(self, before: Mapping[int, tuple[str, Record]]) -> None:
+    def _look_at_trials(self, before: Mapping[int, tuple[str, StoredRecord]]) -> None:
         crashed = {number: _crashes(record) for number, record in self._running() if _crashes(record)}
         demand(max(crashed.values(), default=0) < CRASHES_MAX, "what has crashed too often does not run", crashed)
         ran = {number for number in crashed if number in before and before[number][1].state == "running"}
@@ -248,7 +228,7 @@ class Ledger:
         # Of those that are started by the same call, each record is looked at, unless the whole index is empty.
         return not already and pair <= self._unlisted and self._none_listed
 
-    def _running(self) -> list[tuple[int, Record]]:
+    def _running(self) -> list[tuple[int, StoredRecord]]:
         return [(number, record) for number, (_, record) in self._records.items() if record.state == "running"]
 
     def damaged(self, data: dict[str, Any]) -> None:
@@ -304,5 +284,5 @@ class Ledger:
         demand(not self.at_work, "nothing is at work in the end", self.at_work)
 
 
-def _crashes(record: Record) -> int:
+def _crashes(record: StoredRecord) -> int:
     return record.rare["crashes"] if isinstance(record.rare, dict) else 0

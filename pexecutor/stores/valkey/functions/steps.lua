@@ -51,8 +51,8 @@ local function end_as(record, outcome, reason, retryable)
   end_and_pass_on(record, finished)
 end
 
--- Repairs the unreadable parts of a record (`PART`). A task in flight ends as failed if its submitted
--- task is lost. A record that was repaired before and still cannot be read is set aside.
+-- Repairs the unreadable parts of a record (`PART`). A task in flight ends as failed if its submitted task is lost. A record
+-- that was repaired before and still cannot be read is set aside.
 local function repair(record, parts)
   local task, packed, placeholder = tasks:get(record.id), pack_record(record), cjson.encode({name = record.name})
   local repaired = with(record, {})
@@ -195,7 +195,8 @@ local function read_head()
   return sealed, tonumber(tag or 0)
 end
 
--- Registers a verb of nodes. The body returns its result, or nil and an error reply. The tag says which queue the node means: the server may have lost that queue, or got another.
+-- Registers a verb of nodes. The body returns its result, or nil and an error reply. The tag says which queue the node means:
+-- the server may have lost that queue, or got another.
 local function verb(name, body, flags)
   register(name, function(tag, ...)
     local sealed, own_tag = read_head()
