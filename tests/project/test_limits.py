@@ -6,8 +6,19 @@ import ast
 import operator
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Any, Final
 
+import msgspec
+import pytest
+
+from pexecutor import Task
+from pexecutor.handlers.output import TAIL_BYTES_MAX
+from pexecutor.limits.defaults import PAGE_RECORDS_MAX
+from pexecutor.limits.times import STOP_MARGIN_SECONDS, WAIT_FOR_ROOM_SECONDS_MAX, WAIT_SECONDS_MAX
+from pexecutor.task import NAME_BYTES_MAX, PARAMS_BYTES_MAX, SPAN_MS_MAX
+from pexecutor.values import ERROR_BYTES_MAX, RESULT_BYTES_MAX
+
+from .page import page
 from .test_tidy import MODULES, PACKAGE
 
 SMALL: Final = {0, 1}
@@ -73,3 +84,41 @@ def test_a_copy_is_found_however_it_is_written() -> None:
         ("week_seconds", 604_800): ["one", "other"],
         ("pool_size", 5): ["one", "other"],
     }
+
+
+def bounds_of(kind: Any) -> Iterator[int]:
+    """Yield the least and the greatest value of an integer, whether or not it may be missing."""
+    for member in getattr(kind, "types", [kind]):
+        if isinstance(member, msgspec.inspect.IntType):
+            yield from (bound for bound in (member.ge, member.le) if bound is not None)
+
+
+TASK = msgspec.inspect.type_info(Task)
+assert isinstance(TASK, msgspec.inspect.StructType)
+
+
+@pytest.mark.parametrize("field", TASK.fields, ids=lambda field: field.name)
+def test_the_bounds_and_the_default_of_a_field_are_documented(field: msgspec.inspect.Field) -> None:
+    _, meaning = page("reference/tasks").rows[field.name]
+    words = ["seven days" if bound == SPAN_MS_MAX else str(bound) for bound in bounds_of(field.type)]
+    if isinstance(field.default, int | str):
+        words.append(f"{field.default}")
+    assert [word for word in words if word not in meaning.replace(",", "")] == []
+
+
+@pytest.mark.parametrize(
+    ("where", "phrase"),
+    [
+        ("reference/tasks", f"1 to {NAME_BYTES_MAX} bytes of UTF-8"),
+        ("reference/tasks", f"to {PARAMS_BYTES_MAX // 1024} KiB of JSON"),
+        ("reference/tasks", f"the last {TAIL_BYTES_MAX // 1024} KiB are kept"),
+        ("reference/handlers", f"as JSON of at most {RESULT_BYTES_MAX // 1024} KiB"),
+        ("reference/handlers", f"At most {ERROR_BYTES_MAX // 1024} KiB of UTF-8"),
+        ("reference/http-api", f"Seconds, up to {WAIT_FOR_ROOM_SECONDS_MAX}, to wait for room"),
+        ("reference/http-api", f"Seconds, up to {WAIT_SECONDS_MAX}, to wait for the outcome"),
+        ("reference/http-api", f"Records in a page: 1 to {PAGE_RECORDS_MAX} (default)"),
+        ("explanation/stop", f"the drain timeout and {STOP_MARGIN_SECONDS:g} seconds more"),
+    ],
+)
+def test_a_limit_is_documented_as_it_is(where: str, phrase: str) -> None:
+    assert phrase in " ".join(page(where).text.split())
