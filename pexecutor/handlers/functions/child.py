@@ -11,7 +11,6 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from contextlib import suppress
 from types import FrameType
 from typing import IO, Any, Final, NoReturn
@@ -25,6 +24,7 @@ from ..output import TAIL_BYTES_MAX
 from .function import FunctionHandler, load_module
 from .module_path import use_module_path
 from .process import ChildReport, Order
+from .traceback_text import traceback_text
 
 PROGRESS_SECONDS: Final = 0.05
 """The shortest time between two progress reports: a tight loop may report progress in each turn."""
@@ -77,8 +77,8 @@ def _call(module: str, function: str, context: Context, params: dict[str, Any]) 
     except BaseException as error:  # of any class: the process ends after this report
         failure = failure_of(error)
         if not isinstance(error, HandlerFailedError):
-            with suppress(BaseException):  # the exception's own __str__ may raise anything
-                traceback.print_exc()  # to standard error, whose end is part of the task's output
+            with suppress(BaseException):  # the function may have closed or replaced standard error
+                sys.stderr.write(f"{traceback_text(error)}\n")  # its end is part of the task's output
         return ChildReport(
             error=failure.text, retryable=failure.retryable, retry_after_seconds=failure.retry_after_seconds
         )

@@ -14,6 +14,7 @@ from pexecutor.handlers.functions.traceback_text import traceback_text
 from pexecutor.values import ERROR_BYTES_MAX
 
 from ...hostile import FalseGroup, RaisesAtEverything
+from . import functions
 
 
 def host_of(settings: dict[str, str]) -> str:
@@ -118,3 +119,13 @@ def test_only_the_last_frames_are_shown() -> None:
     text = traceback_text(caught.value)
     assert text.count("in descend") <= 20
     assert text.endswith("RaisesAtEverything: <RaisesAtEverything: str() raised SystemExit>")
+
+
+async def test_a_process_of_its_own_writes_the_same_to_its_standard_error(context: Context) -> None:
+    handler = FunctionHandler(functions.apart, functions.__name__, "apart", process=True)
+    with pytest.raises(HandlerFailedError, match="no such image"):
+        await handler.run(context, Task("a", params={"do": "raise"}))
+    printed, begin, frame, _, error = context.output.snapshot().stderr.splitlines()
+    assert (printed, begin) == ("complained", "Traceback (most recent call last):")
+    assert frame.startswith(f'  File "{functions.__file__}"')
+    assert error == "LookupError: no such image"
