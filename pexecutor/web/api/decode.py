@@ -28,6 +28,9 @@ from ...task import Priority, Task
 from ...validation import fault_of, malformed, unknown
 from .errors import BadRequestError, TooLargeError
 
+WHITE_SPACE: Final = b" \t\r\n"
+"""The white space of JSON."""
+
 ERRORS_LISTED_MAX: Final = 100
 """How many faults of one batch the reply lists."""
 
@@ -40,6 +43,18 @@ class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     priority: Priority
+
+
+class TaskBody(msgspec.Struct, frozen=True, gc=False):
+    """The tasks of a JSON body.
+
+    Parameters:
+        tasks: the tasks; exactly one if the body is not a list.
+        is_list: whether the body is a list, so that the reply counts verdicts.
+    """
+
+    tasks: list[Task]
+    is_list: bool
 
 
 _decode_task = msgspec.json.Decoder(Task).decode
@@ -57,6 +72,17 @@ _WIDE: Final = (BOM_UTF16_LE, BOM_UTF16_BE, BOM_UTF32_BE)
 """Byte order marks of UTF-16 and UTF-32. The mark of little-endian UTF-32 begins with that of little-endian UTF-16."""
 
 Query = TypeVar("Query", bound=msgspec.Struct)
+
+
+def decode_body(body: bytes, *, tasks_max: int) -> TaskBody:
+    """Return the tasks of a JSON body: a list of tasks, or one task as an object.
+
+    Raises:
+        BadRequestError, TooLargeError, InvalidTaskError: see ``decode_batch`` and ``decode_task``.
+    """
+    if body.lstrip(WHITE_SPACE).startswith(b"{"):
+        return TaskBody([decode_task(body)], False)
+    return TaskBody(decode_batch(body, tasks_max=tasks_max), True)
 
 
 def decode_batch(body: bytes, *, tasks_max: int) -> list[Task]:

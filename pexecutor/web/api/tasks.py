@@ -6,6 +6,7 @@ An error is raised, and ``errors.py`` turns it into a reply.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
@@ -23,14 +24,17 @@ from ...limits.times import WAIT_FOR_ROOM_SECONDS_MAX, WAIT_SECONDS_MAX
 from ...stores import PageRequest
 from ...task import Accepted, Draining, Duplicate, Finished, Full, Record, State, Task, Verdict
 from . import stream
-from .coalesce import SubmitCoalescer
-from .decode import decode_batch, decode_change, decode_task
+from .coalesce import TASKS_TOGETHER_MAX, SubmitCoalescer
+from .decode import WHITE_SPACE, TaskBody, decode_body, decode_change
 from .errors import BadRequestError, UnsupportedMediaTypeError
 from .reply import Reply, json_reply, problem_reply, refusal_reply
 from .request import IncomingRequest, read_body, read_json_body, with_trace
 from .wire import BatchReply, Problem, TaskVerdict, TaskView, VerdictsListed, add_verdicts, counts, detail, view
 
 _ONE_ACCEPTED: Final = counts(BatchReply(requested_task=1, submitted_tasks=1))
+
+_NAME_KEY: Final = b'"name"'
+"""The key that every task has. A list has at least as many as it has tasks, unless one is escaped."""
 
 _log = structlog.get_logger()
 
@@ -132,7 +136,7 @@ class TaskAnswers:
 
     @cached_property
     def logs_submits(self) -> bool:
-        """Return whether the log level includes the lines of ``log_one``."""
+        """Return whether the log level includes lines about accepted tasks."""
         return bool(self._log.is_enabled_for(logging.INFO))
 
     # Submit
@@ -154,86 +158,53 @@ class TaskAnswers:
         body = await read_body(
             request, bytes_max=self._config.body_bytes_max, seconds_max=self._config.request_timeout_seconds
         )
-        if self.is_one(body):
-            return await self._submit_one(request, decode_task(body), query)
-        return await self._submit_batch(request, decode_batch(body, tasks_max=self._config.batch_tasks_max), query)
-
-    async def _submit_one(self, request: IncomingRequest, task: Task, query: SubmitQuery) -> Reply:
-        if query.atomic or query.wait_for_room:
-            [verdict] = await self._submit(request, [task], query)
-        else:
-            [traced] = with_trace(request, [task])
-            verdict = await self._coalescer.submit(traced)
-        return self.reply_to_one(task, verdict, request.path)
-
-    async def _submit_batch(self, request: IncomingRequest, tasks: list[Task], query: SubmitQuery) -> Reply:
+        sent = decode_body(body, tasks_max=self._config.batch_tasks_max)
         if query.atomic:
-            self._refuse_unfit_atomic_batch(tasks)
-        reply = BatchReply()
-        verdicts = await self._submit(request, tasks, query)
-        add_verdicts(reply, tasks, verdicts, query.verdicts)
-        if reply.submitted_tasks:
-            self._log.info("submitted", **counts(reply), **({"name": tasks[0].name} if len(tasks) == 1 else {}))
-        if reply.rejected_tasks:
-            return refusal_reply(verdicts, self._executor.retry_after_seconds, msgspec.to_builtins(reply))
-        return json_reply(reply)
+            self._refuse_unfit_atomic_batch(sent.tasks)
+        verdicts = await self._submit(with_trace(request, sent.tasks), query)
+        return self.reply(sent, verdicts, request.path, query.verdicts)
 
-    async def _submit(self, request: IncomingRequest, tasks: list[Task], query: SubmitQuery) -> list[Verdict]:
-        tasks = with_trace(request, tasks)
+    async def _submit(self, tasks: list[Task], query: SubmitQuery) -> Sequence[Verdict]:
         await trio.lowlevel.checkpoint_if_cancelled()
-        taken = self._executor.submit_nowait(tasks)
-        if taken is not None:
-            return taken
         try:
+            if not (query.atomic or query.wait_for_room or len(tasks) > TASKS_TOGETHER_MAX):
+                return await self._coalescer.submit(tasks)
+            taken = self._executor.submit_nowait(tasks)
+            if taken is not None:
+                return taken
             return await self._executor.submit(tasks, atomic=query.atomic, wait_for_room_seconds=query.wait_for_room)
         except trio.Cancelled:
             _log.info("submit cancelled; its tasks may have been accepted", requested=len(tasks))
             raise
 
-    # The steps of a single-task submit, for a caller that has many of them at hand
-
-    def is_one(self, body: bytes) -> bool:
-        """Return whether a body holds one task, not a list, and is within the limit."""
-        return len(body) <= self._config.body_bytes_max and body.lstrip(b" \t\r\n").startswith(b"{")
-
-    def read_one(self, request: IncomingRequest, body: bytes) -> Task:
-        """Return the task of a single-task submit, as part of the request's trace.
-
-        Raises:
-            InvalidTaskError: the task is invalid.
-        """
-        [task] = with_trace(request, [self.read(body)])
-        return task
-
-    def read(self, body: bytes) -> Task:
-        """Return the task of a single-task submit that is not part of a trace.
-
-        Raises:
-            InvalidTaskError: the task is invalid.
-        """
-        task = decode_task(body)
-        self._executor.check([task])
-        return task
-
-    def submit_nowait(self, tasks: list[Task]) -> list[Verdict] | None:
-        """Submit the tasks and return their verdicts, or submit none and return ``None`` if that needs a wait."""
-        return self._executor.submit_nowait(tasks)
-
-    async def submit_all(self, tasks: list[Task]) -> list[Verdict]:
-        """Submit the tasks, each as if it came alone, and return their verdicts."""
-        return await self._executor.submit(tasks)
-
-    def log_one(self, task: Task, **context: str) -> None:
-        """Log that a task was accepted."""
-        self._log.info("submitted", **_ONE_ACCEPTED, name=task.name, **context)
-
-    def reply_to_one(self, task: Task, verdict: Verdict, path: str, **context: str) -> Reply:
-        """Return the reply to a single-task submit.
+    def reply(
+        self, sent: TaskBody, verdicts: Sequence[Verdict], path: str, listed: VerdictsListed, **context: str
+    ) -> Reply:
+        """Log which tasks of a submit were accepted, and return the reply.
 
         Parameters:
-            path: the path of the request; the path of the record begins with it.
+            sent: the tasks.
+            verdicts: the verdict on each task.
+            path: the path of the request; the path of a record begins with it.
+            listed: which verdicts the reply to a list lists one by one.
             context: added to the log line.
         """
+        if sent.is_list:
+            return self._reply_to_list(sent.tasks, verdicts, listed, context)
+        return self._reply_to_one(sent.tasks[0], verdicts[0], path, context)
+
+    def _reply_to_list(
+        self, tasks: list[Task], verdicts: Sequence[Verdict], listed: VerdictsListed, context: dict[str, str]
+    ) -> Reply:
+        reply = BatchReply()
+        add_verdicts(reply, tasks, verdicts, listed)
+        if reply.submitted_tasks and self.logs_submits:
+            self._log.info("submitted", **counts(reply), **_name_of_one(tasks), **context)
+        if reply.rejected_tasks:
+            return refusal_reply(verdicts, self._executor.retry_after_seconds, msgspec.to_builtins(reply))
+        return json_reply(reply)
+
+    def _reply_to_one(self, task: Task, verdict: Verdict, path: str, context: dict[str, str]) -> Reply:
         match verdict:
             case Accepted(record):
                 self.log_one(task, **context)
@@ -244,6 +215,38 @@ class TaskAnswers:
                 return problem_reply(409, held, extensions={"holder": view(holder)})
             case Full() | Draining():
                 return refusal_reply([verdict], self._executor.retry_after_seconds, {})
+
+    def log_one(self, task: Task, **context: str) -> None:
+        """Log that the task of a request without a list was accepted."""
+        if self.logs_submits:
+            self._log.info("submitted", **_ONE_ACCEPTED, name=task.name, **context)
+
+    # The steps of a submit, for a caller that has many of them at hand
+
+    def is_short(self, body: bytes) -> bool:
+        """Return whether a body is within the limit and holds one task or a short list, judged without decoding it."""
+        if len(body) > self._config.body_bytes_max:
+            return False
+        text = body.lstrip(WHITE_SPACE)
+        return text.startswith(b"{") or (text.startswith(b"[") and text.count(_NAME_KEY) <= TASKS_TOGETHER_MAX)
+
+    def read(self, body: bytes) -> TaskBody:
+        """Return the tasks of a body, without the trace of the request.
+
+        Raises:
+            BadRequestError, TooLargeError, InvalidTaskError: the body or one of its tasks is invalid.
+        """
+        sent = decode_body(body, tasks_max=self._config.batch_tasks_max)
+        self._executor.check(sent.tasks)
+        return sent
+
+    def submit_nowait(self, tasks: list[Task]) -> list[Verdict] | None:
+        """Submit the tasks and return their verdicts, or submit none and return ``None`` if that needs a wait."""
+        return self._executor.submit_nowait(tasks)
+
+    async def submit_all(self, tasks: list[Task]) -> list[Verdict]:
+        """Submit the tasks, each as if it came alone, and return their verdicts."""
+        return await self._executor.submit(tasks)
 
     def _refuse_unfit_atomic_batch(self, tasks: list[Task]) -> None:
         names = len({task.name for task in tasks})
@@ -314,3 +317,8 @@ class TaskAnswers:
 
     def _shown(self, record: Record, status: int) -> Reply:
         return json_reply(detail(record, self._executor.context(record)), status)
+
+
+def _name_of_one(tasks: list[Task]) -> dict[str, str]:
+    """Return the name of the task of a list of one, for the log."""
+    return {"name": tasks[0].name} if len(tasks) == 1 else {}

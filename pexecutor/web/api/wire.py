@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -320,16 +319,18 @@ def add_verdicts(
     listed_max: float = math.inf,
 ) -> None:
     """Add verdicts to the counts of a reply, and list the selected ones; the first has the index ``requested_task``."""
-    kinds = Counter(map(type, verdicts))
-    if listed == "all" or (listed == "refused" and kinds[Accepted] < len(verdicts)):
+    kinds = list(map(type, verdicts))
+    accepted = kinds.count(Accepted)
+    if listed == "all" or (listed == "refused" and accepted < len(verdicts)):
         for index, (task, verdict) in enumerate(zip(tasks, verdicts, strict=True), reply.requested_task):
             wanted = listed == "all" or not isinstance(verdict, Accepted)
             if wanted and len(reply.tasks) < listed_max:
                 reply.tasks.append(_task_verdict(index, task.name, verdict))
     reply.requested_task += len(verdicts)
-    reply.submitted_tasks += kinds[Accepted]
-    reply.duplicate_tasks += kinds[Duplicate]
-    reply.rejected_tasks += kinds[Full] + kinds[Draining]
+    reply.submitted_tasks += accepted
+    if accepted < len(verdicts):
+        reply.duplicate_tasks += kinds.count(Duplicate)
+        reply.rejected_tasks += kinds.count(Full) + kinds.count(Draining)
 
 
 def counts(reply: BatchReply) -> dict[str, int]:

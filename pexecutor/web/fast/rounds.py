@@ -19,12 +19,14 @@ from __future__ import annotations
 
 import os
 import select
+from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 import trio
 
 from ...task import Task, Verdict
+from ..api.coalesce import TASKS_A_STEP_MAX
 from ..api.reply import Reply
 from ..serving.idle import Idle
 from .parser import Parser
@@ -85,6 +87,8 @@ class Rounds:
         self._epoll = select.epoll()
         # Owned by _arm() and _disarm(): the waits that are registered in the epoll, by descriptor.
         self._armed: dict[int, Wait] = {}
+        # Owned by _read_submits(): connections that were ready when one of the last rounds had enough tasks.
+        self._ready: deque[Wait] = deque()
 
     async def run(self) -> None:
         """Run rounds until cancelled."""
@@ -112,9 +116,7 @@ class Rounds:
 
     def _run_round(self, nursery: trio.Nursery) -> None:
         """Run one round: do each step for all connections before the next step."""
-        ready = [self._armed[fd] for fd, _ in self._epoll.poll(0, CONNECTIONS_AT_ONCE_MAX)]
-        received = [(wait, data) for wait in ready if (data := self._receive(wait)) is not None]
-        submits = [(wait, submit) for wait, data in received if (submit := self._read(wait, data)) is not None]
+        submits = self._read_submits()
         verdicts = self._submits.submit_nowait(_tasks(submits))
         if verdicts is not None:
             self._answer(submits, verdicts)
@@ -124,11 +126,26 @@ class Rounds:
                 self._shared.idle.discard(wait.connection)  # a connection that waits for a reply is not idle
             nursery.start_soon(self._submit, submits)
 
-    async def _submit(self, submits: list[WaitingSubmit]) -> None:
+    async def _submit(self, submits: Sequence[WaitingSubmit]) -> None:
         self._answer(submits, await self._submits.submit(_tasks(submits)))
+
+    def _read_submits(self) -> list[WaitingSubmit]:
+        """Read from ready connections until there are none, or enough tasks for a step."""
+        if not self._ready:
+            self._ready.extend(self._armed[fd] for fd, _ in self._epoll.poll(0, CONNECTIONS_AT_ONCE_MAX))
+        submits, tasks = [], 0
+        while self._ready and tasks < TASKS_A_STEP_MAX:
+            wait = self._ready.popleft()
+            data = self._receive(wait)
+            if data is not None and (submit := self._read(wait, data)) is not None:
+                submits.append((wait, submit))
+                tasks += len(submit.sent.tasks)
+        return submits
 
     def _receive(self, wait: Wait) -> bytes | None:
         """Return the received data, empty at the end of the input; ``None`` if there is nothing to read."""
+        if self._armed.get(wait.fd) is not wait:  # it was ready, and has ended since
+            return None
         if wait.is_busy:
             self._disarm(wait)
             return None
@@ -178,15 +195,22 @@ class Rounds:
         wait.connection.parser.requests.clear()
         return submit
 
-    def _answer(self, submits: list[WaitingSubmit], verdicts: Sequence[Verdict | Reply]) -> None:
-        """Send the reply to each submit; ``verdicts`` are those of the submits that have a task."""
-        left, reply_to = iter(verdicts), self._submits.reply_to
-        replies = [
-            reply_to(submit, next(left) if isinstance(submit.task, Task) else submit.task) for _, submit in submits
-        ]
-        sent = zip(submits, replies, strict=True)
+    def _answer(self, submits: Sequence[WaitingSubmit], verdicts: Sequence[Verdict] | Reply) -> None:
+        """Send the reply to each submit; ``verdicts`` are those on the tasks of all submits, or an error reply."""
+        sent = zip(submits, self._replies(submits, verdicts), strict=True)
         waiting = [wait.connection for (wait, _), reply in sent if self._send(wait, reply)]
         self._shared.idle.add(*waiting)
+
+    def _replies(self, submits: Sequence[WaitingSubmit], verdicts: Sequence[Verdict] | Reply) -> list[bytes]:
+        reply_to = self._submits.reply_to
+        if isinstance(verdicts, Reply):
+            return [reply_to(submit, verdicts) for _, submit in submits]
+        replies, begin = [], 0
+        for _, submit in submits:
+            end = begin + len(submit.sent.tasks)
+            replies.append(reply_to(submit, verdicts[begin:end]))
+            begin = end
+        return replies
 
     def _send(self, wait: Wait, data: bytes) -> bool:
         """Send a reply; return whether the connection waits for another request.
@@ -229,5 +253,5 @@ class Rounds:
 
 
 def _tasks(submits: Iterable[WaitingSubmit]) -> list[Task]:
-    """Return the tasks of the submits that have a valid one."""
-    return [submit.task for _, submit in submits if isinstance(submit.task, Task)]
+    """Return the tasks of all submits."""
+    return [task for _, submit in submits for task in submit.sent.tasks]

@@ -1,4 +1,4 @@
-"""Answer submits of one task in steps, each for many submits at a time (see ``rounds.py``).
+"""Answer submits of one task or a short list in steps, each for many submits at a time (see ``rounds.py``).
 
 The replies are the same as those of ``TaskAnswers.submit``, behind the same gate.
 """
@@ -6,13 +6,17 @@ The replies are the same as those of ``TaskAnswers.submit``, behind the same gat
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
 from ...access import Identity
 from ...task import Accepted, Task, Verdict
+from ..api.coalesce import TASKS_TOGETHER_MAX
+from ..api.decode import TaskBody
 from ..api.errors import problem_of
 from ..api.reply import Reply
+from ..api.request import with_trace
 from ..api.route import Route
 from ..api.tasks import TaskAnswers
 from ..serving.answering import Answering, log_context
@@ -23,23 +27,27 @@ from .prompt import PromptRoutes
 from .request import Ends, Request
 from .response import encode_reply
 
+_NO_TASKS: Final = TaskBody([], is_list=True)
+
 
 class Submit(msgspec.Struct, frozen=True, gc=False):
-    """A request that submits one task.
+    """A request that submits one task or a short list.
 
     Parameters:
         request_id: the id of the request.
         identity: the caller, or ``None`` if unknown.
-        task: the task, or the error reply to a request without a valid task.
+        sent: the tasks; none if there is an error.
+        error: the error reply to a request without valid tasks.
     """
 
     request_id: str
     identity: Identity | None
-    task: Task | Reply
+    sent: TaskBody
+    error: Reply | None = None
 
 
 class Submits:
-    """Answers submits of one task.
+    """Answers submits of one task or a short list.
 
     Parameters:
         answering: admits the submits.
@@ -56,40 +64,46 @@ class Submits:
         self._heads = KnownHeads()
 
     def known_submit(self, data: bytes, ends: Ends) -> Submit | None:
-        """Return the submit that the data holds, if its head is remembered and its task is valid, else ``None``."""
+        """Return the submit that the data holds, if its head is remembered and its tasks are valid, else ``None``."""
         found = self._heads.find(data, ends)
-        if found is None:
+        if found is None or not self._answers.is_short(found[1]):
             return None
         known, body = found
         try:
-            return Submit(new_request_id(), known.identity, self._answers.read(body))
+            sent = self._answers.read(body)
         except Exception:  # submit_of() finds the same fault again, and makes the error reply
             return None
+        return Submit(new_request_id(), known.identity, sent) if len(sent.tasks) <= TASKS_TOGETHER_MAX else None
 
     def submit_of(self, request: Request, data: bytes | None) -> Submit | None:
-        """Return the submit of one task that a request holds, or ``None`` if it is another request.
+        """Return the submit of one task or a short list that a request holds, or ``None`` if it is another request.
 
         Parameters:
             data: the bytes of the request, or ``None`` if they were not read in one piece.
         """
-        task = self.task_of(request)
-        if task is None:
+        sent = self.tasks_of(request)
+        if sent is None:
             return None
         if data is not None and request.identity is not None:
             self._heads.remember(data, request)
-        return Submit(request.id, request.identity, task)
+        if isinstance(sent, Reply):
+            return Submit(request.id, request.identity, _NO_TASKS, sent)
+        return Submit(request.id, request.identity, sent)
 
-    def task_of(self, request: Request) -> Task | Reply | None:
-        """Return the task of a submit of one task, or its error reply; ``None`` if the request is another one."""
+    def tasks_of(self, request: Request) -> TaskBody | Reply | None:
+        """Return the tasks of a short submit, or its error reply; ``None`` if the request is another one."""
         body = request.chunks.whole
-        if body is None or not self._answers.is_one(body) or not self._is_submit(request):
+        if body is None or not self._answers.is_short(body) or not self._is_submit(request):
             return None
         with log_context(request):
             try:
                 self._answering.admit(request, self._route)
-                return self._answers.read_one(request, body)
+                sent = self._answers.read(body)
             except Exception as error:
                 return problem_of(error)
+        if len(sent.tasks) > TASKS_TOGETHER_MAX:
+            return None
+        return TaskBody(with_trace(request, sent.tasks), sent.is_list)
 
     def _is_submit(self, request: Request) -> bool:
         """Return whether a request is a submit without a query."""
@@ -99,27 +113,30 @@ class Submits:
         """Submit the tasks and return their verdicts, or submit none and return ``None`` if that needs a wait."""
         return self._answers.submit_nowait(tasks) if tasks else []
 
-    async def submit(self, tasks: list[Task]) -> Sequence[Verdict | Reply]:
-        """Submit the tasks and return their verdicts; if the submit fails, return an error reply for each task."""
+    async def submit(self, tasks: list[Task]) -> Sequence[Verdict] | Reply:
+        """Submit the tasks and return their verdicts; if the submit fails, return the error reply."""
         try:
             return await self._answers.submit_all(tasks)
         except Exception as error:
-            return [problem_of(error)] * len(tasks)
+            return problem_of(error)
 
-    def reply_to(self, submit: Submit, verdict: Verdict | Reply) -> bytes:
-        """Return the bytes of the reply to a submit with this verdict on its task."""
-        if type(verdict) is Accepted and is_new(record := verdict.record):
-            if self._answers.logs_submits:
-                self._answers.log_one(record.task, **_context(submit))
-            return encode_accepted(record, self._route.path, submit.request_id)
-        return encode_reply(self._reply_to(submit, verdict), submit.request_id)
+    def reply_to(self, submit: Submit, verdicts: Sequence[Verdict] | Reply) -> bytes:
+        """Return the bytes of the reply to a submit with these verdicts on its tasks."""
+        if type(verdicts) is list and not submit.sent.is_list and submit.error is None:
+            [verdict] = verdicts
+            if type(verdict) is Accepted and is_new(record := verdict.record):
+                if self._answers.logs_submits:
+                    self._answers.log_one(record.task, **_context(submit))
+                return encode_accepted(record, self._route.path, submit.request_id)
+        return encode_reply(self._reply_to(submit, verdicts), submit.request_id)
 
-    def _reply_to(self, submit: Submit, verdict: Verdict | Reply) -> Reply:
-        if isinstance(verdict, Reply):
-            return verdict
-        assert isinstance(submit.task, Task), "only tasks have verdicts"
+    def _reply_to(self, submit: Submit, verdicts: Sequence[Verdict] | Reply) -> Reply:
+        if submit.error is not None:
+            return submit.error
+        if isinstance(verdicts, Reply):
+            return verdicts
         try:
-            return self._answers.reply_to_one(submit.task, verdict, self._route.path, **_context(submit))
+            return self._answers.reply(submit.sent, verdicts, self._route.path, "refused", **_context(submit))
         except Exception as error:
             return problem_of(error)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pytest
@@ -11,7 +12,7 @@ from trio.testing import MockClock
 from pexecutor import Accepted, Duplicate, Executor, Full, InvalidTaskError, LocalStore, Task, Verdict
 from pexecutor.errors import StoreUnavailableError
 from pexecutor.handlers import Catalogue
-from pexecutor.web.api.coalesce import SubmitCoalescer
+from pexecutor.web.api.coalesce import TASKS_A_STEP_MAX, TASKS_TOGETHER_MAX, SubmitCoalescer
 
 from ...fakes import FakeJournal, Gate
 
@@ -35,7 +36,7 @@ async def submitted(executor: Executor, tasks: Sequence[Task]) -> list[Outcome]:
 
     async def submit(index: int, task: Task) -> None:
         try:
-            outcomes[index] = await together.submit(task)
+            [outcomes[index]] = await together.submit([task])
         except (InvalidTaskError, StoreUnavailableError) as error:
             outcomes[index] = error
 
@@ -56,6 +57,25 @@ async def test_they_are_one_write(nursery: trio.Nursery) -> None:
     assert journal.writes == before + 1
     names = [outcome.record.task.name for outcome in outcomes if isinstance(outcome, Accepted)]
     assert names == [f"task-{number}" for number in range(10)]
+
+
+async def test_lists_share_steps_of_a_bounded_size(nursery: trio.Nursery) -> None:
+    journal = FakeJournal()
+    executor = await started(nursery, journal=journal, queue_size=10_000)
+    together, before = SubmitCoalescer(executor), journal.writes
+    lists = [[Task(f"{number}-{index}") for index in range(TASKS_TOGETHER_MAX)] for number in range(10)]
+    accepted: dict[int, list[str]] = {}
+
+    async def submit(number: int) -> None:
+        verdicts = await together.submit(lists[number])
+        accepted[number] = [verdict.record.task.name for verdict in verdicts if isinstance(verdict, Accepted)]
+
+    async with trio.open_nursery() as clients:
+        for number in range(len(lists)):
+            clients.start_soon(submit, number)
+
+    assert accepted == {number: [task.name for task in tasks] for number, tasks in enumerate(lists)}
+    assert journal.writes - before == math.ceil(len(lists) / (TASKS_A_STEP_MAX // TASKS_TOGETHER_MAX))
 
 
 @pytest.mark.parametrize("durable", [False, True])
@@ -94,7 +114,7 @@ async def test_whoever_of_them_leaves_the_others_are_answered(nursery: trio.Nurs
 
     async def submit(name: str, scope: trio.CancelScope) -> None:
         with scope:
-            outcomes[name] = await together.submit(Task(name))
+            [outcomes[name]] = await together.submit([Task(name)])
 
     async with trio.open_nursery() as clients:
         clients.start_soon(submit, "leaves", leaving)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pexecutor import Executor, LocalStore, Task
 from pexecutor.config import Config
 from pexecutor.task import Accepted, Attempt, Outcome, Pending
+from pexecutor.web.api.decode import TaskBody
 from pexecutor.web.api.tasks import TaskAnswers
 from pexecutor.web.fast.accepted import encode_accepted, is_new
 from pexecutor.web.fast.response import encode_reply
@@ -42,7 +43,9 @@ def test_a_new_task_is_shown_as_any_other(task: Task, serial: int, submitted_at:
     record = Pending(serial, task, submitted_at, ())
 
     assert is_new(record)
-    whole = encode_reply(ANSWERS.reply_to_one(task, Accepted(record), "/path"), "an-id")
+    whole = encode_reply(
+        ANSWERS.reply(TaskBody([task], is_list=False), [Accepted(record)], "/path", "refused"), "an-id"
+    )
     assert undated(encode_accepted(record, "/path", "an-id")) == undated(whole)
 
 

@@ -62,13 +62,13 @@ def server() -> HttpKind:
 def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
     """The requests whose heads were."""
     seen: list[Request] = []
-    task_of = Submits.task_of
+    tasks_of = Submits.tasks_of
 
     def note(self: Submits, asked: Request) -> Any:
         seen.append(asked)
-        return task_of(self, asked)
+        return tasks_of(self, asked)
 
-    monkeypatch.setattr(Submits, "task_of", note)
+    monkeypatch.setattr(Submits, "tasks_of", note)
     return seen
 
 

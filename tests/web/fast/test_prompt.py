@@ -156,10 +156,10 @@ def test_without_its_parser_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatc
 def answered_promptly(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """How those were that were: in a round, or by the connection's own Trio task."""
     ways: list[str] = []
-    task_of, answer = Submits.task_of, PromptRoutes.answer
+    tasks_of, answer = Submits.tasks_of, PromptRoutes.answer
 
     def note_round(self: Submits, asked: Any) -> Any:
-        task = task_of(self, asked)
+        task = tasks_of(self, asked)
         ways.extend([] if task is None else ["in a round"])
         return task
 
@@ -167,7 +167,7 @@ def answered_promptly(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         ways.append("alone")
         return await answer(self, asked, route)
 
-    monkeypatch.setattr(Submits, "task_of", note_round)
+    monkeypatch.setattr(Submits, "tasks_of", note_round)
     monkeypatch.setattr(PromptRoutes, "answer", note)
     return ways
 
@@ -203,7 +203,7 @@ async def test_prompt_routes_are_answered_as_by_the_app(
     assert 0 < answered_promptly.count("in a round") < len(PROMPT)
 
     answered_promptly.clear()
-    monkeypatch.setattr(Submits, "task_of", lambda *_: None)
+    monkeypatch.setattr(Submits, "tasks_of", lambda *_: None)
     alone = await replies(await serve(serve_here), PROMPT)
     assert answered_promptly == ["alone"] * len(PROMPT)
 
@@ -219,19 +219,27 @@ async def test_prompt_routes_are_answered_as_by_the_app(
 async def test_the_log_tells_the_same_of_it(
     serve_here: ServeHere, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = [PROMPT[0], submit(b'{"name": "x"}', shown="Authorization: Bearer nobody")]
+    asked = [
+        PROMPT[0],
+        submit(b'[{"name": "alone in a list"}]'),
+        submit(b'[{"name": "first"}, {"name": "second"}, {"name": "first"}]'),
+        submit(b'[{"name": "first"}]'),
+        submit(b"[]"),
+        submit(b'{"name": "x"}', shown="Authorization: Bearer nobody"),
+    ]
 
     async def logged() -> list[str]:
         await replies(await serve(serve_here), asked)
         return [line[len("2000-01-01 00:00:00") :] for line in capsys.readouterr().out.splitlines()]
 
     in_a_round = await logged()
-    monkeypatch.setattr(Submits, "task_of", lambda *_: None)
+    monkeypatch.setattr(Submits, "tasks_of", lambda *_: None)
     alone = await logged()
     monkeypatch.setattr(PromptRoutes, "find", lambda *_: None)
     by_app = await logged()
 
-    assert [line.count("request_id=the-same") for line in by_app] == [1, 1]
+    assert [line.count("request_id=the-same") for line in by_app] == [1, 1, 1, 1]
+    assert "name='alone in a list'" in by_app[1]
     assert in_a_round == by_app
     assert alone == by_app
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -11,11 +12,13 @@ from typing import Any
 import pytest
 import trio
 
-from pexecutor import Executor, LocalStore
+from pexecutor import Executor, LocalStore, Task, Verdict
 from pexecutor.config import Config, HttpKind
 from pexecutor.task import Record
 from pexecutor.web import create_web, make_http
+from pexecutor.web.api.coalesce import TASKS_A_STEP_MAX, TASKS_TOGETHER_MAX
 from pexecutor.web.fast.parser import Parser
+from pexecutor.web.fast.rounds import CONNECTIONS_AT_ONCE_MAX
 
 from ...fakes import FakeJournal, Gate
 from ..conftest import Served, ServeHere
@@ -64,6 +67,11 @@ def submit(**task: Any) -> bytes:
     return request("POST /tasks", JSON, body=b"{%b}" % body.encode())
 
 
+def submit_list(names: Sequence[str]) -> bytes:
+    body = ", ".join(f'{{"name": "{name}"}}' for name in names)
+    return request("POST /tasks", JSON, body=f"[{body}]".encode())
+
+
 @asynccontextmanager
 async def many(served: Served, number: int) -> AsyncIterator[list[RawClient]]:
     """Many connections."""
@@ -106,6 +114,45 @@ async def test_each_task_has_its_own_verdict(serve_here: ServeHere, gate: Gate) 
 
         more = await ask_together(clients[:20], [submit(name=f"more{number}") for number in range(20)])
         assert Counter(reply.status_code for reply in more) == {202: 6, 429: 14}
+
+
+async def test_each_list_has_its_own_counts(serve_here: ServeHere, gate: Gate) -> None:
+    served = await serve_here(handler=gate)
+    bodies = [[f"{number}-{index}" for index in range(number % 5)] + ["shared"] for number in range(40)]
+
+    async with many(served, len(bodies)) as clients:
+        replies = await ask_together(clients, [submit_list(names) for names in bodies])
+
+    assert [reply.json()["RequestedTask"] for reply in replies] == [len(names) for names in bodies]
+    assert sum(reply.json()["SubmittedTasks"] for reply in replies) == len({name for names in bodies for name in names})
+    assert sum(reply.json()["DuplicateTasks"] for reply in replies) == len(bodies) - 1
+
+
+async def test_a_round_takes_a_bounded_number_of_tasks(
+    serve_here: ServeHere, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = await serve_here(handler=gate, queue_size=10_000)
+    submit_nowait, steps = Executor.submit_nowait, list[int]()
+
+    def note(self: Executor, tasks: Sequence[Task]) -> list[Verdict] | None:
+        steps.append(len(tasks))
+        return submit_nowait(self, tasks)
+
+    monkeypatch.setattr(Executor, "submit_nowait", note)
+    async with many(served, CONNECTIONS_AT_ONCE_MAX) as clients:
+        for client in clients:
+            await client.ask(LIVEZ)  # all connections wait in the rounds
+        for number, client in enumerate(clients):
+            assert isinstance(client.stream, trio.SocketStream)
+            # Written without a turn of Trio in between, so that all connections are ready at once.
+            data = submit_list([f"{number}-{index}" for index in range(TASKS_TOGETHER_MAX)])
+            assert os.write(client.stream.socket.fileno(), data) == len(data)
+        clients.pop().reset()
+        replies = [await client.reply() for client in clients]
+
+    assert {reply.json()["SubmittedTasks"] for reply in replies} == {TASKS_TOGETHER_MAX}
+    assert max(steps) < TASKS_A_STEP_MAX + TASKS_TOGETHER_MAX
+    assert sum(steps) >= TASKS_TOGETHER_MAX * len(clients)
 
 
 async def test_while_the_store_is_waited_for_others_are_answered(durable: Served, journal: HeldJournal) -> None:
