@@ -63,6 +63,3 @@ ROUTES: Final = (
 )
 
 TABLE: Final = RouteTable(ROUTES)
-
-NEEDS: Final = TABLE.scopes
-"""The scope that each route needs, by its rule."""

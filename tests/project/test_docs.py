@@ -28,8 +28,8 @@ from pexecutor.web.api.metrics import MetricsAnswers
 from pexecutor.web.api.ops import NodeView
 from pexecutor.web.api.tasks import PageQuery, ShowQuery, SubmitQuery, TasksQuery
 from pexecutor.web.api.wire import IntervalView, TaskDetail
-from pexecutor.web.routes import NEEDS
 
+from ..web.needs import NEEDS
 from .conftest import PROJECT
 from .page import Page, page, rows
 

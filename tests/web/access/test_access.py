@@ -13,9 +13,9 @@ from pexecutor.config import Config, HttpKind
 from pexecutor.errors import ConfigError
 from pexecutor.web import create_app
 from pexecutor.web.access import login_throttle
-from pexecutor.web.routes import NEEDS
 
 from ..conftest import Served, ServeHere
+from ..needs import NEEDS
 from ..raw import JSON, RawReply, connected, request
 from ..replies import problem_in, retry_after_in
 from ..tokens import TABLES, TOKENS, UNKNOWN_TOKEN, bearer

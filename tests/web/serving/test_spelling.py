@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from pexecutor.web.routes import NEEDS
-
 from ..conftest import Served
+from ..needs import NEEDS
 from ..raw import RawReply, connected, request
 from ..replies import problem_in
 
