@@ -181,7 +181,7 @@ def fail_a_transaction_for_one_row(patch: pytest.MonkeyPatch) -> None:
 PLANTED: Final[dict[Plant, str]] = {
     forget_to_journal_a_finish: "what can be read is in the file",
     acknowledge_before_the_commit: "what can be read is in the file",
-    free_the_name_before_the_outcome: "a free name is free",
+    free_the_name_before_the_outcome: "a free name is free|at most one task holds a name",
     drop_the_release_on_a_hard_stop: "what is cut off is released",
     lose_the_retry_counter: "no attempt is lost|an attempt counts|an attempt ends as its handler did",
     lose_the_retry_counter_in_a_crash: "what ran waits to run again",
