@@ -26,9 +26,10 @@ from .serving.listener import Http
 
 
 class Web(NamedTuple):
-    """An ASGI app, and what a listener may call without it: the prompt routes, and the steps of a submit."""
+    """An ASGI app, its gate, and what a listener may call without the app: prompt routes and the steps of a submit."""
 
     app: QuartTrio
+    gate: Gate
     prompt: PromptRoutes
     submits: Submits
 
@@ -57,7 +58,8 @@ def create_web(executor: Executor, config: Config, table: RouteTable = TABLE) ->
     ]
     answering = Answering(gate, table, services)
     prompt = PromptRoutes(table, answering)
-    return Web(App(table, answering), prompt, Submits(answering, tasks, prompt, table.route_of(TaskAnswers.submit)))
+    submits = Submits(answering, tasks, prompt, table.route_of(TaskAnswers.submit))
+    return Web(App(table, answering), gate, prompt, submits)
 
 
 def make_http(web: Web, config: Config) -> Http:

@@ -57,13 +57,25 @@ class Gate:
     """
 
     def __init__(self, config: Config) -> None:
-        self._tokens = Tokens(config.tokens)
-        self._server_names = ServerNames(config.host, config.allowed_hosts)
-        self._allow_anonymous = config.allow_anonymous
         self._failures = FailedAttempts()
-        self.sessions: Sessions = Sessions()
-        if self._tokens and config.allow_anonymous:
+        self.generation: int = 0
+        """The number of the settings. Every change raises it, so an admission of an earlier number is invalid."""
+        self.configure(config)
+
+    def configure(self, config: Config) -> None:
+        """Take the tokens, hosts and settings of ``config`` in place of the earlier ones, and end all sessions.
+
+        Raises:
+            ConfigError: see ``Gate``; nothing was changed.
+        """
+        tokens, server_names = Tokens(config.tokens), ServerNames(config.host, config.allowed_hosts)
+        if tokens and config.allow_anonymous:
             raise ConfigError("allow_anonymous and tokens contradict each other: leave one of them out")
+        self._tokens = tokens
+        self._server_names = server_names
+        self._allow_anonymous = config.allow_anonymous
+        self.sessions: Sessions = Sessions()
+        self.generation += 1
 
     @property
     def has_tokens(self) -> bool:

@@ -8,8 +8,9 @@ The result is the same, because neither of them depends on anything else:
 
 * The parser is between two requests, so its result depends only on the next bytes. Where a body with a declared length
   ends depends only on the head.
-* The gate's decision depends only on the head and on the server's address, unless the head has a session: a session can
-  end. Refused heads are not remembered.
+* The gate's decision depends only on the head, on the server's address and on the gate's settings, unless the head has
+  a session: a session can end. The gate raises its generation number with every change of its settings, and a head is
+  known only in the generation in which it was admitted. Refused heads are not remembered.
 
 A head with a part that is specific to its request (an id, a trace) is not remembered either. A head with a token is
 looked up by a keyed hash of the whole head before any byte is compared, so the time reveals nothing about the token.
@@ -49,28 +50,32 @@ class KnownHeads:
     """The heads of admitted submits; if there are too many, the oldest is forgotten."""
 
     def __init__(self) -> None:
-        # Owned by remember(). Keyed by the server's address and the bytes of the head.
-        self._known: dict[tuple[tuple[str, int] | None, bytes], KnownHead] = {}
+        # Owned by remember(). Keyed by the gate's generation, the server's address and the bytes of the head.
+        self._known: dict[tuple[int, tuple[str, int] | None, bytes], KnownHead] = {}
 
-    def find(self, data: bytes, ends: Ends) -> tuple[KnownHead, bytes] | None:
+    def find(self, data: bytes, ends: Ends, generation: int) -> tuple[KnownHead, bytes] | None:
         """Return a known head and its body if the data is exactly that, else ``None``.
 
         The parser must be between two requests.
+
+        Parameters:
+            generation: the gate's generation now.
         """
         head, _, body = data.partition(_END)
-        known = self._known.get((ends.server, head))
+        known = self._known.get((generation, ends.server, head))
         return None if known is None or known.body_bytes != len(body) else (known, body)
 
-    def remember(self, data: bytes, request: Request) -> None:
+    def remember(self, data: bytes, request: Request, generation: int) -> None:
         """Remember the head of an admitted submit.
 
         Parameters:
             data: the whole request; the parser must have been between two requests before it.
+            generation: the gate's generation in which the submit was admitted.
         """
         head, _, body = data.partition(_END)
         if len(head) > HEAD_BYTES_REMEMBERED_MAX or request.content_length != len(body):
             return
         if _OWN.isdisjoint(request.headers):
-            self._known[request.ends.server, head] = KnownHead(request.identity, len(body))
+            self._known[generation, request.ends.server, head] = KnownHead(request.identity, len(body))
             if len(self._known) > HEADS_REMEMBERED_MAX:
                 del self._known[next(iter(self._known))]

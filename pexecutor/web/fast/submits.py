@@ -65,7 +65,7 @@ class Submits:
 
     def known_submit(self, data: bytes, ends: Ends) -> Submit | None:
         """Return the submit that the data holds, if its head is remembered and its tasks are valid, else ``None``."""
-        found = self._heads.find(data, ends)
+        found = self._heads.find(data, ends, self._answering.gate.generation)
         if found is None or not self._answers.is_short(found[1]):
             return None
         known, body = found
@@ -85,7 +85,7 @@ class Submits:
         if sent is None:
             return None
         if data is not None and request.identity is not None:
-            self._heads.remember(data, request)
+            self._heads.remember(data, request, self._answering.gate.generation)
         if isinstance(sent, Reply):
             return Submit(request.id, request.identity, _NO_TASKS, sent)
         return Submit(request.id, request.identity, sent)

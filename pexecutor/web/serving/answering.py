@@ -30,7 +30,7 @@ class Answering:
 
     def __init__(self, gate: Gate, table: RouteTable, services: Iterable[object]) -> None:
         services = list(services)
-        self._gate = gate
+        self.gate: Gate = gate
         self._scopes = table.scopes
         self._answers = {route.rule: _decoding(route.query, route.answer_of(services)) for route in table.routes}
 
@@ -59,7 +59,7 @@ class Answering:
             route: the route of the request. Without one, every caller is admitted: the methods and the unknown paths
                 are public.
         """
-        self._gate.admit(request, "open" if route is None else self._scopes.get(route.rule))
+        self.gate.admit(request, "open" if route is None else self._scopes.get(route.rule))
         if request.identity is not None:
             bind_contextvars(by=request.identity.name)
 

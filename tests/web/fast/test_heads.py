@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 import trio
 
-from pexecutor import LocalStore
+from pexecutor import Executor, LocalStore
 from pexecutor.access import ANONYMOUS
-from pexecutor.config import HttpKind
+from pexecutor.config import Config, HttpKind
+from pexecutor.errors import ConfigError
+from pexecutor.web import create_web
 from pexecutor.web.fast import Submits
 from pexecutor.web.fast.heads import HEAD_BYTES_REMEMBERED_MAX, HEADS_REMEMBERED_MAX, KnownHeads
 from pexecutor.web.fast.parser import Parser
@@ -192,6 +194,35 @@ async def test_a_session_that_has_ended_lets_nobody_in(serve_here: ServeHere) ->
         assert (await client.ask(named("c", cookie, page))).status_code == 401
 
 
+async def test_a_change_of_the_gates_settings_ends_every_admission() -> None:
+    """Neither a token that was removed nor a host that was removed is admitted because of an earlier request."""
+    before = Config(tokens=TABLES, allowed_hosts=("name.example",))
+    web = create_web(Executor(LocalStore()), before)
+    data = [named("a", SUBMIT), named("a", SUBMIT, host="name.example")]
+
+    def statuses() -> list[int]:
+        submits = [web.submits.known_submit(one, ENDS) or web.submits.submit_of(parsed(one), one) for one in data]
+        return [202 if submit.error is None else submit.error.status for submit in submits if submit is not None]
+
+    for one in data:
+        assert statuses() == [202, 202]
+        assert web.submits.known_submit(one, ENDS) is not None
+    web.gate.configure(Config(tokens=TABLES))
+    assert statuses() == [202, 421]
+    web.gate.configure(Config(tokens={"read-only": TABLES["read-only"]}))
+    assert statuses() == [401, 421]
+    web.gate.configure(before)
+    assert statuses() == [202, 202]
+
+
+def test_settings_that_contradict_each_other_change_nothing() -> None:
+    gate = create_web(Executor(LocalStore()), Config(tokens=TABLES)).gate
+
+    with pytest.raises(ConfigError, match="contradict"):
+        gate.configure(Config(tokens=TABLES, allow_anonymous=True))
+    assert (gate.has_tokens, gate.generation) == (True, 1)
+
+
 def parsed(data: bytes, ends: Ends = ENDS) -> Request:
     parser = Parser(ends, trio.sleep_forever)
     parser.feed(data)
@@ -202,17 +233,18 @@ def parsed(data: bytes, ends: Ends = ENDS) -> Request:
 
 def test_a_head_is_known_at_the_end_that_it_came_to() -> None:
     heads = KnownHeads()
-    heads.remember(named("a"), parsed(named("a")))
+    heads.remember(named("a"), parsed(named("a")), 1)
 
-    assert heads.find(named("b"), ENDS) is not None
-    assert heads.find(named("b"), ENDS._replace(server=("192.0.2.1", 8080))) is None
+    assert heads.find(named("b"), ENDS, 1) is not None
+    assert heads.find(named("b"), ENDS._replace(server=("192.0.2.1", 8080)), 1) is None
+    assert heads.find(named("b"), ENDS, 2) is None
 
 
 def test_there_is_a_bound_on_what_is_remembered() -> None:
     heads = KnownHeads()
     many = [named("a", f"X: {number}") for number in range(HEADS_REMEMBERED_MAX + 1)]
     for data in [*many, named("a", f"X: {'x' * HEAD_BYTES_REMEMBERED_MAX}")]:
-        heads.remember(data, parsed(data))
+        heads.remember(data, parsed(data), 1)
 
-    assert [data for data in many if heads.find(data, ENDS) is None] == [many[0]]
-    assert heads.find(data, ENDS) is None
+    assert [data for data in many if heads.find(data, ENDS, 1) is None] == [many[0]]
+    assert heads.find(data, ENDS, 1) is None

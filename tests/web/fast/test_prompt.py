@@ -13,6 +13,7 @@ import pytest
 
 from pexecutor import Executor, LocalStore
 from pexecutor.config import Config
+from pexecutor.core.rate import FinishRate
 from pexecutor.errors import ConfigError
 from pexecutor.web import create_web, make_http
 from pexecutor.web.fast import PromptRoutes, Submits
@@ -150,6 +151,12 @@ def test_without_its_parser_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ConfigError, match=r"pexecutor\[fast\]"):
         make_http(web, Config(server="fast"))
     make_http(web, Config(server="hypercorn"))
+
+
+@pytest.fixture(autouse=True)
+def steady_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make Retry-After independent of the time that the requests take: it follows from how many tasks end a second."""
+    monkeypatch.setattr(FinishRate, "retry_after_seconds", lambda _, places: places)
 
 
 @pytest.fixture
