@@ -93,6 +93,10 @@ that stays where it is therefore appears exactly once, and a task that changes i
 twice, but is never missed. The history is bounded by count, by age and by the bytes of params, errors, attempts,
 results and output. A record that exceeds the byte limit alone stays until the next task ends.
 
+**Schedules.** ``schedules`` holds the schedules of the store, which submit tasks at their times. One occurrence is one
+step: it submits the task, records the occurrence and sets the next time (``schedules.py`` describes its operations and
+is part of this contract).
+
 **Lifetime.** ``opened`` is entered before the first call and left after the last one. A store runs its heartbeat or its
 writer inside ``opened``. A durable store restores its tasks there: waiting tasks wait at their old place, and tasks
 that were running are treated as their ``on_crash`` says. Leaving ``opened`` makes every change durable, within a
@@ -111,6 +115,7 @@ import msgspec
 from ..limits.defaults import PAGE_RECORDS_MAX
 from ..observe.histogram import Histogram
 from ..task import Ending, Finished, Following, Outcome, Pending, Record, Running, Scheduled, State, Task, Verdict
+from .schedules import ScheduleStore
 
 
 class PageRequest(msgspec.Struct, frozen=True):
@@ -146,6 +151,7 @@ class StoreStatistics(msgspec.Struct, frozen=True):
         durable: whether tasks outlive the process.
         trouble: why the store cannot make changes durable at present; ``None`` if it can.
         damaged: the number of damaged entries that were set aside or repaired.
+        schedules: the number of schedules.
     """
 
     queue_size: int
@@ -158,6 +164,7 @@ class StoreStatistics(msgspec.Struct, frozen=True):
     durable: bool
     trouble: str | None
     damaged: int = 0
+    schedules: int = 0
 
 
 class NodeState(msgspec.Struct, frozen=True):
@@ -194,12 +201,14 @@ class Watcher(NamedTuple):
         lost: called with the serial of a task that runs on this node, which no longer holds it; the attempt is stopped
             at once, and its end is not recorded.
         describe: returns the state to report to the other nodes.
+        schedules_changed: called once a schedule was changed through this node.
     """
 
     changed: Callable[[Sequence[Record]], None] = lambda _: None
     cancel: Callable[[int], None] = lambda _: None
     lost: Callable[[int], None] = lambda _: None
     describe: Callable[[], NodeState] = NodeState
+    schedules_changed: Callable[[], None] = lambda: None
 
 
 class Store(Protocol):
@@ -207,6 +216,9 @@ class Store(Protocol):
 
     @property
     def commits(self) -> Histogram: ...
+
+    @property
+    def schedules(self) -> ScheduleStore: ...
 
     def opened(self) -> AbstractAsyncContextManager[None]: ...
 
