@@ -49,8 +49,8 @@ without a next time is never due.
 **Read.** ``get`` raises ``UnknownScheduleError``. ``page`` lists schedules in the order of their names, as UTF-8 bytes;
 ``after`` is the last name of the previous page. A schedule that stays appears exactly once.
 
-**Watch.** ``Watcher.schedules_changed`` is called once a schedule was changed through this node, by ``put``, ``remove``,
-``fire`` or ``skip``. The changes through other nodes are found with ``due``.
+**Watch.** ``Watcher.schedules_changed`` is called once ``put``, ``remove``, ``fire`` or ``skip`` changed a schedule
+through this node. The changes through other nodes are found with ``due``.
 
 **Lifetime and damage.** A durable store restores its schedules with their generations and occurrences. A stored
 schedule that is not valid is set aside and counted, like a task. A cancelled call leaves all of a step or nothing.

@@ -45,6 +45,7 @@ MAY_IMPORT: Final = {
     "handlers/http": {"handlers", "values", "validation", "task", "errors"},
     "handlers/processes": {"handlers", "values", "task", "errors"},
     "handlers/functions": {"handlers", "handlers/processes", "observe", "values", "task", "errors"},
+    "schedules": {"stores", "observe", "task", "errors"},
     "stores": {"observe", "values", "task", "errors"},
     "stores/local": {"stores", "observe", "values", "task", "errors"},
     "stores/sqlite": {"stores", "stores/local", "stores/moves", "observe", "values", "task", "validation", "errors"},
@@ -123,6 +124,9 @@ def normal(name: str) -> str:
 
 
 DEPENDENCIES: Final = {normal(requirement) for requirement in METADATA["dependencies"]}
+
+LOADED_BY_THE_STANDARD_LIBRARY: Final = {"tzdata"}
+"""Dependencies that no module imports: ``zoneinfo`` finds the data by itself."""
 
 EXTRA_DEPENDENCIES: Final = {
     extra: {normal(requirement) for requirement in requirements}
@@ -251,7 +255,7 @@ def test_each_dependency_is_imported() -> None:
     names = {name for module in MODULES for name, *_ in imported(module)}
     used = {normal(distribution) for name in names for distribution in DISTRIBUTIONS.get(name, [])}
 
-    assert DEPENDENCIES.union(*EXTRA_DEPENDENCIES.values()) <= used
+    assert DEPENDENCIES.union(*EXTRA_DEPENDENCIES.values()) - LOADED_BY_THE_STANDARD_LIBRARY <= used
 
 
 def test_no_modules_import_one_another_in_a_circle() -> None:
