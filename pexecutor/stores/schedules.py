@@ -222,6 +222,13 @@ class ScheduleStep(msgspec.Struct, frozen=True):
     next: NextTime | None
 
 
+class ScheduleChange(NamedTuple):
+    """The new state of a schedule; ``None`` if it was removed."""
+
+    name: str
+    schedule: Schedule | None
+
+
 class Firing(msgspec.Struct, frozen=True):
     """The result of ``fire``: the verdict on the task, and the occurrence that was recorded, if any."""
 
