@@ -10,6 +10,7 @@ import trio
 
 from pexecutor import Record, StoreUnavailableError, Task
 from pexecutor.handlers import Context
+from pexecutor.stores.schedules import Schedule, ScheduleChange
 
 
 class Doing:
@@ -91,16 +92,25 @@ class FakeJournal:
         self.acceptances = 0
         self.fails_at: set[int] = set()
         self.written: list[Record] = []
+        self.written_schedules: list[ScheduleChange] = []
         self.on_write: Callable[[int], None] = lambda _: None
 
     @asynccontextmanager
-    async def opened(self, current: Callable[[int], Record | None]) -> AsyncIterator[tuple[int, int]]:
+    async def opened(
+        self, current: Callable[[int], Record | None], current_schedule: Callable[[str], Schedule | None]
+    ) -> AsyncIterator[tuple[int, int]]:
         yield self.tag, self.acceptances
 
     async def records(self) -> AsyncIterator[list[Record]]:
         yield list({record.serial: record for record in self.written}.values())
 
-    async def commit(self, changes: Sequence[Record], acceptances: int) -> None:
+    async def schedules(self) -> tuple[list[Schedule], int]:
+        latest = {change.name: change.schedule for change in self.written_schedules}
+        return [schedule for schedule in latest.values() if schedule is not None], 0
+
+    async def commit(
+        self, changes: Sequence[Record], acceptances: int, schedules: Sequence[ScheduleChange] = ()
+    ) -> None:
         self.writes += 1
         number = self.writes
         self.on_write(number)
@@ -108,6 +118,7 @@ class FakeJournal:
         if number in self.fails_at:
             raise StoreUnavailableError(f"the disk failed at write {number}")
         self.written.extend(changes)
+        self.written_schedules.extend(schedules)
         self.acceptances = acceptances
         await self._turn()
 

@@ -18,6 +18,7 @@ from pexecutor.errors import UnusableStoreError
 from pexecutor.handlers import catalogue, contract, descriptors
 from pexecutor.stores.local import crashes, recovery, store, submission
 from pexecutor.stores.mending import failed_to_write
+from pexecutor.stores.schedules import ScheduleChange
 from pexecutor.stores.sqlite import database, journal, unwritable
 from pexecutor.stores.sqlite.database import Database
 from pexecutor.stores.sqlite.journal import SqliteJournal, _Commit
@@ -34,16 +35,20 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 def forget_to_journal_a_finish(patch: pytest.MonkeyPatch) -> None:
     make_durable = LocalStore._make_durable
 
-    async def make_durable_all_but_ends(self: LocalStore, changes: Sequence[Record]) -> Sequence[Record]:
-        await make_durable(self, [record for record in changes if not isinstance(record, Finished)])
+    async def make_durable_all_but_ends(
+        self: LocalStore, changes: Sequence[Record], schedules: Sequence[ScheduleChange] = ()
+    ) -> Sequence[Record]:
+        await make_durable(self, [record for record in changes if not isinstance(record, Finished)], schedules)
         return changes
 
     patch.setattr(LocalStore, "_make_durable", make_durable_all_but_ends)
 
 
 def acknowledge_before_the_commit(patch: pytest.MonkeyPatch) -> None:
-    async def commit(self: SqliteJournal, changes: Sequence[Record], acceptances: int) -> None:
-        self._line.append(_Commit(changes, acceptances))
+    async def commit(
+        self: SqliteJournal, changes: Sequence[Record], acceptances: int, schedules: Sequence[ScheduleChange] = ()
+    ) -> None:
+        self._line.append(_Commit(changes, acceptances, schedules))
         self._wanted.unpark_all()
         await trio.lowlevel.checkpoint()
 

@@ -32,6 +32,7 @@ from pexecutor.conformance.subjects import MemorySubject
 from pexecutor.errors import AlreadyFinishedError, ExpiredTaskError, UnknownTaskError
 from pexecutor.stores import Store, StoreStatistics, Watcher, endings
 from pexecutor.stores.local import crashes, recovery, store, submission
+from pexecutor.stores.schedules import ScheduleChange
 from pexecutor.stores.sqlite.journal import SqliteJournal, _Commit
 from pexecutor.task import Rare, wait_again
 
@@ -316,29 +317,41 @@ BROKEN: dict[type[LocalStore], str] = {
 
 
 class AnswersBeforeItIsWritten(SqliteJournal):
-    async def commit(self, changes: Sequence[Record], acceptances: int) -> None:
+    async def commit(
+        self, changes: Sequence[Record], acceptances: int, schedules: Sequence[ScheduleChange] = ()
+    ) -> None:
         await trio.lowlevel.checkpoint()
-        self._line.append(_Commit(changes, acceptances))  # and nobody wakes the writer before the end
+        self._line.append(_Commit(changes, acceptances, schedules))  # and nobody wakes the writer before the end
 
 
 class ForgetsEndings(SqliteJournal):
-    async def commit(self, changes: Sequence[Record], acceptances: int) -> None:
-        await super().commit([record for record in changes if not isinstance(record, Finished)], acceptances)
+    async def commit(
+        self, changes: Sequence[Record], acceptances: int, schedules: Sequence[ScheduleChange] = ()
+    ) -> None:
+        await super().commit([record for record in changes if not isinstance(record, Finished)], acceptances, schedules)
 
 
 class ForgetsWhoFollows(SqliteJournal):
-    async def commit(self, changes: Sequence[Record], acceptances: int) -> None:
-        await super().commit([record for record in changes if not isinstance(record, Following)], acceptances)
+    async def commit(
+        self, changes: Sequence[Record], acceptances: int, schedules: Sequence[ScheduleChange] = ()
+    ) -> None:
+        await super().commit(
+            [record for record in changes if not isinstance(record, Following)], acceptances, schedules
+        )
 
 
 class NumbersTasksAnew(SqliteJournal):
-    async def commit(self, changes: Sequence[Record], acceptances: int) -> None:
-        await super().commit(changes, 0)
+    async def commit(
+        self, changes: Sequence[Record], acceptances: int, schedules: Sequence[ScheduleChange] = ()
+    ) -> None:
+        await super().commit(changes, 0, schedules)
 
 
 class RunsEverythingAgain(SqliteJournal):
-    async def commit(self, changes: Sequence[Record], acceptances: int) -> None:
-        await super().commit([_to_be_rerun(record) for record in changes], acceptances)
+    async def commit(
+        self, changes: Sequence[Record], acceptances: int, schedules: Sequence[ScheduleChange] = ()
+    ) -> None:
+        await super().commit([_to_be_rerun(record) for record in changes], acceptances, schedules)
 
 
 def _to_be_rerun(record: Record) -> Record:
@@ -346,11 +359,13 @@ def _to_be_rerun(record: Record) -> Record:
 
 
 class LosesWhatRuns(SqliteJournal):
-    async def commit(self, changes: Sequence[Record], acceptances: int) -> None:
+    async def commit(
+        self, changes: Sequence[Record], acceptances: int, schedules: Sequence[ScheduleChange] = ()
+    ) -> None:
         for record in changes:
             if isinstance(record, Running):
                 self.forget([record.serial])
-        await super().commit(changes, acceptances)
+        await super().commit(changes, acceptances, schedules)
 
 
 BROKEN_JOURNALS: dict[type[SqliteJournal], str] = {

@@ -16,7 +16,6 @@ import msgspec
 import trio
 
 from ...errors import TooManySchedulesError, UnknownScheduleError
-from ...observe.notify import notifier
 from ...task import Record, Task
 from ..schedules import (
     SCHEDULES_BYTES_MAX,
@@ -51,6 +50,9 @@ class ScheduleBounds(NamedTuple):
     bytes_max: int = SCHEDULES_BYTES_MAX
 
 
+SCHEDULE_BOUNDS: Final = ScheduleBounds()
+
+
 class Complete(Protocol):
     """Makes changes of tasks and schedules durable in one step, and publishes those of the tasks."""
 
@@ -78,8 +80,8 @@ class LocalSchedules:
     def __init__(
         self,
         bounds: ScheduleBounds,
-        *,
         registry: ShardedLockDict[int],
+        *,
         begin: Callable[[], Submission],
         complete: Complete,
         room: Room,
@@ -103,10 +105,6 @@ class LocalSchedules:
 
     def __len__(self) -> int:
         return len(self._book)
-
-    def watch(self, changed: Callable[[], None]) -> None:
-        """Register the callback that is notified of each change from now on."""
-        self.changed = notifier(changed)
 
     def load(self, schedules: Iterable[Schedule], generations: int) -> None:
         """Put the schedules of an earlier process, and the highest generation that it gave, into an empty book."""
@@ -220,7 +218,7 @@ class LocalSchedules:
 
     def _locked(self, name: str) -> ShardsTaken:
         """Return an async context in which only the caller changes this schedule."""
-        return self._locks.locked(1 << crc32(name.encode()) % _SHARDS)
+        return self._locks.locked(1 << crc32(name.encode("utf-8", "surrogatepass")) % _SHARDS)
 
     @contextmanager
     def _reserved(self, name: str, size: int) -> Iterator[None]:

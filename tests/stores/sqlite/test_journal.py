@@ -10,6 +10,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from pexecutor import LocalStore, Pending, Record, StoreUnavailableError, Task
+from pexecutor.stores.schedules import Schedule, ScheduleChange
 from pexecutor.stores.sqlite.database import StoreIdentity
 from pexecutor.stores.sqlite.journal import CHANGES_A_TRANSACTION_MAX, SqliteJournal
 from pexecutor.stores.sqlite.repair import Repairs
@@ -21,6 +22,7 @@ class FakeDatabase:
 
     def __init__(self) -> None:
         self.rows: dict[int, Record] = {}
+        self.schedule_rows: dict[str, Schedule | None] = {}
         self.acceptances = 0
         self.transactions: list[list[Record]] = []
         self.unsure: list[set[int]] = []
@@ -47,8 +49,16 @@ class FakeDatabase:
     def records(self) -> Iterator[list[Record]]:
         yield list(self.rows.values())
 
+    def schedules(self) -> tuple[list[Schedule], int]:
+        return [schedule for schedule in self.schedule_rows.values() if schedule is not None], 0
+
     def write(
-        self, records: Iterable[Record], forgotten: Iterable[int], acceptances: int, unsure: Iterable[int]
+        self,
+        records: Iterable[Record],
+        forgotten: Iterable[int],
+        acceptances: int,
+        unsure: Iterable[int],
+        schedules: Iterable[ScheduleChange],
     ) -> Unwritten:
         assert self.is_open
         if self.fault is not None:
@@ -60,6 +70,7 @@ class FakeDatabase:
         for serial in forgotten:
             self.rows.pop(serial, None)
         self.acceptances = acceptances
+        self.schedule_rows |= dict(schedules)
         return ALL_WRITTEN
 
 
