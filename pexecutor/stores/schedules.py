@@ -15,9 +15,9 @@ another or a removed schedule. Only ``put`` gives one; ``fire`` and ``skip`` kee
 
 **Put.** ``put`` stores the definition, the owner, the pause and the next time of a schedule, and returns the schedule
 with its new generation. It keeps the occurrences of the schedule that it replaces. The schedule is durable when ``put``
-returns. A new schedule beyond ``schedules_max``, and a definition that makes all definitions together exceed
-``schedules_bytes_max``, raise ``TooManySchedulesError`` and change nothing. A definition counts with the bytes of its
-JSON (``definition_bytes``). A smaller definition than the stored one is always taken.
+returns. A new schedule beyond ``ScheduleBounds.schedules_max``, and a definition that makes all definitions together
+exceed ``ScheduleBounds.bytes_max``, raise ``TooManySchedulesError`` and change nothing. A definition counts with the
+bytes of its JSON (``definition_bytes``). A definition that is not larger than the stored one is always taken.
 
 **Remove.** ``remove`` removes a schedule with its occurrences, and touches no task.
 
@@ -72,6 +72,16 @@ SCHEDULES_MAX: Final = 10_000
 
 SCHEDULES_BYTES_MAX: Final = 64 * 1024 * 1024
 """The largest number of bytes of all definitions together."""
+
+
+class ScheduleBounds(NamedTuple):
+    """How many schedules a store keeps, and how many bytes of definitions in all."""
+
+    schedules_max: int = SCHEDULES_MAX
+    bytes_max: int = SCHEDULES_BYTES_MAX
+
+
+SCHEDULE_BOUNDS: Final = ScheduleBounds()
 
 DEFINITION_BYTES_MAX: Final = 64 * 1024
 OCCURRENCES_MAX: Final = 10

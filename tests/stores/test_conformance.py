@@ -15,6 +15,7 @@ from pexecutor.conformance import GUARANTEES, Finding, Guarantee, Need, Place, S
 from pexecutor.conformance.subjects import MemorySubject, SqliteSubject
 from pexecutor.conformance.trial import try_one
 from pexecutor.errors import UnusableStoreError
+from pexecutor.stores import schedules
 from pexecutor.stores.local import submission
 from pexecutor.stores.sqlite.journal import SqliteJournal
 
@@ -82,7 +83,7 @@ async def test_nodes_that_share_too_little_are_told(guarantee: Guarantee, autoju
 
 @each_guarantee
 def test_each_guarantee_is_in_the_contract(guarantee: Guarantee) -> None:
-    contract = " ".join(f"{stores.__doc__} {submission.__doc__}".split())
+    contract = " ".join(f"{stores.__doc__} {schedules.__doc__} {submission.__doc__}".split())
     assert guarantee.promise in contract
 
 

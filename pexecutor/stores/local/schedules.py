@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 from zlib import crc32
 
 import msgspec
@@ -18,13 +18,12 @@ import trio
 from ...errors import TooManySchedulesError, UnknownScheduleError
 from ...task import Record, Task
 from ..schedules import (
-    SCHEDULES_BYTES_MAX,
-    SCHEDULES_MAX,
     DuePlace,
     DueSchedules,
     Firing,
     Occurrence,
     Schedule,
+    ScheduleBounds,
     ScheduleChange,
     ScheduleStep,
     Skipped,
@@ -41,16 +40,6 @@ from .shard_locks import ShardLocks, ShardsTaken
 from .submission import Submission
 
 _SHARDS: Final = 256
-
-
-class ScheduleBounds(NamedTuple):
-    """How many schedules a store keeps, and how many bytes of definitions in all."""
-
-    schedules_max: int = SCHEDULES_MAX
-    bytes_max: int = SCHEDULES_BYTES_MAX
-
-
-SCHEDULE_BOUNDS: Final = ScheduleBounds()
 
 
 class Complete(Protocol):

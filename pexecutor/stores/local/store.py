@@ -40,14 +40,14 @@ from ...task import (
     wait_again,
 )
 from .. import Node, Page, PageRequest, StoreStatistics, Watcher
-from ..schedules import ScheduleChange
+from ..schedules import SCHEDULE_BOUNDS, ScheduleBounds, ScheduleChange
 from .book import Book
 from .capacity import Room
 from .crashes import Trials
 from .journal_protocol import Journal, leave_as_is, make_durable
 from .listing import list_page
 from .recovery import Recovered, check_handlers, load, recovery
-from .schedules import SCHEDULE_BOUNDS, LocalSchedules, ScheduleBounds
+from .schedules import LocalSchedules
 from .snapshot import take_snapshot
 from .submission import Submission, after, end, end_and_pass_on, start
 
