@@ -213,7 +213,7 @@ async def skips_are_folded(place: Place) -> None:
         counts = [getattr(occurrence, "count", 0) for occurrence in schedule.occurrences]
         expect(counts == [1, 0, 1, 3], f"the counts of the occurrences are {counts}")
         for number in range(8):
-            schedule = await skip(store, schedule, ("full", "late")[number % 2])  # type: ignore[arg-type]
+            schedule = await skip(store, schedule, ("full", "late")[number % 2])
         expect(len(schedule.occurrences) == 10, f"{len(schedule.occurrences)} occurrences are kept")
         times = [occurrence.at for occurrence in schedule.occurrences]
         expect(times == sorted(times, reverse=True), f"the occurrences have the times {times}")

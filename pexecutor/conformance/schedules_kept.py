@@ -91,16 +91,17 @@ async def schedules_are_bounded(place: Place) -> None:
 )
 async def due_in_order(place: Place) -> None:
     async with place.open() as store:
-        for name, due_in in (("d", -5.0), ("b", -7.0), ("c", -7.0), ("a", 500.0), ("e", 400.0)):
+        for name, due_in in (("d", -7.0), ("z", -9.0), ("c", -7.0), ("a", 500.0), ("e", 400.0)):
             await put(store, name, due_in=due_in)
         now = await store.schedules.now()
         names, after = list[str](), None
         while page := (due := await store.schedules.due(2, after)).schedules:
             names += [schedule.name for schedule in page]
+            expect(len(names) <= 3, f"of 3 due schedules, {names} are listed")
             last = page[-1]
             assert last.next is not None, "it is due"
             after = DuePlace(last.next.due_at, last.name)
-        expect(names == ["b", "c", "d"], f"the due schedules are {names}")
+        expect(names == ["z", "c", "d"], f"the due schedules are {names}")
         later = None if due.next_due_at is None else due.next_due_at - now
         expect(later is not None and 390 < later <= 401, f"the next schedule is due in {later} s instead of 400 s")
         expect(abs(due.now - now) < 5, f"the time of the store was {now}, and then {due.now}")
@@ -119,6 +120,7 @@ async def schedules_by_name(place: Place) -> None:
         found, after = list[str](), None
         while page := await store.schedules.page(3, after):
             found += [schedule.name for schedule in page]
+            expect(len(found) <= len(names), f"of {len(names)} schedules, {found} are listed")
             after = found[-1]
         expect(found == sorted(names, key=str.encode), f"the schedules are listed as {found}")
         with refused(UnknownScheduleError, "reading a schedule that does not exist"):

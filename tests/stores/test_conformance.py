@@ -21,6 +21,7 @@ from pexecutor.stores.sqlite.journal import SqliteJournal
 
 from ..conftest import virtual_now
 from .broken import BROKEN, BROKEN_CRASHES, BROKEN_JOURNALS, GivesATaskTwice, SharedByPretence, SharedWithoutLeases
+from .broken_schedules import BROKEN_KEPT_SCHEDULES, BROKEN_SCHEDULES, Plant
 
 each_guarantee = pytest.mark.parametrize("guarantee", GUARANTEES, ids=lambda guarantee: guarantee.name)
 BY_NAME = {guarantee.name: guarantee for guarantee in GUARANTEES}
@@ -68,6 +69,24 @@ async def test_a_store_that_miscounts_crashes_is_told(
 ) -> None:
     plant(monkeypatch)
     finding = await try_in(SqliteSubject(tmp_path), BY_NAME[BROKEN_CRASHES[plant]])
+    assert finding.standing is Standing.BROKEN
+
+
+@pytest.mark.parametrize("plant", BROKEN_SCHEDULES, ids=lambda plant: plant.__name__)
+async def test_a_store_that_mistakes_schedules_is_told(
+    plant: Plant, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch)
+    finding = await try_in(MemorySubject(virtual(LocalStore)), BY_NAME[BROKEN_SCHEDULES[plant]])
+    assert finding.standing is Standing.BROKEN
+
+
+@pytest.mark.parametrize("plant", BROKEN_KEPT_SCHEDULES, ids=lambda plant: plant.__name__)
+async def test_a_file_that_mistakes_schedules_is_told(
+    plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch)
+    finding = await try_in(SqliteSubject(tmp_path), BY_NAME[BROKEN_KEPT_SCHEDULES[plant]])
     assert finding.standing is Standing.BROKEN
 
 
