@@ -63,10 +63,13 @@ def from_row(row: Row) -> Schedule:
         ValueError: the row is not one that ``to_row`` makes.
     """
     try:
-        name, definition, owner, paused, generation, at, due_at, occurrences = row
+        name, content, owner, paused, generation, at, due_at, occurrences = row
+        definition = _decode_definition(content)
+        if definition.every is not None and definition.start_at is None:
+            raise ValueError("`every` has no `start_at`")
         return Schedule(
             name=_text(name),
-            definition=_decode_definition(definition),
+            definition=definition,
             generation=generation,
             next=None if at is None else NextTime(_time(at), _time(due_at)),
             owner=msgspec.convert(_text(owner), Owner),

@@ -10,11 +10,13 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from pexecutor import LocalStore, Pending, Record, StoreUnavailableError, Task
-from pexecutor.stores.schedules import Schedule, ScheduleChange
+from pexecutor.stores.schedules import Definition, Schedule, ScheduleChange
 from pexecutor.stores.sqlite.database import StoreIdentity
 from pexecutor.stores.sqlite.journal import CHANGES_A_TRANSACTION_MAX, SqliteJournal
 from pexecutor.stores.sqlite.repair import Repairs
 from pexecutor.stores.sqlite.unwritable import ALL_WRITTEN, Unwritten
+
+EVERY = Definition(Task("by schedule"), every=1000)
 
 
 class FakeDatabase:
@@ -342,3 +344,30 @@ async def test_a_thread_that_cannot_be_started_is_a_trouble_that_passes(
         await journal.commit([pending(2)], 2)
     assert set(database.rows) == {2}
     assert [trouble is None for trouble in troubles] == [False, True]
+
+
+async def test_a_schedule_in_doubt_is_written_as_the_store_has_it(autojump_clock: MockClock) -> None:
+    disk, stored = Disk(), dict[str, Schedule]()
+    new, removed = Schedule("new", EVERY, 1), Schedule("removed", EVERY, 2)
+    async with disk.journal.opened(disk.current.get, stored.get):
+        stored["removed"] = removed
+        await disk.journal.commit((), 0, [ScheduleChange("removed", removed)])
+        disk.seconds = 2.0
+        with trio.move_on_after(1.0):  # while the transaction is being written
+            await disk.journal.commit((), 0, [ScheduleChange("new", new), ScheduleChange("removed", None)])
+        await trio.sleep(1.5)
+        assert disk.database.schedule_rows == {"new": new, "removed": None}
+        await trio.sleep(3.0)
+        assert disk.database.schedule_rows == {"new": None, "removed": removed}
+    assert disk.database.closed_in_order
+
+
+async def test_a_schedule_that_changed_after_the_doubt_keeps_its_change(autojump_clock: MockClock) -> None:
+    disk = Disk()
+    old, new = Schedule("s", EVERY, 1), Schedule("s", EVERY, 2)
+    async with disk.journal.opened(disk.current.get, {"s": new}.get):
+        disk.seconds = 2.0
+        with trio.move_on_after(1.0):
+            await disk.journal.commit((), 0, [ScheduleChange("s", old)])
+        await disk.journal.commit((), 0, [ScheduleChange("s", new)])
+    assert disk.database.schedule_rows == {"s": new}
