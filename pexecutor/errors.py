@@ -6,7 +6,8 @@ The name of an error says who acts next:
   ``ConfigError``;
 * the caller, with another task: ``UnknownTaskError``, ``ExpiredTaskError``, ``AlreadyFinishedError``,
   ``AlreadyStartedError``;
-* the caller, with another schedule: ``UnknownScheduleError``, ``TooManySchedulesError``;
+* the caller, with another schedule: ``UnknownScheduleError``, ``OwnedScheduleError``,
+  ``TooManySchedulesError``;
 * the operator, with another file or another version of the program: ``UnusableStoreError``;
 * nobody, as trying again later may work: ``StoreUnavailableError``, and in the client ``UnreachableError``;
 * the caller of the client, with another request or URL: ``RefusedError``, ``ForeignReplyError``.
@@ -63,6 +64,14 @@ class UnknownScheduleError(PexecutorError):
     def __init__(self, name: str) -> None:
         self.name = name
         super().__init__(f"no schedule has the name {name!r}")
+
+
+class OwnedScheduleError(PexecutorError):
+    """The caller wanted to change or remove a schedule that a settings file declares, through the API."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"the schedule {name!r} is declared in a settings file: change it there, and reload")
 
 
 class TooManySchedulesError(PexecutorError):

@@ -146,6 +146,7 @@ async def an_occurrence_is_decided_as_a_submit(place: Place) -> None:
         wanted = Skipped(at, at, "held", holder_id=holder.id)
         found = await store.schedules.get("s")
         expect(found.occurrences == (wanted,), f"the occurrence should be {wanted}, but is {found.occurrences}")
+        expect(firing.occurrence == wanted, f"the recorded occurrence was said to be {firing.occurrence}")
         expect(found.next == step_of(schedule).next, "a skipped occurrence has not set the next time")
 
 

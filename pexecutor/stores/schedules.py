@@ -240,7 +240,7 @@ class ScheduleChange(NamedTuple):
 
 
 class Firing(msgspec.Struct, frozen=True):
-    """The result of ``fire``: the verdict on the task, and the occurrence that was recorded, if any."""
+    """The result of ``fire``: the verdict on the task, and the latest occurrence as it is now recorded, if it changed."""
 
     verdict: Verdict
     occurrence: Occurrence | None

@@ -172,6 +172,7 @@ class LocalSchedules:
             occurrence = occurrence_of(step, verdict)
             if occurrence is not None:
                 new = _after(schedule, step, occurrence)
+                occurrence = new.occurrences[0]
                 with self._room.reserved(max(0, submission.places)):
                     await self._complete(
                         submission.changes,
