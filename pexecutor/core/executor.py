@@ -38,7 +38,9 @@ from ..limits.times import DRAIN_TIMEOUT_SECONDS
 from ..observe.events import DrainBegun, Feed, TaskProgress
 from ..observe.notify import notifier
 from ..observe.timeline import Timeline
+from ..schedules.clock import ScheduleClock
 from ..stores import Node, NodeState, Page, PageRequest, Store, Watcher
+from ..stores.schedules import Skipped
 from ..task import DRAINING, Accepted, Finished, Following, Full, Pending, Record, Running, Scheduled, Task, Verdict
 from .pool import Pool
 from .rate import FinishRate
@@ -51,7 +53,7 @@ PROGRESS_SECONDS: Final = 0.2
 class Executor:
     """An executor of named tasks: a pool of workers on a store.
 
-    ``events`` is the feed of changes, and ``timeline`` sums up the last 15 minutes.
+    ``events`` is the feed of changes, ``timeline`` sums up the last 15 minutes, and ``clock`` fires the schedules.
 
     Parameters:
         store: the store that keeps the tasks.
@@ -60,6 +62,8 @@ class Executor:
         handlers: the handlers that run tasks, by name.
         on_change: called with the new records of changed tasks, in order, once the changes are visible to all callers.
             It must return quickly. Its exceptions do not reach the executor; the first one is logged.
+        on_skip: called with the name of a schedule and each skip of its times by this executor; a repeated skip has a
+            ``count`` above 1.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class Executor:
         drain_timeout_seconds: float = DRAIN_TIMEOUT_SECONDS,
         handlers: Catalogue = BUILT_IN,
         on_change: Callable[[Sequence[Record]], None] | None = None,
+        on_skip: Callable[[str, Skipped], None] = lambda *_: None,
     ) -> None:
         if pool_size < 1:
             raise ValueError("pool_size must be at least 1")
@@ -94,7 +99,10 @@ class Executor:
         self._pool = Pool(
             store, handlers, pool_size, tally=self._tally, ended=self._count_endings, is_busy=self._note_busy
         )
-        store.watch(Watcher(self._note, self._pool.cancel, self._pool.lose, self._describe))
+        self.clock: ScheduleClock = ScheduleClock(
+            store, draining=self.draining, handlers=handlers, took=self._take_scheduled, on_skip=on_skip
+        )
+        store.watch(Watcher(self._note, self._pool.cancel, self._pool.lose, self._describe, self.clock.wake))
 
     # Run and stop
 
@@ -126,6 +134,7 @@ class Executor:
     async def _run_pool(self) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._publish_progress)
+            nursery.start_soon(self.clock.run)
             await self._pool.run()
             nursery.cancel_scope.cancel()
 
@@ -236,11 +245,18 @@ class Executor:
             await trio.lowlevel.checkpoint()
             return [DRAINING] * len(tasks)
         verdicts = await self._store.submit(tasks, atomic=atomic)
+        self._take(tasks, verdicts)
+        return verdicts
+
+    def _take(self, tasks: Sequence[Task], verdicts: Sequence[Verdict]) -> None:
         self._tally.count_taken(tasks, verdicts)
         for superseded in [verdict.superseded for verdict in verdicts if isinstance(verdict, Accepted)]:
             if superseded is not None:
                 self._pool.cancel(superseded.serial)
-        return verdicts
+
+    def _take_scheduled(self, task: Task, verdict: Verdict) -> None:
+        self._take([task], [verdict])
+        self._tally.count_refused([task], [verdict])
 
     def fault(self, task: Task) -> Complaint | None:
         """Return why the task's handler would refuse the task (the field and a sentence), or ``None``."""
@@ -346,6 +362,8 @@ class Executor:
             waiting_for_room=len(self._waiting_for_room),
             handlers=handlers,
             store=self._store.statistics(),
+            fired=self.clock.fired,
+            skipped=dict(self.clock.skipped),
         )
 
     def timings(self) -> Timings:

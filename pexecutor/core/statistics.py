@@ -15,6 +15,7 @@ import msgspec
 from ..observe.batch_counts import Gathered, by_handler, value_counts
 from ..observe.histogram import TASK_SECONDS, Histogram
 from ..stores import StoreStatistics
+from ..stores.schedules import SkipReason
 from ..task import Accepted, Attempt, Draining, Duplicate, Finished, Full, Outcome, Running, Scheduled, Task, Verdict
 
 _REFUSED: Final = (Full, Draining)
@@ -61,6 +62,8 @@ class Statistics(msgspec.Struct, frozen=True):
         waiting_for_room: the number of submits that wait for room in the queue.
         handlers: the counts of each handler, by name.
         store: a snapshot of the store.
+        fired: the number of occurrences of schedules that this executor has fired.
+        skipped: the number of times that it has skipped an occurrence, by reason.
     """
 
     phase: Phase
@@ -76,6 +79,8 @@ class Statistics(msgspec.Struct, frozen=True):
     waiting_for_room: int
     handlers: dict[str, Counts]
     store: StoreStatistics
+    fired: int = 0
+    skipped: dict[SkipReason, int] = {}
 
 
 class Timings(msgspec.Struct, frozen=True):

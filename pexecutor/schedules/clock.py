@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Final
 
 import trio
@@ -18,8 +18,8 @@ import trio
 from ..errors import InvalidScheduleError, StoreUnavailableError
 from ..observe.notify import log_error, notifier
 from ..stores import Store
-from ..stores.schedules import DuePlace, DueSchedules, Fired, Firing, Schedule, Skipped, SkipReason
-from ..task import Full, Task, Verdict
+from ..stores.schedules import DuePlace, DueSchedules, Fired, Firing, Schedule, ScheduleStore, Skipped, SkipReason
+from ..task import DRAINING, Full, Task, Verdict
 from .changes import fire_on_request
 from .decision import Fire, Skip, Wait, after_clock_change, decide
 from .params import task_at
@@ -54,7 +54,8 @@ class ScheduleClock:
 
     Parameters:
         store: the store with the schedules.
-        knows: returns whether this node can run a task.
+        draining: set once nothing may fire any more; the next start treats the times of a drain as missed.
+        handlers: the names of the handlers that this node has.
         took: called with each task that was submitted, and its verdict.
         on_skip: called with the name of a schedule and each skip; a repeated skip has a ``count`` above 1.
     """
@@ -63,7 +64,8 @@ class ScheduleClock:
         self,
         store: Store,
         *,
-        knows: Callable[[Task], bool],
+        draining: trio.Event,
+        handlers: Container[str],
         took: Callable[[Task, Verdict], None],
         on_skip: Callable[[str, Skipped], None] = lambda *_: None,
     ) -> None:
@@ -71,8 +73,11 @@ class ScheduleClock:
         """How many occurrences this node has fired."""
         self.skipped: Counter[SkipReason] = Counter()
         """How many times this node has skipped an occurrence, by reason."""
+        self.schedules: ScheduleStore = store.schedules
+        """The schedules of the store. The functions of ``changes.py`` change them."""
         self._store = store
-        self._knows = knows
+        self._draining = draining
+        self._handlers = handlers
         self._took = took
         self._on_skip = notifier(on_skip)
         self._changed = trio.Event()
@@ -94,15 +99,23 @@ class ScheduleClock:
             UnknownScheduleError: there is no such schedule.
             StoreUnavailableError: the store could not make the task durable.
         """
-        schedule = await self._store.schedules.get(name)
-        firing = await fire_on_request(self._store.schedules, name)
+        schedule = await self.schedules.get(name)
+        if self._draining.is_set():
+            return Firing(DRAINING, None)
+        firing = await fire_on_request(self.schedules, name)
         self._note(name, schedule.definition.task, firing)
         return firing
 
     async def run(self) -> None:
-        """Fire schedules until cancelled. A cancelled call fires a schedule as a whole or not at all."""
+        """Fire schedules until a drain begins."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._loop)
+            await self._draining.wait()
+            nursery.cancel_scope.cancel()  # the store does each step as a whole or not at all
+
+    async def _loop(self) -> None:
         nodes = await self._store.nodes()
-        before = await self._store.schedules.now()
+        before = await self.schedules.now()
         if len(nodes) <= 1:
             self._missed_before = before
         await self._through_trouble(self._correct_next_times)
@@ -112,7 +125,7 @@ class ScheduleClock:
             seconds = RETRY_SECONDS if due is None else self._seconds_until(due, is_shared=bool(nodes))
             with trio.move_on_after(seconds):
                 await self._changed.wait()
-            now = await self._store.schedules.now()
+            now = await self.schedules.now()
             if now < before - 1.0:  # the clock was set back
                 await self._through_trouble(self._correct_next_times)
             before = now
@@ -135,7 +148,7 @@ class ScheduleClock:
         self._full, self._look_again_at = 0, math.inf
         after: DuePlace | None = None
         while True:
-            due = await self._store.schedules.due(SCHEDULES_A_LOOK, after)
+            due = await self.schedules.due(SCHEDULES_A_LOOK, after)
             await self._handle_all(due)
             if len(due.schedules) < SCHEDULES_A_LOOK:
                 return due
@@ -161,7 +174,7 @@ class ScheduleClock:
             raise failed[0]
 
     async def _handle(self, schedule: Schedule, now: float) -> None:
-        knows = self._knows(schedule.definition.task)
+        knows = schedule.definition.task.handler in self._handlers
         try:
             decision = decide(schedule, now, knows_handler=knows, missed_before=self._missed_before)
         except InvalidScheduleError as error:
@@ -179,7 +192,7 @@ class ScheduleClock:
 
     async def _fire(self, schedule: Schedule, decision: Fire, now: float) -> None:
         task = task_at(schedule.definition, decision.step.at)
-        firing = await self._store.schedules.fire(decision.step, task)
+        firing = await self.schedules.fire(decision.step, task)
         if firing is None:  # another node was faster, or the schedule has changed
             return
         if not isinstance(firing.verdict, Full):
@@ -200,7 +213,7 @@ class ScheduleClock:
                 self._note_skip(name, skipped)
 
     async def _skip(self, decision: Skip) -> None:
-        skipped = await self._store.schedules.skip(decision.step, decision.reason)
+        skipped = await self.schedules.skip(decision.step, decision.reason)
         if skipped is not None:
             self._note_skip(decision.step.name, skipped)
 
@@ -219,8 +232,8 @@ class ScheduleClock:
     async def _correct_next_times(self) -> None:
         """Compute next times anew that lie too far ahead, because the clock was set back."""
         after: str | None = None
-        while page := await self._store.schedules.page(SCHEDULES_A_LOOK, after):
-            now = await self._store.schedules.now()
+        while page := await self.schedules.page(SCHEDULES_A_LOOK, after):
+            now = await self.schedules.now()
             for schedule in page:
                 try:
                     corrected = after_clock_change(schedule, now)
@@ -228,5 +241,5 @@ class ScheduleClock:
                     self._note_invalid(schedule, error)
                     continue
                 if corrected is not None:
-                    await self._store.schedules.put(corrected)
+                    await self.schedules.put(corrected)
             after = page[-1].name

@@ -240,7 +240,12 @@ class ScheduleChange(NamedTuple):
 
 
 class Firing(msgspec.Struct, frozen=True):
-    """The result of ``fire``: the verdict on the task, and the latest occurrence as it is now recorded, if it changed."""
+    """The result of ``fire``.
+
+    Parameters:
+        verdict: the verdict on the task.
+        occurrence: the latest occurrence as it is now recorded; ``None`` if nothing was recorded.
+    """
 
     verdict: Verdict
     occurrence: Occurrence | None

@@ -51,7 +51,7 @@ MAY_IMPORT: Final = {
     "stores/sqlite": {"stores", "stores/local", "stores/moves", "observe", "values", "task", "validation", "errors"},
     "stores/valkey": {"stores", "stores/local", "stores/moves", "observe", "values", "task", "errors"},
     "stores/moves": {"stores", "stores/local", "stores/sqlite", "stores/valkey", "task", "errors"},
-    "core": {"stores", "observe", "handlers", "values", "task", "errors"},
+    "core": {"schedules", "stores", "observe", "handlers", "values", "task", "errors"},
     ".": {"core", "handlers", "stores", "stores/local", "task", "errors"},
     "config": {"stores", "validation", "errors"},
     "process": {"core", "handlers/processes", "errors"},
