@@ -135,7 +135,7 @@ async def a_step_on_another_schedule_does_nothing(place: Place) -> None:
 async def an_occurrence_is_decided_as_a_submit(place: Place) -> None:
     async with place.open(queue_size=1) as store:
         [holder] = await accept(store, Task("task"))
-        schedule = await put(store)
+        schedule = await put(store, due_in=-2 * HOUR)
         firing = await fire(store, schedule, Task("other"))
         expect(isinstance(firing.verdict, Full), f"an occurrence that found no room got {firing.verdict}")
         found = await store.schedules.get("s")
@@ -148,6 +148,9 @@ async def an_occurrence_is_decided_as_a_submit(place: Place) -> None:
         expect(found.occurrences == (wanted,), f"the occurrence should be {wanted}, but is {found.occurrences}")
         expect(firing.occurrence == wanted, f"the recorded occurrence was said to be {firing.occurrence}")
         expect(found.next == step_of(schedule).next, "a skipped occurrence has not set the next time")
+        firing = await fire(store, found)
+        wanted = Skipped(at, at + HOUR, "held", 2, holder.id)
+        expect(firing.occurrence == wanted, f"two occurrences whose name was held are {firing.occurrence}")
 
 
 @guarantee(

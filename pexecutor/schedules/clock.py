@@ -18,7 +18,17 @@ import trio
 from ..errors import InvalidScheduleError, StoreUnavailableError
 from ..observe.notify import log_error, notifier
 from ..stores import Store
-from ..stores.schedules import DuePlace, DueSchedules, Fired, Firing, Schedule, ScheduleStore, Skipped, SkipReason
+from ..stores.schedules import (
+    SCHEDULES_MAX,
+    DuePlace,
+    DueSchedules,
+    Fired,
+    Firing,
+    Schedule,
+    ScheduleStore,
+    Skipped,
+    SkipReason,
+)
 from ..task import DRAINING, Full, Task, Verdict
 from .changes import fire_on_request
 from .decision import Fire, Skip, Wait, after_clock_change, decide
@@ -37,6 +47,10 @@ RETRY_SECONDS: Final = 1.0
 """How long to wait for room, or for a store in trouble, before the next try, in seconds."""
 
 SHORTEST_SECONDS: Final = 0.001
+
+SET_BACK_SECONDS: Final = 1.0
+"""By how much the store's clock may go back without a check of all next times, in seconds."""
+
 SCHEDULES_A_LOOK: Final = 100
 """How many schedules are read at once."""
 
@@ -45,6 +59,9 @@ STEPS_AT_ONCE: Final = 32
 
 FULL_MAX: Final = 32
 """The number of occurrences without room after which a look tries no more of them."""
+
+FAULTS: Final = (InvalidScheduleError, ValueError, OverflowError)
+"""The errors of times that cannot be computed: the system does not know the zone, or a year is out of range."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -81,9 +98,13 @@ class ScheduleClock:
         self._took = took
         self._on_skip = notifier(on_skip)
         self._changed = trio.Event()
+        # Owned by the loop.
+        self._seen_at: float | None = None
+        """The time of its last turn by the store's clock."""
+        self._is_shared = False
         self._missed_before = -math.inf
-        # Owned by the loop: the generation whose times could not be computed, by name, so that it is logged once.
-        self._invalid: dict[str, int] = {}
+        self._invalid: set[int] = set()
+        """The generations whose times could not be computed, each of which is logged once."""
         # Owned by one look at the due schedules.
         self._full = 0
         self._look_again_at = math.inf
@@ -114,34 +135,33 @@ class ScheduleClock:
             nursery.cancel_scope.cancel()  # the store does each step as a whole or not at all
 
     async def _loop(self) -> None:
-        nodes = await self._store.nodes()
-        before = await self.schedules.now()
-        if len(nodes) <= 1:
-            self._missed_before = before
-        await self._through_trouble(self._correct_next_times)
         while True:
             self._changed = trio.Event()
-            due = await self._through_trouble(self._look)
-            seconds = RETRY_SECONDS if due is None else self._seconds_until(due, is_shared=bool(nodes))
+            try:
+                seconds = await self._turn()
+            except StoreUnavailableError:  # the store reports its trouble itself
+                seconds = RETRY_SECONDS
             with trio.move_on_after(seconds):
                 await self._changed.wait()
-            now = await self.schedules.now()
-            if now < before - 1.0:  # the clock was set back
-                await self._through_trouble(self._correct_next_times)
-            before = now
 
-    def _seconds_until(self, due: DueSchedules, *, is_shared: bool) -> float:
+    async def _turn(self) -> float:
+        """Do what is due; return after how many seconds to look again."""
+        now = await self.schedules.now()
+        if self._seen_at is None:
+            nodes = await self._store.nodes()
+            self._is_shared = bool(nodes)
+            self._missed_before = -math.inf if len(nodes) > 1 else now
+        if self._seen_at is None or now < self._seen_at - SET_BACK_SECONDS:
+            await self._correct_next_times()
+        self._seen_at = now
+        return self._seconds_until(await self._look())
+
+    def _seconds_until(self, due: DueSchedules) -> float:
         next_at = min(self._look_again_at, math.inf if due.next_due_at is None else due.next_due_at)
         longest = LOOK_SECONDS
-        if is_shared:
+        if self._is_shared:
             longest = SHARED_IDLE_SECONDS if next_at == math.inf else SHARED_LOOK_SECONDS
         return max(SHORTEST_SECONDS, min(next_at - due.now, longest))
-
-    async def _through_trouble(self, look: Callable[[], object]) -> DueSchedules | None:
-        try:
-            return await look()  # type: ignore[misc, no-any-return]
-        except StoreUnavailableError:  # the store reports its trouble itself
-            return None
 
     async def _look(self) -> DueSchedules:
         """Fire or skip the schedules that are due; return the last answer of the store."""
@@ -177,7 +197,7 @@ class ScheduleClock:
         knows = schedule.definition.task.handler in self._handlers
         try:
             decision = decide(schedule, now, knows_handler=knows, missed_before=self._missed_before)
-        except InvalidScheduleError as error:
+        except FAULTS as error:
             self._note_invalid(schedule, error)
             return
         match decision:
@@ -224,9 +244,11 @@ class ScheduleClock:
     def _wait(self, until: float) -> None:
         self._look_again_at = min(self._look_again_at, until)
 
-    def _note_invalid(self, schedule: Schedule, error: InvalidScheduleError) -> None:
-        if self._invalid.get(schedule.name) != schedule.generation:
-            self._invalid[schedule.name] = schedule.generation
+    def _note_invalid(self, schedule: Schedule, error: Exception) -> None:
+        if schedule.generation not in self._invalid:
+            if len(self._invalid) >= SCHEDULES_MAX:
+                self._invalid.clear()
+            self._invalid.add(schedule.generation)
             log_error(_log, "the schedule %r cannot fire: %s", schedule.name, error)
 
     async def _correct_next_times(self) -> None:
@@ -237,7 +259,7 @@ class ScheduleClock:
             for schedule in page:
                 try:
                     corrected = after_clock_change(schedule, now)
-                except InvalidScheduleError as error:
+                except FAULTS as error:
                     self._note_invalid(schedule, error)
                     continue
                 if corrected is not None:
