@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -28,7 +29,7 @@ _UNLESS: Final = "It changes nothing and returns ``None`` unless the schedule ha
 _FOLDS: Final = "A skip for the same reason as the latest occurrence makes no new entry"
 _REQUEST: Final = "the next time stays as it is, and nothing but ``Accepted`` is recorded"
 
-HOURLY: Final = Definition(Task("task"), every=3_600_000)
+HOURLY: Final = Definition(Task("task"), every=3_600_000, start_at=datetime(2020, 1, 1, tzinfo=UTC))
 
 
 async def put(store: Store, name: str = "s", *, due_in: float = -1.0, definition: Definition = HOURLY) -> Schedule:

@@ -31,7 +31,7 @@ from ..stores.schedules import (
 )
 from ..task import DRAINING, Full, Task, Verdict
 from .changes import fire_on_request
-from .decision import Fire, Skip, Wait, after_clock_change, decide
+from .decision import Fire, Skip, WaitUntil, after_clock_change, decide
 from .params import task_at
 
 LOOK_SECONDS: Final = 60.0
@@ -207,7 +207,7 @@ class ScheduleClock:
                 self._wait(now + RETRY_SECONDS)
             case Skip():
                 await self._skip(decision)
-            case Wait():
+            case WaitUntil():
                 self._wait(decision.until)
 
     async def _fire(self, schedule: Schedule, decision: Fire, now: float) -> None:

@@ -25,7 +25,7 @@ class Fire(NamedTuple):
     """Fire the latest time; if the queue has no room, ``otherwise`` tells what to do."""
 
     step: ScheduleStep
-    otherwise: Skip | Wait
+    otherwise: Skip | WaitUntil
 
 
 class Skip(NamedTuple):
@@ -35,13 +35,13 @@ class Skip(NamedTuple):
     reason: SkipReason
 
 
-class Wait(NamedTuple):
+class WaitUntil(NamedTuple):
     """Do nothing before this time, in seconds since 1970, by the store's clock."""
 
     until: float
 
 
-Decision = Fire | Skip | Wait
+Decision = Fire | Skip | WaitUntil
 
 
 def decide(schedule: Schedule, now: float, *, knows_handler: bool, missed_before: float) -> Decision:
@@ -70,8 +70,8 @@ def decide(schedule: Schedule, now: float, *, knows_handler: bool, missed_before
         return Skip(step, "late")
     is_over = now - upcoming.due_at >= allowed
     if not knows_handler:
-        return _give_up(schedule, now, allowed, "no_such_handler") if is_over else Wait(upcoming.due_at + allowed)
-    return Fire(step, _give_up(schedule, now, allowed, "full") if is_over else Wait(upcoming.due_at + allowed))
+        return _give_up(schedule, now, allowed, "no_such_handler") if is_over else WaitUntil(upcoming.due_at + allowed)
+    return Fire(step, _give_up(schedule, now, allowed, "full") if is_over else WaitUntil(upcoming.due_at + allowed))
 
 
 def _is_missed(schedule: Schedule, now: float, latest: NextTime, allowed: float, missed_before: float) -> bool:

@@ -19,6 +19,9 @@ returns. A new schedule beyond ``ScheduleBounds.schedules_max``, and a definitio
 exceed ``ScheduleBounds.bytes_max``, raise ``TooManySchedulesError`` and change nothing. A definition counts with the
 bytes of its JSON (``definition_bytes``). A definition that is not larger than the stored one is always taken.
 
+A store does not look into a definition, except that the definition of a stored schedule with ``every`` also has
+``start_at``: the caller of ``put`` fills it in.
+
 **Remove.** ``remove`` removes a schedule with its occurrences, and touches no task.
 
 **Fire.** ``fire`` submits the task, records the occurrence and sets the next time, in one step: a crash leaves all
