@@ -84,6 +84,8 @@ class Process:
         """Whether its tasks kill it now and then."""
         self.broken: Exception | None = None
         """The promise that was found broken at its death."""
+        self.on_look: Callable[[], None] = lambda: None
+        """Called at each look."""
         self.hang_seconds = 0.0
         """How long the next call in the thread hangs."""
         self._nursery = nursery
@@ -125,6 +127,7 @@ class Process:
         """See that everything is as it has to be, now."""
         if self.serving and not self.dead:
             self.ledger.look(self.book, self._now(), self.at_work)
+            self.on_look()
 
     def die(self, how: str) -> None:
         """From here on it does nothing any more."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import pytest
@@ -183,6 +183,44 @@ def fail_a_transaction_for_one_row(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(database, "write_one_by_one", refuse)
 
 
+def set_the_next_time_before_the_task(patch: pytest.MonkeyPatch) -> None:
+    commit = SqliteJournal.commit
+
+    async def commit_in_two(
+        self: SqliteJournal, changes: Sequence[Record], acceptances: int, schedules: Sequence[ScheduleChange] = ()
+    ) -> Any:
+        if schedules and changes:
+            await commit(self, (), 0, schedules)
+            schedules = ()
+        return await commit(self, changes, acceptances, schedules)
+
+    patch.setattr(SqliteJournal, "commit", commit_in_two)
+
+
+def set_the_next_time_after_the_task(patch: pytest.MonkeyPatch) -> None:
+    commit = SqliteJournal.commit
+
+    async def commit_in_two(
+        self: SqliteJournal, changes: Sequence[Record], acceptances: int, schedules: Sequence[ScheduleChange] = ()
+    ) -> Any:
+        replaced = await commit(self, changes, acceptances, () if changes else schedules)
+        if schedules and changes:
+            await commit(self, (), 0, schedules)
+        return replaced
+
+    patch.setattr(SqliteJournal, "commit", commit_in_two)
+
+
+def leave_schedules_in_doubt(patch: pytest.MonkeyPatch) -> None:
+    doubt = SqliteJournal._doubt
+
+    def doubt_records_alone(self: SqliteJournal, commit: _Commit) -> None:
+        commit.schedules = ()
+        doubt(self, commit)
+
+    patch.setattr(SqliteJournal, "_doubt", doubt_records_alone)
+
+
 PLANTED: Final[dict[Plant, str]] = {
     forget_to_journal_a_finish: "what can be read is in the file",
     acknowledge_before_the_commit: "what can be read is in the file",
@@ -210,6 +248,8 @@ PLANTED: Final[dict[Plant, str]] = {
     take_exhaustion_for_damage: "what cannot be used now is not damaged",
     fail_a_transaction_for_one_row: "a transaction fails because of the disk alone",
     believe_a_write_that_writes_nothing: "what has succeeded was written",
+    set_the_next_time_before_the_task: "no occurrence is lost",
+    set_the_next_time_after_the_task: "no occurrence comes again|no occurrence is fired twice",
 }
 """Each with the promise that it breaks."""
 
