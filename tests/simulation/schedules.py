@@ -25,8 +25,8 @@ from .disk import FakeDisk
 from .ledger import Ledger, demand
 from .process import FILE, Process
 
-SEEDS_WITH_SCHEDULES: Final = 0.3
-SECONDS: Final = 2 * 60 * 60.0
+SEEDS_WITH_SCHEDULES: Final = 0.2
+SECONDS: Final = 40 * 60.0
 """How long the schedules go on."""
 
 
