@@ -13,6 +13,7 @@ import pytest
 from pexecutor import LocalStore, Task
 from pexecutor.stores.schedules import Definition, Fired, NextTime, Schedule, ScheduleChange, Skipped
 from pexecutor.stores.sqlite.database import Database
+from pexecutor.stores.sqlite.inspection import back_up, check
 from pexecutor.stores.sqlite.journal import SqliteJournal
 from pexecutor.stores.sqlite.schedule_rows import from_row, to_row
 
@@ -70,15 +71,30 @@ async def test_a_row_that_is_no_schedule_is_set_aside(tmp_path: Path, column: st
     database.close()
     as_text = "CAST(? AS TEXT)" if isinstance(value, bytes) else "?"
     spoil(path, f"UPDATE schedules SET {column} = {as_text} WHERE name = 'b'", value)
+    findings = check(path)
+    assert findings.schedules == 2
+    assert [fault.partition(":")[0] for fault in findings.faults] == ["schedule number 2 cannot be read"]
     for damaged in (1, 0):
         store = LocalStore(journal=SqliteJournal(Database(path)))
         async with store.opened():
             assert [schedule.name for schedule in await store.schedules.page(10)] == ["a", "c"]
             assert store.statistics().damaged == damaged
+    findings = check(path)
+    assert (findings.schedules, findings.set_aside, findings.faults) == (2, 1, [])
     with closing(sqlite3.connect(path)) as connection:
         [(reason,)] = connection.execute("SELECT reason FROM damaged_schedules")
         assert reason
         assert connection.execute("SELECT count(*) FROM schedules").fetchone() == (2,)
+
+
+async def test_a_copy_of_the_file_has_the_schedules(tmp_path: Path) -> None:
+    database = Database(tmp_path / "tasks.db")
+    database.open()
+    database.write([], [], 0, (), [ScheduleChange(schedule.name, schedule) for schedule in SCHEDULES])
+    back_up(tmp_path / "tasks.db", tmp_path / "copy.db")
+    database.close()
+    async with (store := LocalStore(journal=SqliteJournal(Database(tmp_path / "copy.db")))).opened():
+        assert await store.schedules.page(10) == SCHEDULES
 
 
 def test_the_later_state_of_a_schedule_wins(tmp_path: Path) -> None:
