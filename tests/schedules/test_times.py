@@ -49,6 +49,13 @@ def test_an_interval_begins_at_its_start() -> None:
     assert latest_time("s", schedule, AT + 59.999) == NextTime(AT, AT)
 
 
+def test_a_time_between_two_milliseconds() -> None:
+    schedule = every(60_000)
+    assert next_time("s", schedule, AT - 0.0004) == NextTime(AT, AT)
+    assert latest_time("s", schedule, AT - 0.0004) is None
+    assert latest_time("s", schedule, AT + 59.9996) == NextTime(AT, AT)
+
+
 def test_nothing_comes_after_the_end() -> None:
     schedule = every(60_000, until=START + timedelta(minutes=2))
     times = next_times("s", schedule, next_time("s", schedule, AT))
