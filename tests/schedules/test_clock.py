@@ -310,8 +310,10 @@ async def test_a_clock_set_back_while_no_server_ran(autojump_clock: MockClock, r
 async def test_a_start_in_the_future_is_not_a_clock_set_back(autojump_clock: MockClock, run_here: RunHere) -> None:
     store = make_store()
     start = datetime.fromtimestamp(EPOCH + 5 * HOUR, UTC)
-    await declare(store.schedules, "s", Definition(TASK, every=60_000, start_at=start))
+    declared = await declare(store.schedules, "s", Definition(TASK, every=60_000, start_at=start))
     await run_here(store)
+    await wait_all_tasks_blocked()
+    assert await store.schedules.get("s") == declared.schedule
     await trio.sleep(5 * HOUR + MINUTE + 1)
     assert shown(await occurrences(store)) == ["fired 18000", "fired 18060"]
 
