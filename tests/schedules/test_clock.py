@@ -396,6 +396,17 @@ async def test_many_schedules_that_are_due_at_once_fire_at_once(autojump_clock: 
     assert {round(record.submitted_at - EPOCH, 1) for record in records} == {60.0}
 
 
+async def test_schedules_that_wait_hold_back_no_other(autojump_clock: MockClock, run_here: RunHere) -> None:
+    store = make_store()
+    await run_here(store)
+    for number in range(120):
+        waits = Definition(Task(f"task-{number}", handler="missing"), cron="0 * * * *")
+        await declare(store.schedules, f"a{number}", waits)
+    await put(store, cron="0 * * * *")
+    await trio.sleep(HOUR + 1)
+    assert shown(await occurrences(store)) == ["fired 3600"]
+
+
 async def test_nothing_is_looked_at_without_need(autojump_clock: MockClock, run_here: RunHere) -> None:
     looks = 0
 
