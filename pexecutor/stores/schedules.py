@@ -68,6 +68,7 @@ from typing import Annotated, Final, Literal, NamedTuple, Protocol
 import msgspec
 from msgspec import Meta
 
+from ..errors import TooManySchedulesError
 from ..task import NAME_BYTES_MAX, SPAN_MS_MAX, Accepted, Duplicate, Milliseconds, Task, Verdict, check_name
 
 SCHEDULES_MAX: Final = 10_000
@@ -320,3 +321,15 @@ def is_current(schedule: Schedule | None, step: ScheduleStep, now: float) -> boo
     if schedule is None or schedule.generation != step.generation:
         return False
     return step.expected is None or (step.expected == schedule.next and step.expected.due_at <= now)
+
+
+def too_many_schedules(bounds: ScheduleBounds) -> TooManySchedulesError:
+    """Return the error for a new schedule beyond the bound."""
+    return TooManySchedulesError(
+        f"the store keeps at most {bounds.schedules_max} schedules (`schedules_max`): remove one first"
+    )
+
+
+def too_many_bytes(bounds: ScheduleBounds) -> TooManySchedulesError:
+    """Return the error for a definition that makes all definitions together too large."""
+    return TooManySchedulesError(f"all schedules together may have at most {bounds.bytes_max} bytes: remove one first")

@@ -15,7 +15,7 @@ from zlib import crc32
 import msgspec
 import trio
 
-from ...errors import TooManySchedulesError, UnknownScheduleError
+from ...errors import UnknownScheduleError
 from ...task import Record, Task
 from ..schedules import (
     DuePlace,
@@ -32,6 +32,8 @@ from ..schedules import (
     is_current,
     occurrence_of,
     recorded,
+    too_many_bytes,
+    too_many_schedules,
 )
 from .capacity import Room
 from .registry import ShardedLockDict
@@ -216,13 +218,9 @@ class LocalSchedules:
         new, new_bytes = int(self._book.get(name) is None), size - self._book.size(name)
         count, in_all = len(self._book) + self._new + new, self._book.bytes + self._new_bytes + new_bytes
         if new and count > self._bounds.schedules_max:
-            raise TooManySchedulesError(
-                f"the store keeps at most {self._bounds.schedules_max} schedules (`schedules_max`): remove one first"
-            )
+            raise too_many_schedules(self._bounds)
         if new_bytes > 0 and in_all > self._bounds.bytes_max:
-            raise TooManySchedulesError(
-                f"all schedules together may have at most {self._bounds.bytes_max} bytes: remove one first"
-            )
+            raise too_many_bytes(self._bounds)
         self._new, self._new_bytes = self._new + new, self._new_bytes + max(0, new_bytes)
         try:
             yield

@@ -19,6 +19,7 @@ from ...limits.times import STORE_CALL_SECONDS_MAX
 from ...task import Finished, Outcome, Record, make_serial
 from .. import Watcher
 from .damage import Damage
+from .schedule_rows import RESULTS
 from .wire import (
     Beat,
     Found,
@@ -56,6 +57,7 @@ _DECODERS: Final = {
     "mend": decoder(bool),
     "repair": decoder(bool),
     "page": decoder(PageReply),
+    **{verb: decoder(result) for verb, result in RESULTS.items()},
 }
 
 

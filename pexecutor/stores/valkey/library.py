@@ -17,6 +17,7 @@ PARTS: Final = (
     "beats",
     "running",
     "submit",
+    "schedules",
     "records",
     "listing",
     "mending",
@@ -24,7 +25,7 @@ PARTS: Final = (
     "upgrade",
 )
 
-_LEAVES: Final = ("beats", "running", "submit", "records", "listing")
+_LEAVES: Final = ("beats", "running", "records", "listing")
 """Parts that no other part uses. Their locals end with them, because Lua allows 200 at once."""
 
 

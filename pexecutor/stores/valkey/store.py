@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 import random
 import secrets
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from itertools import count
@@ -54,6 +53,7 @@ from ...task import (
 from .. import Node, Page, PageRequest, StoreStatistics, Watcher
 from ..local.listing import format_cursor, parse_cursor
 from ..moves.marks import check_not_sealed
+from ..schedules import SCHEDULE_BOUNDS, ScheduleBounds
 from .calls import Calls, Link
 from .damage import Damage
 from .endings import ending_arguments
@@ -61,7 +61,9 @@ from .lease import Holdings, Lease
 from .messages import Messages
 from .protocol import NO_CLAIM, Stored
 from .replies import number_of, settled_as, verdicts_of
+from .schedules import ValkeySchedules
 from .server_checks import SETTINGS, Durability, report_warnings
+from .snapshot import take_snapshot
 from .upgrade import check_layout, upgrade
 from .wire import Beat, Found, Joined, NodeRow, PageReply, Row, to_arguments, to_mark, to_node
 
@@ -90,6 +92,7 @@ class ValkeyStore:
         on_damage: called with a description of each entry of the queue that was set aside or repaired.
         on_lease_lost: called with how many tasks are stopped on this node because no beat got through in time.
         crashes_max: the number of losses of its node after which a task is abandoned.
+        schedule_bounds: how many schedules are kept, and how many bytes of them.
         lease_seconds: how long a node may be silent before it counts as dead.
         jitter: the source of the random delays of retries.
         clock: this node's clock, in seconds; only durations are measured with it.
@@ -110,6 +113,7 @@ class ValkeyStore:
         on_damage: Callable[[str], None] = lambda _: None,
         on_lease_lost: Callable[[int], None] = lambda _: None,
         crashes_max: int = CRASHES_MAX,
+        schedule_bounds: ScheduleBounds = SCHEDULE_BOUNDS,
         lease_seconds: float = LEASE_SECONDS,
         jitter: random.Random | None = None,
         clock: Callable[[], float] = trio.current_time,
@@ -136,6 +140,14 @@ class ValkeyStore:
         self._damage = Damage(on_damage)
         self._calls = Calls(
             link, node, work_is_there=self._work_is_there, other_queue=self._lose_queue, damage=self._damage
+        )
+        self.schedules: ValkeySchedules = ValkeySchedules(
+            self._calls,
+            schedule_bounds,
+            queue_size=queue_size,
+            keep_seconds_max=history_seconds_max,
+            flush=link.flush,
+            commits=self.commits,
         )
         self._messages = Messages(node, cancelled=self._calls.report_cancelled, missed=self._missed_some)
         self._lease = Lease(
@@ -382,15 +394,6 @@ class ValkeyStore:
 
     def statistics(self) -> StoreStatistics:
         """Return a snapshot for observers."""
-        return StoreStatistics(
-            queue_size=self.queue_size,
-            pending=self._calls.counts.pending,
-            scheduled=self._calls.counts.later,
-            running=self._calls.counts.running,
-            history=self._calls.counts.history,
-            finished=dict(sum(self._calls.finished.values(), Counter())),
-            finished_by_handler={handler: dict(counts) for handler, counts in self._calls.finished.items()},
-            durable=self._durability != "none",
-            trouble=self._link.trouble,
-            damaged=self._calls.counts.damaged,
+        return take_snapshot(
+            self._calls, self.queue_size, durable=self._durability != "none", trouble=self._link.trouble
         )

@@ -111,7 +111,7 @@ class Row(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class QueueCounts(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """The numbers of records by state; ``next_due_seconds`` is below 0 if none is scheduled.
+    """The numbers of records by state, and of schedules; ``next_due_seconds`` is below 0 if none is scheduled.
 
     ``damaged`` is the number of damaged entries found so far; ``mending`` tells that repairs are under way or needed.
     """
@@ -123,6 +123,7 @@ class QueueCounts(msgspec.Struct, frozen=True, gc=False, array_like=True):
     next_due_seconds: float = NOTHING_DUE
     damaged: int = 0
     mending: bool = False
+    schedules: int = 0
 
 
 class ServerReply(msgspec.Struct, Generic[T], frozen=True, gc=False, array_like=True):

@@ -8,10 +8,10 @@ end
 local Submission = {}
 Submission.__index = Submission
 
-function Submission.new(room)
+function Submission.new(queue_size)
   local acceptances = number_in_head('acceptances', 0)
   if acceptances == 0 then acceptances = restore_numbers() end
-  return setmetatable({room = room, places = 0, acceptances = acceptances, verdicts = {},
+  return setmetatable({room = math.max(0, queue_size - waiting()), places = 0, acceptances = acceptances, verdicts = {},
     taken = {}, replaced = {}}, Submission)
 end
 
@@ -129,14 +129,19 @@ function Submission:answer()
   return answers
 end
 
+-- Returns the error reply for a submit while held names are missing, or nil.
+function Submission.refusal()
+  if not are_names_missing() then return nil end
+  mend_soon()
+  return refuse(REFUSAL.mending, 'the held names are being restored from the records')
+end
+
 verb('submit', function(id, tasks, atomic, queue_size)
   notice_restart()
-  if are_names_missing() then
-    mend_soon()
-    return nil, refuse(REFUSAL.mending, 'the held names are being restored from the records')
-  end
+  local refusal = Submission.refusal()
+  if refusal then return nil, refusal end
   return once(id, function()
-    local submission = Submission.new(math.max(0, queue_size - waiting()))
+    local submission = Submission.new(queue_size)
     submission:decide(tasks)
     if atomic and submission:has_refused() then submission:refuse() end
     submission:apply()
