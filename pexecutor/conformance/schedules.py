@@ -114,9 +114,11 @@ async def a_step_on_another_schedule_does_nothing(place: Place) -> None:
         if new is None:
             raise BrokenPromiseError("a schedule was not replaced")
         another = msgspec.structs.replace(new, next=NextTime(1.0, 1.0))
+        jittery = msgspec.structs.replace(new, next=NextTime(1.0, new.next.due_at if new.next else 0.0))
         for schedule, why in (
             (old, "has another generation"),
             (another, "has another next time"),
+            (jittery, "has a next time of another occurrence"),
             (later, "is not due"),
             (Schedule("missing", HOURLY, 1, new.next), "does not exist"),
         ):

@@ -156,7 +156,8 @@ PLANTED: Final[dict[str, tuple[int, Plant]]] = {
     "names are given while some are missing": (
         3,
         on_the_server(
-            ("  if are_names_missing() then\n", "  if false then\n"), (" or are_names_missing() then", " then")
+            ("  if not are_names_missing() then return nil end\n", "  if true then return nil end\n"),
+            (" or are_names_missing() then", " then"),
         ),
     ),
     "a handler's exception that is no Exception ends the node": (3, contain_exceptions_alone),
