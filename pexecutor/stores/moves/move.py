@@ -1,4 +1,4 @@
-"""Moving the tasks of one store to another, with their names held at every instant, and to one place only.
+"""Moving the tasks and schedules of one store to another, to one place only, with their names held at every instant.
 
 A move has three atomic steps:
 
@@ -26,6 +26,7 @@ import msgspec
 from ...errors import UnusableStoreError
 from ...limits.defaults import QUEUE_SIZE
 from ...task import Finished, Following, Record, Running, make_serial
+from ..schedules import Schedule
 from ..sqlite.database import StoreIdentity
 from .marks import Mark, Role, check_not_sealed
 
@@ -54,6 +55,9 @@ class Side(Protocol):
     async def read(self, after: int) -> Sequence[Record]:
         """Return the next records after this serial, in order of acceptance; an empty list at the end."""
 
+    async def schedules(self) -> Sequence[Schedule]:
+        """Return every schedule."""
+
     async def recover(self) -> None:
         """Recover tasks that ran when their process died, as the start of a server would."""
 
@@ -61,16 +65,18 @@ class Side(Protocol):
         """Leave a mark, durably."""
 
     async def unseal(self, mark: Mark) -> None:
-        """Remove a mark, and the tasks that have arrived with it."""
+        """Remove a mark, and the tasks and schedules that have arrived with it."""
 
-    async def adopt(self, mark: Mark, identity: StoreIdentity, more: More) -> None:
-        """Take over all tasks or none, and leave the mark in the same step.
+    async def adopt(
+        self, mark: Mark, identity: StoreIdentity, more: More, *, schedules: Sequence[Schedule] = ()
+    ) -> None:
+        """Take over all tasks and schedules or none, and leave the mark in the same step.
 
-        First remove the tasks that an earlier try of this move has left here, and the mark of a move that left here.
+        First remove what an earlier try of this move has left here, and the mark of a move that left here.
         """
 
     async def let_go(self, mark: Mark) -> None:
-        """Drop the tasks in flight, and the finished ones if they were moved, and leave the mark."""
+        """Drop the schedules, the tasks in flight, and the finished ones if they were moved, and leave the mark."""
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -98,6 +104,7 @@ class Moved(msgspec.Struct, frozen=True):
         history: the number of finished tasks that were moved.
         history_left: the number of finished tasks that stay in the source, where they can no longer be read.
         ids_kept: whether all tasks keep their ids.
+        schedules: the number of schedules.
     """
 
     source: str
@@ -106,6 +113,7 @@ class Moved(msgspec.Struct, frozen=True):
     history: int
     history_left: int
     ids_kept: bool
+    schedules: int = 0
 
 
 async def move(source: Side, target: Side, terms: Terms, *, dry_run: bool = False) -> Moved:
@@ -166,6 +174,7 @@ class _Found:
         self.history = 0
         self.running: list[str] = []
         self.held: set[str] = set()
+        self.schedules: Sequence[Schedule] = ()
 
     def count(self, record: Record) -> None:
         """Count a record."""
@@ -191,6 +200,7 @@ async def _survey(side: Side) -> _Found:
     while some := await more():
         for record in some:
             found.count(record)
+    found.schedules = await side.schedules()
     return found
 
 
@@ -225,6 +235,7 @@ async def _plan(source: Side, target: Side, terms: Terms, found: _Found) -> Move
         found.history if terms.history else 0,
         0 if terms.history else found.history,
         ids_kept=there.acceptances == 0 or there.tag == here.tag,
+        schedules=len(found.schedules),
     )
 
 
@@ -258,6 +269,11 @@ async def _check_target(source: Side, target: Side, found: _Found, terms: Terms)
         both = sorted(there.held & found.held)
         shown = f"and the name {both[0]!r} is held in both" if both else f"{_some(sorted(there.held))}"
         raise UnusableStoreError(f"{target.shown} has tasks in flight, {shown}: use a store without tasks in flight")
+    if found.schedules and there.schedules:
+        raise UnusableStoreError(
+            f"{target.shown} has schedules of its own, such as {there.schedules[0].name!r}: remove them first, "
+            "or use a store without schedules"
+        )
     waiting = sum(found.in_flight.values())
     if waiting > terms.queue_size:
         raise UnusableStoreError(
@@ -277,13 +293,15 @@ def _some(names: Sequence[str]) -> str:
 async def _hand_over(source: Side, target: Side, begun: Mark, *, ids_kept: bool) -> None:
     here, there = await source.identity(), await target.identity()
     mark = msgspec.structs.replace(begun, role=Role.ARRIVED, other=source.shown)
+    schedules = await source.schedules()
     if ids_kept:
         identity = StoreIdentity(here.tag, max(here.acceptances, there.acceptances))
-        await target.adopt(mark, identity, reader(source, history=begun.history))
+        await target.adopt(mark, identity, reader(source, history=begun.history), schedules=schedules)
     else:
         renumbering = _Renumbering(there)
         await renumbering.read(reader(source, history=begun.history))
-        await target.adopt(mark, renumbering.identity, renumbering.of(reader(source, history=begun.history)))
+        more = renumbering.of(reader(source, history=begun.history))
+        await target.adopt(mark, renumbering.identity, more, schedules=schedules)
 
 
 def reader(side: Side, *, history: bool) -> More:

@@ -112,7 +112,7 @@ class ScheduleReading:
     def schedules(self) -> tuple[list[Schedule], int]:
         """Return every schedule that can be read, and the highest generation that was given."""
         found = [schedule for row in self._rows() for schedule in self._read(row)]
-        [(generations,)] = self._connection.execute("SELECT generations FROM store")
+        [(generations,)] = self._connection.execute("SELECT coalesce(max(generations), 0) FROM store")
         return found, generations
 
     def _rows(self) -> Iterator[Row]:

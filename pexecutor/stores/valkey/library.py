@@ -22,10 +22,11 @@ PARTS: Final = (
     "listing",
     "mending",
     "moves",
+    "schedule_moves",
     "upgrade",
 )
 
-_LEAVES: Final = ("beats", "running", "records", "listing")
+_LEAVES: Final = ("beats", "running", "records", "listing", "schedule_moves")
 """Parts that no other part uses. Their locals end with them, because Lua allows 200 at once."""
 
 

@@ -112,6 +112,7 @@ RESULTS: Final[dict[str, Any]] = {
     "set_schedule_aside": bool,
     "moving_schedules": list[ScheduleRow],
     "arrive_schedules": bool,
+    "drop_schedule_arrivals": int,
     "drop_schedules": int,
 }
 """The types of the results, by verb."""

@@ -288,14 +288,14 @@ class Mortal:
     async def let_go(self, mark: Mark) -> None:
         await self._step(lambda: self._side.let_go(mark))
 
-    async def adopt(self, mark: Mark, identity: Any, more: More) -> None:
+    async def adopt(self, mark: Mark, identity: Any, more: More, **others: Any) -> None:
         async def mortal_more() -> Sequence[Record]:
             some = await more()
             if not some:
                 self._deaths()
             return some
 
-        await self._step(lambda: self._side.adopt(mark, identity, mortal_more))
+        await self._step(lambda: self._side.adopt(mark, identity, mortal_more, **others))
 
 
 def death_at(step: int) -> Callable[[], None]:

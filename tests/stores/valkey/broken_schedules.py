@@ -14,6 +14,7 @@ from pexecutor.stores.schedules import DueSchedules, Firing, Schedule, ScheduleS
 from pexecutor.stores.valkey import client, schedules
 from pexecutor.stores.valkey.library import read_functions
 from pexecutor.stores.valkey.schedules import ValkeySchedules
+from pexecutor.stores.valkey.wire import to_arguments
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -40,7 +41,7 @@ def submit_beside_the_step(patch: pytest.MonkeyPatch) -> None:
         await self._calls.call("time")
         firing = await fire(self, step, msgspec.structs.replace(task, name=f"{task.name} "))
         if firing is not None:
-            arguments = [schedules.to_arguments(task, self._keep_seconds_max)]
+            arguments = [to_arguments(task, self._keep_seconds_max)]
             await self._calls._link.call(
                 "submit", self._calls.tag, self._calls.new_id(), arguments, False, self._queue_size
             )

@@ -12,7 +12,7 @@ local KEYS = {{'damaged', 'list'}, {'head', 'hash'}, {'task', 'hash'}, {'record'
   {'following', 'hash'}, {'pending', 'zset'}, {'later', 'zset'}, {'due', 'zset'}, {'running', 'zset'}, {'crashed', 'zset'},
   {'history', 'zset'}, {'expiry', 'zset'}, {'nodes', 'zset'}, {'leases', 'hash'}, {'node', 'hash'}, {'seen', 'set'},
   {'moves', 'hash'}, {'arrivals', 'set'}, {'schedule', 'hash'}, {'definition', 'hash'}, {'schedules', 'zset'},
-  {'upcoming', 'zset'}}
+  {'upcoming', 'zset'}, {'schedule_arrivals', 'set'}}
 local COUNTERS = {'acceptances', 'claims', 'endings', 'history_bytes', 'damaged', 'tag', 'schedules_bytes'}
 
 local function check_type(name, wanted)

@@ -130,34 +130,9 @@ end)
 
 move_verb('settle', function(move, role, other, history)
   call('DEL', key('arrivals'))
+  call('DEL', key('schedule_arrivals'))
   leave_mark(move, role, other, history)
   return true
-end)
-
--- Returns the schedules after a name, in the order of their names.
-move_verb('moving_schedules', function(limit, after)
-  return Schedules.page(limit, after)
-end)
-
--- Takes over schedules unchanged.
-move_verb('arrive_schedules', function(rows)
-  for _, one in ipairs(rows) do Schedules.arrive(NAMED.schedule(one)) end
-  return true
-end, {})
-
--- Drops some schedules. Returns how many it dropped.
-move_verb('drop_schedules', function(most)
-  local some = call('ZRANGE', key('schedules'), 0, most - 1)
-  for _, name in ipairs(some) do Schedules.remove(name, Schedules.find(name)) end
-  return #some
-end)
-
--- Sets aside a schedule whose definition a node cannot read.
-move_verb('set_schedule_aside', function(_, name, generation, why)
-  local schedule = Schedules.find(name)
-  local is_same = schedule and schedule.generation == generation
-  if is_same then Schedules.set_aside(name, schedule, 'the definition of a schedule cannot be read: ' .. why) end
-  return is_same or false
 end)
 
 move_verb('drop', function(numbers)
