@@ -156,4 +156,5 @@ local function are_complete()
     and call('ZCARD', key('history')) <= ended
     and call('HLEN', key('node')) == nodes and call('HLEN', key('leases')) == nodes
     and call('HLEN', key('definition')) == schedules and call('ZCARD', key('schedules')) == schedules
+    and call('ZCARD', key('upcoming')) == schedules
 end

@@ -5,7 +5,7 @@
 --                      `schedule_rows.py`)
 --   definition  hash   name -> the definition as it was put, JSON
 --   schedules   zset   the names
---   upcoming    zset   the next time of each schedule and its name, as by `entry_of`
+--   upcoming    zset   the next time of each schedule and its name, as by `entry_of`; `NEVER` if it has no next time
 --   head        hash   schedules_bytes: the bytes of all definitions
 --
 -- Both sorted sets give all members the same score, so the server sorts them as bytes, and a listing can be entered after any
@@ -15,7 +15,8 @@ local Schedules = {}
 
 do  -- Lua allows 200 locals at once, and the parts that follow use `Schedules` alone
 
-local TIME_DIGITS = 15         -- milliseconds of every time below `LIMIT.time_end`
+local TIME_DIGITS = 15         -- milliseconds of every time until `NEVER`
+local NEVER = LIMIT.time_end
 local SCORE = 0
 
 local function in_digits(milliseconds)
@@ -27,7 +28,7 @@ local function entry_of(due_at, name)
 end
 
 local function next_entry(name, schedule)
-  return schedule.next and entry_of(schedule.next[NEXT.due_at], name)
+  return entry_of(schedule.next and schedule.next[NEXT.due_at] or NEVER, name)
 end
 
 -- Reading
@@ -56,8 +57,7 @@ end
 
 -- Removes everything that is stored under a name; `schedule` is false if it cannot be read.
 function Schedules.remove(name, schedule)
-  local entry = schedule and next_entry(name, schedule)
-  if entry then order('ZREM', 'upcoming', entry) end
+  if schedule then order('ZREM', 'upcoming', next_entry(name, schedule)) end
   order('ZREM', 'schedules', name)
   count_bytes(-call('HSTRLEN', key('definition'), name))
   order('HDEL', 'schedule', name)
@@ -143,7 +143,7 @@ function Schedules.page(limit, after)
   end)
 end
 
--- Returns the rows of the schedules that are due after a place, and the first entry that is not due.
+-- Returns the rows of the schedules that are due after a place, and the first time that is not due, or `NONE.due`.
 local function due_after(limit, after_at, after_name)
   local first = after_at == NONE.due and '-' or '(' .. entry_of(after_at, after_name)
   local not_due = in_digits(math.floor(now * 1000) + 1)
@@ -164,17 +164,16 @@ local function due_after(limit, after_at, after_name)
     end
     return listed, dropped
   end)
-  local later = unpack(call('ZRANGE', key('upcoming'), '[' .. not_due, '+', 'BYLEX', 'LIMIT', 0, 1))
-  return rows, later
+  local later = unpack(call('ZRANGE', key('upcoming'), '[' .. not_due, '(' .. in_digits(NEVER * 1000), 'BYLEX', 'LIMIT', 0, 1))
+  return rows, later and tonumber(string.sub(later, 1, TIME_DIGITS)) / 1000 or NONE.due
 end
 
 -- Changing
 
 -- Stores the new state of a schedule; `old` is the earlier one, or nil.
 local function store(name, old, new)
-  local before, after = old and next_entry(name, old), next_entry(name, new)
-  if before and before ~= after then order('ZREM', 'upcoming', before) end
-  if after then order('ZADD', 'upcoming', SCORE, after) end
+  if old then order('ZREM', 'upcoming', next_entry(name, old)) end
+  order('ZADD', 'upcoming', SCORE, next_entry(name, new))
   order('HSET', 'schedule', name, cmsgpack.pack(LIST.stored_schedule(new)))
 end
 
@@ -257,8 +256,8 @@ end)
 verb('page_schedules', function(limit, after) return Schedules.page(limit, after) end)
 
 verb('due_schedules', function(limit, after_at, after_name)
-  local rows, later = due_after(limit, after_at, after_name)
-  return LIST.due{rows = rows, next_due_at = later and tonumber(string.sub(later, 1, TIME_DIGITS)) / 1000 or NONE.due}
+  local rows, next_due_at = due_after(limit, after_at, after_name)
+  return LIST.due{rows = rows, next_due_at = next_due_at}
 end)
 
 verb('put_schedule', function(id, row, schedules_max, bytes_max)
@@ -318,8 +317,7 @@ function Schedules.mend(name, packed)
   local schedule = usable(name, packed, call('HEXISTS', key('definition'), name) == 1)
   if not schedule then return end
   skip_generation(schedule.generation)
-  local entry = next_entry(name, schedule)
-  if entry then order('ZADD', 'upcoming', SCORE, entry) end
+  order('ZADD', 'upcoming', SCORE, next_entry(name, schedule))
   order('ZADD', 'schedules', SCORE, name)
 end
 
