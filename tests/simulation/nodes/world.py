@@ -28,8 +28,12 @@ from ..world import EPOCH, Report, broken_by, first_of
 from .ledger import Ledger
 from .network import KEY, Network
 from .node import SimulatedNode
+from .schedules import ScheduledWork
 
-DERIVED: Final = ("names", "following", "pending", "later", "due", "running", "crashed", "history", "expiry")
+DERIVED: Final = (
+    *("names", "following", "pending", "later", "due", "running", "crashed", "history", "expiry"),
+    *("schedules", "upcoming"),
+)
 LIVES_MAX: Final = 20
 """How many nodes may die in peace, by their tasks."""
 
@@ -111,6 +115,7 @@ class NodesWorld:
         )
         self.mood = chance.choice(MOODS)
         self.killer_every = chance.choice([0, 0, 0, 4])
+        self.schedules = ScheduledWork(seed, EPOCH, submits_killers=self.killer_every > 0)
         self.work_seconds: Sequence[float] = WORK_SECONDS
         self.log = FailingLog(Random(seed), chance.choice([0, 0, 0.1, 1]))
         self.peace_seconds = chance.choice([0.5, 2, 8])
@@ -129,6 +134,7 @@ class NodesWorld:
             f"leases of {self.lease_seconds:g} s, delays {self.delays} s, the server keeps {self.keeps}, "
             f"{'no trouble' if not self.mood else 'trouble: ' + ', '.join(self.mood)} each {self.peace_seconds} s, "
             f"{self.log.failing:.0%} of the lines of the log fail"
+            f"{', schedules' if self.schedules.definitions else ''}"
         )
 
     def _concentrate_on(self, focus: Focus) -> None:
@@ -197,6 +203,7 @@ class NodesWorld:
     def _look(self) -> None:
         self._calls += 1
         self.ledger.look(self.network.server.data)
+        self.schedules.look(self.network.server.data)
 
     def _write(self) -> None:
         self.network.server.write()
@@ -242,6 +249,7 @@ class NodesWorld:
             self.nodes.remove(node)
 
     async def _use(self, node: SimulatedNode) -> None:
+        await self.schedules.declare(node)
         callers = Callers(node, self.chance, self.say, lambda: next(self._marks), pace=BRISK)
         async with trio.open_nursery() as nursery:
             for number in range(2):
@@ -312,6 +320,7 @@ class NodesWorld:
         nodes = set(self.network.server.data.get(f"{KEY}:nodes", {}))
         self.network.crash(seconds)
         self.ledger.forgot(self.network.server.data, nodes)
+        self.schedules.forgot(self.network.server.data)
 
     def _damage(self) -> None:
         """Have the server lose an entry, or a whole key, of what is derived from the records."""
