@@ -168,6 +168,18 @@ PLANTED: Final[dict[str, tuple[int, Plant]]] = {
     "a log that fails keeps a node from starting": (0, let_the_log_fail_the_start),
     "a node ends when it has no descriptor for its connection": (9, end_when_no_descriptor_is_left),
     "a node that starts does not ask again when its connection breaks": (4, ask_for_settings_once),
+    "every node fires each time": (
+        3,
+        on_the_server(("  if not expected then return true end\n", "  if true then return true end\n")),
+    ),
+    "a time is fired, and stays": (
+        2,
+        on_the_server(("  if step.expected then upcoming = step.next end\n", "")),
+    ),
+    "the task of a time is forgotten": (
+        2,
+        on_the_server(("    submission:apply()\n    local verdict", "    begin_writing()\n    local verdict")),
+    ),
     "nobody asks which queue is meant": (12, on_the_server(("own_tag ~= tag", "false"))),
 }
 """Each with a seed that finds it, as long as nothing changes what seeds decide; then another one does."""
