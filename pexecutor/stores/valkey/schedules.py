@@ -6,7 +6,7 @@ again, so that a listing never ends at a damaged schedule.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import trio
@@ -26,7 +26,7 @@ from ..schedules import (
     too_many_bytes,
     too_many_schedules,
 )
-from .calls import Calls
+from .calls import Calls, Link
 from .protocol import NOTHING_DUE, TooMany
 from .replies import verdicts_of
 from .schedule_rows import (
@@ -50,29 +50,28 @@ class ValkeySchedules:
     """The schedules of a queue (see ``pexecutor.stores.schedules``).
 
     Parameters:
-        calls: the node's calls to its queue.
         bounds: how many schedules may be stored.
+        calls: the node's calls to its queue.
+        link: the client for the server and the queue.
         queue_size: how many tasks may wait.
         keep_seconds_max: how long a finished task can be read, in seconds.
-        flush: waits until all replies so far are as durable as requested.
         commits: measures how long occurrences took to become durable.
     """
 
     def __init__(
         self,
-        calls: Calls,
         bounds: ScheduleBounds,
-        *,
+        calls: Calls,
+        link: Link,
         queue_size: int,
         keep_seconds_max: float,
-        flush: Callable[[], Awaitable[None]],
         commits: Histogram,
     ) -> None:
         self._calls = calls
+        self._link = link
         self._bounds = bounds
         self._queue_size = queue_size
         self._keep_seconds_max = keep_seconds_max
-        self._flush = flush
         self._commits = commits
 
     # Read
@@ -177,4 +176,4 @@ class ValkeySchedules:
     async def _report(self) -> None:
         """Report that a schedule was changed, and wait until the change is durable."""
         self._calls.watcher.schedules_changed()
-        await self._flush()
+        await self._link.flush()

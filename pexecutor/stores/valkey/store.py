@@ -142,12 +142,7 @@ class ValkeyStore:
             link, node, work_is_there=self._work_is_there, other_queue=self._lose_queue, damage=self._damage
         )
         self.schedules: ValkeySchedules = ValkeySchedules(
-            self._calls,
-            schedule_bounds,
-            queue_size=queue_size,
-            keep_seconds_max=history_seconds_max,
-            flush=link.flush,
-            commits=self.commits,
+            schedule_bounds, self._calls, link, queue_size, history_seconds_max, self.commits
         )
         self._messages = Messages(node, cancelled=self._calls.report_cancelled, missed=self._missed_some)
         self._lease = Lease(

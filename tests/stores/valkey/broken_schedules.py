@@ -52,7 +52,7 @@ def submit_beside_the_step(patch: pytest.MonkeyPatch) -> None:
 
 def report_nothing(patch: pytest.MonkeyPatch) -> None:
     async def flush(self: ValkeySchedules) -> None:
-        await self._flush()
+        await self._link.flush()
 
     patch.setattr(ValkeySchedules, "_report", flush)
 
