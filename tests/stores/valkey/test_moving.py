@@ -101,6 +101,8 @@ async def test_schedules_go_there_and_back(
     async with sides(there, server, queue) as (file, shared):
         await move(shared, file, Terms())
     assert await schedules_in(there) == sorted([*scheduled, new], key=lambda schedule: schedule.name)
+    for key in ("schedule", "definition", "schedules", "upcoming", "schedule_arrivals"):
+        assert server.command("EXISTS", f"pexecutor:{{{queue}}}:{key}") == b":0\r\n", key
 
 
 async def schedules_in_file(path: Path) -> list[Schedule]:
