@@ -218,6 +218,31 @@ async def test_before_it_has_arrived_it_can_be_undone(
     assert await listed(server, queue) == full
 
 
+async def test_schedules_that_have_arrived_are_undone(
+    scheduled: list[Schedule], here: Path, server: ValkeyServer, queue: str
+) -> None:
+    async with node(server, queue) as store:
+        await store.schedules.put(Schedule("theirs", HOURLY))
+        [theirs] = await schedules_of(store)
+        assert await store.schedules.remove("theirs", theirs.generation)
+    async with sides(here, server, queue) as (file, shared):
+        call = shared._link.call
+
+        async def mortal_call(verb: str, *arguments: Any) -> bytes:
+            if verb == "settle":
+                raise CutShortError
+            return await call(verb, *arguments)
+
+        shared._link.call = mortal_call  # type: ignore[method-assign]
+        with pytest.raises(CutShortError):
+            await move(file, shared, Terms())
+    async with sides(here, server, queue) as (file, shared):
+        assert await shared.schedules() == scheduled
+        await undo(file, shared)
+    assert await schedules_in(here) == scheduled
+    assert await schedules_there(server, queue) == []
+
+
 async def test_nodes_at_work_refuse_it(full: list[Record], here: Path, server: ValkeyServer, queue: str) -> None:
     async with node(server, queue):
         await wait_for_node(server, queue)
