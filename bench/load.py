@@ -32,10 +32,11 @@ class Load(NamedTuple):
     round_trips: list[float]
 
 
-def post(path: str, body: bytes) -> bytes:
+def post(path: str, body: bytes, token: str | None = None) -> bytes:
     """A request as it goes over the wire."""
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-    return head.encode() + b"\r\n\r\n" + body
+    shown = "" if token is None else f"\r\nAuthorization: Bearer {token}"
+    return f"{head}{shown}\r\n\r\n".encode() + body
 
 
 def get(path: str) -> bytes:

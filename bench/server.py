@@ -17,6 +17,9 @@ PROJECT: Final = Path(__file__).parents[1]
 QUEUE_SIZE: Final = 10_000_000
 """Big enough that no batch is refused: what is measured is the work, not the waiting."""
 
+_CPU_CLOCK: Final = 2
+"""What makes a process's number that of the clock of its processor time; see ``clock_getcpuclockid``."""
+
 POLL_SECONDS: Final = 0.005
 RUN_SECONDS_MAX: Final = 120
 
@@ -27,9 +30,11 @@ class Server:
     Parameters:
         module: what Python runs.
         arguments: what it is started with.
+        token: the token that requests over the connection show.
     """
 
-    def __init__(self, module: str, *arguments: str) -> None:
+    def __init__(self, module: str, *arguments: str, token: str | None = None) -> None:
+        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         begin = time.perf_counter()
         command = [sys.executable, "-m", module, *arguments]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=PROJECT)
@@ -54,7 +59,7 @@ class Server:
 
     def get(self, path: str) -> bytes:
         """The body of an answer."""
-        self._connection.request("GET", path)
+        self._connection.request("GET", path, headers=self._headers)
         return self._connection.getresponse().read()
 
     def submit(self, batch: bytes) -> None:
@@ -67,6 +72,7 @@ class Server:
         self._post("/tasks?verdicts=none", pieces, headers)
 
     def _post(self, path: str, body: bytes | Iterable[bytes], headers: dict[str, str]) -> dict[str, Any]:
+        headers = {**headers, **self._headers}
         self._connection.request("POST", path, body, headers, encode_chunked="Transfer-Encoding" in headers)
         response = self._connection.getresponse()
         reply = response.read()
@@ -105,16 +111,20 @@ class Server:
         store = self.statistics()["store"]
         return int(store["pending"] + store["running"])
 
+    def cpu_seconds(self) -> float:
+        """The time of the processor that all its threads have taken so far."""
+        return time.clock_gettime((~self.pid << 3) | _CPU_CLOCK)
+
     def memory_bytes(self) -> int:
         """Its resident memory."""
         status = Path(f"/proc/{self.pid}/status").read_text(encoding="utf-8")
         return 1024 * int(status.partition("VmRSS:")[2].split()[0])
 
 
-def pexecutor_server(*flags: str) -> Server:
+def pexecutor_server(*flags: str, token: str | None = None) -> Server:
     """pexecutor, with the benchmark's handlers and room for everything."""
     fixed = ("--port", "0", "--log-level", "error", "--handlers", "bench.jobs", "--queue-size", str(QUEUE_SIZE))
-    return Server("pexecutor", *fixed, *flags)
+    return Server("pexecutor", *fixed, *flags, token=token)
 
 
 def plain_server() -> Server:

@@ -7,7 +7,7 @@ from typing import Final
 
 from ..frame import Part
 
-NAMES: Final = ("shared", "nodes", "peers", "accepting", "http", "latency", "reads", "recovery", "idle")
+NAMES: Final = ("shared", "nodes", "peers", "accepting", "http", "spellings", "latency", "reads", "recovery", "idle")
 
 
 def load_part(name: str) -> Part:

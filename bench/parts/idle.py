@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -38,10 +37,10 @@ def _run(seconds: float, flags: Sequence[str]) -> Run:
         figures = {"serves_after": server.seconds_to_serve, "memory": server.memory_bytes() / 1e6}
         warm_up(server)
         time.sleep(SETTLING_SECONDS)
-        woken, used = _wake_ups(server), _cpu_seconds(server)
+        woken, used = _wake_ups(server), server.cpu_seconds()
         time.sleep(seconds)
         figures["wake_ups"] = (_wake_ups(server) - woken) / seconds
-        figures["cpu"] = 1000 * (_cpu_seconds(server) - used) / seconds
+        figures["cpu"] = 1000 * (server.cpu_seconds() - used) / seconds
         figures["memory_used"] = server.memory_bytes() / 1e6
         return Run(WARM_UP_TASKS, server.finished() - 1, figures)
 
@@ -51,11 +50,6 @@ def _wake_ups(server: Server) -> int:
     threads = Path(f"/proc/{server.pid}/task").iterdir()
     statuses = [(thread / "status").read_text(encoding="utf-8") for thread in threads]
     return sum(int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0]) for status in statuses)
-
-
-def _cpu_seconds(server: Server) -> float:
-    fields = Path(f"/proc/{server.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 PART: Final = Part(

@@ -3,6 +3,9 @@
 The first submit waits until the turn has ended, then submits the tasks of all. Each task gets the verdict that it would
 get if the submits came one after another. The step is shielded: the other submits wait for it, so it must not be
 cancelled when the client of the first submit disconnects.
+
+This serves requests that are answered one by one: under Hypercorn, and under TLS with the fast listener. Its rounds
+(``fast/rounds.py``) do the same for all other requests.
 """
 
 from __future__ import annotations
