@@ -19,6 +19,20 @@ list. Each task is decided on top of the tasks before it in the list.
   accepted.
 * If the write fails, ``submit`` raises ``StoreUnavailableError`` and changes nothing.
 
+**Requests.** ``answers.submit`` is a submit with the key of its request and a digest of its content. If the store
+remembers an answer for the key, it submits nothing and returns the remembered ``Answer``. Otherwise it decides as
+``submit`` does. In the step that accepts at least one task, the store also remembers the answer: the digest, the
+verdict on each task with the id of the accepted task or of the holder, and the time. The answer is as durable as the
+tasks: after a crash the store has both or neither. A submit that accepts no task is not remembered, so its repetition
+is decided anew. Of many submits with one key at the same time, through any nodes, at most one is decided with
+acceptance; the others get its answer. The store does not compare digests: the caller does, and knows what a different
+digest means.
+
+``answers.remembered`` returns the remembered answer for a key, or ``None``. An answer is remembered for one day by the
+store's clock. For each kind of request, the store remembers at most 10,000 answers and 16 MiB of them; when there are
+more, the oldest goes. The latest answer stays, however large it is. A submit without a key costs no more because of
+this, and changes no answer. A stored answer that is not valid is set aside, counted and logged.
+
 **Room.** A task takes a place in the queue while it is scheduled, following or pending. ``submit`` never accepts a task
 beyond ``queue_size``. A task that returns to the queue (by a retry or by ``release``) is not refused. The queue can
 therefore exceed ``queue_size`` for a while, at most by the size of the pools.
@@ -111,6 +125,7 @@ import msgspec
 from ..limits.defaults import PAGE_RECORDS_MAX
 from ..observe.histogram import Histogram
 from ..task import Ending, Finished, Following, Outcome, Pending, Record, Running, Scheduled, State, Task, Verdict
+from .answers import AnswerStore
 
 
 class PageRequest(msgspec.Struct, frozen=True):
@@ -207,6 +222,9 @@ class Store(Protocol):
 
     @property
     def commits(self) -> Histogram: ...
+
+    @property
+    def answers(self) -> AnswerStore: ...
 
     def opened(self) -> AbstractAsyncContextManager[None]: ...
 
