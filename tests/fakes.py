@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
@@ -10,6 +10,7 @@ import trio
 
 from pexecutor import Record, StoreUnavailableError, Task
 from pexecutor.handlers import Context
+from pexecutor.stores.answers import KeyedAnswer, RequestKey
 
 
 class Doing:
@@ -91,6 +92,7 @@ class FakeJournal:
         self.acceptances = 0
         self.fails_at: set[int] = set()
         self.written: list[Record] = []
+        self.written_answers: dict[RequestKey, KeyedAnswer] = {}
         self.on_write: Callable[[int], None] = lambda _: None
 
     @asynccontextmanager
@@ -111,8 +113,19 @@ class FakeJournal:
         self.acceptances = acceptances
         await self._turn()
 
+    async def answers(self) -> list[KeyedAnswer]:
+        return list(self.written_answers.values())
+
+    async def commit_with_answer(self, changes: Sequence[Record], acceptances: int, answer: KeyedAnswer) -> None:
+        await self.commit(changes, acceptances)
+        self.written_answers[answer.key] = answer
+
     def forget(self, serials: Sequence[int]) -> None:
         pass
+
+    def forget_answers(self, keys: Iterable[RequestKey]) -> None:
+        for key in keys:
+            self.written_answers.pop(key, None)
 
     async def _turn(self) -> None:
         for _ in range(self.awaits):

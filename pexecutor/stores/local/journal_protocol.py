@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
@@ -11,6 +11,7 @@ import trio
 from ...errors import StoreUnavailableError
 from ...limits.times import STORE_CALL_SECONDS_MAX
 from ...task import Record, Running
+from ..answers import KeyedAnswer, RequestKey
 
 
 class Journal(Protocol):
@@ -54,8 +55,21 @@ class Journal(Protocol):
     def forget(self, serials: Sequence[int]) -> None:
         """Drop records with one of the next transactions."""
 
+    async def answers(self) -> Sequence[KeyedAnswer]:
+        """Return the remembered answers of earlier processes, the oldest first, after the records."""
 
-async def make_durable(journal: Journal, changes: Sequence[Record], acceptances: int) -> Sequence[Any]:
+    async def commit_with_answer(
+        self, changes: Sequence[Record], acceptances: int, answer: KeyedAnswer
+    ) -> Mapping[int, Record] | None:
+        """Do the same as ``commit``, and make a remembered answer durable in the same transaction."""
+
+    def forget_answers(self, keys: Iterable[RequestKey]) -> None:
+        """Drop remembered answers with one of the next transactions."""
+
+
+async def make_durable(
+    journal: Journal, changes: Sequence[Record], acceptances: int, answer: KeyedAnswer | None = None
+) -> Sequence[Any]:
     """Commit within a bounded shield, so that a cancelled caller never leaves half of a step behind.
 
     Returns what was made durable, in the order of the changes.
@@ -64,7 +78,10 @@ async def make_durable(journal: Journal, changes: Sequence[Record], acceptances:
         StoreUnavailableError: the commit failed, or took too long.
     """
     with trio.move_on_after(STORE_CALL_SECONDS_MAX, shield=True) as bound:
-        replaced = await journal.commit(changes, acceptances)
+        if answer is None:
+            replaced = await journal.commit(changes, acceptances)
+        else:
+            replaced = await journal.commit_with_answer(changes, acceptances, answer)
     if bound.cancelled_caught:
         raise StoreUnavailableError(f"the store did not answer within {STORE_CALL_SECONDS_MAX:g} s")
     return [replaced.get(record.serial, record) for record in changes] if replaced else changes

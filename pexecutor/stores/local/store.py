@@ -10,7 +10,6 @@ import math
 import random
 import secrets
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
 from contextlib import asynccontextmanager
 from itertools import takewhile
@@ -41,12 +40,15 @@ from ...task import (
     wait_again,
 )
 from .. import Node, Page, PageRequest, StoreStatistics, Watcher
+from ..answers import ANSWER_BOUNDS, AnswerBounds, KeyedAnswer
+from .answers import LocalAnswers
 from .book import Book
 from .capacity import Room
 from .crashes import Trials
 from .journal_protocol import Journal, leave_as_is, make_durable
 from .listing import list_page
 from .recovery import Recovered, check_handlers, load, recovery
+from .snapshot import take_snapshot
 from .submission import Submission, after, end, end_and_pass_on, start
 
 CLOCK_CHECK_SECONDS: Final = 60.0
@@ -62,6 +64,7 @@ class LocalStore:
         history_seconds_max: how long a finished task can be read, in seconds.
         history_bytes_max: the bytes of params, errors, attempts, results and output that are kept in all.
         crashes_max: the number of crashes at which a task is abandoned.
+        answer_bounds: how many answers to requests with a key are remembered, and for how long.
         journal: makes changes durable; ``None`` if tasks may be lost with the process.
         known_handlers: the handlers that stored tasks may need; opening fails if a task needs another one.
         ends_with_us: the handlers whose work ends with this process, so that a start need not be durable.
@@ -80,6 +83,7 @@ class LocalStore:
         history_seconds_max: float = HISTORY_SECONDS_MAX,
         history_bytes_max: int = HISTORY_BYTES_MAX,
         crashes_max: int = CRASHES_MAX,
+        answer_bounds: AnswerBounds = ANSWER_BOUNDS,
         journal: Journal | None = None,
         known_handlers: Container[str] | None = None,
         ends_with_us: Container[str] = (),
@@ -113,7 +117,16 @@ class LocalStore:
         )
         self._trials = Trials(self._book.pending, self._book.crashed, self._changing, crashes_max)
         self._arrivals = trio.lowlevel.ParkingLot()
-        self._room = Room(queue_size, self._book.waiting)
+        self._room = room = Room(queue_size, self._book.waiting)
+        self.answers: LocalAnswers = LocalAnswers(
+            answer_bounds,
+            self._book.registry,
+            journal,
+            begin=self._submission,
+            complete=self._apply,
+            room=room,
+            now=now,
+        )
 
     def watch(self, watcher: Watcher) -> None:
         """Register the callbacks that are notified of each change from now on."""
@@ -136,6 +149,7 @@ class LocalStore:
 
     async def _recover(self, journal: Journal) -> Recovered:
         handlers = await load(journal.records(), self._book)
+        self.answers.load(await journal.answers())
         if self._known_handlers is not None:
             check_handlers(handlers, self._known_handlers)
         waiting, history = self._book.waiting(), len(self._book.history)
@@ -315,12 +329,14 @@ class LocalStore:
         assert isinstance(finished, Finished), "the end comes first"
         return finished
 
-    async def _apply(self, changes: Sequence[Record], *, known_with_it: Sequence[Record] = ()) -> Sequence[Any]:
-        """Complete a decided step: make the changes durable, then publish them to every reader."""
+    async def _apply(
+        self, changes: Sequence[Record], *, known_with_it: Sequence[Record] = (), answer: KeyedAnswer | None = None
+    ) -> Sequence[Any]:
+        """Complete a decided step: make the changes durable, then publish those of records to every reader."""
         changing = {record.serial for record in changes}
         self._changing |= changing
         try:
-            changes = (await self._make_durable([*known_with_it, *changes]))[len(known_with_it) :]
+            changes = (await self._make_durable([*known_with_it, *changes], answer))[len(known_with_it) :]
         finally:
             self._changing -= changing
             if self._book.crashed:
@@ -334,11 +350,11 @@ class LocalStore:
         self._book.accept(records)
         self._arrivals.unpark_all()
 
-    async def _make_durable(self, changes: Sequence[Record]) -> Sequence[Any]:
-        if self._journal is None or not changes:
+    async def _make_durable(self, changes: Sequence[Record], answer: KeyedAnswer | None = None) -> Sequence[Any]:
+        if self._journal is None or not (changes or answer is not None):
             return changes
         asked_at = trio.current_time()
-        durable = await make_durable(self._journal, changes, self._acceptances)
+        durable = await make_durable(self._journal, changes, self._acceptances, answer)
         self.commits.observe(trio.current_time() - asked_at)
         return durable
 
@@ -382,16 +398,4 @@ class LocalStore:
     def statistics(self) -> StoreStatistics:
         """Return a snapshot for observers."""
         self._book.advance(self._now())
-        finished, journal = self._book.finished(), self._journal
-        return StoreStatistics(
-            queue_size=self.queue_size,
-            pending=len(self._book.pending),
-            scheduled=len(self._book.later),
-            running=len(self._book.running),
-            history=len(self._book.history),
-            finished=dict(sum(finished.values(), Counter())),
-            finished_by_handler={handler: dict(counts) for handler, counts in finished.items()},
-            durable=journal is not None,
-            trouble=None if journal is None else journal.trouble,
-            damaged=0 if journal is None else sum(journal.repairs),
-        )
+        return take_snapshot(self._book, self._journal, self.queue_size)

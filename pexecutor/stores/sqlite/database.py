@@ -21,8 +21,10 @@ from typing import Final, Literal, NamedTuple
 from ...errors import StoreUnavailableError, UnusableStoreError
 from ...task import TAG_BITS, Record
 from ...validation import error_words
+from ..answers import KeyedAnswer
 from ..mending import mended
 from ..moves.marks import Mark, Role, check_not_sealed
+from .answer_rows import NO_CHANGES, AnswerChanges, AnswerReading, write_answers
 from .file_lock import only_user_of
 from .files import Files, LostFileError
 from .repair import Reading, Repairs
@@ -184,16 +186,37 @@ class Database:
                 with transaction(self._connection):
                     reading.write()
 
+    def answers(self) -> list[KeyedAnswer]:
+        """Return every remembered answer that can be read, the oldest first; then set the other rows aside.
+
+        Raises:
+            UnusableStoreError: the file cannot be read.
+        """
+        with usable(self.path):
+            reading = AnswerReading(self._connection)
+            answers = reading.answers()
+            if reading.unreadable:
+                with transaction(self._connection):
+                    reading.set_aside()
+                self.repairs = self.repairs._replace(set_aside=self.repairs.set_aside + len(reading.unreadable))
+        return answers
+
     def write(
-        self, records: Sequence[Record], forgotten: Sequence[int], acceptances: int, unsure: Container[int] = ()
+        self,
+        records: Sequence[Record],
+        forgotten: Sequence[int],
+        acceptances: int,
+        unsure: Container[int] = (),
+        answers: AnswerChanges = NO_CHANGES,
     ) -> Unwritten:
-        """Write the new states of records and delete forgotten ones, in one transaction.
+        """Write the new states of records, delete forgotten ones and change answers, in one transaction.
 
         Parameters:
             records: the new states; of two states of one task, the later one wins.
             forgotten: serials of records that are no longer kept.
             acceptances: how many tasks the store has accepted, including these.
             unsure: serials whose rows may hold a state that the store never had.
+            answers: the changes of remembered answers.
 
         Returns:
             Unwritten: the records that could not be written as they are; all others were written.
@@ -204,7 +227,7 @@ class Database:
         """
         if (trouble := self.file_trouble()) is not None:
             raise StoreUnavailableError(trouble)
-        unwritten = self._write(records, forgotten, acceptances, unsure)
+        unwritten = self._write(records, forgotten, acceptances, unsure, answers)
         if (trouble := self.file_trouble()) is not None:  # replaced meanwhile: either file may have got the changes
             raise LostFileError(trouble)
         self._transactions += 1
@@ -221,17 +244,24 @@ class Database:
         return self._files.are_watched
 
     def _write(
-        self, records: Sequence[Record], forgotten: Sequence[int], acceptances: int, unsure: Container[int]
+        self,
+        records: Sequence[Record],
+        forgotten: Sequence[int],
+        acceptances: int,
+        unsure: Container[int],
+        answers: AnswerChanges,
     ) -> Unwritten:
         try:
             try:
                 with transaction(self._connection):
                     write_records(self._connection, records, unsure)
+                    write_answers(self._connection, answers)
                     self._complete(forgotten, acceptances)
                 return ALL_WRITTEN
             except FAULTS_OF_ROWS:  # a value cannot be written: find its record, and write all others
                 with transaction(self._connection):
                     unwritten = write_one_by_one(self._connection, records)
+                    write_answers(self._connection, answers, unwritten.refused)
                     self._complete(forgotten, acceptances)
                 return unwritten
         except sqlite3.Error as error:

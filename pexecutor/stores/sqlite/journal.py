@@ -9,7 +9,8 @@ the order of the changes in the file is the order of the commits.
 
 **Doubt.** A commit may be cancelled while its transaction is being written. If the transaction still succeeds, the file
 is ahead of the store: it contains changes whose caller assumes that they did not happen. These records are *in doubt*.
-The next transaction, which then waits for no commit, writes them as the store has them.
+The next transaction, which then waits for no commit, writes them as the store has them. It deletes a remembered answer
+in doubt, because the store does not have it.
 
 Roads not taken: a thread as long-lived as the journal saves 20 µs per transaction, but needs a second way to wake it
 and to end it; a transaction per commit would cost each caller a disk flush of its own.
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, Protocol, TypeVar
 
@@ -29,6 +30,8 @@ from ...errors import StoreUnavailableError
 from ...limits.times import JOURNAL_CLOSE_SECONDS_MAX
 from ...observe.notify import notifier
 from ...task import Record
+from ..answers import KeyedAnswer, RequestKey
+from .answer_rows import AnswerChanges
 from .database import Database, StoreIdentity
 from .files import LostFileError
 from .repair import Repairs
@@ -114,6 +117,8 @@ class SqliteJournal:
         # Owned by the writer, except that forget() and a cancelled commit add to it.
         self._doubtful: set[int] = set()
         self._forgotten: list[int] = []
+        self._doubtful_answers: set[RequestKey] = set()
+        self._forgotten_answers: set[RequestKey] = set()
         self._acceptances = 0
         self._last_changes = 0  # the number of changes in the last transaction
 
@@ -149,7 +154,7 @@ class SqliteJournal:
                     writing.deadline = trio.current_time() + JOURNAL_CLOSE_SECONDS_MAX
         finally:
             with trio.move_on_after(JOURNAL_CLOSE_SECONDS_MAX, shield=True):
-                in_order = in_order and not self._line and not self._doubtful and self.trouble is None
+                in_order = in_order and not self._line and not self._in_doubt and self.trouble is None
                 await self._in_thread(self._database.close, in_order)
 
     async def records(self) -> AsyncIterator[list[Record]]:
@@ -163,6 +168,16 @@ class SqliteJournal:
             yield records
         self.repairs = self._database.repairs
 
+    async def answers(self) -> list[KeyedAnswer]:
+        """Return every remembered answer of the file, the oldest first, after the records.
+
+        Raises:
+            UnusableStoreError: the answers cannot be read.
+        """
+        answers = await self._in_thread(self._database.answers)
+        self.repairs = self._database.repairs
+        return answers
+
     async def commit(self, changes: Sequence[Record], acceptances: int) -> Mapping[int, Record] | None:
         """Make changes durable, all of them or none; return, by serial, the records that were written instead of some.
 
@@ -173,10 +188,22 @@ class SqliteJournal:
         Raises:
             StoreUnavailableError: no change was written; the message says why.
         """
+        return await self._commit(_Commit(changes, acceptances))
+
+    async def commit_with_answer(
+        self, changes: Sequence[Record], acceptances: int, answer: KeyedAnswer
+    ) -> Mapping[int, Record] | None:
+        """Do the same as ``commit``, and make a remembered answer durable in the same transaction.
+
+        Raises:
+            StoreUnavailableError: no change was written; the message says why.
+        """
+        return await self._commit(_Commit(changes, acceptances, answer))
+
+    async def _commit(self, commit: _Commit) -> Mapping[int, Record] | None:
         if self._closing:
             await trio.lowlevel.checkpoint()
             raise StoreUnavailableError("the store is closed")
-        commit = _Commit(changes, acceptances)
         self._line.append(commit)
         self._wanted.unpark_all()
         try:
@@ -197,11 +224,21 @@ class SqliteJournal:
 
     def _doubt(self, commit: _Commit) -> None:
         self._doubtful.update(record.serial for record in commit.changes)
+        if commit.answer is not None:
+            self._doubtful_answers.add(commit.answer.key)
         self._wanted.unpark_all()
+
+    @property
+    def _in_doubt(self) -> bool:
+        return bool(self._doubtful or self._doubtful_answers)
 
     def forget(self, serials: Sequence[int]) -> None:
         """Delete records with the next transaction; until then they do no harm."""
         self._forgotten += serials
+
+    def forget_answers(self, keys: Iterable[RequestKey]) -> None:
+        """Delete remembered answers with the next transaction; until then they do no harm."""
+        self._forgotten_answers.update(keys)
 
     # The writer
 
@@ -210,9 +247,9 @@ class SqliteJournal:
             while not self._closing or self._line:
                 await self._something_to_write()
                 await self._let_others_join()
-                if self._line or self._doubtful or self.trouble is not None:
+                if self._line or self._in_doubt or self.trouble is not None:
                     await self._write(self._take(), current)
-            if self._forgotten or self._doubtful:
+            if self._forgotten or self._forgotten_answers or self._in_doubt:
                 await self._write([], current)
 
     async def _watch_file(self, watching: trio.CancelScope) -> None:
@@ -228,7 +265,7 @@ class SqliteJournal:
     async def _something_to_write(self) -> None:
         """Wait for a commit, for the end, or for another reason to write."""
         with trio.move_on_after(math.inf if self.trouble is None else PROBE_SECONDS):
-            while not (self._line or self._closing or (self._doubtful and self.trouble is None)):
+            while not (self._line or self._closing or (self._in_doubt and self.trouble is None)):
                 await self._wanted.park()
 
     async def _let_others_join(self) -> None:
@@ -251,14 +288,21 @@ class SqliteJournal:
         """Write one transaction: the taken commits, the records in doubt as the store has them, and deletions."""
         doubtful, self._doubtful = self._doubtful, set()
         forgotten, self._forgotten = self._forgotten, []
+        doubtful_answers, self._doubtful_answers = self._doubtful_answers, set()
+        forgotten_answers, self._forgotten_answers = self._forgotten_answers, set()
+        answers = AnswerChanges(
+            doubtful_answers | forgotten_answers, [commit.answer for commit in commits if commit.answer is not None]
+        )
         changes = [record for commit in commits for record in commit.changes]
         doubts = {serial: current(serial) for serial in doubtful.difference(record.serial for record in changes)}
         changes += [record for record in doubts.values() if record is not None]
         gone = [*forgotten, *(serial for serial, record in doubts.items() if record is None)]
-        written = await self._try_to_write(changes, gone, [commit.acceptances for commit in commits], doubtful)
+        written = await self._try_to_write(changes, gone, [commit.acceptances for commit in commits], doubtful, answers)
         if isinstance(written, StoreUnavailableError):
             self._doubtful |= doubtful
             self._forgotten += forgotten
+            self._doubtful_answers |= doubtful_answers
+            self._forgotten_answers |= forgotten_answers
             for commit in commits:
                 commit.settle(written)
                 if isinstance(written, LostFileError):
@@ -270,12 +314,17 @@ class SqliteJournal:
                 self._doubt(commit)
 
     async def _try_to_write(
-        self, changes: list[Record], gone: list[int], acceptances: list[int], doubtful: set[int]
+        self,
+        changes: list[Record],
+        gone: list[int],
+        acceptances: list[int],
+        doubtful: set[int],
+        answers: AnswerChanges,
     ) -> Unwritten | StoreUnavailableError:
         self._acceptances = max([self._acceptances, *acceptances])
         try:
             unwritten: Unwritten = await self._in_thread(
-                self._database.write, changes, gone, self._acceptances, doubtful
+                self._database.write, changes, gone, self._acceptances, doubtful, answers
             )
         except StoreUnavailableError as error:
             self._report(str(error))
@@ -292,9 +341,10 @@ class SqliteJournal:
 class _Commit:
     """Changes that wait in line. ``error`` and ``replaced`` are valid once ``settled`` is set."""
 
-    def __init__(self, changes: Sequence[Record], acceptances: int) -> None:
+    def __init__(self, changes: Sequence[Record], acceptances: int, answer: KeyedAnswer | None = None) -> None:
         self.changes = changes
         self.acceptances = acceptances
+        self.answer = answer
         self.settled = trio.Event()
         self.error: StoreUnavailableError | None = None
         self.replaced: Mapping[int, Record] | None = None

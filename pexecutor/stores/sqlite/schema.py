@@ -60,10 +60,30 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         )
         """,
     ),
+    (
+        """
+        CREATE TABLE answers (
+            kind         TEXT NOT NULL,
+            scope        TEXT NOT NULL,
+            key          TEXT NOT NULL,
+            digest       BLOB NOT NULL,
+            at           REAL NOT NULL,
+            verdicts     BLOB NOT NULL,
+            PRIMARY KEY (kind, scope, key)
+        ) STRICT
+        """,
+        """
+        CREATE TABLE damaged_answers (
+            found_at REAL, reason TEXT,
+            kind, scope, key, digest, at, verdicts
+        )
+        """,
+    ),
 )
 
 _MARKS_VERSION: Final = 2
 _RARE_VERSION: Final = 3
+_ANSWERS_VERSION: Final = 4
 
 
 class SqliteConnection(Protocol):
@@ -119,6 +139,11 @@ def has_marks(connection: SqliteConnection) -> bool:
 def has_rare(connection: SqliteConnection) -> bool:
     """Return whether a file has the column for the rare facts of tasks."""
     return _pragma(connection, "user_version") >= _RARE_VERSION
+
+
+def has_answers(connection: SqliteConnection) -> bool:
+    """Return whether a file has the table of remembered answers."""
+    return _pragma(connection, "user_version") >= _ANSWERS_VERSION
 
 
 def _pragma(connection: SqliteConnection, name: str) -> int:

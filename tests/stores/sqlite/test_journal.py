@@ -10,6 +10,8 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from pexecutor import LocalStore, Pending, Record, StoreUnavailableError, Task
+from pexecutor.stores.answers import Answer, KeyedAnswer, RequestKey
+from pexecutor.stores.sqlite.answer_rows import AnswerChanges
 from pexecutor.stores.sqlite.database import StoreIdentity
 from pexecutor.stores.sqlite.journal import CHANGES_A_TRANSACTION_MAX, SqliteJournal
 from pexecutor.stores.sqlite.repair import Repairs
@@ -21,6 +23,7 @@ class FakeDatabase:
 
     def __init__(self) -> None:
         self.rows: dict[int, Record] = {}
+        self.kept_answers: dict[RequestKey, Answer] = {}
         self.acceptances = 0
         self.transactions: list[list[Record]] = []
         self.unsure: list[set[int]] = []
@@ -47,8 +50,16 @@ class FakeDatabase:
     def records(self) -> Iterator[list[Record]]:
         yield list(self.rows.values())
 
+    def answers(self) -> list[KeyedAnswer]:
+        return [KeyedAnswer(*kept) for kept in self.kept_answers.items()]
+
     def write(
-        self, records: Iterable[Record], forgotten: Iterable[int], acceptances: int, unsure: Iterable[int]
+        self,
+        records: Iterable[Record],
+        forgotten: Iterable[int],
+        acceptances: int,
+        unsure: Iterable[int],
+        answers: AnswerChanges,
     ) -> Unwritten:
         assert self.is_open
         if self.fault is not None:
@@ -60,6 +71,9 @@ class FakeDatabase:
         for serial in forgotten:
             self.rows.pop(serial, None)
         self.acceptances = acceptances
+        for key in answers.gone:
+            self.kept_answers.pop(key, None)
+        self.kept_answers |= dict(answers.written)
         return ALL_WRITTEN
 
 
