@@ -24,8 +24,8 @@ remembers an answer for the key, it submits nothing and returns the remembered `
 ``submit`` does. In the step that accepts at least one task, the store also remembers the answer: the digest, the
 verdict on each task with the id of the accepted task or of the holder, and the time. The answer is as durable as the
 tasks: after a crash the store has both or neither. A submit that accepts no task is not remembered, so its repetition
-is decided anew. Of many submits with one key at the same time, through any nodes, at most one is decided with
-acceptance; the others get its answer. The store does not compare digests: the caller does, and knows what a different
+is decided anew. Of many submits with one key at the same time, through any nodes, at most one accepts tasks; the others
+get its answer. The store does not compare digests: the caller does, and knows what a different
 digest means.
 
 ``answers.remembered`` returns the remembered answer for a key, or ``None``. An answer is remembered for one day by the

@@ -20,6 +20,7 @@ from pexecutor.stores.sqlite.journal import SqliteJournal
 
 from ..conftest import virtual_now
 from .broken import BROKEN, BROKEN_CRASHES, BROKEN_JOURNALS, GivesATaskTwice, SharedByPretence, SharedWithoutLeases
+from .broken_answers import BROKEN_ANSWERS
 
 each_guarantee = pytest.mark.parametrize("guarantee", GUARANTEES, ids=lambda guarantee: guarantee.name)
 BY_NAME = {guarantee.name: guarantee for guarantee in GUARANTEES}
@@ -67,6 +68,15 @@ async def test_a_store_that_miscounts_crashes_is_told(
 ) -> None:
     plant(monkeypatch)
     finding = await try_in(SqliteSubject(tmp_path), BY_NAME[BROKEN_CRASHES[plant]])
+    assert finding.standing is Standing.BROKEN
+
+
+@pytest.mark.parametrize("plant", BROKEN_ANSWERS, ids=lambda plant: plant.__name__)
+async def test_a_store_that_remembers_wrongly_is_told(
+    plant: Callable[[pytest.MonkeyPatch], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch)
+    finding = await try_in(SqliteSubject(tmp_path), BY_NAME[BROKEN_ANSWERS[plant]])
     assert finding.standing is Standing.BROKEN
 
 
