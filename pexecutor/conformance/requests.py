@@ -14,6 +14,7 @@ from ..stores.answers import Answer, AnswerBounds, RequestKey, RequestKind, Shor
 from ..task import Accepted, Duplicate, State, Task, Verdict
 from .asking import accept, at_once, end, listed, listed_names, start, words
 from .guarantee import BrokenPromiseError, Need, Place, expect, guarantee
+from .names import STEPS_MAX
 from .steps import cancelled_at_step
 
 _AGAIN = "If the store remembers an answer for the key, it submits nothing and returns the remembered ``Answer``."
@@ -24,7 +25,6 @@ _ONCE = "Of many submits with one key at the same time, through any nodes, at mo
 _BOUNDS = "when there are more, the oldest goes"
 
 DIGEST = b"\x00digest\xff"
-_STEPS_MAX = 60
 
 
 def key(name: str, *, scope: str = "deploy", kind: RequestKind = RequestKind.HOOK) -> RequestKey:
@@ -167,7 +167,7 @@ async def cancelled_request_is_whole(place: Place) -> None:
             )
             for record in there:
                 await store.cancel(record.id)
-            if not cut_short or step == _STEPS_MAX:
+            if not cut_short or step == STEPS_MAX:
                 return
 
 

@@ -49,7 +49,7 @@ from .journal_protocol import Journal, leave_as_is, make_durable
 from .listing import list_page
 from .recovery import Recovered, check_handlers, load, recovery
 from .snapshot import take_snapshot
-from .submission import Submission, after, end, end_and_pass_on, start
+from .submission import Submission, after, all_just_end, end, end_and_pass_on, start
 
 CLOCK_CHECK_SECONDS: Final = 60.0
 """The longest sleep towards a time of the wall clock, in seconds: the clock may be set meanwhile."""
@@ -260,7 +260,7 @@ class LocalStore:
         """Record how attempts ended; return each task's outcome or its retry."""
         async with self._book.registry.locked([running.task.name for running, _ in ended]):
             now = self._now()
-            if self._all_just_end(ended):
+            if all_just_end(self._book, ended):
                 durable = await self._make_durable([end(running, ending, now) for running, ending in ended])
                 self._book.end(durable)
                 return [*durable]
@@ -271,7 +271,7 @@ class LocalStore:
 
     def finish_nowait(self, ended: Sequence[tuple[Running, Ending]]) -> Sequence[Finished | Scheduled | None] | None:
         """Record how attempts ended without awaiting, or return ``None``: for a journal, a lock or a decision."""
-        if self._journal is None and self._all_just_end(ended):
+        if self._journal is None and all_just_end(self._book, ended):
             with self._book.registry.locked_nowait([running.task.name for running, _ in ended]) as is_locked:
                 if is_locked:
                     now = self._now()
@@ -279,15 +279,6 @@ class LocalStore:
                     self._book.end(finished)
                     return finished
         return None
-
-    def _all_just_end(self, ended: Sequence[tuple[Running, Ending]]) -> bool:
-        """Return whether all attempts succeeded and no task waits for one of them: then there is nothing to decide."""
-        following = self._book.following
-        if following and any(running.serial in following for running, _ in ended):
-            return False
-        if self._book.crashed:
-            return False  # tasks may wait until one that has a crash has ended, and must be woken
-        return {ending.outcome for _, ending in ended} == {Outcome.SUCCEEDED}
 
     async def release(self, tasks: Sequence[Running]) -> None:
         """Make running tasks pending again, at their old place in the start order."""

@@ -217,6 +217,15 @@ def end_and_pass_on(book: Book, record: InFlight, ending: Ending, now: float) ->
     return changes
 
 
+def all_just_end(book: Book, ended: Sequence[tuple[Running, Ending]]) -> bool:
+    """Return whether all attempts succeeded and no task waits for one of them: then there is nothing to decide."""
+    if book.following and any(running.serial in book.following for running, _ in ended):
+        return False
+    if book.crashed:
+        return False  # tasks may wait until one that has a crash has ended, and must be woken
+    return {ending.outcome for _, ending in ended} == {Outcome.SUCCEEDED}
+
+
 def after(book: Book, running: Running, ending: Ending, now: float, jitter: Random) -> list[Any]:
     """Return the changes that the end of an attempt causes; the record of the task itself comes first."""
     if running.serial not in book.following:
