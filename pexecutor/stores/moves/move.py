@@ -26,6 +26,7 @@ import msgspec
 from ...errors import UnusableStoreError
 from ...limits.defaults import QUEUE_SIZE
 from ...task import Finished, Following, Record, Running, make_serial
+from ..answers import Answer, KeyedAnswer, answer_of
 from ..sqlite.database import StoreIdentity
 from .marks import Mark, Role, check_not_sealed
 
@@ -63,14 +64,17 @@ class Side(Protocol):
     async def unseal(self, mark: Mark) -> None:
         """Remove a mark, and the tasks that have arrived with it."""
 
-    async def adopt(self, mark: Mark, identity: StoreIdentity, more: More) -> None:
-        """Take over all tasks or none, and leave the mark in the same step.
+    async def answers(self) -> Sequence[KeyedAnswer]:
+        """Return the remembered answers, the oldest first."""
+
+    async def adopt(self, mark: Mark, identity: StoreIdentity, more: More, answers: Sequence[KeyedAnswer] = ()) -> None:
+        """Take over all tasks and remembered answers, or none, and leave the mark in the same step.
 
         First remove the tasks that an earlier try of this move has left here, and the mark of a move that left here.
         """
 
     async def let_go(self, mark: Mark) -> None:
-        """Drop the tasks in flight, and the finished ones if they were moved, and leave the mark."""
+        """Drop the tasks in flight, the finished ones if they were moved, and the answers, and leave the mark."""
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -277,13 +281,15 @@ def _some(names: Sequence[str]) -> str:
 async def _hand_over(source: Side, target: Side, begun: Mark, *, ids_kept: bool) -> None:
     here, there = await source.identity(), await target.identity()
     mark = msgspec.structs.replace(begun, role=Role.ARRIVED, other=source.shown)
+    answers = await source.answers()
     if ids_kept:
         identity = StoreIdentity(here.tag, max(here.acceptances, there.acceptances))
-        await target.adopt(mark, identity, reader(source, history=begun.history))
+        await target.adopt(mark, identity, reader(source, history=begun.history), answers)
     else:
         renumbering = _Renumbering(there)
         await renumbering.read(reader(source, history=begun.history))
-        await target.adopt(mark, renumbering.identity, renumbering.of(reader(source, history=begun.history)))
+        answers = renumbering.of_answers(answers)
+        await target.adopt(mark, renumbering.identity, renumbering.of(reader(source, history=begun.history)), answers)
 
 
 def reader(side: Side, *, history: bool) -> More:
@@ -312,8 +318,25 @@ class _Renumbering:
         """Assign a new serial to every record."""
         while some := await more():
             for record in some:
-                self.identity = self.identity._replace(acceptances=self.identity.acceptances + 1)
-                self._serials[record.serial] = make_serial(*self.identity)
+                self._assign(record.serial)
+
+    def _assign(self, serial: int) -> int:
+        self.identity = self.identity._replace(acceptances=self.identity.acceptances + 1)
+        self._serials[serial] = new = make_serial(*self.identity)
+        return new
+
+    def of_answers(self, answers: Sequence[KeyedAnswer]) -> list[KeyedAnswer]:
+        """Return the answers with new serials; a task that is not moved gets one that no other task gets."""
+        return [KeyedAnswer(key, self._with_new_numbers(answer)) for key, answer in answers]
+
+    def _with_new_numbers(self, answer: Answer) -> Answer:
+        numbers = [self._new_number(number) for number in answer.numbers()]
+        return answer_of(answer.digest, answer.at, numbers)
+
+    def _new_number(self, number: int) -> int:
+        serial = abs(number)
+        new = self._serials.get(serial) or self._assign(serial) if serial else 0
+        return new if number > 0 else -new
 
     def of(self, more: More) -> More:
         """Return a function that gives the same records with their new serials."""

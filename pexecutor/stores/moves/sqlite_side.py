@@ -18,9 +18,11 @@ import trio
 from ...errors import UnusableStoreError
 from ...limits.defaults import CRASHES_MAX
 from ...task import Finished, Record, Running
+from ..answers import KeyedAnswer
 from ..local.book import Book
 from ..local.journal_protocol import leave_as_is
 from ..local.recovery import load, recovery
+from ..sqlite.answer_rows import AnswerChanges, AnswerReading, write_answers
 from ..sqlite.database import (
     NEW_STORE,
     StoreIdentity,
@@ -33,7 +35,7 @@ from ..sqlite.database import (
 )
 from ..sqlite.file_lock import only_user_of
 from ..sqlite.rows import to_row
-from ..sqlite.schema import SqliteConnection, check_version, has_marks, migrate
+from ..sqlite.schema import SqliteConnection, check_version, has_answers, has_marks, migrate
 from ..sqlite.statements import WRITE
 from .marks import Mark
 from .move import More
@@ -157,8 +159,16 @@ class FileSide:
             with self._writing() as connection:
                 connection.execute("DELETE FROM moves WHERE move = ?", (mark.move,))
 
-    async def adopt(self, mark: Mark, identity: StoreIdentity, more: More) -> None:
-        """Take over tasks, and leave the mark, in one transaction."""
+    async def answers(self) -> list[KeyedAnswer]:
+        """Return the remembered answers, the oldest first."""
+        await trio.lowlevel.checkpoint()
+        with usable(self.path):
+            if self._connection is None or not has_answers(self._connection):
+                return []
+            return AnswerReading(self._connection).answers()
+
+    async def adopt(self, mark: Mark, identity: StoreIdentity, more: More, answers: Sequence[KeyedAnswer] = ()) -> None:
+        """Take over tasks and answers, and leave the mark, in one transaction."""
         with self._writing() as connection:
             connection.execute("DELETE FROM moves WHERE role = 'left'")
             [(transactions,)] = connection.execute("SELECT coalesce(max(transactions), 0) FROM store")
@@ -169,13 +179,15 @@ class FileSide:
                     connection.executemany(_ADOPT, map(to_row, some))
             except sqlite3.IntegrityError as error:
                 raise UnusableStoreError(f"{self.shown} has other tasks with the same ids: use a new store") from error
+            write_answers(connection, AnswerChanges(written=answers))
             _leave(connection, mark)
 
     async def let_go(self, mark: Mark) -> None:
-        """Drop the moved tasks, and leave the mark, in one transaction."""
+        """Drop the moved tasks and the answers, and leave the mark, in one transaction."""
         await trio.lowlevel.checkpoint()
         with self._writing() as connection:
             connection.execute("DELETE FROM tasks WHERE ? OR state <> 'finished'", (mark.history,))
+            connection.execute("DELETE FROM answers")
             _leave(connection, mark)
 
 

@@ -73,6 +73,8 @@ def from_row(row: Row) -> KeyedAnswer:
     """
     kind, scope, key, digest, at, packed = row
     try:
+        if not (isinstance(digest, bytes) and isinstance(packed, bytes)):
+            raise ValueError("the digest or the verdicts are not bytes")
         if not 0 <= at <= TIME_MAX:
             raise ValueError(f"the time {at!r} is out of range")
         return KeyedAnswer(RequestKey(RequestKind(_text(kind)), _text(scope), _text(key)), Answer(digest, at, packed))

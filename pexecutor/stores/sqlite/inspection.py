@@ -19,10 +19,11 @@ from ...errors import UnusableStoreError
 from ...task import Finished, InFlight, Record
 from ...validation import error_words
 from ..mending import mended
+from .answer_rows import AnswerReading
 from .database import connect, connected, is_damage, reason, usable
 from .file_lock import PRIVATE, make_private
 from .rows import Row, from_row
-from .schema import SqliteConnection, check_version, has_rare
+from .schema import SqliteConnection, check_version, has_answers, has_rare
 from .statements import select_tasks
 
 FAULTS_MAX: Final = 100
@@ -60,6 +61,13 @@ def check(path: Path) -> Findings:
             findings.faults.append(str(error))
         for record in _records(connection, findings):
             findings.count(record)
+        if has_answers(connection):
+            reading = AnswerReading(connection)
+            with suppress(sqlite3.DatabaseError):  # the integrity check has reported it already
+                reading.answers()
+            findings.faults += [
+                f"answer number {row} cannot be read: {reason}" for _, reason, row in reading.unreadable
+            ]
         if has_rare(connection):
             with suppress(sqlite3.DatabaseError):  # the integrity check has reported it already
                 [(findings.set_aside,)] = connection.execute("SELECT count(*) FROM damaged")

@@ -15,6 +15,7 @@ from pexecutor import Ending, ExpiredTaskError, Finished, LocalStore, Outcome, P
 from pexecutor.conformance.asking import accept, start
 from pexecutor.errors import UnusableStoreError
 from pexecutor.server import unwrapped_unusable_store
+from pexecutor.stores.answers import KeyedAnswer
 from pexecutor.stores.moves.marks import Mark
 from pexecutor.stores.moves.move import More, Moved, Side, Terms, move, undo
 from pexecutor.stores.moves.sqlite_side import FileSide
@@ -127,6 +128,8 @@ async def test_a_file_of_the_first_version_is_only_read_by_a_dry_run(here: Path,
     connection = connect(here)
     connection.execute("DROP TABLE moves")
     connection.execute("DROP TABLE damaged")
+    connection.execute("DROP TABLE answers")
+    connection.execute("DROP TABLE damaged_answers")
     connection.execute("ALTER TABLE tasks DROP COLUMN rare")
     connection.execute("ALTER TABLE store DROP COLUMN in_use")
     connection.execute("PRAGMA user_version = 1")
@@ -285,14 +288,14 @@ class Mortal:
     async def let_go(self, mark: Mark) -> None:
         await self._step(lambda: self._side.let_go(mark))
 
-    async def adopt(self, mark: Mark, identity: Any, more: More) -> None:
+    async def adopt(self, mark: Mark, identity: Any, more: More, answers: Sequence[KeyedAnswer] = ()) -> None:
         async def mortal_more() -> Sequence[Record]:
             some = await more()
             if not some:
                 self._deaths()
             return some
 
-        await self._step(lambda: self._side.adopt(mark, identity, mortal_more))
+        await self._step(lambda: self._side.adopt(mark, identity, mortal_more, answers))
 
 
 def death_at(step: int) -> Callable[[], None]:
