@@ -39,6 +39,7 @@ from ..observe.events import DrainBegun, Feed, TaskProgress
 from ..observe.notify import notifier
 from ..observe.timeline import Timeline
 from ..stores import Node, NodeState, Page, PageRequest, Store, Watcher
+from ..stores.answers import Answer, RequestKey
 from ..task import DRAINING, Accepted, Finished, Following, Full, Pending, Record, Running, Scheduled, Task, Verdict
 from .pool import Pool
 from .rate import FinishRate
@@ -236,11 +237,38 @@ class Executor:
             await trio.lowlevel.checkpoint()
             return [DRAINING] * len(tasks)
         verdicts = await self._store.submit(tasks, atomic=atomic)
+        self._take(tasks, verdicts)
+        return verdicts
+
+    async def submit_once(
+        self, key: RequestKey, digest: bytes, tasks: Sequence[Task], *, atomic: bool = False
+    ) -> list[Verdict] | Answer:
+        """Submit the tasks of a request with a key, or return the answer that the store remembers for the key.
+
+        A remembered answer is returned also during a drain, and also if a handler is no longer known. The call does not
+        wait for room, because tasks that are accepted later would not be in the answer. It raises what ``submit`` does.
+
+        Parameters:
+            key: the key of the request.
+            digest: a digest of the request, which the answer keeps; at most 64 bytes. The caller compares it.
+        """
+        if not self._serving() or any(self.fault(task) for task in tasks):
+            answer = await self._store.answers.remembered(key)
+            if answer is not None:
+                return answer
+            self.check(tasks)
+            return [DRAINING] * len(tasks)
+        verdicts = await self._store.answers.submit(key, digest, tasks, atomic=atomic)
+        if not isinstance(verdicts, Answer):
+            self._take(tasks, verdicts)
+            self._tally.count_refused(tasks, verdicts)
+        return verdicts
+
+    def _take(self, tasks: Sequence[Task], verdicts: Sequence[Verdict]) -> None:
         self._tally.count_taken(tasks, verdicts)
         for superseded in [verdict.superseded for verdict in verdicts if isinstance(verdict, Accepted)]:
             if superseded is not None:
                 self._pool.cancel(superseded.serial)
-        return verdicts
 
     def fault(self, task: Task) -> Complaint | None:
         """Return why the task's handler would refuse the task (the field and a sentence), or ``None``."""
