@@ -33,7 +33,8 @@ from .disk import SURVIVES, FakeDisk
 from .inside import trouble, work
 from .ledger import BrokenInvariantError, Ledger, demand
 from .log import FailingLog
-from .process import DieAtStep, Process, read_file
+from .process import DieAtStep, Process, by_mark, read_answers, read_file
+from .requests import Requests
 
 EPOCH: Final = 1_800_000_000.0
 LAST_LIFE_SECONDS_MAX: Final = 60 * 24 * 60 * 60.0
@@ -82,6 +83,7 @@ class World:
             in_order=not self.disk_seconds,
             crashes_max=chance.choice([1, 2, 3, 1000]),
         )
+        self.requests = Requests(self.now)
         self.crashes_in_a_row = chance.random() < CRASHES_IN_A_ROW
         if self.crashes_in_a_row:
             self._have_crashes_in_a_row()
@@ -153,6 +155,7 @@ class World:
     async def _life(self, last: bool) -> None:
         found, tag, acceptances = read_file(self.disk)
         self.ledger.found(found, make_serial(tag, acceptances))
+        self.requests.look(read_answers(self.disk), by_mark(found), self.ledger.is_known)
         async with trio.open_nursery() as machine:
             process = self.process = self._process_on(machine)
             if not last:
@@ -178,6 +181,7 @@ class World:
         return Process(
             self.disk,
             self.ledger,
+            self.requests,
             machine,
             chance=self.chance,
             now=self.now,
@@ -207,7 +211,7 @@ class World:
                 self.disk.crash_at(self.disk.operations + int(self.chance.expovariate(1 / 100)) + 1)
 
     async def _be_used(self, process: Process) -> None:
-        callers = Callers(process, self.chance, self.say, lambda: next(self._marks))
+        callers = Callers(process, self.chance, self.say, lambda: next(self._marks), requests=self.requests)
         async with trio.open_nursery() as below:
             if self.has_trouble:
                 below.start_soon(partial(trouble, process, chance=self.chance, say=self.say))
