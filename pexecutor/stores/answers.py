@@ -24,6 +24,9 @@ DIGEST_BYTES_MAX: Final = 64
 ANSWER_BYTES: Final = 256
 """The bytes that an answer counts for, in addition to its key, its digest and its verdicts."""
 
+VERDICT_BYTES: Final = 8
+"""The bytes that a verdict counts for."""
+
 _NUMBERS: Final = "q"  # signed, 8 bytes: a serial has 63 bits
 
 
@@ -111,7 +114,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     def __post_init__(self) -> None:
         if len(self.digest) > DIGEST_BYTES_MAX:
             raise ValueError(f"the digest of a request must be at most {DIGEST_BYTES_MAX} bytes")
-        if len(self.packed) % array(_NUMBERS).itemsize:
+        if len(self.packed) % VERDICT_BYTES:
             raise ValueError("the packed verdicts must be a multiple of 8 bytes")
 
     @property
@@ -161,7 +164,12 @@ def to_number(verdict: Verdict) -> int:
 
 def answer_bytes(key: RequestKey, answer: Answer) -> int:
     """Return the bytes that an answer counts for."""
-    return ANSWER_BYTES + len(key.scope.encode()) + len(key.key.encode()) + len(answer.digest) + len(answer.packed)
+    return fixed_bytes(key, answer.digest) + len(answer.packed)
+
+
+def fixed_bytes(key: RequestKey, digest: bytes) -> int:
+    """Return the bytes that an answer counts for without its verdicts."""
+    return ANSWER_BYTES + len(key.scope.encode()) + len(key.key.encode()) + len(digest)
 
 
 class AnswerStore(Protocol):

@@ -34,6 +34,7 @@ from ...task import (
     Full,
     Holder,
     InFlight,
+    Outcome,
     Pending,
     Record,
     Running,

@@ -24,15 +24,19 @@ from .wire import (
     Beat,
     Found,
     Joined,
+    KeptAnswer,
     MarkRow,
     NodeRow,
+    OnceReply,
     PagePlace,
     PageReply,
     QueueCounts,
     QueueIdentity,
+    RequestArguments,
     Retry,
     Row,
     ServerReply,
+    StoredAnswer,
     StoredRecord,
     Taken,
     TaskArguments,
@@ -43,6 +47,9 @@ _READ: Final[dict[str, Sequence[str]]] = {
     "TASK": TaskArguments.__struct_fields__,
     "ATTEMPT": AttemptRow.__struct_fields__,
     "HELD": HELD,
+    "REQUEST": RequestArguments.__struct_fields__,
+    "ANSWER": StoredAnswer.__struct_fields__,
+    "KEPT": KeptAnswer.__struct_fields__,
 }
 """Lists whose values Lua reads by their places."""
 
@@ -61,6 +68,9 @@ _BUILT: Final[dict[str, type[msgspec.Struct]]] = {
     "mark": MarkRow,
     "identity": QueueIdentity,
     "upgrade_step": UpgradeStep,
+    "answer": StoredAnswer,
+    "kept_answer": KeptAnswer,
+    "once": OnceReply,
 }
 """Lists that Lua builds."""
 

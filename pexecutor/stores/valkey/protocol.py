@@ -22,10 +22,11 @@ from ...task import (
     make_serial,
 )
 from ...values import ERROR_BYTES_MAX, MIDDLE_OMITTED
+from ..answers import VERDICT_BYTES
 from ..endings import ABANDONED, CRASHED_ONCE, CRASHED_TIMES, SUPERSEDED
 from ..moves.marks import SEALED, Role
 
-LAYOUT: Final = "2"
+LAYOUT: Final = "3"
 """The layout of the keys of a queue."""
 
 NO_RUN_AT: Final = -1
@@ -124,6 +125,7 @@ NUMBERS: Final[dict[str, dict[str, float]]] = {
         "error_bytes_max": ERROR_BYTES_MAX,
         "crashes_max": CRASHES_MAX,
         "lease_seconds": LEASE_SECONDS,
+        "verdict_bytes": VERDICT_BYTES,
     },
     "NONE": {"retry": NO_RETRY, "due": NOTHING_DUE, "room": NO_ROOM, "claim": NO_CLAIM},
 }

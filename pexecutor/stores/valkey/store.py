@@ -31,7 +31,6 @@ from ...errors import (
     ExpiredTaskError,
     StoreUnavailableError,
     UnknownTaskError,
-    UnusableStoreError,
 )
 from ...limits.defaults import CRASHES_MAX, HISTORY_BYTES_MAX, HISTORY_RECORDS_MAX, HISTORY_SECONDS_MAX, QUEUE_SIZE
 from ...limits.times import LEASE_SECONDS, STORE_CALL_SECONDS_MAX
@@ -52,8 +51,10 @@ from ...task import (
     parse_task_id,
 )
 from .. import Node, Page, PageRequest, StoreStatistics, Watcher
+from ..answers import ANSWER_BOUNDS, AnswerBounds
 from ..local.listing import format_cursor, parse_cursor
 from ..moves.marks import check_not_sealed
+from .answers import ValkeyAnswers
 from .calls import Calls, Link
 from .damage import Damage
 from .endings import ending_arguments
@@ -61,7 +62,7 @@ from .lease import Holdings, Lease
 from .messages import Messages
 from .protocol import NO_CLAIM, Stored
 from .replies import number_of, settled_as, verdicts_of
-from .server_checks import SETTINGS, Durability, report_warnings
+from .server_checks import SETTINGS, Durability, check_durability, report_warnings
 from .upgrade import check_layout, upgrade
 from .wire import Beat, Found, Joined, NodeRow, PageReply, Row, to_arguments, to_mark, to_node
 
@@ -85,6 +86,7 @@ class ValkeyStore:
         history_records_max: how many finished tasks can be read.
         history_seconds_max: how long a finished task can be read, in seconds.
         history_bytes_max: the bytes of endings that are kept in all.
+        answer_bounds: how many answers to requests with a key are remembered, and for how long.
         durability: how durable an accepted task is; the link provides it, and the store only reports it.
         on_doubt: called with a warning for each server setting that endangers the tasks.
         on_damage: called with a description of each entry of the queue that was set aside or repaired.
@@ -105,6 +107,7 @@ class ValkeyStore:
         history_records_max: int = HISTORY_RECORDS_MAX,
         history_seconds_max: float = HISTORY_SECONDS_MAX,
         history_bytes_max: int = HISTORY_BYTES_MAX,
+        answer_bounds: AnswerBounds = ANSWER_BOUNDS,
         durability: Durability = "aof",
         on_doubt: Callable[[str], None] = lambda _: None,
         on_damage: Callable[[str], None] = lambda _: None,
@@ -137,6 +140,9 @@ class ValkeyStore:
         self._calls = Calls(
             link, node, work_is_there=self._work_is_there, other_queue=self._lose_queue, damage=self._damage
         )
+        self.answers: ValkeyAnswers = ValkeyAnswers(
+            answer_bounds, self._calls, link, queue_size, history_seconds_max, self.commits
+        )
         self._messages = Messages(node, cancelled=self._calls.report_cancelled, missed=self._missed_some)
         self._lease = Lease(
             lease_seconds,
@@ -164,7 +170,7 @@ class ValkeyStore:
             check_not_sealed([to_mark(row) for row in await self._calls.call("marks")], "this queue")
             await self._join()
             report_warnings(await self._link.settings(*SETTINGS), self._durability, self._on_doubt)
-            await self._check_durability()
+            await check_durability(self._link.flush)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._lease.keep)  # nothing is claimed before its first beat
                 nursery.start_soon(self._damage.keep_mending, self._calls.call)
@@ -188,12 +194,6 @@ class ValkeyStore:
             self._must_join = True
             self._holdings.settling.clear()
             self._lease.give_up()
-
-    async def _check_durability(self) -> None:
-        try:
-            await self._link.flush()
-        except StoreUnavailableError as error:
-            raise UnusableStoreError(f"the requested durability is not available: {error}") from error
 
     # The lease
 

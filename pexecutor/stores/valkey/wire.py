@@ -147,6 +147,44 @@ class Taken(msgspec.Struct, frozen=True, gc=False, array_like=True):
     superseded: Row | bool
 
 
+class RequestArguments(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """The request of a submit with a key, the bytes of its answer without the verdicts, and the bounds of answers.
+
+    ``digest`` is in hexadecimal digits, because Lua's MessagePack has no bytes.
+    """
+
+    kind: str
+    request: str
+    digest: str
+    bytes: int
+    answers_max: int
+    bytes_max: int
+    seconds_max: float
+
+
+class StoredAnswer(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A remembered answer as it is stored: a number per task, as in ``Answer.numbers``, but without the tag."""
+
+    at: float
+    digest: str
+    numbers: list[int]
+    bytes: int
+
+
+class KeptAnswer(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A remembered answer with its request, for a move."""
+
+    request: str
+    answer: StoredAnswer
+
+
+class OnceReply(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """The remembered answer to a request, or ``False`` and the verdicts on its tasks."""
+
+    answer: StoredAnswer | bool
+    verdicts: list[int | Taken]
+
+
 class Found(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A record and the state in which it was found; or ``False`` and the number of tasks accepted so far."""
 

@@ -8,13 +8,19 @@
 local MENDED_AT_ONCE_MAX = 500
 local FOLLOWERS_MAX = 100      -- the longest chain of followers that is searched
 
+local check_type, check_keys
+
+do
+
 local KEYS = {{'damaged', 'list'}, {'head', 'hash'}, {'task', 'hash'}, {'record', 'hash'}, {'names', 'hash'},
   {'following', 'hash'}, {'pending', 'zset'}, {'later', 'zset'}, {'due', 'zset'}, {'running', 'zset'}, {'crashed', 'zset'},
   {'history', 'zset'}, {'expiry', 'zset'}, {'nodes', 'zset'}, {'leases', 'hash'}, {'node', 'hash'}, {'seen', 'set'},
-  {'moves', 'hash'}, {'arrivals', 'set'}}
-local COUNTERS = {'acceptances', 'claims', 'endings', 'history_bytes', 'damaged', 'tag'}
+  {'moves', 'hash'}, {'arrivals', 'set'}, {'answers:hook', 'hash'}, {'answers:token', 'hash'}, {'answered:hook', 'zset'},
+  {'answered:token', 'zset'}, {'answer_arrivals', 'set'}}
+local COUNTERS = {'acceptances', 'claims', 'endings', 'history_bytes', 'damaged', 'tag', 'answered', 'answer_bytes:hook',
+  'answer_bytes:token'}
 
-local function check_type(name, wanted)
+function check_type(name, wanted)
   local found = call('TYPE', key(name)).ok
   if found == 'none' or found == wanted then return end
   call('DEL', key(name))
@@ -22,7 +28,7 @@ local function check_type(name, wanted)
 end
 
 -- Checks that all keys have their types, and that all counters are numbers.
-local function check_keys()
+function check_keys()
   for _, one in ipairs(KEYS) do check_type(unpack(one)) end
   for _, node in ipairs(call('ZRANGE', key('nodes'), 0, -1)) do check_type('cancels:' .. node, 'set') end
   for _, field in ipairs(COUNTERS) do
@@ -32,6 +38,8 @@ local function check_keys()
       notice_damage('`head` has a ' .. field .. ' that is not a whole number', {value = value})
     end
   end
+end
+
 end
 
 -- Records
