@@ -118,9 +118,9 @@ class Callers:
 
     async def call(self, who: str, steps: int) -> None:
         """One caller: some steps, and after each the invariants."""
-        actions = (
-            [self._submit] * 5 + [self._request] * 2 + [self._cancel, self._wait, self._pause, self._list, self._follow]
-        )
+        actions = [self._submit] * 5 + [self._cancel, self._wait, self._pause, self._list, self._follow]
+        if self._requests.are_made:
+            actions += [self._request] * 6
         for _ in range(steps):
             action = self._chance.choice(actions)
             if self._chance.random() < 0.2:

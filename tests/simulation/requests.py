@@ -6,7 +6,7 @@ tasks of a request and its answer are in the store together, or neither.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import count
 from random import Random
 from typing import Final, NamedTuple
@@ -14,6 +14,8 @@ from typing import Final, NamedTuple
 from pexecutor.stores.answers import ANSWER_BOUNDS, Answer, RequestKey, RequestKind
 
 from .ledger import demand
+
+FIRST_SEED: Final = 8
 
 REPEATED: Final = 0.6
 """How many of the requests are repetitions."""
@@ -33,12 +35,15 @@ class Requests:
     """The requests of one seed.
 
     Parameters:
+        seed: the seed; one in ten has such requests, so that the other seeds are what they would be without.
         now: the clock of the store.
     """
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, seed: int, now: Callable[[], float]) -> None:
+        self.are_made = seed % 10 == FIRST_SEED
         self.now = now
         self.told: dict[RequestKey, Told] = {}
+        self._forgot_at = 0.0
         self._used: list[RequestKey] = []
         self._names = count(1)
         # By the mark of a submitted task: the request that it belongs to, and when that had begun.
@@ -59,6 +64,8 @@ class Requests:
 
     def tell_accepted(self, key: RequestKey, begun_at: float, numbers: list[int]) -> None:
         """A caller was told that tasks of a request are accepted."""
+        if begun_at < self._forgot_at:
+            return  # the reply was under way when the server forgot what it had not written
         known = self.told.get(key)
         demand(known is None or self._may_be_over(known.begun_at), "a request is accepted once", key, known, numbers)
         self.told[key] = Told(begun_at, numbers)
@@ -71,11 +78,10 @@ class Requests:
         demand(same, "a repetition gets the first answer", key, known, numbers)
         demand(not self._is_over(answer.at), "an answer is forgotten in time", key, answer)
 
-    def forgive(self, is_gone: Callable[[int], bool]) -> None:
-        """The server has lost some tasks, and with them the answers that accept them."""
-        self.told = {
-            key: told for key, told in self.told.items() if not any(is_gone(abs(number)) for number in told.numbers)
-        }
+    def forgive(self, left: Collection[RequestKey]) -> None:
+        """The server has forgotten what it had not written: only these answers are left."""
+        self._forgot_at = self.now()
+        self.told = {key: told for key, told in self.told.items() if key in left}
 
     def look(
         self,

@@ -14,9 +14,10 @@ from pexecutor.stores.local.submission import Submission
 from pexecutor.stores.sqlite.journal import SqliteJournal, _Commit
 
 from .ledger import BrokenInvariantError
+from .requests import FIRST_SEED
 from .world import World
 
-SEEDS_MAX: Final = 100
+SEEDS_MAX: Final = 1000
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -75,11 +76,7 @@ PLANTED: Final[dict[Plant, str]] = {
 }
 """Each with the promise that it breaks."""
 
-SEEDS_THAT_FIND: Final[dict[Plant, int]] = {
-    write_the_tasks_before_the_answer: 5,
-    write_the_answer_before_the_tasks: 23,
-    leave_an_answer_in_doubt: 146,
-}
+SEEDS_THAT_FIND: Final[dict[Plant, int]] = {}
 """For bugs that few seeds find. When other seeds do, after a change of the simulation, enter one of those."""
 
 
@@ -87,9 +84,9 @@ SEEDS_THAT_FIND: Final[dict[Plant, int]] = {
 def test_a_planted_bug_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)
     with pytest.raises(BrokenInvariantError, match=PLANTED[plant]):
-        _run_seeds(SEEDS_THAT_FIND.get(plant, 0))
+        _run_seeds(SEEDS_THAT_FIND.get(plant, FIRST_SEED))
 
 
 def _run_seeds(first: int) -> None:
-    for seed in (first, *range(SEEDS_MAX)):
+    for seed in (first, *range(FIRST_SEED, SEEDS_MAX, 10)):
         World(seed).run()

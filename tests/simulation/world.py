@@ -83,7 +83,7 @@ class World:
             in_order=not self.disk_seconds,
             crashes_max=chance.choice([1, 2, 3, 1000]),
         )
-        self.requests = Requests(self.now)
+        self.requests = Requests(seed, self.now)
         self.crashes_in_a_row = chance.random() < CRASHES_IN_A_ROW
         if self.crashes_in_a_row:
             self._have_crashes_in_a_row()

@@ -19,6 +19,7 @@ from pexecutor.stores.valkey.library import read_functions
 
 from ...stores.valkey import fake
 from ..ledger import BrokenInvariantError
+from ..requests import FIRST_SEED
 from ..test_planted import (
     contain_exceptions_alone,
     leave_open_what_a_handler_leaves_open,
@@ -131,8 +132,8 @@ PLANTED: Final[dict[str, tuple[int, Plant]]] = {
         351,
         on_the_server(
             (
-                "  return once(id, function()\n    local submission",
-                "  return once(id .. now, function()\n    local submission",
+                "  return once(id, function() return decided",
+                "  return once(id .. now, function() return decided",
             )
         ),
     ),
@@ -167,6 +168,18 @@ PLANTED: Final[dict[str, tuple[int, Plant]]] = {
     "a log that fails keeps a node from starting": (0, let_the_log_fail_the_start),
     "a node ends when it has no descriptor for its connection": (9, end_when_no_descriptor_is_left),
     "a node that starts does not ask again when its connection breaks": (4, ask_for_settings_once),
+    "tasks of a request are accepted without its answer": (
+        FIRST_SEED,
+        on_the_server(("if has_accepted then Answers.remember(request, numbers) end", "")),
+    ),
+    "what was refused of a request is remembered": (
+        FIRST_SEED,
+        on_the_server(("if has_accepted then Answers.remember", "if true then Answers.remember")),
+    ),
+    "a repeated request is decided anew": (
+        FIRST_SEED,
+        on_the_server(("if answer then return LIST.once", "if false then return LIST.once")),
+    ),
     "nobody asks which queue is meant": (12, on_the_server(("own_tag ~= tag", "false"))),
 }
 """Each with a seed that finds it, as long as nothing changes what seeds decide; then another one does."""

@@ -15,15 +15,20 @@ from random import Random
 from typing import Final, Literal, NamedTuple
 from unittest import mock
 
+import msgspec
 import trio
 from trio.testing import MockClock
 
 from pexecutor.errors import StoreUnavailableError, UnusableStoreError
+from pexecutor.stores.answers import Answer, RequestKey, RequestKind
+from pexecutor.stores.valkey.answers import to_answer, to_key
+from pexecutor.stores.valkey.wire import StoredAnswer
 
 from ...determinism import deterministic_scheduling
 from ..callers import BRISK, Callers
 from ..ledger import demand
 from ..log import FailingLog
+from ..requests import Requests
 from ..world import EPOCH, Report, broken_by, first_of
 from .ledger import Ledger
 from .network import KEY, Network
@@ -109,6 +114,7 @@ class NodesWorld:
         self.ledger = Ledger(
             chance.randint(1, 10), chance.randint(1, 3), overrun_seconds_max=self.overrun_seconds_max + 0.01
         )
+        self.requests = Requests(seed, self.now)
         self.mood = chance.choice(MOODS)
         self.killer_every = chance.choice([0, 0, 0, 4])
         self.work_seconds: Sequence[float] = WORK_SECONDS
@@ -197,6 +203,19 @@ class NodesWorld:
     def _look(self) -> None:
         self._calls += 1
         self.ledger.look(self.network.server.data)
+        if self.requests.are_made:
+            self.requests.look(self._answers(), self.ledger.by_mark(self.network.server.data), self.ledger.is_known)
+
+    def _answers(self) -> dict[RequestKey, Answer]:
+        data = self.network.server.data
+        tag = int(data.get(f"{KEY}:head", {}).get("tag", 0))
+        return {
+            to_key(kind, request.encode("latin-1").decode()): to_answer(
+                msgspec.msgpack.decode(packed.encode("latin-1"), type=StoredAnswer), tag
+            )
+            for kind in RequestKind
+            for request, packed in data.get(f"{KEY}:answers:{kind}", {}).items()
+        }
 
     def _write(self) -> None:
         self.network.server.write()
@@ -242,7 +261,7 @@ class NodesWorld:
             self.nodes.remove(node)
 
     async def _use(self, node: SimulatedNode) -> None:
-        callers = Callers(node, self.chance, self.say, lambda: next(self._marks), pace=BRISK)
+        callers = Callers(node, self.chance, self.say, lambda: next(self._marks), requests=self.requests, pace=BRISK)
         async with trio.open_nursery() as nursery:
             for number in range(2):
                 nursery.start_soon(callers.call, f"caller {number + 1}", self.chance.randint(3, 30))
@@ -312,6 +331,7 @@ class NodesWorld:
         nodes = set(self.network.server.data.get(f"{KEY}:nodes", {}))
         self.network.crash(seconds)
         self.ledger.forgot(self.network.server.data, nodes)
+        self.requests.forgive(self._answers().keys())
 
     def _damage(self) -> None:
         """Have the server lose an entry, or a whole key, of what is derived from the records."""

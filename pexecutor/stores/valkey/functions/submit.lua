@@ -150,9 +150,10 @@ end
 
 local function refuse_without_names()
   notice_restart()
-  if not are_names_missing() then return nil end
-  mend_soon()
-  return refuse(REFUSAL.mending, 'the held names are being restored from the records')
+  if are_names_missing() then
+    mend_soon()
+    return refuse(REFUSAL.mending, 'the held names are being restored from the records')
+  end
 end
 
 verb('submit', function(id, tasks, atomic, queue_size)
