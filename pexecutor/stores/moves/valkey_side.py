@@ -62,7 +62,6 @@ _DECODERS: Final = {
     "count_answers": decoder(int),
     "arrive_answers": decoder(bool),
     "drop_answer_arrivals": decoder(int),
-    "settle_answers": decoder(bool),
     "drop_answers": decoder(bool),
 }
 
@@ -201,7 +200,6 @@ class QueueSide:
         await self._arrive(sorted(history, key=attrgetter("finished_at", "serial")))  # history is in order of endings
         await self._arrive_answers(answers)
         await self._keep_all_since(life)
-        await self._call("settle_answers")
         await self._call("settle", mark.move, mark.role, mark.other, mark.history)
         await self._keep()
 

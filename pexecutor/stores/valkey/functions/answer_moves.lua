@@ -1,6 +1,7 @@
 -- Moves of remembered answers.
 --
---   answer_arrivals   set    kind and request of the answers that have arrived so far with an unfinished move
+--   answer_arrivals   set    kind and request of the answers that have arrived so far with an unfinished move;
+--                             `settle` removes it
 
 -- Returns some answers of a kind, the oldest first, from a place on.
 move_verb('answers', function(kind, first, most)
@@ -33,11 +34,6 @@ move_verb('drop_answer_arrivals', function(most)
     Answers.forget(kind, request, answer and answer[ANSWER.bytes] or 0)
   end
   return #some
-end)
-
-move_verb('settle_answers', function()
-  call('DEL', key('answer_arrivals'))
-  return true
 end)
 
 move_verb('drop_answers', function(kind)

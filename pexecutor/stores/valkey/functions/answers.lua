@@ -25,7 +25,7 @@ end
 function Answers.forget(kind, request, bytes)
   call('HDEL', key('answers:' .. kind), request)
   call('ZREM', key('answered:' .. kind), request)
-  call('HINCRBY', key('head'), Answers.bytes_field(kind), -bytes)
+  call('HINCRBY', key('head'), Answers.bytes_field(kind), 0 - bytes)  -- `-0` would be no whole number
 end
 
 -- Returns the stored answer to a request, or nil. An answer that cannot be read is set aside.

@@ -130,6 +130,7 @@ end)
 
 move_verb('settle', function(move, role, other, history)
   call('DEL', key('arrivals'))
+  call('DEL', key('answer_arrivals'))
   leave_mark(move, role, other, history)
   return true
 end)
