@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import trio
 import trio.lowlevel
@@ -80,7 +82,7 @@ async def test_a_cancelled_request_is_whole_on_a_slow_disk() -> None:
         journal = FakeJournal(awaits=3)
         store = LocalStore(journal=journal, now=virtual_now)
         async with store.opened():
-            cut = await cancelled_at_step(step, lambda store=store: store.answers.submit(key("1"), DIGEST, [Task("a")]))
+            cut = await cancelled_at_step(step, partial(store.answers.submit, key("1"), DIGEST, [Task("a")]))
             answer = await store.answers.remembered(key("1"))
             assert store.statistics().pending == (0 if answer is None else 1)
             await store.answers.submit(key("1"), DIGEST, [Task("a")])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import pytest
@@ -34,8 +34,8 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 def forget_to_journal_a_finish(patch: pytest.MonkeyPatch) -> None:
     make_durable = LocalStore._make_durable
 
-    async def make_durable_all_but_ends(self: LocalStore, changes: Sequence[Record]) -> Sequence[Record]:
-        await make_durable(self, [record for record in changes if not isinstance(record, Finished)])
+    async def make_durable_all_but_ends(self: LocalStore, changes: Sequence[Record], *beside: Any) -> Sequence[Record]:
+        await make_durable(self, [record for record in changes if not isinstance(record, Finished)], *beside)
         return changes
 
     patch.setattr(LocalStore, "_make_durable", make_durable_all_but_ends)
