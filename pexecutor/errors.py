@@ -71,7 +71,9 @@ class OwnedScheduleError(PexecutorError):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        super().__init__(f"the schedule {name!r} is declared in a settings file: change it there, and reload")
+        super().__init__(
+            f"the schedule {name!r} is declared in a settings file: change `[schedules.{name}]` there, and restart"
+        )
 
 
 class TooManySchedulesError(PexecutorError):

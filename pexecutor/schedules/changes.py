@@ -14,10 +14,13 @@ import msgspec
 
 from ..errors import OwnedScheduleError, StoreUnavailableError, UnknownScheduleError
 from ..stores.schedules import Definition, Firing, Owner, Schedule, ScheduleStep, ScheduleStore
+from ..task import Task
 from .params import task_at
 from .times import check_times, next_time
 
 T = TypeVar("T")
+
+_ANY_TASK: Final = Task("any")
 
 TRIES_MAX: Final = 20
 """How often a change begins anew because another caller was faster."""
@@ -54,14 +57,15 @@ async def declare(
 
     async def change() -> Declared | None:
         old, now = await _find(store, name), await store.now()
-        wanted = _with_start(definition, old, now)
+        wanted = with_start(definition, old, now)
         check_times(name, wanted, now)
         if old is None:
             new = Schedule(name, wanted, 0, next_time(name, wanted, now), owner, bool(paused))
         else:
             if old.owner == "file" and owner == "api":
                 raise OwnedScheduleError(name)
-            upcoming = old.next if wanted == old.definition else next_time(name, wanted, now)
+            # A time that was missed is made up for if only the task has changed.
+            upcoming = old.next if _times_of(wanted) == _times_of(old.definition) else next_time(name, wanted, now)
             paused_now = old.paused if paused is None else paused
             new = msgspec.structs.replace(old, definition=wanted, next=upcoming, owner=owner, paused=paused_now)
             if new == old:
@@ -105,8 +109,15 @@ async def remove(store: ScheduleStore, name: str, *, owner: Owner = "api") -> No
     await _until_done(name, change)
 
 
-async def fire_on_request(store: ScheduleStore, name: str) -> Firing:
+async def fire_on_request(
+    store: ScheduleStore, name: str, prepare: Callable[[Task], Task] = lambda task: task
+) -> Firing:
     """Submit the task of a schedule now; return its verdict. The times of the schedule stay as they are.
+
+    Parameters:
+        store: the schedules of a store.
+        name: the name of the schedule.
+        prepare: returns the task to submit; its exceptions are raised to the caller.
 
     Raises:
         UnknownScheduleError: there is no such schedule.
@@ -117,7 +128,7 @@ async def fire_on_request(store: ScheduleStore, name: str) -> Firing:
         schedule, now = await store.get(name), await store.now()
         at = int(now * 1000) / 1000
         step = ScheduleStep(name, schedule.generation, None, at, None)
-        return await store.fire(step, task_at(schedule.definition, at))
+        return await store.fire(step, prepare(task_at(schedule.definition, at)))
 
     return await _until_done(name, change)
 
@@ -129,7 +140,13 @@ async def _find(store: ScheduleStore, name: str) -> Schedule | None:
         return None
 
 
-def _with_start(definition: Definition, old: Schedule | None, now: float) -> Definition:
+def _times_of(definition: Definition) -> Definition:
+    """Return a definition that is equal for all definitions with the same times."""
+    return msgspec.structs.replace(definition, task=_ANY_TASK, catch_up="one", late_max=None)
+
+
+def with_start(definition: Definition, old: Schedule | None, now: float) -> Definition:
+    """Return a definition with a ``start_at`` if it needs one: that of the stored schedule, or now."""
     if definition.every is None or definition.start_at is not None:
         return definition
     start = None if old is None else old.definition.start_at

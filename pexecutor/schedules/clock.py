@@ -74,6 +74,7 @@ class ScheduleClock:
         draining: set once nothing may fire any more; the next start treats the times of a drain as missed.
         handlers: the names of the handlers that this node has.
         took: called with each task that was submitted, and its verdict.
+        on_fire: called with the name of a schedule at each occurrence that fired.
         on_skip: called with the name of a schedule and each skip; a repeated skip has a ``count`` above 1.
     """
 
@@ -84,6 +85,7 @@ class ScheduleClock:
         draining: trio.Event,
         handlers: Container[str],
         took: Callable[[Task, Verdict], None],
+        on_fire: Callable[[str], None] = lambda _: None,
         on_skip: Callable[[str, Skipped], None] = lambda *_: None,
     ) -> None:
         self.fired: int = 0
@@ -96,6 +98,7 @@ class ScheduleClock:
         self._draining = draining
         self._handlers = handlers
         self._took = took
+        self._on_fire = on_fire
         self._on_skip = notifier(on_skip)
         self._changed = trio.Event()
         # Owned by the loop.
@@ -113,8 +116,12 @@ class ScheduleClock:
         """Look at the schedules again: one has changed."""
         self._changed.set()
 
-    async def fire_now(self, name: str) -> Firing:
+    async def fire_now(self, name: str, prepare: Callable[[Task], Task] = lambda task: task) -> Firing:
         """Submit the task of a schedule on request; return its verdict.
+
+        Parameters:
+            name: the name of the schedule.
+            prepare: returns the task to submit; its exceptions are raised to the caller.
 
         Raises:
             UnknownScheduleError: there is no such schedule.
@@ -123,7 +130,7 @@ class ScheduleClock:
         schedule = await self.schedules.get(name)
         if self._draining.is_set():
             return Firing(DRAINING, None)
-        firing = await fire_on_request(self.schedules, name)
+        firing = await fire_on_request(self.schedules, name, prepare)
         self._note(name, schedule.definition.task, firing)
         return firing
 
@@ -229,6 +236,7 @@ class ScheduleClock:
         match firing.occurrence:
             case Fired():
                 self.fired += 1
+                self._on_fire(name)
             case Skipped() as skipped:
                 self._note_skip(name, skipped)
 

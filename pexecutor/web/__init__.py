@@ -14,6 +14,7 @@ from .api.events import EventAnswers
 from .api.metrics import MetricsAnswers
 from .api.ops import OpsAnswers
 from .api.route import RouteTable
+from .api.schedules import ScheduleAnswers
 from .api.tasks import TaskAnswers
 from .dashboard.answers import DashboardAnswers
 from .docs.page import DocsAnswers
@@ -51,14 +52,15 @@ def create_web(executor: Executor, config: Config, table: RouteTable = TABLE) ->
         ConfigError: a token or a host in the settings cannot be used.
     """
     gate = Gate(config)
-    tasks = TaskAnswers(executor, config)
+    tasks, submit = TaskAnswers(executor, config), table.route_of(TaskAnswers.submit)
     services = [
-        *(tasks, OpsAnswers(executor), EventAnswers(executor, config), MetricsAnswers(executor)),
+        *(tasks, ScheduleAnswers(executor, config, tasks, submit.path), OpsAnswers(executor)),
+        *(EventAnswers(executor, config), MetricsAnswers(executor)),
         *(SessionAnswers(gate, config), DocsAnswers(table.routes, executor, config), DashboardAnswers()),
     ]
     answering = Answering(gate, table, services)
     prompt = PromptRoutes(table, answering)
-    submits = Submits(answering, tasks, prompt, table.route_of(TaskAnswers.submit))
+    submits = Submits(answering, tasks, prompt, submit)
     return Web(App(table, answering), gate, prompt, submits)
 
 

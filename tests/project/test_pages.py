@@ -12,6 +12,8 @@ from typing import Final
 import pytest
 
 from pexecutor.config import load_config
+from pexecutor.handlers import BUILT_IN
+from pexecutor.schedules.tables import load_tables
 
 from ..stores.valkey.server import valkey_server
 from .conftest import Launch, ServerProcess, clean_environment
@@ -26,6 +28,7 @@ RUNNING = page("reference/running")
 CLI = page("reference/cli")
 STORES = page("reference/stores")
 PYTHON = page("reference/python-api")
+SCHEDULES = page("reference/schedules")
 SECURITY = page("explanation/security")
 MANY_MACHINES = page("explanation/many-machines")
 
@@ -37,6 +40,7 @@ LOOKED_AT: Final = {
     (HANDLERS.path, "sh", "Declare handlers"),
     (HANDLERS.path, "console", "Declare handlers"),
     (SETTINGS.path, "toml", "Settings"),
+    (SCHEDULES.path, "toml", "In the settings"),
     (SETTINGS.path, "sh", "Settings"),
     (RUNNING.path, "sh", "Hypercorn"),
     (RUNNING.path, "text", "A container"),  # there is no container engine where the tests run
@@ -117,6 +121,14 @@ def test_settings_file(tmp_path: Path) -> None:
 
     for name, value in tomllib.loads(text).items():
         assert getattr(config, name) == value
+
+
+def test_schedules_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "pexecutor.toml"
+    file.write_text(SCHEDULES.only("toml").text, encoding="utf-8")
+    config = load_config(file=file, environment={}, flags={})
+
+    assert load_tables(config.schedules, BUILT_IN.check, 0.0).keys() == config.schedules.keys() == {"nightly", "check"}
 
 
 def test_flags(launch: Launch) -> None:

@@ -14,10 +14,15 @@ from ...errors import (
     AlreadyFinishedError,
     AlreadyStartedError,
     ExpiredTaskError,
+    FieldError,
     InvalidCursorError,
+    InvalidScheduleError,
     InvalidTaskError,
+    OwnedScheduleError,
     PexecutorError,
     StoreUnavailableError,
+    TooManySchedulesError,
+    UnknownScheduleError,
     UnknownTaskError,
 )
 from .reply import Reply, problem_reply
@@ -93,21 +98,25 @@ class TooManyAttemptsError(AccessError):
 STATUS_OF: Final[dict[type[PexecutorError], int]] = {
     BadRequestError: 400,
     InvalidTaskError: 400,
+    InvalidScheduleError: 400,
     InvalidCursorError: 400,
     BadCredentialsError: 400,
     NotAuthenticatedError: 401,
     NotAllowedError: 403,
     OtherSiteError: 403,
     UnknownTaskError: 404,
+    UnknownScheduleError: 404,
     RequestTimeoutError: 408,
     AlreadyFinishedError: 409,
     AlreadyStartedError: 409,
+    OwnedScheduleError: 409,
     NothingToSignInToError: 409,
     ExpiredTaskError: 410,
     TooLargeError: 413,
     UnsupportedMediaTypeError: 415,
     MisdirectedError: 421,
     TooManyAttemptsError: 429,
+    TooManySchedulesError: 429,
     StoreUnavailableError: 503,
     TooManyStreamsError: 503,
 }
@@ -141,6 +150,8 @@ def _refusal(error: PexecutorError, extensions: dict[str, Any] | None) -> Reply:
     status = STATUS_OF[type(error)]
     if isinstance(error, InvalidTaskError):
         extensions = {"errors": error.errors, **(extensions or {})}
+    if isinstance(error, InvalidScheduleError):
+        extensions = {"errors": [FieldError(0, error.field, str(error))]}
     headers = {"Retry-After": "1"} if status == 503 else None
     if isinstance(error, RefusalWithHeadersError):
         headers = error.headers

@@ -101,10 +101,15 @@ class IncomingRequest(Protocol):
         """Return the values of the headers with this name, which is in lower case, one for each header."""
 
 
+def sent_traceparent(request: IncomingRequest) -> str | None:
+    """Return the ``traceparent`` of a request, or ``None`` if it has none or an invalid one."""
+    sent = request.header_values(b"traceparent")
+    return parse_traceparent(sent[0]) if len(sent) == 1 else None
+
+
 def with_trace(request: IncomingRequest, tasks: list[Task]) -> list[Task]:
     """Return the tasks with the ``traceparent`` of the request; a task that has its own keeps it."""
-    sent = request.header_values(b"traceparent")
-    traceparent = parse_traceparent(sent[0]) if len(sent) == 1 else None
+    traceparent = sent_traceparent(request)
     if traceparent is None:
         return tasks
     return [

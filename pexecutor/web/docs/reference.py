@@ -42,6 +42,7 @@ FRAME: Final[JsonObject] = {
     ),
     "tags": [
         {"name": "Tasks", "description": "Submit, list, show, wait for and cancel tasks."},
+        {"name": "Schedules", "description": "Submit tasks at set times: by a cron expression, or at an interval."},
         {"name": "Server", "description": "The handlers, the state and the metrics of the server."},
     ],
     "headers": {
@@ -51,7 +52,7 @@ FRAME: Final[JsonObject] = {
             "schema": {"type": "integer", "minimum": 1, "maximum": 60},
         },
         "Location": {
-            "description": "The path of the task's record.",
+            "description": "The path of the task's record, or of the schedule.",
             "required": True,
             "schema": {"type": "string", "format": "uri-reference"},
         },
@@ -224,8 +225,9 @@ EVENTS: Final = Doc(
     (TooManyStreamsError,),
     description=(
         "`task` has a record as listings show it, at each change of its state. `progress` has the progress of a"
-        " running task. `drain` means that the stop has begun. `gap` means that events were missed: read the"
-        " listings again. Send `Last-Event-ID` to resume a stream."
+        " running task. `skipped` means that an occurrence of a schedule was skipped. `drain` means that the stop"
+        " has begun. `gap` means that events were missed: read the listings again. Send `Last-Event-ID` to resume"
+        " a stream."
     ),
 )
 
