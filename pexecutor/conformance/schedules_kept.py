@@ -50,8 +50,10 @@ async def generations_rise(place: Place) -> None:
 )
 async def occurrences_stay(place: Place) -> None:
     async with place.open() as store:
-        schedule = await skip(store, await put(store, due_in=-2 * HOUR), "late")
-        changed = msgspec.structs.replace(schedule, paused=True, owner="file", occurrences=())
+        before = await put(store, due_in=-2 * HOUR)
+        schedule = await skip(store, before, "late")
+        expect(await store.schedules.put(before) is None, "a schedule was put that has skipped a time meanwhile")
+        changed = msgspec.structs.replace(schedule, paused=True, owner="file")
         replaced = await store.schedules.put(changed)
         found = await store.schedules.get("s")
         expect(replaced == found, f"the schedule was said to be {replaced}, and is {found}")

@@ -14,7 +14,9 @@ caller reads the schedule again. A new generation is higher than any generation 
 another or a removed schedule. Only ``put`` gives one; ``fire`` and ``skip`` keep it.
 
 **Put.** ``put`` stores the definition, the owner, the pause and the next time of a schedule, and returns the schedule
-with its new generation. It keeps the occurrences of the schedule that it replaces. The schedule is durable when ``put``
+with its new generation. It keeps the occurrences of the schedule that it replaces. If these differ from the occurrences
+that the caller has seen (``occurrences``), the schedule has fired or skipped meanwhile, and the caller has computed the
+next time from an old one: then ``put`` changes nothing and returns ``None``. The schedule is durable when ``put``
 returns. A new schedule beyond ``ScheduleBounds.schedules_max``, and a definition that makes all definitions together
 exceed ``ScheduleBounds.bytes_max``, raise ``TooManySchedulesError`` and change nothing. A definition counts with the
 bytes of its JSON (``definition_bytes``). A definition that is not larger than the stored one is always taken.

@@ -351,3 +351,26 @@ async def test_an_occurrence_on_request_has_the_latest_definition(run_here: RunH
     executor.clock.schedules = Hasty(store.schedules, 2)
     assert isinstance((await executor.schedules.run_now("s")).verdict, Accepted)
     assert executor.statistics().submitted == 1
+
+
+@pytest.mark.parametrize("change", ["put", "pause"])
+async def test_a_change_does_not_bring_back_a_time_that_fires_meanwhile(
+    run_here: RunHere, autojump_clock: MockClock, change: str
+) -> None:
+    executor = await run_here(LocalStore(now=virtual_now))
+    real = executor.clock.schedules.put
+    await executor.schedules.put("s", every(60_000, paused=False))
+
+    async def put_late(schedule: Schedule) -> Schedule | None:
+        await trio.sleep(61)
+        executor.clock.schedules.put = real  # type: ignore[method-assign]
+        return await real(schedule)
+
+    executor.clock.schedules.put = put_late  # type: ignore[method-assign]
+    if change == "put":
+        await executor.schedules.put("s", every(60_000, late_max=50_000))
+    else:
+        await executor.schedules.pause("s", paused=True)
+    await trio.sleep(1)
+    times = [occurrence.at - EPOCH for occurrence in (await executor.schedules.get("s")).occurrences]
+    assert times == [60]

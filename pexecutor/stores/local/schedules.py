@@ -139,12 +139,12 @@ class LocalSchedules:
             old = self._book.get(schedule.name)
             if (0 if old is None else old.generation) != schedule.generation:
                 return None
+            if old is not None and old.occurrences != schedule.occurrences:
+                return None  # it has fired meanwhile, so the next time of the caller may be that very time
             size = definition_bytes(schedule.definition)
             with self._reserved(schedule.name, size):
                 self._generations += 1
-                new = msgspec.structs.replace(
-                    schedule, generation=self._generations, occurrences=() if old is None else old.occurrences
-                )
+                new = msgspec.structs.replace(schedule, generation=self._generations)
                 await self._complete((), schedules=[ScheduleChange(new.name, new)])
             self._book.put(new, size)
             self.changed()
