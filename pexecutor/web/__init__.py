@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 from quart_trio import QuartTrio
@@ -11,6 +12,7 @@ from ..core.executor import Executor
 from .access.gate import Gate
 from .access.session_answers import SessionAnswers
 from .api.events import EventAnswers
+from .api.hooks.answers import HookAnswers
 from .api.metrics import MetricsAnswers
 from .api.ops import OpsAnswers
 from .api.route import RouteTable
@@ -48,12 +50,13 @@ def create_web(executor: Executor, config: Config, table: RouteTable = TABLE) ->
         table: the routes.
 
     Raises:
-        ConfigError: a token or a host in the settings cannot be used.
+        ConfigError: a token, a host or a hook in the settings cannot be used.
     """
     gate = Gate(config)
     tasks = TaskAnswers(executor, config)
     services = [
         *(tasks, OpsAnswers(executor), EventAnswers(executor, config), MetricsAnswers(executor)),
+        HookAnswers(executor, config, os.environ, table.route_of(TaskAnswers.show)),
         *(SessionAnswers(gate, config), DocsAnswers(table.routes, executor, config), DashboardAnswers()),
     ]
     answering = Answering(gate, table, services)

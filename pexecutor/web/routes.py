@@ -10,6 +10,7 @@ from typing import Final
 
 from .access.session_answers import SessionAnswers
 from .api.events import EventAnswers, EventsQuery
+from .api.hooks.answers import HookAnswers
 from .api.metrics import MetricsAnswers
 from .api.ops import OpsAnswers
 from .api.route import Route, RouteTable
@@ -41,6 +42,7 @@ ROUTES: Final = (
         "PATCH", TASK, scope="submit", answer=TaskAnswers.change, query=NoQuery, body=docs.CHANGE_BODY, doc=docs.CHANGE
     ),
     Route("DELETE", TASK, scope="submit", answer=TaskAnswers.cancel, query=NoQuery, doc=docs.CANCEL),
+    Route("POST", "/hooks/{name}", scope="signed", answer=HookAnswers.receive, body=docs.HOOK_BODY, doc=docs.HOOK),
     Route("GET", "/events", scope="read", answer=EventAnswers.events, query=EventsQuery, prompt=False, doc=docs.EVENTS),
     Route("GET", "/handlers", scope="read", answer=TaskAnswers.handlers, doc=docs.HANDLERS),
     Route("GET", "/livez", scope="open", answer=OpsAnswers.livez, doc=docs.LIVE),

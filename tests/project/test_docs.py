@@ -24,6 +24,7 @@ from pexecutor.observe.events import DrainBegun, Gap, TaskProgress
 from pexecutor.web import create_app
 from pexecutor.web.api.errors import STATUS_OF
 from pexecutor.web.api.events import EventsQuery, content
+from pexecutor.web.api.hooks.hook import HookSettings
 from pexecutor.web.api.metrics import MetricsAnswers
 from pexecutor.web.api.ops import NodeView
 from pexecutor.web.api.tasks import PageQuery, ShowQuery, SubmitQuery, TasksQuery
@@ -38,8 +39,9 @@ CHANGELOG = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 SERVE = cli.commands["serve"]
 
-IN_THE_FILE_ALONE = {"handlers", "tokens"}
+IN_THE_FILE_ALONE = {"handlers", "hooks", "tokens"}
 
+HOOKS = page("reference/hooks")
 HTTP_API = page("reference/http-api")
 TASKS = page("reference/tasks")
 HANDLERS = page("reference/handlers")
@@ -111,6 +113,10 @@ def _written(default: Any) -> str:
 def test_each_key_of_a_tokens_table_is_documented() -> None:
     for word in TokenSettings.__struct_fields__:
         assert f"`{word}`" in SETTINGS.text
+
+
+def test_each_key_of_a_hooks_table_is_documented() -> None:
+    assert {*HookSettings.__struct_fields__} <= HOOKS.rows.keys()
 
 
 def test_each_scope_is_documented() -> None:

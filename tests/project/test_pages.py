@@ -12,6 +12,7 @@ from typing import Final
 import pytest
 
 from pexecutor.config import load_config
+from pexecutor.web.api.hooks.hook import Hook
 
 from ..stores.valkey.server import valkey_server
 from .conftest import Launch, ServerProcess, clean_environment
@@ -21,6 +22,7 @@ from .session import Session
 
 HTTP = page("reference/http-by-example")
 HANDLERS = page("reference/handlers")
+HOOKS = page("reference/hooks")
 SETTINGS = page("reference/settings")
 RUNNING = page("reference/running")
 CLI = page("reference/cli")
@@ -36,6 +38,7 @@ LOOKED_AT: Final = {
     (HANDLERS.path, "python", "Declare handlers"),
     (HANDLERS.path, "sh", "Declare handlers"),
     (HANDLERS.path, "console", "Declare handlers"),
+    (HOOKS.path, "toml", "Hooks"),
     (SETTINGS.path, "toml", "Settings"),
     (SETTINGS.path, "sh", "Settings"),
     (RUNNING.path, "sh", "Hypercorn"),
@@ -154,3 +157,8 @@ def test_an_executor_in_a_program(tmp_path: Path) -> None:
 
     assert (run.returncode, run.stderr) == (0, "")
     assert run.stdout == PYTHON.shown_after(block)
+
+
+def test_a_hook_of_the_page_can_be_used() -> None:
+    for name, table in tomllib.loads(HOOKS.only("toml").text)["hooks"].items():
+        Hook(name, table, {})

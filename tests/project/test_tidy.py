@@ -70,6 +70,7 @@ MAY_IMPORT: Final = {
         "validation",
         "errors",
     },
+    "web/api/hooks": {"web/api", "core", "handlers", "config", "task", "validation", "errors"},
     "web/access": {"web/api", "config", "access", "errors"},
     "web/serving": {"web/api", "web/access", "access", "errors"},
     "web/fast": {"web/api", "web/serving", "access", "errors", "task"},

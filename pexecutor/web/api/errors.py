@@ -50,6 +50,10 @@ class UnsupportedMediaTypeError(RefusalWithHeadersError):
     """The caller sent a body of a type that the route does not accept."""
 
 
+class UnknownHookError(PexecutorError):
+    """The caller sent a delivery to a hook that does not exist."""
+
+
 class RequestTimeoutError(PexecutorError):
     """The caller did not send the body in time."""
 
@@ -68,6 +72,10 @@ class BadCredentialsError(AccessError):
 
 class NotAuthenticatedError(AccessError):
     """The caller sent no token, or an unknown one."""
+
+
+class BadSignatureError(AccessError):
+    """The caller sent a delivery that no holder of the hook's secret has signed, or that is too old."""
 
 
 class NotAllowedError(AccessError):
@@ -96,9 +104,11 @@ STATUS_OF: Final[dict[type[PexecutorError], int]] = {
     InvalidCursorError: 400,
     BadCredentialsError: 400,
     NotAuthenticatedError: 401,
+    BadSignatureError: 401,
     NotAllowedError: 403,
     OtherSiteError: 403,
     UnknownTaskError: 404,
+    UnknownHookError: 404,
     RequestTimeoutError: 408,
     AlreadyFinishedError: 409,
     AlreadyStartedError: 409,

@@ -23,12 +23,14 @@ from ...errors import (
 from ...handlers.catalogue import HandlerView
 from ...task import Attempt, Ending, Finished, Outcome, Pending, Running, Task, make_serial
 from ..api.decode import Change
-from ..api.errors import TooManyStreamsError
+from ..api.errors import BadSignatureError, TooManyStreamsError, UnknownHookError
+from ..api.hooks.answers import Skip
+from ..api.hooks.hook import FORM_TYPE
 from ..api.ops import Alive, NodeView, NotReadyProblem, Situation, TimelineView
 from ..api.reply import problem
 from ..api.route import Doc, DocumentedReply, Media
 from ..api.tasks import HeldProblem, SubmitProblem
-from ..api.wire import BatchReply, TaskDetail, TaskVerdict, TaskView, detail, timestamp, view
+from ..api.wire import BatchReply, Problem, TaskDetail, TaskVerdict, TaskView, detail, timestamp, view
 from .openapi import NDJSON, problem_media
 from .schemas import JsonObject, ref
 
@@ -124,6 +126,13 @@ def _submit_problem(description: str, *headers: str, **examples: Any) -> Documen
 
 # Tasks
 
+_ACCEPTED: Final = DocumentedReply(
+    "The task was accepted.",
+    (_json(TaskDetail, accepted=detail(_PENDING)),),
+    ("Location",),
+    ("show_task", "cancel_task"),
+)
+
 SUBMIT_BODY: Final = (
     _json(
         {"anyOf": [ref(Task), ref("TaskList")]},
@@ -143,12 +152,7 @@ SUBMIT: Final = Doc(
     "Submit one task, a list of them, or a stream.",
     {
         200: _reply("A list or a stream: each task was accepted or is a duplicate.", _json(BatchReply, reply=_BATCH)),
-        202: DocumentedReply(
-            "One task: the task was accepted.",
-            (_json(TaskDetail, accepted=detail(_PENDING)),),
-            ("Location",),
-            ("show_task", "cancel_task"),
-        ),
+        202: msgspec.structs.replace(_ACCEPTED, description="One task: the task was accepted."),
         400: _submit_problem("A parameter, the body or a task is invalid.", faults=_example(_INVALID)),
         408: _submit_problem("The body did not arrive in time."),
         409: _reply("One task: another task holds its name.", problem_media(HeldProblem, held=_example(_HELD))),
@@ -214,6 +218,25 @@ CANCEL: Final = Doc(
     },
     (UnknownTaskError, AlreadyFinishedError, ExpiredTaskError, StoreUnavailableError),
     description="The record of the task is kept, with its outcome.",
+)
+
+HOOK_BODY: Final = (_json({"type": "object"}), Media(FORM_TYPE, {"type": "object"}))
+
+HOOK: Final = Doc(
+    "Tasks",
+    "receive_delivery",
+    "Receive a delivery of another system, which submits a declared task.",
+    {
+        200: _reply("The delivery is valid and submitted no task.", _json(Skip)),
+        202: _ACCEPTED,
+        429: DocumentedReply("The queue is full.", (problem_media(Problem),), ("Retry-After",)),
+    },
+    (BadSignatureError, UnknownHookError, InvalidTaskError, StoreUnavailableError),
+    description=(
+        "The signature of the delivery authenticates it, as the scheme of the hook says. A token is neither needed nor"
+        " read."
+    ),
+    body_description="The delivery, as its sender has signed it.",
 )
 
 EVENTS: Final = Doc(
