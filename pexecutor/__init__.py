@@ -12,14 +12,21 @@ from .errors import (
     ExpiredTaskError,
     FieldError,
     InvalidCursorError,
+    InvalidScheduleError,
     InvalidTaskError,
+    OwnedScheduleError,
     PexecutorError,
     StoreUnavailableError,
+    TooManySchedulesError,
+    UnknownScheduleError,
     UnknownTaskError,
 )
 from .handlers import Catalogue, Context, HandlerFailedError, handler, load_catalogue
+from .schedules.declaration import ScheduleDeclaration
+from .schedules.operations import Schedules
 from .stores import Page, PageRequest, Store, StoreStatistics
 from .stores.local.store import LocalStore
+from .stores.schedules import Schedule
 from .task import (
     Accepted,
     Attempt,
@@ -60,9 +67,11 @@ __all__ = [
     "Full",
     "HandlerFailedError",
     "InvalidCursorError",
+    "InvalidScheduleError",
     "InvalidTaskError",
     "LocalStore",
     "Outcome",
+    "OwnedScheduleError",
     "Page",
     "PageRequest",
     "Pending",
@@ -70,13 +79,18 @@ __all__ = [
     "Phase",
     "Record",
     "Running",
+    "Schedule",
+    "ScheduleDeclaration",
     "Scheduled",
+    "Schedules",
     "State",
     "Statistics",
     "Store",
     "StoreStatistics",
     "StoreUnavailableError",
     "Task",
+    "TooManySchedulesError",
+    "UnknownScheduleError",
     "UnknownTaskError",
     "Verdict",
     "handler",

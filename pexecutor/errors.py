@@ -2,9 +2,12 @@
 
 The name of an error says who acts next:
 
-* the caller, with other input: ``InvalidTaskError``, ``InvalidCursorError``, ``ConfigError``;
+* the caller, with other input: ``InvalidTaskError``, ``InvalidScheduleError``, ``InvalidCursorError``,
+  ``ConfigError``;
 * the caller, with another task: ``UnknownTaskError``, ``ExpiredTaskError``, ``AlreadyFinishedError``,
   ``AlreadyStartedError``;
+* the caller, with another schedule: ``UnknownScheduleError``, ``OwnedScheduleError``,
+  ``TooManySchedulesError``;
 * the operator, with another file or another version of the program: ``UnusableStoreError``;
 * nobody, as trying again later may work: ``StoreUnavailableError``, and in the client ``UnreachableError``;
 * the caller of the client, with another request or URL: ``RefusedError``, ``ForeignReplyError``.
@@ -45,6 +48,36 @@ class InvalidTaskError(PexecutorError):
     def __init__(self, errors: Sequence[FieldError]) -> None:
         self.errors: tuple[FieldError, ...] = tuple(errors)
         super().__init__(errors[0].detail if errors else "invalid task")
+
+
+class InvalidScheduleError(PexecutorError):
+    """The caller gave an invalid schedule. The message names the field, and shows a valid example."""
+
+    def __init__(self, field: str, detail: str) -> None:
+        self.field = field
+        super().__init__(detail)
+
+
+class UnknownScheduleError(PexecutorError):
+    """The caller gave the name of a schedule that does not exist."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"no schedule has the name {name!r}")
+
+
+class OwnedScheduleError(PexecutorError):
+    """The caller wanted to change or remove a schedule that a settings file declares, through the API."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(
+            f"the schedule {name!r} is declared in a settings file: change `[schedules.{name}]` there, and restart"
+        )
+
+
+class TooManySchedulesError(PexecutorError):
+    """The caller gave one schedule more than the store keeps, or more bytes. Nothing was changed."""
 
 
 class InvalidCursorError(PexecutorError):

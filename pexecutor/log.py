@@ -2,7 +2,8 @@
 
 Changes of tasks can be many thousands per second. So each change is logged at the level ``debug`` and none at ``info``.
 A task that has finally failed is logged as a warning, but at most ``WARNINGS_PER_SECOND_MAX`` times per second. Further
-failures are counted, and the next warning reports their number.
+failures are counted, and the next warning reports their number. Of consecutive skips of a schedule for one reason, only
+the first is logged.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
 
 from .config import LogFormat, LogLevel, service_variables
 from .process.streams import report_drops
+from .stores.schedules import Skipped
 from .task import Finished, Outcome, Record, Scheduled
 
 WARNINGS_PER_SECOND_MAX: Final = 10
@@ -128,6 +131,15 @@ class TaskLog:
         left_out = {"left_out": self._left_out} if self._left_out else {}
         self._left_out = 0
         _log.warning("task", **_facts(record), **left_out)
+
+
+def log_skip(schedule: str, skipped: Skipped) -> None:
+    """Log a skip of a schedule, unless it repeats the one before; the executor calls this."""
+    if skipped.count > 1:
+        return
+    holder = {} if skipped.holder_id is None else {"holder": skipped.holder_id}
+    at = datetime.fromtimestamp(skipped.last_at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    _log.warning("skipped", schedule=schedule, reason=skipped.reason, scheduled_for=at, **holder)
 
 
 def _facts(record: Record) -> dict[str, Any]:

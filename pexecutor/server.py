@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -25,12 +26,14 @@ from .handlers import Catalogue, load_catalogue
 from .handlers.descriptors import connections_bound, raise_limit
 from .handlers.processes.leftovers import end_leftovers, file_identity
 from .handlers.processes.mark import marking_for
-from .log import TaskLog
+from .log import TaskLog, log_skip
 from .process.stop import StopBound, StopSignals, log_drain, log_stopped
+from .schedules.tables import DeclaredSchedules, load_tables
 from .stores import Store
 from .stores.address import SqliteAddress, ValkeyAddress, parse_store
 from .stores.local.recovery import Recovered
 from .stores.local.store import LocalStore
+from .stores.schedules import ScheduleBounds
 from .stores.sqlite.database import Database
 from .stores.sqlite.database import Durability as DatabaseDurability
 from .stores.sqlite.journal import SqliteJournal
@@ -48,18 +51,22 @@ def make_executor(config: Config, handlers: Catalogue | None = None) -> Executor
     """Make an executor with its store from the settings.
 
     Raises:
-        ConfigError: a handler in the settings is invalid.
+        ConfigError: a handler or a schedule in the settings is invalid.
     """
     raise_limit()
     if handlers is None:
         handlers = load_catalogue(declared=config.handlers, modules=config.handler_modules, environment=os.environ)
     identity = _store_identity(config)
+    shared = _is_shared(config)
+    declared = load_tables(config.schedules, handlers.check, time.time())
     return Executor(
         _make_store(config, handlers, identity),
         pool_size=config.pool_size,
         drain_timeout_seconds=config.drain_timeout_seconds,
-        handlers=handlers.with_resource(partial(_marking, identity, shared=_is_shared(config))),
+        handlers=handlers.with_resource(partial(_marking, identity, shared=shared)),
+        declared=DeclaredSchedules(declared, shared=shared),
         on_change=TaskLog(config.log_level),
+        on_skip=log_skip,
     )
 
 
@@ -113,6 +120,7 @@ def _make_store(config: Config, handlers: Catalogue, identity: Callable[[], str]
         history_seconds_max=config.history_seconds_max,
         history_bytes_max=config.history_bytes_max,
         crashes_max=config.crashes_max,
+        schedule_bounds=ScheduleBounds(config.schedules_max),
         journal=_make_journal(config) if isinstance(address, SqliteAddress) else None,
         known_handlers=handlers if config.unknown_handlers == "refuse" else None,
         ends_with_us=handlers.ending_with_us(),
@@ -187,7 +195,8 @@ async def serve(
         bound: the bound on the stop. An owner of the process passes it, and then signals are handled.
 
     Raises:
-        ConfigError: a handler, a token or a certificate is invalid, or the server would be open to other machines.
+        ConfigError: a handler, a schedule, a token or a certificate is invalid, or the server would be open to other
+            machines.
         ListenError: the server cannot listen on the address.
         UnusableStoreError: the store of the settings cannot keep tasks.
     """

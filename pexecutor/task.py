@@ -105,7 +105,7 @@ class Task(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, om
     def __post_init__(self) -> None:
         name = self.name
         if not (name.isascii() and name.isprintable()):
-            _check_name(name)
+            check_name(name)
         if self.params and len(msgspec.json.encode(self.params)) > PARAMS_BYTES_MAX:
             raise ValueError(f"`params` must be at most {PARAMS_BYTES_MAX} bytes of JSON")
         if self.run_at is not None:
@@ -126,7 +126,8 @@ class Task(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, om
         return submitted_at + self.delay / 1000 if self.delay else submitted_at
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raise ``ValueError`` if a name has too many bytes or contains a control character."""
     if len(name.encode()) > NAME_BYTES_MAX:
         raise ValueError(f"`name` must be at most {NAME_BYTES_MAX} bytes of UTF-8")
     if _CONTROL.search(name):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
@@ -10,6 +10,9 @@ import trio
 
 from pexecutor import Record, StoreUnavailableError, Task
 from pexecutor.handlers import Context
+from pexecutor.stores.answers import KeyedAnswer, RequestKey
+from pexecutor.stores.local.journal_protocol import NOTHING_BESIDE, BesideRecords
+from pexecutor.stores.schedules import Schedule, ScheduleChange
 
 
 class Doing:
@@ -91,16 +94,24 @@ class FakeJournal:
         self.acceptances = 0
         self.fails_at: set[int] = set()
         self.written: list[Record] = []
+        self.written_answers: dict[RequestKey, KeyedAnswer] = {}
+        self.written_schedules: list[ScheduleChange] = []
         self.on_write: Callable[[int], None] = lambda _: None
 
     @asynccontextmanager
-    async def opened(self, current: Callable[[int], Record | None]) -> AsyncIterator[tuple[int, int]]:
+    async def opened(
+        self, current: Callable[[int], Record | None], current_schedule: Callable[[str], Schedule | None]
+    ) -> AsyncIterator[tuple[int, int]]:
         yield self.tag, self.acceptances
 
     async def records(self) -> AsyncIterator[list[Record]]:
         yield list({record.serial: record for record in self.written}.values())
 
-    async def commit(self, changes: Sequence[Record], acceptances: int) -> None:
+    async def schedules(self) -> tuple[list[Schedule], int]:
+        latest = {change.name: change.schedule for change in self.written_schedules}
+        return [schedule for schedule in latest.values() if schedule is not None], 0
+
+    async def commit(self, changes: Sequence[Record], acceptances: int, beside: BesideRecords = NOTHING_BESIDE) -> None:
         self.writes += 1
         number = self.writes
         self.on_write(number)
@@ -108,11 +119,21 @@ class FakeJournal:
         if number in self.fails_at:
             raise StoreUnavailableError(f"the disk failed at write {number}")
         self.written.extend(changes)
+        self.written_schedules.extend(beside.schedules)
+        if beside.answer is not None:
+            self.written_answers[beside.answer.key] = beside.answer
         self.acceptances = acceptances
         await self._turn()
 
+    async def answers(self) -> list[KeyedAnswer]:
+        return list(self.written_answers.values())
+
     def forget(self, serials: Sequence[int]) -> None:
         pass
+
+    def forget_answers(self, keys: Iterable[RequestKey]) -> None:
+        for key in keys:
+            self.written_answers.pop(key, None)
 
     async def _turn(self) -> None:
         for _ in range(self.awaits):

@@ -17,6 +17,7 @@ from .db import db
 from .logs import logs
 from .move import move
 from .read import handlers, list_tasks, show
+from .schedule import schedule
 from .submit import submit
 from .token import token
 from .watch.command import watch
@@ -30,6 +31,7 @@ COMMANDS: tuple[click.Command, ...] = (
     watch,
     drain,
     handlers,
+    schedule,
     db,
     conformance,
     move,

@@ -1,4 +1,4 @@
-"""Shell completion of handlers and tasks.
+"""Shell completion of handlers, schedules and tasks.
 
 The candidates come from the server, within ``REPLY_SECONDS_MAX``. On any failure there are no candidates and no
 message.
@@ -13,6 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from ..errors import PexecutorError
+from .schedule_text import times_of
 
 if TYPE_CHECKING:
     from ..client.client import Client
@@ -24,6 +25,11 @@ OFFERED_MAX: Final = 200
 def complete_handler(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Return the handlers whose names begin with ``incomplete``."""
     return _ask(ctx, lambda client: _handlers(client, incomplete))
+
+
+def complete_schedule(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the schedules whose names begin with ``incomplete``."""
+    return _ask(ctx, lambda client: _schedules(client, incomplete))
 
 
 def complete_task(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -51,6 +57,16 @@ def _handlers(client: Client, incomplete: str) -> list[CompletionItem]:
         CompletionItem(handler["name"], help=handler["description"])
         for handler in known
         if handler["name"].startswith(incomplete)
+    ]
+
+
+def _schedules(client: Client, incomplete: str) -> list[CompletionItem]:
+    """Return names; a name that contains white space is left out, as the shell would read several words."""
+    [page, *_] = client.schedules(schedules_max=OFFERED_MAX)
+    return [
+        CompletionItem(schedule["name"], help=times_of(schedule))
+        for schedule in (document.value for document in page)
+        if schedule["name"].startswith(incomplete) and len(schedule["name"].split()) == 1
     ]
 
 

@@ -43,7 +43,8 @@ def check(path: Path) -> None:
     """Check the file for damage. Exit status 1 if it is damaged."""
     findings = inspection.check(path)
     set_aside = f", {findings.set_aside} invalid rows set aside" if findings.set_aside else ""
-    click.echo(f"{path}: {findings.in_flight} in flight, {findings.history} finished{set_aside}")
+    schedules = f", {findings.schedules} schedules" if findings.schedules else ""
+    click.echo(f"{path}: {findings.in_flight} in flight, {findings.history} finished{schedules}{set_aside}")
     _fail_with(findings, "the file is damaged: `pexecutor db export` saves the tasks that can be read")
 
 

@@ -111,6 +111,8 @@ def _report(moved: Moved, *, dry_run: bool) -> None:
     states = ", ".join(f"{number} {state}" for state, number in sorted(moved.in_flight.items()))
     click.echo(f"{verb} from {moved.source} to {moved.target}: {total} in flight" + (f" ({states})" if states else ""))
     click.echo(f"their ids {'do not change' if moved.ids_kept else 'are new'}")
+    if moved.schedules:
+        click.echo(f"schedules: {moved.schedules}")
     if moved.history:
         click.echo(f"finished: {moved.history}")
     if moved.history_left:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import click
 
 from .record_text import ago, for_terminal, json_for_terminal, members, note, one_line, since, standing
+from .schedule_text import details_of, latest, latest_with_age, local, times_of, unchanged, upcoming
 from .task_params import ParamsSchema
 
 if TYPE_CHECKING:
@@ -44,6 +45,12 @@ class Report(Protocol):
     def handlers(self, documents: Sequence[Document]) -> None:
         """Print handlers, one per line."""
 
+    def schedules(self, documents: Sequence[Document]) -> None:
+        """Print schedules, one per line."""
+
+    def schedule(self, document: Document) -> None:
+        """Print all facts about a schedule."""
+
 
 def report_for(*, as_json: bool) -> Report:
     """Return the report that suits standard output."""
@@ -70,6 +77,8 @@ class JsonReport:
         echo_json(document.raw)
 
     handlers = records
+    schedules = records
+    schedule = details
 
 
 class LineReport:
@@ -90,6 +99,14 @@ class LineReport:
         """Print the name, params and description of each handler."""
         for handler in (document.value for document in documents):
             self._line([handler["name"], ParamsSchema(handler["params"]).signature(), one_line(handler["description"])])
+
+    def schedules(self, documents: Sequence[Document]) -> None:
+        """Print the name, times, task, next time and last occurrence of each schedule."""
+        for schedule in (document.value for document in documents):
+            name, task = one_line(schedule["name"]), one_line(schedule["task"]["name"])
+            self._line([name, times_of(schedule), task, upcoming(schedule, unchanged), latest(schedule)])
+
+    schedule = details
 
     def _line(self, fields: Iterable[str]) -> None:
         click.echo("\t".join(fields))
@@ -124,6 +141,18 @@ class TableReport:
             for each in (document.value for document in documents)
         ]
         self._table(["name", "params", "description"], rows)
+
+    def schedules(self, documents: Sequence[Document]) -> None:
+        """Print one row per schedule, with times in the local time zone."""
+        rows = [
+            [(each["name"], "bold"), times_of(each), upcoming(each, local), latest_with_age(each)]
+            for each in (document.value for document in documents)
+        ]
+        self._table(["name", "times", "next", "last"], rows)
+
+    def schedule(self, document: Document) -> None:
+        """Print one row per fact, with times in the local time zone."""
+        self._table(None, [[(name, "bold"), value] for name, value in details_of(document.value)])
 
     def _table(self, titles: Sequence[str] | None, rows: Sequence[Sequence[Any]]) -> None:
         from rich.table import Table

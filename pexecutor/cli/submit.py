@@ -65,7 +65,7 @@ def submit(
         if given or pairs or whole is not None or wait or wait_for_room:
             raise click.UsageError("`submit -` takes no options of a task or wait: write each task as a line of JSON")
         return _submit_lines(session)
-    params = read_params(pairs, whole, _schema(session, given.get("handler")) if pairs else ParamsSchema())
+    params = params_of(session, given.get("handler"), pairs, whole)
     task = {"name": name, **given, **({"params": params} if params else {})}
     document = session.client.submit(task, wait_for_room_seconds=wait_for_room)
     if not wait:
@@ -74,6 +74,11 @@ def submit(
     ended = wait_for_outcome(session.client, document.value["id"], until=time.monotonic() + wait_timeout)
     session.report.records([ended])
     return OF_OUTCOME.get(ended.value["outcome"], Exit.TROUBLE)
+
+
+def params_of(session: Session, handler: str | None, pairs: tuple[str, ...], whole: str | None) -> dict[str, Any]:
+    """Return the params that the arguments give; the handler's schema gives the types of ``KEY=VALUE`` arguments."""
+    return read_params(pairs, whole, _schema(session, handler) if pairs else ParamsSchema())
 
 
 def _schema(session: Session, handler: str | None) -> ParamsSchema:

@@ -26,6 +26,10 @@ def milliseconds(_ctx: click.Context, _param: click.Parameter, text: str | None)
     return round(float(match[1]) * _MILLISECONDS_IN[match[2]])
 
 
+_RUN_AT: Final = click.option(
+    "--run-at", metavar="TIME", help="Start the task only at this time: RFC 3339, with a time zone."
+)
+
 _OPTIONS: Final = [
     click.option(
         "--handler", help="The handler that runs the task.  [default: sleep]", shell_complete=complete_handler
@@ -35,7 +39,7 @@ _OPTIONS: Final = [
         "--priority", type=int, help=f"{-PRIORITY_MAX} to {PRIORITY_MAX}; tasks of higher priority start first."
     ),
     click.option("--delay", metavar="SPAN", callback=milliseconds, help="Start the task only after this time."),
-    click.option("--run-at", metavar="TIME", help="Start the task only at this time: RFC 3339, with a time zone."),
+    _RUN_AT,
     click.option("--timeout", metavar="SPAN", callback=milliseconds, help="Cancel an attempt after this time."),
     click.option("--retries", type=int, help="Maximum number of retries after a failure or a timeout."),
     click.option("--retry-delay", metavar="SPAN", callback=milliseconds, help="Longest wait before the first retry."),
@@ -55,4 +59,11 @@ def task_fields(function: F) -> F:
     """Add an option for each field of a task except name and params; an option that is not given is ``None``."""
     for option in reversed(_OPTIONS):
         function = option(function)
+    return function
+
+
+def scheduled_task_fields(function: F) -> F:
+    """Add the options of ``task_fields`` without ``--run-at``: a schedule sets the times of its tasks."""
+    for option in reversed(_OPTIONS):
+        function = function if option is _RUN_AT else option(function)
     return function

@@ -49,6 +49,14 @@ class _Record(msgspec.Struct):
     submitted_at: str
 
 
+class _Schedule(msgspec.Struct):
+    name: str
+    task: dict[str, Any]
+    paused: bool
+    next: list[str]
+    occurrences: list[dict[str, Any]]
+
+
 class _Handler(msgspec.Struct):
     name: str
     description: str
@@ -132,9 +140,8 @@ class Client:
             "/tasks",
             _Record,
             params=query,
-            content=msgspec.json.encode(task),
-            headers={"Content-Type": "application/json"},
             timeout=self._timeout(wait_for_room_seconds),
+            **_json(task),
         )
 
     def submit_lines(self, chunks: Iterator[bytes]) -> Document:
@@ -169,18 +176,23 @@ class Client:
             state, name: only tasks in this state or with this name.
             records_max: the maximum number of records; ``None`` for all.
         """
-        left = PAGE_RECORDS_MAX if records_max is None else records_max
         query = httpx2.QueryParams({key: value for key, value in (("state", state), ("name", name)) if value})
+        yield from self._pages("/tasks", _Record, query, records_max)
+
+    def _pages(
+        self, path: str, kind: type[msgspec.Struct], query: httpx2.QueryParams, documents_max: int | None
+    ) -> Iterator[list[Document]]:
+        left = PAGE_RECORDS_MAX if documents_max is None else documents_max
         while left > 0:
             query = query.set("limit", min(left, PAGE_RECORDS_MAX))
-            reply = self._ask("GET", "/tasks", params=query)
-            page = _documents(reply, _Record)
+            reply = self._ask("GET", path, params=query)
+            page = _documents(reply, kind)
             yield page
             if (link := reply.links.get("next", {}).get("url")) is None:
                 return
             # Only the query of the link is used: behind a proxy, the server's path may differ from the client's.
             query = httpx2.URL(link).params
-            left = PAGE_RECORDS_MAX if records_max is None else left - len(page)
+            left = PAGE_RECORDS_MAX if documents_max is None else left - len(page)
 
     def handlers(self) -> list[Document]:
         """Return the handlers of the server, with the JSON Schema of their params."""
@@ -202,6 +214,36 @@ class Client:
     def drain(self) -> Document:
         """Begin the drain of the server, and return its readiness."""
         return self._document("POST", "/drain", _Readiness)
+
+    # Schedules
+
+    def schedules(self, *, schedules_max: int | None = None) -> Iterator[list[Document]]:
+        """Yield the schedules by name, one page at a time; all of them without ``schedules_max``."""
+        yield from self._pages("/schedules", _Schedule, httpx2.QueryParams(), schedules_max)
+
+    def schedule(self, name: str) -> Document:
+        """Return a schedule."""
+        return self._document("GET", _schedule_path(name), _Schedule)
+
+    def put_schedule(self, name: str, schedule: Mapping[str, Any]) -> Document:
+        """Store a schedule, in the place of one with the same name, and return it."""
+        return self._document("PUT", _schedule_path(name), _Schedule, **_json(schedule))
+
+    def pause_schedule(self, name: str, *, paused: bool) -> Document:
+        """Pause or resume a schedule, and return it."""
+        return self._document("PATCH", _schedule_path(name), _Schedule, **_json({"paused": paused}))
+
+    def remove_schedule(self, name: str, *, force: bool = False) -> None:
+        """Remove a schedule; with ``force``, even if a settings file declares it."""
+        self._ask("DELETE", _schedule_path(name), params={"force": "true"} if force else {})
+
+    def run_schedule(self, name: str) -> Document:
+        """Submit the task of a schedule now, and return its record.
+
+        Raises:
+            RefusedError: the task was refused; 409 if its name is held, 429 if the queue is full.
+        """
+        return self._document("POST", f"{_schedule_path(name)}/run", _Record)
 
     # One exchange
 
@@ -227,6 +269,15 @@ class Client:
 
 def _task_path(task_id: str) -> str:
     return f"/tasks/{quote(task_id, safe='')}"
+
+
+def _schedule_path(name: str) -> str:
+    return f"/schedules/{quote(name, safe='')}"
+
+
+def _json(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the body of a request with this JSON, and its type."""
+    return {"content": msgspec.json.encode(content), "headers": {"Content-Type": "application/json"}}
 
 
 def _document(raw: bytes, kind: type[msgspec.Struct]) -> Document:

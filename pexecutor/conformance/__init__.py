@@ -10,12 +10,41 @@ are those that a check could only try by destroying a machine. A subject names w
 
 from __future__ import annotations
 
-from . import attempts, cancelling, conflicts, crashes, keeping, names, order, reading, room, sharing
+from . import (
+    attempts,
+    cancelling,
+    conflicts,
+    crashes,
+    keeping,
+    names,
+    order,
+    reading,
+    requests,
+    room,
+    schedules,
+    schedules_kept,
+    sharing,
+)
 from .guarantee import DECLARED, BrokenPromiseError, Guarantee, Need, Place, Subject
 from .trial import Finding, Standing, try_all
 
 _PARTS = [
-    part.__name__ for part in (names, room, order, conflicts, attempts, cancelling, reading, keeping, crashes, sharing)
+    part.__name__
+    for part in (
+        names,
+        room,
+        order,
+        conflicts,
+        attempts,
+        cancelling,
+        reading,
+        keeping,
+        crashes,
+        requests,
+        schedules,
+        schedules_kept,
+        sharing,
+    )
 ]
 
 GUARANTEES = tuple(sorted(DECLARED, key=lambda guarantee: _PARTS.index(guarantee.check.__module__)))

@@ -11,7 +11,7 @@ from .asking import DONE, accept, at_once, end, end_for_now, listed, listed_name
 from .guarantee import Place, expect, guarantee
 from .steps import cancelled_at_step
 
-_STEPS_MAX = 60
+STEPS_MAX = 60
 
 
 @guarantee(
@@ -103,7 +103,7 @@ async def cancelled_submit_is_whole(place: Place) -> None:
             there = sorted(set(await listed_names(store, State.PENDING)) - {"z"})
             expect(there in ([], ["a", "b"]), f"a submit cancelled at its await number {step} left only {there}")
             await _clear(store)
-            if not cut_short or step == _STEPS_MAX:
+            if not cut_short or step == STEPS_MAX:
                 return
 
 

@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Final
 
 import trio
 
@@ -35,31 +34,39 @@ from ..errors import FieldError, InvalidTaskError, StoreUnavailableError
 from ..handlers import BUILT_IN, Catalogue, Complaint, Context
 from ..limits.defaults import POOL_SIZE
 from ..limits.times import DRAIN_TIMEOUT_SECONDS
-from ..observe.events import DrainBegun, Feed, TaskProgress
+from ..observe.events import DrainBegun, Feed, OccurrenceSkipped
 from ..observe.notify import notifier
 from ..observe.timeline import Timeline
+from ..schedules.clock import ScheduleClock
+from ..schedules.counts import OccurrenceCounts
+from ..schedules.operations import Schedules
+from ..schedules.tables import DeclaredSchedules, run_schedules
 from ..stores import Node, NodeState, Page, PageRequest, Store, Watcher
+from ..stores.schedules import Skipped
 from ..task import DRAINING, Accepted, Finished, Following, Full, Pending, Record, Running, Scheduled, Task, Verdict
 from .pool import Pool
+from .progress import publish_progress
 from .rate import FinishRate
+from .requests import Requests
 from .statistics import Phase, Statistics, Tally, Timings, add_up
-
-PROGRESS_SECONDS: Final = 0.2
-"""The shortest time between two progress events of a task."""
 
 
 class Executor:
     """An executor of named tasks: a pool of workers on a store.
 
-    ``events`` is the feed of changes, and ``timeline`` sums up the last 15 minutes.
+    ``schedules`` has the operations on schedules, and ``clock`` fires them. ``events`` is the feed of changes, and
+    ``timeline`` sums up the last 15 minutes.
 
     Parameters:
         store: the store that keeps the tasks.
         pool_size: how many tasks run at once.
         drain_timeout_seconds: how long running tasks may run on once a drain has begun.
         handlers: the handlers that run tasks, by name.
+        declared: the schedules of a settings file, which are stored before a schedule fires; ``None`` without a file.
         on_change: called with the new records of changed tasks, in order, once the changes are visible to all callers.
             It must return quickly. Its exceptions do not reach the executor; the first one is logged.
+        on_skip: called with the name of a schedule and each skip of its times by this executor; a repeated skip has a
+            ``count`` above 1.
     """
 
     def __init__(
@@ -69,7 +76,9 @@ class Executor:
         pool_size: int = POOL_SIZE,
         drain_timeout_seconds: float = DRAIN_TIMEOUT_SECONDS,
         handlers: Catalogue = BUILT_IN,
+        declared: DeclaredSchedules | None = None,
         on_change: Callable[[Sequence[Record]], None] | None = None,
+        on_skip: Callable[[str, Skipped], None] = lambda *_: None,
     ) -> None:
         if pool_size < 1:
             raise ValueError("pool_size must be at least 1")
@@ -81,6 +90,7 @@ class Executor:
         self._store = store
         self.handlers = handlers
         self._on_change = None if on_change is None else notifier(on_change)
+        self._declared = declared
         self._phase = Phase.NEW
         self.draining: trio.Event = trio.Event()
         # The scopes of waiting callers. Only _wait_for_room changes the first set, and drain() cancels its scopes. Only
@@ -94,7 +104,21 @@ class Executor:
         self._pool = Pool(
             store, handlers, pool_size, tally=self._tally, ended=self._count_endings, is_busy=self._note_busy
         )
-        store.watch(Watcher(self._note, self._pool.cancel, self._pool.lose, self._describe))
+        self._occurrences = OccurrenceCounts()
+        self._on_skip = on_skip
+        self.clock: ScheduleClock = ScheduleClock(
+            store,
+            draining=self.draining,
+            handlers=handlers,
+            took=lambda task, verdict: self._settle([task], [verdict]),
+            on_fire=self._occurrences.count_fired,
+            on_skip=self._note_skip,
+        )
+        self.schedules: Schedules = Schedules(self.clock, fault=self.fault, removed=self._occurrences.forget)
+        self.requests: Requests = Requests(
+            store, is_serving=self._serving, fault=self.fault, check=self.check, settle=self._settle
+        )
+        store.watch(Watcher(self._note, self._pool.cancel, self._pool.lose, self._describe, self.clock.wake))
 
     # Run and stop
 
@@ -111,9 +135,10 @@ class Executor:
             async with self.handlers.opened(), self._store.opened():
                 if self._phase is Phase.NEW:
                     self._phase = Phase.SERVING
-                task_status.started()
                 if self._phase is Phase.SERVING:
-                    await self._run_pool()
+                    await self._run_pool(task_status)
+                else:
+                    task_status.started()
                 self.events.end()
         finally:
             self.events.end()
@@ -123,33 +148,25 @@ class Executor:
             for scope in self._waiting_for_ends:
                 scope.cancel()
 
-    async def _run_pool(self) -> None:
+    async def _run_pool(self, task_status: trio.TaskStatus[None]) -> None:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._publish_progress)
+            await nursery.start(run_schedules, self._declared, self.schedules, self.clock)
+            task_status.started()
+            nursery.start_soon(publish_progress, self._pool, self.events)
             await self._pool.run()
             nursery.cancel_scope.cancel()
-
-    async def _publish_progress(self) -> None:
-        """Put changed progress into the events every ``PROGRESS_SECONDS``, while the events have a reader."""
-        published: dict[str, TaskProgress] = {}
-        while True:
-            await self.events.wait_for_reader()
-            seen = {
-                context.id: TaskProgress(context.id, context.name, context.done, context.total)
-                for context in self._pool.contexts()
-                if context.done is not None
-            }
-            for progress in seen.values():
-                if published.get(progress.id) != progress:
-                    self.events.put(progress)
-            published = seen
-            await trio.sleep(PROGRESS_SECONDS)
 
     def _note(self, records: Sequence[Record]) -> None:
         self.events.put_all(records)
         self.timeline.note(records)
         if self._on_change is not None:
             self._on_change(records)
+
+    def _note_skip(self, name: str, skipped: Skipped) -> None:
+        self._occurrences.count_skipped(name, skipped)
+        if skipped.count == 1:
+            self.events.put(OccurrenceSkipped(name, skipped.last_at, skipped.reason, skipped.holder_id))
+        self._on_skip(name, skipped)
 
     def _describe(self) -> NodeState:
         return NodeState(self.pool_size, self._pool.busy, self._phase is not Phase.SERVING)
@@ -236,11 +253,18 @@ class Executor:
             await trio.lowlevel.checkpoint()
             return [DRAINING] * len(tasks)
         verdicts = await self._store.submit(tasks, atomic=atomic)
+        self._take(tasks, verdicts)
+        return verdicts
+
+    def _take(self, tasks: Sequence[Task], verdicts: Sequence[Verdict]) -> None:
         self._tally.count_taken(tasks, verdicts)
         for superseded in [verdict.superseded for verdict in verdicts if isinstance(verdict, Accepted)]:
             if superseded is not None:
                 self._pool.cancel(superseded.serial)
-        return verdicts
+
+    def _settle(self, tasks: Sequence[Task], verdicts: Sequence[Verdict]) -> None:
+        self._take(tasks, verdicts)
+        self._tally.count_refused(tasks, verdicts)
 
     def fault(self, task: Task) -> Complaint | None:
         """Return why the task's handler would refuse the task (the field and a sentence), or ``None``."""
@@ -345,7 +369,10 @@ class Executor:
             finished_per_second=self._rate.per_second() if self._rate is not None else 0.0,
             waiting_for_room=len(self._waiting_for_room),
             handlers=handlers,
+            occurrences=self._occurrences.by_schedule(),
             store=self._store.statistics(),
+            fired=self.clock.fired,
+            skipped=dict(self.clock.skipped),
         )
 
     def timings(self) -> Timings:

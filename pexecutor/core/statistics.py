@@ -14,7 +14,9 @@ import msgspec
 
 from ..observe.batch_counts import Gathered, by_handler, value_counts
 from ..observe.histogram import TASK_SECONDS, Histogram
+from ..schedules.counts import Result
 from ..stores import StoreStatistics
+from ..stores.schedules import SkipReason
 from ..task import Accepted, Attempt, Draining, Duplicate, Finished, Full, Outcome, Running, Scheduled, Task, Verdict
 
 _REFUSED: Final = (Full, Draining)
@@ -60,7 +62,11 @@ class Statistics(msgspec.Struct, frozen=True):
         finished_per_second: endings per second over the last minute.
         waiting_for_room: the number of submits that wait for room in the queue.
         handlers: the counts of each handler, by name.
+        occurrences: the occurrences of schedules, by schedule and result; the name ``""`` stands for all schedules
+            beyond the first 200.
         store: a snapshot of the store.
+        fired: the number of occurrences of schedules that this executor has fired.
+        skipped: the number of times that it has skipped an occurrence, by reason.
     """
 
     phase: Phase
@@ -75,7 +81,10 @@ class Statistics(msgspec.Struct, frozen=True):
     finished_per_second: float
     waiting_for_room: int
     handlers: dict[str, Counts]
+    occurrences: dict[str, dict[Result, int]]
     store: StoreStatistics
+    fired: int = 0
+    skipped: dict[SkipReason, int] = {}
 
 
 class Timings(msgspec.Struct, frozen=True):

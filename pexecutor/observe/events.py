@@ -46,11 +46,27 @@ class DrainBegun(msgspec.Struct, frozen=True, gc=False):
     """The event that a drain has begun."""
 
 
+class OccurrenceSkipped(msgspec.Struct, frozen=True, gc=False):
+    """The event that an occurrence of a schedule was skipped, for another reason than the occurrence before it.
+
+    Parameters:
+        schedule: the name of the schedule.
+        at: the time of the occurrence, in seconds since 1970.
+        reason: why the occurrence was skipped.
+        holder_id: the id of the task that held the name, if that is the reason.
+    """
+
+    schedule: str
+    at: float
+    reason: str
+    holder_id: str | None = None
+
+
 class Gap(msgspec.Struct, frozen=True, gc=False):
     """The event that a reader has missed events and must read the state of tasks anew."""
 
 
-Happening = Record | TaskProgress | DrainBegun | Gap
+Happening = Record | TaskProgress | DrainBegun | OccurrenceSkipped | Gap
 """What an event reports. A record reports the change that produced the record."""
 
 
@@ -198,7 +214,7 @@ class Reader:
         return taken
 
 
-_BARE: Final = (TaskProgress, DrainBegun, Gap)
+_BARE: Final = (TaskProgress, DrainBegun, OccurrenceSkipped, Gap)
 
 
 def _strip_all(records: Sequence[Record]) -> Sequence[Record]:

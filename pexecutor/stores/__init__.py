@@ -19,6 +19,20 @@ list. Each task is decided on top of the tasks before it in the list.
   accepted.
 * If the write fails, ``submit`` raises ``StoreUnavailableError`` and changes nothing.
 
+**Requests.** ``answers.submit`` is a submit with the key of its request and a digest of its content. If the store
+remembers an answer for the key, it submits nothing and returns the remembered ``Answer``. Otherwise it decides as
+``submit`` does. In the step that accepts at least one task, the store also remembers the answer: the digest, the
+verdict on each task with the id of the accepted task or of the holder, and the time. The answer is as durable as the
+tasks: after a crash the store has both or neither. A submit that accepts no task is not remembered, so its repetition
+is decided anew. Of many submits with one key at the same time, through any nodes, at most one accepts tasks; the others
+get its answer. The store does not compare digests: the caller does, and knows what a different
+digest means.
+
+``answers.remembered`` returns the remembered answer for a key, or ``None``. An answer is remembered for one day by the
+store's clock. For each kind of request, the store remembers at most 10,000 answers and 16 MiB of them; when there are
+more, the oldest goes. The latest answer stays, however large it is. A submit without a key costs no more because of
+this, and changes no answer. A stored answer that is not valid is set aside, counted and logged.
+
 **Room.** A task takes a place in the queue while it is scheduled, following or pending. ``submit`` never accepts a task
 beyond ``queue_size``. A task that returns to the queue (by a retry or by ``release``) is not refused. The queue can
 therefore exceed ``queue_size`` for a while, at most by the size of the pools.
@@ -93,6 +107,10 @@ that stays where it is therefore appears exactly once, and a task that changes i
 twice, but is never missed. The history is bounded by count, by age and by the bytes of params, errors, attempts,
 results and output. A record that exceeds the byte limit alone stays until the next task ends.
 
+**Schedules.** ``schedules`` holds the schedules of the store, which submit tasks at their times. One occurrence is one
+step: it submits the task, records the occurrence and sets the next time (``schedules.py`` describes its operations and
+is part of this contract).
+
 **Lifetime.** ``opened`` is entered before the first call and left after the last one. A store runs its heartbeat or its
 writer inside ``opened``. A durable store restores its tasks there: waiting tasks wait at their old place, and tasks
 that were running are treated as their ``on_crash`` says. Leaving ``opened`` makes every change durable, within a
@@ -111,6 +129,8 @@ import msgspec
 from ..limits.defaults import PAGE_RECORDS_MAX
 from ..observe.histogram import Histogram
 from ..task import Ending, Finished, Following, Outcome, Pending, Record, Running, Scheduled, State, Task, Verdict
+from .answers import AnswerStore
+from .schedules import ScheduleStore
 
 
 class PageRequest(msgspec.Struct, frozen=True):
@@ -146,6 +166,7 @@ class StoreStatistics(msgspec.Struct, frozen=True):
         durable: whether tasks outlive the process.
         trouble: why the store cannot make changes durable at present; ``None`` if it can.
         damaged: the number of damaged entries that were set aside or repaired.
+        schedules: the number of schedules.
     """
 
     queue_size: int
@@ -158,6 +179,7 @@ class StoreStatistics(msgspec.Struct, frozen=True):
     durable: bool
     trouble: str | None
     damaged: int = 0
+    schedules: int = 0
 
 
 class NodeState(msgspec.Struct, frozen=True):
@@ -194,12 +216,14 @@ class Watcher(NamedTuple):
         lost: called with the serial of a task that runs on this node, which no longer holds it; the attempt is stopped
             at once, and its end is not recorded.
         describe: returns the state to report to the other nodes.
+        schedules_changed: called once a schedule was changed through this node.
     """
 
     changed: Callable[[Sequence[Record]], None] = lambda _: None
     cancel: Callable[[int], None] = lambda _: None
     lost: Callable[[int], None] = lambda _: None
     describe: Callable[[], NodeState] = NodeState
+    schedules_changed: Callable[[], None] = lambda: None
 
 
 class Store(Protocol):
@@ -207,6 +231,12 @@ class Store(Protocol):
 
     @property
     def commits(self) -> Histogram: ...
+
+    @property
+    def answers(self) -> AnswerStore: ...
+
+    @property
+    def schedules(self) -> ScheduleStore: ...
 
     def opened(self) -> AbstractAsyncContextManager[None]: ...
 

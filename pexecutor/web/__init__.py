@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 from quart_trio import QuartTrio
@@ -11,9 +12,11 @@ from ..core.executor import Executor
 from .access.gate import Gate
 from .access.session_answers import SessionAnswers
 from .api.events import EventAnswers
+from .api.hooks.answers import HookAnswers
 from .api.metrics import MetricsAnswers
 from .api.ops import OpsAnswers
 from .api.route import RouteTable
+from .api.schedules import ScheduleAnswers
 from .api.tasks import TaskAnswers
 from .dashboard.answers import DashboardAnswers
 from .docs.page import DocsAnswers
@@ -48,17 +51,19 @@ def create_web(executor: Executor, config: Config, table: RouteTable = TABLE) ->
         table: the routes.
 
     Raises:
-        ConfigError: a token or a host in the settings cannot be used.
+        ConfigError: a token, a host or a hook in the settings cannot be used.
     """
     gate = Gate(config)
-    tasks = TaskAnswers(executor, config)
+    tasks, submit = TaskAnswers(executor, config), table.route_of(TaskAnswers.submit)
     services = [
-        *(tasks, OpsAnswers(executor), EventAnswers(executor, config), MetricsAnswers(executor)),
+        *(tasks, ScheduleAnswers(executor, config, tasks, submit.path), OpsAnswers(executor)),
+        HookAnswers(executor, config, os.environ, table.route_of(TaskAnswers.show)),
+        *(EventAnswers(executor, config), MetricsAnswers(executor)),
         *(SessionAnswers(gate, config), DocsAnswers(table.routes, executor, config), DashboardAnswers()),
     ]
     answering = Answering(gate, table, services)
     prompt = PromptRoutes(table, answering)
-    submits = Submits(answering, tasks, prompt, table.route_of(TaskAnswers.submit))
+    submits = Submits(answering, tasks, prompt, submit)
     return Web(App(table, answering), gate, prompt, submits)
 
 

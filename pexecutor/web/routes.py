@@ -10,16 +10,20 @@ from typing import Final
 
 from .access.session_answers import SessionAnswers
 from .api.events import EventAnswers, EventsQuery
+from .api.hooks.answers import HookAnswers
 from .api.metrics import MetricsAnswers
 from .api.ops import OpsAnswers
 from .api.route import Route, RouteTable
+from .api.schedules import RemoveQuery, ScheduleAnswers, SchedulesQuery
 from .api.tasks import NoQuery, PageQuery, ShowQuery, SubmitQuery, TaskAnswers, TasksQuery
 from .dashboard.answers import DashboardAnswers
 from .docs import reference as docs
+from .docs import schedule_reference as schedule_docs
 from .docs.page import DocsAnswers
 
 TASKS: Final = "/tasks"
 TASK: Final = "/tasks/{id}"
+SCHEDULE: Final = "/schedules/{name}"
 SESSION: Final = "/session"
 
 ROUTES: Final = (
@@ -41,6 +45,46 @@ ROUTES: Final = (
         "PATCH", TASK, scope="submit", answer=TaskAnswers.change, query=NoQuery, body=docs.CHANGE_BODY, doc=docs.CHANGE
     ),
     Route("DELETE", TASK, scope="submit", answer=TaskAnswers.cancel, query=NoQuery, doc=docs.CANCEL),
+    Route(
+        "GET",
+        "/schedules",
+        scope="read",
+        answer=ScheduleAnswers.every_schedule,
+        query=SchedulesQuery,
+        prompt=False,  # a long page takes a while
+        doc=schedule_docs.LIST,
+    ),
+    Route("GET", SCHEDULE, scope="read", answer=ScheduleAnswers.show, query=NoQuery, doc=schedule_docs.SHOW),
+    Route(
+        "PUT",
+        SCHEDULE,
+        scope="submit",
+        answer=ScheduleAnswers.put,
+        query=NoQuery,
+        body=schedule_docs.PUT_BODY,
+        doc=schedule_docs.PUT,
+    ),
+    Route(
+        "PATCH",
+        SCHEDULE,
+        scope="submit",
+        answer=ScheduleAnswers.change,
+        query=NoQuery,
+        body=schedule_docs.PAUSE_BODY,
+        doc=schedule_docs.CHANGE,
+    ),
+    Route(
+        "DELETE", SCHEDULE, scope="submit", answer=ScheduleAnswers.remove, query=RemoveQuery, doc=schedule_docs.REMOVE
+    ),
+    Route(
+        "POST",
+        "/schedules/{name}/run",
+        scope="submit",
+        answer=ScheduleAnswers.run,
+        query=NoQuery,
+        doc=schedule_docs.RUN,
+    ),
+    Route("POST", "/hooks/{name}", scope="signed", answer=HookAnswers.receive, body=docs.HOOK_BODY, doc=docs.HOOK),
     Route("GET", "/events", scope="read", answer=EventAnswers.events, query=EventsQuery, prompt=False, doc=docs.EVENTS),
     Route("GET", "/handlers", scope="read", answer=TaskAnswers.handlers, doc=docs.HANDLERS),
     Route("GET", "/livez", scope="open", answer=OpsAnswers.livez, doc=docs.LIVE),

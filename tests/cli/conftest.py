@@ -86,6 +86,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     (home / "work.py").write_text(MODULE)
     (home / "settings.toml").write_text(
         f'[handlers.speak]\ncommand = ["{sys.executable}", "-c", "{{code}}"]\ndescription = "runs a program"\n'
+        '[schedules.owned]\nevery = 86400000\ntask = {name = "owned"}\n'
     )
     flags = ["-port", "0", "--handlers", str(home / "work.py"), "--config", str(home / "settings.toml")]
     server = ServerProcess(*flags, log=home / "log")

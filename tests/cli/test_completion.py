@@ -58,6 +58,13 @@ def test_tasks_by_name_and_by_id(server: ServerProcess, run: Run) -> None:
     assert {task_id, other_id} <= set(offered("cancel", "nightly", task_id[:6], url=server.url))
 
 
+def test_schedules(server: ServerProcess, run: Run) -> None:
+    run("schedule", "set", "weekly", "--every", "7d")
+    run("schedule", "set", "week end", "--every", "7d")
+    assert offered("schedule", "show", "wee", url=server.url) == ["weekly"], "a name of two words is not offered"
+    assert "pause" in offered("schedule", "", url=server.url)
+
+
 def test_the_url_on_the_line_is_asked(server: ServerProcess) -> None:
     words = ["submit", "a", "--url", server.url, "--handler", "fa"]
     assert offered(*words, url="http://127.0.0.1:1") == ["fails"]

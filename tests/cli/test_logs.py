@@ -25,9 +25,12 @@ def test_each_stream_goes_where_it_belongs(run: Run) -> None:
 
 def test_what_a_function_logged(run: Run) -> None:
     task_id = run("submit", "failed", "--handler", "fails", "--wait").fields[0][0]
-    assert run("logs", task_id) == (0, "about to fail\n", "")
-    assert run("logs", task_id, "-f") == (0, "about to fail\n", "")
-    assert run("logs", task_id, "--json").json == {"log": "about to fail\n", "log_bytes": 14}
+    status, log, err = run("logs", task_id)
+    assert (status, err) == (0, "")
+    assert log.startswith("about to fail\nTraceback (most recent call last):\n")
+    assert log.endswith("RuntimeError: because\n")
+    assert run("logs", task_id, "-f") == (0, log, "")
+    assert run("logs", task_id, "--json").json == {"log": log, "log_bytes": len(log)}
 
 
 def test_nothing_is_nothing(run: Run) -> None:

@@ -217,7 +217,7 @@ def test_a_file_may_have_any_name(shell: Any, tmp_path: Path) -> None:
     ("arguments", "redirection", "stdin", "status", "said"),
     [
         (["submit", "-"], "<&-", b"", Exit.TROUBLE, "cannot read standard input: Bad file descriptor"),
-        (["submit", "-"], "", b'{"name":"caf\xe9"}\n', Exit.USAGE, "Invalid UTF-8"),
+        (["submit", "-"], "", b'{"name":"caf\xe9"}\n', Exit.USAGE, "the body is not UTF-8"),
         (["submit", "a", "--params", "-"], "<&-", b"", Exit.USAGE, "cannot read standard input: Bad file descriptor"),
         (["submit", "a", "--params", "-"], "", b'{"x":"caf\xe9"}', Exit.USAGE, "standard input is not UTF-8"),
         (["submit", "a", "x=@-"], "", LATIN_1, Exit.USAGE, "standard input is not UTF-8"),

@@ -24,6 +24,7 @@ from pexecutor import (
 )
 from pexecutor.conformance.steps import cancelled_at_step, every_await
 from pexecutor.handlers import Catalogue
+from pexecutor.stores.local.journal_protocol import NOTHING_BESIDE, BesideRecords
 
 from ..conftest import RunHere, virtual_now
 from ..fakes import FakeJournal, Gate
@@ -218,7 +219,9 @@ async def test_places_are_reserved_while_a_write_is_under_way(nursery: trio.Nurs
 
 async def test_a_disk_that_hangs_is_given_up(autojump_clock: MockClock) -> None:
     class Hangs(FakeJournal):
-        async def commit(self, changes: Sequence[Record], acceptances: int) -> None:
+        async def commit(
+            self, changes: Sequence[Record], acceptances: int, beside: BesideRecords = NOTHING_BESIDE
+        ) -> None:
             await trio.sleep_forever()
 
     store = LocalStore(journal=Hangs())

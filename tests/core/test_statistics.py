@@ -12,6 +12,7 @@ from trio.testing import MockClock
 from pexecutor import Context, Executor, HandlerFailedError, LocalStore, Outcome, Record, Task
 from pexecutor.handlers import BUILT_IN, Catalogue
 from pexecutor.observe.histogram import Histogram
+from pexecutor.stores.local.journal_protocol import NOTHING_BESIDE, BesideRecords
 
 from ..conftest import RunHere, virtual_now
 from ..fakes import Doing, FakeJournal
@@ -100,7 +101,9 @@ async def test_what_the_stop_cut_off_was_released_and_is_no_attempt(
 
 async def test_a_commit_that_was_made_is_timed(autojump_clock: MockClock, run_here: RunHere) -> None:
     class Takes(FakeJournal):
-        async def commit(self, changes: Sequence[Record], acceptances: int) -> None:
+        async def commit(
+            self, changes: Sequence[Record], acceptances: int, beside: BesideRecords = NOTHING_BESIDE
+        ) -> None:
             await trio.sleep(0.25)
 
     executor = await run_here(LocalStore(journal=Takes(), now=virtual_now))

@@ -10,7 +10,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from pexecutor import Ending, Finished, LocalStore, Outcome, Record, Task
 from pexecutor.handlers import Context
-from pexecutor.observe.events import DrainBegun, Feed, Gap, Happening, Reader, TaskProgress
+from pexecutor.observe.events import DrainBegun, Feed, Gap, Happening, OccurrenceSkipped, Reader, TaskProgress
 from pexecutor.stores import Watcher
 
 from ..conftest import RunHere, virtual_now
@@ -34,6 +34,8 @@ def short(what: Happening) -> str:
             return "drain"
         case Gap():
             return "gap"
+        case OccurrenceSkipped():
+            return f"{what.schedule} {what.reason}"
         case Finished() as record:
             return f"{record.task.name} {record.outcome}"
         case record:

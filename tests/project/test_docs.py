@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import click
 import msgspec
@@ -20,12 +20,18 @@ from pexecutor.cli.main import cli
 from pexecutor.config import Config, flag_of, load_config
 from pexecutor.handlers.command import CommandSettings
 from pexecutor.handlers.http.http import HttpSettings
-from pexecutor.observe.events import DrainBegun, Gap, TaskProgress
+from pexecutor.observe.events import DrainBegun, Gap, OccurrenceSkipped, TaskProgress
+from pexecutor.schedules.counts import Result
+from pexecutor.schedules.declaration import ScheduleDeclaration
+from pexecutor.stores.schedules import SkipReason
 from pexecutor.web import create_app
 from pexecutor.web.api.errors import STATUS_OF
 from pexecutor.web.api.events import EventsQuery, content
+from pexecutor.web.api.hooks.hook import HookSettings
 from pexecutor.web.api.metrics import MetricsAnswers
 from pexecutor.web.api.ops import NodeView
+from pexecutor.web.api.schedule_wire import OccurrenceView, ScheduleView
+from pexecutor.web.api.schedules import RemoveQuery, SchedulesQuery
 from pexecutor.web.api.tasks import PageQuery, ShowQuery, SubmitQuery, TasksQuery
 from pexecutor.web.api.wire import IntervalView, TaskDetail
 
@@ -38,8 +44,9 @@ CHANGELOG = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 SERVE = cli.commands["serve"]
 
-IN_THE_FILE_ALONE = {"handlers", "tokens"}
+IN_THE_FILE_ALONE = {"handlers", "hooks", "schedules", "tokens"}
 
+HOOKS = page("reference/hooks")
 HTTP_API = page("reference/http-api")
 TASKS = page("reference/tasks")
 HANDLERS = page("reference/handlers")
@@ -47,6 +54,7 @@ SETTINGS = page("reference/settings")
 CLI = page("reference/cli")
 EXIT_STATUSES = page("reference/exit-statuses")
 METRICS = page("reference/metrics")
+SCHEDULES = page("reference/schedules")
 
 
 def routes() -> set[str]:
@@ -113,6 +121,10 @@ def test_each_key_of_a_tokens_table_is_documented() -> None:
         assert f"`{word}`" in SETTINGS.text
 
 
+def test_each_key_of_a_hooks_table_is_documented() -> None:
+    assert {*HookSettings.__struct_fields__} <= HOOKS.rows.keys()
+
+
 def test_each_scope_is_documented() -> None:
     assert {*SCOPES} <= HTTP_API.rows.keys()
 
@@ -137,6 +149,9 @@ def commands(group: click.Group, *names: str) -> Iterator[tuple[str, click.Comma
 COMMANDS = dict(commands(cli))
 
 
+QUERIES = (SubmitQuery, PageQuery, TasksQuery, ShowQuery, EventsQuery, SchedulesQuery, RemoveQuery)
+
+
 def test_each_command_is_documented_with_its_help() -> None:
     shown = re.findall(r"^```{command-help} (.+)$", CLI.text, re.MULTILINE)
 
@@ -157,7 +172,7 @@ def test_each_exit_status_is_documented() -> None:
 
 @pytest.mark.parametrize(
     ("structure", "where"),
-    [(Task, TASKS), *((query, HTTP_API) for query in (SubmitQuery, PageQuery, TasksQuery, ShowQuery, EventsQuery))],
+    [(Task, TASKS), *((query, HTTP_API) for query in QUERIES)],
     ids=lambda kind: getattr(kind, "__name__", ""),
 )
 def test_each_field_of_a_task_and_each_parameter_is_documented(structure: type[msgspec.Struct], where: Page) -> None:
@@ -194,9 +209,21 @@ def test_each_member_of_an_interval_and_of_a_node_is_documented(structure: type[
 
 
 def test_each_kind_of_event_is_documented() -> None:
-    for what in (TaskProgress("1", "a", 1, 2), DrainBegun(), Gap()):
+    for what in (TaskProgress("1", "a", 1, 2), OccurrenceSkipped("s", 0.0, "held"), DrainBegun(), Gap()):
         kind, _ = content(what)
         assert kind.decode() in HTTP_API.rows
+
+
+def test_each_field_and_member_of_a_schedule_is_documented() -> None:
+    for structure in (ScheduleDeclaration, ScheduleView):
+        assert {*structure.__struct_fields__} - {"name"} <= SCHEDULES.rows.keys()
+    for field in OccurrenceView.__struct_fields__:
+        assert f"`{field}`" in SCHEDULES.text
+
+
+def test_each_result_of_an_occurrence_is_documented() -> None:
+    assert {*get_args(SkipReason)} <= SCHEDULES.rows.keys()
+    assert {*get_args(Result)} == {"fired", *get_args(SkipReason)}
 
 
 def test_each_state_and_outcome_is_documented() -> None:

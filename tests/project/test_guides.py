@@ -17,6 +17,7 @@ import pytest
 from pexecutor.access import Tokens
 from pexecutor.config import load_config
 from pexecutor.handlers import load_catalogue
+from pexecutor.web.api.hooks.hook import Hook
 
 from ..stores.valkey.server import free_port, valkey_server
 from .conftest import PROJECT, Launch, clean_environment
@@ -103,6 +104,8 @@ def test_settings_can_be_used(part: Part, tmp_path: Path) -> None:
 
     load_catalogue(declared=config.handlers, modules=(), environment={})
     Tokens(config.tokens)
+    for name, hook in config.hooks.items():
+        Hook(name, hook, {"GITHUB_SECRET": "x" * 16})
 
 
 def test_each_example_that_a_page_includes_is_checked() -> None:

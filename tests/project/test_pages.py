@@ -12,6 +12,9 @@ from typing import Final
 import pytest
 
 from pexecutor.config import load_config
+from pexecutor.handlers import BUILT_IN
+from pexecutor.schedules.tables import load_tables
+from pexecutor.web.api.hooks.hook import Hook
 
 from ..stores.valkey.server import valkey_server
 from .conftest import Launch, ServerProcess, clean_environment
@@ -21,11 +24,13 @@ from .session import Session
 
 HTTP = page("reference/http-by-example")
 HANDLERS = page("reference/handlers")
+HOOKS = page("reference/hooks")
 SETTINGS = page("reference/settings")
 RUNNING = page("reference/running")
 CLI = page("reference/cli")
 STORES = page("reference/stores")
 PYTHON = page("reference/python-api")
+SCHEDULES = page("reference/schedules")
 SECURITY = page("explanation/security")
 MANY_MACHINES = page("explanation/many-machines")
 
@@ -36,7 +41,9 @@ LOOKED_AT: Final = {
     (HANDLERS.path, "python", "Declare handlers"),
     (HANDLERS.path, "sh", "Declare handlers"),
     (HANDLERS.path, "console", "Declare handlers"),
+    (HOOKS.path, "toml", "Hooks"),
     (SETTINGS.path, "toml", "Settings"),
+    (SCHEDULES.path, "toml", "In the settings"),
     (SETTINGS.path, "sh", "Settings"),
     (RUNNING.path, "sh", "Hypercorn"),
     (RUNNING.path, "text", "A container"),  # there is no container engine where the tests run
@@ -119,6 +126,14 @@ def test_settings_file(tmp_path: Path) -> None:
         assert getattr(config, name) == value
 
 
+def test_schedules_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "pexecutor.toml"
+    file.write_text(SCHEDULES.only("toml").text, encoding="utf-8")
+    config = load_config(file=file, environment={}, flags={})
+
+    assert load_tables(config.schedules, BUILT_IN.check, 0.0).keys() == config.schedules.keys() == {"nightly", "check"}
+
+
 def test_flags(launch: Launch) -> None:
     server = launch([*shlex.split(SETTINGS.only("sh").text), "--port", "0"])
 
@@ -154,3 +169,8 @@ def test_an_executor_in_a_program(tmp_path: Path) -> None:
 
     assert (run.returncode, run.stderr) == (0, "")
     assert run.stdout == PYTHON.shown_after(block)
+
+
+def test_a_hook_of_the_page_can_be_used() -> None:
+    for name, table in tomllib.loads(HOOKS.only("toml").text)["hooks"].items():
+        Hook(name, table, {})

@@ -61,6 +61,7 @@ def test_tasks_go_on_elsewhere(start_server: StartServer, run: Run, here: str, t
         "in_flight": {"pending": 2, "scheduled": 1},
         "history": 1,
         "history_left": 0,
+        "schedules": 0,
         "ids_kept": True,
     }
 

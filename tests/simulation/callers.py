@@ -21,12 +21,15 @@ from pexecutor import (
     StoreUnavailableError,
     Task,
     UnknownTaskError,
+    Verdict,
 )
 from pexecutor.conformance.steps import cancelled_at_step
+from pexecutor.stores.answers import Answer, to_number
 from pexecutor.task import format_task_id
 from pexecutor.web.api.events import content
 
 from .ledger import demand, demand_readable
+from .requests import Requests
 
 NAMES: Final = "abcdefgh"
 UNANSWERED: Final = (ExpiredTaskError, UnknownTaskError, StoreUnavailableError)
@@ -92,6 +95,7 @@ class Callers:
         chance: decides it all.
         say: writes the trace.
         next_mark: draws a mark that tells each submitted task from all others.
+        requests: the requests with a key.
         pace: how long things take.
     """
 
@@ -102,9 +106,11 @@ class Callers:
         say: Callable[[str, str], None],
         next_mark: Callable[[], int],
         *,
+        requests: Requests,
         pace: Pace = LEISURELY,
     ) -> None:
         self._pace = pace
+        self._requests = requests
         self._process = process
         self._chance = chance
         self._say = say
@@ -113,6 +119,8 @@ class Callers:
     async def call(self, who: str, steps: int) -> None:
         """One caller: some steps, and after each the invariants."""
         actions = [self._submit] * 5 + [self._cancel, self._wait, self._pause, self._list, self._follow]
+        if self._requests.are_made:
+            actions += [self._request] * 6
         for _ in range(steps):
             action = self._chance.choice(actions)
             if self._chance.random() < 0.2:
@@ -163,12 +171,43 @@ class Callers:
                 self._say(who, f"is told of {how}: {error}")
                 process.ledger.tell_refused(marks)
             return
+        if not process.dead:
+            self._tell(who, tasks, verdicts, atomic=atomic)
+
+    async def _request(self, who: str) -> None:
+        """Submit with a key, which may have been used before."""
+        chance, process, requests = self._chance, self._process, self._requests
+        tasks = [self.task() for _ in range(chance.choice([1, 1, 2]))]
+        marks = [task.params["mark"] for task in tasks]
+        key, atomic = requests.draw(chance), chance.random() < 0.2
+        begun_at = requests.begin(key, marks)
+        named = ", ".join(f"{task.name}{task.params['mark']}" for task in tasks)
+        self._say(who, f"requests {key.kind} {key.key}: {named}")
+        try:
+            reply = await process.executor.requests.submit(key, b"", tasks, atomic=atomic)
+        except StoreUnavailableError as error:
+            if not process.dead:
+                self._say(who, f"is told of {key.kind} {key.key}: {error}")
+                process.ledger.tell_refused(marks)
+            return
         if process.dead:
             return
+        if isinstance(reply, Answer):
+            self._say(who, f"is told of {key.kind} {key.key}: remembered")
+            requests.tell_answer(key, reply)
+            process.ledger.tell_refused(marks)
+        else:
+            self._tell(who, tasks, reply, atomic=atomic)
+            if any(isinstance(verdict, Accepted) for verdict in reply):
+                requests.tell_accepted(key, begun_at, list(map(to_number, reply)))
+
+    def _tell(self, who: str, tasks: Sequence[Task], verdicts: Sequence[Verdict], *, atomic: bool) -> None:
+        process = self._process
         demand(len(verdicts) == len(tasks), "each task has its verdict", verdicts)
         words = {verdict.verdict for verdict in verdicts}
         demand(not (atomic and words >= {"accepted", "full"}), "all that can be taken is taken, or none", verdicts)
-        for mark, task, verdict in zip(marks, tasks, verdicts, strict=True):
+        for task, verdict in zip(tasks, verdicts, strict=True):
+            mark = task.params["mark"]
             if isinstance(verdict, Accepted):
                 self._say(who, f"is told of {task.name}{mark}: accepted, {verdict.record.id}")
                 process.ledger.tell_accepted(verdict.record.serial)

@@ -117,6 +117,10 @@ class Ledger:
         assert serial is not None
         self._given[serial, attempt] = given
 
+    def is_known(self, serial: int) -> bool:
+        """Whether a task is in the store or in its file, or has been."""
+        return serial in self.published or serial in self.file or serial in self.outcomes
+
     # What the file is given
 
     def write_begins(self, records: Sequence[Record], gone: Sequence[int]) -> None:

@@ -7,7 +7,7 @@ nobody listens.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ import trio
 from pexecutor import Ending, Executor, Finished, LocalStore, Outcome, Record, Running, Scheduled, Task
 from pexecutor.handlers import Catalogue, Context
 from pexecutor.log import TaskLog
+from pexecutor.stores.answers import Answer, RequestKey
 from pexecutor.stores.local.book import Book
 from pexecutor.stores.local.recovery import Recovered
 from pexecutor.stores.sqlite.database import Database, Durability
@@ -29,6 +30,7 @@ from .connection import connected
 from .disk import Crash, FakeDisk
 from .ledger import Ledger, demand
 from .log import FailingLog
+from .requests import Requests
 
 T = TypeVar("T")
 
@@ -45,6 +47,7 @@ class Process:
     Parameters:
         disk: what it finds and leaves.
         ledger: is told of every transaction, and looks at the store; it also has the sizes of the queue and the pool.
+        requests: looks at the remembered answers.
         nursery: where its thread works; cancelled when it dies.
         chance: decides how long the disk takes, and how long retries wait.
         now: the wall clock.
@@ -62,6 +65,7 @@ class Process:
         self,
         disk: FakeDisk,
         ledger: Ledger,
+        requests: Requests,
         nursery: trio.Nursery,
         *,
         chance: Random,
@@ -77,6 +81,7 @@ class Process:
     ) -> None:
         self.disk = disk
         self.ledger = ledger
+        self.requests = requests
         self.serving = False
         self.dead = False
         self.at_work: set[str] = set()  # names; changed by the handler
@@ -84,6 +89,8 @@ class Process:
         """Whether its tasks kill it now and then."""
         self.broken: Exception | None = None
         """The promise that was found broken at its death."""
+        self.on_look: Callable[[], None] = lambda: None
+        """Called at each look."""
         self.hang_seconds = 0.0
         """How long the next call in the thread hangs."""
         self._nursery = nursery
@@ -125,6 +132,11 @@ class Process:
         """See that everything is as it has to be, now."""
         if self.serving and not self.dead:
             self.ledger.look(self.book, self._now(), self.at_work)
+            answers = {
+                key: answer for kept in self.store.answers._book._answers.values() for key, answer in kept.items()
+            }
+            self.requests.look(answers, by_mark(self.book._records.values()), self.ledger.is_known)
+            self.on_look()
 
     def die(self, how: str) -> None:
         """From here on it does nothing any more."""
@@ -256,6 +268,21 @@ class DieAtStep(trio.abc.Instrument):
         self._steps_left -= 1
         if self._steps_left == 0:
             self._process.die(f"at step {self._step}, before {task.name.rpartition('.')[2]}")
+
+
+def by_mark(records: Iterable[Record]) -> dict[int, Record]:
+    """Records by the mark of their tasks."""
+    return {record.task.params["mark"]: record for record in records}
+
+
+def read_answers(disk: FakeDisk) -> dict[RequestKey, Answer]:
+    """The remembered answers in a disk's file; the disk stays as it is."""
+    database = Database(FILE, connected=partial(connected, disk.copy(), checkpoint_pages=0))
+    database.open()
+    try:
+        return dict(database.answers())
+    finally:
+        database.close()
 
 
 def read_file(disk: FakeDisk) -> tuple[list[Record], int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import pytest
@@ -17,6 +17,7 @@ from pexecutor.core.pool import Pool
 from pexecutor.errors import UnusableStoreError
 from pexecutor.handlers import catalogue, contract, descriptors
 from pexecutor.stores.local import crashes, recovery, store, submission
+from pexecutor.stores.local.journal_protocol import NOTHING_BESIDE, BesideRecords
 from pexecutor.stores.mending import failed_to_write
 from pexecutor.stores.sqlite import database, journal, unwritable
 from pexecutor.stores.sqlite.database import Database
@@ -34,16 +35,18 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 def forget_to_journal_a_finish(patch: pytest.MonkeyPatch) -> None:
     make_durable = LocalStore._make_durable
 
-    async def make_durable_all_but_ends(self: LocalStore, changes: Sequence[Record]) -> Sequence[Record]:
-        await make_durable(self, [record for record in changes if not isinstance(record, Finished)])
+    async def make_durable_all_but_ends(self: LocalStore, changes: Sequence[Record], *beside: Any) -> Sequence[Record]:
+        await make_durable(self, [record for record in changes if not isinstance(record, Finished)], *beside)
         return changes
 
     patch.setattr(LocalStore, "_make_durable", make_durable_all_but_ends)
 
 
 def acknowledge_before_the_commit(patch: pytest.MonkeyPatch) -> None:
-    async def commit(self: SqliteJournal, changes: Sequence[Record], acceptances: int) -> None:
-        self._line.append(_Commit(changes, acceptances))
+    async def commit(
+        self: SqliteJournal, changes: Sequence[Record], acceptances: int, beside: BesideRecords = NOTHING_BESIDE
+    ) -> None:
+        self._line.append(_Commit(changes, acceptances, beside))
         self._wanted.unpark_all()
         await trio.lowlevel.checkpoint()
 
@@ -178,6 +181,44 @@ def fail_a_transaction_for_one_row(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(database, "write_one_by_one", refuse)
 
 
+def set_the_next_time_before_the_task(patch: pytest.MonkeyPatch) -> None:
+    commit = SqliteJournal.commit
+
+    async def commit_in_two(
+        self: SqliteJournal, changes: Sequence[Record], acceptances: int, beside: BesideRecords = NOTHING_BESIDE
+    ) -> Any:
+        if beside.schedules and changes:
+            await commit(self, (), 0, BesideRecords(beside.schedules))
+            beside = BesideRecords(answer=beside.answer)
+        return await commit(self, changes, acceptances, beside)
+
+    patch.setattr(SqliteJournal, "commit", commit_in_two)
+
+
+def set_the_next_time_after_the_task(patch: pytest.MonkeyPatch) -> None:
+    commit = SqliteJournal.commit
+
+    async def commit_in_two(
+        self: SqliteJournal, changes: Sequence[Record], acceptances: int, beside: BesideRecords = NOTHING_BESIDE
+    ) -> Any:
+        replaced = await commit(self, changes, acceptances, BesideRecords(answer=beside.answer) if changes else beside)
+        if beside.schedules and changes:
+            await commit(self, (), 0, BesideRecords(beside.schedules))
+        return replaced
+
+    patch.setattr(SqliteJournal, "commit", commit_in_two)
+
+
+def leave_schedules_in_doubt(patch: pytest.MonkeyPatch) -> None:
+    doubt = SqliteJournal._doubt
+
+    def doubt_records_alone(self: SqliteJournal, commit: _Commit) -> None:
+        commit.beside = BesideRecords(answer=commit.beside.answer)
+        doubt(self, commit)
+
+    patch.setattr(SqliteJournal, "_doubt", doubt_records_alone)
+
+
 PLANTED: Final[dict[Plant, str]] = {
     forget_to_journal_a_finish: "what can be read is in the file",
     acknowledge_before_the_commit: "what can be read is in the file",
@@ -205,6 +246,8 @@ PLANTED: Final[dict[Plant, str]] = {
     take_exhaustion_for_damage: "what cannot be used now is not damaged",
     fail_a_transaction_for_one_row: "a transaction fails because of the disk alone",
     believe_a_write_that_writes_nothing: "what has succeeded was written",
+    set_the_next_time_before_the_task: "no occurrence is lost",
+    set_the_next_time_after_the_task: "no occurrence comes again|no occurrence is fired twice",
 }
 """Each with the promise that it breaks."""
 

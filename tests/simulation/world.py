@@ -33,7 +33,9 @@ from .disk import SURVIVES, FakeDisk
 from .inside import trouble, work
 from .ledger import BrokenInvariantError, Ledger, demand
 from .log import FailingLog
-from .process import DieAtStep, Process, read_file
+from .process import DieAtStep, Process, by_mark, read_answers, read_file
+from .requests import Requests
+from .schedules import ScheduledWork
 
 EPOCH: Final = 1_800_000_000.0
 LAST_LIFE_SECONDS_MAX: Final = 60 * 24 * 60 * 60.0
@@ -74,6 +76,7 @@ class World:
         self.records_at_once = chance.choice([2000, 2])
         self.starts_are_free = chance.random() < 0.5
         self.has_trouble = chance.random() < 0.5
+        self.schedules = ScheduledWork(seed, EPOCH)
         self.log = FailingLog(Random(seed), chance.choice([0, 0, 0.1, 1]))
         self.group_min = chance.choice([statements.GROUP_MIN, 1])
         self.ledger = Ledger(
@@ -82,6 +85,7 @@ class World:
             in_order=not self.disk_seconds,
             crashes_max=chance.choice([1, 2, 3, 1000]),
         )
+        self.requests = Requests(seed, self.now)
         self.crashes_in_a_row = chance.random() < CRASHES_IN_A_ROW
         if self.crashes_in_a_row:
             self._have_crashes_in_a_row()
@@ -94,6 +98,7 @@ class World:
             f"{self.group_min} tasks are many, at most {self.ledger.crashes_max} crashes, "
             f"{self.log.failing:.0%} of the lines of the log fail"
             f"{', crashes in a row' if self.crashes_in_a_row else ''}"
+            f"{', schedules' if self.schedules.definitions else ''}"
         )
         self._marks = count(1)
         self._crashes = 0
@@ -153,6 +158,8 @@ class World:
     async def _life(self, last: bool) -> None:
         found, tag, acceptances = read_file(self.disk)
         self.ledger.found(found, make_serial(tag, acceptances))
+        self.requests.look(read_answers(self.disk), by_mark(found), self.ledger.is_known)
+        self.schedules.found(self.disk, found, self.ledger)
         async with trio.open_nursery() as machine:
             process = self.process = self._process_on(machine)
             if not last:
@@ -164,7 +171,9 @@ class World:
                     if not process.dead:
                         self.ledger.recovered(process.book, found)
                         process.serving = True
+                        process.on_look = partial(self.schedules.look, process)
                         process.look()
+                        await self.schedules.declare(process)
                         await (self._come_to_the_end(process) if last else self._be_used(process))
             except* (UnusableStoreError, StoreUnavailableError) as errors:
                 if last:
@@ -178,6 +187,7 @@ class World:
         return Process(
             self.disk,
             self.ledger,
+            self.requests,
             machine,
             chance=self.chance,
             now=self.now,
@@ -207,7 +217,7 @@ class World:
                 self.disk.crash_at(self.disk.operations + int(self.chance.expovariate(1 / 100)) + 1)
 
     async def _be_used(self, process: Process) -> None:
-        callers = Callers(process, self.chance, self.say, lambda: next(self._marks))
+        callers = Callers(process, self.chance, self.say, lambda: next(self._marks), requests=self.requests)
         async with trio.open_nursery() as below:
             if self.has_trouble:
                 below.start_soon(partial(trouble, process, chance=self.chance, say=self.say))

@@ -32,6 +32,7 @@ from pexecutor.conformance.subjects import MemorySubject
 from pexecutor.errors import AlreadyFinishedError, ExpiredTaskError, UnknownTaskError
 from pexecutor.stores import Store, StoreStatistics, Watcher, endings
 from pexecutor.stores.local import crashes, recovery, store, submission
+from pexecutor.stores.local.journal_protocol import NOTHING_BESIDE, BesideRecords
 from pexecutor.stores.sqlite.journal import SqliteJournal, _Commit
 from pexecutor.task import Rare, wait_again
 
@@ -316,29 +317,29 @@ BROKEN: dict[type[LocalStore], str] = {
 
 
 class AnswersBeforeItIsWritten(SqliteJournal):
-    async def commit(self, changes: Sequence[Record], acceptances: int) -> None:
+    async def commit(self, changes: Sequence[Record], acceptances: int, beside: BesideRecords = NOTHING_BESIDE) -> None:
         await trio.lowlevel.checkpoint()
-        self._line.append(_Commit(changes, acceptances))  # and nobody wakes the writer before the end
+        self._line.append(_Commit(changes, acceptances, beside))  # and nobody wakes the writer before the end
 
 
 class ForgetsEndings(SqliteJournal):
-    async def commit(self, changes: Sequence[Record], acceptances: int) -> None:
-        await super().commit([record for record in changes if not isinstance(record, Finished)], acceptances)
+    async def commit(self, changes: Sequence[Record], acceptances: int, beside: BesideRecords = NOTHING_BESIDE) -> None:
+        await super().commit([record for record in changes if not isinstance(record, Finished)], acceptances, beside)
 
 
 class ForgetsWhoFollows(SqliteJournal):
-    async def commit(self, changes: Sequence[Record], acceptances: int) -> None:
-        await super().commit([record for record in changes if not isinstance(record, Following)], acceptances)
+    async def commit(self, changes: Sequence[Record], acceptances: int, beside: BesideRecords = NOTHING_BESIDE) -> None:
+        await super().commit([record for record in changes if not isinstance(record, Following)], acceptances, beside)
 
 
 class NumbersTasksAnew(SqliteJournal):
-    async def commit(self, changes: Sequence[Record], acceptances: int) -> None:
-        await super().commit(changes, 0)
+    async def commit(self, changes: Sequence[Record], acceptances: int, beside: BesideRecords = NOTHING_BESIDE) -> None:
+        await super().commit(changes, 0, beside)
 
 
 class RunsEverythingAgain(SqliteJournal):
-    async def commit(self, changes: Sequence[Record], acceptances: int) -> None:
-        await super().commit([_to_be_rerun(record) for record in changes], acceptances)
+    async def commit(self, changes: Sequence[Record], acceptances: int, beside: BesideRecords = NOTHING_BESIDE) -> None:
+        await super().commit([_to_be_rerun(record) for record in changes], acceptances, beside)
 
 
 def _to_be_rerun(record: Record) -> Record:
@@ -346,11 +347,11 @@ def _to_be_rerun(record: Record) -> Record:
 
 
 class LosesWhatRuns(SqliteJournal):
-    async def commit(self, changes: Sequence[Record], acceptances: int) -> None:
+    async def commit(self, changes: Sequence[Record], acceptances: int, beside: BesideRecords = NOTHING_BESIDE) -> None:
         for record in changes:
             if isinstance(record, Running):
                 self.forget([record.serial])
-        await super().commit(changes, acceptances)
+        await super().commit(changes, acceptances, beside)
 
 
 BROKEN_JOURNALS: dict[type[SqliteJournal], str] = {

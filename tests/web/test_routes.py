@@ -90,7 +90,7 @@ async def test_the_fast_listener_leaves_only_other_routes_to_the_framework(
 ) -> None:
     asked = await ask_each(served)
 
-    needs_body = {("POST", "/tasks"), ("PATCH", "/tasks/x")}
+    needs_body = {(route.method, route.path_with(lambda _: "x")) for route in ROUTES if route.body}
     left = [one for one, route in zip(asked, ROUTES, strict=True) if not route.prompt or one in needs_body]
     assert answered_by_the_framework == Counter(left)
     assert len(left) < len(asked) / 2

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import trio
 
 from ...errors import StoreUnavailableError
 from ...limits.times import STORE_CALL_SECONDS_MAX
 from ...task import Record, Running
+from ..answers import KeyedAnswer, RequestKey
+from ..schedules import Schedule, ScheduleChange
+
+
+class BesideRecords(NamedTuple):
+    """What a step changes beside records.
+
+    Parameters:
+        schedules: the new states of schedules; of two states of one schedule, the later one wins.
+        answer: the answer to a request with a key.
+    """
+
+    schedules: Sequence[ScheduleChange] = ()
+    answer: KeyedAnswer | None = None
+
+
+NOTHING_BESIDE: Final = BesideRecords()
 
 
 class Journal(Protocol):
@@ -32,17 +49,28 @@ class Journal(Protocol):
     def lost_transactions(self) -> int:
         """The number of the last transactions that have disappeared; known once the journal is opened."""
 
-    def opened(self, current: Callable[[int], Record | None]) -> AbstractAsyncContextManager[tuple[int, int]]:
+    def opened(
+        self, current: Callable[[int], Record | None], current_schedule: Callable[[str], Schedule | None]
+    ) -> AbstractAsyncContextManager[tuple[int, int]]:
         """Open the journal for commits. The context gives the store's tag, and how many tasks it has accepted.
 
-        ``current`` returns the record of a serial whose commit was cancelled while it was under way.
+        ``current`` returns the record of a serial whose commit was cancelled while it was under way, and
+        ``current_schedule`` the schedule of such a name.
         """
 
     def records(self) -> AsyncIterator[list[Record]]:
         """Iterate over the records of earlier processes, in order of acceptance."""
 
-    async def commit(self, changes: Sequence[Record], acceptances: int) -> Mapping[int, Record] | None:
-        """Make the new states of records durable, all of them or none.
+    async def schedules(self) -> tuple[list[Schedule], int]:
+        """Return the schedules of earlier processes, and the highest generation that was given, after the records."""
+
+    async def answers(self) -> Sequence[KeyedAnswer]:
+        """Return the remembered answers of earlier processes, the oldest first, after the records."""
+
+    async def commit(
+        self, changes: Sequence[Record], acceptances: int, beside: BesideRecords = NOTHING_BESIDE
+    ) -> Mapping[int, Record] | None:
+        """Make the new states of records, and what changes beside them, durable: all of them or none.
 
         Returns, by serial, the records that were written instead of some: if the end of a task cannot be written, the
         end of the task as failed.
@@ -54,8 +82,25 @@ class Journal(Protocol):
     def forget(self, serials: Sequence[int]) -> None:
         """Drop records with one of the next transactions."""
 
+    def forget_answers(self, keys: Iterable[RequestKey]) -> None:
+        """Drop remembered answers with one of the next transactions."""
 
-async def make_durable(journal: Journal, changes: Sequence[Record], acceptances: int) -> Sequence[Any]:
+
+class Complete(Protocol):
+    """Makes a decided step durable, and publishes its changes of records."""
+
+    def __call__(
+        self,
+        changes: Sequence[Record],
+        *,
+        known_with_it: Sequence[Record] = (),
+        beside: BesideRecords = NOTHING_BESIDE,
+    ) -> Awaitable[Sequence[Any]]: ...
+
+
+async def make_durable(
+    journal: Journal, changes: Sequence[Record], acceptances: int, beside: BesideRecords = NOTHING_BESIDE
+) -> Sequence[Any]:
     """Commit within a bounded shield, so that a cancelled caller never leaves half of a step behind.
 
     Returns what was made durable, in the order of the changes.
@@ -64,7 +109,7 @@ async def make_durable(journal: Journal, changes: Sequence[Record], acceptances:
         StoreUnavailableError: the commit failed, or took too long.
     """
     with trio.move_on_after(STORE_CALL_SECONDS_MAX, shield=True) as bound:
-        replaced = await journal.commit(changes, acceptances)
+        replaced = await journal.commit(changes, acceptances, beside)
     if bound.cancelled_caught:
         raise StoreUnavailableError(f"the store did not answer within {STORE_CALL_SECONDS_MAX:g} s")
     return [replaced.get(record.serial, record) for record in changes] if replaced else changes

@@ -10,8 +10,12 @@ The line is fair: a caller does not overtake an earlier one that waits for one o
 from __future__ import annotations
 
 from types import TracebackType
+from typing import Final
 
 import trio
+
+KEY_SHARDS: Final = 256
+"""How many locks the keys of requests share, and the names of schedules."""
 
 
 class ShardLocks:

@@ -10,7 +10,6 @@ import math
 import random
 import secrets
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
 from contextlib import asynccontextmanager
 from itertools import takewhile
@@ -41,13 +40,18 @@ from ...task import (
     wait_again,
 )
 from .. import Node, Page, PageRequest, StoreStatistics, Watcher
+from ..answers import ANSWER_BOUNDS, AnswerBounds
+from ..schedules import SCHEDULE_BOUNDS, ScheduleBounds
+from .answers import LocalAnswers
 from .book import Book
 from .capacity import Room
 from .crashes import Trials
-from .journal_protocol import Journal, leave_as_is, make_durable
+from .journal_protocol import NOTHING_BESIDE, BesideRecords, Journal, leave_as_is, make_durable
 from .listing import list_page
 from .recovery import Recovered, check_handlers, load, recovery
-from .submission import Submission, after, end, end_and_pass_on, start
+from .schedules import LocalSchedules
+from .snapshot import take_snapshot
+from .submission import Submission, after, all_just_end, end, end_and_pass_on, start
 
 CLOCK_CHECK_SECONDS: Final = 60.0
 """The longest sleep towards a time of the wall clock, in seconds: the clock may be set meanwhile."""
@@ -62,6 +66,8 @@ class LocalStore:
         history_seconds_max: how long a finished task can be read, in seconds.
         history_bytes_max: the bytes of params, errors, attempts, results and output that are kept in all.
         crashes_max: the number of crashes at which a task is abandoned.
+        answer_bounds: how many answers to requests with a key are remembered, and for how long.
+        schedule_bounds: how many schedules are kept, and how many bytes of them.
         journal: makes changes durable; ``None`` if tasks may be lost with the process.
         known_handlers: the handlers that stored tasks may need; opening fails if a task needs another one.
         ends_with_us: the handlers whose work ends with this process, so that a start need not be durable.
@@ -80,6 +86,8 @@ class LocalStore:
         history_seconds_max: float = HISTORY_SECONDS_MAX,
         history_bytes_max: int = HISTORY_BYTES_MAX,
         crashes_max: int = CRASHES_MAX,
+        answer_bounds: AnswerBounds = ANSWER_BOUNDS,
+        schedule_bounds: ScheduleBounds = SCHEDULE_BOUNDS,
         journal: Journal | None = None,
         known_handlers: Container[str] | None = None,
         ends_with_us: Container[str] = (),
@@ -113,11 +121,19 @@ class LocalStore:
         )
         self._trials = Trials(self._book.pending, self._book.crashed, self._changing, crashes_max)
         self._arrivals = trio.lowlevel.ParkingLot()
-        self._room = Room(queue_size, self._book.waiting)
+        self._room = room = Room(queue_size, self._book.waiting)
+        registry, begin, complete = self._book.registry, self._submission, self._apply
+        self.answers: LocalAnswers = LocalAnswers(
+            answer_bounds, registry, journal, begin=begin, complete=complete, room=room, now=now
+        )
+        self.schedules: LocalSchedules = LocalSchedules(
+            schedule_bounds, registry, begin=begin, complete=complete, room=room, now=now
+        )
 
     def watch(self, watcher: Watcher) -> None:
         """Register the callbacks that are notified of each change from now on."""
         self._book.changed = watcher.changed
+        self.schedules.changed = watcher.schedules_changed
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -129,13 +145,15 @@ class LocalStore:
         if self._journal is None:
             yield
             return
-        async with self._journal.opened(self._book.get) as (self._tag, self._acceptances):
+        async with self._journal.opened(self._book.get, self.schedules.find) as (self._tag, self._acceptances):
             async with self._book.registry.all_locked():
                 self._on_recovered(await self._recover(self._journal))
             yield
 
     async def _recover(self, journal: Journal) -> Recovered:
         handlers = await load(journal.records(), self._book)
+        self.answers.load(await journal.answers())
+        self.schedules.load(*await journal.schedules())
         if self._known_handlers is not None:
             check_handlers(handlers, self._known_handlers)
         waiting, history = self._book.waiting(), len(self._book.history)
@@ -246,7 +264,7 @@ class LocalStore:
         """Record how attempts ended; return each task's outcome or its retry."""
         async with self._book.registry.locked([running.task.name for running, _ in ended]):
             now = self._now()
-            if self._all_just_end(ended):
+            if all_just_end(self._book, ended):
                 durable = await self._make_durable([end(running, ending, now) for running, ending in ended])
                 self._book.end(durable)
                 return [*durable]
@@ -257,7 +275,7 @@ class LocalStore:
 
     def finish_nowait(self, ended: Sequence[tuple[Running, Ending]]) -> Sequence[Finished | Scheduled | None] | None:
         """Record how attempts ended without awaiting, or return ``None``: for a journal, a lock or a decision."""
-        if self._journal is None and self._all_just_end(ended):
+        if self._journal is None and all_just_end(self._book, ended):
             with self._book.registry.locked_nowait([running.task.name for running, _ in ended]) as is_locked:
                 if is_locked:
                     now = self._now()
@@ -265,15 +283,6 @@ class LocalStore:
                     self._book.end(finished)
                     return finished
         return None
-
-    def _all_just_end(self, ended: Sequence[tuple[Running, Ending]]) -> bool:
-        """Return whether all attempts succeeded and no task waits for one of them: then there is nothing to decide."""
-        following = self._book.following
-        if following and any(running.serial in following for running, _ in ended):
-            return False
-        if self._book.crashed:
-            return False  # tasks may wait until one that has a crash has ended, and must be woken
-        return {ending.outcome for _, ending in ended} == {Outcome.SUCCEEDED}
 
     async def release(self, tasks: Sequence[Running]) -> None:
         """Make running tasks pending again, at their old place in the start order."""
@@ -315,12 +324,18 @@ class LocalStore:
         assert isinstance(finished, Finished), "the end comes first"
         return finished
 
-    async def _apply(self, changes: Sequence[Record], *, known_with_it: Sequence[Record] = ()) -> Sequence[Any]:
-        """Complete a decided step: make the changes durable, then publish them to every reader."""
+    async def _apply(
+        self,
+        changes: Sequence[Record],
+        *,
+        known_with_it: Sequence[Record] = (),
+        beside: BesideRecords = NOTHING_BESIDE,
+    ) -> Sequence[Any]:
+        """Complete a decided step: make the changes durable, then publish those of records to every reader."""
         changing = {record.serial for record in changes}
         self._changing |= changing
         try:
-            changes = (await self._make_durable([*known_with_it, *changes]))[len(known_with_it) :]
+            changes = (await self._make_durable([*known_with_it, *changes], beside))[len(known_with_it) :]
         finally:
             self._changing -= changing
             if self._book.crashed:
@@ -334,11 +349,11 @@ class LocalStore:
         self._book.accept(records)
         self._arrivals.unpark_all()
 
-    async def _make_durable(self, changes: Sequence[Record]) -> Sequence[Any]:
-        if self._journal is None or not changes:
+    async def _make_durable(self, changes: Sequence[Record], beside: BesideRecords = NOTHING_BESIDE) -> Sequence[Any]:
+        if self._journal is None or not (changes or any(beside)):
             return changes
         asked_at = trio.current_time()
-        durable = await make_durable(self._journal, changes, self._acceptances)
+        durable = await make_durable(self._journal, changes, self._acceptances, beside)
         self.commits.observe(trio.current_time() - asked_at)
         return durable
 
@@ -382,16 +397,4 @@ class LocalStore:
     def statistics(self) -> StoreStatistics:
         """Return a snapshot for observers."""
         self._book.advance(self._now())
-        finished, journal = self._book.finished(), self._journal
-        return StoreStatistics(
-            queue_size=self.queue_size,
-            pending=len(self._book.pending),
-            scheduled=len(self._book.later),
-            running=len(self._book.running),
-            history=len(self._book.history),
-            finished=dict(sum(finished.values(), Counter())),
-            finished_by_handler={handler: dict(counts) for handler, counts in finished.items()},
-            durable=journal is not None,
-            trouble=None if journal is None else journal.trouble,
-            damaged=0 if journal is None else sum(journal.repairs),
-        )
+        return take_snapshot(self._book, self._journal, self.queue_size, len(self.schedules))

@@ -34,6 +34,7 @@ from ...task import (
     Full,
     Holder,
     InFlight,
+    Outcome,
     Pending,
     Record,
     Running,
@@ -215,6 +216,15 @@ def end_and_pass_on(book: Book, record: InFlight, ending: Ending, now: float) ->
     if follower is not None and not isinstance(record, Following):
         changes.append(begin(follower.serial, follower.task, follower.submitted_at, now))
     return changes
+
+
+def all_just_end(book: Book, ended: Sequence[tuple[Running, Ending]]) -> bool:
+    """Return whether all attempts succeeded and no task waits for one of them: then there is nothing to decide."""
+    if book.following and any(running.serial in book.following for running, _ in ended):
+        return False
+    if book.crashed:
+        return False  # tasks may wait until one that has a crash has ended, and must be woken
+    return {ending.outcome for _, ending in ended} == {Outcome.SUCCEEDED}
 
 
 def after(book: Book, running: Running, ending: Ending, now: float, jitter: Random) -> list[Any]:

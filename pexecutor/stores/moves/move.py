@@ -1,4 +1,4 @@
-"""Moving the tasks of one store to another, with their names held at every instant, and to one place only.
+"""Moving the tasks and schedules of one store to another, to one place only, with their names held at every instant.
 
 A move has three atomic steps:
 
@@ -26,6 +26,8 @@ import msgspec
 from ...errors import UnusableStoreError
 from ...limits.defaults import QUEUE_SIZE
 from ...task import Finished, Following, Record, Running, make_serial
+from ..answers import Answer, KeyedAnswer, answer_of
+from ..schedules import Schedule
 from ..sqlite.database import StoreIdentity
 from .marks import Mark, Role, check_not_sealed
 
@@ -54,6 +56,9 @@ class Side(Protocol):
     async def read(self, after: int) -> Sequence[Record]:
         """Return the next records after this serial, in order of acceptance; an empty list at the end."""
 
+    async def schedules(self) -> Sequence[Schedule]:
+        """Return every schedule."""
+
     async def recover(self) -> None:
         """Recover tasks that ran when their process died, as the start of a server would."""
 
@@ -61,16 +66,27 @@ class Side(Protocol):
         """Leave a mark, durably."""
 
     async def unseal(self, mark: Mark) -> None:
-        """Remove a mark, and the tasks that have arrived with it."""
+        """Remove a mark, and the tasks and schedules that have arrived with it."""
 
-    async def adopt(self, mark: Mark, identity: StoreIdentity, more: More) -> None:
-        """Take over all tasks or none, and leave the mark in the same step.
+    async def answers(self) -> Sequence[KeyedAnswer]:
+        """Return the remembered answers, the oldest first."""
 
-        First remove the tasks that an earlier try of this move has left here, and the mark of a move that left here.
+    async def adopt(
+        self,
+        mark: Mark,
+        identity: StoreIdentity,
+        more: More,
+        *,
+        schedules: Sequence[Schedule] = (),
+        answers: Sequence[KeyedAnswer] = (),
+    ) -> None:
+        """Take over all tasks, schedules and remembered answers, or none, and leave the mark in the same step.
+
+        First remove what an earlier try of this move has left here, and the mark of a move that left here.
         """
 
     async def let_go(self, mark: Mark) -> None:
-        """Drop the tasks in flight, and the finished ones if they were moved, and leave the mark."""
+        """Drop what was moved: schedules, answers, tasks in flight, maybe finished ones; and leave the mark."""
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -98,6 +114,7 @@ class Moved(msgspec.Struct, frozen=True):
         history: the number of finished tasks that were moved.
         history_left: the number of finished tasks that stay in the source, where they can no longer be read.
         ids_kept: whether all tasks keep their ids.
+        schedules: the number of schedules.
     """
 
     source: str
@@ -106,6 +123,7 @@ class Moved(msgspec.Struct, frozen=True):
     history: int
     history_left: int
     ids_kept: bool
+    schedules: int = 0
 
 
 async def move(source: Side, target: Side, terms: Terms, *, dry_run: bool = False) -> Moved:
@@ -166,6 +184,7 @@ class _Found:
         self.history = 0
         self.running: list[str] = []
         self.held: set[str] = set()
+        self.schedules: Sequence[Schedule] = ()
 
     def count(self, record: Record) -> None:
         """Count a record."""
@@ -191,6 +210,7 @@ async def _survey(side: Side) -> _Found:
     while some := await more():
         for record in some:
             found.count(record)
+    found.schedules = await side.schedules()
     return found
 
 
@@ -225,6 +245,7 @@ async def _plan(source: Side, target: Side, terms: Terms, found: _Found) -> Move
         found.history if terms.history else 0,
         0 if terms.history else found.history,
         ids_kept=there.acceptances == 0 or there.tag == here.tag,
+        schedules=len(found.schedules),
     )
 
 
@@ -258,6 +279,11 @@ async def _check_target(source: Side, target: Side, found: _Found, terms: Terms)
         both = sorted(there.held & found.held)
         shown = f"and the name {both[0]!r} is held in both" if both else f"{_some(sorted(there.held))}"
         raise UnusableStoreError(f"{target.shown} has tasks in flight, {shown}: use a store without tasks in flight")
+    if found.schedules and there.schedules:
+        raise UnusableStoreError(
+            f"{target.shown} has schedules of its own, such as {there.schedules[0].name!r}: remove them first, "
+            "or use a store without schedules"
+        )
     waiting = sum(found.in_flight.values())
     if waiting > terms.queue_size:
         raise UnusableStoreError(
@@ -277,13 +303,17 @@ def _some(names: Sequence[str]) -> str:
 async def _hand_over(source: Side, target: Side, begun: Mark, *, ids_kept: bool) -> None:
     here, there = await source.identity(), await target.identity()
     mark = msgspec.structs.replace(begun, role=Role.ARRIVED, other=source.shown)
+    schedules, answers = await source.schedules(), await source.answers()
     if ids_kept:
         identity = StoreIdentity(here.tag, max(here.acceptances, there.acceptances))
-        await target.adopt(mark, identity, reader(source, history=begun.history))
+        more = reader(source, history=begun.history)
+        await target.adopt(mark, identity, more, schedules=schedules, answers=answers)
     else:
         renumbering = _Renumbering(there)
         await renumbering.read(reader(source, history=begun.history))
-        await target.adopt(mark, renumbering.identity, renumbering.of(reader(source, history=begun.history)))
+        more = renumbering.of(reader(source, history=begun.history))
+        answers = renumbering.of_answers(answers)
+        await target.adopt(mark, renumbering.identity, more, schedules=schedules, answers=answers)
 
 
 def reader(side: Side, *, history: bool) -> More:
@@ -312,8 +342,25 @@ class _Renumbering:
         """Assign a new serial to every record."""
         while some := await more():
             for record in some:
-                self.identity = self.identity._replace(acceptances=self.identity.acceptances + 1)
-                self._serials[record.serial] = make_serial(*self.identity)
+                self._assign(record.serial)
+
+    def _assign(self, serial: int) -> int:
+        self.identity = self.identity._replace(acceptances=self.identity.acceptances + 1)
+        self._serials[serial] = new = make_serial(*self.identity)
+        return new
+
+    def of_answers(self, answers: Sequence[KeyedAnswer]) -> list[KeyedAnswer]:
+        """Return the answers with new serials; a task that is not moved gets one that no other task gets."""
+        return [KeyedAnswer(key, self._with_new_numbers(answer)) for key, answer in answers]
+
+    def _with_new_numbers(self, answer: Answer) -> Answer:
+        numbers = [self._new_number(number) for number in answer.numbers()]
+        return answer_of(answer.digest, answer.at, numbers)
+
+    def _new_number(self, number: int) -> int:
+        serial = abs(number)
+        new = self._serials.get(serial) or self._assign(serial) if serial else 0
+        return new if number > 0 else -new
 
     def of(self, more: More) -> More:
         """Return a function that gives the same records with their new serials."""

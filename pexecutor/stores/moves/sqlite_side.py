@@ -18,9 +18,12 @@ import trio
 from ...errors import UnusableStoreError
 from ...limits.defaults import CRASHES_MAX
 from ...task import Finished, Record, Running
+from ..answers import KeyedAnswer
 from ..local.book import Book
 from ..local.journal_protocol import leave_as_is
 from ..local.recovery import load, recovery
+from ..schedules import Schedule, ScheduleChange
+from ..sqlite.answer_rows import AnswerChanges, AnswerReading, write_answers
 from ..sqlite.database import (
     NEW_STORE,
     StoreIdentity,
@@ -33,12 +36,14 @@ from ..sqlite.database import (
 )
 from ..sqlite.file_lock import only_user_of
 from ..sqlite.rows import to_row
-from ..sqlite.schema import SqliteConnection, check_version, has_marks, migrate
+from ..sqlite.schedule_rows import ScheduleReading, write_schedules
+from ..sqlite.schema import SqliteConnection, check_version, has_answers, has_marks, has_schedules, migrate
 from ..sqlite.statements import WRITE
 from .marks import Mark
 from .move import More
 
 _MARK = "INSERT OR REPLACE INTO moves VALUES (?, ?, ?, ?)"
+_NUMBERS = "SELECT coalesce(max(transactions), 0), coalesce(max(generations), 0) FROM store"
 _ADOPT = WRITE.replace("OR REPLACE ", "")
 
 
@@ -128,6 +133,14 @@ class FileSide:
         with usable(self.path):
             return [] if self._connection is None else read_after(self._connection, after)
 
+    async def schedules(self) -> list[Schedule]:
+        """Return every schedule that can be read."""
+        await trio.lowlevel.checkpoint()
+        with usable(self.path):
+            if self._connection is None or not has_schedules(self._connection):
+                return []
+            return ScheduleReading(self._connection).schedules()[0]
+
     async def recover(self) -> None:
         """Recover tasks that ran when the server died, as the start of a server would."""
         book = Book(history_records_max=1, history_seconds_max=math.inf, history_bytes_max=1, forget=lambda _: None)
@@ -157,25 +170,49 @@ class FileSide:
             with self._writing() as connection:
                 connection.execute("DELETE FROM moves WHERE move = ?", (mark.move,))
 
-    async def adopt(self, mark: Mark, identity: StoreIdentity, more: More) -> None:
-        """Take over tasks, and leave the mark, in one transaction."""
+    async def answers(self) -> list[KeyedAnswer]:
+        """Return the remembered answers, the oldest first."""
+        await trio.lowlevel.checkpoint()
+        with usable(self.path):
+            if self._connection is None or not has_answers(self._connection):
+                return []
+            return AnswerReading(self._connection).answers()
+
+    async def adopt(
+        self,
+        mark: Mark,
+        identity: StoreIdentity,
+        more: More,
+        *,
+        schedules: Sequence[Schedule] = (),
+        answers: Sequence[KeyedAnswer] = (),
+    ) -> None:
+        """Take over tasks, schedules and answers, and leave the mark, in one transaction."""
         with self._writing() as connection:
             connection.execute("DELETE FROM moves WHERE role = 'left'")
-            [(transactions,)] = connection.execute("SELECT coalesce(max(transactions), 0) FROM store")
+            [(transactions, generations)] = connection.execute(_NUMBERS)
             connection.execute("DELETE FROM store")
             connection.execute(NEW_STORE, (*identity, transactions))
+            connection.execute("UPDATE store SET generations = ?", (generations,))
+            write_schedules(connection, [ScheduleChange(schedule.name, schedule) for schedule in schedules])
             try:
                 while some := await more():
                     connection.executemany(_ADOPT, map(to_row, some))
             except sqlite3.IntegrityError as error:
                 raise UnusableStoreError(f"{self.shown} has other tasks with the same ids: use a new store") from error
+            write_answers(connection, AnswerChanges(written=answers))
             _leave(connection, mark)
 
     async def let_go(self, mark: Mark) -> None:
-        """Drop the moved tasks, and leave the mark, in one transaction."""
+        """Drop the moved tasks, the schedules and the answers, and leave the mark, in one transaction."""
         await trio.lowlevel.checkpoint()
         with self._writing() as connection:
             connection.execute("DELETE FROM tasks WHERE ? OR state <> 'finished'", (mark.history,))
+            connection.execute("DELETE FROM answers")
+            reading = ScheduleReading(connection)
+            reading.schedules()
+            reading.set_aside()
+            connection.execute("DELETE FROM schedules")
             _leave(connection, mark)
 
 

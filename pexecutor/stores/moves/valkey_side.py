@@ -18,13 +18,18 @@ import msgspec
 from ...errors import StoreUnavailableError, UnusableStoreError
 from ...task import Attempt, Finished, Following, Record, Running, Scheduled, Task, make_serial
 from ..address import ValkeyAddress
+from ..answers import KeyedAnswer, RequestKind
+from ..schedules import Schedule
 from ..sqlite.database import StoreIdentity
+from ..valkey.answers import to_answer, to_kept, to_key
 from ..valkey.client import ValkeyLink
 from ..valkey.damage import Damage
 from ..valkey.protocol import Stored
+from ..valkey.schedule_rows import RESULTS, ScheduleRow, to_schedule, to_schedule_row
 from ..valkey.upgrade import upgrade
 from ..valkey.wire import (
     AttemptRow,
+    KeptAnswer,
     MarkRow,
     QueueIdentity,
     Row,
@@ -39,6 +44,8 @@ from .marks import Mark, Role
 from .move import More
 
 RECORDS_A_CALL: Final = 500
+ANSWERS_A_CALL: Final = 100
+SCHEDULES_A_CALL: Final = 100
 
 _DECODERS: Final = {
     "marks": decoder(list[MarkRow]),
@@ -54,6 +61,12 @@ _DECODERS: Final = {
     "drop_arrivals": decoder(int),
     "settle": decoder(bool),
     "drop": decoder(bool),
+    "answers": decoder(list[KeptAnswer]),
+    "count_answers": decoder(int),
+    "arrive_answers": decoder(bool),
+    "drop_answer_arrivals": decoder(int),
+    "drop_answers": decoder(bool),
+    **{verb: decoder(result) for verb, result in RESULTS.items()},
 }
 
 
@@ -150,6 +163,23 @@ class QueueSide:
         wanted = self._numbers[first : first + RECORDS_A_CALL]
         return [self._damage.to_record(row, self._tag) for row in await self._call("rows", wanted)] if wanted else []
 
+    async def schedules(self) -> list[Schedule]:
+        """Return every schedule that can be read, and set the others aside."""
+        await self.identity()
+        found: list[Schedule] = []
+        after = ""
+        while rows := await self._call("moving_schedules", SCHEDULES_A_CALL, after):
+            found += [schedule for row in rows for schedule in await self._read_schedule(row)]
+            after = rows[-1].name
+        return found
+
+    async def _read_schedule(self, row: ScheduleRow) -> list[Schedule]:
+        try:
+            return [to_schedule(row, self._tag)]
+        except ValueError as error:
+            await self._call("set_schedule_aside", self._tag, row.name, row.generation, str(error))
+            return []
+
     async def recover(self) -> None:
         """Do nothing: the server has recovered the tasks of dead nodes, or ``opened`` has failed."""
 
@@ -163,13 +193,31 @@ class QueueSide:
             raise UnusableStoreError(f"{self.shown} is in use now, or another move has begun: try again")
 
     async def unseal(self, mark: Mark) -> None:
-        """Drop the tasks that have arrived since the queue was sealed, and remove the mark."""
+        """Drop what has arrived since the queue was sealed, and remove the mark."""
         await self._drop_arrivals()
         await self._call("unseal", mark.move)
         await self._keep()
 
-    async def adopt(self, mark: Mark, identity: StoreIdentity, more: More) -> None:
-        """Take over tasks, and leave the mark. The queue is sealed until that is done."""
+    async def answers(self) -> list[KeyedAnswer]:
+        """Return the remembered answers, the oldest first."""
+        tag = (await self.identity()).tag
+        found: list[KeyedAnswer] = []
+        for kind in RequestKind:
+            for first in range(0, await self._call("count_answers", kind.value), ANSWERS_A_CALL):
+                some: list[KeptAnswer] = await self._call("answers", kind.value, first, ANSWERS_A_CALL)
+                found += [KeyedAnswer(to_key(kind, kept.request), to_answer(kept.answer, tag)) for kept in some]
+        return found
+
+    async def adopt(
+        self,
+        mark: Mark,
+        identity: StoreIdentity,
+        more: More,
+        *,
+        schedules: Sequence[Schedule] = (),
+        answers: Sequence[KeyedAnswer] = (),
+    ) -> None:
+        """Take over tasks, schedules and answers, and leave the mark. The queue is sealed until that is done."""
         life = self._link.life
         await self._seal(msgspec.structs.replace(mark, role=Role.ARRIVING))
         await self._drop_arrivals()
@@ -179,6 +227,10 @@ class QueueSide:
             history += [record for record in some if isinstance(record, Finished)]
             await self._arrive([record for record in some if not isinstance(record, Finished)])
         await self._arrive(sorted(history, key=attrgetter("finished_at", "serial")))  # history is in order of endings
+        await self._arrive_answers(answers)
+        for first in range(0, len(schedules), SCHEDULES_A_CALL):
+            some_schedules = schedules[first : first + SCHEDULES_A_CALL]
+            await self._call("arrive_schedules", [to_schedule_row(schedule) for schedule in some_schedules])
         await self._keep_all_since(life)
         await self._call("settle", mark.move, mark.role, mark.other, mark.history)
         await self._keep()
@@ -189,17 +241,31 @@ class QueueSide:
             if await self._call("arrive", some):
                 raise UnusableStoreError(f"{self.shown} has other tasks with the same ids: use a new queue")
 
+    async def _arrive_answers(self, answers: Sequence[KeyedAnswer]) -> None:
+        for kind in RequestKind:
+            kept = [to_kept(keyed) for keyed in answers if keyed.key.kind is kind]
+            for first in range(0, len(kept), ANSWERS_A_CALL):
+                await self._call("arrive_answers", kind.value, kept[first : first + ANSWERS_A_CALL])
+
     async def _drop_arrivals(self) -> None:
         while await self._call("drop_arrivals", RECORDS_A_CALL):
             pass
+        while await self._call("drop_answer_arrivals", ANSWERS_A_CALL):
+            pass
+        while await self._call("drop_schedule_arrivals", SCHEDULES_A_CALL):
+            pass
 
     async def let_go(self, mark: Mark) -> None:
-        """Drop the moved tasks, and leave the mark. The queue is sealed meanwhile."""
+        """Drop the moved tasks, the schedules and the answers, and leave the mark. The queue is sealed meanwhile."""
         last = 0
         while some := await self.read(last):
             last = some[-1].serial
             gone = [record for record in some if mark.history or not isinstance(record, Finished)]
             await self._call("drop", [_number(record.serial) for record in gone])
+        for kind in RequestKind:
+            await self._call("drop_answers", kind.value)
+        while await self._call("drop_schedules", SCHEDULES_A_CALL):
+            pass
         await self._call("settle", mark.move, mark.role, mark.other, mark.history)
         await self._keep()
 

@@ -21,12 +21,16 @@ from typing import Final, Literal, NamedTuple
 from ...errors import StoreUnavailableError, UnusableStoreError
 from ...task import TAG_BITS, Record
 from ...validation import error_words
+from ..answers import KeyedAnswer
 from ..mending import mended
 from ..moves.marks import Mark, Role, check_not_sealed
+from ..schedules import Schedule, ScheduleChange
+from .answer_rows import NO_CHANGES, AnswerChanges, AnswerReading, write_answers
 from .file_lock import only_user_of
 from .files import Files, LostFileError
 from .repair import Reading, Repairs
 from .rows import from_row
+from .schedule_rows import ScheduleReading, write_schedules
 from .schema import SqliteConnection, migrate
 from .statements import ROWS_A_STATEMENT, forget, select_tasks, write_records
 from .unwritable import ALL_WRITTEN, FAULTS_OF_ROWS, Unwritten, write_one_by_one
@@ -184,16 +188,55 @@ class Database:
                 with transaction(self._connection):
                     reading.write()
 
+    def answers(self) -> list[KeyedAnswer]:
+        """Return every remembered answer that can be read, the oldest first; then set the other rows aside.
+
+        Raises:
+            UnusableStoreError: the file cannot be read.
+        """
+        with usable(self.path):
+            reading = AnswerReading(self._connection)
+            answers = reading.answers()
+            self._set_aside(reading)
+        return answers
+
+    def schedules(self) -> tuple[list[Schedule], int]:
+        """Return every schedule that can be read, and the highest generation; then set the other rows aside.
+
+        Raises:
+            UnusableStoreError: the file cannot be read.
+        """
+        with usable(self.path):
+            reading = ScheduleReading(self._connection)
+            schedules, generations = reading.schedules()
+            self._set_aside(reading)
+        return schedules, generations
+
+    def _set_aside(self, reading: AnswerReading | ScheduleReading) -> None:
+        """Set rows aside that cannot be read."""
+        if reading.unreadable:
+            with transaction(self._connection):
+                reading.set_aside()
+            self.repairs = self.repairs._replace(set_aside=self.repairs.set_aside + len(reading.unreadable))
+
     def write(
-        self, records: Sequence[Record], forgotten: Sequence[int], acceptances: int, unsure: Container[int] = ()
+        self,
+        records: Sequence[Record],
+        forgotten: Sequence[int],
+        acceptances: int,
+        unsure: Container[int] = (),
+        schedules: Sequence[ScheduleChange] = (),
+        answers: AnswerChanges = NO_CHANGES,
     ) -> Unwritten:
-        """Write the new states of records and delete forgotten ones, in one transaction.
+        """Write the new states, delete forgotten records and change answers, in one transaction.
 
         Parameters:
             records: the new states; of two states of one task, the later one wins.
             forgotten: serials of records that are no longer kept.
             acceptances: how many tasks the store has accepted, including these.
             unsure: serials whose rows may hold a state that the store never had.
+            schedules: the new states of schedules; of two states of one schedule, the later one wins.
+            answers: the changes of remembered answers.
 
         Returns:
             Unwritten: the records that could not be written as they are; all others were written.
@@ -204,7 +247,7 @@ class Database:
         """
         if (trouble := self.file_trouble()) is not None:
             raise StoreUnavailableError(trouble)
-        unwritten = self._write(records, forgotten, acceptances, unsure)
+        unwritten = self._write(records, forgotten, acceptances, unsure, schedules, answers)
         if (trouble := self.file_trouble()) is not None:  # replaced meanwhile: either file may have got the changes
             raise LostFileError(trouble)
         self._transactions += 1
@@ -221,24 +264,34 @@ class Database:
         return self._files.are_watched
 
     def _write(
-        self, records: Sequence[Record], forgotten: Sequence[int], acceptances: int, unsure: Container[int]
+        self,
+        records: Sequence[Record],
+        forgotten: Sequence[int],
+        acceptances: int,
+        unsure: Container[int],
+        schedules: Sequence[ScheduleChange],
+        answers: AnswerChanges,
     ) -> Unwritten:
         try:
             try:
                 with transaction(self._connection):
                     write_records(self._connection, records, unsure)
-                    self._complete(forgotten, acceptances)
+                    write_answers(self._connection, answers)
+                    self._complete(forgotten, acceptances, schedules)
                 return ALL_WRITTEN
             except FAULTS_OF_ROWS:  # a value cannot be written: find its record, and write all others
                 with transaction(self._connection):
                     unwritten = write_one_by_one(self._connection, records)
-                    self._complete(forgotten, acceptances)
+                    write_answers(self._connection, answers, unwritten.refused)
+                    self._complete(forgotten, acceptances, schedules)
                 return unwritten
         except sqlite3.Error as error:
             raise StoreUnavailableError(f"the store cannot be written: {reason(error)}") from error
 
-    def _complete(self, forgotten: Sequence[int], acceptances: int) -> None:
+    def _complete(self, forgotten: Sequence[int], acceptances: int, schedules: Sequence[ScheduleChange]) -> None:
         forget(self._connection, forgotten)
+        if schedules:
+            write_schedules(self._connection, schedules)
         self._connection.execute(_COUNT, (acceptances,))
 
     def close(self, in_order: bool = True) -> None:

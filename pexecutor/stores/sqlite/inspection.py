@@ -19,10 +19,12 @@ from ...errors import UnusableStoreError
 from ...task import Finished, InFlight, Record
 from ...validation import error_words
 from ..mending import mended
+from .answer_rows import AnswerReading
 from .database import connect, connected, is_damage, reason, usable
 from .file_lock import PRIVATE, make_private
 from .rows import Row, from_row
-from .schema import SqliteConnection, check_version, has_rare
+from .schedule_rows import ScheduleReading
+from .schema import SqliteConnection, check_version, has_answers, has_rare, has_schedules
 from .statements import select_tasks
 
 FAULTS_MAX: Final = 100
@@ -30,12 +32,13 @@ FAULTS_MAX: Final = 100
 
 
 class Findings(msgspec.Struct):
-    """The number of records that were read from a file, and the faults that were found."""
+    """The number of records and schedules that were read from a file, and the faults that were found."""
 
     in_flight: int = 0
     history: int = 0
     faults: list[str] = []
     set_aside: int = 0
+    schedules: int = 0
 
     def count(self, record: Record) -> None:
         """Count a record that was read."""
@@ -60,10 +63,29 @@ def check(path: Path) -> Findings:
             findings.faults.append(str(error))
         for record in _records(connection, findings):
             findings.count(record)
+        if has_answers(connection):
+            reading = AnswerReading(connection)
+            with suppress(sqlite3.DatabaseError):  # the integrity check has reported it already
+                reading.answers()
+            findings.faults += [
+                f"answer number {row} cannot be read: {reason}" for _, reason, row in reading.unreadable
+            ]
         if has_rare(connection):
             with suppress(sqlite3.DatabaseError):  # the integrity check has reported it already
                 [(findings.set_aside,)] = connection.execute("SELECT count(*) FROM damaged")
+        if has_schedules(connection):
+            with suppress(sqlite3.DatabaseError):
+                _check_schedules(connection, findings)
     return findings
+
+
+def _check_schedules(connection: SqliteConnection, findings: Findings) -> None:
+    reading = ScheduleReading(connection)
+    schedules, _ = reading.schedules()
+    findings.schedules = len(schedules)
+    findings.faults += [f"schedule number {number} cannot be read: {why}" for _, why, number in reading.unreadable]
+    [(set_aside,)] = connection.execute("SELECT count(*) FROM damaged_schedules")
+    findings.set_aside += set_aside
 
 
 def save(path: Path, findings: Findings) -> Iterator[InFlight]:

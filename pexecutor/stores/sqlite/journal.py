@@ -8,8 +8,9 @@ the order of the changes in the file is the order of the commits.
 ``trouble`` is set. While no caller commits, the writer retries regularly, so ``trouble`` also ends by itself.
 
 **Doubt.** A commit may be cancelled while its transaction is being written. If the transaction still succeeds, the file
-is ahead of the store: it contains changes whose caller assumes that they did not happen. These records are *in doubt*.
-The next transaction, which then waits for no commit, writes them as the store has them.
+is ahead of the store: it contains changes whose caller assumes that they did not happen. These records and schedules
+are *in doubt*. The next transaction, which then waits for no commit, writes them as the store has them. It deletes a
+remembered answer in doubt, because the store does not have it.
 
 Roads not taken: a thread as long-lived as the journal saves 20 µs per transaction, but needs a second way to wake it
 and to end it; a transaction per commit would cost each caller a disk flush of its own.
@@ -19,9 +20,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import trio
 
@@ -29,6 +30,10 @@ from ...errors import StoreUnavailableError
 from ...limits.times import JOURNAL_CLOSE_SECONDS_MAX
 from ...observe.notify import notifier
 from ...task import Record
+from ..answers import KeyedAnswer, RequestKey
+from ..local.journal_protocol import NOTHING_BESIDE, BesideRecords
+from ..schedules import Schedule, ScheduleChange
+from .answer_rows import AnswerChanges
 from .database import Database, StoreIdentity
 from .files import LostFileError
 from .repair import Repairs
@@ -51,6 +56,21 @@ PROBE_SECONDS: Final = 1.0
 
 CurrentRecord = Callable[[int], Record | None]
 """Returns the record of a serial as the store has it, or ``None`` if the store has none."""
+
+CurrentSchedule = Callable[[str], Schedule | None]
+"""Returns the schedule of a name as the store has it, or ``None`` if the store has none."""
+
+
+class Current(NamedTuple):
+    """What the store has at present.
+
+    Parameters:
+        record: returns the record of a serial.
+        schedule: returns the schedule of a name.
+    """
+
+    record: CurrentRecord
+    schedule: CurrentSchedule
 
 
 class InThread(Protocol):
@@ -113,16 +133,22 @@ class SqliteJournal:
         self._closing = False
         # Owned by the writer, except that forget() and a cancelled commit add to it.
         self._doubtful: set[int] = set()
+        self._doubtful_schedules: set[str] = set()
         self._forgotten: list[int] = []
+        self._doubtful_answers: set[RequestKey] = set()
+        self._forgotten_answers: set[RequestKey] = set()
         self._acceptances = 0
         self._last_changes = 0  # the number of changes in the last transaction
 
     @asynccontextmanager
-    async def opened(self, current: CurrentRecord) -> AsyncIterator[StoreIdentity]:
+    async def opened(
+        self, current: CurrentRecord, current_schedule: CurrentSchedule = lambda _: None
+    ) -> AsyncIterator[StoreIdentity]:
         """Open the file for commits; at the end, every commit is in the file.
 
         Parameters:
             current: returns the store's record of a task whose state in the file is in doubt.
+            current_schedule: does the same for a schedule.
 
         Raises:
             UnusableStoreError: the file cannot be used.
@@ -136,7 +162,7 @@ class SqliteJournal:
             async with trio.open_nursery() as nursery:
                 # Shielded: a cancelled caller still has to commit the consequences. Bounded once the journal closes.
                 writing = trio.CancelScope(shield=True)
-                nursery.start_soon(self._write_until_closed, writing, current)
+                nursery.start_soon(self._write_until_closed, writing, Current(current, current_schedule))
                 watching = trio.CancelScope()
                 nursery.start_soon(self._watch_file, watching)
                 try:
@@ -149,7 +175,7 @@ class SqliteJournal:
                     writing.deadline = trio.current_time() + JOURNAL_CLOSE_SECONDS_MAX
         finally:
             with trio.move_on_after(JOURNAL_CLOSE_SECONDS_MAX, shield=True):
-                in_order = in_order and not self._line and not self._doubtful and self.trouble is None
+                in_order = in_order and not self._line and not self._in_doubt and self.trouble is None
                 await self._in_thread(self._database.close, in_order)
 
     async def records(self) -> AsyncIterator[list[Record]]:
@@ -163,12 +189,35 @@ class SqliteJournal:
             yield records
         self.repairs = self._database.repairs
 
-    async def commit(self, changes: Sequence[Record], acceptances: int) -> Mapping[int, Record] | None:
+    async def schedules(self) -> tuple[list[Schedule], int]:
+        """Return every schedule of the file, and the highest generation that was given, after the records.
+
+        Raises:
+            UnusableStoreError: the schedules cannot be read.
+        """
+        stored = await self._in_thread(self._database.schedules)
+        self.repairs = self._database.repairs
+        return stored
+
+    async def answers(self) -> list[KeyedAnswer]:
+        """Return every remembered answer of the file, the oldest first, after the records.
+
+        Raises:
+            UnusableStoreError: the answers cannot be read.
+        """
+        answers = await self._in_thread(self._database.answers)
+        self.repairs = self._database.repairs
+        return answers
+
+    async def commit(
+        self, changes: Sequence[Record], acceptances: int, beside: BesideRecords = NOTHING_BESIDE
+    ) -> Mapping[int, Record] | None:
         """Make changes durable, all of them or none; return, by serial, the records that were written instead of some.
 
         Parameters:
             changes: the new states of some records.
             acceptances: how many tasks the store has accepted, including these.
+            beside: what changes beside the records.
 
         Raises:
             StoreUnavailableError: no change was written; the message says why.
@@ -176,7 +225,7 @@ class SqliteJournal:
         if self._closing:
             await trio.lowlevel.checkpoint()
             raise StoreUnavailableError("the store is closed")
-        commit = _Commit(changes, acceptances)
+        commit = _Commit(changes, acceptances, beside)
         self._line.append(commit)
         self._wanted.unpark_all()
         try:
@@ -197,22 +246,33 @@ class SqliteJournal:
 
     def _doubt(self, commit: _Commit) -> None:
         self._doubtful.update(record.serial for record in commit.changes)
+        self._doubtful_schedules.update(change.name for change in commit.beside.schedules)
+        if commit.beside.answer is not None:
+            self._doubtful_answers.add(commit.beside.answer.key)
         self._wanted.unpark_all()
+
+    @property
+    def _in_doubt(self) -> bool:
+        return bool(self._doubtful or self._doubtful_schedules or self._doubtful_answers)
 
     def forget(self, serials: Sequence[int]) -> None:
         """Delete records with the next transaction; until then they do no harm."""
         self._forgotten += serials
 
+    def forget_answers(self, keys: Iterable[RequestKey]) -> None:
+        """Delete remembered answers with the next transaction; until then they do no harm."""
+        self._forgotten_answers.update(keys)
+
     # The writer
 
-    async def _write_until_closed(self, writing: trio.CancelScope, current: CurrentRecord) -> None:
+    async def _write_until_closed(self, writing: trio.CancelScope, current: Current) -> None:
         with writing:
             while not self._closing or self._line:
                 await self._something_to_write()
                 await self._let_others_join()
-                if self._line or self._doubtful or self.trouble is not None:
+                if self._line or self._in_doubt or self.trouble is not None:
                     await self._write(self._take(), current)
-            if self._forgotten or self._doubtful:
+            if self._forgotten or self._forgotten_answers or self._in_doubt:
                 await self._write([], current)
 
     async def _watch_file(self, watching: trio.CancelScope) -> None:
@@ -228,7 +288,7 @@ class SqliteJournal:
     async def _something_to_write(self) -> None:
         """Wait for a commit, for the end, or for another reason to write."""
         with trio.move_on_after(math.inf if self.trouble is None else PROBE_SECONDS):
-            while not (self._line or self._closing or (self._doubtful and self.trouble is None)):
+            while not (self._line or self._closing or (self._in_doubt and self.trouble is None)):
                 await self._wanted.park()
 
     async def _let_others_join(self) -> None:
@@ -243,22 +303,35 @@ class SqliteJournal:
         changes = 0
         while self._line and changes < CHANGES_A_TRANSACTION_MAX:
             taken.append(self._line.popleft())
-            changes += len(taken[-1].changes)
+            changes += len(taken[-1].changes) + len(taken[-1].beside.schedules)
         self._last_changes = changes
         return taken
 
-    async def _write(self, commits: list[_Commit], current: CurrentRecord) -> None:
-        """Write one transaction: the taken commits, the records in doubt as the store has them, and deletions."""
+    async def _write(self, commits: list[_Commit], current: Current) -> None:
+        """Write one transaction: the taken commits, what is in doubt as the store has it, and deletions."""
         doubtful, self._doubtful = self._doubtful, set()
+        doubtful_schedules, self._doubtful_schedules = self._doubtful_schedules, set()
         forgotten, self._forgotten = self._forgotten, []
+        doubtful_answers, self._doubtful_answers = self._doubtful_answers, set()
+        forgotten_answers, self._forgotten_answers = self._forgotten_answers, set()
+        answers = AnswerChanges(
+            doubtful_answers | forgotten_answers, [answer for commit in commits if (answer := commit.beside.answer)]
+        )
         changes = [record for commit in commits for record in commit.changes]
-        doubts = {serial: current(serial) for serial in doubtful.difference(record.serial for record in changes)}
+        doubts = {serial: current.record(serial) for serial in doubtful.difference(record.serial for record in changes)}
         changes += [record for record in doubts.values() if record is not None]
         gone = [*forgotten, *(serial for serial, record in doubts.items() if record is None)]
-        written = await self._try_to_write(changes, gone, [commit.acceptances for commit in commits], doubtful)
+        schedules = [ScheduleChange(name, current.schedule(name)) for name in doubtful_schedules]
+        schedules += [change for commit in commits for change in commit.beside.schedules]
+        written = await self._try_to_write(
+            changes, gone, [commit.acceptances for commit in commits], doubtful, schedules, answers
+        )
         if isinstance(written, StoreUnavailableError):
             self._doubtful |= doubtful
+            self._doubtful_schedules |= doubtful_schedules
             self._forgotten += forgotten
+            self._doubtful_answers |= doubtful_answers
+            self._forgotten_answers |= forgotten_answers
             for commit in commits:
                 commit.settle(written)
                 if isinstance(written, LostFileError):
@@ -270,12 +343,18 @@ class SqliteJournal:
                 self._doubt(commit)
 
     async def _try_to_write(
-        self, changes: list[Record], gone: list[int], acceptances: list[int], doubtful: set[int]
+        self,
+        changes: list[Record],
+        gone: list[int],
+        acceptances: list[int],
+        doubtful: set[int],
+        schedules: list[ScheduleChange],
+        answers: AnswerChanges,
     ) -> Unwritten | StoreUnavailableError:
         self._acceptances = max([self._acceptances, *acceptances])
         try:
             unwritten: Unwritten = await self._in_thread(
-                self._database.write, changes, gone, self._acceptances, doubtful
+                self._database.write, changes, gone, self._acceptances, doubtful, schedules, answers
             )
         except StoreUnavailableError as error:
             self._report(str(error))
@@ -292,9 +371,10 @@ class SqliteJournal:
 class _Commit:
     """Changes that wait in line. ``error`` and ``replaced`` are valid once ``settled`` is set."""
 
-    def __init__(self, changes: Sequence[Record], acceptances: int) -> None:
+    def __init__(self, changes: Sequence[Record], acceptances: int, beside: BesideRecords) -> None:
         self.changes = changes
         self.acceptances = acceptances
+        self.beside = beside
         self.settled = trio.Event()
         self.error: StoreUnavailableError | None = None
         self.replaced: Mapping[int, Record] | None = None

@@ -60,10 +60,50 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         )
         """,
     ),
+    (
+        """
+        CREATE TABLE schedules (
+            name         TEXT PRIMARY KEY,
+            definition   TEXT NOT NULL,
+            owner        TEXT NOT NULL,
+            paused       INTEGER NOT NULL,
+            generation   INTEGER NOT NULL,
+            next_at      REAL,
+            next_due_at  REAL,
+            occurrences  TEXT NOT NULL
+        ) STRICT
+        """,
+        "ALTER TABLE store ADD COLUMN generations INTEGER NOT NULL DEFAULT 0",
+        """
+        CREATE TABLE damaged_schedules (
+            found_at REAL, reason TEXT,
+            name, definition, owner, paused, generation, next_at, next_due_at, occurrences
+        )
+        """,
+        """
+        CREATE TABLE answers (
+            kind         TEXT NOT NULL,
+            scope        TEXT NOT NULL,
+            key          TEXT NOT NULL,
+            digest       BLOB NOT NULL,
+            at           REAL NOT NULL,
+            verdicts     BLOB NOT NULL,
+            PRIMARY KEY (kind, scope, key)
+        ) STRICT
+        """,
+        """
+        CREATE TABLE damaged_answers (
+            found_at REAL, reason TEXT,
+            kind, scope, key, digest, at, verdicts
+        )
+        """,
+    ),
 )
 
 _MARKS_VERSION: Final = 2
 _RARE_VERSION: Final = 3
+_SCHEDULES_VERSION: Final = 4
+_ANSWERS_VERSION: Final = 4
 
 
 class SqliteConnection(Protocol):
@@ -119,6 +159,16 @@ def has_marks(connection: SqliteConnection) -> bool:
 def has_rare(connection: SqliteConnection) -> bool:
     """Return whether a file has the column for the rare facts of tasks."""
     return _pragma(connection, "user_version") >= _RARE_VERSION
+
+
+def has_schedules(connection: SqliteConnection) -> bool:
+    """Return whether a file has the table of schedules."""
+    return _pragma(connection, "user_version") >= _SCHEDULES_VERSION
+
+
+def has_answers(connection: SqliteConnection) -> bool:
+    """Return whether a file has the table of remembered answers."""
+    return _pragma(connection, "user_version") >= _ANSWERS_VERSION
 
 
 def _pragma(connection: SqliteConnection, name: str) -> int:

@@ -19,17 +19,20 @@ from ...limits.times import STORE_CALL_SECONDS_MAX
 from ...task import Finished, Outcome, Record, make_serial
 from .. import Watcher
 from .damage import Damage
+from .schedule_rows import RESULTS
 from .wire import (
     Beat,
     Found,
     Joined,
     MarkRow,
     NodeRow,
+    OnceReply,
     PageReply,
     QueueCounts,
     Retry,
     Row,
     ServerReply,
+    StoredAnswer,
     Taken,
     UpgradeStep,
     decoder,
@@ -44,6 +47,8 @@ _DECODERS: Final = {
     "leave": decoder(bool),
     "nodes": decoder(list[NodeRow]),
     "submit": decoder(list[int | Taken]),
+    "submit_once": decoder(OnceReply),
+    "remembered": decoder(StoredAnswer | bool),
     "seek": decoder(int),
     "claim": decoder(list[Row]),
     "finish": decoder(list[Retry | bool]),
@@ -56,6 +61,7 @@ _DECODERS: Final = {
     "mend": decoder(bool),
     "repair": decoder(bool),
     "page": decoder(PageReply),
+    **{verb: decoder(result) for verb, result in RESULTS.items()},
 }
 
 

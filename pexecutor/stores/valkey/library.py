@@ -16,15 +16,19 @@ PARTS: Final = (
     "nodes",
     "beats",
     "running",
+    "answers",
     "submit",
+    "schedules",
     "records",
     "listing",
     "mending",
     "moves",
+    "answer_moves",
+    "schedule_moves",
     "upgrade",
 )
 
-_LEAVES: Final = ("beats", "running", "submit", "records", "listing")
+_LEAVES: Final = ("beats", "running", "records", "listing", "answer_moves", "schedule_moves", "upgrade")
 """Parts that no other part uses. Their locals end with them, because Lua allows 200 at once."""
 
 

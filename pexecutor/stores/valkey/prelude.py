@@ -5,6 +5,7 @@ So a word, a text, a number or the place of a value in a list has one definition
 * ``STATE.running``, ``OUTCOME.failed`` and so on: the words of ``protocol.py``.
 * ``TEXT``, ``LIMIT``, ``NONE``: its texts and numbers.
 * ``TASK.name``: the place of a value in a list that Python has sent, as in ``task[TASK.name]``.
+* ``NAMED.step(list)``: such a list as a table with named values.
 * ``LIST.beat{lost = lost, ...}``: a list for Python, built from named values. A forgotten value goes unnoticed here,
   but Python refuses the reply.
 * ``pack_record``, ``unpack_record``, ``unpack_remains`` and ``list_row``, which run for every record: lists are built
@@ -19,20 +20,34 @@ from typing import Final
 import msgspec
 
 from .protocol import HELD, LAYOUT, NUMBERS, TEXTS, WORDS
+from .schedule_rows import (
+    DueReply,
+    FiringReply,
+    NextRow,
+    OccurrenceRow,
+    PutReply,
+    ScheduleRow,
+    StepRow,
+    StoredSchedule,
+)
 from .wire import (
     AttemptRow,
     Beat,
     Found,
     Joined,
+    KeptAnswer,
     MarkRow,
     NodeRow,
+    OnceReply,
     PagePlace,
     PageReply,
     QueueCounts,
     QueueIdentity,
+    RequestArguments,
     Retry,
     Row,
     ServerReply,
+    StoredAnswer,
     StoredRecord,
     Taken,
     TaskArguments,
@@ -43,8 +58,20 @@ _READ: Final[dict[str, Sequence[str]]] = {
     "TASK": TaskArguments.__struct_fields__,
     "ATTEMPT": AttemptRow.__struct_fields__,
     "HELD": HELD,
+    "REQUEST": RequestArguments.__struct_fields__,
+    "ANSWER": StoredAnswer.__struct_fields__,
+    "KEPT": KeptAnswer.__struct_fields__,
+    "NEXT": NextRow.__struct_fields__,
+    "OCCURRENCE": OccurrenceRow.__struct_fields__,
 }
 """Lists whose values Lua reads by their places."""
+
+_NAMED: Final[dict[str, type[msgspec.Struct]]] = {
+    "stored_schedule": StoredSchedule,
+    "schedule": ScheduleRow,
+    "step": StepRow,
+}
+"""Lists that Lua turns into tables with named values."""
 
 _BUILT: Final[dict[str, type[msgspec.Struct]]] = {
     "attempt": AttemptRow,
@@ -61,6 +88,15 @@ _BUILT: Final[dict[str, type[msgspec.Struct]]] = {
     "mark": MarkRow,
     "identity": QueueIdentity,
     "upgrade_step": UpgradeStep,
+    "answer": StoredAnswer,
+    "kept_answer": KeptAnswer,
+    "once": OnceReply,
+    "stored_schedule": StoredSchedule,
+    "schedule": ScheduleRow,
+    "occurrence": OccurrenceRow,
+    "put": PutReply,
+    "firing": FiringReply,
+    "due": DueReply,
 }
 """Lists that Lua builds."""
 
@@ -78,6 +114,7 @@ def prelude() -> str:
             ],
             f"local LAYOUT = {_quoted(LAYOUT)}\n",
             *[_table(name, {field: str(i) for i, field in enumerate(fields, 1)}) for name, fields in _READ.items()],
+            _table("NAMED", {name: _reader(struct) for name, struct in _NAMED.items()}),
             _table("LIST", {name: _builder(struct) for name, struct in _BUILT.items()}),
             _row_builder(),
             _packer(),
@@ -99,6 +136,11 @@ def _quoted(text: str) -> str:
 
 def _builder(struct: type[msgspec.Struct]) -> str:
     return f"function(named) return {{{_fields_of('named', struct.__struct_fields__)}}} end"
+
+
+def _reader(struct: type[msgspec.Struct]) -> str:
+    places = [f"{field} = list[{place}]" for place, field in enumerate(struct.__struct_fields__, 1)]
+    return f"function(list) return {{{', '.join(places)}}} end"
 
 
 def _row_builder() -> str:

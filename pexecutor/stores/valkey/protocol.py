@@ -5,6 +5,7 @@ Change a value here, never in a ``.lua`` file. A name that Lua has and Python ha
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Final, get_args
 
 from ...limits.defaults import CRASHES_MAX
@@ -22,10 +23,12 @@ from ...task import (
     make_serial,
 )
 from ...values import ERROR_BYTES_MAX, MIDDLE_OMITTED
+from ..answers import VERDICT_BYTES
 from ..endings import ABANDONED, CRASHED_ONCE, CRASHED_TIMES, SUPERSEDED
 from ..moves.marks import SEALED, Role
+from ..schedules import OCCURRENCES_MAX, Owner, SkipReason
 
-LAYOUT: Final = "2"
+LAYOUT: Final = "3"
 """The layout of the keys of a queue."""
 
 NO_RUN_AT: Final = -1
@@ -36,6 +39,10 @@ NO_ROOM: Final = 0
 """The answer for a task that found no room; no task has this number."""
 NO_CLAIM: Final = 0
 """Stands for no claim in the place of a claim's number."""
+FIRED: Final = ""
+"""The reason of an occurrence that was not skipped."""
+NO_TASK: Final = ""
+"""Stands for no task in an occurrence."""
 
 
 class Stored:
@@ -81,6 +88,13 @@ class RefusalCode:
     """The names are being restored; nothing can be accepted meanwhile."""
 
 
+class TooMany(StrEnum):
+    """The bound that a schedule would exceed."""
+
+    SCHEDULES = "too_many_schedules"
+    BYTES = "too_many_bytes"
+
+
 Held = tuple[int, int]
 """A task's number and the token of its claim. The token tells apart two claims of one task."""
 
@@ -102,6 +116,9 @@ WORDS: Final[dict[str, dict[str, str]]] = {
     "ROLE": {role.value: role.value for role in Role},
     "MESSAGE": _constants(Message),
     "REFUSAL": _constants(RefusalCode),
+    "OWNER": {word: word for word in get_args(Owner)},
+    "SKIP": {word: word for word in get_args(SkipReason)},
+    "TOO_MANY": {bound.name.lower(): bound.value for bound in TooMany},
 }
 """The words that Lua may not write itself, by table and name."""
 
@@ -113,6 +130,8 @@ TEXTS: Final[dict[str, str]] = {
     "task_lost": "the submitted task can no longer be read: see `damaged` in the store",
     "ending_lost": "the ending of this task can no longer be read: see `damaged` in the store",
     "middle_omitted": MIDDLE_OMITTED,
+    "fired": FIRED,
+    "no_task": NO_TASK,
 } | {f"sealed_{role.value}": text.format(name="this queue", other="%s") for role, text in SEALED.items()}
 """The texts that nodes, or other stores, have too."""
 
@@ -124,6 +143,8 @@ NUMBERS: Final[dict[str, dict[str, float]]] = {
         "error_bytes_max": ERROR_BYTES_MAX,
         "crashes_max": CRASHES_MAX,
         "lease_seconds": LEASE_SECONDS,
+        "verdict_bytes": VERDICT_BYTES,
+        "occurrences_max": OCCURRENCES_MAX,
     },
     "NONE": {"retry": NO_RETRY, "due": NOTHING_DUE, "room": NO_ROOM, "claim": NO_CLAIM},
 }

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Literal
 
-from ...errors import UnusableStoreError
+from ...errors import StoreUnavailableError, UnusableStoreError
 from ...observe.notify import notifier
 
 Durability = Literal["none", "aof", "fsync"]
 
 SETTINGS: Final = ("appendonly", "appendfsync", "maxmemory", "maxmemory-policy")
+
+
+async def check_durability(flush: Callable[[], Awaitable[None]]) -> None:
+    """Raise ``UnusableStoreError`` if the link to the server cannot provide the requested durability."""
+    try:
+        await flush()
+    except StoreUnavailableError as error:
+        raise UnusableStoreError(f"the requested durability is not available: {error}") from error
 
 
 def settings_warnings(settings: Mapping[str, str], durability: Durability) -> list[str]:

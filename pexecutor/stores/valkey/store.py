@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 import random
 import secrets
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from itertools import count
@@ -31,7 +30,6 @@ from ...errors import (
     ExpiredTaskError,
     StoreUnavailableError,
     UnknownTaskError,
-    UnusableStoreError,
 )
 from ...limits.defaults import CRASHES_MAX, HISTORY_BYTES_MAX, HISTORY_RECORDS_MAX, HISTORY_SECONDS_MAX, QUEUE_SIZE
 from ...limits.times import LEASE_SECONDS, STORE_CALL_SECONDS_MAX
@@ -52,8 +50,11 @@ from ...task import (
     parse_task_id,
 )
 from .. import Node, Page, PageRequest, StoreStatistics, Watcher
+from ..answers import ANSWER_BOUNDS, AnswerBounds
 from ..local.listing import format_cursor, parse_cursor
 from ..moves.marks import check_not_sealed
+from ..schedules import SCHEDULE_BOUNDS, ScheduleBounds
+from .answers import ValkeyAnswers
 from .calls import Calls, Link
 from .damage import Damage
 from .endings import ending_arguments
@@ -61,7 +62,9 @@ from .lease import Holdings, Lease
 from .messages import Messages
 from .protocol import NO_CLAIM, Stored
 from .replies import number_of, settled_as, verdicts_of
-from .server_checks import SETTINGS, Durability, report_warnings
+from .schedules import ValkeySchedules
+from .server_checks import SETTINGS, Durability, check_durability, report_warnings
+from .snapshot import take_snapshot
 from .upgrade import check_layout, upgrade
 from .wire import Beat, Found, Joined, NodeRow, PageReply, Row, to_arguments, to_mark, to_node
 
@@ -85,11 +88,13 @@ class ValkeyStore:
         history_records_max: how many finished tasks can be read.
         history_seconds_max: how long a finished task can be read, in seconds.
         history_bytes_max: the bytes of endings that are kept in all.
+        answer_bounds: how many answers to requests with a key are remembered, and for how long.
         durability: how durable an accepted task is; the link provides it, and the store only reports it.
         on_doubt: called with a warning for each server setting that endangers the tasks.
         on_damage: called with a description of each entry of the queue that was set aside or repaired.
         on_lease_lost: called with how many tasks are stopped on this node because no beat got through in time.
         crashes_max: the number of losses of its node after which a task is abandoned.
+        schedule_bounds: how many schedules are kept, and how many bytes of them.
         lease_seconds: how long a node may be silent before it counts as dead.
         jitter: the source of the random delays of retries.
         clock: this node's clock, in seconds; only durations are measured with it.
@@ -105,11 +110,13 @@ class ValkeyStore:
         history_records_max: int = HISTORY_RECORDS_MAX,
         history_seconds_max: float = HISTORY_SECONDS_MAX,
         history_bytes_max: int = HISTORY_BYTES_MAX,
+        answer_bounds: AnswerBounds = ANSWER_BOUNDS,
         durability: Durability = "aof",
         on_doubt: Callable[[str], None] = lambda _: None,
         on_damage: Callable[[str], None] = lambda _: None,
         on_lease_lost: Callable[[int], None] = lambda _: None,
         crashes_max: int = CRASHES_MAX,
+        schedule_bounds: ScheduleBounds = SCHEDULE_BOUNDS,
         lease_seconds: float = LEASE_SECONDS,
         jitter: random.Random | None = None,
         clock: Callable[[], float] = trio.current_time,
@@ -136,6 +143,12 @@ class ValkeyStore:
         self._damage = Damage(on_damage)
         self._calls = Calls(
             link, node, work_is_there=self._work_is_there, other_queue=self._lose_queue, damage=self._damage
+        )
+        self.answers: ValkeyAnswers = ValkeyAnswers(
+            answer_bounds, self._calls, link, queue_size, history_seconds_max, self.commits
+        )
+        self.schedules: ValkeySchedules = ValkeySchedules(
+            schedule_bounds, self._calls, link, queue_size, history_seconds_max, self.commits
         )
         self._messages = Messages(node, cancelled=self._calls.report_cancelled, missed=self._missed_some)
         self._lease = Lease(
@@ -164,7 +177,7 @@ class ValkeyStore:
             check_not_sealed([to_mark(row) for row in await self._calls.call("marks")], "this queue")
             await self._join()
             report_warnings(await self._link.settings(*SETTINGS), self._durability, self._on_doubt)
-            await self._check_durability()
+            await check_durability(self._link.flush)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._lease.keep)  # nothing is claimed before its first beat
                 nursery.start_soon(self._damage.keep_mending, self._calls.call)
@@ -188,12 +201,6 @@ class ValkeyStore:
             self._must_join = True
             self._holdings.settling.clear()
             self._lease.give_up()
-
-    async def _check_durability(self) -> None:
-        try:
-            await self._link.flush()
-        except StoreUnavailableError as error:
-            raise UnusableStoreError(f"the requested durability is not available: {error}") from error
 
     # The lease
 
@@ -382,15 +389,6 @@ class ValkeyStore:
 
     def statistics(self) -> StoreStatistics:
         """Return a snapshot for observers."""
-        return StoreStatistics(
-            queue_size=self.queue_size,
-            pending=self._calls.counts.pending,
-            scheduled=self._calls.counts.later,
-            running=self._calls.counts.running,
-            history=self._calls.counts.history,
-            finished=dict(sum(self._calls.finished.values(), Counter())),
-            finished_by_handler={handler: dict(counts) for handler, counts in self._calls.finished.items()},
-            durable=self._durability != "none",
-            trouble=self._link.trouble,
-            damaged=self._calls.counts.damaged,
+        return take_snapshot(
+            self._calls, self.queue_size, durable=self._durability != "none", trouble=self._link.trouble
         )

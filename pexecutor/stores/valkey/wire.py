@@ -111,7 +111,7 @@ class Row(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class QueueCounts(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """The numbers of records by state; ``next_due_seconds`` is below 0 if none is scheduled.
+    """The numbers of records by state, and of schedules; ``next_due_seconds`` is below 0 if none is scheduled.
 
     ``damaged`` is the number of damaged entries found so far; ``mending`` tells that repairs are under way or needed.
     """
@@ -123,6 +123,7 @@ class QueueCounts(msgspec.Struct, frozen=True, gc=False, array_like=True):
     next_due_seconds: float = NOTHING_DUE
     damaged: int = 0
     mending: bool = False
+    schedules: int = 0
 
 
 class ServerReply(msgspec.Struct, Generic[T], frozen=True, gc=False, array_like=True):
@@ -145,6 +146,44 @@ class Taken(msgspec.Struct, frozen=True, gc=False, array_like=True):
     verdict: str
     row: Row
     superseded: Row | bool
+
+
+class RequestArguments(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """The request of a submit with a key, the bytes of its answer without the verdicts, and the bounds of answers.
+
+    ``digest`` is in hexadecimal digits, because Lua's MessagePack has no bytes.
+    """
+
+    kind: str
+    request: str
+    digest: str
+    bytes: int
+    answers_max: int
+    bytes_max: int
+    seconds_max: float
+
+
+class StoredAnswer(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A remembered answer as it is stored: a number per task, as in ``Answer.numbers``, but without the tag."""
+
+    at: float
+    digest: str
+    numbers: list[int]
+    bytes: int
+
+
+class KeptAnswer(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A remembered answer with its request, for a move."""
+
+    request: str
+    answer: StoredAnswer
+
+
+class OnceReply(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """The remembered answer to a request, or ``False`` and the verdicts on its tasks."""
+
+    answer: StoredAnswer | bool
+    verdicts: list[int | Taken]
 
 
 class Found(msgspec.Struct, frozen=True, gc=False, array_like=True):

@@ -24,6 +24,7 @@ import msgspec
 
 from ...errors import FieldError, InvalidTaskError
 from ...limits.defaults import CHARACTERS_SHOWN_MAX
+from ...schedules.declaration import ScheduleDeclaration
 from ...task import Priority, Task
 from ...validation import fault_of, malformed, unknown
 from .errors import BadRequestError, TooLargeError
@@ -58,7 +59,6 @@ class TaskBody(msgspec.Struct, frozen=True, gc=False):
 
 
 _decode_task = msgspec.json.Decoder(Task).decode
-_decode_change = msgspec.json.Decoder(Change).decode
 _decode_lines = msgspec.json.Decoder(Task).decode_lines
 _decode_batch = msgspec.json.Decoder(list[Task]).decode
 _decode_elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -71,7 +71,11 @@ _OWN_MESSAGE: Final = re.compile(r"`(\w+)`")
 _WIDE: Final = (BOM_UTF16_LE, BOM_UTF16_BE, BOM_UTF32_BE)
 """Byte order marks of UTF-16 and UTF-32. The mark of little-endian UTF-32 begins with that of little-endian UTF-16."""
 
+_NOUNS: Final[dict[type[msgspec.Struct], str]] = {ScheduleDeclaration: "schedule"}
+"""The words for types whose names would not tell a caller what is invalid."""
+
 Query = TypeVar("Query", bound=msgspec.Struct)
+Decoded = TypeVar("Decoded", bound=msgspec.Struct)
 
 
 def decode_body(body: bytes, *, tasks_max: int) -> TaskBody:
@@ -122,16 +126,16 @@ def decode_task(body: bytes, *, index: int = 0) -> Task:
     return task
 
 
-def decode_change(body: bytes) -> Change:
-    """Return the change of one JSON object.
+def decode_object(body: bytes, kind: type[Decoded]) -> Decoded:
+    """Return the value of one JSON object.
 
     Raises:
-        InvalidTaskError: the change is invalid, or the body is not a JSON object.
+        InvalidTaskError: the value is invalid, or the body is not a JSON object.
     """
-    _refuse_faults(body, 0, Change)
-    change = _decode_change(body)
-    _refuse_repeated_keys(body, change)
-    return change
+    _refuse_faults(body, 0, kind)
+    decoded = msgspec.json.decode(body, type=kind)
+    _refuse_repeated_keys(body, decoded)
+    return decoded
 
 
 def decode_lines(lines: bytes) -> list[Task] | None:
@@ -232,7 +236,7 @@ def _as_field_error(error: msgspec.ValidationError, index: int, kind: type[msgsp
         return FieldError(index, fault.path[:CHARACTERS_SHOWN_MAX], fault.sentence())
     if (own := _OWN_MESSAGE.match(fault.why)) is not None:
         return FieldError(index, own[1], fault.why)
-    return FieldError(index, None, f"a {kind.__name__.lower()}: {fault.why}")
+    return FieldError(index, None, f"a {_NOUNS.get(kind, kind.__name__.lower())}: {fault.why}")
 
 
 def _malformed(error: ValueError | RecursionError, body: bytes) -> str:
@@ -241,13 +245,13 @@ def _malformed(error: ValueError | RecursionError, body: bytes) -> str:
     return malformed(error, "the body")
 
 
-def _proves_unique_keys(body: bytes, decoded: Task | Change | list[Task]) -> bool:
+def _proves_unique_keys(body: bytes, decoded: msgspec.Struct | list[Task]) -> bool:
     """Return ``True`` if no key is repeated in the body, ``False`` if a slow reader has to find out."""
     sent = msgspec.json.format(body, indent=-1)
     return _encode(decoded) == sent or _encode(msgspec.json.decode(body)) == sent
 
 
-def _refuse_repeated_keys(body: bytes, decoded: Task | Change | list[Task], index: int = 0) -> None:
+def _refuse_repeated_keys(body: bytes, decoded: msgspec.Struct | list[Task], index: int = 0) -> None:
     try:
         if _proves_unique_keys(body, decoded):
             return

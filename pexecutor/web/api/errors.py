@@ -14,10 +14,15 @@ from ...errors import (
     AlreadyFinishedError,
     AlreadyStartedError,
     ExpiredTaskError,
+    FieldError,
     InvalidCursorError,
+    InvalidScheduleError,
     InvalidTaskError,
+    OwnedScheduleError,
     PexecutorError,
     StoreUnavailableError,
+    TooManySchedulesError,
+    UnknownScheduleError,
     UnknownTaskError,
 )
 from .reply import Reply, problem_reply
@@ -50,6 +55,10 @@ class UnsupportedMediaTypeError(RefusalWithHeadersError):
     """The caller sent a body of a type that the route does not accept."""
 
 
+class UnknownHookError(PexecutorError):
+    """The caller sent a delivery to a hook that does not exist."""
+
+
 class RequestTimeoutError(PexecutorError):
     """The caller did not send the body in time."""
 
@@ -68,6 +77,10 @@ class BadCredentialsError(AccessError):
 
 class NotAuthenticatedError(AccessError):
     """The caller sent no token, or an unknown one."""
+
+
+class BadSignatureError(AccessError):
+    """The caller sent a delivery that no holder of the hook's secret has signed, or that is too old."""
 
 
 class NotAllowedError(AccessError):
@@ -93,21 +106,27 @@ class TooManyAttemptsError(AccessError):
 STATUS_OF: Final[dict[type[PexecutorError], int]] = {
     BadRequestError: 400,
     InvalidTaskError: 400,
+    InvalidScheduleError: 400,
     InvalidCursorError: 400,
     BadCredentialsError: 400,
     NotAuthenticatedError: 401,
+    BadSignatureError: 401,
     NotAllowedError: 403,
     OtherSiteError: 403,
     UnknownTaskError: 404,
+    UnknownHookError: 404,
+    UnknownScheduleError: 404,
     RequestTimeoutError: 408,
     AlreadyFinishedError: 409,
     AlreadyStartedError: 409,
+    OwnedScheduleError: 409,
     NothingToSignInToError: 409,
     ExpiredTaskError: 410,
     TooLargeError: 413,
     UnsupportedMediaTypeError: 415,
     MisdirectedError: 421,
     TooManyAttemptsError: 429,
+    TooManySchedulesError: 429,
     StoreUnavailableError: 503,
     TooManyStreamsError: 503,
 }
@@ -141,6 +160,8 @@ def _refusal(error: PexecutorError, extensions: dict[str, Any] | None) -> Reply:
     status = STATUS_OF[type(error)]
     if isinstance(error, InvalidTaskError):
         extensions = {"errors": error.errors, **(extensions or {})}
+    if isinstance(error, InvalidScheduleError):
+        extensions = {"errors": [FieldError(0, error.field, str(error))]}
     headers = {"Retry-After": "1"} if status == 503 else None
     if isinstance(error, RefusalWithHeadersError):
         headers = error.headers

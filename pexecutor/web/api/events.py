@@ -18,12 +18,13 @@ import trio
 from ...config import Config
 from ...core.executor import Executor
 from ...limits import times
-from ...observe.events import DrainBegun, Event, Feed, Gap, Happening, Reader, TaskProgress
+from ...observe.events import DrainBegun, Event, Feed, Gap, Happening, OccurrenceSkipped, Reader, TaskProgress
 from ...task import State
 from .client_input import ClientInput
 from .errors import TooManyStreamsError
 from .reply import Reply
 from .request import IncomingRequest
+from .schedule_wire import skipped_view
 from .wire import Progress as ProgressView
 from .wire import view
 
@@ -102,6 +103,8 @@ def _filter(query: EventsQuery) -> Callable[[Happening], bool] | None:
                 return True
             case TaskProgress():
                 return query.name in (None, what.name) and query.state in (None, State.RUNNING)
+            case OccurrenceSkipped():
+                return False  # it concerns no task
             case record:
                 return query.name in (None, record.task.name) and query.state in (None, record.state)
 
@@ -141,6 +144,8 @@ def content(what: Happening) -> tuple[bytes, bytes]:
         case TaskProgress():
             progress = ProgressView(what.done, what.total)
             return b"progress", _encode({"id": what.id, "name": what.name, "progress": progress})
+        case OccurrenceSkipped():
+            return b"skipped", _encode(skipped_view(what))
         case DrainBegun():
             return b"drain", b"{}"
         case Gap():

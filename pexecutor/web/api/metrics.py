@@ -4,8 +4,9 @@ Each scrape reads the executor's one snapshot and its histograms. Nothing is cou
 what other observers see. Each app has its own registry instead of the library's global one, so the metrics of two
 executors in a process are not mixed.
 
-The labels are ``handler``, ``outcome`` and ``state``. The number of their values is bounded, because the operator
-declares the handlers, and outcomes and states are fixed. A task's name is never a label.
+The labels are ``handler``, ``outcome``, ``state``, ``schedule`` and ``result``. The number of their values is bounded,
+because the operator declares the handlers, outcomes, states and results are fixed, and only the first schedules have
+a label of their own (see ``schedules/observer.py``). A task's name is never a label.
 """
 
 from __future__ import annotations
@@ -100,6 +101,15 @@ def _counters(statistics: Statistics) -> Iterator[Metric]:
         for outcome in Outcome:
             finished.add_metric([handler, outcome], by_handler.get(handler, {}).get(outcome, 0))
     yield finished
+    occurrences = CounterMetricFamily(
+        "pexecutor_occurrences",
+        "Occurrences of schedules that submitted their task (`fired`) or were skipped for a reason.",
+        labels=["schedule", "result"],
+    )
+    for schedule, results in statistics.occurrences.items():
+        for result, count in results.items():
+            occurrences.add_metric([schedule, result], count)
+    yield occurrences
 
 
 def _gauges(statistics: Statistics) -> Iterator[Metric]:
@@ -118,6 +128,7 @@ def _store_gauges(store: StoreStatistics) -> Iterator[Metric]:
     yield in_flight
     yield _gauge("queue_size", "Tasks that may wait, pending or scheduled.", store.queue_size)
     yield _gauge("history_tasks", "Finished tasks that can be read.", store.history)
+    yield _gauge("schedules", "Schedules in the store.", store.schedules)
     yield _gauge("store_up", "Whether the store accepts changes.", store.trouble is None)
     yield _gauge("store_damaged", "Damaged entries that were set aside or repaired.", store.damaged)
 

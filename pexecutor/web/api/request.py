@@ -101,10 +101,15 @@ class IncomingRequest(Protocol):
         """Return the values of the headers with this name, which is in lower case, one for each header."""
 
 
+def sent_traceparent(request: IncomingRequest) -> str | None:
+    """Return the ``traceparent`` of a request, or ``None`` if it has none or an invalid one."""
+    sent = request.header_values(b"traceparent")
+    return parse_traceparent(sent[0]) if len(sent) == 1 else None
+
+
 def with_trace(request: IncomingRequest, tasks: list[Task]) -> list[Task]:
     """Return the tasks with the ``traceparent`` of the request; a task that has its own keeps it."""
-    sent = request.header_values(b"traceparent")
-    traceparent = parse_traceparent(sent[0]) if len(sent) == 1 else None
+    traceparent = sent_traceparent(request)
     if traceparent is None:
         return tasks
     return [
@@ -127,7 +132,13 @@ def refuse_coding(request: IncomingRequest) -> None:
 
 
 async def read_body(request: IncomingRequest, *, bytes_max: int, seconds_max: float) -> bytes:
-    """Return the whole body, without a byte order mark.
+    """Return the whole body, without a byte order mark; see ``read_raw_body``."""
+    body = await read_raw_body(request, bytes_max=bytes_max, seconds_max=seconds_max)
+    return body.removeprefix(BOM_UTF8)
+
+
+async def read_raw_body(request: IncomingRequest, *, bytes_max: int, seconds_max: float) -> bytes:
+    """Return the whole body as it was sent.
 
     Raises:
         UnsupportedMediaTypeError: the body is compressed.
@@ -148,7 +159,7 @@ async def read_body(request: IncomingRequest, *, bytes_max: int, seconds_max: fl
                 while len(body) <= bytes_max:
                     body += await request.chunks.receive()
     except trio.EndOfChannel:
-        return bytes(body).removeprefix(BOM_UTF8)
+        return bytes(body)
     if len(body) > bytes_max:
         raise TooLargeError(f"the body is over the limit of {bytes_max} bytes")
     raise RequestTimeoutError(f"the body was not complete after {seconds_max:g} s")
@@ -159,7 +170,7 @@ async def read_json_body(request: IncomingRequest, *, bytes_max: int, seconds_ma
 
     Raises:
         UnsupportedMediaTypeError: the body has another type, or is compressed.
-        TooLargeError, RequestTimeoutError: see ``read_body``.
+        TooLargeError, RequestTimeoutError: see ``read_raw_body``.
     """
     if request.mimetype != "application/json":
         raise UnsupportedMediaTypeError(f"unsupported Content-Type {request.mimetype!r}: send application/json")

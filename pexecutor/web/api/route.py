@@ -20,8 +20,8 @@ from .errors import BadRequestError, RequestTimeoutError, TooLargeError, Unsuppo
 from .reply import Reply
 from .request import IncomingRequest
 
-Need = Scope | Literal["open"]
-"""The scope that a route needs; ``open`` routes answer every caller."""
+Need = Scope | Literal["open", "signed"]
+"""The scope that a route needs. ``open`` routes answer every caller; ``signed`` ones check a signature themselves."""
 
 Answer = Callable[[IncomingRequest], Awaitable[Reply]]
 

@@ -25,7 +25,7 @@ from ...stores import PageRequest
 from ...task import Accepted, Draining, Duplicate, Finished, Full, Record, State, Task, Verdict
 from . import stream
 from .coalesce import TASKS_TOGETHER_MAX, SubmitCoalescer
-from .decode import WHITE_SPACE, TaskBody, decode_body, decode_change
+from .decode import WHITE_SPACE, Change, TaskBody, decode_body, decode_object
 from .errors import BadRequestError, UnsupportedMediaTypeError
 from .reply import Reply, json_reply, problem_reply, refusal_reply
 from .request import IncomingRequest, read_body, read_json_body, with_trace
@@ -306,7 +306,7 @@ class TaskAnswers:
         body = await read_json_body(
             request, bytes_max=self._config.body_bytes_max, seconds_max=self._config.request_timeout_seconds
         )
-        priority = decode_change(body).priority
+        priority = decode_object(body, Change).priority
         return self._shown(await self._executor.set_priority(request.parameters["id"], priority), 200)
 
     async def cancel(self, request: IncomingRequest) -> Reply:

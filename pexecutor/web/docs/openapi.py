@@ -49,6 +49,12 @@ SECURITY: Final[JsonObject] = {
     "session": {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE},
 }
 
+PATH_PARAMETERS: Final = {
+    "id": ("The id of the task, from the reply to its submit.", EXAMPLE_ID),
+    "name": ("The name of the schedule.", "nightly"),
+}
+"""The description and an example of each parameter of a path."""
+
 NDJSON: Final = "application/x-ndjson"
 """In this format, a body whose schema is a list has one element on each line."""
 
@@ -127,9 +133,9 @@ def _path_parameters(names: Iterable[str]) -> list[JsonObject]:
             "name": name,
             "in": "path",
             "required": True,
-            "description": "The id of the task, from the reply to its submit.",
+            "description": PATH_PARAMETERS[name][0],
             "schema": {"type": "string"},
-            "example": EXAMPLE_ID,
+            "example": PATH_PARAMETERS[name][1],
         }
         for name in names
     ]

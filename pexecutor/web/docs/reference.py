@@ -23,12 +23,14 @@ from ...errors import (
 from ...handlers.catalogue import HandlerView
 from ...task import Attempt, Ending, Finished, Outcome, Pending, Running, Task, make_serial
 from ..api.decode import Change
-from ..api.errors import TooManyStreamsError
+from ..api.errors import BadSignatureError, TooManyStreamsError, UnknownHookError
+from ..api.hooks.answers import SkippedDelivery
+from ..api.hooks.hook import FORM_TYPE
 from ..api.ops import Alive, NodeView, NotReadyProblem, Situation, TimelineView
 from ..api.reply import problem
 from ..api.route import Doc, DocumentedReply, Media
 from ..api.tasks import HeldProblem, SubmitProblem
-from ..api.wire import BatchReply, TaskDetail, TaskVerdict, TaskView, detail, timestamp, view
+from ..api.wire import BatchReply, Problem, TaskDetail, TaskVerdict, TaskView, detail, timestamp, view
 from .openapi import NDJSON, problem_media
 from .schemas import JsonObject, ref
 
@@ -42,6 +44,7 @@ FRAME: Final[JsonObject] = {
     ),
     "tags": [
         {"name": "Tasks", "description": "Submit, list, show, wait for and cancel tasks."},
+        {"name": "Schedules", "description": "Submit tasks at set times: by a cron expression, or at an interval."},
         {"name": "Server", "description": "The handlers, the state and the metrics of the server."},
     ],
     "headers": {
@@ -51,7 +54,7 @@ FRAME: Final[JsonObject] = {
             "schema": {"type": "integer", "minimum": 1, "maximum": 60},
         },
         "Location": {
-            "description": "The path of the task's record.",
+            "description": "The path of the task's record, or of the schedule.",
             "required": True,
             "schema": {"type": "string", "format": "uri-reference"},
         },
@@ -124,6 +127,13 @@ def _submit_problem(description: str, *headers: str, **examples: Any) -> Documen
 
 # Tasks
 
+_ACCEPTED: Final = DocumentedReply(
+    "The task was accepted.",
+    (_json(TaskDetail, accepted=detail(_PENDING)),),
+    ("Location",),
+    ("show_task", "cancel_task"),
+)
+
 SUBMIT_BODY: Final = (
     _json(
         {"anyOf": [ref(Task), ref("TaskList")]},
@@ -143,12 +153,7 @@ SUBMIT: Final = Doc(
     "Submit one task, a list of them, or a stream.",
     {
         200: _reply("A list or a stream: each task was accepted or is a duplicate.", _json(BatchReply, reply=_BATCH)),
-        202: DocumentedReply(
-            "One task: the task was accepted.",
-            (_json(TaskDetail, accepted=detail(_PENDING)),),
-            ("Location",),
-            ("show_task", "cancel_task"),
-        ),
+        202: msgspec.structs.replace(_ACCEPTED, description="One task: the task was accepted."),
         400: _submit_problem("A parameter, the body or a task is invalid.", faults=_example(_INVALID)),
         408: _submit_problem("The body did not arrive in time."),
         409: _reply("One task: another task holds its name.", problem_media(HeldProblem, held=_example(_HELD))),
@@ -216,6 +221,28 @@ CANCEL: Final = Doc(
     description="The record of the task is kept, with its outcome.",
 )
 
+HOOK_BODY: Final = (
+    _json({"type": "object"}, push={"ref": "refs/heads/main", "repository": {"name": "shop"}}),
+    Media(FORM_TYPE, {"type": "object"}, {"form": {"event": "paid"}}),
+)
+
+HOOK: Final = Doc(
+    "Tasks",
+    "receive_delivery",
+    "Receive a delivery of another system, which submits a declared task.",
+    {
+        200: _reply("The delivery is valid and submitted no task.", _json(SkippedDelivery)),
+        202: _ACCEPTED,
+        429: DocumentedReply("The queue is full.", (problem_media(Problem),), ("Retry-After",)),
+    },
+    (BadSignatureError, UnknownHookError, InvalidTaskError, StoreUnavailableError),
+    description=(
+        "The signature of the delivery authenticates it, as the scheme of the hook says. A token is neither needed nor"
+        " read."
+    ),
+    body_description="The delivery, as its sender has signed it.",
+)
+
 EVENTS: Final = Doc(
     "Tasks",
     "events",
@@ -224,8 +251,9 @@ EVENTS: Final = Doc(
     (TooManyStreamsError,),
     description=(
         "`task` has a record as listings show it, at each change of its state. `progress` has the progress of a"
-        " running task. `drain` means that the stop has begun. `gap` means that events were missed: read the"
-        " listings again. Send `Last-Event-ID` to resume a stream."
+        " running task. `skipped` means that an occurrence of a schedule was skipped. `drain` means that the stop"
+        " has begun. `gap` means that events were missed: read the listings again. Send `Last-Event-ID` to resume"
+        " a stream."
     ),
 )
 

@@ -25,21 +25,37 @@ from ...errors import FieldError
 from ...handlers.catalogue import SLEEP, HandlerView
 from ...handlers.output import Output
 from ...observe.timeline import Percentiles
+from ...schedules.declaration import ScheduleDeclaration
 from ...stores import StoreStatistics
 from ...task import Task
 from ..api.decode import Change
+from ..api.hooks.answers import SkippedDelivery
 from ..api.ops import Alive, NodeView, NotReadyProblem, Situation, TimelineView
+from ..api.schedule_wire import OccurrenceView, ScheduleView
+from ..api.schedules import Pause
 from ..api.tasks import HeldProblem, SubmitProblem
 from ..api.wire import AttemptView, BatchReply, IntervalView, Problem, Progress, TaskDetail, TaskVerdict, TaskView
 
 JsonObject = dict[str, Any]
 
-RECEIVED: Final = (Task, Change)
+RECEIVED: Final = (Task, Change, ScheduleDeclaration, Pause)
 
 SENT: Final = (
     *(TaskView, TaskDetail, AttemptView, Progress, Output, BatchReply, TaskVerdict, HandlerView),
+    *(ScheduleView, OccurrenceView, SkippedDelivery),
     *(Problem, SubmitProblem, FieldError, HeldProblem, NotReadyProblem),
-    *(Alive, Situation, Statistics, Counts, StoreStatistics, TimelineView, IntervalView, NodeView, Percentiles),
+    *(
+        SkippedDelivery,
+        Alive,
+        Situation,
+        Statistics,
+        Counts,
+        StoreStatistics,
+        TimelineView,
+        IntervalView,
+        NodeView,
+        Percentiles,
+    ),
 )
 
 REF: Final = "#/components/schemas/{name}"

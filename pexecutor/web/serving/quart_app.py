@@ -44,10 +44,11 @@ _SANE_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _ORIGIN: Final = re.compile(rb"https?://([^/]*)", re.IGNORECASE)
 """The part of a target in absolute form before its path; the path may be empty."""
 
-_ENCODED: Final = rb"%(?:2[0235]|3[CEF]|5[BDE]|60|7[B-D]|[89A-F][0-9A-F])"
+_ENCODED: Final = rb"%(?:2[0-9A-C]|3[A-F]|40|5[BDE]|60|7[B-D]|[89A-F][0-9A-F])"
 _ONE_SPELLING: Final = re.compile(rb"/|(?:/(?!\.{1,2}(?:/|\Z))(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%b)+)+" % _ENCODED)
-"""The one spelling of a path: no empty segments, no segments of dots, and only those characters percent-encoded that
-need it. Other spellings could evade the rules of a proxy."""
+"""The one spelling of a path: no empty segments, no segments of dots, and no letter, digit, ``-``, ``.``, ``_``, ``~``
+or ``/`` percent-encoded. Other spellings could evade the rules of a proxy. Punctuation like ``:`` may be encoded, as
+many clients encode it in a name; no fixed part of a path contains it."""
 
 NOWHERE: Final = "/ "
 """The path that replaces any other spelling. No route has it, so the request is answered 404."""

@@ -98,6 +98,15 @@ class Ledger:
         known = record.serial in self._outcomes.keys() | self._forgiven | self._undone
         demand(known, "what can be read has ended", record)
 
+    def is_known(self, serial: int) -> bool:
+        """Whether the server has a task, or has had it."""
+        return serial - make_serial(self._tag, 0) in self._records or serial in self._outcomes
+
+    def by_mark(self, data: dict[str, Any]) -> dict[int, object]:
+        """The numbers of tasks by the marks in them."""
+        submitted: dict[str, str] = data.get(f"{KEY}:task", {})
+        return {msgspec.json.decode(text)["params"]["mark"]: digits for digits, text in submitted.items()}
+
     # What handlers do
 
     def begin(self, runner: Runner, context: Context, task: Task) -> Run:

@@ -19,6 +19,7 @@ from pexecutor.stores.valkey.library import read_functions
 
 from ...stores.valkey import fake
 from ..ledger import BrokenInvariantError
+from ..requests import FIRST_SEED
 from ..test_planted import (
     contain_exceptions_alone,
     leave_open_what_a_handler_leaves_open,
@@ -72,10 +73,6 @@ def say_at_once_that_all_was_given_up(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Lease, "_silent_until", property(lambda _: GIVEN_UP, lambda *_: None), raising=False)
 
 
-def claim_while_the_server_compares(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Lease, "_comparing", property(lambda _: False, lambda *_: None), raising=False)
-
-
 def let_the_log_fail_the_lease(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(lease, "notifier", lambda callback: callback)
 
@@ -112,7 +109,6 @@ PLANTED: Final[dict[str, tuple[int, Plant]]] = {
     "a lease is counted from the answer": (26, count_a_lease_from_the_answer),
     "an answer that is late undoes that all was given up": (2, let_a_late_answer_undo_that_all_was_given_up),
     "a node says at once that it has given up": (7, say_at_once_that_all_was_given_up),
-    "a node claims while the server compares": (956, claim_while_the_server_compares),
     "an outcome is taken without its token": (
         5,
         on_the_server(
@@ -131,8 +127,8 @@ PLANTED: Final[dict[str, tuple[int, Plant]]] = {
         351,
         on_the_server(
             (
-                "  return once(id, function()\n    local submission",
-                "  return once(id .. now, function()\n    local submission",
+                "  return once(id, function() return Submission.decided",
+                "  return once(id .. now, function() return Submission.decided",
             )
         ),
     ),
@@ -156,7 +152,8 @@ PLANTED: Final[dict[str, tuple[int, Plant]]] = {
     "names are given while some are missing": (
         3,
         on_the_server(
-            ("  if are_names_missing() then\n", "  if false then\n"), (" or are_names_missing() then", " then")
+            ("  if not are_names_missing() then return nil end\n", "  if true then return nil end\n"),
+            (" or are_names_missing() then", " then"),
         ),
     ),
     "a handler's exception that is no Exception ends the node": (3, contain_exceptions_alone),
@@ -167,6 +164,30 @@ PLANTED: Final[dict[str, tuple[int, Plant]]] = {
     "a log that fails keeps a node from starting": (0, let_the_log_fail_the_start),
     "a node ends when it has no descriptor for its connection": (9, end_when_no_descriptor_is_left),
     "a node that starts does not ask again when its connection breaks": (4, ask_for_settings_once),
+    "tasks of a request are accepted without its answer": (
+        FIRST_SEED,
+        on_the_server(("if has_accepted then Answers.remember(request, numbers) end", "")),
+    ),
+    "what was refused of a request is remembered": (
+        FIRST_SEED,
+        on_the_server(("if has_accepted then Answers.remember", "if true then Answers.remember")),
+    ),
+    "a repeated request is decided anew": (
+        FIRST_SEED,
+        on_the_server(("if answer then return LIST.once", "if false then return LIST.once")),
+    ),
+    "every node fires each time": (
+        3,
+        on_the_server(("  if not expected then return true end\n", "  if true then return true end\n")),
+    ),
+    "a time is fired, and stays": (
+        2,
+        on_the_server(("  if step.expected then upcoming = step.next end\n", "")),
+    ),
+    "the task of a time is forgotten": (
+        2,
+        on_the_server(("    submission:apply()\n    local verdict", "    begin_writing()\n    local verdict")),
+    ),
     "nobody asks which queue is meant": (12, on_the_server(("own_tag ~= tag", "false"))),
 }
 """Each with a seed that finds it, as long as nothing changes what seeds decide; then another one does."""

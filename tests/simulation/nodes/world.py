@@ -15,21 +15,30 @@ from random import Random
 from typing import Final, Literal, NamedTuple
 from unittest import mock
 
+import msgspec
 import trio
 from trio.testing import MockClock
 
 from pexecutor.errors import StoreUnavailableError, UnusableStoreError
+from pexecutor.stores.answers import Answer, RequestKey, RequestKind
+from pexecutor.stores.valkey.answers import to_answer, to_key
+from pexecutor.stores.valkey.wire import StoredAnswer
 
 from ...determinism import deterministic_scheduling
 from ..callers import BRISK, Callers
 from ..ledger import demand
 from ..log import FailingLog
+from ..requests import Requests
 from ..world import EPOCH, Report, broken_by, first_of
 from .ledger import Ledger
 from .network import KEY, Network
 from .node import SimulatedNode
+from .schedules import ScheduledWork
 
-DERIVED: Final = ("names", "following", "pending", "later", "due", "running", "crashed", "history", "expiry")
+DERIVED: Final = (
+    *("names", "following", "pending", "later", "due", "running", "crashed", "history", "expiry"),
+    *("schedules", "upcoming"),
+)
 LIVES_MAX: Final = 20
 """How many nodes may die in peace, by their tasks."""
 
@@ -109,8 +118,10 @@ class NodesWorld:
         self.ledger = Ledger(
             chance.randint(1, 10), chance.randint(1, 3), overrun_seconds_max=self.overrun_seconds_max + 0.01
         )
+        self.requests = Requests(seed, self.now)
         self.mood = chance.choice(MOODS)
         self.killer_every = chance.choice([0, 0, 0, 4])
+        self.schedules = ScheduledWork(seed, EPOCH, submits_killers=self.killer_every > 0)
         self.work_seconds: Sequence[float] = WORK_SECONDS
         self.log = FailingLog(Random(seed), chance.choice([0, 0, 0.1, 1]))
         self.peace_seconds = chance.choice([0.5, 2, 8])
@@ -129,6 +140,7 @@ class NodesWorld:
             f"leases of {self.lease_seconds:g} s, delays {self.delays} s, the server keeps {self.keeps}, "
             f"{'no trouble' if not self.mood else 'trouble: ' + ', '.join(self.mood)} each {self.peace_seconds} s, "
             f"{self.log.failing:.0%} of the lines of the log fail"
+            f"{', schedules' if self.schedules.definitions else ''}"
         )
 
     def _concentrate_on(self, focus: Focus) -> None:
@@ -197,6 +209,20 @@ class NodesWorld:
     def _look(self) -> None:
         self._calls += 1
         self.ledger.look(self.network.server.data)
+        self.schedules.look(self.network.server.data)
+        if self.requests.are_made:
+            self.requests.look(self._answers(), self.ledger.by_mark(self.network.server.data), self.ledger.is_known)
+
+    def _answers(self) -> dict[RequestKey, Answer]:
+        data = self.network.server.data
+        tag = int(data.get(f"{KEY}:head", {}).get("tag", 0))
+        return {
+            to_key(kind, request.encode("latin-1").decode()): to_answer(
+                msgspec.msgpack.decode(packed.encode("latin-1"), type=StoredAnswer), tag
+            )
+            for kind in RequestKind
+            for request, packed in data.get(f"{KEY}:answers:{kind}", {}).items()
+        }
 
     def _write(self) -> None:
         self.network.server.write()
@@ -242,7 +268,8 @@ class NodesWorld:
             self.nodes.remove(node)
 
     async def _use(self, node: SimulatedNode) -> None:
-        callers = Callers(node, self.chance, self.say, lambda: next(self._marks), pace=BRISK)
+        await self.schedules.declare(node)
+        callers = Callers(node, self.chance, self.say, lambda: next(self._marks), requests=self.requests, pace=BRISK)
         async with trio.open_nursery() as nursery:
             for number in range(2):
                 nursery.start_soon(callers.call, f"caller {number + 1}", self.chance.randint(3, 30))
@@ -312,6 +339,8 @@ class NodesWorld:
         nodes = set(self.network.server.data.get(f"{KEY}:nodes", {}))
         self.network.crash(seconds)
         self.ledger.forgot(self.network.server.data, nodes)
+        self.requests.forgive(self._answers().keys())
+        self.schedules.forgot(self.network.server.data)
 
     def _damage(self) -> None:
         """Have the server lose an entry, or a whole key, of what is derived from the records."""

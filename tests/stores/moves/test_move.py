@@ -127,6 +127,11 @@ async def test_a_file_of_the_first_version_is_only_read_by_a_dry_run(here: Path,
     connection = connect(here)
     connection.execute("DROP TABLE moves")
     connection.execute("DROP TABLE damaged")
+    connection.execute("DROP TABLE answers")
+    connection.execute("DROP TABLE damaged_answers")
+    connection.execute("DROP TABLE schedules")
+    connection.execute("DROP TABLE damaged_schedules")
+    connection.execute("ALTER TABLE store DROP COLUMN generations")
     connection.execute("ALTER TABLE tasks DROP COLUMN rare")
     connection.execute("ALTER TABLE store DROP COLUMN in_use")
     connection.execute("PRAGMA user_version = 1")
@@ -285,14 +290,14 @@ class Mortal:
     async def let_go(self, mark: Mark) -> None:
         await self._step(lambda: self._side.let_go(mark))
 
-    async def adopt(self, mark: Mark, identity: Any, more: More) -> None:
+    async def adopt(self, mark: Mark, identity: Any, more: More, **others: Any) -> None:
         async def mortal_more() -> Sequence[Record]:
             some = await more()
             if not some:
                 self._deaths()
             return some
 
-        await self._step(lambda: self._side.adopt(mark, identity, mortal_more))
+        await self._step(lambda: self._side.adopt(mark, identity, mortal_more, **others))
 
 
 def death_at(step: int) -> Callable[[], None]:

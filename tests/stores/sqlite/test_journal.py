@@ -10,10 +10,16 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from pexecutor import LocalStore, Pending, Record, StoreUnavailableError, Task
+from pexecutor.stores.answers import Answer, KeyedAnswer, RequestKey
+from pexecutor.stores.local.journal_protocol import BesideRecords
+from pexecutor.stores.schedules import Definition, Schedule, ScheduleChange
+from pexecutor.stores.sqlite.answer_rows import AnswerChanges
 from pexecutor.stores.sqlite.database import StoreIdentity
 from pexecutor.stores.sqlite.journal import CHANGES_A_TRANSACTION_MAX, SqliteJournal
 from pexecutor.stores.sqlite.repair import Repairs
 from pexecutor.stores.sqlite.unwritable import ALL_WRITTEN, Unwritten
+
+EVERY = Definition(Task("by schedule"), every=1000)
 
 
 class FakeDatabase:
@@ -21,6 +27,8 @@ class FakeDatabase:
 
     def __init__(self) -> None:
         self.rows: dict[int, Record] = {}
+        self.kept_answers: dict[RequestKey, Answer] = {}
+        self.schedule_rows: dict[str, Schedule | None] = {}
         self.acceptances = 0
         self.transactions: list[list[Record]] = []
         self.unsure: list[set[int]] = []
@@ -47,8 +55,20 @@ class FakeDatabase:
     def records(self) -> Iterator[list[Record]]:
         yield list(self.rows.values())
 
+    def answers(self) -> list[KeyedAnswer]:
+        return [KeyedAnswer(*kept) for kept in self.kept_answers.items()]
+
+    def schedules(self) -> tuple[list[Schedule], int]:
+        return [schedule for schedule in self.schedule_rows.values() if schedule is not None], 0
+
     def write(
-        self, records: Iterable[Record], forgotten: Iterable[int], acceptances: int, unsure: Iterable[int]
+        self,
+        records: Iterable[Record],
+        forgotten: Iterable[int],
+        acceptances: int,
+        unsure: Iterable[int],
+        schedules: Iterable[ScheduleChange],
+        answers: AnswerChanges,
     ) -> Unwritten:
         assert self.is_open
         if self.fault is not None:
@@ -60,6 +80,10 @@ class FakeDatabase:
         for serial in forgotten:
             self.rows.pop(serial, None)
         self.acceptances = acceptances
+        self.schedule_rows |= dict(schedules)
+        for key in answers.gone:
+            self.kept_answers.pop(key, None)
+        self.kept_answers |= dict(answers.written)
         return ALL_WRITTEN
 
 
@@ -331,3 +355,31 @@ async def test_a_thread_that_cannot_be_started_is_a_trouble_that_passes(
         await journal.commit([pending(2)], 2)
     assert set(database.rows) == {2}
     assert [trouble is None for trouble in troubles] == [False, True]
+
+
+async def test_a_schedule_in_doubt_is_written_as_the_store_has_it(autojump_clock: MockClock) -> None:
+    disk, stored = Disk(), dict[str, Schedule]()
+    new, removed = Schedule("new", EVERY, 1), Schedule("removed", EVERY, 2)
+    async with disk.journal.opened(disk.current.get, stored.get):
+        stored["removed"] = removed
+        await disk.journal.commit((), 0, BesideRecords([ScheduleChange("removed", removed)]))
+        disk.seconds = 2.0
+        changes = [ScheduleChange("new", new), ScheduleChange("removed", None)]
+        with trio.move_on_after(1.0):  # while the transaction is being written
+            await disk.journal.commit((), 0, BesideRecords(changes))
+        await trio.sleep(1.5)
+        assert disk.database.schedule_rows == {"new": new, "removed": None}
+        await trio.sleep(3.0)
+        assert disk.database.schedule_rows == {"new": None, "removed": removed}
+    assert disk.database.closed_in_order
+
+
+async def test_a_schedule_that_changed_after_the_doubt_keeps_its_change(autojump_clock: MockClock) -> None:
+    disk = Disk()
+    old, new = Schedule("s", EVERY, 1), Schedule("s", EVERY, 2)
+    async with disk.journal.opened(disk.current.get, {"s": new}.get):
+        disk.seconds = 2.0
+        with trio.move_on_after(1.0):
+            await disk.journal.commit((), 0, BesideRecords([ScheduleChange("s", old)]))
+        await disk.journal.commit((), 0, BesideRecords([ScheduleChange("s", new)]))
+    assert disk.database.schedule_rows == {"s": new}

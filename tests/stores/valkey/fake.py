@@ -205,6 +205,9 @@ class FakeValkey:
     def _hget(self, key: str, field: str) -> str | None:
         return self._hash(key).get(field)
 
+    def _hstrlen(self, key: str, field: str) -> int:
+        return len(self._hash(key).get(field, ""))
+
     def _hmget(self, key: str, *fields: str) -> list[str | None]:
         return [self._hget(key, field) for field in fields]
 
@@ -266,7 +269,9 @@ class FakeValkey:
 
     def _zrange(self, key: str, first: str, last: str, *options: str) -> list[str]:
         ordered = sorted(((score, member) for member, score in self._zset(key).items()), reverse="REV" in options)
-        if "BYSCORE" in options:
+        if "BYLEX" in options:
+            chosen = [one for one in ordered if _is_behind(one[1], first) and not _is_behind(one[1], last, or_at=True)]
+        elif "BYSCORE" in options:
             low, high = (last, first) if "REV" in options else (first, last)
             chosen = [one for one in ordered if _is_above(one[0], low) and _is_below(one[0], high)]
         else:
@@ -291,6 +296,14 @@ def _text(word: Any) -> str:
     if isinstance(word, bytes):
         return word.decode("latin-1")  # any bytes, and back again
     return str(word) if isinstance(word, int) else f"{word:.17g}"
+
+
+def _is_behind(member: str, bound: str, *, or_at: bool = False) -> bool:
+    """Whether a member comes after a bound, or is at one that begins with `[`; `-` and `+` are the ends."""
+    if bound in ("-", "+"):
+        return bound == "-"
+    is_at = member == bound[1:] and (bound[0] == "[") != or_at
+    return is_at or member > bound[1:]
 
 
 def _is_above(score: float, bound: str) -> bool:

@@ -11,6 +11,7 @@ from pexecutor.stores import Watcher
 from pexecutor.stores.address import ValkeyAddress, parse_store
 from pexecutor.stores.valkey import ValkeyStore
 
+from . import broken_schedules
 from .server import VALKEY, ValkeyServer
 
 
@@ -51,6 +52,20 @@ BROKEN: dict[type[ValkeyStore], str] = {
 async def test_a_node_that_breaks_a_promise_is_told(store: type[ValkeyStore], server: ValkeyServer) -> None:
     [guarantee] = [guarantee for guarantee in GUARANTEES if guarantee.name == BROKEN[store]]
     subject = ValkeySubject(address_of(server), make=store)
+    async with subject.opened():
+        finding = await try_one(subject, guarantee)
+    assert finding.standing is Standing.BROKEN
+
+
+@pytest.mark.parametrize("program", [VALKEY], ids=["valkey"], scope="module")
+@pytest.mark.parametrize("bug", broken_schedules.BROKEN)
+async def test_a_node_that_mistakes_schedules_is_told(
+    bug: str, server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant, name = broken_schedules.BROKEN[bug]
+    plant(monkeypatch)
+    [guarantee] = [guarantee for guarantee in GUARANTEES if guarantee.name == name]
+    subject = ValkeySubject(address_of(server))
     async with subject.opened():
         finding = await try_one(subject, guarantee)
     assert finding.standing is Standing.BROKEN

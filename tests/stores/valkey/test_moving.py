@@ -22,13 +22,15 @@ from pexecutor.stores.moves import valkey_side
 from pexecutor.stores.moves.move import Terms, move, undo
 from pexecutor.stores.moves.sqlite_side import FileSide
 from pexecutor.stores.moves.valkey_side import QueueSide
+from pexecutor.stores.schedules import Fired, Schedule
 
 from ..moves.test_move import CutShortError, death_at, everything, full, here, is_served, serving, there
+from ..moves.test_move_schedules import HOURLY, put_some, scheduled, schedules_in, schedules_of
 from .conftest import KEEPS_ALL
 from .server import ValkeyServer, valkey_server
 from .test_conformance import address_of
 
-__all__ = ["full", "here", "there"]
+__all__ = ["full", "here", "scheduled", "there"]
 
 
 @pytest.fixture
@@ -48,6 +50,11 @@ async def node(server: ValkeyServer, queue: str) -> AsyncIterator[Store]:
 async def listed(server: ValkeyServer, queue: str) -> list[Record]:
     async with node(server, queue) as store:
         return (await store.page(PageRequest())).records
+
+
+async def schedules_there(server: ValkeyServer, queue: str) -> list[Schedule]:
+    async with node(server, queue) as store:
+        return await schedules_of(store)
 
 
 def side(server: ValkeyServer, queue: str, *, may_forget: bool = False) -> QueueSide:
@@ -79,12 +86,71 @@ async def test_there_and_back(full: list[Record], here: Path, there: Path, serve
         await listed(server, queue)
 
 
+async def test_schedules_go_there_and_back(
+    scheduled: list[Schedule], here: Path, there: Path, server: ValkeyServer, queue: str
+) -> None:
+    async with sides(here, server, queue) as (file, shared):
+        assert (await move(file, shared, Terms())).schedules == 3
+    assert await schedules_in_file(here) == []
+    assert await schedules_there(server, queue) == scheduled
+    async with node(server, queue) as store:
+        new = await store.schedules.put(Schedule("new", HOURLY))
+        assert new is not None
+        assert new.generation > max(schedule.generation for schedule in scheduled)
+        assert store.statistics().schedules == 4
+    async with sides(there, server, queue) as (file, shared):
+        await move(shared, file, Terms())
+    assert await schedules_in(there) == sorted([*scheduled, new], key=lambda schedule: schedule.name)
+    for key in ("schedule", "definition", "schedules", "upcoming", "schedule_arrivals"):
+        assert server.command("EXISTS", f"pexecutor:{{{queue}}}:{key}") == b":0\r\n", key
+
+
+async def schedules_in_file(path: Path) -> list[Schedule]:
+    """Return the schedules in a file that is not served."""
+    file = FileSide(path, must_exist=True)
+    async with file.opened():
+        return await file.schedules()
+
+
+async def test_schedules_that_fired_in_the_queue_name_their_tasks(
+    there: Path, server: ValkeyServer, queue: str
+) -> None:
+    async with node(server, queue) as store:
+        scheduled = await put_some(store)
+        names = {record.id for record in (await store.page(PageRequest())).records}
+    fired = scheduled[-1].occurrences[-1]
+    assert isinstance(fired, Fired)
+    assert fired.task_id in names
+    async with sides(there, server, queue) as (file, shared):
+        await move(shared, file, Terms())
+    assert await schedules_in(there) == scheduled
+
+
+async def test_a_damaged_schedule_stays_behind(there: Path, server: ValkeyServer, queue: str) -> None:
+    async with node(server, queue) as store:
+        scheduled = await put_some(store)
+    key = f"pexecutor:{{{queue}}}"
+    server.command("HSET", f"{key}:definition", "paused", '{"every":1000}')
+    async with sides(there, server, queue) as (file, shared):
+        assert (await move(shared, file, Terms())).schedules == 2
+    assert await schedules_in(there) == [one for one in scheduled if one.name != "paused"]
+    assert b"the definition of a schedule cannot be read" in server.command("LRANGE", f"{key}:damaged", "0", "-1")
+
+
 @pytest.mark.parametrize("is_back", [False, True], ids=["there", "back"])
 async def test_cut_short_it_is_completed_by_the_same_command(
-    full: list[Record], here: Path, tmp_path: Path, server: ValkeyServer, is_back: bool, monkeypatch: pytest.MonkeyPatch
+    full: list[Record],
+    scheduled: list[Schedule],
+    here: Path,
+    tmp_path: Path,
+    server: ValkeyServer,
+    is_back: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With a death before and after each call to the server, in turn."""
     monkeypatch.setattr(valkey_side, "RECORDS_A_CALL", 2)
+    monkeypatch.setattr(valkey_side, "SCHEDULES_A_CALL", 2)
+    everything_here = await everything_in(here)
     for step in count(1):
         path, queue = tmp_path / f"{step}.db", f"test-{secrets.token_hex(4)}"
         await trio.Path(path).write_bytes(await trio.Path(here).read_bytes())
@@ -98,7 +164,8 @@ async def test_cut_short_it_is_completed_by_the_same_command(
             async with sides(path, server, queue) as (file, shared):
                 await move(shared if is_back else file, file if is_back else shared, Terms(history=True))
         assert [await is_served(path), await is_served_there(server, queue)] == [is_back, not is_back]
-        assert await (everything_in(path) if is_back else listed(server, queue)) == full
+        assert await (everything_in(path) if is_back else listed(server, queue)) == everything_here
+        assert await (schedules_in(path) if is_back else schedules_there(server, queue)) == scheduled
         if not is_cut:
             break
     assert step > 20
@@ -149,6 +216,31 @@ async def test_before_it_has_arrived_it_can_be_undone(
     async with sides(here, server, queue) as (file, shared):
         await move(file, shared, Terms(history=True))
     assert await listed(server, queue) == full
+
+
+async def test_schedules_that_have_arrived_are_undone(
+    scheduled: list[Schedule], here: Path, server: ValkeyServer, queue: str
+) -> None:
+    async with node(server, queue) as store:
+        await store.schedules.put(Schedule("theirs", HOURLY))
+        [theirs] = await schedules_of(store)
+        assert await store.schedules.remove("theirs", theirs.generation)
+    async with sides(here, server, queue) as (file, shared):
+        call = shared._link.call
+
+        async def mortal_call(verb: str, *arguments: Any) -> bytes:
+            if verb == "settle":
+                raise CutShortError
+            return await call(verb, *arguments)
+
+        shared._link.call = mortal_call  # type: ignore[method-assign]
+        with pytest.raises(CutShortError):
+            await move(file, shared, Terms())
+    async with sides(here, server, queue) as (file, shared):
+        assert await shared.schedules() == scheduled
+        await undo(file, shared)
+    assert await schedules_in(here) == scheduled
+    assert await schedules_there(server, queue) == []
 
 
 async def test_nodes_at_work_refuse_it(full: list[Record], here: Path, server: ValkeyServer, queue: str) -> None:

@@ -9,9 +9,10 @@ import trio
 
 from pexecutor import Task
 from pexecutor.handlers import Context
-from pexecutor.observe.events import Feed
+from pexecutor.observe.events import Feed, OccurrenceSkipped
 from pexecutor.web.api import events
 
+from ...conftest import EPOCH
 from ...fakes import Doing, Gate
 from ..conftest import Served, ServeHere
 from ..events import reading
@@ -105,6 +106,22 @@ async def test_progress_is_told(serve_here: ServeHere) -> None:
         assert told.data == {"id": task.data["id"], "name": "a", "progress": {"done": 3, "total": 10}}
         go_on.set()
         assert (await reader.next()).data["progress"] == {"done": 4, "total": 10}
+
+
+async def test_a_skipped_occurrence_is_sent_to_streams_without_a_filter(served: Served) -> None:
+    skipped = OccurrenceSkipped("nightly", EPOCH, "held", "a3f09c-1")
+    async with reading(served) as every, reading(served, "/events?name=a") as filtered:
+        served.executor.events.put(skipped)
+        await served.client.post("/tasks", json={"name": "a"})
+        message = await every.next()
+        assert message.event == "skipped"
+        assert message.data == {
+            "schedule": "nightly",
+            "at": "2027-01-15T08:00:00.000Z",
+            "reason": "held",
+            "holder_id": "a3f09c-1",
+        }
+        assert (await filtered.next()).event == "task"
 
 
 async def test_the_drain_is_told_and_ends_the_stream(full: Served) -> None:

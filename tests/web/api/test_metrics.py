@@ -132,7 +132,7 @@ async def test_every_metric_keeps_the_rules_of_its_format(full: Served, gate: Ga
         assert family.documentation.endswith("."), family.name
         assert family.name.endswith("_seconds") == (family.type == "histogram"), "what is timed is in base units"
         assert family.unit == ("seconds" if family.type == "histogram" else "")
-        assert family.samples, family.name
+        assert family.samples or family.name == "pexecutor_occurrences", f"{family.name}: only schedules may be missing"
         for sample in family.samples:
             assert set(sample.labels) <= {"handler", "outcome", "state", "le"}
             assert sample.name.endswith("_total") == (family.type == "counter")

@@ -17,7 +17,7 @@ from pexecutor.web.routes import ROUTES
 
 from ..conftest import Served
 
-PAGE_BYTES_MAX = 100_000
+PAGE_BYTES_MAX = 200_000
 STYLE_BYTES_MAX = 5_000
 
 WITHOUT_END = {"meta", "link", "br"}

@@ -17,8 +17,11 @@ from pexecutor import Context, Executor, LocalStore, Task
 from pexecutor.config import Config
 from pexecutor.handlers import Catalogue, load_catalogue
 from pexecutor.handlers.sleep import Sleep
+from pexecutor.schedules.declaration import ScheduleDeclaration
+from pexecutor.stores.schedules import ScheduleBounds
 from pexecutor.web import create_app
 from pexecutor.web.api.errors import STATUS_OF, NothingToSignInToError
+from pexecutor.web.api.hooks.hook import BODY_BYTES_MAX
 from pexecutor.web.docs.openapi import AT_THE_GATE, NDJSON
 from pexecutor.web.docs.page import DocsAnswers
 from pexecutor.web.docs.schemas import JsonObject
@@ -26,6 +29,7 @@ from pexecutor.web.routes import ROUTES
 
 from ...fakes import Doing, FakeJournal
 from ..conftest import Served, ServeHere
+from ..tokens import bearer
 
 OPERATIONS = [(route, route.doc) for route in ROUTES if route.doc is not None]
 
@@ -253,7 +257,7 @@ def test_each_example_fits_its_schema(document: JsonObject) -> None:
     examples = [
         (content["schema"], example["value"])
         for body in (*requests, *(reply for _, _, reply in responses(document)))
-        for content in body["content"].values()
+        for content in body.get("content", {}).values()
         for example in content.get("examples", {}).values()
     ]
 
@@ -264,11 +268,11 @@ def test_each_example_fits_its_schema(document: JsonObject) -> None:
 
 async def test_the_example_of_each_request_is_taken(served: Served) -> None:
     for operation, _ in OPERATIONS:
-        for media in operation.body:
+        for media in operation.body if operation.scope != "signed" else ():
             for example in media.examples.values():
                 encoder = msgspec.json.Encoder()
                 content = encoder.encode_lines(example) if media.type == NDJSON else encoder.encode(example)
-                path = operation.path.replace("{id}", await _waiting(served))
+                path = operation.path.replace("{id}", await _waiting(served)).replace("{name}", "nightly")
                 reply = await served.client.request(
                     operation.method, path, content=content, headers={"Content-Type": media.type}
                 )
@@ -297,6 +301,10 @@ class Witness:
         assert reply.status_code == status, reply.text
         document = (await served.client.get("/openapi.json")).json()
         described = document["paths"][operation.path][operation.method.lower()]["responses"][str(status)]
+        if status == 204:
+            assert (reply.content, described["content"]) == (b"", {})
+            self.seen.add((operation_id, "204"))
+            return None
         content = described["content"][reply.headers["content-type"].partition(";")[0]]
         held = reply.json() if "json" in reply.headers["content-type"] else reply.text
         validator(document, content["schema"]).validate(held)
@@ -323,6 +331,8 @@ async def test_every_reply_that_the_document_has_is_given_as_it_is_described(
     await _read(witness, served)
     await _change(witness, served, full)
     await _cancel(witness, served, full)
+    await _schedule(witness, served, full)
+    await _deliver(witness, serve_here)
     await _listen(witness, served)
     await _have_bad_luck(witness, serve_here)
     await _look(witness, served)
@@ -334,6 +344,12 @@ async def test_every_reply_that_the_document_has_is_given_as_it_is_described(
         for status in (*doc.replies, *(STATUS_OF[error] for error in route.errors))
     }
     assert witness.seen == described
+
+
+HOOK_SECRET = "x" * 16
+HOOKS = {
+    "paid": {"scheme": "bearer", "secret": HOOK_SECRET, "task": {"name": "{body.id}", "duration": 60_000}},
+}
 
 
 async def work(context: Context, task: Task) -> dict[str, int]:
@@ -395,6 +411,56 @@ async def _change(witness: Witness, served: Served, full: Served) -> None:
     await witness.ask(served, "change_task", 415, f"/tasks/{running['id']}", content=b"x")
 
 
+async def _schedule(witness: Witness, served: Served, full: Served) -> None:
+    hourly, path = {"every": 3_600_000, "task": {"name": "hourly", "delay": 60_000}}, "/schedules/hourly"
+    await witness.ask(served, "put_schedule", 201, path, json=hourly)
+    await witness.ask(served, "put_schedule", 200, path, json={**hourly, "until": "2999-01-01T00:00:00Z"})
+    await witness.ask(served, "put_schedule", 400, path, json={"every": 1, "task": {"name": "hourly"}})
+    await witness.ask(served, "put_schedule", 400, path, json={"cron": "@daily", "task": {"name": "hourly"}})
+    await witness.ask(served, "run_schedule", 202, f"{path}/run")
+    await witness.ask(served, "run_schedule", 409, f"{path}/run")
+    await witness.ask(served, "run_schedule", 400, f"{path}/run?wat=1")
+    await witness.ask(served, "change_schedule", 200, path, json={"paused": True})
+    await witness.ask(served, "change_schedule", 400, path, json={})
+    shown = await witness.ask(served, "show_schedule", 200, path)
+    assert len(shown["occurrences"]) == 1
+    await witness.ask(served, "list_schedules", 200, params={"limit": 1})
+    for operation in ("list_schedules", "show_schedule", "remove_schedule"):
+        await witness.ask(served, operation, 400, BY_ID[operation].path, params={"wat": "1"})
+    for operation, request in (
+        ("show_schedule", {}),
+        ("remove_schedule", {}),
+        ("run_schedule", {}),
+        ("change_schedule", {"json": {"paused": True}}),
+    ):
+        await witness.ask(served, operation, 404, BY_ID[operation].path.replace("{name}", "x"), **request)
+    for operation in ("put_schedule", "change_schedule"):
+        await witness.ask(served, operation, 413, path, content=b" " * 1001, headers=JSON_TYPE)
+        await witness.ask(served, operation, 415, path, content=b"x")
+    await served.executor.schedules.put("file", ScheduleDeclaration(Task("file"), every=3_600_000), owner="file")
+    await witness.ask(served, "put_schedule", 409, "/schedules/file", json=hourly)
+    await witness.ask(served, "remove_schedule", 409, "/schedules/file")
+    await witness.ask(served, "remove_schedule", 204, path)
+    await full.client.post("/tasks", json=[{"name": "p2"}, {"name": "p3"}])
+    await full.executor.schedules.put("full", ScheduleDeclaration(Task("full"), every=3_600_000))
+    await witness.ask(full, "run_schedule", 429, "/schedules/full/run")
+
+
+async def _deliver(witness: Witness, serve_here: ServeHere) -> None:
+    hooked = await serve_here(hooks=HOOKS, pool_size=1, queue_size=1, handler=Doing(work))
+    signed, path = {"headers": bearer(HOOK_SECRET)}, "/hooks/paid"
+    await witness.ask(hooked, "receive_delivery", 202, path, json={"id": "a"}, **signed)
+    await hooked.until(lambda now: now.store.running == 1)
+    await witness.ask(hooked, "receive_delivery", 200, path, json={"id": "a"}, **signed)
+    await hooked.client.post("/tasks", json={"name": "fills the queue"})
+    await witness.ask(hooked, "receive_delivery", 429, path, json={"id": "b"}, **signed)
+    await witness.ask(hooked, "receive_delivery", 400, path, json={}, **signed)
+    await witness.ask(hooked, "receive_delivery", 401, path, json={"id": "b"})
+    await witness.ask(hooked, "receive_delivery", 404, "/hooks/x", json={})
+    await witness.ask(hooked, "receive_delivery", 413, path, content=b" " * (BODY_BYTES_MAX + 1), **signed)
+    await witness.ask(hooked, "receive_delivery", 415, path, content=b"x", **signed)
+
+
 async def _listen(witness: Witness, served: Served) -> None:
     await witness.ask(served, "events", 400, params={"wat": "1"})
     async with served.client.stream("GET", "/events") as stream:
@@ -419,16 +485,28 @@ async def _have_bad_luck(witness: Witness, serve_here: ServeHere) -> None:
             yield b" "
             await trio.sleep(REQUEST_SECONDS_MAX)
 
-    disk = FakeJournal()
-    unlucky = await serve_here(store=LocalStore(journal=disk), request_timeout_seconds=REQUEST_SECONDS_MAX)
+    disk, bounds = FakeJournal(), ScheduleBounds(1)
+    store = LocalStore(journal=disk, schedule_bounds=bounds)
+    unlucky = await serve_here(store=store, request_timeout_seconds=REQUEST_SECONDS_MAX, hooks=HOOKS)
     submitted = (await unlucky.client.post("/tasks", json={"name": "a", "delay": 60_000})).json()
     target = f"/tasks/{submitted['id']}"
     await witness.ask(unlucky, "submit_tasks", 408, content=slowly(), headers=JSON_TYPE)
     await witness.ask(unlucky, "change_task", 408, target, content=slowly(), headers=JSON_TYPE)
+    hourly, schedule = {"every": 3_600_000, "task": {"name": "hourly"}}, "/schedules/hourly"
+    await witness.ask(unlucky, "put_schedule", 201, schedule, json=hourly)
+    await witness.ask(unlucky, "put_schedule", 429, "/schedules/another", json=hourly)
+    await witness.ask(unlucky, "put_schedule", 408, schedule, content=slowly(), headers=JSON_TYPE)
+    await witness.ask(unlucky, "change_schedule", 408, schedule, content=slowly(), headers=JSON_TYPE)
+    await witness.ask(unlucky, "receive_delivery", 408, "/hooks/paid", content=slowly(), headers=JSON_TYPE)
     disk.fails_at = set(range(disk.writes, disk.writes + 10))
     await witness.ask(unlucky, "submit_tasks", 503, json={"name": "b"})
+    await witness.ask(unlucky, "receive_delivery", 503, "/hooks/paid", json={"id": "b"}, headers=bearer(HOOK_SECRET))
     await witness.ask(unlucky, "cancel_task", 503, target)
     await witness.ask(unlucky, "change_task", 503, target, json={"priority": 9})
+    await witness.ask(unlucky, "put_schedule", 503, schedule, json={**hourly, "paused": True})
+    await witness.ask(unlucky, "change_schedule", 503, schedule, json={"paused": True})
+    await witness.ask(unlucky, "run_schedule", 503, f"{schedule}/run")
+    await witness.ask(unlucky, "remove_schedule", 503, schedule)
 
 
 async def _look(witness: Witness, served: Served) -> None:

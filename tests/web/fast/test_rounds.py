@@ -14,6 +14,7 @@ import trio
 
 from pexecutor import Executor, LocalStore, Task, Verdict
 from pexecutor.config import Config, HttpKind
+from pexecutor.stores.local.journal_protocol import NOTHING_BESIDE, BesideRecords
 from pexecutor.task import Record
 from pexecutor.web import create_web, make_http
 from pexecutor.web.api.coalesce import TASKS_A_STEP_MAX, TASKS_TOGETHER_MAX
@@ -35,8 +36,8 @@ class HeldJournal(FakeJournal):
         super().__init__()
         self.go_on = trio.Event()
 
-    async def commit(self, changes: Sequence[Record], acceptances: int) -> None:
-        await super().commit(changes, acceptances)
+    async def commit(self, changes: Sequence[Record], acceptances: int, beside: BesideRecords = NOTHING_BESIDE) -> None:
+        await super().commit(changes, acceptances, beside)
         await self.go_on.wait()
 
     async def until_asked(self) -> None:

@@ -150,9 +150,11 @@ end
 local function are_complete()
   local pending, later, due = call('ZCARD', key('pending')), call('ZCARD', key('later')), call('ZCARD', key('due'))
   local running, ended, kept = call('ZCARD', key('running')), call('ZCARD', key('expiry')), call('HLEN', key('record'))
-  local nodes = call('ZCARD', key('nodes'))
+  local nodes, schedules = call('ZCARD', key('nodes')), call('HLEN', key('schedule'))
   return kept == pending + later + running + ended and call('HLEN', key('task')) == kept
     and call('HLEN', key('names')) == pending + running + due and call('HLEN', key('following')) == later - due
     and call('ZCARD', key('history')) <= ended
     and call('HLEN', key('node')) == nodes and call('HLEN', key('leases')) == nodes
+    and call('HLEN', key('definition')) == schedules and call('ZCARD', key('schedules')) == schedules
+    and call('ZCARD', key('upcoming')) == schedules
 end

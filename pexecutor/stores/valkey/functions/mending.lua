@@ -8,13 +8,20 @@
 local MENDED_AT_ONCE_MAX = 500
 local FOLLOWERS_MAX = 100      -- the longest chain of followers that is searched
 
+local check_type, check_keys
+
+do
+
 local KEYS = {{'damaged', 'list'}, {'head', 'hash'}, {'task', 'hash'}, {'record', 'hash'}, {'names', 'hash'},
   {'following', 'hash'}, {'pending', 'zset'}, {'later', 'zset'}, {'due', 'zset'}, {'running', 'zset'}, {'crashed', 'zset'},
   {'history', 'zset'}, {'expiry', 'zset'}, {'nodes', 'zset'}, {'leases', 'hash'}, {'node', 'hash'}, {'seen', 'set'},
-  {'moves', 'hash'}, {'arrivals', 'set'}}
-local COUNTERS = {'acceptances', 'claims', 'endings', 'history_bytes', 'damaged', 'tag'}
+  {'moves', 'hash'}, {'arrivals', 'set'}, {'answers:hook', 'hash'}, {'answers:token', 'hash'}, {'answered:hook', 'zset'},
+  {'answered:token', 'zset'}, {'answer_arrivals', 'set'}, {'schedule', 'hash'}, {'definition', 'hash'},
+  {'schedules', 'zset'}, {'upcoming', 'zset'}, {'schedule_arrivals', 'set'}}
+local COUNTERS = {'acceptances', 'claims', 'endings', 'history_bytes', 'damaged', 'tag', 'answered', 'answer_bytes:hook',
+  'answer_bytes:token', 'schedules_bytes'}
 
-local function check_type(name, wanted)
+function check_type(name, wanted)
   local found = call('TYPE', key(name)).ok
   if found == 'none' or found == wanted then return end
   call('DEL', key(name))
@@ -22,7 +29,7 @@ local function check_type(name, wanted)
 end
 
 -- Checks that all keys have their types, and that all counters are numbers.
-local function check_keys()
+function check_keys()
   for _, one in ipairs(KEYS) do check_type(unpack(one)) end
   for _, node in ipairs(call('ZRANGE', key('nodes'), 0, -1)) do check_type('cancels:' .. node, 'set') end
   for _, field in ipairs(COUNTERS) do
@@ -34,7 +41,13 @@ local function check_keys()
   end
 end
 
+end
+
 -- Records
+
+local unreadable_parts, mend_record
+
+do  -- Lua allows 200 locals at once, and no other part uses these
 
 -- Returns the last task of a chain in which each task follows the one before it.
 local function last_follower(record)
@@ -108,7 +121,7 @@ local function are_texts(attempts)
 end
 
 -- Returns the parts of a record that nodes cannot read.
-local function unreadable_parts(record, task)
+function unreadable_parts(record, task)
   local parts = {}
   if not (is_json(task) and submitted_name(task) == record.name) then parts[#parts + 1] = PART.task end
   if not are_texts(record.attempts) then parts[#parts + 1] = PART.attempts end
@@ -116,7 +129,7 @@ local function unreadable_parts(record, task)
   return parts
 end
 
-local function mend_record(id, packed, task)
+function mend_record(id, packed, task)
   records[id] = nil
   learn(id, packed)
   local record = records[id]
@@ -125,6 +138,8 @@ local function mend_record(id, packed, task)
   if #parts > 0 then repair(record, parts) end
   record = find(id)
   if record then settle(record) end
+end
+
 end
 
 -- Returns the cursor to continue with. After a restart of the server the order of the entries differs: start from 0.
@@ -195,12 +210,16 @@ end
 
 -- The steps of mending. Each gets the cursor at which to continue, and returns the next one; '0' if it is complete.
 
-local function mend_hash(name, mend_entry)
+local function mend_entries(scan, name, mend_entry)
   return function(cursor)
-    local next_cursor, words = scanned('HSCAN', name, cursor)
+    local next_cursor, words = scanned(scan, name, cursor)
     for i = 1, #words, 2 do mend_entry(words[i], words[i + 1]) end
     return next_cursor
   end
+end
+
+local function mend_hash(name, mend_entry)
+  return mend_entries('HSCAN', name, mend_entry)
 end
 
 local function mend_index(name, mend_entry)
@@ -244,6 +263,10 @@ local STEPS = {
   {'crashed', mend_index('crashed', mend_crashed)},
   {'expiry', mend_index('expiry')},
   {'nodes', once_through(mend_nodes)},
+  {'schedule', mend_hash('schedule', Schedules.mend)},
+  {'upcoming', mend_entries('ZSCAN', 'upcoming', Schedules.mend_upcoming)},
+  {'schedules', once_through(Schedules.mend_names)},
+  {'definition', once_through(Schedules.mend_definitions)},
 }
 
 local function finish_mending()

@@ -130,6 +130,8 @@ end)
 
 move_verb('settle', function(move, role, other, history)
   call('DEL', key('arrivals'))
+  call('DEL', key('answer_arrivals'))
+  call('DEL', key('schedule_arrivals'))
   leave_mark(move, role, other, history)
   return true
 end)

@@ -155,7 +155,8 @@ local function counts()
   local _, due_at = unpack(call('ZRANGE', key('due'), 0, 0, 'WITHSCORES'))
   return LIST.counts{pending = call('ZCARD', key('pending')), later = call('ZCARD', key('later')),
     running = call('ZCARD', key('running')), history = call('ZCARD', key('history')),
-    next_due_seconds = due_at and tonumber(due_at) - now or NONE.due, damaged = damaged, mending = mending and true or false}
+    next_due_seconds = due_at and tonumber(due_at) - now or NONE.due, damaged = damaged, mending = mending and true or false,
+    schedules = call('ZCARD', key('schedules'))}
 end
 
 local function answer(result)

@@ -8,10 +8,10 @@ end
 local Submission = {}
 Submission.__index = Submission
 
-function Submission.new(room)
+function Submission.new(queue_size)
   local acceptances = number_in_head('acceptances', 0)
   if acceptances == 0 then acceptances = restore_numbers() end
-  return setmetatable({room = room, places = 0, acceptances = acceptances, verdicts = {},
+  return setmetatable({room = math.max(0, queue_size - waiting()), places = 0, acceptances = acceptances, verdicts = {},
     taken = {}, replaced = {}}, Submission)
 end
 
@@ -129,20 +129,57 @@ function Submission:answer()
   return answers
 end
 
+-- Returns a number per task, by which an answer remembers its verdict, and whether a task was accepted.
+function Submission:numbers()
+  local numbers, has_accepted = {}, false
+  for i, verdict in ipairs(self.verdicts) do
+    local number = verdict.record and verdict.record.number or NONE.room
+    numbers[i] = verdict.word == VERDICT.accepted and number or -number
+    has_accepted = has_accepted or verdict.word == VERDICT.accepted
+  end
+  return numbers, has_accepted
+end
+
+-- Returns the error reply for a submit while held names are missing, or nil.
+function Submission.refusal()
+  if not are_names_missing() then return nil end
+  mend_soon()
+  return refuse(REFUSAL.mending, 'the held names are being restored from the records')
+end
+
+function Submission.decided(tasks, atomic, queue_size)
+  local submission = Submission.new(queue_size)
+  submission:decide(tasks)
+  if atomic and submission:has_refused() then submission:refuse() end
+  submission:apply()
+  return submission
+end
+
 verb('submit', function(id, tasks, atomic, queue_size)
   notice_restart()
-  if are_names_missing() then
-    mend_soon()
-    return nil, refuse(REFUSAL.mending, 'the held names are being restored from the records')
-  end
+  local refusal = Submission.refusal()
+  if refusal then return nil, refusal end
+  return once(id, function() return Submission.decided(tasks, atomic, queue_size):answer() end)
+end, {})
+
+-- Submits the tasks of a request (`REQUEST`) and remembers the answer, or returns the answer that is remembered for it.
+verb('submit_once', function(id, request, tasks, atomic, queue_size)
+  notice_restart()
+  local refusal = Submission.refusal()
+  if refusal then return nil, refusal end
   return once(id, function()
-    local submission = Submission.new(math.max(0, queue_size - waiting()))
-    submission:decide(tasks)
-    if atomic and submission:has_refused() then submission:refuse() end
-    submission:apply()
-    return submission:answer()
+    local answer = Answers.remembered(request[REQUEST.kind], request[REQUEST.request], request[REQUEST.seconds_max])
+    if answer then return LIST.once{answer = answer, verdicts = {}} end
+    local submission = Submission.decided(tasks, atomic, queue_size)
+    local numbers, has_accepted = submission:numbers()
+    if has_accepted then Answers.remember(request, numbers) end
+    return LIST.once{answer = false, verdicts = submission:answer()}
   end)
 end, {})
+
+verb('remembered', function(kind, request, seconds_max)
+  return Answers.remembered(kind, request, seconds_max) or false
+end)
 
 -- Returns how many places are free. If there are too few, the caller is notified when there are more.
 verb('seek', function(least, queue_size)

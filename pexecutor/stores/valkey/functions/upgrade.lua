@@ -1,10 +1,14 @@
 -- Upgrade: converts a queue of layout 1 to this layout, some records per call. The queue is sealed meanwhile, and an
 -- interrupted upgrade is continued by the next call. No node may use the queue. `meta` becomes `head`; a `meta` with only the
--- layout stays, so that programs of layout 1 refuse the queue.
+-- layout stays, so that programs of layout 1 refuse the queue. Layout 2 only lacks keys: it gets the number of this one.
 --
 --   head       hash    converting: the position; converted_bytes: the bytes of history so far
 
 local CONVERTING = 'its stored form is being converted: start a node of the newer version to complete the conversion'
+
+local bounded_attempts, bounded_ending
+
+do  -- the other functions are used here alone, and Lua allows 200 locals at once
 
 local function is_continuation(byte)
   return byte and byte >= 128 and byte < 192
@@ -26,7 +30,7 @@ local function bounded(text)
   return string.sub(text, 1, first) .. gap .. string.sub(text, last)
 end
 
-local function bounded_attempts(attempts)
+function bounded_attempts(attempts)
   local some = {}
   for i, attempt in ipairs(attempts) do
     some[i] = LIST.attempt{started_at = attempt[ATTEMPT.started_at], ended_at = attempt[ATTEMPT.ended_at],
@@ -36,13 +40,15 @@ local function bounded_attempts(attempts)
 end
 
 -- Returns an ending with a bounded error, and without a `null` that stood for a wait that is not a number.
-local function bounded_ending(ending)
+function bounded_ending(ending)
   ending = string.gsub(ending, ',"retry_after_seconds":null', '')
   if #ending <= LIMIT.error_bytes_max then return ending end
   local fields = cjson.decode(ending)
   if type(fields.error) ~= 'string' or #fields.error <= LIMIT.error_bytes_max then return ending end
   fields.error = bounded(fields.error)
   return cjson.encode(fields)
+end
+
 end
 
 local function repaired(record, task)
@@ -109,14 +115,27 @@ local function nodes_alive()
   return alive
 end
 
+-- Returns what begins an upgrade, or nil if the queue needs none.
+local function first_step()
+  local layout = call('HGET', key('head'), 'layout')
+  if layout == '2' then
+    return function()
+      call('HSET', key('meta'), 'layout', LAYOUT)
+      call('HSET', key('head'), 'layout', LAYOUT)
+    end
+  end
+  if not layout and call('HGET', key('meta'), 'layout') == '1' then return begin_upgrade end
+end
+
 -- Returns the living nodes, which must be stopped first, and whether there is more to do.
 move_verb('upgrade', function()
   check_type('meta', 'hash')
   check_type('head', 'hash')
-  if call('HGET', key('meta'), 'layout') == '1' and call('HEXISTS', key('head'), 'layout') == 0 then
+  local begin = first_step()
+  if begin then
     local alive = nodes_alive()
     if #alive > 0 then return LIST.upgrade_step{nodes = alive, more = true} end
-    begin_upgrade()
+    begin()
   end
   return LIST.upgrade_step{nodes = {}, more = upgrade_step()}
 end)

@@ -69,6 +69,15 @@ local function order(command, name, first, second)
   if second ~= nil then words[count + 2] = second end
 end
 
+-- Returns the bytes that a record counts for in history: params, errors, attempts, results, output and the rest of it.
+local function bytes_of(record)
+  return record and record.state == STATE.finished and record.packed_bytes + record.task_bytes or 0
+end
+
+local put_in, write
+
+do  -- Lua allows 200 locals at once, and no other part uses the others
+
 local function place(record)
   return (LIMIT.priority_max - record.priority) * LIMIT.task_number_end + record.number
 end
@@ -95,7 +104,7 @@ local function take_out(old, id)
 end
 
 -- Adds a record to the indexes of its state. The place of a finished one in history is assigned by `enter_history`.
-local function put_in(record, id)
+function put_in(record, id)
   local state = record.state
   if record.rare and state ~= STATE.finished then order('ZADD', 'crashed', record.number, id) end
   if state == STATE.pending then
@@ -143,11 +152,6 @@ local function enter_history()
   end
 end
 
--- Returns the bytes that a record counts for in history: params, errors, attempts, results, output and the rest of it.
-local function bytes_of(record)
-  return record and record.state == STATE.finished and record.packed_bytes + record.task_bytes or 0
-end
-
 local function give_orders()
   for _, command in ipairs(COMMANDS) do
     for name, words in pairs(orders[command]) do
@@ -156,7 +160,7 @@ local function give_orders()
   end
 end
 
-local function write()
+function write()
   local bytes = 0
   for _, id in ipairs(touched) do
     local old, record = before[id], records[id]
@@ -170,4 +174,6 @@ local function write()
   order_fields(following)
   give_orders()
   begin_writing()
+end
+
 end

@@ -1,0 +1,145 @@
+"""The rows of schedules in a file.
+
+The definition and the occurrences are JSON, so a file can be inspected with SQL alone. A row that is not valid is set
+aside in the table ``damaged_schedules``: it stops no server, and hides no other schedule.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from ...task import TIME_MAX
+from ..schedules import Definition, NextTime, Occurrence, Owner, Schedule, ScheduleChange
+from .rows import Row, text
+from .schema import SqliteConnection
+
+COLUMNS: Final = (
+    "name",
+    "definition",
+    "owner",
+    "paused",
+    "generation",
+    "next_at",
+    "next_due_at",
+    "occurrences",
+)
+
+_WRITE: Final = f"INSERT OR REPLACE INTO schedules VALUES ({', '.join('?' * len(COLUMNS))})"
+_REMOVE: Final = "DELETE FROM schedules WHERE name = ?"
+_COUNT: Final = "UPDATE store SET generations = max(generations, ?)"
+_SET_ASIDE: Final = (
+    f"INSERT INTO damaged_schedules (found_at, reason, {', '.join(COLUMNS)})"
+    f" SELECT ?, ?, {', '.join(COLUMNS)} FROM schedules WHERE rowid = ?"
+)
+
+_decode_definition = msgspec.json.Decoder(Definition).decode
+_decode_occurrences = msgspec.json.Decoder(tuple[Occurrence, ...]).decode
+
+
+def to_row(schedule: Schedule) -> Row:
+    """Return the row of a schedule, in the order of ``COLUMNS``."""
+    upcoming = schedule.next
+    return (
+        schedule.name,
+        text(schedule.definition),
+        schedule.owner,
+        schedule.paused,
+        schedule.generation,
+        None if upcoming is None else upcoming.at,
+        None if upcoming is None else upcoming.due_at,
+        text(schedule.occurrences),
+    )
+
+
+def from_row(row: Row) -> Schedule:
+    """Return the schedule of a row.
+
+    Raises:
+        ValueError: the row is not one that ``to_row`` makes.
+    """
+    try:
+        name, content, owner, paused, generation, at, due_at, occurrences = row
+        definition = _decode_definition(content)
+        if definition.every is not None and definition.start_at is None:
+            raise ValueError("`every` has no `start_at`")
+        return Schedule(
+            name=_text(name),
+            definition=definition,
+            generation=generation,
+            next=None if at is None else NextTime(_time(at), _time(due_at)),
+            owner=msgspec.convert(_text(owner), Owner),
+            paused=bool(paused),
+            occurrences=_decode_occurrences(occurrences),
+        )
+    except (TypeError, RecursionError) as error:  # a value of another type, or JSON that is nested too deeply
+        raise ValueError(str(error)) from error
+
+
+def _text(value: str | bytes) -> str:
+    """Return a text, which is read as bytes if another row is not UTF-8."""
+    return value if isinstance(value, str) else value.decode()
+
+
+def _time(seconds: float) -> float:
+    """Return a time if it can be shown as a date. ``None`` raises ``TypeError``."""
+    if not 0 <= seconds <= TIME_MAX:
+        raise ValueError(f"the time {seconds!r} is out of range")
+    return seconds
+
+
+def write_schedules(connection: SqliteConnection, changes: Sequence[ScheduleChange]) -> None:
+    """Write the new states of schedules, in a transaction; of two states of one schedule, the later one wins."""
+    latest = {change.name: change.schedule for change in changes}
+    stored = [schedule for schedule in latest.values() if schedule is not None]
+    connection.executemany(_REMOVE, [(name,) for name, schedule in latest.items() if schedule is None])
+    connection.executemany(_WRITE, [to_row(schedule) for schedule in stored])
+    connection.execute(_COUNT, (max((schedule.generation for schedule in stored), default=0),))
+
+
+class ScheduleReading:
+    """One pass over all schedules of a file."""
+
+    def __init__(self, connection: SqliteConnection) -> None:
+        self._connection: Any = connection
+        self.unreadable: list[tuple[float, str, int]] = []
+        """The rows that are not valid: when that was found, why, and their number."""
+
+    def schedules(self) -> tuple[list[Schedule], int]:
+        """Return every schedule that can be read, and the highest generation that was given."""
+        found = [schedule for row in self._rows() for schedule in self._read(row)]
+        [(generations,)] = self._connection.execute("SELECT coalesce(max(generations), 0) FROM store")
+        return found, generations
+
+    def _rows(self) -> Iterator[Row]:
+        last = 0
+        statement = f"SELECT rowid, {', '.join(COLUMNS)} FROM schedules WHERE rowid > ? ORDER BY rowid"
+        try:
+            for row in self._connection.execute(statement, (last,)):
+                last = row[0]
+                yield row
+        except sqlite3.OperationalError as error:
+            if "decode" not in str(error):
+                raise
+            self._connection.text_factory = bytes  # a text in the next row is not UTF-8: read it, to set the row aside
+            try:
+                yield from self._connection.execute(statement, (last,))
+            finally:
+                self._connection.text_factory = str
+
+    def _read(self, row: Row) -> list[Schedule]:
+        number, *values = row
+        try:
+            return [from_row(tuple(values))]
+        except ValueError as error:
+            self.unreadable.append((time.time(), str(error), number))
+            return []
+
+    def set_aside(self) -> None:
+        """Move the rows that are not valid to their own table, in a transaction."""
+        self._connection.executemany(_SET_ASIDE, self.unreadable)
+        self._connection.executemany("DELETE FROM schedules WHERE rowid = ?", [row[2:] for row in self.unreadable])
