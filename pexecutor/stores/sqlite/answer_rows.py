@@ -5,13 +5,12 @@ A row that is not valid is set aside in the table ``damaged_answers``: it stops 
 
 from __future__ import annotations
 
-import sqlite3
-import time
-from collections.abc import Container, Iterator, Sequence, Set
-from typing import Any, Final, NamedTuple
+from collections.abc import Container, Sequence, Set
+from typing import Final, NamedTuple
 
 from ...task import TIME_MAX
 from ..answers import Answer, KeyedAnswer, RequestKey, RequestKind
+from .reading import TableReading
 from .rows import Row
 from .schema import SqliteConnection
 
@@ -19,10 +18,6 @@ COLUMNS: Final = ("kind", "scope", "key", "digest", "at", "verdicts")
 
 _WRITE: Final = f"INSERT OR REPLACE INTO answers ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
 _REMOVE: Final = "DELETE FROM answers WHERE kind = ? AND scope = ? AND key = ?"
-_SET_ASIDE: Final = (
-    f"INSERT INTO damaged_answers (found_at, reason, {', '.join(COLUMNS)})"
-    f" SELECT ?, ?, {', '.join(COLUMNS)} FROM answers WHERE rowid = ?"
-)
 
 
 class AnswerChanges(NamedTuple):
@@ -87,43 +82,12 @@ def _text(value: str | bytes) -> str:
     return value if isinstance(value, str) else value.decode()
 
 
-class AnswerReading:
+class AnswerReading(TableReading[KeyedAnswer]):
     """One pass over all remembered answers of a file."""
 
     def __init__(self, connection: SqliteConnection) -> None:
-        self._connection: Any = connection
-        self.unreadable: list[tuple[float, str, int]] = []
-        """The rows that are not valid: when that was found, why, and their number."""
+        super().__init__(connection, "answers", COLUMNS, from_row)
 
     def answers(self) -> list[KeyedAnswer]:
         """Return every answer that can be read, the oldest first."""
-        return [keyed for row in self._rows() for keyed in self._read(row)]
-
-    def _rows(self) -> Iterator[Row]:
-        last = 0
-        statement = f"SELECT rowid, {', '.join(COLUMNS)} FROM answers WHERE rowid > ? ORDER BY rowid"
-        try:
-            for row in self._connection.execute(statement, (last,)):
-                last = row[0]
-                yield row
-        except sqlite3.OperationalError as error:
-            if "decode" not in str(error):
-                raise
-            self._connection.text_factory = bytes  # a text in the next row is not UTF-8: read it, to set the row aside
-            try:
-                yield from self._connection.execute(statement, (last,))
-            finally:
-                self._connection.text_factory = str
-
-    def _read(self, row: Row) -> list[KeyedAnswer]:
-        number, *values = row
-        try:
-            return [from_row(tuple(values))]
-        except ValueError as error:
-            self.unreadable.append((time.time(), str(error), number))
-            return []
-
-    def set_aside(self) -> None:
-        """Move the rows that are not valid to their own table, in a transaction."""
-        self._connection.executemany(_SET_ASIDE, self.unreadable)
-        self._connection.executemany("DELETE FROM answers WHERE rowid = ?", [row[2:] for row in self.unreadable])
+        return self._values()

@@ -6,13 +6,13 @@ A row that is not a valid record is set aside: it is moved to the table ``damage
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from ...task import Record
 from ..mending import mended
+from .reading import every_row
 from .rows import COLUMNS, Row, from_row, to_row
 from .schema import SqliteConnection
 from .statements import WRITE, select_tasks
@@ -64,7 +64,8 @@ class Reading:
         """Yield every record that can be read, in order of acceptance, in batches."""
         some: list[Record] = []
         size = 0
-        for row in self._rows():
+        statement = f"{select_tasks(self._connection)} WHERE serial > ? ORDER BY serial"
+        for row in every_row(self._connection, statement):
             size += len(row[_ATTEMPTS] or "") + len(row[_ENDING] or "")
             some += self._read(row)
             if len(some) >= self._records_a_read or size >= BYTES_A_READ:
@@ -72,22 +73,6 @@ class Reading:
                 some, size = [], 0
         if some:
             yield some
-
-    def _rows(self) -> Iterator[Row]:
-        last = 0
-        statement = f"{select_tasks(self._connection)} WHERE serial > ? ORDER BY serial"
-        try:
-            for row in self._connection.execute(statement, (last,)):
-                last = row[0]
-                yield row
-        except sqlite3.OperationalError as error:
-            if "decode" not in str(error):
-                raise
-            self._connection.text_factory = bytes  # a text in the next row is not UTF-8: read it, to set the row aside
-            try:
-                yield from self._connection.execute(statement, (last,))
-            finally:
-                self._connection.text_factory = str
 
     def _read(self, row: Row) -> list[Record]:
         try:

@@ -6,15 +6,14 @@ aside in the table ``damaged_schedules``: it stops no server, and hides no other
 
 from __future__ import annotations
 
-import sqlite3
-import time
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
 from ...task import TIME_MAX
 from ..schedules import Definition, NextTime, Occurrence, Owner, Schedule, ScheduleChange
+from .reading import TableReading
 from .rows import Row, text
 from .schema import SqliteConnection
 
@@ -32,10 +31,6 @@ COLUMNS: Final = (
 _WRITE: Final = f"INSERT OR REPLACE INTO schedules VALUES ({', '.join('?' * len(COLUMNS))})"
 _REMOVE: Final = "DELETE FROM schedules WHERE name = ?"
 _COUNT: Final = "UPDATE store SET generations = max(generations, ?)"
-_SET_ASIDE: Final = (
-    f"INSERT INTO damaged_schedules (found_at, reason, {', '.join(COLUMNS)})"
-    f" SELECT ?, ?, {', '.join(COLUMNS)} FROM schedules WHERE rowid = ?"
-)
 
 _decode_definition = msgspec.json.Decoder(Definition).decode
 _decode_occurrences = msgspec.json.Decoder(tuple[Occurrence, ...]).decode
@@ -101,45 +96,14 @@ def write_schedules(connection: SqliteConnection, changes: Sequence[ScheduleChan
     connection.execute(_COUNT, (max((schedule.generation for schedule in stored), default=0),))
 
 
-class ScheduleReading:
+class ScheduleReading(TableReading[Schedule]):
     """One pass over all schedules of a file."""
 
     def __init__(self, connection: SqliteConnection) -> None:
-        self._connection: Any = connection
-        self.unreadable: list[tuple[float, str, int]] = []
-        """The rows that are not valid: when that was found, why, and their number."""
+        super().__init__(connection, "schedules", COLUMNS, from_row)
 
     def schedules(self) -> tuple[list[Schedule], int]:
         """Return every schedule that can be read, and the highest generation that was given."""
-        found = [schedule for row in self._rows() for schedule in self._read(row)]
+        found = self._values()
         [(generations,)] = self._connection.execute("SELECT coalesce(max(generations), 0) FROM store")
         return found, generations
-
-    def _rows(self) -> Iterator[Row]:
-        last = 0
-        statement = f"SELECT rowid, {', '.join(COLUMNS)} FROM schedules WHERE rowid > ? ORDER BY rowid"
-        try:
-            for row in self._connection.execute(statement, (last,)):
-                last = row[0]
-                yield row
-        except sqlite3.OperationalError as error:
-            if "decode" not in str(error):
-                raise
-            self._connection.text_factory = bytes  # a text in the next row is not UTF-8: read it, to set the row aside
-            try:
-                yield from self._connection.execute(statement, (last,))
-            finally:
-                self._connection.text_factory = str
-
-    def _read(self, row: Row) -> list[Schedule]:
-        number, *values = row
-        try:
-            return [from_row(tuple(values))]
-        except ValueError as error:
-            self.unreadable.append((time.time(), str(error), number))
-            return []
-
-    def set_aside(self) -> None:
-        """Move the rows that are not valid to their own table, in a transaction."""
-        self._connection.executemany(_SET_ASIDE, self.unreadable)
-        self._connection.executemany("DELETE FROM schedules WHERE rowid = ?", [row[2:] for row in self.unreadable])
