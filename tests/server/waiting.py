@@ -1,4 +1,4 @@
-"""Handlers that wait for a file, and then for some time."""
+"""Handlers that say by a file that they have begun, wait for another one, and then for some time."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from pexecutor import Context, handler
 
 
 @handler
-async def coroutine(context: Context, *, file: str, seconds: float) -> None:
+async def coroutine(context: Context, *, begun: str, file: str, seconds: float) -> None:
+    await trio.Path(begun).touch()
     while not await trio.Path(file).exists():  # noqa: ASYNC110
         await trio.sleep(0.05)
     await trio.sleep(seconds)
 
 
 @handler
-def thread(context: Context, *, file: str, seconds: float) -> None:
+def thread(context: Context, *, begun: str, file: str, seconds: float) -> None:
+    Path(begun).touch()
     while not Path(file).exists():
         time.sleep(0.05)
     time.sleep(seconds)
