@@ -32,10 +32,12 @@ _REQUEST: Final = "the next time stays as it is, and nothing but ``Accepted`` is
 HOURLY: Final = Definition(Task("task"), every=3_600_000, start_at=datetime(2020, 1, 1, tzinfo=UTC))
 
 
-async def put(store: Store, name: str = "s", *, due_in: float = -1.0, definition: Definition = HOURLY) -> Schedule:
-    """Store a new schedule that is due in so many seconds; return it."""
-    now = round(await store.schedules.now())
-    upcoming = NextTime(now + due_in, now + due_in)
+async def put(
+    store: Store, name: str = "s", *, due_in: float = -1.0, since: float | None = None, definition: Definition = HOURLY
+) -> Schedule:
+    """Store a new schedule that is due in so many seconds, counted from now or from ``since``; return it."""
+    begin = round(await store.schedules.now() if since is None else since)
+    upcoming = NextTime(begin + due_in, begin + due_in)
     stored = await store.schedules.put(Schedule(name, definition, next=upcoming))
     if stored is None:
         raise BrokenPromiseError(f"a new schedule {name!r} was not stored")

@@ -93,8 +93,9 @@ async def schedules_are_bounded(place: Place) -> None:
 )
 async def due_in_order(place: Place) -> None:
     async with place.open() as store:
+        begin = await store.schedules.now()  # once: `c` and `d` have the same time
         for name, due_in in (("d", -7.0), ("z", -9.0), ("c", -7.0), ("a", 500.0), ("e", 400.0)):
-            await put(store, name, due_in=due_in)
+            await put(store, name, due_in=due_in, since=begin)
         now = await store.schedules.now()
         names, after = list[str](), None
         while page := (due := await store.schedules.due(2, after)).schedules:

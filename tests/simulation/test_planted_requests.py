@@ -12,7 +12,7 @@ from pexecutor.stores.answers import KeyedAnswer, RequestKey, answer_of, to_numb
 from pexecutor.stores.local.answers import LocalAnswers
 from pexecutor.stores.local.journal_protocol import NOTHING_BESIDE, BesideRecords
 from pexecutor.stores.local.submission import Submission
-from pexecutor.stores.sqlite.journal import SqliteJournal
+from pexecutor.stores.sqlite.journal import SqliteJournal, _Commit
 
 from .ledger import BrokenInvariantError
 from .requests import FIRST_SEED
@@ -63,6 +63,15 @@ def remember_what_was_refused(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(LocalAnswers, "_take", take)
 
 
+def leave_an_answer_in_doubt(patch: pytest.MonkeyPatch) -> None:
+    doubt = SqliteJournal._doubt
+
+    def doubt_the_rest_alone(self: SqliteJournal, commit: _Commit) -> None:
+        doubt(self, _Commit(commit.changes, commit.acceptances, BesideRecords(commit.beside.schedules)))
+
+    patch.setattr(SqliteJournal, "_doubt", doubt_the_rest_alone)
+
+
 def forget_at_each_start(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(LocalAnswers, "load", lambda *_: None)
 
@@ -71,6 +80,7 @@ PLANTED: Final[dict[Plant, str]] = {
     write_the_tasks_before_the_answer: "no task of a request without its answer",
     write_the_answer_before_the_tasks: "no answer to a request without its tasks",
     remember_what_was_refused: "what accepts nothing is not remembered",
+    leave_an_answer_in_doubt: "no answer to a request without its tasks",
     forget_at_each_start: "what was told of a request is remembered|a request is accepted once|without its answer",
 }
 """Each with the promise that it breaks."""
@@ -78,6 +88,7 @@ PLANTED: Final[dict[Plant, str]] = {
 SEEDS_THAT_FIND: Final[dict[Plant, int]] = {
     write_the_tasks_before_the_answer: 118,
     write_the_answer_before_the_tasks: 78,
+    leave_an_answer_in_doubt: 7158,
 }
 """For bugs that few seeds find. When other seeds do, after a change of the simulation, enter one of those."""
 

@@ -73,6 +73,10 @@ def say_at_once_that_all_was_given_up(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Lease, "_silent_until", property(lambda _: GIVEN_UP, lambda *_: None), raising=False)
 
 
+def claim_while_the_server_compares(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Lease, "_comparing", property(lambda _: False, lambda *_: None), raising=False)
+
+
 def let_the_log_fail_the_lease(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(lease, "notifier", lambda callback: callback)
 
@@ -109,6 +113,7 @@ PLANTED: Final[dict[str, tuple[int, Plant]]] = {
     "a lease is counted from the answer": (26, count_a_lease_from_the_answer),
     "an answer that is late undoes that all was given up": (2, let_a_late_answer_undo_that_all_was_given_up),
     "a node says at once that it has given up": (7, say_at_once_that_all_was_given_up),
+    "a node claims while the server compares": (306, claim_while_the_server_compares),
     "an outcome is taken without its token": (
         5,
         on_the_server(
