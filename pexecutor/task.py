@@ -186,14 +186,31 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     error: str | None
 
 
+class Brings(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """The names of the targets that are notified of a task's outcome, for each outcome."""
+
+    succeeded: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    timed_out: tuple[str, ...] = ()
+    cancelled: tuple[str, ...] = ()
+    abandoned: tuple[str, ...] = ()
+
+    def targets(self, outcome: Outcome) -> tuple[str, ...]:
+        """Return the targets of an outcome."""
+        targets: tuple[str, ...] = getattr(self, outcome)
+        return targets
+
+
 class Rare(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Facts that only few tasks have. Other records hold ``None`` instead, which costs a single reference.
 
     Parameters:
         crashes: how many attempts of the task were cut off by the death of the server or by a lost lease.
+        brings: the targets that are notified of its outcome; one shared value for equal sets.
     """
 
     crashes: int = 0
+    brings: Brings | None = None
 
 
 class _MayBeRare(msgspec.Struct, frozen=True, gc=False, kw_only=True):

@@ -111,6 +111,9 @@ results and output. A record that exceeds the byte limit alone stays until the n
 step: it submits the task, records the occurrence and sets the next time (``schedules.py`` describes its operations and
 is part of this contract).
 
+**Deliveries.** ``deliveries`` holds the notifications that outcomes and skipped occurrences bring. The step that
+records an outcome also makes its deliveries (``deliveries.py`` describes this, and is part of this contract).
+
 **Lifetime.** ``opened`` is entered before the first call and left after the last one. A store runs its heartbeat or its
 writer inside ``opened``. A durable store restores its tasks there: waiting tasks wait at their old place, and tasks
 that were running are treated as their ``on_crash`` says. Leaving ``opened`` makes every change durable, within a
@@ -128,8 +131,22 @@ import msgspec
 
 from ..limits.defaults import PAGE_RECORDS_MAX
 from ..observe.histogram import Histogram
-from ..task import Ending, Finished, Following, Outcome, Pending, Record, Running, Scheduled, State, Task, Verdict
+from ..task import (
+    Brings,
+    Ending,
+    Finished,
+    Following,
+    Outcome,
+    Pending,
+    Record,
+    Running,
+    Scheduled,
+    State,
+    Task,
+    Verdict,
+)
 from .answers import AnswerStore
+from .deliveries import Delivery, DeliveryStore
 from .schedules import ScheduleStore
 
 
@@ -167,6 +184,7 @@ class StoreStatistics(msgspec.Struct, frozen=True):
         trouble: why the store cannot make changes durable at present; ``None`` if it can.
         damaged: the number of damaged entries that were set aside or repaired.
         schedules: the number of schedules.
+        deliveries: the number of deliveries.
     """
 
     queue_size: int
@@ -180,6 +198,7 @@ class StoreStatistics(msgspec.Struct, frozen=True):
     trouble: str | None
     damaged: int = 0
     schedules: int = 0
+    deliveries: int = 0
 
 
 class NodeState(msgspec.Struct, frozen=True):
@@ -217,6 +236,9 @@ class Watcher(NamedTuple):
             at once, and its end is not recorded.
         describe: returns the state to report to the other nodes.
         schedules_changed: called once a schedule was changed through this node.
+        brings: returns the targets that are notified of a task's outcome; called when the task is accepted.
+        deliveries_changed: called once there may be a delivery to attempt, or an earlier one.
+        deliveries_ended: called with the oldest deliveries, which had to go because there were too many.
     """
 
     changed: Callable[[Sequence[Record]], None] = lambda _: None
@@ -224,6 +246,9 @@ class Watcher(NamedTuple):
     lost: Callable[[int], None] = lambda _: None
     describe: Callable[[], NodeState] = NodeState
     schedules_changed: Callable[[], None] = lambda: None
+    brings: Callable[[Task], Brings | None] = lambda _: None
+    deliveries_changed: Callable[[], None] = lambda: None
+    deliveries_ended: Callable[[Sequence[Delivery]], None] = lambda _: None
 
 
 class Store(Protocol):
@@ -237,6 +262,9 @@ class Store(Protocol):
 
     @property
     def schedules(self) -> ScheduleStore: ...
+
+    @property
+    def deliveries(self) -> DeliveryStore: ...
 
     def opened(self) -> AbstractAsyncContextManager[None]: ...
 

@@ -229,6 +229,7 @@ class ScheduleStep(msgspec.Struct, frozen=True):
         expected: the next time that the caller has seen; ``None`` for an occurrence on request.
         at: the time of the occurrence: ``expected.at``, or a later time that was missed, too.
         next: the next time after this step; not used without ``expected``.
+        targets: the targets that are notified if this step records a new skip.
     """
 
     name: str
@@ -236,6 +237,7 @@ class ScheduleStep(msgspec.Struct, frozen=True):
     expected: NextTime | None
     at: float
     next: NextTime | None
+    targets: tuple[str, ...] = ()
 
 
 class ScheduleChange(NamedTuple):
