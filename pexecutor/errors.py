@@ -9,7 +9,7 @@ The name of an error says who acts next:
 * the caller, with another schedule: ``UnknownScheduleError``, ``OwnedScheduleError``,
   ``TooManySchedulesError``;
 * the operator, with another file or another version of the program: ``UnusableStoreError``;
-* nobody, as trying again later may work: ``StoreUnavailableError``, and in the client ``UnreachableError``;
+* no one, because trying again later may work: ``StoreUnavailableError``, and in the client ``UnreachableError``;
 * the caller of the client, with another request or URL: ``RefusedError``, ``ForeignReplyError``.
 
 A full queue and a held name are not errors but verdicts (see ``task.py``), because in a batch they concern some tasks

@@ -30,7 +30,7 @@ def times_of(schedule: Schedule) -> str:
 
 
 def upcoming(schedule: Schedule, shown: Callable[[str], str]) -> str:
-    """Return the next time of a schedule, or why there is none."""
+    """Return the next time of a schedule; ``paused`` or ``none`` if it has no next time."""
     if schedule["paused"]:
         return "paused"
     return shown(schedule["next"][0]) if schedule["next"] else "none"

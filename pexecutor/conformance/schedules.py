@@ -1,4 +1,4 @@
-"""Schedules: one occurrence is one step, which nobody repeats and no crash divides."""
+"""Schedules: one occurrence is one step; it is never repeated, and a crash never splits it."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ async def a_schedule_fires(place: Place) -> None:
         wanted = msgspec.structs.replace(before, next=step.next, occurrences=(Fired(step.at, record.id),))
         after = await store.schedules.get("s")
         expect(after == wanted, f"the schedule should be {wanted}, but is {after}")
-        expect(firing.occurrence == after.occurrences[0], f"the recorded occurrence was said to be {firing.occurrence}")
+        expect(firing.occurrence == after.occurrences[0], f"the step returned the occurrence {firing.occurrence}")
 
 
 @guarantee(GROUP, "Of many callers that fire the same occurrence, one does.", promise=_FIRES)
@@ -151,7 +151,7 @@ async def an_occurrence_is_decided_as_a_submit(place: Place) -> None:
         wanted = Skipped(at, at, "held", holder_id=holder.id)
         found = await store.schedules.get("s")
         expect(found.occurrences == (wanted,), f"the occurrence should be {wanted}, but is {found.occurrences}")
-        expect(firing.occurrence == wanted, f"the recorded occurrence was said to be {firing.occurrence}")
+        expect(firing.occurrence == wanted, f"the step returned the occurrence {firing.occurrence}")
         expect(found.next == step_of(schedule).next, "a skipped occurrence has not set the next time")
         firing = await fire(store, found)
         wanted = Skipped(at, at + HOUR, "held", 2, holder.id)

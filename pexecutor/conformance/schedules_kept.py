@@ -56,7 +56,7 @@ async def occurrences_stay(place: Place) -> None:
         changed = msgspec.structs.replace(schedule, paused=True, owner="file")
         replaced = await store.schedules.put(changed)
         found = await store.schedules.get("s")
-        expect(replaced == found, f"the schedule was said to be {replaced}, and is {found}")
+        expect(replaced == found, f"`put` returned {replaced}, but the stored schedule is {found}")
         expect(found.occurrences == schedule.occurrences, f"the occurrences are now {found.occurrences}")
         expect((found.paused, found.owner) == (True, "file"), f"the replaced schedule is {found}")
         await store.schedules.remove("s", found.generation)

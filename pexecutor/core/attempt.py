@@ -191,7 +191,7 @@ class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
             case "shutdown":
                 return None
         if _is_being_cancelled():
-            return None  # nobody cut off this attempt alone, so `Executor.run` was cancelled from outside
+            return None  # nothing cut off this attempt alone, so `Executor.run` was cancelled from outside
         if _is_ended_by_signal(error) and self.cut_off.draining:
             return None
         _, retryable, seconds = failure

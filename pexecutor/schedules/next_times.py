@@ -17,7 +17,7 @@ class NextTimes:
     """The next times of schedules, as callers see them."""
 
     def __init__(self) -> None:
-        # Changed by of() alone. The schedule that was asked for last is the last entry.
+        # Only of() changes it. The last entry is that of the schedule that was requested last.
         self._remembered: OrderedDict[int, list[NextTime]] = OrderedDict()
 
     def of(self, schedule: Schedule) -> list[NextTime]:

@@ -80,7 +80,7 @@ class StepRow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class PutReply(msgspec.Struct, frozen=True, array_like=True):
-    """What a schedule that was put has got from the server."""
+    """The generation that the server has given to a stored schedule, and the occurrences that it has kept."""
 
     generation: int
     occurrences: list[OccurrenceRow]

@@ -47,7 +47,7 @@ class SchedulesQuery(msgspec.Struct):
 
 
 class RemoveQuery(msgspec.Struct):
-    """How to remove a schedule.
+    """The query of a request to remove a schedule.
 
     Parameters:
         force: whether to remove the schedule even if a settings file declares it.
