@@ -146,7 +146,7 @@ from ..task import (
     Verdict,
 )
 from .answers import AnswerStore
-from .deliveries import Delivery, DeliveryStore
+from .deliveries import Delivery, DeliveryStore, brings_nothing
 from .schedules import ScheduleStore
 
 
@@ -246,7 +246,7 @@ class Watcher(NamedTuple):
     lost: Callable[[int], None] = lambda _: None
     describe: Callable[[], NodeState] = NodeState
     schedules_changed: Callable[[], None] = lambda: None
-    brings: Callable[[Task], Brings | None] = lambda _: None
+    brings: Callable[[Task], Brings | None] = brings_nothing
     deliveries_changed: Callable[[], None] = lambda: None
     deliveries_ended: Callable[[Sequence[Delivery]], None] = lambda _: None
 

@@ -7,14 +7,14 @@ deliveries. This text is a part of the contract in ``pexecutor.stores``, and a s
 **Brings.** When a store accepts a task, it calls ``Watcher.brings`` with the task, and keeps the answer with the record
 (``Rare.brings``): the targets of each outcome. When ``latest`` replaces the content of a waiting task or follower, the
 answer for the new content replaces the old answer. Everything else that changes a record keeps it, and so do a restart
-and a move.
+and a move. With the default, ``brings_nothing``, a store does not call it at all.
 
 **The ending step.** The step that gives a task its outcome also makes one delivery for each target that ``brings``
 names for this outcome. This applies to every step: ``finish``, ``cancel``, a task that is superseded, the recovery
 after a crash, the loss of a node, and a record that cannot be written and therefore ends as failed. A crash leaves the
-outcome with its deliveries, or neither. A retry and a release make no delivery. A step that changes many records is
-cut into steps of at most 500 changes, in which deliveries count like records; the ending of one record and its
-deliveries are never cut.
+outcome with its deliveries, or neither. A retry and a release make no delivery. A new delivery is due at once. A shared
+store cuts a step that changes many records into steps of at most 500 changes, in which deliveries count like records;
+the ending of one record and its deliveries are never cut.
 
 **Skips.** If ``schedules.fire`` or ``schedules.skip`` records a new ``Skipped`` entry, the same step makes one delivery
 for each target in ``step.targets``. A skip that is counted in the latest entry makes none.
@@ -22,22 +22,25 @@ for each target in ``step.targets``. A skip that is counted in the latest entry 
 **Take.** ``take`` returns, for each of the given targets, at most one delivery that is due: the one that has been due
 longest, and of these the one with the lowest serial. A taken delivery is not due again for ``seconds``. So only one
 node attempts a delivery at a time, and another attempt follows if that node dies. A take need not be durable in a store
-of one process. ``next_due_at`` is the earliest time at which another delivery of these targets becomes due.
+of one process. ``next_due_at`` is the earliest time at which a delivery of these targets is due after this take; it is
+not later than ``now`` if another delivery is due already. A taken delivery counts with the time at which it is due
+again.
 
 **Put off and end.** ``put_off`` records a failed attempt: ``attempts`` grows by 1, and the delivery is due again in
 ``seconds``. ``end`` removes deliveries. Both ignore a delivery that is no longer there, and are durable when they
-return.
+return. Both look at the serial alone: a delivery that was changed since the caller took it is put off or ended, too.
 
 **Bounds.** A store keeps at most ``DELIVERIES_MAX`` deliveries. The step that makes more ends the oldest ones: it
-removes them, and ``Watcher.deliveries_ended`` is called with them. ``end_old`` removes every delivery that was made
-``DELIVERY_SECONDS_MAX`` ago, by the store's clock, and returns the removed ones, at most ``limit`` of them and the
-oldest first, with the time at which the next one is so old. It does not depend on the targets that a node has.
+removes them, and ``Watcher.deliveries_ended`` is called with them. ``end_old`` removes the deliveries that were made
+``DELIVERY_SECONDS_MAX`` ago or earlier, by the store's clock, at most ``limit`` of them. It returns them, the oldest
+first, with the time at which the oldest remaining one is so old. It does not depend on the targets that a node has. The
+oldest delivery is the one with the earliest ``made_at``, and of these the one with the lowest serial.
 
 **Read.** ``page`` lists the deliveries of a target in the order of their serials; ``after`` is the last serial of the
-previous page.
+previous page. What it shows as ``due_at`` of a taken delivery is not defined.
 
-**Watch.** ``Watcher.deliveries_changed`` is called once a step that was made through this node has made a delivery or
-changed the time of one. In a shared store, it is also called regularly while the store has deliveries, because other
+**Watch.** ``Watcher.deliveries_changed`` is called once a step that was made through this node has made a delivery, or
+has put one off; a take is no reason. In a shared store, it is also called regularly while the store has deliveries, because other
 nodes make them, too.
 
 **Lifetime and damage.** A durable store restores its deliveries. A delivery that was taken when the process died is due
@@ -46,13 +49,14 @@ at the time it had before. A stored delivery that is not valid is set aside and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, Literal, NamedTuple, Protocol
 
 import msgspec
 
-from ..task import format_task_id
-from .schedules import SkipReason
+from ..task import Brings, Finished, Task, format_task_id
+from ..values import error_text
+from .schedules import Schedule, Skipped, SkipReason
 
 DELIVERIES_MAX: Final = 10_000
 """How many deliveries a store keeps."""
@@ -71,6 +75,11 @@ class DeliveryBounds(NamedTuple):
 DELIVERY_BOUNDS: Final = DeliveryBounds()
 
 
+def brings_nothing(_: Task) -> Brings | None:
+    """Return no targets: the default of ``Watcher.brings``."""
+    return None
+
+
 class EndNotice(msgspec.Struct, frozen=True, tag="ended", omit_defaults=True):
     """The facts about a task that has ended. Times are seconds since 1970.
 
@@ -82,7 +91,7 @@ class EndNotice(msgspec.Struct, frozen=True, tag="ended", omit_defaults=True):
         submitted_at: when it was submitted.
         started_at: when its last attempt began; ``None`` if it never started.
         finished_at: when it ended.
-        error: the error of its last attempt; at most 8 KiB.
+        error: the error of its ending; at most 8 KiB.
     """
 
     task_id: str
@@ -103,7 +112,7 @@ class SkipNotice(msgspec.Struct, frozen=True, tag="skipped", omit_defaults=True)
         name: the name of the task that was not submitted.
         handler: its handler.
         reason: why the occurrence was skipped.
-        at: the time of the occurrence.
+        at: the time of the occurrence; of several, of the first one.
         holder_id: the id of the task that held the name, if that is the reason.
     """
 
@@ -183,3 +192,34 @@ class DeliveryStore(Protocol):
     async def end_old(self, limit: int) -> OldDeliveries: ...
 
     async def page(self, target: str, limit: int, after: int = 0) -> list[Delivery]: ...
+
+
+def new_deliveries(serials: Iterable[int], targets: Iterable[str], notice: Notice, made_at: float) -> list[Delivery]:
+    """Return a delivery of a notice for each target; each gets one of the serials."""
+    return [Delivery(serial, target, made_at, made_at, notice) for serial, target in zip(serials, targets, strict=True)]
+
+
+def end_notice(record: Finished) -> EndNotice:
+    """Return the facts about a task that has ended."""
+    error = record.ending.error
+    return EndNotice(
+        task_id=record.id,
+        name=record.task.name,
+        handler=record.task.handler,
+        outcome=record.outcome.value,
+        submitted_at=record.submitted_at,
+        finished_at=record.finished_at,
+        started_at=record.started_at,
+        error=None if error is None else error_text(error),
+    )
+
+
+def skip_notice(schedule: Schedule, skipped: Skipped) -> SkipNotice:
+    """Return the facts about a skipped occurrence of a schedule."""
+    task = schedule.definition.task
+    return SkipNotice(schedule.name, task.name, task.handler, skipped.reason, skipped.at, skipped.holder_id)
+
+
+def is_new_skip(occurrences: Sequence[object]) -> bool:
+    """Return whether the latest occurrence of a schedule is a skip that is not counted in an earlier entry."""
+    return bool(occurrences) and isinstance(occurrences[0], Skipped) and occurrences[0].count == 1
