@@ -1,1 +1,1 @@
-"""Benchmarks. Each measures a bare reference in the same run, and says how far the real thing is from it."""
+"""Benchmarks of pexecutor. Where possible, a part also measures a reference in the same run and reports the ratio."""

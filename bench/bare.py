@@ -1,7 +1,7 @@
-"""What the machine can do at most: ``python -m bench.bare channel ITEMS`` and ``... sqlite ROWS FILE``.
+"""Measure upper limits of the machine: ``python -m bench.bare channel ITEMS`` or ``... sqlite ROWS FILE``.
 
 ``channel`` passes items one by one through a bounded memory channel between two Trio tasks. ``sqlite`` inserts rows as
-short as a task's, a thousand a transaction, each flushed to the disk.
+short as those of tasks, in transactions of 1,000 rows, and flushes each transaction to the disk.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CHANNEL_ITEMS: Final = 64
 
 
 async def pass_through_channel(items: int) -> Run:
-    """Send and receive so many."""
+    """Pass `items` items through a memory channel and time it."""
     send, receive = trio.open_memory_channel[int](CHANNEL_ITEMS)
     received = 0
 
@@ -39,7 +39,7 @@ async def pass_through_channel(items: int) -> Run:
 
 
 def insert_rows(rows: int, file: str) -> Run:
-    """Insert so many in order of their key."""
+    """Insert `rows` rows in key order and time it."""
     database = sqlite3.connect(file, isolation_level=None)
     database.executescript(
         "pragma journal_mode = wal; pragma synchronous = full;"
@@ -58,7 +58,7 @@ def insert_rows(rows: int, file: str) -> Run:
 
 
 def main() -> None:
-    """Run, and print the run."""
+    """Run the requested measurement and print it as JSON."""
     match sys.argv[1:]:
         case ["channel", items]:
             run = trio.run(pass_through_channel, int(items))

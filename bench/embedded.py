@@ -1,11 +1,14 @@
-"""pexecutor inside a program, timed as the peers are: ``python -m bench.embedded STORE TASKS``.
+"""Time pexecutor embedded in a program, as the peers are timed: ``python -m bench.embedded STORE TASKS``.
 
-Twice so many tasks go through. First apart: all are put in while nothing works, then a pool drains them, timed from the
-start of the first job to the last outcome. Then at once: submitted while the pool works, timed from the first submit to
-the last outcome, which is more than is asked of any peer. The jobs count themselves.
+The program runs two measurements of ``TASKS`` tasks each:
 
-``STORE`` is ``memory``, ``sqlite:FILE``, or a URL. What is only in memory cannot be drained by another than who put it
-there, so it goes through at once alone.
+1. Enqueue, then drain. All tasks are submitted while no worker runs. Then a pool drains them, timed from the start of
+   the first job to the last outcome.
+2. Submit while the pool works, timed from the first submit to the last outcome. No peer is measured this way; it
+   includes more work than a drain.
+
+Jobs count their own runs. ``STORE`` is ``memory``, ``sqlite:FILE``, or a URL. Tasks in memory are lost when the first
+measurement's store closes, so ``memory`` runs the second measurement only.
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ POLL_SECONDS: Final = 0.005
 
 
 def open_store(where: str, handlers: Catalogue) -> Store:
-    """A store that has room for everything, and keeps as much as it does by default."""
+    """Return a store that has room for all tasks and keeps the default number of records."""
     match parse_store(where):
         case ValkeyAddress() as address:
             return make_store(address, "bench", durability="none", queue_size=QUEUE_SIZE)
@@ -48,15 +51,15 @@ def open_store(where: str, handlers: Catalogue) -> Store:
 
 
 def make_batches(prefix: str, tasks: int) -> list[list[Task]]:
-    """Batches of tasks with names of their own."""
+    """Return batches of no-op tasks with unique names."""
     return [
         [Task(f"{prefix}-{number:08}", handler=NO_OP) for number in range(first, min(first + BATCH_TASKS, tasks))]
         for first in range(0, tasks, BATCH_TASKS)
     ]
 
 
-async def put_in(where: str, handlers: Catalogue, tasks: int) -> float:
-    """Submit while nothing works; the seconds that it took."""
+async def enqueue(where: str, handlers: Catalogue, tasks: int) -> float:
+    """Submit all tasks while no worker runs; return the seconds that it took."""
     store, batches = open_store(where, handlers), make_batches("apart", tasks)
     async with store.opened():
         begin = time.perf_counter()
@@ -66,18 +69,18 @@ async def put_in(where: str, handlers: Catalogue, tasks: int) -> float:
 
 
 async def drain(where: str, handlers: Catalogue, pool_size: int, tasks: int) -> float:
-    """Have what is in the store run; the seconds from the first start to the last outcome."""
+    """Run the tasks that are in the store; return the seconds from the first start to the last outcome."""
     async with trio.open_nursery() as nursery:
         executor = Executor(open_store(where, handlers), pool_size=pool_size, handlers=handlers)
         await nursery.start(executor.run)
-        await finished(executor, tasks)
+        await wait_until_finished(executor, tasks)
         end = time.perf_counter()
         executor.drain()
     return end - counter.first_at
 
 
-async def go_through(where: str, handlers: Catalogue, pool_size: int, tasks: int) -> tuple[float, float]:
-    """Submit while the pool works; the seconds until all was accepted, and until all had its outcome."""
+async def submit_and_run(where: str, handlers: Catalogue, pool_size: int, tasks: int) -> tuple[float, float]:
+    """Submit while the pool works; return the seconds until all tasks were accepted, and until all had an outcome."""
     batches = make_batches("through", tasks)
     async with trio.open_nursery() as nursery:
         executor = Executor(open_store(where, handlers), pool_size=pool_size, handlers=handlers)
@@ -86,34 +89,34 @@ async def go_through(where: str, handlers: Catalogue, pool_size: int, tasks: int
         for batch in batches:
             await executor.submit(batch)
         accepted = time.perf_counter()
-        await finished(executor, tasks)
+        await wait_until_finished(executor, tasks)
         end = time.perf_counter()
         executor.drain()
     return accepted - begin, end - begin
 
 
-async def finished(executor: Executor, tasks: int) -> None:
-    """Wait until so many have their outcome."""
-    while sum(executor.statistics().store.finished.values()) < tasks:  # noqa: ASYNC110 - there is no such event
+async def wait_until_finished(executor: Executor, tasks: int) -> None:
+    """Wait until `tasks` tasks have an outcome."""
+    while sum(executor.statistics().store.finished.values()) < tasks:  # noqa: ASYNC110 - the executor has no such event
         await trio.sleep(POLL_SECONDS)
 
 
 async def run(where: str, pool_size: int, tasks: int) -> Run:
-    """Both ways, one after the other."""
+    """Run the measurements that the store allows, one after the other."""
     handlers = load_catalogue(declared={}, modules=["bench.jobs"], environment={})
     figures, ran = {}, 0
     if where != "memory":
-        figures["enqueued"] = tasks / await put_in(where, handlers, tasks)
+        figures["enqueued"] = tasks / await enqueue(where, handlers, tasks)
         figures["drained"] = tasks / await drain(where, handlers, pool_size, tasks)
         ran += counter.ran
         counter.reset()
-    accepted, through = await go_through(where, handlers, pool_size, tasks)
+    accepted, through = await submit_and_run(where, handlers, pool_size, tasks)
     figures |= {"accepted": tasks / accepted, "through": tasks / through}
     return Run(tasks * (1 if where == "memory" else 2), ran + counter.ran, figures)
 
 
 def main() -> None:
-    """Run, and print the run."""
+    """Run the measurements and print them as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store")
     parser.add_argument("tasks", type=int)

@@ -1,7 +1,7 @@
-"""The environments of the peers: one for each library, made by uv where git does not look, and kept from run to run.
+"""Virtual environments of the peer libraries: uv creates one for each in ``.bench/``, and later runs reuse them.
 
-Our own environment never sees a peer, and no peer sees another: each is installed as its own documentation says, with
-the C parser of Redis's protocol and the quicker event loop where the library can use one.
+Each peer is isolated from pexecutor and from the other peers. It is installed as its documentation recommends, with
+the C parser for the Redis protocol and the faster event loop where the library supports them.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ REQUIREMENTS: Final = {
     "arq": ["arq>=0.28", "hiredis>=3.5", "uvloop>=0.22"],
     "procrastinate": ["procrastinate>=3.10", "psycopg[binary]>=3.3", "uvloop>=0.22"],
 }
-"""What is installed for each peer."""
+"""The requirements to install for each peer."""
 
 
 def peer_command(peer: str, program: str) -> list[str | Path]:
-    """How to start a peer's program; its environment is made when it is not there.
+    """Return the command that starts a peer's program; create or update its environment first if needed.
 
     Raises:
-        SystemExit: it cannot be installed.
+        SystemExit: the peer cannot be installed.
     """
     folder = CACHE / peer
     python = folder / "bin" / "python"
-    made_of = folder / "requirements"
+    installed = folder / "requirements"
     wanted = "\n".join(REQUIREMENTS[peer])
-    if not made_of.exists() or made_of.read_text(encoding="utf-8") != wanted:
+    if not installed.exists() or installed.read_text(encoding="utf-8") != wanted:
         print(f"installing {peer} in {folder}", flush=True)
         _uv("venv", "--quiet", "--clear", "--python", sys.executable, str(folder))
         _uv("pip", "install", "--quiet", "--python", str(python), *REQUIREMENTS[peer])
-        made_of.write_text(wanted, encoding="utf-8")
+        installed.write_text(wanted, encoding="utf-8")
     return [python, PEERS / f"{program}.py"]
 
 
 def peer_versions(*peers: str) -> dict[str, str]:
-    """The versions of those that are installed."""
+    """Return the version of each peer that is installed."""
     versions = {}
     for peer in peers:
         python = CACHE / peer / "bin" / "python"
@@ -61,4 +61,4 @@ def peer_versions(*peers: str) -> dict[str, str]:
 
 def _uv(*arguments: str) -> None:
     if subprocess.run([sys.executable, "-m", "uv", *arguments], check=False).returncode:
-        raise SystemExit("a peer cannot be installed; what uv says is above")
+        raise SystemExit("cannot install a peer; see uv's output above")

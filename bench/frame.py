@@ -1,8 +1,8 @@
-"""How every part is measured: interleaved rounds, a warm-up that is thrown away, and the count of what really ran.
+"""Measure a part: interleaved rounds, a discarded warm-up round, and a check of the number of tasks that ran.
 
-A part has contestants. In a round each of them runs once, and each round begins with another one, so that whatever else
-the machine does at a time falls on all of them, and nobody is always first. A run that was given a number of tasks and
-ran another number ends the benchmark: a figure of it would be of something else.
+A part has contestants. Each contestant runs once in each round, and each round begins with the next contestant. So
+other load on the machine affects all contestants, and none is always the first. If a contestant runs more or fewer
+tasks than it was given, the benchmark ends, because its figures would be meaningless.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from .results import Entry, Result, Run
 
 
 class Figure(NamedTuple):
-    """Something that is measured.
+    """A figure that a part measures.
 
     Parameters:
-        title: what it is, for the reader.
-        unit: of its values.
-        digits: how many behind the point.
+        title: the figure's name in the report.
+        unit: the unit of the values.
+        digits: the number of decimal places.
     """
 
     title: str
@@ -31,17 +31,17 @@ class Figure(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """What a figure has to reach.
+    """A bar: the value that a figure of a contestant has to reach.
 
     Parameters:
-        path: what is held to it.
+        path: the description of what is compared with the bar.
         of: the contestant.
-        figure: which of its figures.
-        bar: the value to reach. None means that there is only a goal.
+        figure: the name of the contestant's figure.
+        bar: the value to reach. ``None`` means that there is only a goal.
         goal: the value to aim at.
-        against: contestants and their figures; the best of them in the same round is what the figure is divided by.
-            None means that it stands for itself.
-        at_most: whether less is better.
+        against: contestants and their figures. The figure is divided by the best of them in the same round. If empty,
+            the figure itself is compared.
+        at_most: whether lower values are better.
     """
 
     path: str
@@ -53,44 +53,45 @@ class Bar(NamedTuple):
     at_most: bool = False
 
     def values(self, result: Result) -> list[float]:
-        """What was reached in each round; empty when it was not measured."""
+        """Return the value to compare with the bar for each round, or nothing if the figure was not measured."""
         if not self.against:
             return result.values(self.of, self.figure)
         return result.ratios(self.of, self.figure, self.against, least=self.at_most)
 
     def reached_by(self, value: float) -> bool:
-        """Whether a value holds: at the bar, or at the goal where there is no bar."""
+        """Return whether `value` reaches the bar, or the goal if there is no bar."""
         bound = self.goal if self.bar is None else self.bar
-        assert bound is not None, "there is one of the two"
+        assert bound is not None, "a Bar needs a bar or a goal"
         return value <= bound if self.at_most else value >= bound
 
 
 class Contestant(NamedTuple):
-    """Who runs: a name, and what makes one run."""
+    """A contestant: its name, and a function that makes one run."""
 
     name: str
     run: Callable[[], Run]
 
 
 class Field(NamedTuple):
-    """Who runs in a part, and who does not and why."""
+    """The contestants of a part, and the reason for each contestant that is skipped."""
 
     contestants: Sequence[Contestant]
     skipped: Mapping[str, str] = {}
 
 
 class Part(NamedTuple):
-    """Something to measure.
+    """A part of the benchmark.
 
     Parameters:
-        name: what it is called on the command line.
-        title: its heading.
-        about: what is measured, in a few sentences.
-        figures: by name.
-        plotted: the figures that the plot shows.
-        bars: what has to be reached.
-        open: makes the contestants and what they need, for so long; told whether only a smoke run is wanted.
-        versions: of what it brings, once it has run.
+        name: its name on the command line.
+        title: its heading in the report.
+        about: a few sentences about what is measured.
+        figures: the figures by name.
+        plotted: the names of the figures in the plot.
+        bars: the bars of the part.
+        open: returns a context manager that sets up the contestants and what they need. Its argument is whether this
+            is a smoke run.
+        versions: returns the versions of the libraries that only this part uses; called after the last round.
     """
 
     name: str
@@ -104,33 +105,33 @@ class Part(NamedTuple):
 
 
 def measure(part: Part, rounds: int, *, quick: bool) -> Result:
-    """Run all the rounds of a part.
+    """Run all rounds of a part.
 
     Raises:
-        SystemExit: a contestant ran more or less than it was given.
+        SystemExit: a contestant ran more or fewer tasks than it was given.
     """
     began_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     entries = []
     with part.open(quick) as field:
         for number in range(rounds + 1):
-            for contestant in _turned(field.contestants, number):
+            for contestant in _rotated(field.contestants, number):
                 run = contestant.run()
                 if run.sent != run.ran:
-                    raise SystemExit(f"{contestant.name}: of {run.sent} tasks {run.ran} ran")
-                print(f"{part.name} {number or 'warm-up'}: {contestant.name:28} {_shown(part, run)}", flush=True)
+                    raise SystemExit(f"{contestant.name} was given {run.sent} tasks but ran {run.ran}")
+                print(f"{part.name} {number or 'warm-up'}: {contestant.name:28} {_figures_text(part, run)}", flush=True)
                 if number:
                     entries.append(Entry(contestant.name, number, run))
         skipped = dict(field.skipped)
     return Result(part.name, rounds, began_at, describe_machine() | part.versions(), skipped, entries)
 
 
-def _turned(contestants: Sequence[Contestant], by: int) -> Sequence[Contestant]:
-    """In their order, but beginning with another one."""
+def _rotated(contestants: Sequence[Contestant], by: int) -> Sequence[Contestant]:
+    """Return the contestants in their order, rotated by `by` places."""
     first = by % len(contestants)
     return [*contestants[first:], *contestants[:first]]
 
 
-def _shown(part: Part, run: Run) -> str:
+def _figures_text(part: Part, run: Run) -> str:
     return "  ".join(
         f"{name} {value:,.{part.figures[name].digits}f} {part.figures[name].unit}"
         for name, value in run.figures.items()

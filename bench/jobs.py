@@ -1,4 +1,4 @@
-"""What the benchmark has pexecutor run: handlers that count themselves, and one that tells the count."""
+"""The handlers that the benchmark runs on pexecutor: jobs that count their runs, and one that returns the counts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WATCH_SECONDS: Final = 0.001
 
 
 class Counter:
-    """How many jobs have run in this process, and when the first one did."""
+    """The number of jobs that have run in this process, and the time of the first."""
 
     def __init__(self) -> None:
         self.ran = 0
@@ -28,31 +28,31 @@ class Counter:
         self.on_run: Callable[[], None] = lambda: None
 
     def count(self) -> None:
-        """One more."""
+        """Count one run."""
         self.ran += 1
         if self.ran == 1:
             self.first_at = time.perf_counter()
         self.on_run()
 
     def reset(self) -> None:
-        """Begin again."""
+        """Set the count to 0 and forget the delays."""
         self.ran = 0
         self.delays.clear()
 
 
 counter: Final = Counter()
-"""This process's own."""
+"""The counter of this process."""
 
 
 @pexecutor.handler
 async def no_op(_context: Any) -> None:
-    """Does nothing but count itself."""
+    """Only count the run."""
     counter.count()
 
 
 @pexecutor.handler
 async def nap(_context: Any, *, tally: str) -> None:
-    """Takes 20 ms, and then makes a file, which jobs in other processes also write, one byte longer."""
+    """Sleep for 20 ms, then append one byte to the file `tally`, which jobs in all processes share."""
     await trio.sleep(NAP_SECONDS)
     with Path(tally).open("ab") as file:  # noqa: ASYNC230 - a byte to the page cache; a thread would take longer
         file.write(b".")
@@ -60,23 +60,23 @@ async def nap(_context: Any, *, tally: str) -> None:
 
 @pexecutor.handler
 async def stamp(_context: Any, *, sent_at: float) -> None:
-    """Notes how long ago it was sent; the clock is the same in all processes of a machine."""
+    """Record the seconds since the task was sent. All processes of a machine share this clock."""
     counter.delays.append(time.perf_counter() - sent_at)
     counter.count()
 
 
 @pexecutor.handler
 async def hold(_context: Any) -> None:
-    """Occupies a worker for good."""
+    """Occupy a worker until cancelled."""
     await trio.sleep_forever()
 
 
 @pexecutor.handler
 async def watch(context: Any) -> None:
-    """Runs until it is cancelled, and tells for how many microseconds at most the loop was held.
+    """Report the longest time that the event loop was blocked, in microseconds, until cancelled.
 
-    Its progress has two numbers: first the time of the processor that the loop took meanwhile, then the time that went
-    by, in which the machine may have run something else.
+    The progress has two numbers: the highest CPU time of a block, and the highest elapsed time of a block. Elapsed time
+    includes the time of other programs on the machine.
     """
     worked, passed = 0.0, 0.0
     before, used_before = time.perf_counter(), time.thread_time()
@@ -90,8 +90,8 @@ async def watch(context: Any) -> None:
 
 
 @pexecutor.handler
-async def told(_context: Any) -> dict[str, Any]:
-    """What has been counted and noted since it was last told."""
-    said = {"ran": counter.ran, "delays": list(counter.delays)}
+async def take_counts(_context: Any) -> dict[str, Any]:
+    """Return the number of runs and the delays since the last call, and reset both."""
+    counts = {"ran": counter.ran, "delays": list(counter.delays)}
     counter.reset()
-    return said
+    return counts

@@ -1,7 +1,7 @@
-"""Load: so many connections, each with a request under way at all times, as long as there are requests.
+"""Generate load: several connections, each with one request in flight until all requests are sent.
 
-One thread and one selector: what a client costs is not to be what is measured. Bounded by its list of requests and by
-a time; an answer that is no success ends the benchmark.
+The client uses one thread and one selector, so that its own cost affects the figures little. The number of requests
+and the time are bounded. A reply that is not a success ends the benchmark.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 
 
 class Load(NamedTuple):
-    """What became of the requests.
+    """The result of a load.
 
     Parameters:
-        answered: how many succeeded.
-        seconds: from the first one to the last answer.
-        round_trips: the seconds of each, in the order of the answers.
+        answered: the number of successful replies.
+        seconds: the time from the first request to the last reply.
+        round_trips: the seconds of each request, in the order of the replies.
     """
 
     answered: int
@@ -33,19 +33,23 @@ class Load(NamedTuple):
 
 
 def post(path: str, body: bytes, token: str | None = None) -> bytes:
-    """A request as it goes over the wire."""
+    """Return the bytes of a POST request."""
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-    shown = "" if token is None else f"\r\nAuthorization: Bearer {token}"
-    return f"{head}{shown}\r\n\r\n".encode() + body
+    authorization = "" if token is None else f"\r\nAuthorization: Bearer {token}"
+    return f"{head}{authorization}\r\n\r\n".encode() + body
 
 
 def get(path: str) -> bytes:
-    """A request as it goes over the wire."""
+    """Return the bytes of a GET request."""
     return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
 
 
 def load(port: int, requests: Iterable[bytes], connections: int = CONNECTIONS) -> Load:
-    """Send all requests and take all answers."""
+    """Send all requests and receive all replies.
+
+    Raises:
+        SystemExit: a request failed, or the replies took longer than `SECONDS_MAX`.
+    """
     waiting = iter(requests)
     round_trips: list[float] = []
     begin = time.perf_counter()
@@ -56,7 +60,9 @@ def load(port: int, requests: Iterable[bytes], connections: int = CONNECTIONS) -
                 selector.register(lane.socket, selectors.EVENT_READ, lane)
         while selector.get_map():
             if time.perf_counter() - begin > SECONDS_MAX:
-                raise SystemExit(f"{len(round_trips)} requests were answered in {SECONDS_MAX:g} s, and not all")
+                raise SystemExit(
+                    f"the load did not end within {SECONDS_MAX:g} s; {len(round_trips)} requests were answered"
+                )
             for key, _ in selector.select(1.0):
                 if (seconds := key.data.receive()) is not None:
                     round_trips.append(seconds)
@@ -67,7 +73,7 @@ def load(port: int, requests: Iterable[bytes], connections: int = CONNECTIONS) -
 
 
 class _Lane:
-    """One connection, and what has come of its answer."""
+    """One connection, and the part of the current reply that has arrived."""
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port))
@@ -76,7 +82,7 @@ class _Lane:
         self._sent_at = 0.0
 
     def send_next(self, requests: Iterator[bytes]) -> bool:
-        """Send a request if there is one more."""
+        """Send the next request; return whether there was one."""
         request = next(requests, None)
         if request is not None:
             self._sent_at = time.perf_counter()
@@ -84,13 +90,13 @@ class _Lane:
         return request is not None
 
     def receive(self) -> float | None:
-        """Take what has come; the seconds that the answer took, once it is whole."""
+        """Read from the socket; return the round trip in seconds once the reply is complete, else ``None``."""
         piece = self.socket.recv(262_144)
         self._answer += piece
         head, separator, body = self._answer.partition(b"\r\n\r\n")
         length = _LENGTH.search(head + b"\r\n") if separator else None
         if not piece or (separator and (length is None or not self._answer.startswith(b"HTTP/1.1 2"))):
-            raise SystemExit(f"a request was answered {self._answer[:500].decode(errors='replace')}")
+            raise SystemExit(f"a request failed; the reply was: {self._answer[:500].decode(errors='replace')}")
         if length is None or len(body) < int(length[1]):
             return None
         self._answer = b""

@@ -1,4 +1,4 @@
-"""The machine that a benchmark runs on, and the versions of what it runs."""
+"""Description of the machine that a benchmark runs on, and the versions of the software."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PACKAGES: Final = ("pexecutor", "trio", "quart-trio", "hypercorn", "msgspec", "c
 
 
 def describe_machine() -> dict[str, str]:
-    """What a reader has to know of it."""
+    """Return the machine's hardware and the versions of the software, by name."""
     return {
         "CPU": _cpu_model(),
         "cores": str(os.cpu_count()),

@@ -1,7 +1,8 @@
-"""What a task costs on this web server before anything is done with it: ``python -m bench.plain``.
+"""A plain server for comparison, quart-trio on Hypercorn: ``python -m bench.plain``.
 
-``POST /tasks`` decodes a list of tasks, holds each new name in a dict and puts the task in a channel; ``POST /echo``
-answers with its body. No record, verdict, limit or check is made.
+Its figures show what a request costs without an executor. ``POST /tasks`` decodes a list of tasks, stores each new name
+in a dict and puts the task in a channel. ``POST /echo`` replies with the request's body. The server creates no records
+and no verdicts, and it has no limits and no checks.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ CHANNEL_SIZE: Final = 10_000_000
 
 
 def make_app() -> QuartTrio:
-    """The app."""
+    """Return the app of the plain server."""
     app = QuartTrio(__name__)
     decode = msgspec.json.Decoder(list[Task]).decode
     held: dict[str, Task] = {}

@@ -1,6 +1,6 @@
-"""A plot as a small SVG: panels below each other, one a figure, each with a bar for who has it.
+"""Draw a plot as a small SVG: one panel for each figure, with a bar for each contestant that has the figure.
 
-The highest comes first; a thin line goes from the lowest to the highest round.
+The highest median comes first. A thin line spans the lowest to the highest round.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ MARGIN: Final = 8
 
 
 class Panel(NamedTuple):
-    """A figure of everybody who has it; at least one does.
+    """One figure of all contestants that have the figure; at least one does.
 
     Parameters:
-        title: what it is.
-        unit: of the values.
-        rows: who has how much.
+        title: the figure's title.
+        unit: the unit of the values.
+        rows: contestants and their values.
     """
 
     title: str
@@ -35,7 +35,7 @@ class Panel(NamedTuple):
 
 
 def draw(panels: Sequence[Panel]) -> str:
-    """The plot."""
+    """Return the SVG text of the panels, from top to bottom."""
     drawn: list[str] = []
     top = 0
     for panel in panels:

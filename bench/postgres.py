@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the benchmark's own, on a Unix socket, where its programs are installed."""
+"""A temporary PostgreSQL server on a Unix socket, for machines on which PostgreSQL is installed."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from typing import Final
 
 USER: Final = "bench"
 OTHER_USER: Final = "postgres"
-"""Who runs the server when we are root, which it refuses to be."""
+"""The user that runs the server if the benchmark runs as root; PostgreSQL refuses to run as root."""
 
 
 class Postgres:
-    """Where it is, and how it is emptied."""
+    """A running PostgreSQL server."""
 
     def __init__(self, programs: Path, folder: Path) -> None:
         self.url = f"postgresql://{USER}@/postgres?host={folder}"
         self._psql = programs / "psql"
 
     def empty(self) -> None:
-        """Forget everything, so that a run does not meet what another one left."""
+        """Delete all data, so that no run finds data of an earlier run."""
         drop = "set client_min_messages = error; drop schema public cascade; create schema public"
         subprocess.run([self._psql, self.url, "--quiet", "--command", drop], check=True, timeout=60)
 
 
 def find_postgres() -> Path | None:
-    """The folder of its programs."""
+    """Return the folder of PostgreSQL's programs, or ``None`` if PostgreSQL is not installed."""
     candidates = [*sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
     if (found := shutil.which("initdb")) is not None:
         candidates.append(Path(found).parent)
@@ -40,7 +40,7 @@ def find_postgres() -> Path | None:
 
 @contextmanager
 def postgres_server(programs: Path) -> Iterator[Postgres]:
-    """A server while in here, with its own settings as they are by default."""
+    """Run a server with PostgreSQL's default settings inside the context."""
     as_user = OTHER_USER if getpass.getuser() == "root" else None
     with tempfile.TemporaryDirectory() as parent:
         if as_user is not None:

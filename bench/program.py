@@ -1,4 +1,4 @@
-"""A contestant that is a program: started by its own interpreter, it prints its run as JSON and ends."""
+"""Run a contestant that is a separate program: it runs in its own interpreter, prints its run as JSON and exits."""
 
 from __future__ import annotations
 
@@ -16,24 +16,26 @@ PROJECT: Final = BENCH.parent
 
 
 def run_program(command: list[str | Path]) -> Run:
-    """Run it to its end.
+    """Run a program to its end and return the run that it prints.
 
     Raises:
-        SystemExit: it failed, printed no run, or took too long; what it said is shown.
+        SystemExit: the program printed no run or took too long. The message contains the program's output, if any.
     """
     try:
         done = subprocess.run(
             command, cwd=PROJECT, stdin=subprocess.DEVNULL, capture_output=True, timeout=RUN_SECONDS_MAX, check=False
         )
     except subprocess.TimeoutExpired as error:
-        raise SystemExit(f"{' '.join(map(str, command))} did not end in {RUN_SECONDS_MAX} s") from error
+        raise SystemExit(f"{' '.join(map(str, command))} did not end within {RUN_SECONDS_MAX} s") from error
     try:
         return msgspec.json.decode(done.stdout.splitlines()[-1], type=Run)
     except (IndexError, msgspec.DecodeError) as error:
-        said = (done.stdout + done.stderr).decode(errors="replace")
-        raise SystemExit(f"{' '.join(map(str, command))} ended with {done.returncode}: {said}") from error
+        output = (done.stdout + done.stderr).decode(errors="replace")
+        raise SystemExit(
+            f"{' '.join(map(str, command))} printed no run; exit status {done.returncode}, output: {output}"
+        ) from error
 
 
 def run_module(module: str, *arguments: str) -> Run:
-    """Run one of our own programs."""
+    """Run one of the benchmark's own modules as a program."""
     return run_program([sys.executable, "-m", module, *arguments])

@@ -1,6 +1,6 @@
-"""The report: ``README.md`` and its plots, made of the results alone. ``python -m bench.report`` makes them.
+"""Write the report, ``README.md`` and its plots, from the saved results alone: ``python -m bench.report``.
 
-Nothing in it is typed, so it cannot say what was not measured; a test holds that the files are what the results give.
+All figures come from the results, and a test checks that the committed files match the results.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ TIMES: Final = " \N{MULTIPLICATION SIGN}"
 HEAD: Final = """\
 # Benchmark
 
-`nox -s bench` measures all of this, and makes this page of the raw results in [`results/`](results): nothing here is
-typed. It takes a quarter of an hour and needs `nox` alone; each library that it compares with is installed in an
-environment of its own. Where there is PostgreSQL, or `wrk`, it is used too. `nox -s bench -- shared peers --rounds 5`
-measures two parts, `--quick` is a smoke run. What is done against the ways in which benchmarks lie:
-[NOTES.md](NOTES.md#method).
+`nox -s bench` runs all measurements and generates this page from the raw results in [`results/`](results); no figure
+is typed by hand. The run takes a quarter of an hour and needs only `nox`: each library for comparison is installed in
+its own environment. PostgreSQL and `wrk` are used if they are installed. `nox -s bench -- shared peers --rounds 5`
+measures two parts; `--quick` is a smoke run. [NOTES.md](NOTES.md#method) describes how the benchmark avoids misleading
+figures.
 
-A figure is the median of the rounds, and in brackets the lowest and the highest. A ratio is made within each round, in
-which everybody ran once. What misses its bar is said to miss it.
+Each cell is the median of the rounds, with the lowest and the highest round in brackets. A ratio is computed within
+each round, in which every contestant runs once; "A vs. B" is A divided by B. In the table of bars, a figure *holds* if
+every round reaches the bar, *holds at the median* if only the median does, and otherwise **misses** the bar.
 """
 
 
 def report_files(results: Path = RESULTS) -> dict[str, str]:
-    """Every file of the report, by its path below ``bench/``."""
+    """Return the text of each file of the report, by its path below ``bench/``."""
     measured = [(part, result) for part in map(load_part, NAMES) if (result := load(part.name, results)) is not None]
     common = _common([result.machine for _, result in measured])
     sections = [_section(part, result, common) for part, result in measured]
@@ -40,7 +41,7 @@ def report_files(results: Path = RESULTS) -> dict[str, str]:
 
 
 def write_report() -> None:
-    """Write them in the place of those before."""
+    """Write the report's files and remove old plots."""
     for path in (BENCH / "plots").glob("*.svg"):
         path.unlink()
     (BENCH / "plots").mkdir(exist_ok=True)
@@ -49,14 +50,14 @@ def write_report() -> None:
 
 
 def print_bars(part: Part, result: Result) -> None:
-    """Each bar of a part, and whether it holds."""
+    """Print each bar of a part and whether the measured figure reaches it."""
     for bar in part.bars:
         bound = _bound(part, bar, bar.bar) or "none"
         print(f"{bar.path}: {_reached(part, bar, result)}, bar {bound}: {verdict(bar, result)}")
 
 
 def plot_path(part: Part) -> str:
-    """Where its plot is, below ``bench/``."""
+    """Return the path of a part's plot below ``bench/``."""
     return f"plots/{part.name}.svg"
 
 
@@ -73,7 +74,7 @@ def _bars(measured: list[tuple[Part, Result]]) -> Iterator[str]:
 
 
 def _common(machines: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """What is the same in all parts."""
+    """Return the facts that are identical for all machines."""
     first, *others = machines or [{}]
     return {name: what for name, what in first.items() if all(other.get(name) == what for other in others)}
 
@@ -89,15 +90,15 @@ def _section(part: Part, result: Result, common: Mapping[str, str]) -> str:
             f"## {part.title}\n",
             f"{part.about}\n",
             *_table(part, result),
-            *[f"\nLeft out: {name}, since {why}." for name, why in sorted(result.skipped.items())],
+            *[f"\nSkipped: {name}, because {why}." for name, why in sorted(result.skipped.items())],
             f"\n![{part.title}]({plot_path(part)})\n",
-            f"{result.rounds} rounds, begun {result.began_at}.{f' {own}.' if own else ''}\n",
+            f"{result.rounds} rounds, started at {result.began_at}.{f' {own}.' if own else ''}\n",
         ]
     )
 
 
 def _table(part: Part, result: Result) -> Iterator[str]:
-    """Who against what; the longer of the two goes down."""
+    """Yield a table of contestants and figures. The longer of the two lists forms the rows."""
     names = sorted(result.contestants(), key=lambda name: (not name.startswith("pexecutor"), name.casefold()))
     figures = [figure for figure in part.figures if any(result.values(name, figure) for name in names)]
     titles = [f"{part.figures[figure].title}, {part.figures[figure].unit}" for figure in figures]
@@ -144,7 +145,7 @@ def _bound(part: Part, bar: Bar, value: float | None) -> str:
 
 
 def verdict(bar: Bar, result: Result) -> str:
-    """Whether what was measured reaches a bar; the median decides, and a round that does not is told."""
+    """Return whether the measured figure reaches the bar, as text. The median decides; rounds below it are reported."""
     values = bar.values(result)
     if not values:
         return "not measured"

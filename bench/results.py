@@ -1,7 +1,7 @@
-"""What a benchmark leaves: every run of every contestant as it was, and the machine that it was on.
+"""Saved results: every run of every contestant as it was measured, and the machine.
 
-Nothing is derived before it is needed, so the files in ``results/`` are what was measured and all else can be made of
-them again. A figure is told by its median and its extremes; a ratio is made within each round, and then told likewise.
+The files in ``results/`` contain raw measurements only; everything else is computed from them. A figure is reported as
+its median and its extremes over the rounds. A ratio is computed within each round and then reported in the same way.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class Run(msgspec.Struct, frozen=True):
     """One run of one contestant.
 
     Parameters:
-        sent: how many tasks it was given.
-        ran: how many really ran, as counted by what ran them.
-        figures: what was measured, by the figure's name.
+        sent: the number of tasks that the contestant was given.
+        ran: the number of tasks that ran, as counted by the jobs or by the server.
+        figures: the measured values by the figure's name.
     """
 
     sent: int
@@ -32,7 +32,7 @@ class Run(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """A run, and whose it was in which round."""
+    """A run with its contestant and its round."""
 
     contestant: str
     round: int
@@ -40,15 +40,15 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """All that was measured of one part.
+    """All measurements of one part.
 
     Parameters:
-        part: its name.
-        rounds: how many there were, the warm-up not counted.
-        began_at: when, in UTC.
-        machine: what it ran on, and the versions of what ran.
-        skipped: contestants that were left out, and why.
-        entries: the runs, in the order in which they were made.
+        part: the part's name.
+        rounds: the number of rounds, without the warm-up.
+        began_at: the time of the start, in UTC.
+        machine: the machine, and the versions of the software.
+        skipped: the reason for each contestant that was skipped.
+        entries: the runs in the order of their execution.
     """
 
     part: str
@@ -59,11 +59,11 @@ class Result(msgspec.Struct, frozen=True):
     entries: list[Entry]
 
     def contestants(self) -> list[str]:
-        """Their names, in the order of the first round."""
+        """Return the contestants' names in the order of the first round."""
         return list(dict.fromkeys(entry.contestant for entry in self.entries))
 
     def values(self, contestant: str, figure: str) -> list[float]:
-        """A figure of each round; empty when it was not measured."""
+        """Return a contestant's figure for each round, or an empty list if it was not measured."""
         return [
             entry.run.figures[figure]
             for entry in self.entries
@@ -71,7 +71,10 @@ class Result(msgspec.Struct, frozen=True):
         ]
 
     def ratios(self, of: str, figure: str, against: Sequence[tuple[str, str]], *, least: bool) -> list[float]:
-        """In each round, a figure over the best of others: the highest, or the least where less is better."""
+        """Divide a figure by the best of others in the same round; return the ratio for each round.
+
+        The best is the highest value, or the lowest if `least` is set.
+        """
         best = min if least else max
         others = [values for other in against if (values := self.values(*other))]
         if not others:
@@ -80,7 +83,7 @@ class Result(msgspec.Struct, frozen=True):
 
 
 class Spread(NamedTuple):
-    """The median and the extremes."""
+    """The median and the extremes of a figure."""
 
     median: float
     lowest: float
@@ -88,18 +91,18 @@ class Spread(NamedTuple):
 
 
 def spread(values: Iterable[float]) -> Spread:
-    """Of at least one value."""
+    """Return the median and the extremes of at least one value."""
     ordered = sorted(values)
     return Spread(statistics.median(ordered), ordered[0], ordered[-1])
 
 
 def save(result: Result, folder: Path = RESULTS) -> None:
-    """Write a result in the place of the one before."""
+    """Write a result; it replaces the part's earlier result."""
     text = msgspec.json.format(msgspec.json.encode(result), indent=1)
     (folder / f"{result.part}.json").write_bytes(text + b"\n")
 
 
 def load(part: str, folder: Path = RESULTS) -> Result | None:
-    """Read a result; ``None`` when there is none."""
+    """Return the saved result of a part, or ``None``."""
     file = folder / f"{part}.json"
     return msgspec.json.decode(file.read_bytes(), type=Result) if file.exists() else None

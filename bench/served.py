@@ -1,4 +1,4 @@
-"""A server of its own for one run: fed with batches over one connection, until all has its outcome."""
+"""One run of pexecutor over HTTP: start a server, submit batches over one connection, wait until all tasks finish."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BATCH_TASKS: Final = 1000
 
 
 def make_bodies(prefix: str, tasks: int, batch_tasks: int = BATCH_TASKS) -> list[bytes]:
-    """Batches of no-op jobs, each with a name of its own."""
+    """Return the JSON bodies of batches of no-op tasks with unique names."""
     return [
         msgspec.json.encode(
             [
@@ -29,7 +29,7 @@ def make_bodies(prefix: str, tasks: int, batch_tasks: int = BATCH_TASKS) -> list
 
 
 def serve_and_feed(flags: Sequence[str], *, tasks: int) -> Run:
-    """Start a server, warm it up with one batch, and time the rest."""
+    """Start a server, warm it up with one batch, then time `tasks` tasks."""
     with pexecutor_server(*flags) as server:
         warm_up(server)
         before = server.finished()
@@ -40,12 +40,12 @@ def serve_and_feed(flags: Sequence[str], *, tasks: int) -> Run:
         accepted = time.perf_counter() - begin
         server.wait_for(before + tasks)
         through = time.perf_counter() - begin
-        return Run(tasks, server.told()["ran"], {"accepted": tasks / accepted, "through": tasks / through})
+        return Run(tasks, server.take_counts()["ran"], {"accepted": tasks / accepted, "through": tasks / through})
 
 
 def warm_up(server: Server) -> None:
-    """Let it do everything once, and forget that it did."""
+    """Run one batch of no-op tasks, and reset the counts."""
     [body] = make_bodies("warm-up", BATCH_TASKS)
     server.submit(body)
     server.wait_for(BATCH_TASKS)
-    server.told()
+    server.take_counts()

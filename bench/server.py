@@ -1,4 +1,4 @@
-"""``Server``: a process that serves on a free loopback port, and one keep-alive connection to it."""
+"""``Server``: a server process on a free loopback port, with one keep-alive connection to the process."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from typing import Any, Final, Self
 PROJECT: Final = Path(__file__).parents[1]
 
 QUEUE_SIZE: Final = 10_000_000
-"""Big enough that no batch is refused: what is measured is the work, not the waiting."""
+"""Large enough that no batch is refused, so that no figure includes a wait for room in the queue."""
 
 _CPU_CLOCK: Final = 2
-"""What makes a process's number that of the clock of its processor time; see ``clock_getcpuclockid``."""
+"""The kernel's code for "scheduler CPU time", the low bits of a process's clock id; see ``clock_getcpuclockid``."""
 
 POLL_SECONDS: Final = 0.005
 RUN_SECONDS_MAX: Final = 120
 
 
 class Server:
-    """A server that is killed at the end of its context.
+    """A server process that is killed at the end of the context.
 
     Parameters:
-        module: what Python runs.
-        arguments: what it is started with.
-        token: the token that requests over the connection show.
+        module: the Python module to run.
+        arguments: the command-line arguments.
+        token: the token to send with each request.
     """
 
     def __init__(self, module: str, *arguments: str, token: str | None = None) -> None:
@@ -41,13 +41,13 @@ class Server:
         assert self._process.stdout is not None
         announced = re.search(r":(\d+)$", self._process.stdout.readline().strip())
         if announced is None:
-            raise SystemExit("the server did not start")
+            raise SystemExit(f"{module} did not start; see its error output above")
         self.pid = self._process.pid
         self.port = int(announced[1])
         self._connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         self.get("/readyz")
         self.seconds_to_serve = time.perf_counter() - begin
-        """From the start of the process to its first answer."""
+        """The time from the start of the process to its first reply."""
 
     def __enter__(self) -> Self:
         return self
@@ -58,16 +58,16 @@ class Server:
         self._process.communicate()
 
     def get(self, path: str) -> bytes:
-        """The body of an answer."""
+        """Send a GET request and return the body of the reply."""
         self._connection.request("GET", path, headers=self._headers)
         return self._connection.getresponse().read()
 
     def submit(self, batch: bytes) -> None:
-        """Have it take a list of tasks, or end the benchmark."""
+        """Submit a list of tasks; end the benchmark if the server refuses it."""
         self._post("/tasks?verdicts=none", batch, {"Content-Type": "application/json"})
 
     def stream(self, pieces: Iterable[bytes]) -> None:
-        """Have it take tasks, one a line, as they come; or end the benchmark."""
+        """Submit a stream of tasks, one per line; end the benchmark if the server refuses it."""
         headers = {"Content-Type": "application/x-ndjson", "Transfer-Encoding": "chunked"}
         self._post("/tasks?verdicts=none", pieces, headers)
 
@@ -77,56 +77,56 @@ class Server:
         response = self._connection.getresponse()
         reply = response.read()
         if response.status not in (200, 202):
-            raise SystemExit(f"tasks were answered {response.status}: {reply.decode()}")
-        said: dict[str, Any] = json.loads(reply)
-        return said
+            raise SystemExit(f"the server refused the tasks with status {response.status}: {reply.decode()}")
+        content: dict[str, Any] = json.loads(reply)
+        return content
 
     def statistics(self) -> dict[str, Any]:
-        """Its snapshot for observers."""
+        """Return the server's statistics."""
         statistics: dict[str, Any] = json.loads(self.get("/readyz"))["statistics"]
         return statistics
 
     def finished(self) -> int:
-        """How many tasks have their outcome, recorded by this process."""
+        """Return the number of tasks whose outcome this server recorded."""
         return sum(self.statistics()["store"]["finished"].values())
 
     def wait_for(self, finished: int) -> None:
-        """Wait until so many have their outcome, or end the benchmark."""
+        """Wait until `finished` tasks have an outcome; end the benchmark if that takes too long."""
         deadline = time.monotonic() + RUN_SECONDS_MAX
         while self.finished() < finished:
             if time.monotonic() > deadline:
-                raise SystemExit(f"of {finished} tasks {self.finished()} have finished in {RUN_SECONDS_MAX} s")
+                raise SystemExit(f"only {self.finished()} of {finished} tasks finished within {RUN_SECONDS_MAX} s")
             time.sleep(POLL_SECONDS)
 
-    def told(self) -> dict[str, Any]:
-        """What its handlers have counted and noted since they were last asked, once nothing is in flight."""
+    def take_counts(self) -> dict[str, Any]:
+        """Wait until no task is in flight; return the handlers' counts since the last call, and reset them."""
         while self._in_flight():
             time.sleep(POLL_SECONDS)
-        task = json.dumps({"name": f"told-{time.monotonic_ns()}", "handler": "told", "priority": 100}).encode()
-        record = self._post("/tasks", task, {"Content-Type": "application/json"})
-        said: dict[str, Any] = json.loads(self.get(f"/tasks/{record['id']}?wait=30"))["result"]
-        return said
+        task = {"name": f"counts-{time.monotonic_ns()}", "handler": "take_counts", "priority": 100}
+        record = self._post("/tasks", json.dumps(task).encode(), {"Content-Type": "application/json"})
+        counts: dict[str, Any] = json.loads(self.get(f"/tasks/{record['id']}?wait=30"))["result"]
+        return counts
 
     def _in_flight(self) -> int:
         store = self.statistics()["store"]
         return int(store["pending"] + store["running"])
 
     def cpu_seconds(self) -> float:
-        """The time of the processor that all its threads have taken so far."""
+        """Return the CPU time that all threads of the server have used so far."""
         return time.clock_gettime((~self.pid << 3) | _CPU_CLOCK)
 
     def memory_bytes(self) -> int:
-        """Its resident memory."""
+        """Return the resident memory of the server."""
         status = Path(f"/proc/{self.pid}/status").read_text(encoding="utf-8")
         return 1024 * int(status.partition("VmRSS:")[2].split()[0])
 
 
 def pexecutor_server(*flags: str, token: str | None = None) -> Server:
-    """pexecutor, with the benchmark's handlers and room for everything."""
+    """Start pexecutor with the benchmark's handlers and room for all tasks."""
     fixed = ("--port", "0", "--log-level", "error", "--handlers", "bench.jobs", "--queue-size", str(QUEUE_SIZE))
     return Server("pexecutor", *fixed, *flags, token=token)
 
 
 def plain_server() -> Server:
-    """The plain handlers that pexecutor is held against."""
+    """Start the plain server that pexecutor is compared with."""
     return Server("bench.plain")

@@ -1,6 +1,6 @@
-"""Tasks one a request: by wrk, which is a program in C, and where it is not there by a client of our own.
+"""Send one task per request: with wrk, a load generator in C, or with the client of ``bench.load`` if wrk is missing.
 
-What a client costs is not to be what is measured, and one in Python is slower than the quicker of our servers.
+A client in Python is slower than the fast listener, so with it the figures would measure the client.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from .results import BENCH
 
 REQUESTS: Final = 1500
 SECONDS: Final = 1
-"""How long wrk sends; it knows whole seconds only."""
+"""The duration of a load by wrk, which accepts whole seconds only."""
 
 
 class Sent(NamedTuple):
-    """What became of the requests.
+    """The result of a load.
 
     Parameters:
-        answered: how many succeeded; wrk leaves the last ones without waiting for their answers.
-        seconds: how long that took.
+        answered: the number of successful replies. wrk does not wait for the replies to its last requests.
+        seconds: the duration of the load.
     """
 
     answered: int
@@ -34,7 +34,7 @@ class Sent(NamedTuple):
 
     @property
     def rate(self) -> float:
-        """Answers a second."""
+        """The number of replies per second."""
         return self.answered / self.seconds
 
 
@@ -45,7 +45,7 @@ class _Done(msgspec.Struct):
 
 
 def send_singles(port: int, path: str, prefix: str, *, quick: bool) -> Sent:
-    """Send no-op jobs over many connections, each with a request under way at all times.
+    """Send no-op tasks over many connections, each with one request in flight at all times.
 
     Raises:
         SystemExit: a request failed.
@@ -62,5 +62,5 @@ def _by_wrk(wrk: str, url: str, prefix: str) -> Sent:
     output = subprocess.run(command, capture_output=True, check=True, timeout=SECONDS_MAX).stdout
     done = msgspec.json.decode(output.splitlines()[-1], type=_Done)
     if done.failed or not done.answered:
-        raise SystemExit(f"of wrk's requests to {url} {done.failed} failed, {done.answered} were answered")
+        raise SystemExit(f"wrk: {done.failed} requests to {url} failed, {done.answered} were answered")
     return Sent(done.answered, done.seconds)

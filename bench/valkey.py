@@ -1,4 +1,4 @@
-"""A Valkey server of the benchmark's own, on a loopback port, without persistence: the same for every contestant."""
+"""A temporary Valkey server without persistence on a loopback port, which all contestants of a part share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ START_SECONDS_MAX: Final = 20.0
 
 
 class Valkey:
-    """Where it is, and how it is emptied."""
+    """A running Valkey server."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -24,7 +24,7 @@ class Valkey:
         self.redis_url = f"redis://127.0.0.1:{port}/0"
 
     def command(self, *words: str) -> bytes:
-        """Say something to it; the beginning of its answer, nothing when there is none."""
+        """Send a command; return the first bytes of the reply, or ``b""`` if the server cannot be reached."""
         request = f"*{len(words)}\r\n" + "".join(f"${len(word)}\r\n{word}\r\n" for word in words)
         try:
             with socket.create_connection(("127.0.0.1", self._port), timeout=5) as connection:
@@ -34,19 +34,19 @@ class Valkey:
             return b""
 
     def empty(self) -> None:
-        """Forget everything, so that no contestant meets what another one left."""
+        """Delete all data and functions, so that no contestant finds data of another."""
         self.command("FLUSHALL")
         self.command("FUNCTION", "FLUSH")
 
     def commands_called(self) -> int:
-        """How many commands it has carried out."""
+        """Return the number of commands that the server has executed."""
         info = self.command("INFO", "stats").decode()
         return int(info.partition("total_commands_processed:")[2].partition("\r\n")[0])
 
 
 @contextmanager
 def valkey_server() -> Iterator[Valkey]:
-    """A server while in here."""
+    """Run a Valkey server inside the context."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory() as folder:
@@ -59,7 +59,7 @@ def valkey_server() -> Iterator[Valkey]:
             deadline = time.monotonic() + START_SECONDS_MAX
             while not server.command("PING").startswith(b"+PONG"):
                 if process.poll() is not None or time.monotonic() > deadline:
-                    raise SystemExit("the Valkey server does not answer")
+                    raise SystemExit("the Valkey server did not start")
                 time.sleep(0.02)
             yield server
         finally:

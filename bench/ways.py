@@ -1,4 +1,4 @@
-"""Ways of sending many tasks over one connection, and the stores that they are sent to."""
+"""The ways to send many tasks over one connection, and the server flags for each store."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FAST_SQLITE: Final = "pexecutor, SQLite, fast"
 
 
 def flags_by_store(valkey: Valkey) -> Mapping[str, Sequence[str]]:
-    """What a server is started with, by the name under which it is shown; add yours to have it measured too."""
+    """Return the server's flags for each store, by contestant name. To measure another server, add its flags here."""
     return {
         MEMORY: ("--store", "memory"),
         SQLITE: ("--store", "sqlite"),
@@ -33,24 +33,24 @@ FAST_FLAGS: Final[Mapping[str, Sequence[str]]] = {
     FAST: ("--store", "memory", "--server", "fast"),
     FAST_SQLITE: ("--store", "sqlite", "--server", "fast"),
 }
-"""The same through the fast listener."""
+"""The server's flags for each store with the fast listener, by contestant name."""
 
 
 class Way(NamedTuple):
-    """How tasks are written, before the clock starts, and how they are sent."""
+    """A way to send tasks: `write` encodes them before the clock starts, `send` sends them."""
 
     write: Callable[[str, int], Sequence[bytes]]
     send: Callable[[Server, Sequence[bytes]], None]
 
 
 def send_batches(server: Server, bodies: Sequence[bytes]) -> None:
-    """One after the other."""
+    """Submit the batches one after the other."""
     for body in bodies:
         server.submit(body)
 
 
 def _write_lines(prefix: str, tasks: int) -> list[bytes]:
-    """One a line, and as many lines a piece as a batch has tasks."""
+    """Encode one task per line; each piece has as many lines as a batch has tasks."""
     lines = [json.dumps({"name": f"{prefix}-{number}", "handler": NO_OP}).encode() + b"\n" for number in range(tasks)]
     return [b"".join(lines[first : first + BATCH_TASKS]) for first in range(0, tasks, BATCH_TASKS)]
 
@@ -60,6 +60,6 @@ BATCHES: Final = {
     "batch1000": Way(make_bodies, send_batches),
 }
 WAYS: Final = {**BATCHES, "stream": Way(_write_lines, Server.stream)}
-"""By the figure that it is measured as."""
+"""All ways, by the name of the figure."""
 
 TITLES: Final = {"batch100": "Batches of 100", "batch1000": "Batches of 1000", "stream": "NDJSON stream"}

@@ -1,5 +1,5 @@
--- Tasks for wrk, one a request, each with a name of its own; at the end, what came of it, as JSON.
--- wrk ... -s wrk.lua URL -- PREFIX
+-- Script for wrk: sends one task with a unique name per request, and prints the result as JSON at the end.
+-- Usage: wrk ... -s wrk.lua URL -- PREFIX
 
 local number = 0
 

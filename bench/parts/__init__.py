@@ -1,4 +1,4 @@
-"""The parts of the benchmark, one module each; each has a ``PART``."""
+"""The parts of the benchmark: one module for each, which defines ``PART``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NAMES: Final = ("shared", "nodes", "peers", "accepting", "http", "spellings", "l
 
 
 def load_part(name: str) -> Part:
-    """A part, by its name."""
+    """Return a part by its name."""
     part = import_module(f"{__name__}.{name}").PART
     assert isinstance(part, Part)
     return part

@@ -1,4 +1,4 @@
-"""How fast tasks are taken over HTTP while nothing is run, in each way in which many can be sent."""
+"""Measure how fast tasks are accepted over HTTP while no task runs, for each way to send many tasks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WARM_UP_TASKS: Final = 1000
 
 @contextmanager
 def contestants(quick: bool) -> Iterator[Field]:
-    """A server of its own for each run."""
+    """Yield the plain server, and pexecutor on each store; each run starts its own server."""
     tasks = {name: number // (20 if quick else 1) for name, number in TASKS.items()}
     with valkey_server() as valkey:
         yield Field(
@@ -40,7 +40,7 @@ def contestants(quick: bool) -> Iterator[Field]:
 
 
 def _pexecutor(valkey: Valkey, flags: Sequence[str], tasks: Mapping[str, int]) -> Run:
-    """A pool of one, and a job that occupies it; counted are the tasks that wait in the end."""
+    """Send tasks to a server whose only worker is occupied; count the tasks that are pending at the end."""
     valkey.empty()
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -53,7 +53,7 @@ def _pexecutor(valkey: Valkey, flags: Sequence[str], tasks: Mapping[str, int]) -
 
 
 def _plain(tasks: Mapping[str, int]) -> Run:
-    """Counted are the tasks that it holds in the end."""
+    """Send tasks to the plain server; count the tasks that it holds at the end."""
     with plain_server() as server:
         send_batches(server, make_bodies("warm-up", WARM_UP_TASKS))
         figures = _send(server, BATCHES, tasks)
@@ -75,15 +75,16 @@ PART: Final = Part(
     name="accepting",
     title="Accepted over HTTP",
     about=(
-        "Tasks that are sent over one connection, until the last is answered. The only worker is occupied, so that "
-        "none of them is run meanwhile: this is the price of taking a task, durably on SQLite. The plain handler is "
-        "quart-trio on Hypercorn; it decodes the same lists, fills a dict and a channel, and that is all. pexecutor "
-        "answers lists behind Hypercorn and before Quart. Counted are the tasks that wait in the end."
+        "Tasks are sent over one connection; the time ends with the reply to the last request. The only worker is "
+        "occupied, so no task runs meanwhile, and the figures show the cost of accepting a task, durably on SQLite. "
+        "The plain handler is quart-trio on Hypercorn; it decodes the same lists, fills a dict and a channel, and "
+        "does nothing else. pexecutor handles lists behind Hypercorn and before Quart. The count is the number of "
+        "tasks that are pending at the end."
     ),
     figures={name: Figure(title, "/s") for name, title in TITLES.items()},
     plotted=("batch1000", "stream"),
     bars=[
-        Bar("batches of 1000, memory, to the plain handler", MEMORY, "batch1000", 0.5, 0.8, [(PLAIN, "batch1000")]),
+        Bar("batches of 1000, memory vs. plain handler", MEMORY, "batch1000", 0.5, 0.8, [(PLAIN, "batch1000")]),
         Bar("NDJSON, one connection, memory, tasks/s", MEMORY, "stream", 300_000, 600_000),
     ],
     open=contestants,

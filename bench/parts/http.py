@@ -1,4 +1,4 @@
-"""Tasks over HTTP that are run as they come, in each way in which they can be sent, on each store."""
+"""Measure how fast tasks are accepted and finished over HTTP while workers run them: each way to send, each store."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TASKS: Final = {"batch100": 10_000, "batch1000": 30_000, "stream": 30_000}
 
 @contextmanager
 def contestants(quick: bool) -> Iterator[Field]:
-    """A server of its own for each run."""
+    """Yield the bare echo, and pexecutor on each store and listener; each run starts its own server."""
     with valkey_server() as valkey:
         yield Field(
             [
@@ -55,18 +55,18 @@ def _pexecutor(valkey: Valkey, flags: Sequence[str], quick: bool) -> Run:
             server.wait_for(before + tasks)
             figures[f"{name}_finished"] = tasks / (time.perf_counter() - begin)
             sent += tasks
-        ran = server.told()["ran"]
+        ran = server.take_counts()["ran"]
         return _with_singles(server, Run(sent, ran, figures), quick=quick)
 
 
 def _with_singles(server: Server, run: Run, *, quick: bool) -> Run:
-    """The same run with one task a request; what is run but not answered, at the end of the load, does not count."""
+    """Add one task per request to a run. Tasks that ran but were not answered by the end of the load do not count."""
     before = server.finished()
     begin = time.perf_counter()
     sent = send_singles(server.port, "/tasks", "one", quick=quick)
     server.wait_for(before + sent.answered)
     figures = {"one_accepted": sent.rate, "one_finished": sent.answered / (time.perf_counter() - begin)}
-    ran = min(sent.answered, server.told()["ran"])
+    ran = min(sent.answered, server.take_counts()["ran"])
     return Run(run.sent + sent.answered, run.ran + ran, run.figures | figures)
 
 
@@ -77,7 +77,7 @@ def _echo(quick: bool) -> Run:
 
 
 def _figures() -> Iterator[tuple[str, Figure]]:
-    for name, title in {"one": "One a request", **TITLES}.items():
+    for name, title in {"one": "One per request", **TITLES}.items():
         yield f"{name}_accepted", Figure(f"{title}: accepted", "/s")
         yield f"{name}_finished", Figure(f"{title}: finished", "/s")
 
@@ -86,22 +86,25 @@ PART: Final = Part(
     name="http",
     title="Accepted and finished over HTTP",
     about=(
-        f"No-op jobs that are run as they come, by {POOL_SIZE} workers: in batches and as a stream over one "
-        f"connection, and one a request over {CONNECTIONS}. Accepted: until the last is answered; finished: until "
-        "the last outcome is recorded. Both are done by one thread, so tasks are accepted more slowly here than "
-        "where none is run. The bare echo is quart-trio on Hypercorn and answers with the request's body; pexecutor "
-        "answers lists and single tasks behind Hypercorn and before Quart. What is called fast has `--server fast`, "
-        "which does it without either."
+        f"{POOL_SIZE} workers run no-op jobs as they arrive: in batches and as a stream over one connection, and one "
+        f"per request over {CONNECTIONS} connections. *Accepted* is the rate until the last reply, *finished* the "
+        "rate until the last outcome is recorded. One thread does both, so it accepts tasks more slowly here than "
+        "while no task runs. The bare echo is quart-trio on Hypercorn and replies with the request's body; pexecutor "
+        "handles lists and single tasks behind Hypercorn and before Quart. *fast* means `--server fast`, which uses "
+        "neither Hypercorn nor Quart."
     ),
     figures=dict(_figures()),
     plotted=("one_finished", "batch1000_finished", "stream_finished"),
     bars=[
         Bar("finished, batches of 1000, memory, tasks/s", MEMORY, "batch1000_finished", 150_000, 300_000),
         Bar("finished, batches of 1000, SQLite, tasks/s", SQLITE, "batch1000_finished", 60_000, 120_000),
-        Bar("one a request, memory, to a bare echo", MEMORY, "one_accepted", 0.95, against=[(ECHO, "one_accepted")]),
-        Bar("one a request, SQLite, to memory", SQLITE, "one_accepted", 0.9, 1, [(MEMORY, "one_accepted")]),
-        Bar("one a request, memory, fast listener, requests/s", FAST, "one_accepted", 25_000, 40_000),
-        Bar("the same, SQLite to memory", FAST_SQLITE, "one_accepted", 0.9, 1, [(FAST, "one_accepted")]),
+        Bar("one per request, memory vs. bare echo", MEMORY, "one_accepted", 0.95, against=[(ECHO, "one_accepted")]),
+        Bar("one per request, SQLite vs. memory", SQLITE, "one_accepted", 0.9, 1, [(MEMORY, "one_accepted")]),
+        Bar("one per request, memory, fast listener, requests/s", FAST, "one_accepted", 25_000, 40_000),
+        Bar(
+            "one per request, fast listener, SQLite vs. memory",
+            *(FAST_SQLITE, "one_accepted", 0.9, 1, [(FAST, "one_accepted")]),
+        ),
     ],
     open=contestants,
 )

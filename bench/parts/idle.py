@@ -1,4 +1,4 @@
-"""A server that has nothing to do: what it takes to start, and to be there."""
+"""Measure an idle server: the time to start, memory, wake-ups and CPU."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WARM_UP_TASKS: Final = 1000
 
 @contextmanager
 def contestants(quick: bool) -> Iterator[Field]:
-    """A server of its own for each run."""
+    """Yield pexecutor on each store; each run starts its own server."""
     seconds = SECONDS / (10 if quick else 1)
     with valkey_server() as valkey:
         flags = {SQLITE: (), MEMORY: ("--store", "memory"), VALKEY: ("--store", valkey.url)}
@@ -32,7 +32,7 @@ def contestants(quick: bool) -> Iterator[Field]:
 
 
 def _run(seconds: float, flags: Sequence[str]) -> Run:
-    """Watch it before its first task, and again after a thousand; counted are those that have ended."""
+    """Measure a server before its first task and after a thousand tasks; count the tasks that finished."""
     with tempfile.TemporaryDirectory() as folder, pexecutor_server("--data-dir", folder, *flags) as server:
         figures = {"serves_after": server.seconds_to_serve, "memory": server.memory_bytes() / 1e6}
         warm_up(server)
@@ -46,7 +46,7 @@ def _run(seconds: float, flags: Sequence[str]) -> Run:
 
 
 def _wake_ups(server: Server) -> int:
-    """How often its threads have gone to sleep of themselves, which is how often they were woken."""
+    """Return how often the server's threads went to sleep voluntarily, which is how often they were woken."""
     threads = Path(f"/proc/{server.pid}/task").iterdir()
     statuses = [(thread / "status").read_text(encoding="utf-8") for thread in threads]
     return sum(int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0]) for status in statuses)
@@ -56,13 +56,13 @@ PART: Final = Part(
     name="idle",
     title="Idle",
     about=(
-        "A server with default settings: from the start of the process to its first answer, its memory then, and, "
-        "after a thousand tasks, its memory, how often its threads wake up and what they use of a core during "
-        f"{SECONDS:g} s. A node of a shared queue has a beat to send each second."
+        "A server with default settings: the time from the start of the process to its first reply, and its memory "
+        "then. After a thousand tasks: its memory, how often its threads wake up, and their CPU use during "
+        f"{SECONDS:g} s. A node of a shared queue sends a heartbeat every second."
     ),
     figures={
-        "serves_after": Figure("Start to first answer", "s", 2),
-        "memory": Figure("Memory, fresh", "MB", 1),
+        "serves_after": Figure("Start to first reply", "s", 2),
+        "memory": Figure("Memory, before the first task", "MB", 1),
         "memory_used": Figure("Memory, after 1000 tasks", "MB", 1),
         "wake_ups": Figure("Wake-ups", "/s", 1),
         "cpu": Figure("CPU", "‰ of a core", 1),

@@ -1,4 +1,4 @@
-"""How soon a task that is sent starts: on an idle server, and on one at half of what it can do."""
+"""Measure the time from sending a task to the start of its handler, on an idle server and at half load."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WARM_UP_TASKS: Final = 100
 
 @contextmanager
 def contestants(quick: bool) -> Iterator[Field]:
-    """A server of its own for each run."""
+    """Yield the bare echo, and pexecutor on each store; each run starts its own server."""
     tasks = TASKS // (20 if quick else 1)
     yield Field(
         [
@@ -38,7 +38,7 @@ def contestants(quick: bool) -> Iterator[Field]:
 
 
 def stamped(tasks: int, pause_seconds: float = 0.0) -> Iterator[bytes]:
-    """Requests that say when they were made, which is when they are sent."""
+    """Yield requests that contain the time at which they are made, just before they are sent."""
     for number in range(tasks):
         time.sleep(pause_seconds)
         now = time.perf_counter()
@@ -61,15 +61,15 @@ def _pexecutor(tasks: int, flags: Sequence[str]) -> Run:
         pexecutor_server("--data-dir", folder, *flags) as server,
     ):
         load(server.port, stamped(WARM_UP_TASKS), 1)
-        server.told()
+        server.take_counts()
         load(server.port, stamped(tasks), 1)
-        idle = server.told()
+        idle = server.take_counts()
         begin = time.perf_counter()
         load(server.port, stamped(tasks), CONNECTIONS)
-        server.told()
+        server.take_counts()
         most = tasks / (time.perf_counter() - begin)
         load(server.port, stamped(tasks, pause_seconds=2 / most))
-        half = server.told()
+        half = server.take_counts()
     figures = _percentiles("idle", idle["delays"]) | _percentiles("half", half["delays"])
     return Run(2 * tasks, idle["ran"] + half["ran"], figures)
 
@@ -88,9 +88,9 @@ PART: Final = Part(
     about=(
         "Milliseconds from just before a task is sent over HTTP until its handler starts, by the clock that all "
         f"processes of a machine share; {TASKS:,} tasks, 5 workers. Idle: one connection, one task at a time. Half "
-        f"load: sent at half of the pace at which those of {CONNECTIONS} connections were finished just before. A "
-        "task on SQLite starts once it is flushed to the disk. Of the bare echo, quart-trio on Hypercorn, it is the "
-        "whole round trip of the same body; pexecutor answers a task behind Hypercorn and before Quart."
+        f"load: tasks are sent at half the rate at which the tasks of {CONNECTIONS} connections finished just before. "
+        "A task on SQLite starts once it is flushed to the disk. For the bare echo, quart-trio on Hypercorn, the "
+        "figure is the whole round trip of the same body; pexecutor handles a task behind Hypercorn and before Quart."
     ),
     figures={
         f"{load_name}_{name}": Figure(f"{shown}, {name.replace('p999', 'p99.9')}", "ms", 2)
@@ -100,7 +100,7 @@ PART: Final = Part(
     plotted=("idle_p50", "idle_p99", "half_p50", "half_p99"),
     bars=[
         Bar(
-            "idle, p50, memory, to the bare echo's round trip",
+            "idle, p50, memory vs. round trip of the bare echo",
             MEMORY,
             "idle_p50",
             1.3,
@@ -108,7 +108,7 @@ PART: Final = Part(
             at_most=True,
         ),
         Bar(
-            "idle, p50, SQLite, to the bare echo's round trip",
+            "idle, p50, SQLite vs. round trip of the bare echo",
             SQLITE,
             "idle_p50",
             1.3,

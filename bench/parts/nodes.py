@@ -1,4 +1,4 @@
-"""One, two and three processes on the same Valkey server, with jobs of 20 ms."""
+"""Measure one, two and three nodes on one Valkey server, with jobs of 20 ms."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from ..valkey import Valkey, valkey_server
 
 NODES: Final = (1, 2, 3)
 POOL_SIZE: Final = 10
-"""So small that the workers are what limits, and not the cores."""
+"""Small enough that the number of workers limits the rate, not the cores."""
 
 SECONDS: Final = 2.0
-"""How long a run would take at best."""
+"""The shortest possible duration of a run."""
 
 WARM_UP_JOBS: Final = 50
 
 
 @contextmanager
 def contestants(quick: bool) -> Iterator[Field]:
-    """Each with processes of its own on an emptied server."""
+    """Yield one contestant for each number of nodes; each run starts its own nodes on an empty Valkey server."""
     seconds = SECONDS / 10 if quick else SECONDS
     with valkey_server() as valkey:
         yield Field([Contestant(_name(nodes), partial(_run, valkey, nodes, seconds)) for nodes in NODES])
@@ -56,7 +56,7 @@ def _run(valkey: Valkey, nodes: int, seconds: float) -> Run:
 
 
 def _take(servers: list[Server], prefix: str, tally: Path, jobs: int, before: int) -> None:
-    """Submit jobs to the first node, and wait until all have their outcome, whichever node has recorded it."""
+    """Submit jobs to the first node, and wait until the nodes have recorded all outcomes."""
     tally.touch()
     servers[0].submit(
         msgspec.json.encode(
@@ -66,7 +66,7 @@ def _take(servers: list[Server], prefix: str, tally: Path, jobs: int, before: in
     deadline = time.monotonic() + RUN_SECONDS_MAX
     while tally.stat().st_size < jobs or sum(server.finished() for server in servers) < before + jobs:
         if time.monotonic() > deadline:
-            raise SystemExit(f"of {jobs} jobs {tally.stat().st_size} have run in {RUN_SECONDS_MAX} s")
+            raise SystemExit(f"only {tally.stat().st_size} of {jobs} jobs ran within {RUN_SECONDS_MAX} s")
         time.sleep(POLL_SECONDS)
 
 
@@ -74,15 +74,15 @@ PART: Final = Part(
     name="nodes",
     title="More nodes",
     about=(
-        f"Jobs of 20 ms on one Valkey server, {POOL_SIZE} workers a node, all submitted to the first node in one "
-        "batch; from the submit to the last outcome. The share is of what so many workers could do at best, 50 "
-        "jobs a second each."
+        f"Jobs of 20 ms on one Valkey server, {POOL_SIZE} workers per node. All jobs are submitted to the first node "
+        "in one batch; the time is from the submit to the last outcome. The share is relative to the highest "
+        "possible rate of the workers, 50 jobs per second each."
     ),
-    figures={"through": Figure("Through", "/s"), "share": Figure("Share of the best possible", "of 1", 2)},
+    figures={"through": Figure("Through", "/s"), "share": Figure("Share of the highest possible rate", "0 to 1", 2)},
     plotted=("through",),
     bars=[
-        Bar("3 nodes, to 1 node", _name(3), "through", 2.7, 3, against=[(_name(1), "through")]),
-        Bar("2 nodes, to 1 node", _name(2), "through", 1.8, 2, against=[(_name(1), "through")]),
+        Bar("3 nodes vs. 1 node", _name(3), "through", 2.7, 3, against=[(_name(1), "through")]),
+        Bar("2 nodes vs. 1 node", _name(2), "through", 1.8, 2, against=[(_name(1), "through")]),
     ],
     open=contestants,
 )

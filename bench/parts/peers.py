@@ -1,4 +1,4 @@
-"""Without a server to keep tasks: pexecutor on SQLite, the peers that can do so too, and the limits of physics."""
+"""Compare queues that need no broker: pexecutor on SQLite and in memory, its peers, and the limits of the machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ POOL_SIZE: Final = 1000
 
 @contextmanager
 def contestants(quick: bool) -> Iterator[Field]:
-    """Each on a file of its own."""
+    """Yield pexecutor, the peers and the limits; each run uses a new file or an empty database."""
     share = 20 if quick else 1
     entries = [
         Contestant(DURABLE, partial(_on_file, partial(_pexecutor, 40_000 // share))),
@@ -35,7 +35,7 @@ def contestants(quick: bool) -> Iterator[Field]:
     ]
     programs = find_postgres()
     if programs is None:
-        yield Field(entries, {"Procrastinate": "there is no PostgreSQL on this machine"})
+        yield Field(entries, {"Procrastinate": "PostgreSQL is not installed on this machine"})
         return
     with postgres_server(programs) as postgres:
 
@@ -67,13 +67,13 @@ def _bare(what: str, rows: int, file: Path) -> Run:
 
 PART: Final = Part(
     name="peers",
-    title="Without a server to keep tasks",
+    title="Without a broker",
     about=(
-        "No-op jobs in one process. Enqueued and drained as on the Valkey server; through: submitted in batches of "
-        f"1000 while {POOL_SIZE} workers work, from the first submit to the last outcome. pexecutor flushes each "
-        "transaction to the disk (`--durability full`), as Huey does with `fsync`, and keeps outcomes, as Huey "
-        "does not. The limits: rows inserted a thousand a transaction with the same flush, and items that pass a "
-        "Trio memory channel one by one."
+        "No-op jobs in one process. *Enqueued* and *drained* are measured as on the Valkey server. *Through*: "
+        f"submitted in batches of 1000 while {POOL_SIZE} workers run, from the first submit to the last outcome. "
+        "pexecutor flushes each transaction to the disk (`--durability full`), as Huey does with `fsync`. pexecutor "
+        "keeps outcomes; Huey does not. The limits: SQLite rows inserted in transactions of a thousand with the same "
+        "flush, and items passed through a Trio memory channel one by one."
     ),
     figures={
         "enqueued": Figure("Enqueued", "/s"),
@@ -85,8 +85,8 @@ PART: Final = Part(
     bars=[
         Bar("finished, durable, tasks/s", DURABLE, "drained", 60_000, 120_000),
         Bar("submit to outcome, durable, tasks/s", DURABLE, "through", 60_000, 120_000),
-        Bar("drained, durable, to Huey with fsync", DURABLE, "drained", 8, against=[(HUEY_FSYNC, "drained")]),
-        Bar("submit to outcome, to Huey's drain with fsync", DURABLE, "through", 8, against=[(HUEY_FSYNC, "drained")]),
+        Bar("drained, durable, vs. Huey with fsync", DURABLE, "drained", 8, against=[(HUEY_FSYNC, "drained")]),
+        Bar("submit to outcome vs. Huey's drain with fsync", DURABLE, "through", 8, against=[(HUEY_FSYNC, "drained")]),
         Bar("submit to outcome, memory, tasks/s", "pexecutor, memory", "through", 150_000, 300_000),
     ],
     open=contestants,

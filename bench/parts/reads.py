@@ -1,4 +1,4 @@
-"""How fast reads are answered, with few and with many tasks that wait."""
+"""Measure how fast each kind of read is answered, with few and with many pending tasks."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ ROUTES: Final = {
     "handlers": ("/handlers", 200),
     "nodes": ("/nodes", 200),
 }
-"""By figure: what is asked, and how often a run."""
+"""The path and the number of requests per run, by figure."""
 
 
 @contextmanager
 def contestants(quick: bool) -> Iterator[Field]:
-    """A server of its own for each run."""
+    """Yield one contestant for each number of pending tasks; each run starts its own server."""
     share = 20 if quick else 1
     yield Field(
         [Contestant(f"pexecutor, {tasks:,} pending", partial(_run, tasks // share, share)) for tasks in (FEW, MANY)]
@@ -50,11 +50,11 @@ def _run(tasks: int, share: int) -> Run:
         warm_up(server)
         fill(server, tasks)
         [running] = json.loads(server.get("/tasks/running"))
-        for name, (path, often) in ROUTES.items():
+        for name, (path, requests) in ROUTES.items():
             request = get(path.format(id=running["id"]))
-            done = load(server.port, [request] * (often // share), CONNECTIONS)
+            done = load(server.port, [request] * (requests // share), CONNECTIONS)
             figures[name] = done.answered / done.seconds
-            sent += often // share
+            sent += requests // share
             answered += done.answered
     return Run(sent, answered, figures)
 
@@ -63,8 +63,8 @@ PART: Final = Part(
     name="reads",
     title="Reads",
     about=(
-        f"Requests a second over {CONNECTIONS} connections, each with a request under way at all times, while tasks "
-        "wait behind one that runs, and a thousand have finished. Counted are successful answers."
+        f"Requests per second over {CONNECTIONS} connections, each with one request in flight at all times. One task "
+        "runs, the others are pending, and a thousand have finished. Only successful replies count."
     ),
     figures={name: Figure(f"`GET {path}`", "/s") for name, (path, _) in ROUTES.items()},
     plotted=("task", "page100", "page1000"),

@@ -1,4 +1,4 @@
-"""What tasks that wait cost: memory, pages of their listing, and the start after a crash."""
+"""Measure the cost of pending tasks: memory, pages of the list, and the start after a crash."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ PAGE_RECORDS: Final = 1000
 
 @contextmanager
 def contestants(quick: bool) -> Iterator[Field]:
-    """A file and two servers of its own for each run."""
+    """Yield one contestant for each number of pending tasks; each run uses a new file and two server processes."""
     share = 20 if quick else 1
     yield Field([Contestant(f"pexecutor, {tasks:,} pending", partial(_run, tasks // share)) for tasks in COUNTS])
 
 
 def _run(tasks: int) -> Run:
-    """Fill a server, kill it, start it again; counted are the tasks that are there then."""
+    """Fill a server, kill it, and start it again; count the tasks that are pending then."""
     with tempfile.TemporaryDirectory() as folder:
         flags = ("--data-dir", folder, "--pool-size", "1")
         with pexecutor_server(*flags) as server:
@@ -59,26 +59,27 @@ def _page_milliseconds(server: Server) -> float:
 
 PART: Final = Part(
     name="recovery",
-    title="Tasks that wait, and the start after a crash",
+    title="Pending tasks, and the start after a crash",
     about=(
-        "A server on SQLite is filled over HTTP, a thousand tasks a batch, killed with SIGKILL, and started again "
-        f"on what it has left. Memory is against the same server without tasks; pages are of {PAGE_RECORDS} records "
-        f"over HTTP, the median and the slowest of {PAGES}. Counted are the tasks that wait after the start."
+        "A server on SQLite is filled over HTTP in batches of a thousand tasks, killed with SIGKILL, and started "
+        f"again on the same file. Memory is the increase over the same server without tasks. A page is {PAGE_RECORDS} "
+        f"records over HTTP; the figures are the median and the slowest of {PAGES} pages. The count is the number of "
+        "tasks that are pending after the start."
     ),
     figures={
-        "serves_after": Figure("Start to first answer", "s", 2),
-        "bytes_a_task": Figure("Memory a task, filled", "bytes"),
-        "bytes_a_task_recovered": Figure("Memory a task, after the start", "bytes"),
-        "page": Figure("A page", "ms", 1),
-        "slowest_page": Figure("The slowest page", "ms", 1),
-        "hold": Figure("Longest hold of the loop while filling, CPU", "ms", 1),
-        "hold_passed": Figure("The same, all time", "ms", 1),
+        "serves_after": Figure("Start to first reply", "s", 2),
+        "bytes_a_task": Figure("Memory per task, filled", "bytes"),
+        "bytes_a_task_recovered": Figure("Memory per task, after the start", "bytes"),
+        "page": Figure("Page, median", "ms", 1),
+        "slowest_page": Figure("Page, slowest", "ms", 1),
+        "hold": Figure("Longest block of the event loop while filling, CPU time", "ms", 1),
+        "hold_passed": Figure("Longest block of the event loop while filling, elapsed time", "ms", 1),
     },
     plotted=("serves_after", "bytes_a_task", "hold"),
     bars=[
-        Bar("memory a task, 1M pending, bytes", MOST, "bytes_a_task", 500, 300, at_most=True),
-        Bar("the slowest page of 1000, 1M pending, ms", MOST, "slowest_page", 20, at_most=True),
-        Bar("longest hold of the loop while 1M are taken, ms of CPU", MOST, "hold", 5, at_most=True),
+        Bar("memory per task, 1M pending, bytes", MOST, "bytes_a_task", 500, 300, at_most=True),
+        Bar("slowest page of 1000, 1M pending, ms", MOST, "slowest_page", 20, at_most=True),
+        Bar("longest block of the event loop while accepting 1M, ms of CPU", MOST, "hold", 5, at_most=True),
     ],
     open=contestants,
 )

@@ -1,4 +1,4 @@
-"""One Valkey server, and each library's way of putting no-op jobs through it."""
+"""Compare libraries that share one Valkey server: how fast each enqueues and runs no-op jobs."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ TASKS: Final = 20_000
 POOL_SIZE: Final = 1000
 
 PEERS: Final = {"saq": 3000, "taskiq": 3000, "huey": 5000, "rq": 500, "celery": 2000, "dramatiq": 3000, "arq": 2500}
-"""How many jobs each gets: what it needs a second or two for."""
+"""The number of jobs for each peer, enough for a run of one or two seconds."""
 
 COMPARED: Final = ("SAQ", "taskiq", "Huey", "RQ")
-SHOWN: Final = {"saq": "SAQ", "huey": "Huey", "rq": "RQ", "celery": "Celery", "dramatiq": "Dramatiq"}
+TITLES: Final = {"saq": "SAQ", "huey": "Huey", "rq": "RQ", "celery": "Celery", "dramatiq": "Dramatiq"}
+"""The names of peers in the report, where they differ from the package's name."""
 
 
 @contextmanager
 def contestants(quick: bool) -> Iterator[Field]:
-    """Everybody on the same server, emptied before each run."""
+    """Yield all contestants on one Valkey server, which is emptied before each run."""
     share = 20 if quick else 1
     with valkey_server() as valkey:
         yield Field(
@@ -36,7 +37,7 @@ def contestants(quick: bool) -> Iterator[Field]:
                 Contestant(EMBEDDED, partial(_embedded, valkey, TASKS // share)),
                 Contestant(SERVED, partial(_served, valkey, TASKS // share)),
                 *[
-                    Contestant(SHOWN.get(peer, peer), partial(_peer, valkey, peer, jobs // share))
+                    Contestant(TITLES.get(peer, peer), partial(_peer, valkey, peer, jobs // share))
                     for peer, jobs in PEERS.items()
                 ],
             ]
@@ -63,11 +64,12 @@ PART: Final = Part(
     name="shared",
     title="On the same Valkey server",
     about=(
-        "No-op jobs on one Valkey server without persistence, a single worker process each. Enqueued: one client, "
-        "in bulk where there is an API for it, while nothing works. Drained: from the start of the first job to "
-        "the last one's; of pexecutor to the last recorded outcome. Through: submitted in batches of 1000 while "
-        f"{POOL_SIZE} workers work, from the first submit to the last outcome, which no peer is asked for. "
-        "pexecutor holds leases, checks names and keeps outcomes meanwhile; the peers keep no results."
+        "No-op jobs on one Valkey server without persistence, with a single worker process each. *Enqueued*: one "
+        "client submits while no worker runs, in bulk where the library has an API for it. *Drained*: from the start "
+        "of the first job to the start of the last; for pexecutor, to the last recorded outcome. *Through*, which is "
+        f"measured for pexecutor only: submitted in batches of 1000 while {POOL_SIZE} workers run, from the first "
+        "submit to the last outcome. Meanwhile pexecutor holds leases, checks names and keeps outcomes; the peers "
+        "keep no results."
     ),
     figures={
         "enqueued": Figure("Enqueued", "/s"),
@@ -78,27 +80,27 @@ PART: Final = Part(
     plotted=("drained", "enqueued"),
     bars=[
         Bar(
-            "drained, to the best of SAQ, taskiq, Huey and RQ",
+            "drained vs. the best of SAQ, taskiq, Huey and RQ",
             EMBEDDED,
             "drained",
             4,
             against=[(peer, "drained") for peer in COMPARED],
         ),
         Bar(
-            "submit to outcome, to the best drain of the same",
+            "submit to outcome vs. the best drain of these four",
             EMBEDDED,
             "through",
             4,
             against=[(peer, "drained") for peer in COMPARED],
         ),
         Bar(
-            "submit to outcome over HTTP, to the best drain of the same",
+            "submit to outcome over HTTP vs. the best drain of these four",
             SERVED,
             "through",
             4,
             against=[(peer, "drained") for peer in COMPARED],
         ),
-        Bar("enqueued in bulk, to RQ's `enqueue_many`", EMBEDDED, "enqueued", 2, against=[("RQ", "enqueued")]),
+        Bar("enqueued in bulk vs. RQ's `enqueue_many`", EMBEDDED, "enqueued", 2, against=[("RQ", "enqueued")]),
         Bar("submit to outcome, tasks/s", EMBEDDED, "through", None, 50_000),
     ],
     open=contestants,

@@ -1,4 +1,4 @@
-"""What a submit costs the server in each spelling: a task as an object, and lists of one task, of a few and of many."""
+"""Measure the server's CPU time per task for each form of a submit: an object, and lists of one, few and many tasks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ..ways import FAST, FAST_FLAGS, FAST_SQLITE
 
 TOKEN: Final = f"pex_{'benchmark':x<43}"
 TASKS_A_LIST: Final = {"object": None, "list1": 1, "list3": 3, "list10": 10, "list64": 64}
-"""By the figure that it is measured as; without a number, the task is not in a list."""
+"""The number of tasks in a list, by figure. ``None`` means a single object, not a list."""
 
 BURSTS: Final = 4
 REQUESTS_A_BURST: Final = 1_000
@@ -34,7 +34,7 @@ WITH_TOKEN: Final = ", token"
 
 @contextmanager
 def contestants(quick: bool) -> Iterator[Field]:
-    """A server of its own for each run, with and without a token."""
+    """Yield pexecutor on each store, with and without a token; each run starts its own server."""
     bursts = 1 if quick else BURSTS
     yield Field(
         [
@@ -46,9 +46,9 @@ def contestants(quick: bool) -> Iterator[Field]:
 
 
 def _pexecutor(flags: Sequence[str], token: str | None, bursts: int) -> Run:
-    """A pool of one, and a job that occupies it; counted are the tasks that wait in the end.
+    """Send tasks to a server whose only worker is occupied; count the tasks that are pending at the end.
 
-    The spellings take turns in short bursts, so that whatever else the machine does falls on all of them.
+    The forms take turns in short bursts, so that other load on the machine affects all of them.
     """
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -61,7 +61,7 @@ def _pexecutor(flags: Sequence[str], token: str | None, bursts: int) -> Run:
         seconds, sent = dict.fromkeys(TASKS_A_LIST, 0.0), dict.fromkeys(TASKS_A_LIST, 0)
         for burst in range(bursts + 1):
             for name, tasks in TASKS_A_LIST.items():
-                pending(server)  # so that its own connection is not closed as idle
+                pending(server)  # keeps this connection from being closed as idle
                 requests = [post("/tasks", body, token) for body in _bodies(f"{name}-{burst}", tasks)]
                 before = server.cpu_seconds()
                 load(server.port, requests)
@@ -72,7 +72,7 @@ def _pexecutor(flags: Sequence[str], token: str | None, bursts: int) -> Run:
 
 
 def _token_flags(folder: str, token: str | None) -> Sequence[str]:
-    """What makes the server know the token."""
+    """Write a settings file with the token; return the server's flags for it, none without a token."""
     if token is None:
         return ()
     file = Path(folder, "tokens.toml")
@@ -81,7 +81,7 @@ def _token_flags(folder: str, token: str | None) -> Sequence[str]:
 
 
 def _bodies(prefix: str, tasks: int | None) -> list[bytes]:
-    """The bodies of one burst; each task has a name of its own."""
+    """Return the bodies of one burst. Each task has a unique name."""
     if tasks is None:
         return [msgspec.json.encode({"name": f"{prefix}-{number}"}) for number in range(REQUESTS_A_BURST)]
     return [
@@ -93,11 +93,11 @@ def _bodies(prefix: str, tasks: int | None) -> list[bytes]:
 def _bars() -> Iterator[Bar]:
     for name in (FAST, FAST + WITH_TOKEN, FAST_SQLITE, FAST_SQLITE + WITH_TOKEN):
         yield Bar(
-            f"a list of one to an object, {_store(name)}", name, "list1", 1.25, 1, [(name, "object")], at_most=True
+            f"a list of one vs. an object, {_store(name)}", name, "list1", 1.25, 1, [(name, "object")], at_most=True
         )
         for figure in ("list3", "list10", "list64"):
             yield Bar(
-                f"a task in a list of {TASKS_A_LIST[figure]} to a list of one, {_store(name)}",
+                f"a task in a list of {TASKS_A_LIST[figure]} vs. a list of one, {_store(name)}",
                 *(name, figure, 1, None, [(name, "list1")]),
                 at_most=True,
             )
@@ -109,12 +109,11 @@ def _store(contestant: str) -> str:
 
 PART: Final = Part(
     name="spellings",
-    title="One task or a few a request",
+    title="One task or a few per request",
     about=(
-        "The time of the processor that the server takes a task, for tasks that are sent over "
-        f"{CONNECTIONS} connections as an object each or in lists of so many, through the fast listener, with and "
-        "without a token. The only worker is occupied, so that none of them is run meanwhile. The spellings take turns "
-        "in short bursts, on one server."
+        f"The server's CPU time per task, for tasks that are sent over {CONNECTIONS} connections as single objects or "
+        "in lists, through the fast listener, with and without a token. The only worker is occupied, so no task runs "
+        "meanwhile. The forms take turns in short bursts on one server."
     ),
     figures={
         "object": Figure("An object", "µs/task", 1),

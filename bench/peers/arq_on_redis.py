@@ -1,4 +1,4 @@
-"""arq: many jobs at once, polled for without a wait, no result kept, on uvloop; there is no bulk call."""
+"""arq on Redis: many concurrent jobs, a minimal poll delay, no results, uvloop. arq has no call to enqueue in bulk."""
 
 from __future__ import annotations
 

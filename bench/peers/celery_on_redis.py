@@ -1,4 +1,4 @@
-"""Celery: results ignored, the solo pool, which is the quickest for jobs that take no time, and much prefetched."""
+"""Celery on Redis: results ignored, a high prefetch limit, and the solo pool, which is the fastest for no-op jobs."""
 
 from __future__ import annotations
 

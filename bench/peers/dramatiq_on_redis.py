@@ -1,4 +1,7 @@
-"""Dramatiq: its eight worker threads with much prefetched, no results, no middleware; there is no bulk call."""
+"""Dramatiq on Redis: eight worker threads, a high prefetch limit, no results, no middleware.
+
+Dramatiq has no call to enqueue in bulk.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from stopwatch import ADDRESS, JOBS, Stopwatch
 
 DRAIN_SECONDS_MAX = 120
 
-os.environ["dramatiq_queue_prefetch"] = "1000"  # noqa: SIM112 - it is spelled so
+os.environ["dramatiq_queue_prefetch"] = "1000"  # noqa: SIM112 - Dramatiq reads this lower-case name
 watch = Stopwatch()
 done = threading.Event()
 watch.on_last = done.set

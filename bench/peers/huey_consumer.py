@@ -1,4 +1,4 @@
-"""A consumer of Huey in this process, until the last job has run."""
+"""Run a Huey consumer in this process until the last job has run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DRAIN_SECONDS_MAX = 120
 
 
 def drain(huey: Any, watch: Stopwatch) -> None:
-    """Run the jobs and report. Huey logs a line for each job at INFO, which is left off."""
+    """Run the jobs and print the result. Huey's log line for each job, at INFO, is turned off."""
     logging.getLogger("huey").setLevel(logging.WARNING)
     done = threading.Event()
     watch.on_last = done.set

@@ -1,4 +1,4 @@
-"""Huey on Redis: no results, one consumer thread that blocks on the list; more get in each other's way here."""
+"""Huey on Redis: no results, one consumer thread that blocks on the list. More threads are slower for no-op jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Huey on SQLite; ``fsync`` as the third argument has each change flushed to the disk, as the name says."""
+"""Huey on SQLite. With ``fsync`` as the third argument, Huey flushes each change to the disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Procrastinate on PostgreSQL: deferred in batches, finished jobs deleted, on uvloop."""
+"""Procrastinate on PostgreSQL: jobs deferred in batches, finished jobs deleted, uvloop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RQ: enqueued by ``enqueue_many``; worked on by its ``SimpleWorker``, which does not fork; no result is kept."""
+"""RQ on Redis: enqueued with ``enqueue_many`` and run by ``SimpleWorker``, which does not fork; no results kept."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def one() -> Any:
     return Queue.prepare_data("rq_on_redis.job", result_ttl=0)
 
 
-sys.modules["rq_on_redis"] = sys.modules["__main__"]  # where the worker looks for the job
+sys.modules["rq_on_redis"] = sys.modules["__main__"]  # the worker imports the job from here
 with watch.enqueueing():
     for first in range(0, JOBS, AT_ONCE):
         queue.enqueue_many([one() for _ in range(min(AT_ONCE, JOBS - first))])

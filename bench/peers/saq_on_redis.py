@@ -1,4 +1,4 @@
-"""SAQ: enqueued and worked on many at a time, as far as its API goes, on uvloop; there is no bulk call."""
+"""SAQ on Redis: many jobs enqueued and run concurrently, uvloop. SAQ has no call to enqueue in bulk."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""What each peer's program says of its run: how many jobs it put in the queue, how many really ran, and how fast.
+"""Time a peer's run and print the result: the number of jobs enqueued, the number that ran, and both rates.
 
-A program is started by its own interpreter, with the address of its store and a number of jobs. It first enqueues all
-of them while nothing works, then runs a worker in the same process until the last has run. Enqueueing is timed around
-the calls; the drain from the start of the first job to that of the last, so that a worker's way up is nobody's loss.
-The job counts itself, and that count is what is printed.
+Each peer's program runs in its own interpreter with two arguments: the address of its store and the number of jobs. It
+first enqueues all jobs while no worker runs, then runs a worker in the same process until the last job has run.
+Enqueueing is timed around the calls. The drain is timed from the start of the first job to the start of the last, so
+the worker's start-up does not count against a peer. Each job counts its own run, and the program prints that count.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ JOBS = int(sys.argv[2])
 
 
 class Stopwatch:
-    """Times one run.
+    """A stopwatch for one run.
 
     Parameters:
-        on_last: called once the last job runs.
+        on_last: called when the last job runs.
     """
 
     def __init__(self, on_last: Callable[[], None] = lambda: None) -> None:
@@ -35,13 +35,13 @@ class Stopwatch:
 
     @contextmanager
     def enqueueing(self) -> Iterator[None]:
-        """Time what happens in here."""
+        """Time the calls inside the context that enqueue the jobs."""
         begin = time.perf_counter()
         yield
         self._enqueued_seconds = time.perf_counter() - begin
 
     def job(self) -> None:
-        """What every job does: count itself."""
+        """Count one run; every job calls this."""
         with self._counting:
             self._ran += 1
             ran = self._ran
@@ -52,7 +52,7 @@ class Stopwatch:
             self.on_last()
 
     def report(self) -> None:
-        """Print the run and leave, whatever the worker left behind."""
+        """Print the result and exit at once, without waiting for the worker's threads and connections."""
         seconds = self._last - self._first
         figures = {"enqueued": JOBS / self._enqueued_seconds, "drained": (JOBS - 1) / seconds if seconds > 0 else 0.0}
         print(json.dumps({"sent": JOBS, "ran": self._ran, "figures": figures}), flush=True)

@@ -1,4 +1,4 @@
-"""taskiq on the quickest of its brokers for Redis, a list, without results, on uvloop; there is no bulk call."""
+"""taskiq on Redis: its fastest Redis broker (a list), no results, uvloop. taskiq has no call to enqueue in bulk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The benchmark measures as it says, and its report says what was measured; how fast anything is, no test says."""
+"""Tests that the benchmark measures as documented and that its report matches the results. No test compares speeds."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_the_first_figures_are_thrown_away() -> None:
 def test_who_runs_more_or_less_than_it_was_given_ends_the_benchmark(ran: int) -> None:
     liar = Contestant("liar", lambda: Run(10, ran, {"speed": 1e9}))
 
-    with pytest.raises(SystemExit, match=f"liar: of 10 tasks {ran} ran"):
+    with pytest.raises(SystemExit, match=f"liar was given 10 tasks but ran {ran}$"):
         measure(part_of([liar]), 1, quick=True)
 
 
