@@ -25,6 +25,7 @@ import msgspec
 from msgspec import Meta
 
 from .limits.defaults import SPAN_SECONDS_MAX
+from .limits.tags import Tags, check_tags
 from .traceparent import PATTERN as TRACEPARENT_PATTERN
 from .traceparent import parse_traceparent
 
@@ -56,6 +57,10 @@ Milliseconds = Annotated[int, Meta(ge=0, le=SPAN_MS_MAX)]
 Priority = Annotated[int, Meta(ge=-PRIORITY_MAX, le=PRIORITY_MAX)]
 
 
+Timeout = Annotated[int, Meta(ge=1, le=SPAN_MS_MAX)]
+Retries = Annotated[int, Meta(ge=0, le=RETRIES_MAX)]
+
+
 OnConflict = Literal["reject", "join", "latest", "supersede"]
 OnCrash = Literal["rerun", "fail"]
 
@@ -80,10 +85,13 @@ class Task(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, om
         keep: how long the record can be read after the task has ended; ``None`` for as long as the store keeps it.
         traceparent: the trace of the task, as in W3C Trace Context, which its handler receives. If a submit over HTTP
             gives none, the task gets the ``traceparent`` header of the request.
+        tags: labels by which callers group tasks, in their order; at most ten different texts of 1 to 64 characters,
+            without control characters.
 
     Raises:
         ValueError: the name or the params have too many bytes, the name contains a control character, ``run_at`` is
-            after the year 9999, both ``delay`` and ``run_at`` are given, or ``traceparent`` is invalid.
+            after the year 9999, both ``delay`` and ``run_at`` are given, ``traceparent`` is invalid, or a tag is given
+            twice or contains a control character.
     """
 
     name: Annotated[str, Meta(min_length=1, max_length=NAME_BYTES_MAX, extra_json_schema=_WITHOUT_CONTROL)]
@@ -93,14 +101,15 @@ class Task(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, om
     priority: Priority = 0
     delay: Milliseconds = 0
     run_at: Annotated[datetime, Meta(tz=True)] | None = None
-    timeout: Annotated[int, Meta(ge=1, le=SPAN_MS_MAX)] | None = None
-    retries: Annotated[int, Meta(ge=0, le=RETRIES_MAX)] = 0
+    timeout: Timeout | None = None
+    retries: Retries = 0
     retry_delay: Milliseconds = 1000
     retry_delay_max: Milliseconds = 60_000
     on_conflict: OnConflict = "reject"
     on_crash: OnCrash = "rerun"
     keep: Milliseconds | None = None
     traceparent: Annotated[str, Meta(extra_json_schema=_TRACEPARENT)] | None = None
+    tags: Tags = ()
 
     def __post_init__(self) -> None:
         name = self.name
@@ -112,6 +121,8 @@ class Task(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, om
             self._check_run_at(self.run_at)
         if self.traceparent is not None and parse_traceparent(self.traceparent) != self.traceparent:
             raise ValueError("`traceparent` is invalid: expected version 00 of W3C Trace Context")
+        if self.tags:
+            check_tags(self.tags)
 
     def _check_run_at(self, run_at: datetime) -> None:
         if self.delay:

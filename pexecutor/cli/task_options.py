@@ -26,6 +26,11 @@ def milliseconds(_ctx: click.Context, _param: click.Parameter, text: str | None)
     return round(float(match[1]) * _MILLISECONDS_IN[match[2]])
 
 
+def _given(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Return the values of an option that may be repeated, or ``None`` if it was not given."""
+    return values or None
+
+
 _RUN_AT: Final = click.option(
     "--run-at", metavar="TIME", help="Start the task only at this time: RFC 3339, with a time zone."
 )
@@ -51,6 +56,9 @@ _OPTIONS: Final = [
     ),
     click.option(
         "--keep", metavar="SPAN", callback=milliseconds, help="How long to keep the record after the task has ended."
+    ),
+    click.option(
+        "--tag", "tags", metavar="TAG", multiple=True, callback=_given, help="A label of the task; may be repeated."
     ),
 ]
 

@@ -24,7 +24,8 @@ async def outcome_is_recorded(place: Place) -> None:
     ]
     async with place.open() as store:
         for number, ending in enumerate(endings):
-            [record] = await accept(store, Task(f"task-{number}", duration=number, params={"path": ["\u00e4", 1.5]}))
+            params, tags = {"path": ["\u00e4", 1.5]}, ("zeta", "\u00e4 b")
+            [record] = await accept(store, Task(f"task-{number}", duration=number, params=params, tags=tags))
             [running] = await start(store)
             finished = await end(store, running, ending)
             expect(finished == await store.get(record.id), "`finish` returned another record than `get`")

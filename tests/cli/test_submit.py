@@ -37,6 +37,7 @@ def test_fields_arrive(run: Run) -> None:
         "--retry-delay-max",
         "2m",
     ]
+    flags += ["--tag", "nightly", "--tag", "team blue"]
     flags += ["--run-at", "2100-01-01T00:00:00+01:00", "--on-conflict", "join", "--on-crash", "fail", "--keep", "2h"]
     record = run("submit", "fields", "--duration", "10ms", *flags, "--json").json
     shown = {
@@ -51,7 +52,8 @@ def test_fields_arrive(run: Run) -> None:
         "retry_delay_max": 120_000,
     }
     assert (record["due_at"], record["on_conflict"], record["on_crash"]) == ("2099-12-31T23:00:00.000Z", "join", "fail")
-    assert record["keep"] == 7_200_000
+    assert (record["keep"], record["tags"]) == (7_200_000, ["nightly", "team blue"])
+    assert 'tags\t["nightly", "team blue"]' in run("show", "fields").out
 
 
 def test_a_delay_has_units_too(run: Run) -> None:

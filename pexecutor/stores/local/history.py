@@ -109,7 +109,9 @@ class History:
 def _bytes_of(records: Sequence[Finished]) -> int:
     endings = [record.ending for record in records]
     if endings and endings[0].error is None and endings.count(endings[0]) == len(endings):
-        special = [record for record in records if record.task.params or len(record.attempts) > 1]
+        special = [
+            record for record in records if (task := record.task).params or task.tags or len(record.attempts) > 1
+        ]
         if not special:  # the usual case: all tasks succeeded at their first attempt, with equal results
             return (ATTEMPT_BYTES + _bytes_of_ending(endings[0])) * len(endings)
     return sum(map(_bytes_of_one, records))
@@ -118,7 +120,8 @@ def _bytes_of(records: Sequence[Finished]) -> int:
 def _bytes_of_one(record: Finished) -> int:
     params = len(_encode(record.task.params)) if record.task.params else 0
     errors = sum([len(attempt.error) for attempt in record.attempts if attempt.error is not None])
-    return params + errors + ATTEMPT_BYTES * max(1, len(record.attempts)) + _bytes_of_ending(record.ending)
+    tags = len(_encode(record.task.tags)) if record.task.tags else 0
+    return params + tags + errors + ATTEMPT_BYTES * max(1, len(record.attempts)) + _bytes_of_ending(record.ending)
 
 
 def _bytes_of_ending(ending: Ending) -> int:

@@ -89,6 +89,7 @@ class TaskView(msgspec.Struct, kw_only=True):
         duration: how long the handler ``sleep`` sleeps, in ms.
         handler: the handler that runs the task.
         priority: the priority of the task; tasks of higher priority start first.
+        tags: the tags of the task; absent if there are none.
         crashes: how many attempts were cut off by a crash of the server; absent if there are none.
         submitted_at: when the task was accepted.
         due_at: when a scheduled task becomes pending.
@@ -106,6 +107,7 @@ class TaskView(msgspec.Struct, kw_only=True):
     duration: int
     handler: str
     priority: int
+    tags: tuple[str, ...] | UnsetType = UNSET
     crashes: int | UnsetType = UNSET
     submitted_at: Timestamp
     due_at: Timestamp | UnsetType = UNSET
@@ -261,6 +263,8 @@ def _common(record: Record, context: Context | None) -> dict[str, Any]:
         "priority": task.priority,
         "submitted_at": timestamp(record.submitted_at),
     }
+    if task.tags:
+        shown["tags"] = task.tags
     if record.crashes:
         shown["crashes"] = record.crashes
     match record:

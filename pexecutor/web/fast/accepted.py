@@ -23,7 +23,10 @@ _New: Final[Callable[..., msgspec.Struct]] = msgspec.defstruct(
 
 def is_new(record: Record) -> TypeGuard[Pending]:
     """Return whether a record has no fields beyond the required ones of ``TaskDetail``."""
-    return type(record) is Pending and not record.attempts and record.task.traceparent is None
+    if type(record) is not Pending or record.attempts:
+        return False
+    task = record.task
+    return task.traceparent is None and not task.tags
 
 
 def encode_accepted(record: Pending, path: str, request_id: str) -> bytes:

@@ -54,4 +54,5 @@ def test_one_that_has_more_to_show_is_not_new() -> None:
     traced = Task("a", traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 
     assert not is_new(Pending(1, traced, 1.0, ()))
+    assert not is_new(Pending(1, Task("a", tags=("blue",)), 1.0, ()))
     assert not is_new(Pending(1, Task("a"), 1.0, (attempt,)))

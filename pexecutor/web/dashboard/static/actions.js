@@ -3,7 +3,7 @@
 import { ask, get, reason, taskPath } from "./api.js";
 import { h, toast } from "./dom.js";
 
-const KEPT = "name handler params duration priority timeout retries retry_delay retry_delay_max on_conflict on_crash keep";
+const KEPT = "name handler params duration priority timeout retries retry_delay retry_delay_max on_conflict on_crash keep tags";
 
 /** Run the action, and show a toast if it fails; return whether it succeeded. */
 export async function attempt(what, action) {

@@ -115,6 +115,7 @@ function facts(record, output) {
 	const rows = [
 		["Handler", record.handler],
 		["Priority", record.priority],
+		["Tags", record.tags && record.tags.join(", ")],
 		["Submitted", dateTime(record.submitted_at)],
 		["Due", record.due_at && dateTime(record.due_at)],
 		["Follows", record.follows],
