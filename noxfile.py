@@ -1,4 +1,4 @@
-"""What is checked before a change goes in: ``nox`` runs tests, lint and types, and builds the documentation."""
+"""Development sessions. ``nox`` runs the checks for each change: tests, lint, types, and the documentation build."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ CHECKED = ["pexecutor", "tests", "bench", "docs", "examples", "noxfile.py"]
 
 
 def install(session: nox.Session, *groups: str, project: bool = True) -> None:
-    """Install dependency groups, and the project unless the session only looks at its text."""
+    """Install dependency groups, and the project unless `project` is false."""
     requirements = nox.project.dependency_groups(PYPROJECT, *groups)
     session.install(*(["--editable", "."] if project else []), *requirements)
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests on the Python that runs nox. Arguments go to pytest."""
+    """Run the tests on the Python that runs nox. Arguments are passed to pytest."""
     install(session, "test")
     session.run("pytest", *session.posargs)
 
 
 @nox.session(python=nox.project.python_versions(PYPROJECT))
 def tests_all(session: nox.Session) -> None:
-    """Run the tests on each Python that the project is for. Arguments go to pytest."""
+    """Run the tests on each supported Python version. Arguments are passed to pytest."""
     install(session, "test")
     session.run("pytest", *session.posargs)
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Look at format and style, and with flake8-async at the use of Trio."""
+    """Check format and style, and the use of Trio with flake8-async."""
     install(session, "lint", project=False)
     session.run("ruff", "format", "--check", *CHECKED)
     session.run("ruff", "check", *CHECKED)
@@ -49,7 +49,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check the types, strictly."""
+    """Check types in mypy's strict mode."""
     install(session, "types", "test")
     session.run("mypy")
     session.run("mypy", "examples")
@@ -57,14 +57,14 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation into ``build/docs``, without a network. A warning is an error."""
+    """Build the documentation into ``build/docs`` without network access. Warnings are errors."""
     install(session, "docs")
     session.run("sphinx-build", "-W", "--keep-going", "-E", "docs", "build/docs", *session.posargs)
 
 
 @nox.session
 def dist(session: nox.Session) -> None:
-    """Build a sdist and, from it, a wheel; check both; run a task with the wheel in a fresh environment."""
+    """Build an sdist and a wheel from the sdist, check both, and run a task with the wheel in a fresh environment."""
     install(session, "dist", project=False)
     made, fresh = Path(session.create_tmp(), "made"), Path(session.create_tmp(), "fresh")
     shutil.rmtree(made, ignore_errors=True)
@@ -80,13 +80,13 @@ def dist(session: nox.Session) -> None:
 
 @nox.session
 def simulate(session: nox.Session) -> None:
-    """Run seeds of the simulation, over all processors: ``nox -s simulate -- --seeds 10000 --first 0``."""
+    """Run the simulation for many seeds on all processors: ``nox -s simulate -- --seeds 10000 --first 0``."""
     install(session, "test")
     session.run("python", "-m", "tests.simulation", *session.posargs)
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure, and make ``bench/README.md``: ``nox -s bench -- shared http --rounds 5``, or ``--quick``."""
+    """Run the benchmark and write ``bench/README.md``: ``nox -s bench -- shared http --rounds 5``, or ``--quick``."""
     install(session, "bench")
     session.run("python", "-m", "bench", *session.posargs)

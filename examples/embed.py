@@ -1,12 +1,12 @@
-"""An executor inside of another Trio program: no HTTP, no second process.
+"""Embed an executor in another Trio program, without HTTP and without a second process.
 
-``python examples/embed.py`` submits some work of its own kind, waits for the results, prints them, and drains.
+``python examples/embed.py`` submits some tasks, waits for the results, prints them, and drains the executor.
 
-The program owns the nursery, so the executor lives exactly as long as the program says. The handler is an ``async``
-function of this very module, found by ``load_catalogue`` like those of any other; a cancel or a timeout arrives in it
-as ``trio.Cancelled``.
+The program owns the nursery, so it decides how long the executor runs. The handler is an ``async`` function of this
+module; ``load_catalogue`` finds it as in any other module. A cancel or a timeout raises ``trio.Cancelled`` in the
+handler.
 """
-# ruff: noqa: T201  # what an example finds, it prints
+# ruff: noqa: T201  # the example prints its results
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WORDS = ["trio", "executor", "level", "drain", "level"]
 
 @pexecutor.handler
 async def reverse(context: pexecutor.Context, *, word: str) -> str:
-    """Turn a word round, as slowly as a real service would."""
+    """Reverse a word, as slowly as a real service would."""
     for done in range(len(word)):
         context.progress(done, len(word))
         await trio.sleep(0.01)
@@ -30,7 +30,7 @@ async def reverse(context: pexecutor.Context, *, word: str) -> str:
 
 
 async def main() -> None:
-    """Run the executor for as long as there is something to do."""
+    """Run the executor until all tasks have finished."""
     handlers = load_catalogue(modules=[__name__], declared={}, environment={})
     async with trio.open_nursery() as nursery:
         executor = Executor(LocalStore(queue_size=100), pool_size=2, handlers=handlers)
@@ -47,13 +47,13 @@ async def main() -> None:
                     case refused:
                         print(f"{task.name}: refused, {refused.verdict}")
 
-        # Nothing new from here on. What is still in flight, if anything were, would have 30 seconds to end.
+        # From here on, the executor accepts no tasks. Tasks in flight have 30 seconds to finish; here, all have finished.
         executor.drain()
     print(executor)
 
 
 async def report(executor: Executor, task_id: str) -> None:
-    """Wait for a task's outcome, and print it."""
+    """Wait for a task's outcome and print it."""
     record = await executor.wait(task_id)
     if isinstance(record, Finished):
         result = (record.ending.result or b"none").decode()
