@@ -47,7 +47,7 @@ async def main() -> None:
                     case refused:
                         print(f"{task.name}: refused, {refused.verdict}")
 
-        # From here on, the executor accepts no tasks. Tasks in flight have 30 seconds to finish; here, all have finished.
+        # From here on, the executor accepts no tasks. Running tasks would have 30 s to end; here, all have finished.
         executor.drain()
     print(executor)
 
