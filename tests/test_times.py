@@ -13,6 +13,9 @@ from pexecutor.limits.times import (
     CLIENT_WAIT_SECONDS_MAX,
     COALESCED_SECONDS_MAX,
     CONNECT_SECONDS_MAX,
+    DELIVERY_ATTEMPT_SECONDS_MAX,
+    DELIVERY_REPLY_SECONDS_MAX,
+    DELIVERY_TAKEN_SECONDS,
     DRAIN_FOLLOWS_SECONDS,
     DRAIN_TIMEOUT_SECONDS,
     FUNCTION_CLOSE_SECONDS_MAX,
@@ -80,6 +83,13 @@ NOT_LONGER = [
     (KILL_AFTER_SECONDS, LEASE_SECONDS * (1 - LEASE_SHARE), "a command ends before another node starts its task"),
     (REFUSED_SECONDS, BEAT_SECONDS, "a refused beat is tried again before the next one is due"),
     (LOOK_AGAIN_SECONDS, LEASE_SECONDS_MIN, "a lost message delays a claim by less than any lease"),
+    # notifications
+    (DELIVERY_REPLY_SECONDS_MAX, DELIVERY_ATTEMPT_SECONDS_MAX, "the end of a reply is read within the attempt"),
+    (
+        DELIVERY_ATTEMPT_SECONDS_MAX + SETTLE_SECONDS_MAX,
+        DELIVERY_TAKEN_SECONDS,
+        "no other node attempts a delivery before this node has recorded its attempt",
+    ),
     # requests
     (STORE_CALL_SECONDS_MAX, CLIENT_REPLY_SECONDS_MAX, "a client waits for the store's answer"),
     (COALESCED_SECONDS_MAX, CLIENT_REPLY_SECONDS_MAX, "a client learns that the store did not answer"),

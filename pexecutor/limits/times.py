@@ -81,6 +81,17 @@ BEAT_SECONDS: Final = 1.0
 REFUSED_SECONDS: Final = 0.1
 """The pause after a beat that failed: a server that is out of memory refuses each beat at once."""
 
+# Notifications.
+
+DELIVERY_ATTEMPT_SECONDS_MAX: Final = 10.0
+"""How long one attempt of a delivery may take, from the look-up of the receiver's name to the end of its reply."""
+
+DELIVERY_REPLY_SECONDS_MAX: Final = 2.0
+"""How long to read the body of a receiver's reply, whose status is known already."""
+
+DELIVERY_TAKEN_SECONDS: Final = 30.0
+"""How long no other node attempts a delivery that one node has taken."""
+
 # Requests over HTTP.
 
 REQUEST_TIMEOUT_SECONDS: Final = 30.0

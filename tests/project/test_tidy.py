@@ -46,6 +46,7 @@ MAY_IMPORT: Final = {
     "handlers/processes": {"handlers", "values", "task", "errors"},
     "handlers/functions": {"handlers", "handlers/processes", "observe", "values", "task", "errors"},
     "schedules": {"stores", "observe", "task", "validation", "errors"},
+    "notifications": {"stores", "handlers/http", "task", "validation", "errors"},
     "stores": {"observe", "values", "task", "errors"},
     "stores/local": {"stores", "observe", "values", "task", "errors"},
     "stores/sqlite": {"stores", "stores/local", "stores/moves", "observe", "values", "task", "validation", "errors"},

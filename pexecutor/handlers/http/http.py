@@ -20,10 +20,8 @@ Error texts of the HTTP client never reach a record, because they may quote the 
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Annotated, Any, Final, Literal
 
@@ -40,12 +38,12 @@ from ..contract import Complaint, HandlerFailedError
 from ..descriptors import ExhaustedError, is_descriptor_left, is_exhaustion, retry_while_exhausted
 from ..output import Tail
 from ..slots import VALUE_SCHEMA
+from .retry_after import retry_after_seconds
 from .secrets import VARIABLE, Secrets, secrets_in
 from .url import UrlTemplate
 
 CONNECTIONS_KEPT_MAX: Final = 100
 LOCATION_CHARACTERS_SHOWN_MAX: Final = 200
-RETRY_AFTER_SECONDS_MAX: Final = 24 * 60 * 60
 WITH_A_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -237,25 +235,14 @@ class HttpHandler:
             shown = location[:LOCATION_CHARACTERS_SHOWN_MAX]
             raise HandlerFailedError(f"status {status}, a redirect to {shown}, which is not followed", retryable=False)
         retryable = status == 429 or status >= 500
-        retry_after_seconds = _retry_after_seconds(response.headers.get("Retry-After")) if retryable else None
-        raise HandlerFailedError(f"status {status}", retryable=retryable, retry_after_seconds=retry_after_seconds)
+        retry_after = retry_after_seconds(response.headers.get("Retry-After")) if retryable else None
+        raise HandlerFailedError(f"status {status}", retryable=retryable, retry_after_seconds=retry_after)
 
 
 def http_handler(name: str, table: Any, environment: Mapping[str, str], pool: HttpPool) -> HttpHandler:
     """Return the handler that a table declares. Raises ``ConfigError``."""
     where = f"handlers.{name}"
     return HttpHandler(table_from(table, HttpSettings, where), environment, where, pool)
-
-
-def _retry_after_seconds(value: str | None) -> float | None:
-    """Return the seconds to wait by a ``Retry-After`` header (RFC 9110, section 10.2.3), ``None`` if it is invalid."""
-    if value is None:
-        return None
-    try:
-        seconds = float(value) if value.isdecimal() else parsedate_to_datetime(value).timestamp() - time.time()
-    except (ValueError, OverflowError, TypeError, IndexError):
-        return None
-    return min(max(0.0, seconds), RETRY_AFTER_SECONDS_MAX)
 
 
 def _header(name: str, value: str, environment: Mapping[str, str], where: str) -> str:
