@@ -40,8 +40,8 @@ oldest delivery is the one with the earliest ``made_at``, and of these the one w
 previous page. What it shows as ``due_at`` of a taken delivery is not defined.
 
 **Watch.** ``Watcher.deliveries_changed`` is called once a step that was made through this node has made a delivery, or
-has put one off; a take is no reason. In a shared store, it is also called regularly while the store has deliveries, because other
-nodes make them, too.
+has put one off; a take is no reason. In a shared store, it is also called regularly while the store has deliveries,
+because other nodes make them, too.
 
 **Lifetime and damage.** A durable store restores its deliveries. A delivery that was taken when the process died is due
 at the time it had before. A stored delivery that is not valid is set aside and counted, like a task.
@@ -56,7 +56,7 @@ import msgspec
 
 from ..task import Brings, Finished, Task, format_task_id
 from ..values import error_text
-from .schedules import Schedule, Skipped, SkipReason
+from .schedules import Occurrence, Schedule, Skipped, SkipReason
 
 DELIVERIES_MAX: Final = 10_000
 """How many deliveries a store keeps."""
@@ -199,6 +199,12 @@ def new_deliveries(serials: Iterable[int], targets: Iterable[str], notice: Notic
     return [Delivery(serial, target, made_at, made_at, notice) for serial, target in zip(serials, targets, strict=True)]
 
 
+def targets_of(record: Finished) -> tuple[str, ...]:
+    """Return the targets that are notified of the outcome of a task."""
+    brings = None if record.rare is None else record.rare.brings
+    return () if brings is None else brings.targets(record.ending.outcome)
+
+
 def end_notice(record: Finished) -> EndNotice:
     """Return the facts about a task that has ended."""
     error = record.ending.error
@@ -214,12 +220,13 @@ def end_notice(record: Finished) -> EndNotice:
     )
 
 
-def skip_notice(schedule: Schedule, skipped: Skipped) -> SkipNotice:
-    """Return the facts about a skipped occurrence of a schedule."""
-    task = schedule.definition.task
-    return SkipNotice(schedule.name, task.name, task.handler, skipped.reason, skipped.at, skipped.holder_id)
-
-
-def is_new_skip(occurrences: Sequence[object]) -> bool:
+def is_new_skip(occurrences: Sequence[Occurrence]) -> bool:
     """Return whether the latest occurrence of a schedule is a skip that is not counted in an earlier entry."""
     return bool(occurrences) and isinstance(occurrences[0], Skipped) and occurrences[0].count == 1
+
+
+def skip_notice(schedule: Schedule) -> SkipNotice:
+    """Return the facts about the latest occurrence of a schedule, a skip."""
+    task, skipped = schedule.definition.task, schedule.occurrences[0]
+    assert isinstance(skipped, Skipped), "is_new_skip() says so"
+    return SkipNotice(schedule.name, task.name, task.handler, skipped.reason, skipped.at, skipped.holder_id)

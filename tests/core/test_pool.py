@@ -75,7 +75,7 @@ async def test_what_ends_during_a_write_is_recorded_in_the_next_one(
     autojump_clock: MockClock, run_here: RunHere
 ) -> None:
     store = Leased()
-    store._journal = FakeJournal()
+    store._steps.journal = FakeJournal()
     gate = Gate()
     executor = await run_here(store, handler=gate, pool_size=10)
     await executor.submit([Task(f"task-{number}") for number in range(10)])
@@ -113,7 +113,7 @@ async def test_a_task_that_is_lost_while_its_ending_waits_is_not_recorded(
     store = Leased()
     journal = FakeJournal()
     journal.fails_at = {3}
-    store._journal = journal
+    store._steps.journal = journal
     gate = Gate()
     executor = await run_here(store, handler=gate, pool_size=1)
     await executor.submit([Task("lost")])
@@ -169,7 +169,7 @@ async def test_a_cancel_that_comes_after_the_work_does_not_reach_the_next_task(
             await trio.sleep(1)
 
     store = Leased()
-    store._journal, store._ends_with_us = FakeJournal(awaits=50), {"sleep"}
+    store._steps.journal, store._ends_with_us = FakeJournal(awaits=50), {"sleep"}
     executor = await run_here(store, handler=Doing(work), pool_size=2)
     first, second = await executor.submit([Task("first"), Task("second")])
     assert first.verdict == second.verdict == "accepted"

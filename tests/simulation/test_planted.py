@@ -18,6 +18,7 @@ from pexecutor.errors import UnusableStoreError
 from pexecutor.handlers import catalogue, contract, descriptors
 from pexecutor.stores.local import crashes, recovery, store, submission
 from pexecutor.stores.local.journal_protocol import NOTHING_BESIDE, BesideRecords
+from pexecutor.stores.local.steps import Steps
 from pexecutor.stores.mending import failed_to_write
 from pexecutor.stores.sqlite import database, journal, unwritable
 from pexecutor.stores.sqlite.database import Database
@@ -33,13 +34,13 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 
 
 def forget_to_journal_a_finish(patch: pytest.MonkeyPatch) -> None:
-    make_durable = LocalStore._make_durable
+    make_durable = Steps._make_durable
 
-    async def make_durable_all_but_ends(self: LocalStore, changes: Sequence[Record], *beside: Any) -> Sequence[Record]:
+    async def make_durable_all_but_ends(self: Steps, changes: Sequence[Record], *beside: Any) -> Sequence[Record]:
         await make_durable(self, [record for record in changes if not isinstance(record, Finished)], *beside)
         return changes
 
-    patch.setattr(LocalStore, "_make_durable", make_durable_all_but_ends)
+    patch.setattr(Steps, "_make_durable", make_durable_all_but_ends)
 
 
 def acknowledge_before_the_commit(patch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from pexecutor.stores.local.journal_protocol import NOTHING_BESIDE, BesideRecord
 from pexecutor.stores.local.schedule_book import ScheduleBook
 from pexecutor.stores.local.schedules import LocalSchedules
 from pexecutor.stores.local.shard_locks import ShardLocks
+from pexecutor.stores.local.steps import Steps
 from pexecutor.stores.schedules import (
     DuePlace,
     DueSchedules,
@@ -197,14 +198,14 @@ def tell_no_watcher(patch: pytest.MonkeyPatch) -> None:
 
 
 def await_between_the_two(patch: pytest.MonkeyPatch) -> None:
-    apply = LocalStore._apply
+    complete = Steps.complete
 
-    async def apply_then_await(self: LocalStore, changes: Sequence[Record], **others: Any) -> Sequence[Any]:
-        applied = await apply(self, changes, **others)
+    async def complete_then_await(self: Steps, changes: Sequence[Record], **others: Any) -> Sequence[Any]:
+        completed = await complete(self, changes, **others)
         await trio.lowlevel.checkpoint()
-        return applied
+        return completed
 
-    patch.setattr(LocalStore, "_apply", apply_then_await)
+    patch.setattr(Steps, "complete", complete_then_await)
 
 
 BROKEN_SCHEDULES: dict[Plant, str] = {
@@ -254,15 +255,15 @@ def submit_after_the_step(patch: pytest.MonkeyPatch) -> None:
 
 def answer_before_it_is_written(patch: pytest.MonkeyPatch) -> None:
     """An occurrence that was acknowledged is lost, and all of it."""
-    apply = LocalStore._apply
+    complete = Steps.complete
 
-    async def apply_later(self: LocalStore, changes: Sequence[Record], **others: Any) -> Sequence[Any]:
+    async def complete_later(self: Steps, changes: Sequence[Record], **others: Any) -> Sequence[Any]:
         if others.get("beside", NOTHING_BESIDE).schedules and changes:
-            self._publish(changes)
+            self._publish(changes, ())
             return changes
-        return await apply(self, changes, **others)
+        return await complete(self, changes, **others)
 
-    patch.setattr(LocalStore, "_apply", apply_later)
+    patch.setattr(Steps, "complete", complete_later)
 
 
 def forget_to_write_the_schedule(patch: pytest.MonkeyPatch) -> None:

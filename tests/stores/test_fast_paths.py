@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 
 from pexecutor import Ending, Finished, LocalStore, Outcome, PageRequest, Pending, Record, Running, Task
 from pexecutor.stores import Watcher
+from pexecutor.stores.deliveries import brings_nothing
 from pexecutor.stores.local.book import Book
+from pexecutor.stores.local.rare_facts import RareFacts
 from pexecutor.stores.local.submission import Submission, end, start
 from pexecutor.stores.sqlite.rows import COLUMNS, ENDED_COLUMNS, WAITING_COLUMNS, to_ended_row, to_row, to_waiting_row
+from pexecutor.task import Brings
 
 from ..fakes import FakeJournal
 
@@ -59,9 +62,17 @@ def new_book(history_records_max: int = 4) -> Book:
     )
 
 
-def submission_on(book: Book, room: int) -> Submission:
+def submission_on(book: Book, room: int, brings: Callable[[Task], Brings | None] = brings_nothing) -> Submission:
     acceptances = count(1)
-    return Submission(book, room=room, now=NOW, draw_serials=lambda number: [next(acceptances) for _ in range(number)])
+    facts = RareFacts()
+    facts.watch(brings)
+    return Submission(
+        book,
+        room=room,
+        now=NOW,
+        draw_serials=lambda number: [next(acceptances) for _ in range(number)],
+        facts=facts,
+    )
 
 
 async def put(book: Book, records: Sequence[Record]) -> None:
@@ -84,13 +95,20 @@ def everything(book: Book) -> dict[str, Any]:
     }
 
 
+def brings_for_some(task: Task) -> Brings | None:
+    return None if task.name in "aeh" else Brings(failed=(task.name,))
+
+
+@pytest.mark.parametrize("brings", [brings_nothing, brings_for_some])
 @given(tasks=Tasks, held=st.lists(st.sampled_from("abc"), unique=True), room=st.integers(0, 6))
-def test_a_list_that_is_taken_at_once_is_taken_as_one_by_one(tasks: list[Task], held: list[str], room: int) -> None:
+def test_a_list_that_is_taken_at_once_is_taken_as_one_by_one(
+    brings: Callable[[Task], Brings | None], tasks: list[Task], held: list[str], room: int
+) -> None:
     book = new_book()
     if held:
         with book.registry.locked_nowait(held):
             book.accept([Pending(1000 + number, Task(name), NOW, ()) for number, name in enumerate(held)])
-    at_once, one_by_one = submission_on(book, room), submission_on(book, room)
+    at_once, one_by_one = submission_on(book, room, brings), submission_on(book, room, brings)
     at_once.decide(tasks)
     one_by_one._decide_one_by_one(tasks)
     assert (at_once.verdicts, at_once.changes, at_once.places) == (

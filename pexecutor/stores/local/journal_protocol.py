@@ -12,7 +12,15 @@ from ...errors import StoreUnavailableError
 from ...limits.times import STORE_CALL_SECONDS_MAX
 from ...task import Record, Running
 from ..answers import KeyedAnswer, RequestKey
+from ..deliveries import Delivery
 from ..schedules import Schedule, ScheduleChange
+
+
+class DeliveryChange(NamedTuple):
+    """The new state of a delivery; ``None`` if it was removed."""
+
+    serial: int
+    delivery: Delivery | None
 
 
 class BesideRecords(NamedTuple):
@@ -21,10 +29,12 @@ class BesideRecords(NamedTuple):
     Parameters:
         schedules: the new states of schedules; of two states of one schedule, the later one wins.
         answer: the answer to a request with a key.
+        deliveries: the new states of deliveries.
     """
 
     schedules: Sequence[ScheduleChange] = ()
     answer: KeyedAnswer | None = None
+    deliveries: Sequence[DeliveryChange] = ()
 
 
 NOTHING_BESIDE: Final = BesideRecords()
@@ -95,6 +105,7 @@ class Complete(Protocol):
         *,
         known_with_it: Sequence[Record] = (),
         beside: BesideRecords = NOTHING_BESIDE,
+        made: Sequence[Delivery] = (),
     ) -> Awaitable[Sequence[Any]]: ...
 
 

@@ -23,7 +23,7 @@ from ...task import Finished, Record, Running, wait_again
 from ..endings import ABANDONED, SUPERSEDED, abandoned_after
 from .book import Book
 from .crashes import with_crash
-from .submission import begin, end_and_pass_on
+from .submission import end_and_pass_on, follow_on
 
 
 class Recovered(msgspec.Struct, frozen=True):
@@ -73,7 +73,7 @@ async def load(records: AsyncIterable[Sequence[Record]], book: Book) -> Counter[
 def _let_orphans_go_on(book: Book) -> None:
     """Give each follower whose name is free its turn: the record of the task that it follows was not readable."""
     orphans = [record for record in book.following.values() if book.registry.get(record.task.name) is None]
-    book.put([begin(record.serial, record.task, record.submitted_at, record.submitted_at) for record in orphans])
+    book.put([follow_on(record, record.submitted_at) for record in orphans])
 
 
 def _check_names(book: Book, in_flight: int) -> None:

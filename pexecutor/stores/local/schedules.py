@@ -7,7 +7,7 @@ that many that are due together share the transactions of the journal.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from zlib import crc32
 
@@ -16,6 +16,7 @@ import trio
 
 from ...errors import UnknownScheduleError
 from ...task import Task
+from ..deliveries import Delivery, is_new_skip, new_deliveries, skip_notice
 from ..schedules import (
     DuePlace,
     DueSchedules,
@@ -52,6 +53,7 @@ class LocalSchedules:
         complete: completes a decided step.
         room: the bound of the queue.
         now: the wall clock, in seconds since 1970.
+        draw_serials: returns this many new serials.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class LocalSchedules:
         complete: Complete,
         room: Room,
         now: Callable[[], float],
+        draw_serials: Callable[[int], Sequence[int]],
     ) -> None:
         self.changed: Callable[[], None] = lambda: None
         """Called once a schedule has changed."""
@@ -72,6 +75,7 @@ class LocalSchedules:
         self._complete = complete
         self._room = room
         self._now = now
+        self._draw_serials = draw_serials
         self._locks = ShardLocks()
         self._generations = 0
         # Changed by _put() and load() alone.
@@ -166,6 +170,7 @@ class LocalSchedules:
                         submission.changes,
                         known_with_it=submission.superseded_running,
                         beside=BesideRecords([ScheduleChange(new.name, new)]),
+                        made=self._made_by(step, new),
                     )
                 self._book.put(new)
                 self.changed()
@@ -187,12 +192,20 @@ class LocalSchedules:
             if schedule is None or step.expected is None or not is_current(schedule, step, self._now()):
                 return None
             new = _after(schedule, step, Skipped(step.expected.at, step.at, reason))
-            await self._complete((), beside=BesideRecords([ScheduleChange(new.name, new)]))
+            beside = BesideRecords([ScheduleChange(new.name, new)])
+            await self._complete((), beside=beside, made=self._made_by(step, new))
             self._book.put(new)
             self.changed()
             skipped = new.occurrences[0]
             assert isinstance(skipped, Skipped), "it was just recorded"
             return skipped
+
+    def _made_by(self, step: ScheduleStep, new: Schedule) -> list[Delivery]:
+        """Return the deliveries that a step makes: those of a skip that it records as a new entry."""
+        if not (step.targets and is_new_skip(new.occurrences)):
+            return []
+        serials = self._draw_serials(len(step.targets))
+        return new_deliveries(serials, step.targets, skip_notice(new), self._now())
 
     def _locked(self, name: str) -> ShardsTaken:
         """Return an async context in which only the caller changes this schedule."""

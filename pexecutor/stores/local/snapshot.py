@@ -9,7 +9,9 @@ from .book import Book
 from .journal_protocol import Journal
 
 
-def take_snapshot(book: Book, journal: Journal | None, queue_size: int, schedules: int) -> StoreStatistics:
+def take_snapshot(
+    book: Book, journal: Journal | None, queue_size: int, schedules: int, deliveries: int
+) -> StoreStatistics:
     """Return the statistics of a store.
 
     Parameters:
@@ -17,6 +19,7 @@ def take_snapshot(book: Book, journal: Journal | None, queue_size: int, schedule
         journal: makes changes durable; ``None`` if the store has none.
         queue_size: how many tasks may wait.
         schedules: how many schedules there are.
+        deliveries: how many deliveries there are.
     """
     finished = book.finished()
     return StoreStatistics(
@@ -31,4 +34,5 @@ def take_snapshot(book: Book, journal: Journal | None, queue_size: int, schedule
         trouble=None if journal is None else journal.trouble,
         damaged=0 if journal is None else sum(journal.repairs),
         schedules=schedules,
+        deliveries=deliveries,
     )

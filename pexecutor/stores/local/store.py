@@ -13,14 +13,14 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
 from contextlib import asynccontextmanager
 from itertools import takewhile
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import trio
 
 from ...errors import AlreadyFinishedError, AlreadyStartedError, ExpiredTaskError, UnknownTaskError
 from ...limits.defaults import CRASHES_MAX, HISTORY_BYTES_MAX, HISTORY_RECORDS_MAX, HISTORY_SECONDS_MAX, QUEUE_SIZE
-from ...observe.histogram import COMMIT_SECONDS, Histogram
+from ...observe.histogram import Histogram
 from ...observe.notify import notifier
 from ...task import (
     TAG_BITS,
@@ -35,22 +35,27 @@ from ...task import (
     Scheduled,
     Task,
     Verdict,
-    make_serial,
     parse_task_id,
     wait_again,
 )
 from .. import Node, Page, PageRequest, StoreStatistics, Watcher
 from ..answers import ANSWER_BOUNDS, AnswerBounds
+from ..deliveries import DELIVERY_BOUNDS, DeliveryBounds
 from ..schedules import SCHEDULE_BOUNDS, ScheduleBounds
 from .answers import LocalAnswers
 from .book import Book
 from .capacity import Room
 from .crashes import Trials
-from .journal_protocol import NOTHING_BESIDE, BesideRecords, Journal, leave_as_is, make_durable
+from .deliveries import LocalDeliveries
+from .delivery_book import DeliveryBook
+from .journal_protocol import Journal, leave_as_is
 from .listing import list_page
+from .rare_facts import RareFacts
 from .recovery import Recovered, check_handlers, load, recovery
 from .schedules import LocalSchedules
+from .serials import Serials
 from .snapshot import take_snapshot
+from .steps import Steps
 from .submission import Submission, after, all_just_end, end, end_and_pass_on, start
 
 CLOCK_CHECK_SECONDS: Final = 60.0
@@ -68,6 +73,7 @@ class LocalStore:
         crashes_max: the number of crashes at which a task is abandoned.
         answer_bounds: how many answers to requests with a key are remembered, and for how long.
         schedule_bounds: how many schedules are kept, and how many bytes of them.
+        delivery_bounds: how many deliveries are kept, and for how long.
         journal: makes changes durable; ``None`` if tasks may be lost with the process.
         known_handlers: the handlers that stored tasks may need; opening fails if a task needs another one.
         ends_with_us: the handlers whose work ends with this process, so that a start need not be durable.
@@ -88,6 +94,7 @@ class LocalStore:
         crashes_max: int = CRASHES_MAX,
         answer_bounds: AnswerBounds = ANSWER_BOUNDS,
         schedule_bounds: ScheduleBounds = SCHEDULE_BOUNDS,
+        delivery_bounds: DeliveryBounds = DELIVERY_BOUNDS,
         journal: Journal | None = None,
         known_handlers: Container[str] | None = None,
         ends_with_us: Container[str] = (),
@@ -100,40 +107,54 @@ class LocalStore:
         if queue_size < 1:
             raise ValueError("queue_size must be at least 1")
         self.queue_size = queue_size
-        self.commits: Histogram = Histogram(COMMIT_SECONDS)
-        self._journal = journal
         self._crashes_max = crashes_max
         self._known_handlers = known_handlers
         self._ends_with_us = ends_with_us
-        # Owned by _apply: the serials of tasks whose decided change is not yet durable.
-        self._changing: set[int] = set()
         self._end_leftovers = end_leftovers
         self._on_recovered = notifier(on_recovered)
         self._now = now
         self._jitter = random.Random() if jitter is None else jitter
-        self._tag = secrets.randbits(TAG_BITS) if tag is None else tag
-        self._acceptances = 0
+        self._serials = Serials(secrets.randbits(TAG_BITS) if tag is None else tag)
+        self._facts = RareFacts()
         self._book = Book(
             history_records_max=history_records_max,
             history_seconds_max=history_seconds_max,
             history_bytes_max=history_bytes_max,
             forget=journal.forget if journal is not None else lambda _: None,
         )
-        self._trials = Trials(self._book.pending, self._book.crashed, self._changing, crashes_max)
         self._arrivals = trio.lowlevel.ParkingLot()
+        delivery_book = DeliveryBook(delivery_bounds, forget=lambda _: None)
+        self._steps = Steps(self._book, delivery_book, self._serials, journal, self._arrivals)
+        self._trials = Trials(self._book.pending, self._book.crashed, self._steps.changing, crashes_max)
         self._room = room = Room(queue_size, self._book.waiting)
-        registry, begin, complete = self._book.registry, self._submission, self._apply
+        registry, begin, complete = self._book.registry, self._submission, self._steps.complete
         self.answers: LocalAnswers = LocalAnswers(
             answer_bounds, registry, journal, begin=begin, complete=complete, room=room, now=now
         )
         self.schedules: LocalSchedules = LocalSchedules(
-            schedule_bounds, registry, begin=begin, complete=complete, room=room, now=now
+            schedule_bounds,
+            registry,
+            begin=begin,
+            complete=complete,
+            room=room,
+            now=now,
+            draw_serials=self._serials.draw,
         )
+        self.deliveries: LocalDeliveries = LocalDeliveries(
+            delivery_book, complete=complete, forget=lambda _: None, now=now
+        )
+
+    @property
+    def commits(self) -> Histogram:
+        """How long changes took to become durable."""
+        return self._steps.commits
 
     def watch(self, watcher: Watcher) -> None:
         """Register the callbacks that are notified of each change from now on."""
         self._book.changed = watcher.changed
         self.schedules.changed = watcher.schedules_changed
+        self.deliveries.watch(watcher.deliveries_changed, watcher.deliveries_ended)
+        self._facts.watch(watcher.brings)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -142,12 +163,13 @@ class LocalStore:
         Raises:
             UnusableStoreError: the stored tasks cannot be used.
         """
-        if self._journal is None:
+        if self._steps.journal is None:
             yield
             return
-        async with self._journal.opened(self._book.get, self.schedules.find) as (self._tag, self._acceptances):
+        async with self._steps.journal.opened(self._book.get, self.schedules.find) as identity:
+            self._serials.tag, self._serials.drawn = identity
             async with self._book.registry.all_locked():
-                self._on_recovered(await self._recover(self._journal))
+                self._on_recovered(await self._recover(self._steps.journal))
             yield
 
     async def _recover(self, journal: Journal) -> Recovered:
@@ -162,7 +184,7 @@ class LocalStore:
         if running or journal.after_crash:
             self._trials.begin_caution()
         changes = recovery(self._book, running, self._now(), self._crashes_max)
-        await self._apply(changes)
+        await self._steps.complete(changes)
         ended = sum(isinstance(change, Finished) for change in changes)
         return Recovered(waiting, len(running) - ended, ended, history, *journal.repairs, journal.lost_transactions)
 
@@ -176,32 +198,28 @@ class LocalStore:
                 submission.decide(tasks, atomic=atomic)
                 with self._room.reserved(max(0, submission.places)):  # superseding can free more places than it takes
                     if submission.plain:
-                        await self._accept(submission.plain)
+                        await self._steps.accept(submission.plain)
                     else:
-                        await self._apply(submission.changes, known_with_it=submission.superseded_running)
+                        await self._steps.complete(submission.changes, known_with_it=submission.superseded_running)
                 return submission.verdicts
         finally:
             self._room.offer()
 
     def submit_nowait(self, tasks: Sequence[Task]) -> list[Verdict] | None:
         """Accept all tasks without awaiting, or return ``None``: for a journal, a lock, or a refused task."""
-        if self._journal is None and tasks:
+        if self._steps.journal is None and tasks:
             with self._book.registry.locked_nowait([task.name for task in tasks]) as is_locked:
                 if is_locked and (submission := self._submission()).take_all(tasks):
-                    self._book.accept(submission.plain)
-                    self._arrivals.unpark_all()
+                    self._steps.accept_nowait(submission.plain)
                     return submission.verdicts
         return None
 
     def _submission(self) -> Submission:
         now = self._now()
         self._book.advance(now)
-        return Submission(self._book, room=self._room.free(), now=now, draw_serials=self._draw_serials)
-
-    def _draw_serials(self, number: int) -> range:
-        first = make_serial(self._tag, self._acceptances + 1)
-        self._acceptances += number
-        return range(first, first + number)
+        return Submission(
+            self._book, room=self._room.free(), now=now, draw_serials=self._serials.draw, facts=self._facts
+        )
 
     async def wait_for_room(self, least: int, most: int) -> int:
         """Wait until ``least`` places are likely to be free; return how many are free, at most ``most``."""
@@ -220,7 +238,7 @@ class LocalStore:
                 now = self._now()  # while we waited for the locks, a task may have been cancelled, moved or started
                 still_first = [record for record in first if self._book.get(record.serial) is record]
                 started = [start(record, now) for record in self._trials.leave_out(still_first)]
-                await self._apply(started)
+                await self._steps.complete(started)
                 self._room.offer()
                 if started:
                     return started
@@ -230,7 +248,7 @@ class LocalStore:
         now = self._now()
         self._book.advance(now)
         first = self._book.pending.first(limit)
-        if self._journal is not None:
+        if self._steps.journal is not None:
             first = [] if self._trials.under_caution else list(takewhile(self._can_start_at_once, first))
         if not first:
             return []
@@ -245,7 +263,7 @@ class LocalStore:
         return (
             task.on_crash == "rerun"
             and task.handler in self._ends_with_us
-            and record.serial not in self._changing
+            and record.serial not in self._steps.changing
             and not record.crashes  # a further crash has to be counted, so the start must be durable
         )
 
@@ -265,29 +283,27 @@ class LocalStore:
         async with self._book.registry.locked([running.task.name for running, _ in ended]):
             now = self._now()
             if all_just_end(self._book, ended):
-                durable = await self._make_durable([end(running, ending, now) for running, ending in ended])
-                self._book.end(durable)
-                return [*durable]
+                return [*await self._steps.end([end(running, ending, now) for running, ending in ended])]
             changes = [after(self._book, running, ending, now, self._jitter) for running, ending in ended]
-            applied = await self._apply([record for task_changes in changes for record in task_changes])
+            applied = await self._steps.complete([record for task_changes in changes for record in task_changes])
             by_serial = {record.serial: record for record in applied}
             return [by_serial[running.serial] for running, _ in ended]
 
     def finish_nowait(self, ended: Sequence[tuple[Running, Ending]]) -> Sequence[Finished | Scheduled | None] | None:
         """Record how attempts ended without awaiting, or return ``None``: for a journal, a lock or a decision."""
-        if self._journal is None and all_just_end(self._book, ended):
+        if self._steps.journal is None and all_just_end(self._book, ended):
             with self._book.registry.locked_nowait([running.task.name for running, _ in ended]) as is_locked:
                 if is_locked:
                     now = self._now()
                     finished = [end(running, ending, now) for running, ending in ended]
-                    self._book.end(finished)
+                    self._steps.end_nowait(finished)
                     return finished
         return None
 
     async def release(self, tasks: Sequence[Running]) -> None:
         """Make running tasks pending again, at their old place in the start order."""
         async with self._book.registry.locked([task.task.name for task in tasks]):
-            await self._apply([wait_again(task) for task in tasks if self._book.get(task.serial) is task])
+            await self._steps.complete([wait_again(task) for task in tasks if self._book.get(task.serial) is task])
 
     async def cancel(self, task_id: str) -> Running | Finished:
         """End a waiting task; return a running one unchanged: the caller stops its attempt."""
@@ -315,52 +331,14 @@ class LocalStore:
                 case waiting:
                     task = msgspec.structs.replace(waiting.task, priority=priority)
                     moved = msgspec.structs.replace(waiting, task=task)
-                    await self._apply([moved])
+                    await self._steps.complete([moved])
                     return moved
 
     async def _end(self, record: InFlight, ending: Ending) -> Finished:
         """End a task, and give its follower the name in the same step."""
-        [finished, *_] = await self._apply(end_and_pass_on(self._book, record, ending, self._now()))
+        [finished, *_] = await self._steps.complete(end_and_pass_on(self._book, record, ending, self._now()))
         assert isinstance(finished, Finished), "the end comes first"
         return finished
-
-    async def _apply(
-        self,
-        changes: Sequence[Record],
-        *,
-        known_with_it: Sequence[Record] = (),
-        beside: BesideRecords = NOTHING_BESIDE,
-    ) -> Sequence[Any]:
-        """Complete a decided step: make the changes durable, then publish those of records to every reader."""
-        changing = {record.serial for record in changes}
-        self._changing |= changing
-        try:
-            changes = (await self._make_durable([*known_with_it, *changes], beside))[len(known_with_it) :]
-        finally:
-            self._changing -= changing
-            if self._book.crashed:
-                self._arrivals.unpark_all()  # the change of a task that has a crash may let others start
-        self._publish(changes)
-        return changes
-
-    async def _accept(self, records: Sequence[Pending]) -> None:
-        """Complete the submit of new tasks that are due and whose names are free."""
-        await self._make_durable(records)
-        self._book.accept(records)
-        self._arrivals.unpark_all()
-
-    async def _make_durable(self, changes: Sequence[Record], beside: BesideRecords = NOTHING_BESIDE) -> Sequence[Any]:
-        if self._journal is None or not (changes or any(beside)):
-            return changes
-        asked_at = trio.current_time()
-        durable = await make_durable(self._journal, changes, self._acceptances, beside)
-        self.commits.observe(trio.current_time() - asked_at)
-        return durable
-
-    def _publish(self, changes: Sequence[Record]) -> None:
-        self._book.put(changes)
-        if any(isinstance(record, Pending | Scheduled) for record in changes):
-            self._arrivals.unpark_all()
 
     async def get(self, task_id: str) -> Record:
         """Return the record with this id."""
@@ -370,7 +348,7 @@ class LocalStore:
     def _find(self, task_id: str) -> Record:
         self._book.advance(self._now())
         serial = parse_task_id(task_id)
-        if serial is None or not make_serial(self._tag, 0) < serial <= make_serial(self._tag, self._acceptances):
+        if serial is None or serial not in self._serials:
             raise UnknownTaskError(task_id)
         record = self._book.get(serial)
         if record is None:
@@ -397,4 +375,5 @@ class LocalStore:
     def statistics(self) -> StoreStatistics:
         """Return a snapshot for observers."""
         self._book.advance(self._now())
-        return take_snapshot(self._book, self._journal, self.queue_size, len(self.schedules))
+        schedules, deliveries = len(self.schedules), len(self.deliveries)
+        return take_snapshot(self._book, self._steps.journal, self.queue_size, schedules, deliveries)

@@ -36,6 +36,7 @@ from ...task import (
     InFlight,
     Outcome,
     Pending,
+    Rare,
     Record,
     Running,
     Scheduled,
@@ -46,6 +47,7 @@ from ...task import (
 from ..endings import SUPERSEDED
 from ..retry import retry_at
 from .book import Book
+from .rare_facts import RareFacts
 
 NO_ATTEMPTS: Final[tuple[Attempt, ...]] = ()
 
@@ -58,9 +60,12 @@ class Submission:
         room: how many places the queue has free.
         now: the time, in seconds since 1970.
         draw_serials: returns this many new serials.
+        facts: the rare facts about new tasks.
     """
 
-    def __init__(self, book: Book, *, room: int, now: float, draw_serials: Callable[[int], Sequence[int]]) -> None:
+    def __init__(
+        self, book: Book, *, room: int, now: float, draw_serials: Callable[[int], Sequence[int]], facts: RareFacts
+    ) -> None:
         self.verdicts: list[Verdict] = []
         self.changes: list[Record] = []
         self.plain: list[Pending] = []
@@ -72,6 +77,7 @@ class Submission:
         self._room = room
         self._now = now
         self._draw_serials = draw_serials
+        self._facts = facts
         # The decisions so far: the holder of a name, and the follower of a holder by the holder's serial.
         self._holders: dict[str, Holder | None] = {}
         self._followers: dict[int, Following | None] = {}
@@ -94,7 +100,12 @@ class Submission:
         if [task for task in tasks if task.delay or task.run_at is not None]:
             return False
         now, serials = self._now, self._draw_serials(len(tasks))
-        self.plain = [Pending(serial, task, now, NO_ATTEMPTS) for serial, task in zip(serials, tasks, strict=True)]
+        numbered = zip(serials, tasks, strict=True)
+        if self._facts.are_none:
+            self.plain = [Pending(serial, task, now, NO_ATTEMPTS) for serial, task in numbered]
+        else:
+            rare = self._facts.of
+            self.plain = [Pending(serial, task, now, NO_ATTEMPTS, rare=rare(task)) for serial, task in numbered]
         self.changes = [*self.plain]
         self.places = len(tasks)
         self.verdicts = [Accepted(record) for record in self.plain]
@@ -130,7 +141,7 @@ class Submission:
             return FULL
         self.places += 1
         [serial] = self._draw_serials(1)
-        record = begin(serial, task, self._now, self._now)
+        record = begin(serial, task, self._now, self._now, self._facts.of(task))
         self._put(record)
         return Accepted(record)
 
@@ -138,7 +149,8 @@ class Submission:
         target = self._follower(holder)
         if target is None and isinstance(holder, Running):
             return self._follow(task, holder, supersedes=False)
-        renewed = msgspec.structs.replace(holder if target is None else target, task=task)
+        waiting = holder if target is None else target
+        renewed = msgspec.structs.replace(waiting, task=task, rare=self._facts.of(task, waiting.crashes))
         self._put(renewed)
         return Accepted(renewed)
 
@@ -155,7 +167,8 @@ class Submission:
             return FULL
         self.places += 1
         [serial] = self._draw_serials(1)
-        record = Following(serial, task, self._now, NO_ATTEMPTS, holder.serial, supersedes)
+        rare = self._facts.of(task)
+        record = Following(serial, task, self._now, NO_ATTEMPTS, holder.serial, supersedes, rare=rare)
         self._put(record)
         if supersedes:
             self.superseded_running.append(holder)
@@ -190,12 +203,17 @@ class Submission:
         return self._followers[serial] if serial in self._followers else self._book.following.get(serial)
 
 
-def begin(serial: int, task: Task, submitted_at: float, now: float) -> Waiting:
+def begin(serial: int, task: Task, submitted_at: float, now: float, rare: Rare | None) -> Waiting:
     """Return the first state of a task that holds its name."""
     due_at = task.due_at(submitted_at)
     if due_at > now:
-        return Scheduled(serial, task, submitted_at, NO_ATTEMPTS, due_at)
-    return Pending(serial, task, submitted_at, NO_ATTEMPTS)
+        return Scheduled(serial, task, submitted_at, NO_ATTEMPTS, due_at, rare=rare)
+    return Pending(serial, task, submitted_at, NO_ATTEMPTS, rare=rare)
+
+
+def follow_on(follower: Following, now: float) -> Waiting:
+    """Return the state of a follower whose name has become free."""
+    return begin(follower.serial, follower.task, follower.submitted_at, now, follower.rare)
 
 
 def start(record: Pending, now: float) -> Running:
@@ -214,7 +232,7 @@ def end_and_pass_on(book: Book, record: InFlight, ending: Ending, now: float) ->
     changes: list[Record] = [end(record, ending, now)]
     follower = book.following.get(record.serial)
     if follower is not None and not isinstance(record, Following):
-        changes.append(begin(follower.serial, follower.task, follower.submitted_at, now))
+        changes.append(follow_on(follower, now))
     return changes
 
 

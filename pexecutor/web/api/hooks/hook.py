@@ -27,7 +27,7 @@ from ....validation import malformed, table_from
 from ..decode import decode_task
 from ..errors import BadRequestError, UnsupportedMediaTypeError
 from .signature import HeaderValues, Scheme, delivery_id, key_of
-from .template import AbsentError, Delivery, DeliverySlot, TaskTemplate, look_up, parse_slot
+from .template import AbsentError, DeliverySlot, HookDelivery, TaskTemplate, look_up, parse_slot
 
 BODY_BYTES_MAX: Final = 1024 * 1024
 SECRET_CHARACTERS_MIN: Final = 16
@@ -107,7 +107,7 @@ class Hook:
             InvalidTaskError: the filled task is invalid.
         """
         sent_id = delivery_id(self._scheme, self._keys, headers, body, now)
-        delivery = Delivery(_decoded(body, mimetype, self._scheme), headers)
+        delivery = HookDelivery(_decoded(body, mimetype, self._scheme), headers)
         for slot, value in self._when:
             if not _is_equal(slot, value, delivery):
                 return Arrival(sent_id, f"{slot} is not {msgspec.json.encode(value).decode()}")
@@ -140,7 +140,7 @@ def _condition(text: str, where: str) -> DeliverySlot:
     return slot
 
 
-def _is_equal(slot: DeliverySlot, value: Scalar, delivery: Delivery) -> bool:
+def _is_equal(slot: DeliverySlot, value: Scalar, delivery: HookDelivery) -> bool:
     try:
         found = look_up(slot, delivery)
     except AbsentError:

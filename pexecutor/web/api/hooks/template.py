@@ -42,7 +42,7 @@ class DeliverySlot(msgspec.Struct, frozen=True):
         return f"{self.source}.{self.path}"
 
 
-class Delivery(msgspec.Struct, frozen=True):
+class HookDelivery(msgspec.Struct, frozen=True):
     """What a slot can refer to: the decoded body, and the values of the headers with a name in lower case."""
 
     body: Mapping[str, Any]
@@ -72,7 +72,7 @@ class TaskTemplate:
         self._name = _pieces(name, f"{where}.name")
         self._fields = _parsed(fields, where, DEPTH_MAX)
 
-    def filled(self, delivery: Delivery) -> dict[str, Any]:
+    def filled(self, delivery: HookDelivery) -> dict[str, Any]:
         """Return the task of a delivery; its fields have not been checked.
 
         Raises:
@@ -90,7 +90,7 @@ def parse_slot(text: str) -> DeliverySlot | None:
     return DeliverySlot(match[1], match[2].lower() if match[1] == "header" else match[2])
 
 
-def look_up(slot: DeliverySlot, delivery: Delivery) -> Any:
+def look_up(slot: DeliverySlot, delivery: HookDelivery) -> Any:
     """Return the value that a slot refers to.
 
     Raises:
@@ -155,7 +155,7 @@ def _piece(piece: str, where: str) -> str | DeliverySlot:
     return slot
 
 
-def _filled(parsed: Any, delivery: Delivery) -> Any:
+def _filled(parsed: Any, delivery: HookDelivery) -> Any:
     match parsed:
         case DeliverySlot():
             return _value(parsed, delivery)
@@ -166,14 +166,14 @@ def _filled(parsed: Any, delivery: Delivery) -> Any:
     return parsed
 
 
-def _value(slot: DeliverySlot, delivery: Delivery) -> Any:
+def _value(slot: DeliverySlot, delivery: HookDelivery) -> Any:
     try:
         return look_up(slot, delivery)
     except AbsentError:
         raise BadRequestError(f"the delivery has no value for the slot {{{slot}}} of the hook") from None
 
 
-def _text(slot: DeliverySlot, delivery: Delivery) -> str:
+def _text(slot: DeliverySlot, delivery: HookDelivery) -> str:
     try:
         return value_text(_value(slot, delivery))
     except ValueError as error:

@@ -8,11 +8,11 @@ import pytest
 
 from pexecutor.errors import ConfigError
 from pexecutor.web.api.errors import BadRequestError
-from pexecutor.web.api.hooks.template import Delivery, TaskTemplate
+from pexecutor.web.api.hooks.template import HookDelivery, TaskTemplate
 
 from .deliveries import PUSH, values_of
 
-DELIVERY = Delivery(PUSH, values_of({"X-GitHub-Event": "push"}))
+DELIVERY = HookDelivery(PUSH, values_of({"X-GitHub-Event": "push"}))
 
 
 def filled(name: str = "n", **fields: Any) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def test_only_scalars_can_be_part_of_a_name(template: str) -> None:
 def test_a_repeated_header_fills_no_slot() -> None:
     template = TaskTemplate({"name": "{header.x}"}, "hooks.x.task")
     with pytest.raises(BadRequestError):
-        template.filled(Delivery({}, lambda _: ["one", "two"]))
+        template.filled(HookDelivery({}, lambda _: ["one", "two"]))
 
 
 def nested(depth: int) -> Any:
