@@ -1,6 +1,4 @@
-"""For every test: how they are spread over processes, and that none leaves the log, or the data of whoever runs them,
-other than it was.
-"""
+"""Fixtures for all tests: distribution over processes, and isolation of the log and of the user's data."""
 
 from __future__ import annotations
 
@@ -23,33 +21,33 @@ RunHere = Callable[..., Awaitable[Executor]]
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are processors: a good part of the tests waits, for processes and for timers."""
+    """Return the number of processors plus one, because many tests wait for processes and timers."""
     return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(autouse=True)
 def log_as_it_was() -> Iterator[None]:
-    """A server that a test starts in this process sets up the log, to a stream that ends with the test."""
+    """Restore the log after each test: a server in this process configures it for a stream that ends with the test."""
     yield
     structlog.reset_defaults()
 
 
 @pytest.fixture(autouse=True)
 def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the servers of this test keep their tasks."""
+    """Set a temporary directory for the data of this test's servers."""
     directory = tmp_path / "data"
     monkeypatch.setenv("PEXECUTOR_DATA_DIR", str(directory))
     return directory
 
 
 def virtual_now() -> float:
-    """A wall clock that goes with the virtual one."""
+    """A wall clock that advances with the virtual clock."""
     return EPOCH + trio.current_time()
 
 
 @pytest.fixture
 async def run_here(nursery: trio.Nursery, autojump_clock: MockClock) -> AsyncIterator[RunHere]:
-    """Start an executor; it is cancelled at the end of the test if it still runs."""
+    """Start an executor; cancel it at the end of the test if it still runs."""
 
     async def start(
         store: LocalStore | None = None, *, queue_size: int = 1000, handler: Handler | None = None, **settings: Any

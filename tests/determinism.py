@@ -1,7 +1,7 @@
-"""One seed, one run: Trio's own choices made repeatable.
+"""Make Trio's scheduling repeatable: the same seed gives the same run.
 
-Trio wakes what is ready in an order of its own choice, on purpose. It has a private switch that makes the choice
-depend on a random generator alone; this is the one place that touches it.
+Trio deliberately resumes runnable tasks in random order. A private switch makes the order depend on a random generator
+alone; only this module uses the switch.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from trio._core import _run
 
 @contextmanager
 def deterministic_scheduling(seed: int) -> Iterator[None]:
-    """While in here, ``trio.run`` schedules by this seed."""
+    """Inside this context, ``trio.run`` schedules by this seed."""
     before = _run._ALLOW_DETERMINISTIC_SCHEDULING, _run._r.getstate()
     _run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]
     _run._r.seed(seed)

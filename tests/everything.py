@@ -1,4 +1,4 @@
-"""Run every deed on a store, and look at all that a client may ask for: meanwhile, afterwards, and in the next life."""
+"""Run every deed on a store and make every kind of request: meanwhile, afterwards, and after a restart."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PATHS: Final = (
 
 
 async def try_everything(make_store: Callable[[], Store], *, keeps: bool) -> None:
-    """Do every deed in every way; the server lives, each record is right, and each listing answers."""
+    """Run every deed in every way; check that the server survives, each record is correct, and each list works."""
     async with trio.open_nursery() as nursery:
         life = await nursery.start(_serve, make_store())
         await _submit_all(life.client)
@@ -116,7 +116,7 @@ async def _all_ended(client: httpx2.AsyncClient) -> dict[str, Any]:
 
 
 def _judge(record: dict[str, Any]) -> None:
-    """Compare a record, as it is shown, with the deed."""
+    """Compare a displayed record with its deed."""
     name, deed, error = record["name"], _deed(record), record["attempts"][-1].get("error")
     if deed.error is None:
         assert error is None, (name, error)

@@ -1,4 +1,4 @@
-"""Handlers and a disk that do what a test tells them."""
+"""Fake handlers and a fake disk, controlled by the test."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pexecutor.stores.schedules import Schedule, ScheduleChange
 
 
 class Doing:
-    """A handler made of a function."""
+    """A handler made from a function."""
 
     description = "a test's own"
     params_schema: ClassVar[dict[str, Any]] = {}
@@ -33,7 +33,7 @@ class Doing:
 
 
 class Gate(Doing):
-    """A handler that works until the test lets it go, and notes what ran when."""
+    """A handler that works until the test releases it, and records the order of its runs."""
 
     def __init__(self) -> None:
         super().__init__(self._wait)
@@ -61,7 +61,7 @@ class Gate(Doing):
 
 
 async def fail_at_cleaning_up() -> None:
-    """Work until it is cancelled, and then make an error of it."""
+    """Work until cancelled, then raise an error."""
     try:
         await trio.sleep_forever()
     finally:
@@ -69,17 +69,17 @@ async def fail_at_cleaning_up() -> None:
 
 
 class CleansUpBadly(Doing):
-    """A handler that makes an error of whatever cuts it off."""
+    """A handler that replaces the exception that cuts it off by an error."""
 
     def __init__(self) -> None:
         super().__init__(lambda _context, _task: fail_at_cleaning_up())
 
 
 class FakeJournal:
-    """A journal that takes some awaits before the write and some after it, and fails when it is told to.
+    """A journal that awaits before and after each write, and fails when the test requests it.
 
-    A store that is opened on it finds what was written. ``on_write`` is called with the number of the write, from 1,
-    once the write has been asked for.
+    A store that is opened on the journal finds the written data. ``on_write`` is called with the number of the write,
+    starting at 1, after the write was requested.
     """
 
     trouble = None

@@ -1,6 +1,6 @@
-"""Objects that answer with anything, as an operator's own code may; and strategies for them."""
+"""Objects with hostile behaviour, as an operator's code may return, and strategies that generate them."""
 
-# They do what a linter is there to find.
+# These classes deliberately break lint rules.
 # ruff: noqa: N818, PLE0303, PLE0307
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any, Final
 from hypothesis import strategies as st
 
 EXAMPLES: Final = int(os.environ.get("HYPOTHESIS_EXAMPLES", "200"))
-"""How many of each are tried; by hand, 10,000."""
+"""The number of examples for each test; 10,000 for manual runs."""
 
 any_text = st.text(st.characters(exclude_categories=()))
-"""Lone surrogates and control characters as well."""
+"""Includes lone surrogates and control characters."""
 
 
 class RaisesAtEverything(Exception):
-    """An error whose every answer is another error."""
+    """An error whose every method raises another error."""
 
     def __str__(self) -> str:
         raise SystemExit(3)
@@ -37,7 +37,7 @@ class Unreadable(Exception):
 
 
 class Liar(str):
-    """A text that answers with something else."""
+    """A string subclass whose methods return wrong values."""
 
     __slots__ = ()
 
@@ -62,7 +62,7 @@ class Endless(Exception):
 
 
 class NamelessClass(type):
-    """A metaclass whose classes do not tell their name."""
+    """A metaclass whose classes have no readable name."""
 
     @property
     def __name__(cls) -> Any:  # type: ignore[override]
@@ -70,7 +70,7 @@ class NamelessClass(type):
 
 
 class FalseGroup(ExceptionGroup[ValueError]):
-    """A group that claims to hold itself, and cannot be split."""
+    """An exception group that claims to contain itself and cannot be split."""
 
     @property
     def exceptions(self) -> Any:

@@ -1,6 +1,6 @@
-"""Everything that a handler may do: each entry of ``DEEDS`` is done in a Trio task and in a thread.
+"""Everything that a handler may do. Each entry of ``DEEDS`` is run in a Trio task and in a thread.
 
-A deed is a function of the context, and what the record says of it: a result, or a part of the error.
+A deed is a function of the context, with the expected record: a result, or a part of the error.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from .hostile import Endless, FalseGroup, Liar, NamelessClass, NoText, RaisesAtE
 
 
 class OwnError(BaseException):
-    """An exception that is no ``Exception``."""
+    """An exception that is not a subclass of ``Exception``."""
 
 
 class UnfinishedError(HandlerFailedError):
-    """One that was never given what it should hold."""
+    """An exception whose ``__init__`` does not set its attributes."""
 
     def __init__(self) -> None:
         pass
@@ -98,7 +98,7 @@ def circle() -> list[Any]:
 
 
 def meddle(context: Context) -> None:
-    """Set what a function has no business with."""
+    """Modify attributes that a function should not touch."""
     context.output.exit_code = Liar("x")  # type: ignore[assignment]
     context.output.status = 2**70
     context.deadline = "soon"  # type: ignore[assignment]
@@ -178,20 +178,20 @@ DEEDS: Final[dict[str, Deed]] = {
 
 @handler
 async def in_trio(context: Context, *, do: str) -> Any:
-    """Do a deed in a Trio task."""
+    """Run a deed in a Trio task."""
     await trio.lowlevel.checkpoint()
     return DEEDS[do].do(context)
 
 
 @handler
 async def in_trio_at_once(context: Context, *, do: str) -> Any:
-    """Do a deed before anything else has its turn."""
+    """Run a deed before any other Trio task runs."""
     return DEEDS[do].do(context)
 
 
 @handler
 def in_a_thread(context: Context, *, do: str) -> Any:
-    """Do a deed in a thread."""
+    """Run a deed in a thread."""
     return DEEDS[do].do(context)
 
 

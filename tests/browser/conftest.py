@@ -1,4 +1,4 @@
-"""One browser for all tests of a process, and one server for all that do not end it."""
+"""Fixtures for browser tests: one browser per test process, and one server for all tests that do not stop it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
 
 @pytest.fixture
 def page(driver: Chrome) -> Iterator[Page]:
-    """A page on a desktop's screen, in light. The browser may report no error that the test does not expect."""
+    """Open a page with a desktop's screen size in light mode. An unexpected browser error fails the test."""
     page = Page(driver)
     page.look()
     page.log()
@@ -65,7 +65,7 @@ def page(driver: Chrome) -> Iterator[Page]:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[ServerProcess]:
-    """A server that no test ends."""
+    """A server that no test may stop."""
     server = start_server()
     yield server
     server.close()
@@ -73,7 +73,7 @@ def server() -> Iterator[ServerProcess]:
 
 @pytest.fixture
 def start(driver: Chrome) -> Iterator[Start]:
-    """Start servers of the test's own. The page leaves them before they end."""
+    """Start servers for one test. The page is closed before they stop."""
     with ExitStack() as stack:
 
         def start(*flags: str) -> ServerProcess:

@@ -1,4 +1,4 @@
-"""The dashboard in a browser, as a person meets it."""
+"""The dashboard in a real browser."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ T = TypeVar("T")
 
 
 class Page:
-    """What can be seen and done. Everything that is asked for is waited for, with a bound."""
+    """A dashboard page. Each method that looks for something waits until it appears, up to a time limit."""
 
     def __init__(self, driver: Chrome) -> None:
         self.driver = driver
-        self._errors: list[str] = []  # what the browser reported as severe since the page was made
+        self._errors: list[str] = []  # severe messages of the browser since the page was created
         self._expected: list[str] = []
 
     def open(self, url: str, *, until: str = "Live") -> None:
-        """Load it, and wait until it says this of its connection."""
+        """Load the page, and wait until it shows `connection` as the state of its connection."""
         self.driver.get("about:blank")
         self.log()
         self.driver.get(url)
         self.shows("#connection", until)
 
     def until(self, condition: Callable[[], T], what: str) -> T:
-        """Ask until the answer is true; elements may come and go meanwhile."""
+        """Retry `ask` until its result is true. Elements may appear and disappear meanwhile."""
         end = time.monotonic() + WAIT_SECONDS_MAX
         while True:
             with suppress(WebDriverException):
@@ -44,11 +44,11 @@ class Page:
             time.sleep(POLL_SECONDS)
 
     def shows(self, selector: str, text: str) -> None:
-        """Wait until some element that matches shows this text."""
+        """Wait until an element that matches shows this text."""
         self.until(lambda: any(text in shown for shown in self.texts(selector)), f"{selector} never showed {text!r}")
 
     def texts(self, selector: str) -> list[str]:
-        """What the visible elements that match say."""
+        """Return the texts of the visible elements that match."""
         script = """return [...document.querySelectorAll(arguments[0])]
             .filter((element) => element.checkVisibility()).map((element) => element.innerText)"""
         texts: list[str] = self.run(script, selector)
@@ -64,7 +64,7 @@ class Page:
         self.until(lambda: clicked(self.driver.find_element(By.CSS_SELECTOR, selector)), f"no click on {selector}")
 
     def press(self, name: str) -> None:
-        """Click the button of this name, as a screen reader would tell it."""
+        """Click the button with this accessible name."""
         script = """return [...document.querySelectorAll('button')]
             .find((it) => it.checkVisibility() && (it.ariaLabel ?? it.textContent) === arguments[0])"""
         self.until(lambda: clicked(self.run(script, name)), f"no button {name!r}")
@@ -75,34 +75,34 @@ class Page:
         field.send_keys(text)
 
     def look(self, *, scheme: str = "light", width: int = 1440, height: int = 1200) -> None:
-        """Look at it on a screen of this size, in light or in dark."""
+        """Set the size of the screen, and light or dark mode."""
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
     def complaints(self) -> list[str]:
-        """What the browser complained of: errors of scripts, of the policy, of what it could not load."""
+        """Return the browser's severe messages: script errors, policy violations, failed loads."""
         return [entry["message"] for entry in self.log() if entry["level"] in ("SEVERE", "WARNING")]
 
     def log(self) -> list[dict[str, Any]]:
-        """What the browser has said since it was last asked."""
+        """Return the browser's messages since the last call."""
         entries: list[dict[str, Any]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
         self._errors += [entry["message"] for entry in entries if entry["level"] == "SEVERE"]
         return entries
 
     def expect(self, *texts: str) -> None:
-        """Expect errors with one of these texts: the browser reports each reply above 399 as an error."""
+        """Expect errors that contain one of these texts. The browser reports each reply above 399 as an error."""
         self._expected += texts
 
     def unexpected_errors(self) -> list[str]:
-        """All errors since the page was made, except those that the test expects."""
+        """Return all errors since the page was created, except those that the test expects."""
         self.log()
         return [error for error in self._errors if not any(text in error for text in self._expected)]
 
     @contextmanager
     def running_first(self, script: str) -> Iterator[None]:
-        """Run this in each page that is opened in here, before the page's own scripts."""
+        """Run a script in each page that is opened inside this context, before the page's own scripts."""
         added = self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": script})
         yield
         self.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)

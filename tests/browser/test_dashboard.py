@@ -1,4 +1,4 @@
-"""The dashboard in a real browser: submit, watch, cancel, search, lose the server and find it again, drain."""
+"""The dashboard in a real browser: submit, watch, cancel, search, lose and regain the connection, drain."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ numbers = itertools.count(1)
 
 
 def a_name() -> str:
-    """One that no other task has."""
+    """Return a name that no other task has."""
     return f"task-{next(numbers)}"
 
 
@@ -286,7 +286,7 @@ def test_the_nodes_of_a_shared_queue(page: Page, start: Start, tmp_path: Path) -
 
 
 def open_task(page: Page, server: ServerProcess, **task: Any) -> str:
-    """Submit a task and show its record."""
+    """Submit a task and open its record."""
     task_id = submit(server, **task)
     name = task["name"]
     page.open(server.url)

@@ -1,4 +1,4 @@
-"""Each field that the page reads of a reply is a field that the API describes."""
+"""Test that the API describes each field of a reply that the page reads."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ Response.prototype.json = async function () { return watch(await json.call(this)
 const { parse } = JSON;
 JSON.parse = (text) => watch(parse(text));
 """
-"""Notes each field that a script reads and that its object does not have, with the fields that the object has."""
+"""Records each field that a script reads but that its object does not have, with the fields that the object has."""
 
 PROBLEM = {"type", "title", "status", "detail"}
 
 
 def is_described(name: str, beside: set[str], schemas: list[set[str]]) -> bool:
-    """Whether some object of the API can have this field beside those."""
-    if beside >= PROBLEM:  # one reader for all kinds of problems
+    """Return whether an object of the API can have this field together with the others."""
+    if beside >= PROBLEM:  # one reader handles all kinds of problems
         beside = PROBLEM
     is_count = name in set(Outcome) and beside <= set(Outcome)
     return is_count or any(fields >= {name, *beside} for fields in schemas)
 
 
 def see_everything(page: Page, server: ServerProcess) -> None:
-    """Open each view, with data of each kind."""
+    """Open each view with all kinds of data."""
     page.shows("#nodes li", "busy")
     page.shows("#charts figcaption", "95 % below")
     for name in ("held", "follows", "later", "pending", "failed", "steps", "printed"):

@@ -1,4 +1,4 @@
-"""The form for a new task: what each kind of param looks like, and what the form says of each fault."""
+"""The form for a new task: the input for each kind of param, and the message for each fault."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def open_form(page: Page, url: str, handler: str) -> None:
 
 
 def finished(server: ServerProcess, name: str) -> dict[str, Any]:
-    """The record of the only task of this name, once it has ended."""
+    """Wait until the only task with this name has ended; return its record."""
     [listed] = eventually(lambda: server.client.get(f"/tasks?state=finished&name={name}").json())
     record: dict[str, Any] = server.client.get(f"/tasks/{listed['id']}").json()
     return record
@@ -69,7 +69,7 @@ FAULTS: list[tuple[str, dict[str, str], list[str]]] = [
     ("repeat", {"either": "b"}, ["name"]),
     ("repeat", {"name": "a", "either": "b", "tags": "[1"}, ["tags"]),
     ("repeat", {"name": "a", "either": "b", "tags": "plain"}, ["tags"]),
-    ("repeat", {"name": "a", "either": "b", "tags": "[1]"}, ["tags"]),  # found by the server, in the list
+    ("repeat", {"name": "a", "either": "b", "tags": "[1]"}, ["tags"]),  # found by the server, shown in the list
     ("repeat", {"name": "a", "either": "b", "width": "11"}, ["width"]),
     ("repeat", {"name": "a", "either": "b", "width": "0"}, ["width"]),
     ("repeat", {"name": "a", "either": "b", "width": "1.5"}, ["width"]),
@@ -79,7 +79,7 @@ FAULTS: list[tuple[str, dict[str, str], list[str]]] = [
     ("call", {"name": "a"}, ["place"]),
     ("steps", {}, ["name", "count"]),
     ("sleep", {"name": "a", "duration": "-1"}, ["duration"]),
-    ("sleep", {"name": "a", "priority": "101"}, ["priority"]),  # in the part that is closed at first
+    ("sleep", {"name": "a", "priority": "101"}, ["priority"]),  # in the section that is closed at first
     ("sleep", {"priority": "101", "retries": "-1"}, ["name", "priority", "retries"]),
 ]
 

@@ -1,4 +1,4 @@
-"""How the page looks, in light and in dark and on a phone: colours, lines, and what axe finds."""
+"""The page's appearance in light mode, in dark mode and on a phone: colours, lines, and accessibility checks by axe."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ AXE = (resources.files("axe_playwright_python") / "axe.min.js").read_text(encodi
 
 
 class Look(NamedTuple):
-    """A screen to look at the page on."""
+    """A screen on which the page is tested."""
 
     scheme: str
     width: int
@@ -38,7 +38,7 @@ LOOKS = {
 
 @pytest.fixture(scope="module")
 def scene() -> Iterator[ServerProcess]:
-    """A server with something of everything to look at."""
+    """A server with data of every kind."""
     server = start_server("--pool-size", "5")
     tasks: list[dict[str, Any]] = [
         {"name": "reports/weekly", "handler": "fail", "retries": 2, "retry_delay": 0},
@@ -61,7 +61,7 @@ def scene() -> Iterator[ServerProcess]:
 
 @pytest.fixture(params=list(LOOKS))
 def look(request: pytest.FixtureRequest, page: Page) -> str:
-    """The name of the screen that the page is on."""
+    """Set the page's screen; return its name."""
     name: str = request.param
     scheme, width, height = LOOKS[name]
     page.look(scheme=scheme, width=width, height=height)
@@ -83,7 +83,7 @@ def show(page: Page, name: str) -> None:
 
 
 def views(page: Page, scene: ServerProcess) -> Iterator[str]:
-    """Open each view of the page, one after the other; the name of each."""
+    """Open each view of the page in turn; yield its name."""
     open_scene(page, scene)
     yield "page"
     for name in ("reports/weekly", "greeting", "call", "import/customers.csv"):
@@ -115,11 +115,11 @@ def test_it_fits_the_screen(page: Page, scene: ServerProcess, look: str) -> None
 
 
 FAILURE = ".problem, .mark.failed"
-"""The elements that say that something failed."""
+"""The elements that report a failure."""
 
 
 def in_failure_colour(page: Page) -> dict[str, list[str]]:
-    """The elements whose text has the colour of failures: `right` ones, which tell of a failure, and `wrong` ones."""
+    """Return the elements with text in the failure colour: `right` if they report a failure, otherwise `wrong`."""
     script = """const probe = document.createElement("i");
         probe.style.color = "var(--bad)";
         document.body.append(probe);
@@ -180,7 +180,7 @@ RULES = {"label-content-name-mismatch": {"enabled": True}, "target-size": {"enab
 
 
 def violations(page: Page) -> list[str]:
-    """What axe finds on the page as it is: the rule, and the elements."""
+    """Return axe's violations on the current page: the rule, and the elements."""
     if not page.run("return 'axe' in window"):
         page.run(AXE)
     found: list[dict[str, Any]] = page.run(

@@ -1,4 +1,4 @@
-"""Handlers for the dashboard to show."""
+"""Handlers that the dashboard shows in tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec import Meta
 import pexecutor
 
 LOG_LINES_AT_ONCE = 4000
-"""More than is kept of a log."""
+"""More lines than a task's log keeps."""
 
 
 @pexecutor.handler

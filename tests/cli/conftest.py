@@ -1,4 +1,4 @@
-"""A server as a process, and the command line that talks with it."""
+"""Fixtures for CLI tests: a server process, and a function that runs the command line against the server."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ SECONDS_MAX = 30
 
 
 class Result(NamedTuple):
-    """How a command ended, and what it said."""
+    """The exit status and the output of a command."""
 
     status: int
     out: str
@@ -71,7 +71,7 @@ class Result(NamedTuple):
 
     @property
     def fields(self) -> list[list[str]]:
-        """Each line's, as `cut` would find them."""
+        """Return the fields of each line, as `cut` would split them."""
         return [line.split("\t") for line in self.out.splitlines()]
 
 
@@ -81,7 +81,7 @@ class Run(Protocol):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server with some handlers, for all tests of a module; each has names of its own."""
+    """A server with some handlers, shared by all tests of a module. Each module uses its own task names."""
     home = tmp_path_factory.mktemp("server")
     (home / "work.py").write_text(MODULE)
     (home / "settings.toml").write_text(
@@ -96,7 +96,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 @pytest.fixture
 def run(server: ServerProcess, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Run the command line in this process, to its exit."""
+    """Run the command line in this process until it exits."""
 
     def run_here(*arguments: str, url: str = server.url, **variables: str) -> Result:
         with monkeypatch.context() as patch:
@@ -111,7 +111,7 @@ def run(server: ServerProcess, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Ca
 
 
 def run_with_input(server: ServerProcess, data: bytes, *arguments: str) -> Result:
-    """Run the command line as a process that reads this."""
+    """Run the command line as a process with this standard input."""
     command = [sys.executable, "-W", "error", "-m", "pexecutor", *arguments, "--url", server.url]
     ran = subprocess.run(command, input=data, capture_output=True, timeout=SECONDS_MAX, check=False)
     return Result(ran.returncode, ran.stdout.decode(), ran.stderr.decode())
@@ -119,7 +119,7 @@ def run_with_input(server: ServerProcess, data: bytes, *arguments: str) -> Resul
 
 @pytest.fixture
 def steps_file(tmp_path: Path) -> Path:
-    """What the handler `steps` looks at."""
+    """The file that the handler `steps` watches."""
     file = tmp_path / "steps"
     file.write_text("")
     return file

@@ -1,4 +1,4 @@
-"""What may stand between a client and a server: a connection that is cut, and a server of another kind."""
+"""Stand-ins between a client and a server: a proxy whose connections can be cut, and a server that is not pexecutor."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ SECONDS_MAX: Final = 20
 
 
 class Proxy:
-    """Passes connections on to a server; as long as it is cut, there is nobody."""
+    """A proxy to a server. While the proxy is cut, it accepts no connections."""
 
     def __init__(self, url: str) -> None:
         self.forward_to(url)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = self._listener.getsockname()
         self.asked = b""
-        # Changed in the thread that accepts, and by cut(); a lock makes each see the other's.
+        # Changed by the accepting thread and by cut(); the lock makes the changes visible to both.
         self._open: list[socket.socket] = []
         self._lock = threading.Lock()
         self._start()
@@ -31,11 +31,11 @@ class Proxy:
         return f"http://127.0.0.1:{self.address[1]}"
 
     def forward_to(self, url: str) -> None:
-        """Pass connections on to this server from now on."""
+        """Forward connections to this server from now on."""
         self._target = ("127.0.0.1", int(url.rsplit(":", 1)[1]))
 
     def cut(self) -> None:
-        """Break all connections, and take no more."""
+        """Close all connections and accept no new ones."""
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -48,7 +48,7 @@ class Proxy:
             thread.join(SECONDS_MAX)
 
     def mend(self) -> None:
-        """Take connections again, at the same address."""
+        """Accept connections again, at the same address."""
         self._listener = socket.create_server(self.address)
         self._start()
 
@@ -85,7 +85,7 @@ class Proxy:
 
 @contextmanager
 def proxy_to(url: str) -> Iterator[Proxy]:
-    """A proxy; at the end it is cut."""
+    """Start a proxy to a server; cut it at the end."""
     proxy = Proxy(url)
     try:
         yield proxy
@@ -94,7 +94,7 @@ def proxy_to(url: str) -> Iterator[Proxy]:
 
 
 class Answer:
-    """What a server of another kind answers, and what it was asked."""
+    """The fixed reply of a foreign server, and the requests that it got."""
 
     def __init__(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         self.status = status
@@ -106,7 +106,7 @@ class Answer:
 
 @contextmanager
 def answering(status: int, body: bytes, **headers: str) -> Iterator[Answer]:
-    """A server that always answers the same."""
+    """Run a server that always sends the same reply."""
     answer = Answer(status, body, headers)
 
     class Handler(BaseHTTPRequestHandler):

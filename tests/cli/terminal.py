@@ -1,4 +1,4 @@
-"""A terminal with a program in it: its keyboard, its size, and what can be read on its screen."""
+"""A terminal with a running program: send keys, change its size, read its screen."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ import fcntl, os, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
-"""What makes it the terminal of a new session: Ctrl-C becomes a signal, and so does another size."""
+"""Makes the terminal the controlling terminal of a new session, so that Ctrl-C and a resize send signals."""
 
 
 class Terminal:
-    """A pseudo-terminal, and ``pexecutor`` in it.
+    """A pseudo-terminal that runs ``pexecutor``.
 
     Parameters:
-        process: started with the terminal as its own.
-        ours: our end of the terminal.
-        theirs: the other end, kept open to look at its settings.
+        process: the process, started with the terminal as its controlling terminal.
+        ours: the test's end of the terminal.
+        theirs: the program's end, kept open to read its settings.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], ours: int, theirs: int, screen: pyte.Screen) -> None:
@@ -52,21 +52,22 @@ class Terminal:
         self.written = b""
 
     def text(self) -> str:
-        """What is on the screen."""
+        """Return the text on the screen."""
         return "\n".join(line.rstrip() for line in self._screen.display).rstrip()
 
     def press(self, keys: bytes) -> None:
-        """Type."""
+        """Type these keys."""
         os.write(self._ours, keys)
 
     def resize(self, lines: int, columns: int) -> None:
-        """Drag its corner."""
+        """Change the size of the terminal."""
         self._screen.resize(lines, columns)
-        self._screen.erase_in_display(WHOLE_SCREEN)  # what a terminal keeps is its own matter; all must be drawn anew
+        # Terminals differ in what they keep after a resize. Clear all, so that the program must draw everything.
+        self._screen.erase_in_display(WHOLE_SCREEN)
         set_size(self._theirs, lines, columns)
 
     def read_until(self, seen: Callable[[str], Any]) -> str:
-        """Let it draw until the screen is as it should be; the screen."""
+        """Read output until the screen satisfies the condition; return the screen."""
         end = time.monotonic() + SECONDS_MAX
         while not seen(self.text()):
             assert time.monotonic() < end, f"it never came to the screen; there is:\n{self.text()}"
@@ -74,7 +75,7 @@ class Terminal:
         return self.text()
 
     def end(self) -> int:
-        """Let it end; its exit status."""
+        """Wait until the program ends; return its exit status."""
         end = time.monotonic() + SECONDS_MAX
         while self._process.poll() is None:
             assert time.monotonic() < end, f"it does not end; there is:\n{self.text()}"
@@ -84,18 +85,18 @@ class Terminal:
         return self._process.returncode
 
     def signal(self, number: signal.Signals) -> None:
-        """Send one that no key does."""
+        """Send a signal to the program."""
         self._process.send_signal(number)
 
     def settings(self) -> list[Any]:
-        """How the terminal treats what is typed."""
+        """Return the terminal's input settings."""
         return termios.tcgetattr(self._theirs)
 
     def cursor_is_shown(self) -> bool:
         return DECTCEM in self._screen.mode
 
     def is_alternate(self) -> bool:
-        """Whether the screen is one of the program's own."""
+        """Return whether the program shows its alternate screen."""
         return self.written.rfind(ALTERNATE_SCREEN) > self.written.rfind(NORMAL_SCREEN)
 
     def _read(self, seconds: float) -> bool:
@@ -115,7 +116,7 @@ def set_size(terminal: int, lines: int, columns: int) -> None:
 def in_terminal(
     *arguments: str, lines: int = 30, columns: int = 120, **variables: str
 ) -> Iterator[tuple[Terminal, list[Any]]]:
-    """A terminal with ``pexecutor`` in it, and the terminal's settings before that; it is killed if it does not end."""
+    """Run ``pexecutor`` in a terminal; yield the terminal and its settings before the start. Kill it at the end."""
     ours, theirs = pty.openpty()
     set_size(theirs, lines, columns)
     before = termios.tcgetattr(theirs)

@@ -1,4 +1,4 @@
-"""``cancel`` and ``drain``."""
+"""Tests of ``cancel`` and ``drain``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What shells are offered when TAB is pressed."""
+"""Shell completion: the words that TAB offers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 
 
 def offered(*words: str, url: str) -> list[str]:
-    """What bash would offer for the last of these words."""
+    """Return the words that bash offers to complete the last of these words."""
     environment = os.environ | {"PEXECUTOR_URL": url, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     ran = subprocess.run(
         ["bash", "-c", BASH, "bash", *words],

@@ -1,4 +1,4 @@
-"""``pexecutor conformance``: what is told of a store, and how it ends."""
+"""Tests of ``pexecutor conformance``: its report about a store, and its exit status."""
 
 from __future__ import annotations
 

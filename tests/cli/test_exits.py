@@ -1,4 +1,4 @@
-"""Exit statuses for what a server of ours does not do, or not yet: tokens, gateways, and servers of another kind."""
+"""Exit statuses for replies that a pexecutor server does not send: from token checks, gateways, and other servers."""
 
 from __future__ import annotations
 

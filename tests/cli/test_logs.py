@@ -1,4 +1,4 @@
-"""``logs``: the output that is kept, and that which comes while the task runs."""
+"""Tests of ``logs``: the output that is kept, and new output while the task runs."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ for number in range(1, 4):
 
 
 class TestStream:
-    """What is new of a stream whose end is all that is kept."""
+    """The new part of an output stream of which only the end is kept."""
 
     @given(st.data())
     @settings(max_examples=200, deadline=None)
@@ -157,6 +157,6 @@ class TestStream:
 
 
 def kept(tail: Tail) -> bytes:
-    """What the command reads out of a record."""
+    """Return the output that the command reads from a record."""
     text, encoded = tail.texts()
     return base64.b64decode(encoded) if encoded else text.encode()

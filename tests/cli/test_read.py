@@ -1,4 +1,4 @@
-"""``list``, ``show``, ``handlers``: pages, names, and output that programs can read."""
+"""Tests of ``list``, ``show`` and ``handlers``: pages, names, and machine-readable output."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .terminal import in_terminal
 
 @pytest.fixture(scope="module")
 def many(server: ServerProcess) -> int:
-    """So many scheduled tasks: more than a page."""
+    """Submit `number` scheduled tasks, more than a page has."""
     tasks = [{"name": f"many-{number}", "delay": 3_600_000} for number in range(990)]
     for half in (tasks[:495], tasks[495:]):
         assert server.client.post("/tasks", json=half).json()["SubmittedTasks"] == 495

@@ -1,4 +1,4 @@
-"""How a record reads."""
+"""The text that shows a record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``schedule``: every command against a real server, and what people see in a terminal."""
+"""Tests of ``schedule``: every command against a real server, and its output in a terminal."""
 
 from __future__ import annotations
 

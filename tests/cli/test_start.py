@@ -1,4 +1,4 @@
-"""What a command loads before it can do anything: no more than it needs."""
+"""Test that a command imports only the modules that it needs."""
 
 from __future__ import annotations
 

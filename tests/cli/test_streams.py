@@ -1,4 +1,7 @@
-"""Each command with streams that fail, on a poor terminal, and with bytes that are not text: one line, and a status."""
+"""Tests of each command with failing streams, in a limited terminal, and with bytes that are not text.
+
+Each command prints one line and exits with a defined status.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ COMMANDS: Final = {
     "token new": ["token", "new", "ci", "--scope", "read"],
     "--help": ["--help"],
 }
-"""Every command that prints something and ends, or goes on until it cannot print; each use has another ``{n}``."""
+"""Every command that prints something, and then ends or runs until it cannot print. Each use fills another ``{n}``."""
 
 ENDLESS: Final = {"watch --json"}
 
@@ -84,13 +87,13 @@ NOT_TEXT: Final[dict[str, list[str | bytes]]] = {
 }
 
 OF_DEVELOPERS: Final = frozenset({"PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"})
-"""Variables that change how a command prints, and how long its start takes."""
+"""Environment variables that change a command's output or slow down its start."""
 
 _numbers = count()
 
 
 class Ended(NamedTuple):
-    """How a command ended, and the bytes that it wrote."""
+    """The exit status of a command, and the bytes that it wrote."""
 
     status: int
     out: bytes
@@ -99,7 +102,7 @@ class Ended(NamedTuple):
 
 @pytest.fixture(scope="module")
 def database(server: ServerProcess) -> str:
-    """The directory of the server's file, once there is something to print for each command."""
+    """The directory of the server's file, after something exists for each command to print."""
     speak = {"handler": "speak", "params": {"code": "import sys; sys.stdout.buffer.write('café'.encode())"}}
     server.client.post("/tasks", json={"name": "café", "delay": 3_600_000}).raise_for_status()
     printed = server.client.post("/tasks", json={"name": "printed", **speak}).raise_for_status().json()["id"]
@@ -109,7 +112,7 @@ def database(server: ServerProcess) -> str:
 
 @pytest.fixture
 def shell(server: ServerProcess, database: str) -> Any:
-    """Run the command line in a shell that redirects its streams; behind ``|`` is a reader that has gone."""
+    """Run the command line in a shell that redirects its streams. The reader behind ``|`` has exited."""
 
     def run(arguments: Sequence[str | bytes], redirection: str = "", stdin: bytes = b"", **variables: str) -> Ended:
         number = str(next(_numbers))

@@ -1,4 +1,4 @@
-"""``submit``: every field, params in their types, streams, and exit by what became of it."""
+"""Tests of ``submit``: every field, params with their types, streams, and the exit status for each outcome."""
 
 from __future__ import annotations
 

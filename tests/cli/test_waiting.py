@@ -1,4 +1,4 @@
-"""Waiting for an outcome: bounded, through lost connections, and given up by Ctrl-C."""
+"""Tests of waiting for an outcome: the time limit, lost connections, and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .proxy import proxy_to
 
 @contextmanager
 def started(*arguments: str, url: str, text: bool = True) -> Iterator[subprocess.Popen[Any]]:
-    """The command line as a process; it is killed if it does not end."""
+    """Run the command line as a process; kill it at the end if it still runs."""
     with subprocess.Popen(
         [sys.executable, "-W", "error", "-m", "pexecutor", *arguments],
         env=os.environ | {"PEXECUTOR_URL": url},

@@ -1,4 +1,4 @@
-"""``watch`` in a real terminal: what is on the screen, and that the terminal is as it was when it ends."""
+"""Tests of ``watch`` in a real terminal: the screen, and the terminal's state afterwards."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BAR = re.compile(r"[━╸╺]{10,}")
 
 
 def row(screen: str, name: str) -> str:
-    """The line that begins with a name; empty when there is none."""
+    """Return the line that begins with a name, or an empty string."""
     return next((line for line in screen.splitlines() if re.match(rf"{re.escape(name)}\s", line)), "")
 
 
@@ -170,7 +170,7 @@ def test_a_server_that_drains_and_one_that_is_gone(start_server: StartServer, ru
         run("drain", url=server.url)
         terminal.read_until(lambda screen: "draining" in screen.splitlines()[0])
         server.close()
-        # A look may be under way when the server ends; the next one is refused.
+        # A request may be in progress when the server ends; the next request is refused.
         screen = terminal.read_until(lambda screen: "connection lost" in screen and "Connection refused" in screen)
         assert row(screen, "long"), "what was seen last is still there"
         terminal.press(b"q")

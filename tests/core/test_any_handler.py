@@ -1,6 +1,6 @@
-"""Whatever a handler raises, returns, tells or logs makes an ending that can be written and shown.
+"""Whatever a handler raises, returns, reports or logs, its ending can be stored and shown.
 
-``HYPOTHESIS_EXAMPLES=10000`` tries more.
+``HYPOTHESIS_EXAMPLES=10000`` tries more examples.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _classes: Final = [
 
 
 def _made(kind: int, arguments: list[Any]) -> BaseException:
-    """An exception; by number, as not every class can be shown."""
+    """Make an exception by number, because not every exception class has a readable repr."""
     error: BaseException = _classes[kind](*arguments)
     return error
 
@@ -174,7 +174,7 @@ def test_an_exception_is_named_however_deep_its_groups_are(depth: int) -> None:
 
 
 class Unsplittable(BaseExceptionGroup[BaseException]):
-    """A group that cannot be split."""
+    """An exception group that cannot be split."""
 
     def derive(self, _exceptions: object) -> NoReturn:
         raise SystemExit("derive")

@@ -1,4 +1,4 @@
-"""``on_conflict``: what a submit does when its name is held, one by one, in a race and within one list."""
+"""Tests of ``on_conflict``: a submit whose name is held, one by one, in a race, and within one list."""
 
 from __future__ import annotations
 

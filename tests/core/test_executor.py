@@ -72,7 +72,7 @@ async def test_a_held_name_is_a_duplicate_and_a_finished_one_is_free_at_once(
 async def test_the_name_is_free_exactly_when_the_outcome_is_readable(
     autojump_clock: MockClock, run_here: RunHere
 ) -> None:
-    """Look at both after each step of the whole program: they never disagree."""
+    """After each scheduler step of the whole program, the name is free if and only if the outcome can be read."""
     store = LocalStore()
     executor = await run_here(store)
     disagreements = []
@@ -144,7 +144,7 @@ async def test_start_order_is_priority_then_acceptance(autojump_clock: MockClock
 
 
 async def test_workers_that_wake_at_once_begin_in_order(autojump_clock: MockClock, run_here: RunHere) -> None:
-    """Trio wakes them in any order, so try often."""
+    """Trio resumes the workers in random order, so this test makes many attempts."""
     names = [f"task-{number}" for number in range(8)]
     for _ in range(30):
         gate = Gate()
@@ -212,7 +212,7 @@ async def test_cancelling_a_running_task_cancels_its_work(autojump_clock: MockCl
 
 
 async def wait_in_a_nursery(context: Context, task: Task) -> None:
-    """Leave with a group of Cancelled, as a nursery whose tasks clean up does."""
+    """Exit with a group of Cancelled, as a nursery does whose tasks clean up."""
     async with trio.open_nursery() as nursery:
         for _ in range(2):
             nursery.start_soon(trio.sleep_forever)
@@ -243,7 +243,7 @@ async def test_a_task_that_is_cancelled_as_it_arrives_has_one_outcome(
     executor = await run_here(handler=gate)
     [verdict] = await executor.submit([Task("a")])
     assert isinstance(verdict, Accepted)
-    await executor.cancel(verdict.record.id)  # the feeder may have it already
+    await executor.cancel(verdict.record.id)  # the feeder may already have this task
     await wait_all_tasks_blocked()
     assert executor.statistics().store.finished == {Outcome.CANCELLED: 1}
     assert gate.at_work == set()

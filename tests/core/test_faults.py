@@ -1,4 +1,4 @@
-"""A submit that is cut off leaves whole tasks or nothing; a write that fails leaves nothing."""
+"""A submit that is cancelled leaves complete tasks or nothing; a write that fails leaves nothing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def pending_names(store: LocalStore) -> list[str]:
 
 
 async def assert_consistent(store: LocalStore, names: list[str]) -> None:
-    """Each name is held by a whole task, or can be taken right away."""
+    """Assert that each name is held by a complete task or is free."""
     held = await pending_names(store)
     assert len(set(held)) == len(held) == store.statistics().pending
     verdicts = await store.submit([Task(name) for name in names])
@@ -185,7 +185,7 @@ async def test_a_failed_write_leaves_nothing_and_makes_nobody_a_duplicate(nurser
 
 
 async def test_what_was_taken_is_told_when_the_store_fails_later(autojump_clock: MockClock, run_here: RunHere) -> None:
-    """The first of two has a place, the second waits for one, and then there is trouble."""
+    """The first task has a place and the second waits for one when the store fails."""
     disk = FakeJournal()
     executor = await run_here(LocalStore(queue_size=1, journal=disk, now=virtual_now), handler=Gate(), pool_size=1)
     await executor.submit([Task("running")])
@@ -233,7 +233,7 @@ async def test_a_disk_that_hangs_is_given_up(autojump_clock: MockClock) -> None:
 async def test_the_pool_asks_a_store_again_that_could_not_take_a_change(
     autojump_clock: MockClock, run_here: RunHere
 ) -> None:
-    """The start, the start once more, and the outcome: each is taken half a second later."""
+    """The start, the retried start, and the outcome are each accepted half a second later."""
     disk = FakeJournal()
     disk.fails_at = {2, 3, 5}
     executor = await run_here(LocalStore(journal=disk))

@@ -1,4 +1,4 @@
-"""Delay, retry, timeout and history, in virtual time."""
+"""Tests of delay, retry, timeout and history, in virtual time."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from ..fakes import CleansUpBadly, Doing, Gate
 
 
 class NoJitter(Random):
-    """Always the most."""
+    """A random source that always returns the maximum."""
 
     def uniform(self, a: float, b: float) -> float:
         return b
 
 
 class Failing(Doing):
-    """Fails so many times, then succeeds; notes when it was tried."""
+    """A handler that fails a number of times, then succeeds, and records the time of each attempt."""
 
     def __init__(self, failures: int, error: Exception | None = None) -> None:
         super().__init__(self._try)

@@ -1,4 +1,4 @@
-"""The executor against a model of it: whatever callers do, in whatever order, the two agree after each step."""
+"""Compare the executor with a model: for any calls in any order, both agree after each step."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Model:
 
 
 class Hands(Doing):
-    """A handler whose runs end when and how the test says."""
+    """A handler whose runs end when and how the test decides."""
 
     def __init__(self) -> None:
         super().__init__(self._wait_to_be_told)

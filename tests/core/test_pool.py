@@ -1,4 +1,4 @@
-"""The pool: greedy and fair workers, endings recorded together, and tasks that are lost to others."""
+"""Tests of the pool: greedy and fair workers, endings that are recorded together, and tasks lost to other nodes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..fakes import Doing, FakeJournal, Gate
 
 
 class Leased(LocalStore):
-    """A store that can take its tasks away again."""
+    """A store that can take back its tasks."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -160,7 +160,7 @@ async def test_a_cancel_from_elsewhere_ends_the_task_as_cancelled(autojump_clock
 async def test_a_cancel_that_comes_after_the_work_does_not_reach_the_next_task(
     autojump_clock: MockClock, run_here: RunHere
 ) -> None:
-    """Both run in one scope of one worker, and the outcome of the first is still being written."""
+    """Both tasks run in one scope of one worker, and the first task's outcome is still being written at the cancel."""
     second_begun = trio.Event()
 
     async def work(context: Context, task: Task) -> None:
@@ -226,7 +226,7 @@ async def test_no_more_run_than_there_are_workers_however_greedy_they_are(
 
 
 class CountedReceiver:
-    """A channel's receiving end that notes the tasks of every batch that it gives to a worker."""
+    """A channel's receiving end that records the tasks of every batch that a worker receives."""
 
     def __init__(self, end: trio.MemoryReceiveChannel[Batch], received: set[str]) -> None:
         self._end = end
@@ -279,7 +279,7 @@ async def test_every_task_comes_through_the_channel(
 
 
 class WorkerSteps(trio.abc.Instrument):
-    """Counts how often Trio resumes a worker."""
+    """Count how often Trio resumes a worker."""
 
     count = 0
 

@@ -1,4 +1,4 @@
-"""The priority of a task that waits can be changed, and that decides when it starts."""
+"""Changing the priority of a pending task decides when it starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A request with a key: its tasks are submitted once, and each repetition gets the first answer."""
+"""A request with a key submits its tasks once; each repetition gets the first reply."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ async def test_a_remembered_answer_needs_no_handler(autojump_clock: MockClock, n
 
 
 async def test_a_cancelled_request_is_whole_on_a_slow_disk() -> None:
-    """Its tasks and its answer are there, or neither, and a repetition runs it exactly once."""
+    """Its tasks and its reply both exist or neither does, and a repetition submits the tasks exactly once."""
     for step in every_await():
         journal = FakeJournal(awaits=3)
         store = LocalStore(journal=journal, now=virtual_now)

@@ -1,4 +1,4 @@
-"""What is counted by handler, and how long things took, in virtual time."""
+"""Tests of the counts and durations per handler, in virtual time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HANDLERS = Catalogue({"sleep": BUILT_IN["sleep"], "fails": Doing(fail)})
 
 
 def observed(histogram: Histogram) -> tuple[int, Any]:
-    """How many were observed, and their sum."""
+    """Return the number of observations and their sum."""
     return sum(histogram.counts), pytest.approx(histogram.sum)
 
 

@@ -1,4 +1,4 @@
-"""The stop: always in the same order, bounded, and nothing is lost."""
+"""Tests of the stop: its steps have a fixed order and a time limit, and no task is lost."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ..fakes import CleansUpBadly, Doing, Gate, fail_at_cleaning_up
 
 
 class DiaryStore(LocalStore):
-    """A store that writes down what is asked of it."""
+    """A store that records its calls."""
 
     def __init__(self) -> None:
         super().__init__(now=virtual_now)

@@ -1,4 +1,4 @@
-"""What a task costs, counted: the same on a slow machine as on a quick one, and on a busy one as on an idle one."""
+"""Count the costs of a task. The counts do not depend on the speed or the load of the machine."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ POOL_SIZE: Final = 200
 
 
 class Cost(msgspec.Struct):
-    """What a thousand tasks took.
+    """The cost of a thousand tasks.
 
     Parameters:
-        calls: functions called in the loop's thread, of Python and of C.
+        calls: function calls in the event loop's thread, of Python and of C functions.
         steps: how often the scheduler resumed a Trio task.
         writes: changes that were made durable: transactions, or calls of a function on the server.
-        commands: what the server carried out, by its own count; those that functions carry out are among them.
+        commands: the number of commands that the server executed, including commands that functions execute.
     """
 
     calls: int = 0
@@ -43,7 +43,7 @@ class Cost(msgspec.Struct):
     commands: int = 0
 
     def exceeds(self, ceiling: Cost) -> dict[str, tuple[int, int]]:
-        """What is above its ceiling, with both."""
+        """Return the values that exceed a ceiling, with both numbers."""
         pairs = {name: (getattr(self, name), getattr(ceiling, name)) for name in self.__struct_fields__}
         return {name: pair for name, pair in pairs.items() if pair[0] > pair[1]}
 
@@ -58,7 +58,7 @@ class _Steps(trio.abc.Instrument):
 
 @contextmanager
 def counting(store: Store, commands: Callable[[], int]) -> Iterator[Cost]:
-    """Count what happens in here; the cost is whole at the end."""
+    """Count the cost of the code inside this context. The cost is complete at the end of the context."""
     cost, steps = Cost(), _Steps()
 
     def called(_frame: FrameType, event: str, _argument: Any) -> None:
@@ -79,11 +79,11 @@ def counting(store: Store, commands: Callable[[], int]) -> Iterator[Cost]:
 
 
 async def count_accepting(store: Store, commands: Callable[[], int]) -> Cost:
-    """A batch that is taken while nothing works."""
+    """Count the cost of accepting one batch while no worker runs."""
     costs = []
     async with store.opened():
         await store.submit(make_tasks("before"))
-        for batch in range(3):  # a beat, or the look for damaged keys, falls into one of them at most
+        for batch in range(3):  # a heartbeat, or the search for damaged keys, falls into at most one of the batches
             with counting(store, commands) as cost:
                 await store.submit(make_tasks(f"counted-{batch}"))
             costs.append(cost)
@@ -91,7 +91,7 @@ async def count_accepting(store: Store, commands: Callable[[], int]) -> Cost:
 
 
 async def count_submitting(store: Store, commands: Callable[[], int]) -> Cost:
-    """One task a request, over as many connections as a round of the fast listener has, until all are answered."""
+    """Count the cost of one task per request, over as many connections as a round of the fast listener has."""
     config = Config(server="fast")
     executor = Executor(store)
     http = make_http(create_web(executor, config), config)
@@ -127,7 +127,7 @@ async def _submit_singly(clients: Sequence[socket.socket], prefix: str) -> None:
 
 
 async def count_finishing(store: Store, commands: Callable[[], int]) -> Cost:
-    """A batch from its submit to its last outcome."""
+    """Count the cost of a batch from its submit to its last outcome."""
     left, done = 0, trio.Event()
 
     def note(records: Sequence[Record]) -> None:
@@ -153,5 +153,5 @@ async def count_finishing(store: Store, commands: Callable[[], int]) -> Cost:
 
 
 def make_tasks(prefix: str) -> list[Task]:
-    """A thousand that take no time."""
+    """Return a thousand tasks that take no time."""
     return [Task(f"{prefix}-{number:04}") for number in range(TASKS)]

@@ -1,4 +1,4 @@
-"""The garbage collector goes over all that it knows at once, and holds the loop meanwhile: so it is to know little."""
+"""Tests that the garbage collector tracks few objects: a collection visits all of them and blocks the event loop."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ async def looked_at(context):
 
 
 def references_looked_at() -> int:
-    """How many references a full collection follows."""
+    """Return the number of references that a full collection follows."""
     gc.collect()
     return sum(len(gc.get_referents(known)) for known in gc.get_objects())
 
 
 def contexts() -> int:
-    """Count the contexts that are alive; another test may have left some, and objects whose ``__class__`` raises."""
+    """Count the live contexts. Other tests may have left some, and objects whose ``__class__`` raises."""
     return sum(type(known) is Context for known in gc.get_objects())
 
 

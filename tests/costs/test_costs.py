@@ -1,7 +1,7 @@
-"""A change that makes a task cost more is seen here, by counts alone: no wall clock, so no machine can be too slow.
+"""Limits on the cost of a task. The tests compare counts, not times, so a slow machine cannot make them fail.
 
-The ceilings are about a quarter above what was counted, since threads and a server make some difference from run to
-run. Who makes things cheaper, lowers them.
+The ceilings are about a quarter above the counted values, because threads and a server cause some variation between
+runs. Lower a ceiling when a change makes tasks cheaper.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ ACCEPTING: Final = {
     "sqlite": Cost(calls=11_000, steps=18, writes=1),
     "valkey": Cost(calls=15_500, steps=30, writes=1, commands=42),
 }
-"""For a thousand, in one batch, while nothing works. A beat, which may come meanwhile, also looks at the schedules."""
+"""Ceilings for accepting a thousand tasks in one batch while no worker runs. A heartbeat may read the schedules too."""
 
 FINISHING: Final = {
     "memory": Cost(calls=84_000, steps=84),
     "sqlite": Cost(calls=100_000, steps=265, writes=16),
     "valkey": Cost(calls=155_000, steps=400, writes=30, commands=1_500),
 }
-"""For the same from the submit to the last outcome, with 200 workers."""
+"""Ceilings for a thousand tasks from the submit to the last outcome, with 200 workers."""
 
 
 SUBMITTING: Final = Cost(calls=165_000, steps=240)
-"""For the same, one task a request, through the fast listener."""
+"""Ceilings for a thousand tasks, one per request, through the fast listener."""
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
 
 @pytest.fixture
 def quiet() -> None:
-    """A log in which a submit is no line."""
+    """Raise the log level so that a submit writes no line."""
     configure_logging("error", "text")
 
 
@@ -77,7 +77,7 @@ def store(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Store:
 
 @pytest.fixture
 def commands(kind: str, request: pytest.FixtureRequest) -> Callable[[], int]:
-    """How many commands the server has carried out so far."""
+    """Return the number of commands that the server has executed."""
     if kind != "valkey":
         return lambda: 0
     server: ValkeyServer = request.getfixturevalue("server")

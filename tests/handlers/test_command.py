@@ -1,4 +1,4 @@
-"""Commands: what reaches them, what is kept of them, and that nobody of them is left."""
+"""Tests of commands: their input, the output that is kept, and that none of their processes remains."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ async def test_the_environment_is_the_operators_alone(lab: Lab, context: Context
     command = lab.python("import json, os; print(json.dumps(dict(os.environ)))", env={"MODE": "night"})
     await command.run(context, task())
     environment = json.loads(context.output.snapshot().stdout)
-    environment.pop("LC_CTYPE", None)  # Python sets it for itself
+    environment.pop("LC_CTYPE", None)  # Python sets this variable itself
     marks = {"PEXECUTOR_TASK_ID": context.id, "PEXECUTOR_TASK_NAME": context.name, "PEXECUTOR_TASK_TOKEN": "0"}
     assert len(environment.pop("PEXECUTOR_TASK_STORE")) == 16
     assert environment.pop("PEXECUTOR_TASK_SERVER") == str(os.getpid())
@@ -149,7 +149,7 @@ async def test_a_program_that_cannot_be_started_is_final(lab: Lab, context: Cont
 
 
 async def test_output_without_end_is_kept_to_its_tail(lab: Lab, context: Context) -> None:
-    """One GiB, in flat memory."""
+    """The command writes one GiB; the memory use stays flat."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     command = lab.make(command=["sh", "-c", "head -c 1073741824 /dev/zero; echo the end; echo so >&2"])
     await command.run(context, task())

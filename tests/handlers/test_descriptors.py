@@ -1,4 +1,4 @@
-"""With no descriptor or thread left, what is to start waits, and what is to end ends."""
+"""Without free descriptors or threads, new work waits, and running work can end."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def apart(context) -> str:
 
 @contextmanager
 def none_left() -> Iterator[None]:
-    """No descriptor can be opened in here."""
+    """Inside this context, no descriptor can be opened."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     free = os.open(os.devnull, os.O_RDONLY)
     os.close(free)

@@ -1,4 +1,4 @@
-"""What is kept of a run, and what a handler tells of it."""
+"""Tests of the output that is kept of a run, and of the progress that a handler reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which trace a task belongs to, told to each kind of handler."""
+"""Each kind of handler gets the trace that its task belongs to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is done a batch at a time comes to what it would one by one."""
+"""Counting tasks in batches gives the same result as counting them one by one."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ HANDLERS = ["a", "b"]
 
 
 def told(histograms: Mapping[Any, Histogram]) -> dict[Any, tuple[list[int], Any]]:
-    """What each has counted."""
+    """Return the counts and the sum of each histogram."""
     return {key: (histogram.counts, pytest.approx(histogram.sum)) for key, histogram in histograms.items()}
 
 
 @st.composite
 def lives(draw: st.DrawFn) -> list[Record]:
-    """What happens to a task, from its start on."""
+    """The states of a task's life, from its start on."""
     started_at = draw(st.sampled_from([10.0, 12.0, 14.5]))
     task = Task("name", handler=draw(st.sampled_from(HANDLERS)))
     running = Running(draw(st.integers(1, 10**6)), task, draw(st.sampled_from([9.0, 10.0])), (), started_at)

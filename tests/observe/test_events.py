@@ -1,4 +1,4 @@
-"""The feed of what happens: what is told, in which order, and to whoever comes late."""
+"""Tests of the event feed: its events, their order, and readers that connect late."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def progress(done: float) -> TaskProgress:
 
 
 def told(reader: Reader) -> list[str]:
-    """What there is to be read, in short."""
+    """Return the readable events in short form."""
     return [short(event.what) for event in reader.receive_nowait(1000)]
 
 

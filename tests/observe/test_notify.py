@@ -1,4 +1,4 @@
-"""A callback that raises, and a log that raises: what has happened stays as it is, and the server lives."""
+"""If a callback or the log raises, the change stays in effect and the server continues."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def raising(error: BaseException) -> Callable[..., None]:
 
 
 class RaisingHandler(logging.Handler):
-    """A handler of the log that does not keep its errors to itself."""
+    """A log handler that raises its errors."""
 
     def emit(self, record: logging.LogRecord) -> None:
         raise SystemExit("Input/output error")
@@ -80,7 +80,7 @@ async def test_trouble_and_recovery_that_cannot_be_told_of_change_nothing(
     executor = Executor(LocalStore(journal=journal, on_recovered=raising(error)))
     await nursery.start(executor.run)
     journal._report("the disk is full")
-    [verdict] = await executor.submit([Task("a")])  # its transaction ends the trouble
+    [verdict] = await executor.submit([Task("a")])  # its transaction ends the trouble of the store
     assert isinstance(verdict, Accepted)
     assert journal.trouble is None
     executor.drain()

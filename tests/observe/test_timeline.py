@@ -1,4 +1,4 @@
-"""What went through in the last quarter of an hour."""
+"""Tests of the throughput in the last quarter of an hour."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..fakes import Doing
 
 
 def about(percentiles: Percentiles | None) -> tuple[int, int]:
-    """In whole seconds; they are right to within a tenth."""
+    """Return both percentiles in whole seconds. The percentiles are accurate to within a tenth."""
     assert percentiles is not None
     return round(percentiles.p50), round(percentiles.p95)
 

@@ -1,4 +1,4 @@
-"""What a function does to Trio stays within its attempt: the attempt fails and says why, and the next one runs."""
+"""A function's misuse of Trio affects only its attempt: the attempt fails with a reason, and the next task runs."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ CASES: list[tuple[Work, str]] = [
 
 @pytest.fixture
 async def run(nursery: trio.Nursery) -> AsyncIterator[Callable[..., Awaitable[Finished]]]:
-    """Run a function as a handler, and then a task that sleeps, on an executor with one worker."""
+    """Run a function as a handler and then a task that sleeps, on an executor with one worker."""
     work: list[Work] = []
     executor = Executor(
         LocalStore(queue_size=10),

@@ -1,4 +1,4 @@
-"""Functions on Trio, in threads and in processes of their own."""
+"""Tests of functions on Trio, in threads, and in separate processes."""
 
 from __future__ import annotations
 
@@ -109,5 +109,5 @@ async def test_a_process_of_its_own_is_ended_with_everybody_it_started(catalogue
 
 
 def _children() -> list[str]:
-    """Of all threads: it was one of Trio's that started the process."""
+    """Return the child processes of all threads, because one of Trio's threads started the process."""
     return [child for path in Path("/proc/self/task").glob("*/children") for child in path.read_text().split()]

@@ -1,4 +1,4 @@
-"""What passes between a function's process and the server, and how the process ends."""
+"""Tests of the data between a function's process and the server, and of the end of the process."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def meddling(context) -> str:
 
 @pytest.fixture(scope="module")
 def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
-    file = tmp_path_factory.mktemp("modules") / "signal.py"  # called like one of the standard library, on purpose
+    file = tmp_path_factory.mktemp("modules") / "signal.py"  # deliberately named like a module of the standard library
     file.write_text(MODULE)
     return load_catalogue(declared={}, modules=[str(file)], environment={})
 
@@ -209,7 +209,7 @@ EVERYTHING = [line.split('"')[1] for line in BAD.splitlines() if line.lstrip().s
 
 @pytest.fixture(scope="module")
 def bad(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalogue]:
-    """Handlers of a module in the working directory, beside modules that are named like the standard library's."""
+    """Handlers of a module in the working directory, next to modules named like those of the standard library."""
     directory = tmp_path_factory.mktemp("operator")
     (directory / "bad_handlers.py").write_text(BAD)
     (directory / "beside.py").write_text("VALUE = 'beside'")

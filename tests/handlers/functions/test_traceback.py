@@ -1,4 +1,4 @@
-"""The traceback of a function on Trio or in a thread is in the log of its attempt."""
+"""The traceback of a function on Trio or in a thread appears in the log of its attempt."""
 
 from __future__ import annotations
 

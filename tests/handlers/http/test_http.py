@@ -1,4 +1,4 @@
-"""HTTP calls, against a server that behaves in every way that servers do."""
+"""Tests of HTTP handlers against a server with many kinds of behaviour."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine"
 
 
 class Peer:
-    """A server of one behaviour; it notes what it was sent."""
+    """A server with one behaviour, which records the requests that it gets."""
 
     def __init__(self, behave: Behaviour) -> None:
         self.requests: list[bytes] = []
@@ -65,7 +65,7 @@ def status(code: int, *headers: str) -> Behaviour:
 
 @asynccontextmanager
 async def calling(lab: Lab, behave: Behaviour, **table: Any) -> AsyncIterator[tuple[Catalogue, Peer]]:
-    """A handler that calls a peer of this behaviour."""
+    """Return a handler that calls a peer with this behaviour."""
     peer = Peer(behave)
     async with trio.open_nursery() as nursery:
         [listener] = await nursery.start(partial(trio.serve_tcp, peer.serve, 0, host="127.0.0.1"))
@@ -153,7 +153,7 @@ async def test_what_fills_a_slot_of_a_path_can_climb_to_no_other_place(lab: Lab,
         assert "`params.team`" in complaint[1]
         assert catalogue.check(task(team="t", channel=value)) is None, "a value of a query is data"
         with pytest.raises(HandlerFailedError) as failed:
-            await catalogue["it"].run(context, task(team=value, channel="c"))  # as if an earlier start had taken it
+            await catalogue["it"].run(context, task(team=value, channel="c"))  # as if an earlier start had used it
         assert not failed.value.retryable
         assert peer.requests == []
 

@@ -1,4 +1,4 @@
-"""What an HTTP call does not let through: secrets, cookies, other places, too much."""
+"""Tests of the limits of HTTP handlers: secrets, cookies, redirects to other hosts, and large replies."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def test_headers_that_drip_are_ended_by_the_tasks_own_timeout(lab: Lab, co
 
 
 async def test_an_answer_is_kept_as_it_was_sent_whatever_its_coding(lab: Lab, context: Context) -> None:
-    """A few KiB can unfold to a GiB: it is not unfolded."""
+    """A few KiB can decompress to a GiB, so the handler does not decompress the reply."""
     packed = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x08\x00"
     async with calling(lab, answer(packed)) as (catalogue, peer):
         assert await catalogue["it"].run(context, task()) == {"status": 200}

@@ -1,4 +1,4 @@
-"""Secrets of an HTTP call are in nothing that is kept of its answer, however the answer says them back."""
+"""The secrets of an HTTP call never appear in stored replies, however the reply encodes them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..conftest import Lab, task
 from .test_http import calling, failure
 
 SECRET = "p\"a\\ss/w<o>r&d+ 'x%~"
-"""Printable ASCII, as a header is, with everything that some format escapes."""
+"""Printable ASCII, as in a header, with every character that some format escapes."""
 
 FORMS: dict[str, Callable[[str], str]] = {
     "as it is": str,
@@ -51,7 +51,7 @@ FORMS: dict[str, Callable[[str], str]] = {
 
 
 def stable(name: str, secret: str) -> str:
-    """What is in the form of a secret whatever stands around it; that of base64 loses its edges."""
+    """Return the part of an encoded secret that does not depend on its surroundings; base64 loses its edges."""
     said = FORMS[name](secret)
     return said[7:-4] if "behind" in name else said.strip("\"'=")
 
@@ -124,7 +124,7 @@ def test_what_is_secret_in_headers(headers: dict[str, str], secrets: set[str]) -
     assert secrets_in(headers, {"TOKEN": "env-token", "BASIC": "dXNlcjpwYXNzd29yZA=="}) == secrets
 
 
-# In answers
+# In replies
 
 
 @pytest.mark.parametrize("name", FORMS)

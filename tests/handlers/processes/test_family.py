@@ -1,4 +1,4 @@
-"""However a process escapes from its command, it is ended and reaped before the attempt is over."""
+"""However a process escapes from its command, it is killed and reaped before the attempt ends."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..conftest import Lab, task
 HERE = "import os, signal, subprocess, sys, time\n"
 
 LAST = 'echo $$ > "$0"; exec sleep 600'
-"""What the escapee does: it writes down its pid, and sleeps. The name of the file is its first argument."""
+"""The escaped process: it writes its pid to the file in its first argument, and sleeps."""
 
 ESCAPES = {
     "timeout": 'timeout 600 sh -c "$1" "$0"',
@@ -102,7 +102,7 @@ async def test_no_escape_outlives_a_cancel(lab: Lab, context: Context, escape: l
 async def test_no_escape_outlives_the_end_of_its_leader(
     lab: Lab, context: Context, escape: list[str], tmp_path: Path
 ) -> None:
-    """The leader is killed, so that each of its children is an orphan."""
+    """The leader is killed, so each of its children becomes an orphan."""
     command = lab.make(command=escape_braces(escape), kill_after=0.3)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(fails, command, context)
@@ -126,7 +126,7 @@ def escape_braces(command: list[str]) -> list[str]:
 async def test_dead_orphans_are_reaped_while_the_leader_runs(
     lab: Lab, context: Context, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """As process 1 of a container, and as a child subreaper, we are the parent of each orphan."""
+    """As process 1 of a container, or as a child subreaper, the server becomes the parent of each orphan."""
     monkeypatch.setattr(group, "REAP_SECONDS", 0.05)
     file = tmp_path / "pids"
     orphans = f"for i in $(seq 20); do (sleep 0.01 & echo $! >> {file}); (setsid sleep 0.01 &); done"
@@ -145,7 +145,7 @@ async def test_dead_orphans_are_reaped_while_the_leader_runs(
 async def test_exit_statuses_that_a_function_waits_for_are_left_to_it(
     lab: Lab, context: Context, own_session: bool
 ) -> None:
-    """A function in a thread has children in our own process: each end of a command and each reaping passes them by."""
+    """A function in a thread has child processes of the server itself. Ending or reaping a command must ignore them."""
     process = subprocess.Popen(["sh", "-c", "exit 7"], start_new_session=own_session)  # noqa: ASYNC220
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222
     await lab.make(command=["sh", "-c", "setsid sleep 600 & exit 0"]).run(context, task())
@@ -186,7 +186,7 @@ async def test_the_end_of_one_command_leaves_the_escapees_of_another_alone(
 async def test_escapes_are_found_where_no_process_can_be_tagged(
     lab: Lab, context: Context, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, escape: str
 ) -> None:
-    """Such as in a server that was itself started by a task."""
+    """For example, in a server that was itself started by a task."""
     monkeypatch.setattr(proc, "can_tag", lambda: False)
     command = lab.make(command=["bash", "-c", escape, str(tmp_path / "pid"), LAST])
     async with trio.open_nursery() as nursery:

@@ -1,4 +1,4 @@
-"""The corners of ending a group: those who cannot be ended, those who are not reaped, and those who cannot start."""
+"""Edge cases of ending a process group: processes that cannot be ended, reaped, or started."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def open_files() -> int:
 
 @pytest.fixture
 def zombie() -> Iterator[int]:
-    """A group of one, which has ended and which nobody has reaped."""
+    """A process group whose only process has ended and has not been reaped."""
     process = subprocess.Popen(["true"], start_new_session=True)
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     yield process.pid
@@ -61,7 +61,7 @@ def test_whoever_sleeps_is_at_work(sleeper: int) -> None:
 
 
 def test_threads_that_outlive_the_first_are_at_work() -> None:
-    """Their process looks like a zombie then."""
+    """Their process looks like a zombie after its first thread ends."""
     program = "import ctypes, threading, time; threading.Thread(target=time.sleep, args=[600]).start(); "
     process = subprocess.Popen(
         [sys.executable, "-c", program + "print(flush=True); ctypes.CDLL(None).pthread_exit(None)"],
@@ -102,7 +102,7 @@ async def test_a_child_that_ignores_sigterm_does_not_outlive_a_leader_that_obeys
 async def test_a_child_that_ignores_sigterm_does_not_outlive_a_leader_that_just_ends(
     lab: Lab, context: Context
 ) -> None:
-    """The leader ends once its child has said that it is there, and long before the child would."""
+    """The leader ends once its child reports that it runs, long before the child would end."""
     program = STUBBORN_CHILD.replace("if os.fork", "ready, told = os.pipe()\nif os.fork").replace(
         "    time.sleep(600)", "    os.write(told, b'x')\n    time.sleep(600)"
     )
@@ -134,7 +134,7 @@ async def test_what_lies_in_a_pipe_when_nobody_is_left_is_taken_without_waiting(
     tail = Tail()
     with Inlet(tail.append) as inlet:
         os.write(inlet.their_end, b"last words")
-        inlet.sweep()  # though their end is open still
+        inlet.sweep()  # although their end of the pipe is still open
         assert bytes(tail) == b"last words"
         inlet.hand_over()
         inlet.sweep()
@@ -155,7 +155,7 @@ async def test_a_group_that_cannot_be_ended_is_a_failure_that_says_so(
 
 
 async def test_a_program_may_end_in_the_instant_of_the_cancel(lab: Lab, context: Context) -> None:
-    """Whatever comes first, there is an end, and one of two."""
+    """Whichever comes first, the task has exactly one of two outcomes."""
     command = lab.make(command=["true"])
     for delay_ms in range(12):
         with trio.fail_after(10), trio.move_on_after(delay_ms / 1000) as scope:

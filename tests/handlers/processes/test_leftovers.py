@@ -1,4 +1,4 @@
-"""What a dead server has left at work is found and ended; nobody else is."""
+"""Processes that a dead server left running are found and ended; no other process is."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Start = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Start a process that carries the mark of a task, and wait until it is at work."""
+    """Start a process with the mark of a task, and wait until it runs."""
     started: list[subprocess.Popen[str]] = []
 
     def start(
@@ -99,7 +99,7 @@ async def test_nobody_else_is_ended(start: Start) -> None:
 
 
 async def test_we_are_not_ended_when_we_carry_the_mark(start: Start) -> None:
-    """A task that restarts its own server."""
+    """For example, a task that restarts its own server."""
     program = (
         "import os, trio; from pexecutor import Running, Task;"
         "from pexecutor.handlers.processes.leftovers import end_leftovers;"
@@ -129,14 +129,14 @@ def dead_pid() -> int:
 
 
 async def test_a_process_of_the_store_whose_server_is_dead_is_ended(start: Start, dead_pid: int) -> None:
-    """Whatever the store has noted of its task: the start of a run need not have reached the disk."""
+    """This holds whatever the store knows of the task, because the start of a run may not have reached the disk."""
     process = start(SLEEPS, task_id="000007-5", **mark_of("the store", dead_pid))
     await end_leftovers([], store=lambda: "the store")
     assert ends(process)
 
 
 async def test_a_process_whose_server_lives_is_left_alone(start: Start) -> None:
-    """Two servers whose stores were one: a copy has the same task ids."""
+    """Two servers can have the same task ids, if one store is a copy of the other."""
     process = start(SLEEPS, **mark_of("the store", os.getpid()))
     await end_leftovers([RUNNING], store=lambda: "the store")
     assert process.poll() is None
@@ -149,9 +149,9 @@ async def test_a_process_of_another_store_is_left_alone(start: Start, dead_pid: 
 
 
 async def test_a_process_that_has_the_pid_of_the_dead_server_is_not_taken_for_it(start: Start) -> None:
-    """It is younger than what the server has left."""
+    """The process is younger than the leftovers of the dead server."""
     leftover = start(SLEEPS, **mark_of("the store", 1))  # as old as this test
-    await trio.sleep(0.05)  # a clock tick and more
+    await trio.sleep(0.05)  # more than a clock tick
     later = subprocess.Popen(["sleep", "600"])  # noqa: ASYNC220
     try:
         assert leftovers._outlived(leftover.pid, later.pid)

@@ -1,4 +1,4 @@
-"""Whatever keeps a program from starting, the error names the culprit; and the locale keeps none from it."""
+"""Whatever prevents a program from starting, the error names the cause; the locale does not prevent a start."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def script(path: Path, text: str | bytes, mode: int = 0o755) -> Path:
 
 
 def elf_of_another_machine(path: Path) -> Path:
-    """A program as it is for this machine, but for the number that says for which kind of machine it is."""
+    """Write a program for this machine, except for the number that identifies the machine type."""
     content = bytearray(Path("/bin/true").read_bytes())
     content[18:20] = b"\xf3\x00" if content[18:20] != b"\xf3\x00" else b"\x3e\x00"
     return script(path, bytes(content))
