@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from typing import cast
+from typing import NamedTuple, cast
 
 import msgspec
 import structlog
@@ -41,7 +42,7 @@ from .stores.valkey import ValkeyStore, server_checks
 from .stores.valkey import make_store as make_shared_store
 from .web import create_web, make_http
 from .web.access.origin import is_loopback
-from .web.serving.listener import HttpServer, listen
+from .web.serving.listener import Http, HttpServer, listen
 from .web.serving.tls import tls_context
 
 _log = structlog.get_logger()
@@ -179,6 +180,25 @@ def _log_trouble(trouble: str | None) -> None:
         _log.error("submits are refused", reason=trouble)
 
 
+class Prepared(NamedTuple):
+    """What a server consists of, before it opens a socket or its store."""
+
+    executor: Executor
+    http: Http
+    tls: ssl.SSLContext | None
+
+
+def prepare(config: Config, handlers: Catalogue | None = None) -> Prepared:
+    """Check all settings, and make what ``serve`` serves. No socket and no store is opened.
+
+    Raises:
+        ConfigError: a handler, a schedule, a hook, a token or a certificate is invalid, or a part is not installed.
+    """
+    executor = make_executor(config, handlers)
+    http = make_http(create_web(executor, config), config)
+    return Prepared(executor, http, tls_context(config.tls_certfile, config.tls_keyfile))
+
+
 async def serve(
     config: Config,
     *,
@@ -200,9 +220,7 @@ async def serve(
         ListenError: the server cannot listen on the address.
         UnusableStoreError: the store of the settings cannot keep tasks.
     """
-    executor = make_executor(config, handlers)
-    speaks = make_http(create_web(executor, config), config)
-    tls = tls_context(config.tls_certfile, config.tls_keyfile)
+    executor, speaks, tls = prepare(config, handlers)
     with _listen_guarded(config) as listener, unwrapped_unusable_store():
         http = HttpServer(
             speaks,
@@ -229,10 +247,19 @@ async def serve(
 def _listen_guarded(config: Config) -> socket.socket:
     """Listen on the configured address, unless that would allow anonymous requests from other machines."""
     listener = listen(config.host, config.port)
-    # The check uses the bound address, because a host name may resolve to any address.
-    if config.tokens or config.allow_anonymous or is_loopback(listener.getsockname()[0]):
-        return listener
-    listener.close()
+    try:
+        # The check uses the bound address, because a host name may resolve to any address.
+        check_access(config, listener.getsockname()[0])
+    except ConfigError:
+        listener.close()
+        raise
+    return listener
+
+
+def check_access(config: Config, address: str) -> None:
+    """Raise ``ConfigError`` if a server on this IP address would allow anonymous requests from other machines."""
+    if config.tokens or config.allow_anonymous or is_loopback(address):
+        return
     raise ConfigError(
         f"--host {config.host} is reachable from other machines and no token is configured: write the output of "
         "`pexecutor token new NAME --scope submit` into a file and add --config FILE; "

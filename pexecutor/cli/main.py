@@ -136,9 +136,33 @@ for _command in COMMANDS:
 @click.option("--log-level", metavar="LEVEL", help=f"debug, info, warning or error. [default: {DEFAULTS.log_level}]")
 @click.option("--log-format", metavar="FORMAT", help=f"text or json. [default: {DEFAULTS.log_format}]")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="A TOML file of settings.")
-def serve(file: Path | None, **flags: Any) -> None:
+@click.option("--check", is_flag=True, help="Check all settings, print what would be served, and exit.")
+def serve(file: Path | None, check: bool, **flags: Any) -> None:
     """Serve until SIGTERM, SIGINT, SIGHUP or POST /drain. A second signal stops at once."""
     config = load_config(file=file, environment=os.environ, flags=flags)
+    if check:
+        _check(config)
+    else:
+        _serve(config)
+
+
+def _check(config: Config) -> None:
+    """Check the settings, and print what would be served."""
+    prepare_streams()
+    from ..log import configure_logging, log_ignored_variables
+    from ..web.serving.listener import ListenError
+    from .check import print_check
+
+    configure_logging(config.log_level, config.log_format)
+    log_ignored_variables(os.environ)
+    try:
+        with stream_failures():
+            print_check(config)
+    except ListenError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _serve(config: Config) -> None:
     # Imported here, because they take most of a second to load and only `serve` needs them.
     from ..log import configure_logging, log_ignored_variables
     from ..process.stop import StopBound

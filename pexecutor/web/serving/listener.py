@@ -19,7 +19,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import structlog
 import trio
@@ -58,16 +58,49 @@ class ListenError(Exception):
     """The operator gave an address that is in use, not an address of this machine, or not allowed."""
 
 
+class ListenAddress(NamedTuple):
+    """The address of a socket, and what ``socket.socket`` needs to make one for it."""
+
+    family: int
+    kind: int
+    protocol: int
+    sockaddr: tuple[Any, ...]
+
+    @property
+    def host(self) -> str:
+        """The IP address, as text."""
+        return str(self.sockaddr[0])
+
+
+def address_of(host: str, port: int) -> ListenAddress:
+    """Return the address that ``listen`` binds for a host and a port, without opening a socket.
+
+    Raises:
+        ListenError: the host has no address; the message says why.
+    """
+    try:
+        [(family, kind, protocol, _, sockaddr), *_] = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except OSError as error:
+        raise ListenError(f"cannot listen on {host}: {error.strerror}") from error
+    return ListenAddress(family, kind, protocol, sockaddr)
+
+
+def url_of(host: str, port: int, tls: ssl.SSLContext | None) -> str:
+    """Return the URL of a server that listens on an IP address and a port."""
+    authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"{'http' if tls is None else 'https'}://{authority}"
+
+
 def listen(host: str, port: int) -> socket.socket:
     """Return a bound, listening TCP socket; with port 0 the system chooses the port.
 
     Raises:
         ListenError: the address cannot be bound; the message says why.
     """
+    family, kind, protocol, address = address_of(host, port)
     try:
-        [(family, kind, protocol, _, address), *_] = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
         raise ListenError(f"cannot listen on {host}: {error.strerror}") from error
@@ -109,7 +142,7 @@ class HttpServer:
         self._tls = tls
         # Owned by _secured(): the current handshakes.
         self._handshakes: set[trio.CancelScope] = set()
-        self.url: str = f"{'http' if tls is None else 'https'}://{self._listener.authority}"
+        self.url: str = url_of(listener.getsockname()[0], listener.getsockname()[1], tls)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Accept and serve connections; return after ``stop``, when all connections have ended."""
@@ -177,11 +210,6 @@ class _BoundedListener(trio.abc.Listener[trio.SocketStream]):
         self._free = trio.Semaphore(connections_max)
         # Owned by place_of(): the open connections.
         self._open: set[trio.SocketStream] = set()
-
-    @property
-    def authority(self) -> str:
-        host, port = self._listener.socket.getsockname()[:2]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     async def accept(self) -> trio.SocketStream:
         await self._free.acquire()
