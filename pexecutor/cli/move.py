@@ -113,6 +113,8 @@ def _report(moved: Moved, *, dry_run: bool) -> None:
     click.echo(f"their ids {'do not change' if moved.ids_kept else 'are new'}")
     if moved.schedules:
         click.echo(f"schedules: {moved.schedules}")
+    if moved.deliveries:
+        click.echo(f"deliveries: {moved.deliveries}")
     if moved.history:
         click.echo(f"finished: {moved.history}")
     if moved.history_left:

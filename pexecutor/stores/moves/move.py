@@ -1,4 +1,4 @@
-"""Moving the tasks and schedules of one store to another, to one place only, with their names held at every instant.
+"""Moving the tasks, schedules and deliveries of one store to another, to one place only, with all names held meanwhile.
 
 A move has three atomic steps:
 
@@ -18,23 +18,22 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 import msgspec
 
 from ...errors import UnusableStoreError
 from ...limits.defaults import QUEUE_SIZE
-from ...task import Finished, Following, Record, Running, make_serial
-from ..answers import Answer, KeyedAnswer, answer_of
+from ...task import Finished, Following, Record, Running
+from ..answers import KeyedAnswer
+from ..deliveries import Delivery
 from ..schedules import Schedule
 from ..sqlite.database import StoreIdentity
 from .marks import Mark, Role, check_not_sealed
+from .renumbering import More, Renumbering
 
 NAMES_SHOWN_MAX: Final = 3
-
-More = Callable[[], Awaitable[Sequence[Record]]]
-"""Returns the next records with each call, in order of acceptance; an empty list at the end."""
 
 
 class Side(Protocol):
@@ -66,10 +65,13 @@ class Side(Protocol):
         """Leave a mark, durably."""
 
     async def unseal(self, mark: Mark) -> None:
-        """Remove a mark, and the tasks and schedules that have arrived with it."""
+        """Remove a mark, and what has arrived with it."""
 
     async def answers(self) -> Sequence[KeyedAnswer]:
         """Return the remembered answers, the oldest first."""
+
+    async def deliveries(self) -> Sequence[Delivery]:
+        """Return every delivery."""
 
     async def adopt(
         self,
@@ -79,14 +81,15 @@ class Side(Protocol):
         *,
         schedules: Sequence[Schedule] = (),
         answers: Sequence[KeyedAnswer] = (),
+        deliveries: Sequence[Delivery] = (),
     ) -> None:
-        """Take over all tasks, schedules and remembered answers, or none, and leave the mark in the same step.
+        """Take over all tasks, schedules, remembered answers and deliveries, or none, and leave the mark in one step.
 
         First remove what an earlier try of this move has left here, and the mark of a move that left here.
         """
 
     async def let_go(self, mark: Mark) -> None:
-        """Drop what was moved: schedules, answers, tasks in flight, maybe finished ones; and leave the mark."""
+        """Drop what was moved: schedules, answers, deliveries, tasks in flight, maybe finished ones; leave the mark."""
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -115,6 +118,7 @@ class Moved(msgspec.Struct, frozen=True):
         history_left: the number of finished tasks that stay in the source, where they can no longer be read.
         ids_kept: whether all tasks keep their ids.
         schedules: the number of schedules.
+        deliveries: the number of deliveries.
     """
 
     source: str
@@ -124,6 +128,7 @@ class Moved(msgspec.Struct, frozen=True):
     history_left: int
     ids_kept: bool
     schedules: int = 0
+    deliveries: int = 0
 
 
 async def move(source: Side, target: Side, terms: Terms, *, dry_run: bool = False) -> Moved:
@@ -185,6 +190,7 @@ class _Found:
         self.running: list[str] = []
         self.held: set[str] = set()
         self.schedules: Sequence[Schedule] = ()
+        self.deliveries = 0
 
     def count(self, record: Record) -> None:
         """Count a record."""
@@ -211,6 +217,7 @@ async def _survey(side: Side) -> _Found:
         for record in some:
             found.count(record)
     found.schedules = await side.schedules()
+    found.deliveries = len(await side.deliveries())
     return found
 
 
@@ -246,6 +253,7 @@ async def _plan(source: Side, target: Side, terms: Terms, found: _Found) -> Move
         0 if terms.history else found.history,
         ids_kept=there.acceptances == 0 or there.tag == here.tag,
         schedules=len(found.schedules),
+        deliveries=found.deliveries,
     )
 
 
@@ -303,17 +311,15 @@ def _some(names: Sequence[str]) -> str:
 async def _hand_over(source: Side, target: Side, begun: Mark, *, ids_kept: bool) -> None:
     here, there = await source.identity(), await target.identity()
     mark = msgspec.structs.replace(begun, role=Role.ARRIVED, other=source.shown)
-    schedules, answers = await source.schedules(), await source.answers()
-    if ids_kept:
-        identity = StoreIdentity(here.tag, max(here.acceptances, there.acceptances))
-        more = reader(source, history=begun.history)
-        await target.adopt(mark, identity, more, schedules=schedules, answers=answers)
-    else:
-        renumbering = _Renumbering(there)
-        await renumbering.read(reader(source, history=begun.history))
+    more, identity = reader(source, history=begun.history), StoreIdentity(here.tag, max(here[1], there[1]))
+    schedules, answers, deliveries = await source.schedules(), await source.answers(), await source.deliveries()
+    if not ids_kept:
+        renumbering = Renumbering(there)
+        await renumbering.read(more)
         more = renumbering.of(reader(source, history=begun.history))
-        answers = renumbering.of_answers(answers)
-        await target.adopt(mark, renumbering.identity, more, schedules=schedules, answers=answers)
+        answers, deliveries = renumbering.of_answers(answers), renumbering.of_deliveries(deliveries)
+        identity = renumbering.identity
+    await target.adopt(mark, identity, more, schedules=schedules, answers=answers, deliveries=deliveries)
 
 
 def reader(side: Side, *, history: bool) -> More:
@@ -329,49 +335,3 @@ def reader(side: Side, *, history: bool) -> More:
         return []
 
     return more
-
-
-class _Renumbering:
-    """New serials in the old order; ``identity`` is the target's, after the last new serial."""
-
-    def __init__(self, identity: StoreIdentity) -> None:
-        self.identity = identity
-        self._serials: dict[int, int] = {}
-
-    async def read(self, more: More) -> None:
-        """Assign a new serial to every record."""
-        while some := await more():
-            for record in some:
-                self._assign(record.serial)
-
-    def _assign(self, serial: int) -> int:
-        self.identity = self.identity._replace(acceptances=self.identity.acceptances + 1)
-        self._serials[serial] = new = make_serial(*self.identity)
-        return new
-
-    def of_answers(self, answers: Sequence[KeyedAnswer]) -> list[KeyedAnswer]:
-        """Return the answers with new serials; a task that is not moved gets one that no other task gets."""
-        return [KeyedAnswer(key, self._with_new_numbers(answer)) for key, answer in answers]
-
-    def _with_new_numbers(self, answer: Answer) -> Answer:
-        numbers = [self._new_number(number) for number in answer.numbers()]
-        return answer_of(answer.digest, answer.at, numbers)
-
-    def _new_number(self, number: int) -> int:
-        serial = abs(number)
-        new = self._serials.get(serial) or self._assign(serial) if serial else 0
-        return new if number > 0 else -new
-
-    def of(self, more: More) -> More:
-        """Return a function that gives the same records with their new serials."""
-
-        async def renumbered() -> list[Record]:
-            return [self._with_new_serials(record) for record in await more()]
-
-        return renumbered
-
-    def _with_new_serials(self, record: Record) -> Record:
-        serial = self._serials[record.serial]
-        if isinstance(record, Following):
-            return msgspec.structs.replace(record, serial=serial, follows=self._serials[record.follows])
-        return msgspec.structs.replace(record, serial=serial)

@@ -19,6 +19,7 @@ from ...errors import UnusableStoreError
 from ...limits.defaults import CRASHES_MAX
 from ...task import Finished, Record, Running
 from ..answers import KeyedAnswer
+from ..deliveries import Delivery
 from ..local.book import Book
 from ..local.journal_protocol import leave_as_is
 from ..local.recovery import load, recovery
@@ -40,7 +41,7 @@ from ..sqlite.schedule_rows import ScheduleReading, write_schedules
 from ..sqlite.schema import SqliteConnection, check_version, has_answers, has_marks, has_schedules, migrate
 from ..sqlite.statements import WRITE
 from .marks import Mark
-from .move import More
+from .renumbering import More
 
 _MARK = "INSERT OR REPLACE INTO moves VALUES (?, ?, ?, ?)"
 _NUMBERS = "SELECT coalesce(max(transactions), 0), coalesce(max(generations), 0) FROM store"
@@ -178,6 +179,11 @@ class FileSide:
                 return []
             return AnswerReading(self._connection).answers()
 
+    async def deliveries(self) -> list[Delivery]:
+        """Return every delivery."""
+        await trio.lowlevel.checkpoint()
+        return []
+
     async def adopt(
         self,
         mark: Mark,
@@ -186,6 +192,7 @@ class FileSide:
         *,
         schedules: Sequence[Schedule] = (),
         answers: Sequence[KeyedAnswer] = (),
+        deliveries: Sequence[Delivery] = (),  # noqa: ARG002
     ) -> None:
         """Take over tasks, schedules and answers, and leave the mark, in one transaction."""
         with self._writing() as connection:

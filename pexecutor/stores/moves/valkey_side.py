@@ -14,11 +14,13 @@ from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
+import trio
 
 from ...errors import StoreUnavailableError, UnusableStoreError
 from ...task import Attempt, Finished, Following, Record, Running, Scheduled, Task, make_serial
 from ..address import ValkeyAddress
 from ..answers import KeyedAnswer, RequestKind
+from ..deliveries import Delivery
 from ..schedules import Schedule
 from ..sqlite.database import StoreIdentity
 from ..valkey.answers import to_answer, to_kept, to_key
@@ -41,7 +43,7 @@ from ..valkey.wire import (
     to_text,
 )
 from .marks import Mark, Role
-from .move import More
+from .renumbering import More
 
 RECORDS_A_CALL: Final = 500
 ANSWERS_A_CALL: Final = 100
@@ -208,6 +210,11 @@ class QueueSide:
                 found += [KeyedAnswer(to_key(kind, kept.request), to_answer(kept.answer, tag)) for kept in some]
         return found
 
+    async def deliveries(self) -> list[Delivery]:
+        """Return every delivery."""
+        await trio.lowlevel.checkpoint()
+        return []
+
     async def adopt(
         self,
         mark: Mark,
@@ -216,6 +223,7 @@ class QueueSide:
         *,
         schedules: Sequence[Schedule] = (),
         answers: Sequence[KeyedAnswer] = (),
+        deliveries: Sequence[Delivery] = (),  # noqa: ARG002
     ) -> None:
         """Take over tasks, schedules and answers, and leave the mark. The queue is sealed until that is done."""
         life = self._link.life
