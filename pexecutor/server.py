@@ -29,7 +29,7 @@ from .handlers.processes.leftovers import end_leftovers, file_identity
 from .handlers.processes.mark import marking_for
 from .log import TaskLog, log_skip
 from .process.stop import StopBound, StopSignals, log_drain, log_stopped
-from .schedules.tables import DeclaredSchedules, load_tables
+from .schedules.tables import DeclaredSchedules, fields_given, load_tables
 from .stores import Store
 from .stores.address import SqliteAddress, ValkeyAddress, parse_store
 from .stores.local.recovery import Recovered
@@ -65,7 +65,7 @@ def make_executor(config: Config, handlers: Catalogue | None = None) -> Executor
         pool_size=config.pool_size,
         drain_timeout_seconds=config.drain_timeout_seconds,
         handlers=handlers.with_resource(partial(_marking, identity, shared=shared)),
-        declared=DeclaredSchedules(declared, shared=shared),
+        declared=DeclaredSchedules(declared, given=fields_given(config.schedules), shared=shared),
         on_change=TaskLog(config.log_level),
         on_skip=log_skip,
     )

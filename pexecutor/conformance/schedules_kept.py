@@ -187,7 +187,8 @@ async def schedules_are_kept(place: Place) -> None:
     async with place.open() as store:
         schedule = await skip(store, await put(store, due_in=-2 * HOUR), "late")
         await fire(store, schedule)
-        jittery = Definition(Task("ä", params={"x": [1, "ß"]}), cron="0 3 * * *", timezone="Europe/Berlin", jitter=10)
+        task = Task("ä", params={"x": [1, "ß"]}, tags=("ß", "a"))
+        jittery = Definition(task, cron="0 3 * * *", timezone="Europe/Berlin", jitter=10, given=("retries",))
         await put(store, "ö", definition=jittery, due_in=60.125)
         gone = await put(store, "gone")
         await store.schedules.remove("gone", gone.generation)

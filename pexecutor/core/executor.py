@@ -110,6 +110,7 @@ class Executor:
             store,
             draining=self.draining,
             handlers=handlers,
+            fill=handlers.fill,
             took=lambda task, verdict: self._settle([task], [verdict]),
             on_fire=self._occurrences.count_fired,
             on_skip=self._note_skip,

@@ -3,21 +3,23 @@
 A client cannot send code: a task names a handler and gives it params, and a submit checks both here. The operator
 declares commands and HTTP calls in the configuration file, and functions in modules. ``sleep`` is always available.
 
-The key in a handler's table decides its kind: ``command`` declares a command, ``url`` an HTTP call.
+The key in a handler's table decides its kind: ``command`` declares a command, ``url`` an HTTP call. A table without
+either configures a function or ``sleep``.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
 
 from ..errors import ConfigError
 from ..task import Task
-from ..validation import similar
+from ..validation import similar, table_from, unknown
 from ..values import attribute, error_text
 from .command import command_handler
 from .complaints import checked
@@ -25,6 +27,7 @@ from .context import Context
 from .contract import Complaint, Handler, HandlerFailedError
 from .functions.containment import call_contained, system_tasks_contained
 from .functions.function import load_functions
+from .settings import Defaults, HandlerSettings, TaskDefaults, read_settings
 from .sleep import Sleep
 
 
@@ -35,11 +38,13 @@ class HandlerView(msgspec.Struct):
         name: the name that tasks use.
         description: what the handler does, in one line.
         params: the JSON Schema of its params.
+        defaults: the values that fields of its tasks have if a submit does not contain them.
     """
 
     name: str
     description: str
     params: dict[str, Any]
+    defaults: TaskDefaults = TaskDefaults()
 
 
 Resource = Callable[[], AbstractAsyncContextManager[object]]
@@ -52,11 +57,20 @@ class Catalogue:
     Parameters:
         handlers: the handlers, by name.
         resources: the resources that are open while the handlers can run.
+        settings: the settings of handlers that have a table, by name.
     """
 
-    def __init__(self, handlers: Mapping[str, Handler], resources: Sequence[Resource] = ()) -> None:
+    def __init__(
+        self,
+        handlers: Mapping[str, Handler],
+        resources: Sequence[Resource] = (),
+        settings: Mapping[str, HandlerSettings] = MappingProxyType({}),
+    ) -> None:
+        self.defaults: Defaults | None = Defaults(settings) or None
+        """The defaults for fields of tasks; ``None`` if no handler has any."""
         self._handlers = dict(handlers)
         self._resources = resources
+        self._settings = settings
         self._runs = {name: _run_of(handler) for name, handler in self._handlers.items()}
 
     def __getitem__(self, name: str) -> Handler:
@@ -98,16 +112,29 @@ class Catalogue:
             return "duration", f"`duration` is only for the handler `{SLEEP}`"
         return checked(handler.check, task)
 
+    def fill(self, task: Task, given: Container[str]) -> Task:
+        """Return a task with the defaults of its handler; see ``Defaults.fill``."""
+        return task if self.defaults is None else self.defaults.fill(task, given)
+
     def describe(self) -> list[HandlerView]:
         """Return the views of all handlers, sorted by name."""
         return [
-            HandlerView(name, error_text(attribute(handler, "description", "")), handler.params_schema)
+            HandlerView(
+                name,
+                error_text(attribute(handler, "description", "")),
+                handler.params_schema,
+                self._defaults_of(name),
+            )
             for name, handler in sorted(self._handlers.items())
         ]
 
+    def _defaults_of(self, name: str) -> TaskDefaults:
+        settings = self._settings.get(name)
+        return TaskDefaults() if settings is None else TaskDefaults(**settings.fields())
+
     def with_resource(self, resource: Resource) -> Catalogue:
         """Return a catalogue of the same handlers with one more resource, which is opened first."""
-        return Catalogue(self._handlers, [resource, *self._resources])
+        return Catalogue(self._handlers, [resource, *self._resources], self._settings)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -143,29 +170,46 @@ def load_catalogue(*, declared: Mapping[str, Any], modules: Sequence[str], envir
     """
     handlers: dict[str, Handler] = {SLEEP: Sleep()}
     resources: list[Resource] = []
-    calls = {name: table for name, table in declared.items() if _kind(name, table) == "url"}
-    for name in declared.keys() - calls.keys():
+    kinds = {name: _kind(name, table) for name, table in declared.items()}
+    settings = {name: read_settings(name, table) for name, table in declared.items()}
+    calls = {name: table for name, table in declared.items() if kinds[name] == "url"}
+    for name in [name for name, kind in kinds.items() if kind == "command"]:
         _add(handlers, name, command_handler(name, declared[name], environment))
     if calls:
         resources.append(_add_calls(handlers, calls, environment))
     for module in modules:
         for name, function in load_functions(module):
             _add(handlers, name, function)
-    return Catalogue(handlers, resources)
+    for name in [name for name, kind in kinds.items() if kind is None]:
+        _check_configured(name, declared[name], handlers)
+    return Catalogue(handlers, resources, settings)
 
 
 _KINDS: Final = ("command", "url")
-"""The keys of a handler's table of which exactly one says what the handler runs."""
+"""The keys of a handler's table that say what the handler runs."""
 
 
-def _kind(name: str, table: Any) -> str:
-    kinds = [kind for kind in _KINDS if isinstance(table, Mapping) and kind in table]
-    if len(kinds) == 1:
-        return kinds[0]
-    for key in table if isinstance(table, Mapping) and not kinds else ():
+def _kind(name: str, table: Any) -> str | None:
+    """Return the key that says what a handler runs, or ``None`` if its table configures a function or ``sleep``."""
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"handlers.{name} must be a table, such as [handlers.{name}] with a line `command = [...]`")
+    kinds = [kind for kind in _KINDS if kind in table]
+    if len(kinds) > 1:
+        raise ConfigError(f"handlers.{name} must have either `command` or `url`, not both")
+    for key in () if kinds else table.keys() - set(HandlerSettings.__struct_fields__):
         if (meant := similar(key, _KINDS)) is not None:
             raise ConfigError(f"unknown key `{key}` in [handlers.{name}]: did you mean `{meant}`?")
-    raise ConfigError(f"handlers.{name} must have either `command` or `url`")
+    return kinds[0] if kinds else None
+
+
+def _check_configured(name: str, table: Mapping[str, Any], handlers: Mapping[str, Handler]) -> None:
+    """Raise ``ConfigError`` if a table without ``command`` and ``url`` names no handler, or has an unknown key."""
+    if name not in handlers:
+        raise ConfigError(
+            f"[handlers.{name}] has neither `command` nor `url`, so it must name a function or `{SLEEP}`: "
+            + unknown("handler", name, sorted(handlers))
+        )
+    table_from(table, HandlerSettings, f"handlers.{name}")
 
 
 def _add_calls(handlers: dict[str, Handler], calls: Mapping[str, Any], environment: Mapping[str, str]) -> Resource:

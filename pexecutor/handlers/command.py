@@ -31,6 +31,7 @@ from .context import Context
 from .contract import Complaint, EndedBySignalError, HandlerFailedError
 from .processes.group import Program, run_group
 from .processes.mark import marked
+from .settings import HandlerSettings
 from .slots import VALUE_SCHEMA, Slot, parse_element, value_text
 
 INHERITED: Final = ("PATH", "HOME", "LANG", "TZ")
@@ -42,7 +43,7 @@ _SENT_BY_OTHERS: Final = frozenset(
 TRACE_VARIABLE: Final = "TRACEPARENT"
 
 
-class CommandSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CommandSettings(HandlerSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A command's table in the configuration file.
 
     Parameters:
@@ -56,7 +57,7 @@ class CommandSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """
 
     command: Annotated[tuple[str, ...], Meta(min_length=1)]
-    env: dict[str, str] = {}
+    env: dict[str, str] = msgspec.field(default_factory=dict)
     inherit_env: tuple[str, ...] = INHERITED
     cwd: str | None = None
     stdin: bool = False

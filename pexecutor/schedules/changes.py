@@ -110,14 +110,14 @@ async def remove(store: ScheduleStore, name: str, *, owner: Owner = "api") -> No
 
 
 async def fire_on_request(
-    store: ScheduleStore, name: str, prepare: Callable[[Task], Task] = lambda task: task
+    store: ScheduleStore, name: str, prepare: Callable[[Definition, float], Task] = task_at
 ) -> Firing:
     """Submit the task of a schedule now; return its verdict. The times of the schedule stay as they are.
 
     Parameters:
         store: the schedules of a store.
         name: the name of the schedule.
-        prepare: returns the task to submit; its exceptions are raised to the caller.
+        prepare: returns the task to submit of a definition and a time; its exceptions are raised to the caller.
 
     Raises:
         UnknownScheduleError: there is no such schedule.
@@ -128,7 +128,7 @@ async def fire_on_request(
         schedule, now = await store.get(name), await store.now()
         at = int(now * 1000) / 1000
         step = ScheduleStep(name, schedule.generation, None, at, None)
-        return await store.fire(step, prepare(task_at(schedule.definition, at)))
+        return await store.fire(step, prepare(schedule.definition, at))
 
     return await _until_done(name, change)
 

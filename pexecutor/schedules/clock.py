@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection, Container
 from typing import Final
 
 import trio
@@ -20,6 +20,7 @@ from ..observe.notify import log_error, notifier
 from ..stores import Store
 from ..stores.schedules import (
     SCHEDULES_MAX,
+    Definition,
     DuePlace,
     DueSchedules,
     Fired,
@@ -74,6 +75,7 @@ class ScheduleClock:
         draining: set once nothing may fire any more; the next start treats the times of a drain as missed.
         handlers: the names of the handlers that this node has.
         took: called with each task that was submitted, and its verdict.
+        fill: returns a task with the defaults of its handler, except for the fields that were given.
         on_fire: called with the name of a schedule at each occurrence that fired.
         on_skip: called with the name of a schedule and each skip; a repeated skip has a ``count`` above 1.
     """
@@ -85,6 +87,7 @@ class ScheduleClock:
         draining: trio.Event,
         handlers: Container[str],
         took: Callable[[Task, Verdict], None],
+        fill: Callable[[Task, Collection[str]], Task] = lambda task, _: task,
         on_fire: Callable[[str], None] = lambda _: None,
         on_skip: Callable[[str, Skipped], None] = lambda *_: None,
     ) -> None:
@@ -98,6 +101,7 @@ class ScheduleClock:
         self._draining = draining
         self._handlers = handlers
         self._took = took
+        self._fill = fill
         self._on_fire = on_fire
         self._on_skip = notifier(on_skip)
         self._changed = trio.Event()
@@ -130,7 +134,7 @@ class ScheduleClock:
         schedule = await self.schedules.get(name)
         if self._draining.is_set():
             return Firing(DRAINING, None)
-        firing = await fire_on_request(self.schedules, name, prepare)
+        firing = await fire_on_request(self.schedules, name, lambda definition, at: prepare(self._task(definition, at)))
         self._note(name, schedule.definition.task, firing)
         return firing
 
@@ -218,7 +222,7 @@ class ScheduleClock:
                 self._wait(decision.until)
 
     async def _fire(self, schedule: Schedule, decision: Fire, now: float) -> None:
-        task = task_at(schedule.definition, decision.step.at)
+        task = self._task(schedule.definition, decision.step.at)
         firing = await self.schedules.fire(decision.step, task)
         if firing is None:  # another node was faster, or the schedule has changed
             return
@@ -230,6 +234,10 @@ class ScheduleClock:
             await self._skip(decision.otherwise)
         else:
             self._wait(min(now + RETRY_SECONDS, decision.otherwise.until))
+
+    def _task(self, definition: Definition, at: float) -> Task:
+        """Return the task of an occurrence. Defaults are those of now, as for any task that is accepted now."""
+        return self._fill(task_at(definition, at), definition.given)
 
     def _note(self, name: str, task: Task, firing: Firing) -> None:
         self._took(task, firing.verdict)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from ..errors import InvalidScheduleError
-from ..stores.schedules import Definition
+from ..stores.schedules import Definition, DefinitionFields
 from ..task import Task, check_name
 from .params import task_at
 
@@ -19,7 +20,7 @@ START_YEAR_MAX: Final = 9000
 """The last year in which a schedule may start: the times after it must be years that RFC 3339 can write."""
 
 
-class ScheduleDeclaration(Definition, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class ScheduleDeclaration(DefinitionFields, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A schedule: the task that it submits, and when. Durations are whole milliseconds.
 
     Parameters:
@@ -41,7 +42,16 @@ class ScheduleDeclaration(Definition, frozen=True, forbid_unknown_fields=True, o
     @property
     def definition(self) -> Definition:
         """Return the part that the store keeps as the definition."""
-        return Definition(**{field: getattr(self, field) for field in Definition.__struct_fields__})
+        return Definition(**{field: getattr(self, field) for field in DefinitionFields.__struct_fields__})
+
+
+def explicit(task: Task, given: Collection[str]) -> tuple[str, ...]:
+    """Return the fields of a task that were given with the value that they have anyway, which the task hides."""
+    return tuple(
+        field.name
+        for field in msgspec.structs.fields(Task)
+        if field.name in given and getattr(task, field.name) == field.default
+    )
 
 
 def check_schedule_name(name: str) -> None:
@@ -56,7 +66,7 @@ def check_schedule_name(name: str) -> None:
         )
 
 
-def check_declaration(declaration: Definition, now: float, fault: Fault) -> None:
+def check_declaration(declaration: DefinitionFields, now: float, fault: Fault) -> None:
     """Raise ``InvalidScheduleError`` if a submit would refuse the task of a schedule, or its start is out of range.
 
     Parameters:
@@ -69,7 +79,7 @@ def check_declaration(declaration: Definition, now: float, fault: Fault) -> None
     _check_task(declaration, now, fault)
 
 
-def _check_task(definition: Definition, now: float, fault: Fault) -> None:
+def _check_task(definition: DefinitionFields, now: float, fault: Fault) -> None:
     if definition.task.run_at is not None:
         raise InvalidScheduleError(
             "task.run_at", "`task.run_at`: the schedule has the times; remove it, or give `task.delay` instead"

@@ -5,7 +5,7 @@ Each operation checks what the caller gave, and ``changes.py`` and the clock do 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import msgspec
@@ -15,7 +15,7 @@ from ..stores.schedules import Owner, Schedule
 from ..task import Task, Verdict
 from .changes import Declared, declare, pause, remove
 from .clock import ScheduleClock
-from .declaration import Fault, ScheduleDeclaration, check_declaration, check_schedule_name
+from .declaration import Fault, ScheduleDeclaration, check_declaration, check_schedule_name, explicit
 
 
 class SubmittedNow(NamedTuple):
@@ -47,13 +47,17 @@ class Schedules:
         """Return the first schedules by name, after a name."""
         return await self._clock.schedules.page(limit, after)
 
-    async def put(self, name: str, declaration: ScheduleDeclaration, *, owner: Owner = "api") -> Declared:
+    async def put(
+        self, name: str, declaration: ScheduleDeclaration, *, owner: Owner = "api", given: Collection[str] = ()
+    ) -> Declared:
         """Store a schedule, in the place of an earlier one. A declaration equal to the stored one changes nothing.
 
         Parameters:
             name: the name of the schedule.
             declaration: what it does, and when.
             owner: who declares it; what a settings file has declared cannot be replaced through the API.
+            given: the fields of the task that were declared, so that they take no default of the handler, even with
+                the value that they have without a declaration.
 
         Raises:
             InvalidScheduleError: the name, the times or the task are invalid; the error names the field.
@@ -64,7 +68,8 @@ class Schedules:
         check_schedule_name(name)
         check_declaration(declaration, await self._clock.schedules.now(), self._fault)
         paused = None if declaration.paused is msgspec.UNSET else declaration.paused
-        return await declare(self._clock.schedules, name, declaration.definition, owner=owner, paused=paused)
+        definition = msgspec.structs.replace(declaration.definition, given=explicit(declaration.task, given))
+        return await declare(self._clock.schedules, name, definition, owner=owner, paused=paused)
 
     async def pause(self, name: str, *, paused: bool) -> Schedule:
         """Pause or resume a schedule, and return it.

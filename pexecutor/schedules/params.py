@@ -7,13 +7,13 @@ from typing import Any, Final
 
 import msgspec
 
-from ..stores.schedules import Definition
+from ..stores.schedules import DefinitionFields
 from ..task import Task
 
 SLOT: Final = "{scheduled_for}"
 
 
-def task_at(definition: Definition, at: float) -> Task:
+def task_at(definition: DefinitionFields, at: float) -> Task:
     """Return the task of the occurrence at a time, in seconds since 1970."""
     task = definition.task
     if not task.params:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -99,6 +100,11 @@ def _with_example(message: str, where: str) -> ConfigError:
     return ConfigError(f"{message}; for example: {shown}")
 
 
+def fields_given(tables: Mapping[str, Any]) -> dict[str, frozenset[str]]:
+    """Return the fields that the task of each table has, by the name of the schedule; the tables must be valid."""
+    return {name: frozenset(table["task"]) for name, table in tables.items()}
+
+
 async def run_schedules(
     declared: DeclaredSchedules | None,
     schedules: Schedules,
@@ -122,11 +128,19 @@ class DeclaredSchedules:
 
     Parameters:
         declarations: the schedules, by name.
+        given: the fields of their tasks that the tables have, by the name of the schedule.
         shared: whether other processes use the store, too.
     """
 
-    def __init__(self, declarations: Mapping[str, ScheduleDeclaration], *, shared: bool = False) -> None:
+    def __init__(
+        self,
+        declarations: Mapping[str, ScheduleDeclaration],
+        *,
+        given: Mapping[str, Collection[str]] = MappingProxyType({}),
+        shared: bool = False,
+    ) -> None:
         self._declarations = declarations
+        self._given = given
         self._shared = shared
 
     async def store(
@@ -155,7 +169,7 @@ class DeclaredSchedules:
     async def _store_once(self, schedules: Schedules) -> None:
         for name, declaration in self._declarations.items():
             try:
-                await schedules.put(name, declaration, owner="file")
+                await schedules.put(name, declaration, owner="file", given=self._given.get(name, ()))
             except StoreUnavailableError:
                 raise
             except PexecutorError as error:

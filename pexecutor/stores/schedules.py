@@ -102,8 +102,8 @@ SkipReason = Literal["held", "full", "late", "paused", "no_such_handler"]
 Instant = Annotated[datetime, Meta(tz=True)]
 
 
-class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a schedule does, and when. Durations are whole milliseconds.
+class DefinitionFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a schedule does, and when, as its owner declares it. Durations are whole milliseconds.
 
     Parameters:
         task: the task that each occurrence submits.
@@ -142,7 +142,18 @@ class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
             raise ValueError(f"a schedule must be at most {DEFINITION_BYTES_MAX} bytes of JSON")
 
 
-def definition_bytes(definition: Definition) -> int:
+class Definition(DefinitionFields, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a schedule does, and when, as a store keeps it.
+
+    Parameters:
+        given: the fields of the task that were declared with the value that they have without a declaration. Like any
+            other declared field, they take no default of the handler.
+    """
+
+    given: tuple[str, ...] = ()
+
+
+def definition_bytes(definition: DefinitionFields) -> int:
     """Return the size of a definition as JSON, in bytes."""
     return len(msgspec.json.encode(definition))
 

@@ -11,6 +11,7 @@ from typing import Final
 
 import pytest
 
+from pexecutor import load_catalogue
 from pexecutor.config import load_config
 from pexecutor.handlers import BUILT_IN
 from pexecutor.schedules.tables import load_tables
@@ -38,6 +39,7 @@ LOOKED_AT: Final = {
     (HTTP.path, "console", "A session"),
     (HTTP.path, "text", "A session"),
     (HANDLERS.path, "toml", "Declare handlers"),
+    (HANDLERS.path, "toml", "Defaults of a handler"),
     (HANDLERS.path, "python", "Declare handlers"),
     (HANDLERS.path, "sh", "Declare handlers"),
     (HANDLERS.path, "console", "Declare handlers"),
@@ -79,7 +81,8 @@ def test_the_http_api_by_example(server: ServerProcess, tmp_path: Path) -> None:
 @pytest.fixture
 def working(launch: Launch, tmp_path: Path) -> ServerProcess:
     """The server of "Declare handlers"."""
-    (tmp_path / "pexecutor.toml").write_text(HANDLERS.only("toml").text, encoding="utf-8")
+    [declared] = HANDLERS.find("toml", "Declare handlers")
+    (tmp_path / "pexecutor.toml").write_text(declared.text, encoding="utf-8")
     (tmp_path / "work.py").write_text(HANDLERS.only("python").text, encoding="utf-8")
     return launch(["bash", "-c", HANDLERS.only("sh").text], tmp_path, PEXECUTOR_PORT="0")
 
@@ -88,6 +91,17 @@ def test_handlers(working: ServerProcess, tmp_path: Path) -> None:
     Session(working, tmp_path).play(HANDLERS.find("console"))
 
     assert working.stop()[0] == 0
+
+
+def test_defaults_of_a_handler() -> None:
+    [shown] = HANDLERS.find("toml", "Defaults of a handler")
+    declared = tomllib.loads(shown.text)["handlers"]
+    handlers = load_catalogue(declared=declared, modules=(), environment={})
+
+    assert {view.name: view.defaults.fields().keys() for view in handlers.describe()} == {
+        "archive": {"timeout", "retries", "tags"},
+        "sleep": {"priority"},
+    }
 
 
 def test_client_commands(working: ServerProcess, tmp_path: Path) -> None:

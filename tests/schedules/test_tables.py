@@ -5,15 +5,18 @@ from __future__ import annotations
 import tomllib
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 import trio
 from trio.testing import MockClock
 
 from pexecutor import Executor, LocalStore, StoreUnavailableError, Task
+from pexecutor.config import Config
 from pexecutor.errors import ConfigError
 from pexecutor.handlers import BUILT_IN
 from pexecutor.schedules.declaration import ScheduleDeclaration
 from pexecutor.schedules.tables import RETRY_SECONDS, DeclaredSchedules, load_tables
+from pexecutor.server import make_executor
 from pexecutor.stores.schedules import Schedule, ScheduleBounds
 
 from ..conftest import EPOCH, virtual_now
@@ -133,6 +136,22 @@ async def test_the_tables_are_stored_before_the_executor_has_started(autojump_cl
     assert (schedule.name, schedule.owner, schedule.paused) == ("s", "file", False)
     assert schedule.next is not None
     assert schedule.next.at == EPOCH + 3600
+
+
+async def test_the_fields_of_a_table_take_no_default_of_their_handler(autojump_clock: MockClock) -> None:
+    table = {"every": 1000, "task": {"name": "t", "priority": 0, "retries": 2}}
+    config = msgspec.structs.replace(
+        Config(), store="memory", handlers={"sleep": {"priority": 9, "retries": 5, "keep": 7}}, schedules={"s": table}
+    )
+    executor = make_executor(config)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(executor.run)
+        [schedule] = await executor.schedules.page(100)
+        submitted = await executor.schedules.run_now("s")
+        nursery.cancel_scope.cancel()
+
+    assert schedule.definition.given == ("priority",)
+    assert submitted.task == Task("t", retries=2, keep=7)
 
 
 async def test_a_restart_with_an_equal_table_changes_nothing(autojump_clock: MockClock) -> None:

@@ -92,14 +92,20 @@ async def serve_here(nursery: trio.Nursery, server: HttpKind) -> AsyncIterator[S
     """Start a server with these settings; it ends with the test."""
     clients: list[httpx2.AsyncClient] = []
 
-    async def start(*, handler: Handler | None = None, store: LocalStore | None = None, **settings: Any) -> Served:
+    async def start(
+        *,
+        handler: Handler | None = None,
+        store: LocalStore | None = None,
+        catalogue: Catalogue = BUILT_IN,
+        **settings: Any,
+    ) -> Served:
         config = msgspec.structs.replace(Config(), **{"port": 0, "server": server, **settings})
         store = store or LocalStore(
             queue_size=config.queue_size,
             history_records_max=config.history_records_max,
             history_seconds_max=config.history_seconds_max,
         )
-        handlers = BUILT_IN if handler is None else Catalogue({"sleep": handler})
+        handlers = catalogue if handler is None else Catalogue({"sleep": handler})
         executor = Executor(store, pool_size=config.pool_size, handlers=handlers)
         http = http_server(executor, config)
         clients.append(httpx2.AsyncClient(base_url=http.url, timeout=20, verify=False))  # loading roots takes a while

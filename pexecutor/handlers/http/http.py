@@ -37,6 +37,7 @@ from ..context import Context
 from ..contract import Complaint, HandlerFailedError
 from ..descriptors import ExhaustedError, is_descriptor_left, is_exhaustion, retry_while_exhausted
 from ..output import Tail
+from ..settings import HandlerSettings
 from ..slots import VALUE_SCHEMA
 from .retry_after import retry_after_seconds
 from .secrets import VARIABLE, Secrets, secrets_in
@@ -54,7 +55,7 @@ Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 Timeout = Annotated[float, Meta(gt=0, le=24 * 60 * 60)]
 
 
-class HttpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class HttpSettings(HandlerSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An HTTP call's table in the configuration file.
 
     Parameters:
@@ -69,7 +70,7 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     url: str
     method: Method = "POST"
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
     body: Literal["params", "none"] | None = None
     connect_timeout: Timeout = 5.0
     read_timeout: Timeout = 30.0

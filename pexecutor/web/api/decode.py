@@ -15,7 +15,7 @@ import json
 import re
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from types import NoneType
 from typing import Any, Final, NoReturn, TypeVar, Union, get_args
@@ -23,6 +23,7 @@ from typing import Any, Final, NoReturn, TypeVar, Union, get_args
 import msgspec
 
 from ...errors import FieldError, InvalidTaskError
+from ...handlers.settings import Defaults
 from ...limits.defaults import CHARACTERS_SHOWN_MAX
 from ...schedules.declaration import ScheduleDeclaration
 from ...task import Priority, Task
@@ -58,9 +59,17 @@ class TaskBody(msgspec.Struct, frozen=True, gc=False):
     is_list: bool
 
 
+class _WithTask(msgspec.Struct):
+    task: dict[str, msgspec.Raw]
+
+
 _decode_task = msgspec.json.Decoder(Task).decode
 _decode_lines = msgspec.json.Decoder(Task).decode_lines
 _decode_batch = msgspec.json.Decoder(list[Task]).decode
+# Tasks do not show which of their fields were given, so the defaults of handlers need the members of the objects.
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_lines_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode_lines
+_decode_batch_members = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 _decode_elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -78,18 +87,22 @@ Query = TypeVar("Query", bound=msgspec.Struct)
 Decoded = TypeVar("Decoded", bound=msgspec.Struct)
 
 
-def decode_body(body: bytes, *, tasks_max: int) -> TaskBody:
+def decode_body(body: bytes, *, tasks_max: int, defaults: Defaults | None = None) -> TaskBody:
     """Return the tasks of a JSON body: a list of tasks, or one task as an object.
+
+    Parameters:
+        tasks_max: how many tasks a list may hold.
+        defaults: the defaults of handlers, which are filled in for the fields that the body does not contain.
 
     Raises:
         BadRequestError, TooLargeError, InvalidTaskError: see ``decode_batch`` and ``decode_task``.
     """
     if body.lstrip(WHITE_SPACE).startswith(b"{"):
-        return TaskBody([decode_task(body)], False)
-    return TaskBody(decode_batch(body, tasks_max=tasks_max), True)
+        return TaskBody([decode_task(body, defaults=defaults)], False)
+    return TaskBody(decode_batch(body, tasks_max=tasks_max, defaults=defaults), True)
 
 
-def decode_batch(body: bytes, *, tasks_max: int) -> list[Task]:
+def decode_batch(body: bytes, *, tasks_max: int, defaults: Defaults | None = None) -> list[Task]:
     """Return the tasks of a JSON list.
 
     Raises:
@@ -105,14 +118,15 @@ def decode_batch(body: bytes, *, tasks_max: int) -> list[Task]:
         raise BadRequestError(_malformed(error, body)) from error
     _check_size(len(tasks), tasks_max)
     _refuse_repeated_keys(body, tasks)
-    return tasks
+    return tasks if defaults is None else _filled(tasks, defaults, _decode_batch_members, body)
 
 
-def decode_task(body: bytes, *, index: int = 0) -> Task:
+def decode_task(body: bytes, *, index: int = 0, defaults: Defaults | None = None) -> Task:
     """Return the task of one JSON object.
 
     Parameters:
         index: the index of the task in errors.
+        defaults: the defaults of handlers, which are filled in for the fields that the body does not contain.
 
     Raises:
         InvalidTaskError: the task is invalid, or the body is not a JSON object.
@@ -123,7 +137,9 @@ def decode_task(body: bytes, *, index: int = 0) -> Task:
         _refuse_faults(body, index, Task)
         raise
     _refuse_repeated_keys(body, task, index)
-    return task
+    if defaults is None or task.handler not in defaults:
+        return task
+    return defaults.fill(task, _decode_members(body))
 
 
 def decode_object(body: bytes, kind: type[Decoded]) -> Decoded:
@@ -138,14 +154,35 @@ def decode_object(body: bytes, kind: type[Decoded]) -> Decoded:
     return decoded
 
 
-def decode_lines(lines: bytes) -> list[Task] | None:
-    """Return the tasks of NDJSON lines, or ``None`` if the lines must be decoded one by one to find a fault."""
+def decode_lines(lines: bytes, defaults: Defaults | None = None) -> list[Task] | None:
+    """Return the tasks of NDJSON lines, or ``None`` if the lines must be decoded one by one to find a fault.
+
+    Parameters:
+        lines: the lines.
+        defaults: the defaults of handlers, which are filled in for the fields that a line does not contain.
+    """
     try:
         tasks = _decode_lines(lines)
         body = b"[%b]" % lines.strip().replace(b"\n", b",")
-        return tasks if _proves_unique_keys(body, tasks) else None
+        if not _proves_unique_keys(body, tasks):
+            return None
     except (ValueError, RecursionError):
         return None
+    return tasks if defaults is None else _filled(tasks, defaults, _decode_lines_members, lines)
+
+
+def fields_of_task(body: bytes) -> frozenset[str]:
+    """Return the names of the fields that the task in the JSON object of a valid schedule has."""
+    return frozenset(msgspec.json.decode(body, type=_WithTask).task)
+
+
+def _filled(
+    tasks: list[Task], defaults: Defaults, decode: Callable[[bytes], list[dict[str, msgspec.Raw]]], body: bytes
+) -> list[Task]:
+    """Return the tasks of a body with the defaults of their handlers; the body is decoded again if there are any."""
+    if not any(task.handler in defaults for task in tasks):
+        return tasks
+    return [defaults.fill(task, given) for task, given in zip(tasks, decode(body), strict=True)]
 
 
 def decode_query(arguments: Mapping[str, list[str]], query: type[Query]) -> Query:

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from ...observe.events import OccurrenceSkipped
-from ...stores.schedules import CatchUp, Fired, NextTime, Occurrence, Owner, Schedule, SkipReason
+from ...stores.schedules import CatchUp, Definition, Fired, NextTime, Occurrence, Owner, Schedule, SkipReason
 from .wire import TaskId, Timestamp, timestamp
 
 
@@ -37,7 +37,7 @@ class ScheduleView(msgspec.Struct, kw_only=True):
 
     Parameters:
         name: the name of the schedule.
-        task: the task that each occurrence submits, with the fields that differ from their defaults.
+        task: the task that each occurrence submits, with the fields that were given or differ from their defaults.
         cron: the times as a cron expression.
         timezone: the time zone of ``cron``.
         every: the time between two occurrences, in ms.
@@ -89,7 +89,7 @@ def schedule_view(schedule: Schedule, next_times: list[NextTime]) -> ScheduleVie
     definition = schedule.definition
     shown = ScheduleView(
         name=schedule.name,
-        task=msgspec.to_builtins(definition.task),
+        task=_task_view(definition),
         jitter=definition.jitter,
         catch_up=definition.catch_up,
         late_max=definition.late_max,
@@ -107,6 +107,12 @@ def schedule_view(schedule: Schedule, next_times: list[NextTime]) -> ScheduleVie
     if definition.until is not None:
         shown.until = timestamp(definition.until.timestamp())
     return shown
+
+
+def _task_view(definition: Definition) -> dict[str, Any]:
+    given = {field: msgspec.to_builtins(getattr(definition.task, field)) for field in definition.given}
+    shown: dict[str, Any] = msgspec.to_builtins(definition.task)
+    return shown | given
 
 
 def _occurrence_view(occurrence: Occurrence) -> OccurrenceView:

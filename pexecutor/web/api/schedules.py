@@ -16,7 +16,7 @@ from ...core.executor import Executor
 from ...schedules.declaration import ScheduleDeclaration
 from ...schedules.next_times import NextTimes
 from ...stores.schedules import Schedule
-from .decode import TaskBody, decode_object
+from .decode import TaskBody, decode_object, fields_of_task
 from .reply import Reply, encode, json_reply, refusal_reply
 from .request import IncomingRequest, read_json_body, sent_traceparent
 from .schedule_wire import ScheduleView, schedule_view
@@ -119,8 +119,9 @@ class ScheduleAnswers:
     async def put(self, request: IncomingRequest) -> Reply:
         """Store a schedule: 201 if it is new, 200 if it replaces one or changes nothing."""
         name = request.parameters["name"]
-        declaration = decode_object(await self._body(request), ScheduleDeclaration)
-        stored = await self._executor.schedules.put(name, declaration)
+        body = await self._body(request)
+        declaration = decode_object(body, ScheduleDeclaration)
+        stored = await self._executor.schedules.put(name, declaration, given=fields_of_task(body))
         if stored.is_changed:
             _log.info("schedule stored", name=name, generation=stored.schedule.generation)
         headers = {"Location": quote(request.path)} if stored.is_new else None

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from codecs import BOM_UTF8
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, suppress
 from typing import Final, NamedTuple
 
@@ -22,7 +22,6 @@ import trio
 from ...config import Config
 from ...core.executor import Executor
 from ...errors import FieldError, InvalidTaskError, PexecutorError
-from ...handlers import Complaint
 from ...task import Draining, Task, Verdict
 from .decode import decode_lines, decode_task
 from .errors import RequestTimeoutError, TooLargeError, problem_of
@@ -74,13 +73,13 @@ class _StreamSubmitter(NamedTuple):
 
     async def submit_lines(self, lines: bytes) -> None:
         """Submit the tasks of some lines; if a line is faulty, submit those before it, then raise its error."""
-        tasks = decode_lines(lines)
+        tasks = decode_lines(lines, self.executor.handlers.defaults)
         if tasks is not None:
             # An invalid task refuses the whole slice, so no task is submitted twice below, where the fault is found.
             with suppress(InvalidTaskError):
                 await self._submit(tasks)
                 return
-        for tasks in _one_by_one(lines, self.reply.requested_task, self.executor.fault):
+        for tasks in _one_by_one(lines, self.reply.requested_task, self.executor):
             await self._submit(tasks)
 
     async def _submit(self, tasks: list[Task]) -> None:
@@ -119,7 +118,7 @@ async def _next_chunk(request: IncomingRequest, seconds_max: float) -> bytes | N
     raise RequestTimeoutError(f"no data of the body arrived for {seconds_max:g} s")
 
 
-def _one_by_one(lines: bytes, first_index: int, fault_of: Callable[[Task], Complaint | None]) -> Iterator[list[Task]]:
+def _one_by_one(lines: bytes, first_index: int, executor: Executor) -> Iterator[list[Task]]:
     """Yield the tasks of some lines; if a line is faulty, yield those before it, then raise its error."""
     tasks: list[Task] = []
     for line in lines.split(b"\n"):
@@ -127,8 +126,8 @@ def _one_by_one(lines: bytes, first_index: int, fault_of: Callable[[Task], Compl
             if not (plain := line.removeprefix(BOM_UTF8)).strip():
                 continue
             index = first_index + len(tasks)
-            task = decode_task(plain, index=index)
-            if (fault := fault_of(task)) is not None:
+            task = decode_task(plain, index=index, defaults=executor.handlers.defaults)
+            if (fault := executor.fault(task)) is not None:
                 raise InvalidTaskError([FieldError(index, *fault)])
         except PexecutorError:
             yield tasks

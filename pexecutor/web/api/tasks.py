@@ -158,7 +158,7 @@ class TaskAnswers:
         body = await read_body(
             request, bytes_max=self._config.body_bytes_max, seconds_max=self._config.request_timeout_seconds
         )
-        sent = decode_body(body, tasks_max=self._config.batch_tasks_max)
+        sent = self._decoded(body)
         if query.atomic:
             self._refuse_unfit_atomic_batch(sent.tasks)
         verdicts = await self._submit(with_trace(request, sent.tasks), query)
@@ -236,9 +236,12 @@ class TaskAnswers:
         Raises:
             BadRequestError, TooLargeError, InvalidTaskError: the body or one of its tasks is invalid.
         """
-        sent = decode_body(body, tasks_max=self._config.batch_tasks_max)
+        sent = self._decoded(body)
         self._executor.check(sent.tasks)
         return sent
+
+    def _decoded(self, body: bytes) -> TaskBody:
+        return decode_body(body, tasks_max=self._config.batch_tasks_max, defaults=self._executor.handlers.defaults)
 
     def submit_nowait(self, tasks: list[Task]) -> list[Verdict] | None:
         """Submit the tasks and return their verdicts, or submit none and return ``None`` if that needs a wait."""

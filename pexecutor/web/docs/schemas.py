@@ -24,6 +24,7 @@ from ...core.statistics import Counts, Statistics
 from ...errors import FieldError
 from ...handlers.catalogue import SLEEP, HandlerView
 from ...handlers.output import Output
+from ...handlers.settings import TaskDefaults
 from ...observe.timeline import Percentiles
 from ...schedules.declaration import ScheduleDeclaration
 from ...stores import StoreStatistics
@@ -41,7 +42,7 @@ JsonObject = dict[str, Any]
 RECEIVED: Final = (Task, Change, ScheduleDeclaration, Pause)
 
 SENT: Final = (
-    *(TaskView, TaskDetail, AttemptView, Progress, Output, BatchReply, TaskVerdict, HandlerView),
+    *(TaskView, TaskDetail, AttemptView, Progress, Output, BatchReply, TaskVerdict, HandlerView, TaskDefaults),
     *(ScheduleView, OccurrenceView, SkippedDelivery),
     *(Problem, SubmitProblem, FieldError, HeldProblem, NotReadyProblem),
     *(

@@ -79,14 +79,15 @@ class HookAnswers:
         if isinstance(arrival.task, str):
             _log.info("delivery skipped", hook=name, delivery=arrival.delivery_id, reason=arrival.task)
             return json_reply(SkippedDelivery("when", arrival.task))
+        task = self._executor.handlers.fill(arrival.task, hook.given)
         if arrival.delivery_id is None:
-            verdicts: list[Verdict] | Answer = await self._executor.submit([arrival.task])
+            verdicts: list[Verdict] | Answer = await self._executor.submit([task])
         else:
             key = RequestKey(RequestKind.HOOK, name, arrival.delivery_id)
-            verdicts = await self._executor.requests.submit(key, b"", [arrival.task])
+            verdicts = await self._executor.requests.submit(key, b"", [task])
         if isinstance(verdicts, Answer):
             return await self._repeated(name, arrival.delivery_id, verdicts)
-        return self._reply(name, arrival.delivery_id, arrival.task, verdicts[0])
+        return self._reply(name, arrival.delivery_id, task, verdicts[0])
 
     def _reply(self, name: str, delivery_id: str | None, task: Task, verdict: Verdict) -> Reply:
         match verdict:

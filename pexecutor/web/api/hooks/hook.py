@@ -90,6 +90,8 @@ class Hook:
         self._when = [(_condition(text, f"{where}.when"), value) for text, value in settings.when.items()]
         self._template = TaskTemplate(settings.task, f"{where}.task")
         self.handler: Any = settings.task.get("handler", "sleep")
+        self.given = frozenset(settings.task)
+        """The fields that the task of every delivery has."""
 
     def arrival(self, headers: HeaderValues, mimetype: str, body: bytes, now: float) -> Arrival:
         """Check a delivery and return the task that it stands for.
