@@ -1,4 +1,4 @@
-"""Time limits that depend on one another: the smaller, the larger, and why the smaller must be smaller."""
+"""Time limits that depend on one another: the smaller limit, the larger limit, and the reason."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ NOT_LONGER = [
         "a store that was unavailable is tried again before endings are given up",
     ),
     (LINGER_SECONDS_MAX, LISTENER_STOP_SECONDS_MAX, "a refused client reads its reply before connections are cut"),
-    # the store: the inner limit first, so that the caller learns why
+    # the store: the inner limit ends first, so that the caller gets the reason
     (SENTINEL_SECONDS_MAX, CONNECT_SECONDS_MAX, "a dead sentinel leaves time for the next one"),
     (2 * CONNECT_SECONDS_MAX, LINK_CALL_SECONDS_MAX, "a call survives one failed attempt to connect"),
     (LINK_CALL_SECONDS_MAX, STORE_CALL_SECONDS_MAX, "the link says why a server is unreachable before the shield ends"),

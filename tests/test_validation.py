@@ -1,4 +1,4 @@
-"""The words for what ``msgspec`` complains about, by kind; and nobody else words it."""
+"""The texts for the errors of ``msgspec``, by kind. No other module words these errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a handler gives becomes a value that every store, listing and log line can hold."""
+"""Any value that a handler returns becomes a value that every store, listing and log line can hold."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_an_exception_says_why(error: BaseException, text: str) -> None:
 
 
 def test_an_exception_may_raise_at_everything() -> None:
-    error = RaisesAtEverything()  # made here: code that looks at all objects would meet it
+    error = RaisesAtEverything()  # made here, because code that looks at all objects would find it
     assert exception_text(error) == "<RaisesAtEverything: str() raised SystemExit>"
 
 

@@ -1,8 +1,8 @@
-"""Check what a release holds: ``python -m tests.project.artifacts dist/*`` prints each fault, and exits 1 if any.
+"""Check the files of a release: ``python -m tests.project.artifacts dist/*`` prints each fault, and exits 1 if any.
 
-A sdist holds every file of the project, and a wheel every file of the package. Both hold nothing else: leftovers of
-tests are found, and so are static files, Lua functions or a ``py.typed`` that are missing. The metadata hold the
-README as a package index shows it.
+An sdist holds every file of the project, and a wheel every file of the package. Neither holds anything else. So the
+check finds leftovers of tests, and missing static files, Lua functions or ``py.typed``. The metadata contain the README
+as a package index shows it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LINK: Final = re.compile(
 )
 
 _LEADS_SOMEWHERE: Final = re.compile(r"https?://|mailto:|#")
-"""How a link begins that works on an index's page, too. Headings keep their anchors there."""
+"""The prefixes of links that work on an index's page. Links to headings of the README work there too."""
 
 _GENERATED: Final = re.compile(
     r"pexecutor-[^/]+\.dist-info/(METADATA|WHEEL|RECORD|entry_points\.txt|licenses/LICENSE)|PKG-INFO"
@@ -31,14 +31,14 @@ _GENERATED: Final = re.compile(
 
 
 class Artifact(NamedTuple):
-    """The names of the files that a sdist or a wheel holds, and its metadata."""
+    """The names of the files in an sdist or a wheel, and its metadata."""
 
     names: set[str]
     metadata: bytes
 
 
 def read_wheel(path: Path) -> Artifact:
-    """Read a wheel, where the metadata lie in a folder beside the package."""
+    """Read a wheel. Its metadata are in a folder beside the package."""
     with zipfile.ZipFile(path) as wheel:
         names = {name for name in wheel.namelist() if not name.endswith("/")}
         [metadata] = (name for name in names if name.endswith(".dist-info/METADATA"))
@@ -46,7 +46,7 @@ def read_wheel(path: Path) -> Artifact:
 
 
 def read_sdist(path: Path) -> Artifact:
-    """Read a sdist, whose files lie in one folder; the names are relative to that folder."""
+    """Read an sdist. Its files are in one folder, and the returned names are relative to that folder."""
     with tarfile.open(path) as sdist:
         members = [member for member in sdist.getmembers() if not member.isdir()]
         [metadata] = (member for member in members if re.fullmatch(r"[^/]+/PKG-INFO", member.name))
@@ -56,7 +56,7 @@ def read_sdist(path: Path) -> Artifact:
 
 
 def complaints(path: Path) -> Iterator[str]:
-    """Yield what is wrong with a sdist or a wheel."""
+    """Yield the faults of an sdist or a wheel."""
     is_wheel = path.suffix == ".whl"
     artifact = (read_wheel if is_wheel else read_sdist)(path)
     files = project_files(PROJECT / "pexecutor") if is_wheel else project_files()
@@ -68,7 +68,7 @@ def complaints(path: Path) -> Iterator[str]:
 
 
 def metadata_complaints(metadata: bytes) -> Iterator[str]:
-    """Yield what is wrong with the metadata: missing fields, and links of the README that lead nowhere on an index."""
+    """Yield the faults of the metadata: missing fields, and links of the README that do not work on an index."""
     message = BytesParser().parsebytes(metadata)
     for field in ("License-Expression", "Requires-Python", "Summary", "Classifier"):
         if message[field] is None:
@@ -81,7 +81,7 @@ def metadata_complaints(metadata: bytes) -> Iterator[str]:
 
 
 def main(paths: list[Path]) -> int:
-    """Print what is wrong with these files; the exit status."""
+    """Print the faults of these files; return the exit status."""
     found = [complaint for path in paths for complaint in complaints(path)]
     sys.stdout.writelines(f"{complaint}\n" for complaint in found)
     return 1 if found or not paths else 0

@@ -1,4 +1,4 @@
-"""The project's files, and its server as a process of its own."""
+"""The project's files, and its server as a separate process."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ import pytest
 PROJECT = Path(__file__).parents[2]
 
 STOP_SECONDS_MAX = 60
-"""A bound for a server that fails to stop; no test expects to come near it."""
+"""A time limit for a server that fails to stop; no test normally comes near the limit."""
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment with this virtual environment's programs in front, and of our settings only where data is.
+    """Return an environment with this virtual environment first in PATH, and no settings except the data folder.
 
-    Programs buffer what they print, as they do for most people.
+    Programs buffer their output, as they do by default.
     """
     environment = {
         name: value
@@ -34,7 +34,7 @@ def clean_environment() -> dict[str, str]:
 
 
 class ServerProcess:
-    """A program that serves, and what it printed so far."""
+    """A server process, and its output so far."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -43,15 +43,15 @@ class ServerProcess:
         self.port = int(self.announced.rsplit(":", 1)[1])
 
     def stop(self) -> tuple[int, str]:
-        """Send it SIGTERM; its exit status and its whole log."""
+        """Send SIGTERM to the server; return its exit status and its whole log."""
         self._process.send_signal(signal.SIGTERM)
         return self.end()
 
     def end(self) -> tuple[int, str]:
-        """Wait for its end; its exit status and its whole log."""
+        """Wait until the server ends; return its exit status and its whole log."""
         status = self._process.wait(timeout=STOP_SECONDS_MAX)
         assert self._process.stdout is not None
-        rest = self._process.stdout.read()  # communicate() would not see what was read ahead
+        rest = self._process.stdout.read()  # communicate() would miss lines that are already buffered
         return status, "".join(self._lines) + rest
 
     def _first_line_with_a_port(self) -> str:
@@ -68,7 +68,7 @@ Launch = Callable[..., ServerProcess]
 
 @contextmanager
 def serving(command: Sequence[str], cwd: Path | None = None, **variables: str) -> Iterator[ServerProcess]:
-    """A server, from its command, with these variables more; it is killed at the end if it still runs."""
+    """Run a server with this command and these additional variables; kill it at the end if it still runs."""
     with subprocess.Popen(
         command,
         cwd=cwd,
@@ -85,7 +85,7 @@ def serving(command: Sequence[str], cwd: Path | None = None, **variables: str) -
 
 @pytest.fixture
 def launch() -> Iterator[Launch]:
-    """Start servers with ``serving``, until the test ends."""
+    """Start servers with ``serving``; they run until the test ends."""
     with ExitStack() as stack:
         yield lambda *arguments, **variables: stack.enter_context(serving(*arguments, **variables))
 

@@ -1,6 +1,6 @@
 """Run one task as a new user would: ``python -m tests.project.first_task bin/pexecutor`` starts a server and submits.
 
-The command after the module's name is how pexecutor is called. Nothing but the standard library is imported here.
+The argument is the command that starts pexecutor. This module imports the standard library only.
 """
 
 from __future__ import annotations

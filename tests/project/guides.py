@@ -36,7 +36,7 @@ _FENCE: Final = re.compile(r"^```(?P<info>[^`\n]*)\n(?P<body>.*?)^```$", re.MULT
 _OPTION: Final = re.compile(r"^:(?P<name>[\w-]+): (?P<value>.*)\n", re.MULTILINE)
 _FILE: Final = re.compile(r"[\w./-]+\.[a-z]+|Dockerfile")
 _SLEEPS: Final = ("sleep 20", "sleep 5")
-"""A reader types more slowly than a test."""
+"""Delays on a page that the tests skip."""
 
 _ONLY_READS: Final = re.compile(r"(pexecutor (list|show|logs)\b|curl (?!.* -[dXT] )|ls\b|cat\b)(?!.*>)")
 _ID: Final = re.compile(r"\b(?P<tag>[0-9a-f]{6})-(?=\d+\b)")
@@ -50,7 +50,7 @@ _VARYING: Final = [
 
 
 class Kind(Enum):
-    """What the tests do with a block."""
+    """The way in which the tests handle a block."""
 
     SESSION = "session"
     SETTINGS = "settings"
@@ -77,10 +77,10 @@ class Part(NamedTuple):
 
     @property
     def kind(self) -> Kind:
-        """What the tests do with it.
+        """Return the way in which the tests handle the block.
 
         Raises:
-            AssertionError: no test would look at such a block.
+            AssertionError: no test handles such a block.
         """
         match self.language, self.caption:
             case "console", "":
@@ -155,7 +155,7 @@ class Guide:
         self._tag = ""
 
     def follow(self) -> None:
-        """Do all that the page says, in order."""
+        """Follow all instructions of the page, in order."""
         does: dict[Kind, Callable[[Part], None]] = {
             Kind.SESSION: self._type,
             Kind.FILE: self._write,
@@ -180,7 +180,7 @@ class Guide:
             self.check(step, part)
 
     def check(self, step: Step, part: Part) -> None:
-        """Run one command and compare; repeat one that only reads until its output is the one shown."""
+        """Run one command and compare its output. Repeat a command that only reads until its output matches."""
         output = first = self.run(step.command)
         until = time.monotonic() + (LOOK_SECONDS_MAX if _ONLY_READS.match(step.command) else 0)
         while not same(output, step.shown):
@@ -257,7 +257,7 @@ class _Shell:
 
 
 def same(output: str, shown: str) -> bool:
-    """Whether an output is the one shown, but for what differs from run to run."""
+    """Return whether an output matches the one on the page, apart from parts that differ from run to run."""
     return _normal(output) == _normal(shown)
 
 

@@ -29,7 +29,7 @@ _VARYING = [
 
 
 class Block(NamedTuple):
-    """A fenced block, the line of the page that it begins at, and the heading that it stands under."""
+    """A fenced block, its first line on the page, and the heading above it."""
 
     language: str
     text: str
@@ -41,7 +41,7 @@ class Block(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One command of a session, and the output that is shown for it."""
+    """One command of a session, and its output on the page."""
 
     command: str
     shown: str
@@ -50,7 +50,7 @@ class Step(NamedTuple):
 def blocks(page: Path) -> list[Block]:
     """Return all code blocks of a page, in order.
 
-    A block's heading is the last ``##`` above it, or the page's title. Directives of MyST are no code.
+    A block's heading is the last ``##`` above it, or the page's title. MyST directives are not code.
 
     Raises:
         AssertionError: a fence is indented, has no language, or is not closed, so no test would see its block.
@@ -96,14 +96,14 @@ def _fences(page: Path) -> Iterator[_Fence]:
 
 
 def steps(session: Block) -> list[Step]:
-    """The commands of a session, each behind a ``$`` and before its output."""
+    """Return the commands of a session with their outputs. Each command follows a ``$``."""
     found = [Step(command, output) for command, output in _STEP.findall(session.text)]
     assert "".join(f"$ {command}\n{output}" for command, output in found) == session.text, f"{session}: not a session"
     return found
 
 
 def normal(output: str) -> str:
-    """An output without what differs from run to run, and without how its JSON is broken into lines."""
+    """Return an output without the parts that differ from run to run, and without line breaks in its JSON."""
     lines = [line.rstrip() for line in output.strip().splitlines()]
     text = "\n".join(lines)
     for pattern, replacement in _VARYING:

@@ -39,7 +39,7 @@ class Page:
 
     @cached_property
     def rows(self) -> dict[str, list[str]]:
-        """Every table row by the code in its first cell. A row whose first cell has several is found by each."""
+        """Every table row, by the code in its first cell. A row with several codes is listed under each of them."""
         return rows(self.text)
 
     def find(self, language: str, heading: str | None = None) -> list[Block]:
@@ -52,7 +52,7 @@ class Page:
         return block
 
     def shown_after(self, block: Block) -> str:
-        """Return the ``text`` block that follows: what the page shows as the output of a block."""
+        """Return the ``text`` block that follows a block: the output that the page shows for it."""
         following = self.blocks[self.blocks.index(block) + 1]
         assert following.language == "text", f"{self}: {block} is followed by no output"
         return following.text

@@ -1,4 +1,4 @@
-"""Run the sessions that a page shows against a real server, and compare each output with the one shown."""
+"""Run the sessions of a page against a real server, and compare each output with the page."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _CHANGES_SOMETHING = re.compile(r" -(d|X|T) |pexecutor (submit|cancel|drain)|mkd
 
 
 class Session:
-    """A shell in which a page's session goes on, and the server that it talks to.
+    """A shell that runs a page's session, and the server that the session uses.
 
-    A page writes the server's port as 8080, and ids with any six hexadecimal digits in front. Both are replaced by
+    A page writes the server's port as 8080, and ids with any six hexadecimal digits at the start. Both are replaced by
     those of the server.
 
     Parameters:
         server: the server behind port 8080.
         home: the working directory of all commands.
-        variables: further environment variables.
+        variables: additional environment variables.
     """
 
     def __init__(self, server: ServerProcess, home: Path, **variables: str) -> None:
@@ -44,7 +44,7 @@ class Session:
                 self.check(step, block)
 
     def check(self, step: Step, where: Block) -> None:
-        """Run one command and compare; repeat one that only reads until its output is the one shown."""
+        """Run one command and compare its output. Repeat a command that only reads until its output matches."""
         output = first = self._run(step.command)
         looks_left = 0 if _CHANGES_SOMETHING.search(step.command) else LOOKS_MAX
         while normal(output) != normal(step.shown):
@@ -66,7 +66,7 @@ class Session:
 
 
 def run_in_bash(script: str, environment: Mapping[str, str], folder: Path) -> str:
-    """Run a script that must succeed; return what it prints, on either stream."""
+    """Run a script that must succeed; return its output on both streams."""
     done = subprocess.run(
         ["bash", "-c", script],
         cwd=folder,

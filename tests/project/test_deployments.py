@@ -1,4 +1,4 @@
-"""What the how-to guides deploy: units of systemd, a manifest for Kubernetes, and proxies in front of a server."""
+"""The deployments of the how-to guides: systemd units, a Kubernetes manifest, and proxies in front of a server."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_each_file_in_a_folder_of_examples_is_checked() -> None:
 
 
 def parameters_of(arguments: Sequence[str]) -> Mapping[str, Any]:
-    """Return the parameters that the program reads from these arguments. Flags alone are those of ``serve``."""
+    """Return the parameters that the program reads from these arguments. ``serve`` is the default command."""
     words = ["serve", *arguments] if arguments[0].startswith("-") else list(arguments)
     command: click.Command = cli
     while isinstance(command, click.Group):
@@ -60,7 +60,7 @@ def parameters_of(arguments: Sequence[str]) -> Mapping[str, Any]:
 
 
 def settings_on(page: str) -> str:
-    """The settings that a page shows."""
+    """Return the settings on a page."""
     [shown] = [part.text for part in parts(DOCS / f"{page}.md") if part.kind is Kind.SETTINGS]
     return shown
 
@@ -118,7 +118,7 @@ def test_the_units_page_has_the_drain_timeout_of_the_unit() -> None:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
-    """A machine on which the page was followed; below it are the paths of the units."""
+    """A folder that stands for a machine on which a reader followed the page; it holds the paths of the units."""
     etc, bin_, tasks = tmp_path / "etc/pexecutor", tmp_path / "usr/local/bin", tmp_path / "var/lib/pexecutor"
     for directory in (etc, bin_, tasks / "notes"):
         directory.mkdir(parents=True)
@@ -130,7 +130,7 @@ def machine(tmp_path: Path) -> Path:
 
 
 def on(machine: Path, arguments: list[str]) -> list[str]:
-    """A command of a unit, with the paths of the machine."""
+    """Return a unit's command with the paths of the machine."""
     return ["pexecutor", *(re.sub(r"^/(?=etc|var)", f"{machine}/", word) for word in arguments)]
 
 
@@ -242,7 +242,7 @@ def status_of(url: str, *options: str) -> int:
 
 
 def curl(url: str, *options: str) -> str:
-    """What curl prints about a URL; it knows of no proxy but the one that a test has started."""
+    """Return curl's output for a URL. curl uses no proxy except the one that a test has started."""
     command = ["curl", "--silent", "--noproxy", "*", "--max-time", "60", *options, url]
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=90, check=True).stdout
 
@@ -255,7 +255,7 @@ NAME: Final = "tasks.example.org"
 
 
 class Proxy(NamedTuple):
-    """A proxy in front of a server, the token of a client, and the authority that the client trusts."""
+    """A running proxy in front of a server, a client's token, and the authority that the client trusts."""
 
     http_port: int
     https_port: int
@@ -263,7 +263,7 @@ class Proxy(NamedTuple):
     authority: Path
 
     def curl(self, path: str, *options: str, authorized: bool = True) -> str:
-        """Ask as a client somewhere else does, for the name."""
+        """Send a request as a client on another machine does, to the host name of the example."""
         authorization = ["--header", f"Authorization: Bearer {self.token}"] if authorized else []
         return curl(f"https://{NAME}{path}", *self._there(), *authorization, *options)
 
@@ -277,12 +277,12 @@ class Proxy(NamedTuple):
         return int(self.curl(path, *options, authorized=authorized))
 
     def redirected(self, path: str) -> str:
-        """Where HTTP leads to."""
+        """Return the target of the redirect from HTTP."""
         return curl(f"http://{NAME}{path}", *self._there(), "--output", os.devnull, "--write-out", "%{redirect_url}")
 
     @contextmanager
     def connected(self) -> Iterator[HTTPSConnection]:
-        """A connection on which a test says each byte itself."""
+        """Open a connection on which the test sends raw bytes."""
         context = ssl.create_default_context(cafile=str(self.authority))
         connection = HTTPSConnection(NAME, timeout=60)
         plain = socket.create_connection(("127.0.0.1", self.https_port), timeout=60)
@@ -295,7 +295,7 @@ class Proxy(NamedTuple):
 
 @pytest.fixture
 def server(launch: Launch, tmp_path: Path) -> tuple[ServerProcess, str]:
-    """A server with the settings of the page, and a token for it."""
+    """Start a server with the page's settings and a token."""
     token = new_token()
     settings = settings_on("how-to/reverse-proxy").replace("port = 8080", "port = 0")
     settings = re.sub(r'sha256 = ".*"', f'sha256 = "{hash_token(token)}"', settings)
@@ -304,9 +304,9 @@ def server(launch: Launch, tmp_path: Path) -> tuple[ServerProcess, str]:
 
 
 def nginx(folder: Path, server_port: int, http_port: int, https_port: int) -> list[str]:
-    """The command of nginx with the example, on ports of the loopback."""
+    """Return the nginx command for the example, on loopback ports."""
     text = (EXAMPLES / "proxy" / "nginx.conf").read_text(encoding="utf-8")
-    text = re.sub(r"(?m)^ *listen \[::\].*\n", "", text)  # not every machine has IPv6
+    text = re.sub(r"(?m)^ *listen \[::\].*\n", "", text)  # some machines have no IPv6
     text = text.replace("listen 80;", f"listen 127.0.0.1:{http_port};")
     text = text.replace("listen 443 ssl;", f"listen 127.0.0.1:{https_port} ssl;")
     text = text.replace(f"/etc/nginx/{NAME}", f"{folder}/{NAME}").replace(":8080", f":{server_port}")
@@ -322,7 +322,7 @@ def nginx(folder: Path, server_port: int, http_port: int, https_port: int) -> li
 
 
 def caddy(folder: Path, server_port: int, http_port: int, https_port: int) -> list[str]:
-    """The command of Caddy with the example, on ports of the loopback."""
+    """Return the Caddy command for the example, on loopback ports."""
     text = (EXAMPLES / "proxy" / "Caddyfile").read_text(encoding="utf-8").replace(":8080", f":{server_port}")
     certificate = f"{NAME} {{\n\ttls {folder}/{NAME}.pem {folder}/{NAME}.key\n\tbind 127.0.0.1\n"
     ours = f"{{\n\tadmin off\n\thttp_port {http_port}\n\thttps_port {https_port}\n\tdefault_bind 127.0.0.1\n}}\n"
@@ -338,7 +338,7 @@ PROGRAMS: Final = {
 
 @pytest.fixture(params=PROGRAMS)
 def proxy(request: pytest.FixtureRequest, server: tuple[ServerProcess, str], tmp_path: Path) -> Iterator[Proxy]:
-    """The example of a proxy, running in front of the server."""
+    """Run the proxy of an example in front of the server."""
     made = AUTHORITY.issue_cert(NAME)
     made.private_key_pem.write_to_path(tmp_path / f"{NAME}.key")
     for part in made.cert_chain_pems:

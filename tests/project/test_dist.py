@@ -1,4 +1,4 @@
-"""Build a sdist and a wheel, check what they hold, and check and run a user's program with the wheel.
+"""Build an sdist and a wheel, check their contents, and check and run a user's program with the wheel.
 
 ``nox -s dist`` does more: it installs the wheel with its dependencies in a fresh environment, and runs a task there.
 """
@@ -27,10 +27,10 @@ from .first_task import run_one_task
 TYPED_PROGRAM: Final = PROJECT / "tests/project/typed_program.py"
 
 COMPLETENESS_MIN: Final = 0.99
-"""The share of public symbols whose types are certain for every type checker."""
+"""The minimum share of public symbols whose types are unambiguous for every type checker."""
 
 PACKAGES: Final = sysconfig.get_path("purelib", "venv", {"base": "."})
-"""Where a virtual environment has its packages."""
+"""The folder of a virtual environment's packages."""
 
 PUBLIC_NAMES: Final = {
     "Accepted",
@@ -73,7 +73,7 @@ PUBLIC_NAMES: Final = {
     "handler",
     "load_catalogue",
 }
-"""The stable names of the Python API. A new name is added here with the release that has it."""
+"""The stable names of the Python API. Add a new name here in the release that introduces the name."""
 
 
 def run(*command: str, cwd: Path, variables: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -83,7 +83,7 @@ def run(*command: str, cwd: Path, variables: Mapping[str, str] | None = None) ->
 
 @pytest.fixture(scope="module")
 def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A sdist, and the wheel that is built from it, by their suffixes."""
+    """Build an sdist, and a wheel from it; return them by suffix."""
     made = tmp_path_factory.mktemp("made")
     built = run(sys.executable, "-m", "build", "--no-isolation", "--outdir", str(made), cwd=PROJECT)
     assert built.returncode == 0, built.stdout + built.stderr
@@ -92,13 +92,13 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def python(artifacts: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of an environment with the wheel. Dependencies come from the environment that runs the tests."""
+    """The Python of an environment with the wheel. Its dependencies come from the environment that runs the tests."""
     home = tmp_path_factory.mktemp("user") / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], timeout=60, check=True)
     packages = home / PACKAGES
     with zipfile.ZipFile(artifacts[".whl"]) as wheel:
         wheel.extractall(packages)
-    # Behind the wheel's folder in sys.path, and Python reads no .pth file there: the project itself is not importable.
+    # This folder comes after the wheel's in sys.path. Python reads no .pth file here, so it cannot import the project.
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
     return home / "bin/python"
 
@@ -146,7 +146,7 @@ class TestStability:
 
 
 class TestAUsersProgram:
-    """A program outside of the project, in an environment with the wheel."""
+    """A program outside the project, in an environment with the wheel."""
 
     @pytest.fixture
     def program(self, tmp_path: Path) -> Path:
@@ -175,7 +175,7 @@ class TestAUsersProgram:
         assert checked.returncode == 0, checked.stdout + checked.stderr
 
     def test_the_types_of_public_symbols_are_complete(self, python: Path, tmp_path: Path) -> None:
-        """Types that other packages leave unknown do not count: nothing here can complete them."""
+        """Types that other packages leave unknown do not count, because this project cannot complete them."""
         pyright = [sys.executable, "-m", "pyright", "--outputjson", "--ignoreexternal", "--verifytypes", "pexecutor"]
 
         verified = run(*pyright, cwd=tmp_path, variables={"PATH": f"{python.parent}:{os.environ['PATH']}"})

@@ -1,4 +1,4 @@
-"""There is no container engine where the tests run: what the image is told is checked, and done without one."""
+"""Check the Dockerfile, and run its instructions without a container engine, because the test machines have none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .conftest import PROJECT, Launch, ServerProcess, clean_environment
 
 
 def instructions() -> dict[str, list[str]]:
-    """The arguments of each instruction, by its name."""
+    """Return the arguments of each instruction, by its name."""
     text = (PROJECT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
     found = defaultdict(list)
     for line in text.splitlines():
@@ -42,13 +42,13 @@ def test_it_runs_as_an_unprivileged_user_and_can_be_stopped() -> None:
 
 
 def settings(volume: Path) -> dict[str, str]:
-    """What the image sets, with its volume here, on a free port."""
+    """The settings of the image, with a volume in the test's folder, on a free port."""
     told = dict(pair.split("=", 1) for pair in DOCKERFILE["ENV"] if pair.startswith("PEXECUTOR_"))
     return told | {"PEXECUTOR_DATA_DIR": str(volume), "PEXECUTOR_PORT": "0"}
 
 
 def run(volume: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Do what ``docker run`` does with these arguments behind the image's name."""
+    """Run what ``docker run`` would run with these arguments after the image's name."""
     return subprocess.run(
         [*exec_form("ENTRYPOINT"), *arguments],
         env=clean_environment() | settings(volume),

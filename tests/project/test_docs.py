@@ -1,4 +1,4 @@
-"""Everything that the program has is in the documentation, and described there as it is in the code."""
+"""The documentation describes everything in the program, and agrees with the code."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_each_key_of_a_handlers_table_is_documented(structure: type[msgspec.Stru
 
 
 def commands(group: click.Group, *names: str) -> Iterator[tuple[str, click.Command]]:
-    """Every command that does something, as it is typed."""
+    """Return every command that has an action, as a user types it."""
     for name, command in group.commands.items():
         if isinstance(command, click.Group):
             yield from commands(command, *names, name)

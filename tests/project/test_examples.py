@@ -1,4 +1,4 @@
-"""The examples do what they say: one server with the file and the module, and a program that embeds the executor."""
+"""The examples work: a server with the settings file and the module, and a program that embeds the executor."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WAIT_SECONDS = 30
 
 
 class Received(NamedTuple):
-    """What came in at the other end of the HTTP call."""
+    """A request that the receiver of the HTTP call got."""
 
     path: str
     authorization: str | None
@@ -36,7 +36,7 @@ class Received(NamedTuple):
 
 @contextmanager
 def chat_service(received: list[Received]) -> Iterator[int]:
-    """The other end: it is overloaded at first, and then takes everything. Its port."""
+    """Run the receiver of the HTTP call; yield its port. It refuses the first request (503) and accepts the others."""
 
     class Chat(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -60,14 +60,14 @@ def chat_service(received: list[Received]) -> Iterator[int]:
 
 
 class Served(NamedTuple):
-    """A server that has the examples' handlers, where it works, and what came in at the other end of its calls."""
+    """A server with the examples' handlers, its working directory, and the requests that its HTTP calls sent."""
 
     server: ServerProcess
     home: Path
     received: list[Received]
 
     def submit(self, **task: Any) -> dict[str, Any]:
-        """Submit a task, and wait for its outcome."""
+        """Submit a task and wait for its outcome."""
         record = self._ask("/tasks", task)
         ended: dict[str, Any] = self._ask(f"/tasks/{record['id']}?wait={WAIT_SECONDS}")
         return ended
@@ -179,7 +179,7 @@ def test_an_executor_is_embedded() -> None:
 
 
 def expressions(part: Any) -> Iterator[str]:
-    """What a dashboard asks Prometheus, wherever it does."""
+    """Yield all Prometheus expressions of a dashboard."""
     match part:
         case {"expr": str(expression)} | {"query": {"query": str(expression)}}:
             yield expression

@@ -1,4 +1,4 @@
-"""The tutorial and the how-to guides: their sessions are typed, their files loaded, and no block escapes."""
+"""The tutorial and the how-to guides: the tests type their sessions, load their files, and account for every block."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ NOT_RUN: Final = {
     ("how-to/container", "docker run -d --name pexecutor -p 127.0.0.1:8080:8080 --stop-timeout 45 \\"): NEEDS_ENGINE,
     ("how-to/container", "docker exec pexecutor pexecutor db check"): NEEDS_ENGINE,
 }
-"""Blocks that no test runs, by page and first line, and why."""
+"""Blocks that no test runs, by page and first line, with the reason."""
 
 
 def of_kind(kind: Kind) -> list[Part]:
@@ -83,8 +83,8 @@ def test_a_reader_sees_what_the_page_shows(
 ) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    (home / "pexecutor").symlink_to(sys.prefix)  # where the pages install to
-    monkeypatch.delenv("PEXECUTOR_DATA_DIR")  # the pages' own: below the home directory
+    (home / "pexecutor").symlink_to(sys.prefix)  # the folder into which the pages install
+    monkeypatch.delenv("PEXECUTOR_DATA_DIR")  # the pages use the default folder, below the home directory
     ports = {8080: free_port()}
     with ExitStack() as stack:
         if ":6379" in page.read_text(encoding="utf-8"):
@@ -115,7 +115,7 @@ def test_each_example_that_a_page_includes_is_checked() -> None:
 
 
 def container_commands() -> Iterator[list[str]]:
-    """The arguments that the pages give to the image's program, without the engine's options."""
+    """Yield the arguments that the pages pass to the image's program, without the engine's options."""
     for part in of_kind(Kind.NOT_RUN):
         for line in part.text.replace("\\\n", " ").splitlines():
             words = shlex.split(line)

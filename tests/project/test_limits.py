@@ -1,4 +1,4 @@
-"""Each default and each limit is written once."""
+"""Each default and each limit is defined in one place only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .page import page
 from .test_tidy import MODULES, PACKAGE
 
 SMALL: Final = {0, 1}
-"""Numbers that no rule is about."""
+"""Numbers that the rules ignore."""
 
 OPERATORS: Final[dict[type[ast.operator], Callable[[float, float], float]]] = {
     ast.Mult: operator.mul,
@@ -64,7 +64,7 @@ def numbers_named(tree: ast.Module) -> Iterator[tuple[str, float]]:
 
 
 def copies_in(texts: dict[str, str]) -> dict[tuple[str, float], list[str]]:
-    """Return the numbers that several modules write out under one name, with the modules."""
+    """Return the numbers that several modules define under one name, with the modules."""
     written: dict[tuple[str, float], set[str]] = defaultdict(set)
     for module, text in texts.items():
         for rule in numbers_named(ast.parse(text)):
@@ -87,7 +87,7 @@ def test_a_copy_is_found_however_it_is_written() -> None:
 
 
 def bounds_of(kind: Any) -> Iterator[int]:
-    """Yield the least and the greatest value of an integer, whether or not it may be missing."""
+    """Yield the minimum and maximum of an integer field, whether or not the field is optional."""
     for member in getattr(kind, "types", [kind]):
         if isinstance(member, msgspec.inspect.IntType):
             yield from (bound for bound in (member.ge, member.le) if bound is not None)

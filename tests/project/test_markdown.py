@@ -1,4 +1,4 @@
-"""A page's blocks are found, and a block that no test would see is an error."""
+"""The reader of pages finds all blocks, and reports a block that no test would see."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands, files, programs and sessions of the reference and the explanation do what the pages show."""
+"""The commands, files, programs and sessions of the reference and the explanation work as the pages show."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ LOOKED_AT: Final = {
     (SCHEDULES.path, "toml", "In the settings"),
     (SETTINGS.path, "sh", "Settings"),
     (RUNNING.path, "sh", "Hypercorn"),
-    (RUNNING.path, "text", "A container"),  # there is no container engine where the tests run
+    (RUNNING.path, "text", "A container"),  # the test machines have no container engine
     (CLI.path, "console", "Client commands"),
     (STORES.path, "console", "Check, save and restore a file"),
     (STORES.path, "console", "Test a store against its promises"),
@@ -58,7 +58,7 @@ LOOKED_AT: Final = {
     (SECURITY.path, "console", "Access"),
     (MANY_MACHINES.path, "sh", "Many machines"),
 }
-"""Each page, language and heading whose blocks a test below looks at."""
+"""Each page, language and heading whose blocks a test below checks."""
 
 
 @pytest.mark.parametrize("shown", pages("reference", "explanation"), ids=repr)

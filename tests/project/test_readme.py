@@ -1,4 +1,4 @@
-"""The README is short, its links lead somewhere, and its commands and sessions do what it shows."""
+"""The README is short, its links work, and its commands and sessions give the output that it shows."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_its_links_lead_somewhere(target: str) -> None:
 
 
 def copy_project(folder: Path) -> None:
-    """Copy what an installation is built from."""
+    """Copy the files that an installation is built from."""
     for name in ["pexecutor", "pyproject.toml", "README.md", "LICENSE"]:
         copy = shutil.copytree if (PROJECT / name).is_dir() else shutil.copy
         copy(PROJECT / name, folder / name)

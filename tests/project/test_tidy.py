@@ -1,4 +1,4 @@
-"""The shape of the tree: who may import whom, how long things may be, and what lies about."""
+"""The structure of the tree: allowed imports, maximum lengths, and no stray files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ROOT_MODULES_MAX: Final = 12
 FOLDER_LINES_MAX: Final = 10
 
 CONTRACTS: Final = {"stores"}
-"""Folders whose ``__init__`` is a contract, and as long as that has to be."""
+"""Folders whose ``__init__`` is a contract, and may be as long as the contract needs."""
 
 MAY_IMPORT: Final = {
     "limits": set[str](),
@@ -142,7 +142,7 @@ def normal(name: str) -> str:
 DEPENDENCIES: Final = {normal(requirement) for requirement in METADATA["dependencies"]}
 
 LOADED_BY_THE_STANDARD_LIBRARY: Final = {"tzdata"}
-"""Dependencies that no module imports: ``zoneinfo`` finds the data by itself."""
+"""Dependencies that no module imports: ``zoneinfo`` finds its data by itself."""
 
 EXTRA_DEPENDENCIES: Final = {
     extra: {normal(requirement) for requirement in requirements}
@@ -150,12 +150,12 @@ EXTRA_DEPENDENCIES: Final = {
 }
 
 EXTRAS: Final = {"valkey", "fast"}
-"""Folders that may know what an extra of their name brings."""
+"""Folders that may import the packages of the extra with their name."""
 
 MAY_KNOW_FRAMEWORKS: Final = {"web", "process", "server", "asgi", "cli", "log", "__main__"}
 
 DISTRIBUTIONS: Final = packages_distributions()
-"""The names of the installed distributions that bring a package, by the name of the package."""
+"""The names of the installed distributions that provide a package, by the package's name."""
 
 TOP_LEVEL: Final = {
     ".ci",

@@ -1,7 +1,7 @@
 # pyright: strict
-"""A user's program, as strict type checkers see it: a handler, tasks, a store of the user's choice and an executor.
+"""A user's program as strict type checkers see it: a handler, tasks, a store of the user's choice and an executor.
 
-It is checked and run outside of the project, with the wheel.
+The program is checked and run outside the project, with the wheel.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def make_store() -> Store:
 
 
 def explain(verdict: Verdict) -> str:
-    """Return what happened to a task that was submitted; a checker proves that no case is missing."""
+    """Return a description of a submit's result; a type checker proves that no case is missing."""
     match verdict:
         case Accepted(record):
             return assert_type(record.id, str)

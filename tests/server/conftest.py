@@ -1,4 +1,4 @@
-"""Servers as processes, ours and Hypercorn's, and the command line in this one."""
+"""Server processes, started by pexecutor and by Hypercorn, and the command line in this process."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ StartServer = Callable[..., ServerProcess]
 
 @pytest.fixture(params=get_args(HttpKind))
 def each_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have servers speak HTTP in each of the ways there are, for promises that are about that."""
+    """Run a test with each implementation of HTTP. For tests of the HTTP behaviour."""
     monkeypatch.setenv("PEXECUTOR_SERVER", request.param)
 
 
 @pytest.fixture
 def start_server(tmp_path: Path) -> Iterator[StartServer]:
-    """Start a server process; it is killed at the end of the test if it still runs."""
+    """Start a server process; kill it at the end of the test if it still runs."""
     started: list[ServerProcess] = []
 
     def start(
@@ -46,7 +46,7 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
 
 
 class Result(NamedTuple):
-    """How a command ended, and what it said."""
+    """The exit status and the output of a command."""
 
     returncode: int
     stdout: str
@@ -58,7 +58,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Run the command line in this process, to its exit."""
+    """Run the command line in this process until it exits."""
 
     def run_here(*arguments: str, **environment: str) -> Result:
         monkeypatch.setattr(sys, "argv", ["pexecutor", *arguments])
@@ -107,7 +107,7 @@ LaunchAny = Callable[[str, Path, Path], tuple[subprocess.Popen[bytes], httpx2.Cl
 
 @pytest.fixture
 def launch_any(tmp_path: Path) -> Iterator[LaunchAny]:
-    """Start a server in a process group of its own: the launch, a file of settings, and where its tasks are kept."""
+    """Start a server in its own process group, given the way to launch it, a settings file, and the data folder."""
     with ExitStack() as stack:
 
         def start(launch: str, settings: Path, data: Path) -> tuple[subprocess.Popen[bytes], httpx2.Client, Path]:

@@ -1,4 +1,4 @@
-"""Functions that write a lot to standard output and standard error, and then fail."""
+"""Functions that write a lot to standard output and standard error and then fail."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LINE = "y" * 199 + "\n"
 
 
 LOGGER = logging.getLogger("noisy")
-LOGGER.addHandler(logging.StreamHandler())  # which keeps the stream that it finds now
+LOGGER.addHandler(logging.StreamHandler())  # the handler keeps the stream that exists now
 
 
 def write_a_lot() -> None:

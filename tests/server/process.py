@@ -1,4 +1,4 @@
-"""A server as a process of its own, on a free loopback port, started and ended by the test."""
+"""A server process on a free loopback port, started and ended by the test."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ WAIT_SECONDS_MAX = 40
 
 
 class ServerProcess:
-    """``pexecutor`` or another command that prints the URL it serves at."""
+    """A process of ``pexecutor``, or of another command that prints its URL."""
 
     def __init__(self, *flags: str, command: Sequence[str] = ("-m", "pexecutor"), log: Path | None = None) -> None:
         self._log = log
-        self._directory = TemporaryDirectory()  # where its tasks are kept when no test has said where
+        self._directory = TemporaryDirectory()  # the data folder, if the test sets none
         with (log or Path(os.devnull)).open("wb") as stderr:
             self._process = subprocess.Popen(
                 [sys.executable, "-W", "error", *command, *flags],
@@ -44,7 +44,7 @@ class ServerProcess:
 
     @property
     def data_directory(self) -> str:
-        """Where its tasks are kept when no test has said where."""
+        """The data folder, if the test sets none."""
         return self._directory.name
 
     @property
@@ -52,7 +52,7 @@ class ServerProcess:
         return self._process.pid
 
     def announced(self) -> str:
-        """The line that it prints after its URL."""
+        """Return the line that the server prints after its URL."""
         assert self._process.stdout is not None
         return self._process.stdout.readline().strip()
 
@@ -63,7 +63,7 @@ class ServerProcess:
         return self._process.wait(WAIT_SECONDS_MAX)
 
     def wait_for_end(self, *, until: Callable[[], bool]) -> bool:
-        """Return whether the process ended before the condition, which asks it, came true."""
+        """Return whether the process ended before `until`, which sends requests to it, became true."""
         end = time.monotonic() + WAIT_SECONDS_MAX
         while self._process.poll() is None:
             assert time.monotonic() < end, "neither happened"
@@ -96,7 +96,7 @@ class ServerProcess:
 
 
 def eventually(condition: Any) -> Any:
-    """Ask until the answer is true; the answer."""
+    """Call `condition` until its result is true; return the result."""
     end = time.monotonic() + WAIT_SECONDS_MAX
     while not (answer := condition()):
         assert time.monotonic() < end, "it never came true"

@@ -1,4 +1,4 @@
-"""A server whose handler does not let itself be stopped, for the test of the stop's bound."""
+"""A server whose handler cannot be stopped, for the test of the stop's time limit."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def hold_the_interpreter(context: Context, task: Task) -> None:
 
 def _hold() -> None:
     sys.setswitchinterval(SECONDS)
-    ctypes.PyDLL(None).dprintf(2, LOCK_HELD.encode())  # a function of a PyDLL keeps the lock
+    ctypes.PyDLL(None).dprintf(2, LOCK_HELD.encode())  # a function called through PyDLL keeps the interpreter's lock
     ctypes.PyDLL(None).sleep(SECONDS)
 
 

@@ -1,4 +1,4 @@
-"""Flags, environment, file, and one line for each thing that cannot be."""
+"""Flags, environment and settings file, and a one-line error for each invalid setting."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""The document of the API against a live server: schemathesis sends what the document allows, and what it does not.
+"""Test the API document against a live server: schemathesis sends requests that the document allows and does not allow.
 
-All checks are on. One of them contradicts the contract: ``use_after_free`` takes DELETE for a removal, after which a
-GET must be answered 404. Here it is a cancel, and the record goes on saying how the task ended. So that finding is the
-one that is let pass, as long as no other route could be meant by it; any other one is a fault of the server or of the
-document.
+All checks are enabled. One of them contradicts the API: ``use_after_free`` assumes that DELETE removes a thing, so that
+a later GET must get 404. Here, DELETE cancels a task, and its record remains with the outcome. The test ignores that
+finding for the routes to which it applies; any other finding is a fault of the server or of the document.
 """
 
 from __future__ import annotations
@@ -26,13 +25,13 @@ CONTRACT = Path(__file__).parent / "contract"
 PROJECT = Path(__file__).parents[2]
 
 RUN_SECONDS_MAX = 300
-"""A bound for a run that hangs; it takes about ten."""
+"""A time limit for a run that hangs; a run takes about ten seconds."""
 
 CANCELLED_AND_STILL_THERE = "UseAfterFree"
 
 
 def explore(server: ServerProcess, home: Path, *arguments: str) -> dict[str, Any]:
-    """Run schemathesis; its report."""
+    """Run schemathesis; return its report."""
     report = home / "report.json"
     run = subprocess.run(
         [
@@ -57,7 +56,7 @@ def explore(server: ServerProcess, home: Path, *arguments: str) -> dict[str, Any
 
 
 def removable(document: dict[str, Any]) -> list[str]:
-    """The paths of single things that take DELETE."""
+    """Return the paths of single things that accept DELETE."""
     return [path for path, methods in document["paths"].items() if "delete" in methods and "{" in path]
 
 

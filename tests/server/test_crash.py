@@ -1,4 +1,4 @@
-"""A server under load that is killed again and again: what it accepted is held against what handlers really did."""
+"""Kill a server under load repeatedly, and compare the tasks that it accepted with the effects of their handlers."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def start(start_server: StartServer, home: Path) -> StartServer:
 
 
 class Ledger:
-    """What the server has answered ``accepted``: the task as it was sent, by its id."""
+    """The tasks that the server replied ``accepted`` to, as they were sent, by id."""
 
     def __init__(self) -> None:
         self.accepted: dict[str, dict[str, Any]] = {}
@@ -94,7 +94,7 @@ class Ledger:
                         if verdict["verdict"] == "accepted":
                             self.accepted[verdict["id"]] = tasks[verdict["index"]]
             except (httpx2.TransportError, ValueError):
-                pass  # it is dead: what it had not answered, nobody may count on
+                pass  # The server is dead. Clients cannot rely on tasks that it did not reply to.
 
     def _task(self, locks: Path, chance: Random) -> dict[str, Any]:
         name = f"task-{chance.randrange(500)}"
@@ -110,7 +110,7 @@ class Ledger:
 
 @contextmanager
 def until_killed(server: ServerProcess, ledger: Ledger, locks: Path, chance: Random) -> Iterator[threading.Thread]:
-    """Put a server under load, and kill it at the end; yield a client, which ends when the server does."""
+    """Put a server under load and kill it at the end; yield a client thread, which ends when the server does."""
     clients = [
         threading.Thread(target=ledger.submit_until_it_dies, args=(server.url, locks, Random(chance.random())))
         for _ in range(CLIENTS)
@@ -125,7 +125,7 @@ def until_killed(server: ServerProcess, ledger: Ledger, locks: Path, chance: Ran
 
 
 def one_life(server: ServerProcess, ledger: Ledger, locks: Path, chance: Random) -> None:
-    """Put a server under load, and kill it at some point."""
+    """Put a server under load, and kill it after a random time."""
     with until_killed(server, ledger, locks, chance) as client:
         client.join(chance.uniform(0, SECONDS_TO_LIVE_MAX))
 
@@ -161,7 +161,7 @@ def in_flight(server: ServerProcess) -> int:
 
 
 def check_notes(record: dict[str, Any], notes: Path) -> None:
-    """What its handler did is what its record says."""
+    """Check that the record agrees with the notes of the task's handler."""
     noted = Counter(notes.read_text().split()) if notes.exists() else Counter()
     if record["outcome"] == "succeeded":
         assert noted["ended"] >= 1

@@ -1,6 +1,6 @@
-"""A server under load that is killed again and again, while the children of its commands escape.
+"""Kill a server under load repeatedly while child processes of its commands escape.
 
-``TEST_KILLS=60`` in the environment of pytest makes as many kills; a few are made by default.
+``TEST_KILLS=60`` in the environment of pytest sets the number of kills; the default is a few.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ case $1 in
 esac
 sleep 0.$2
 """
-"""Each holds the lock of its task, so a task that ran while an escapee of an earlier run lives would not get it."""
+"""Each escaped process holds its task's lock. A later run of the task cannot get the lock while the process lives."""
 
 SETTINGS = """
 [handlers.escapes]
@@ -46,7 +46,7 @@ kill_after = 0.3
 
 
 class EscapingLedger(Ledger):
-    """Submits commands whose children escape."""
+    """Submits commands whose child processes escape."""
 
     def _task(self, locks: Path, chance: Random) -> dict[str, Any]:
         name = f"task-{chance.randrange(40)}"
@@ -58,7 +58,7 @@ class EscapingLedger(Ledger):
 
 
 class Found(NamedTuple):
-    """A process of a task that is at work."""
+    """A running process of a task."""
 
     pid: int
     started: int
@@ -67,7 +67,7 @@ class Found(NamedTuple):
 
 
 def processes_of_tasks() -> list[Found]:
-    """All processes that carry a tag: an escapee may have no other mark."""
+    """Return all processes with a tag; an escaped process may have no other mark."""
     found = []
     for pid in proc.list_processes():
         tag, seen = proc.tag_of(pid), proc.look(pid)
@@ -79,7 +79,7 @@ def processes_of_tasks() -> list[Found]:
 
 
 def check_processes(server: ServerProcess, dead: set[int]) -> None:
-    """No process of a dead server is left, and none of a task that has ended."""
+    """Check that no process remains of a dead server or of a task that has ended."""
     for found in processes_of_tasks():
         assert found.server not in dead, "it has outlived its server and the start of the next one"
         if found.server == server.pid and found.task_id:
@@ -90,7 +90,7 @@ def check_processes(server: ServerProcess, dead: set[int]) -> None:
 
 
 def one_life(server: ServerProcess, ledger: Ledger, locks: Path, chance: Random, dead: set[int]) -> None:
-    """Put a server under load, look at its processes, and kill it at some point."""
+    """Put a server under load, check its processes, and kill it after a random time."""
     with until_killed(server, ledger, locks, chance) as client:
         client.join(chance.uniform(0, SECONDS_TO_LIVE_MAX))
         check_processes(server, dead)

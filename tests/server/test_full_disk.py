@@ -1,4 +1,4 @@
-"""A disk that is really full: a file system of one mebibyte, in a mount namespace of its own."""
+"""Tests with a full disk: a file system of one mebibyte, in its own mount namespace."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOUNT = 'mount -t tmpfs -o size=1m tmpfs "$0" && echo mounted && exec sleep 600'
 
 
 class SmallDisk:
-    """One mebibyte. ``path`` is where it lies for those inside, ``seen`` for us."""
+    """A disk of one mebibyte. ``path`` is its path inside the namespace, ``seen`` the path for the test."""
 
     def __init__(self, path: Path) -> None:
         path.mkdir()
@@ -31,11 +31,11 @@ class SmallDisk:
 
     @property
     def within(self) -> tuple[str, ...]:
-        """What a command begins with that is to see it."""
+        """The prefix of a command that sees the disk."""
         return ("nsenter", "--preserve-credentials", "--user", "--mount", "--target", str(self._holder.pid))
 
     def fill(self) -> None:
-        """Leave no place for anybody."""
+        """Fill the disk completely."""
         with (self.seen / "filler").open("ab", buffering=0) as filler, suppress(OSError):
             while True:
                 filler.write(b"x" * 4096)
@@ -58,7 +58,7 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
 
 
 def submit_until_refused(server: ServerProcess) -> tuple[list[str], str]:
-    """The names that were accepted, and why the next one was not."""
+    """Submit until the server refuses; return the names that were accepted and the reason for the refusal."""
     accepted: list[str] = []
     while True:
         name = f"task-{len(accepted)}"

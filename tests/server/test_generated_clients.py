@@ -1,4 +1,4 @@
-"""Clients that generators make of the document: they submit, list, show, wait, cancel, and meet typed errors."""
+"""Clients generated from the API document: they submit, list, show, wait, cancel, and get typed errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .process import ServerProcess
 PROGRAMS: Final = Path(__file__).parent / "clients"
 
 SECONDS_MAX: Final = 300
-"""For what is installed once and kept."""
+"""A time limit that includes a first installation of packages, which later runs reuse."""
 
 PACKAGES: Final = {"openapi-typescript": "^7.13.0", "openapi-fetch": "^0.17.0", "typescript": "^5.9.0"}
 
@@ -35,7 +35,7 @@ async def grow_too(context, *, sizes: list[int]) -> None: ...
 
 @pytest.fixture
 def busy(start_server: StartServer, tmp_path: Path) -> ServerProcess:
-    """A server with room for one task beside the one that runs, and functions whose params differ."""
+    """A server with room for one task besides the running one, and functions with different params."""
     (tmp_path / "work.py").write_text(MODULE, encoding="utf-8")
     server = start_server("--pool-size", "1", "--queue-size", "1", "--handlers", str(tmp_path / "work.py"))
     (tmp_path / "openapi.json").write_bytes(server.client.get("/openapi.json").content)
@@ -43,7 +43,7 @@ def busy(start_server: StartServer, tmp_path: Path) -> ServerProcess:
 
 
 def run(*command: str, cwd: Path) -> str:
-    """Run a program that must succeed; what it printed."""
+    """Run a program that must succeed; return its output."""
     ran = subprocess.run(command, cwd=cwd, stdout=PIPE, stderr=STDOUT, text=True, timeout=SECONDS_MAX, check=False)
     assert ran.returncode == 0, ran.stdout
     return ran.stdout

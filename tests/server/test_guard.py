@@ -1,4 +1,4 @@
-"""What the command line and the servers make of tokens, addresses and certificates."""
+"""Settings for tokens, addresses and certificates, on the command line and in the servers."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_a_certificate_that_cannot_be_used_is_one_line_and_exit_2(run: Run, tmp_
     assert "none.pem" in result.stderr
 
 
-# Under Hypercorn's own command line
+# Under Hypercorn's command line
 
 
 def test_the_same_gate_stands_under_hypercorn(

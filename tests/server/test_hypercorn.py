@@ -1,4 +1,4 @@
-"""The app under Hypercorn's own command line."""
+"""Tests of the app under Hypercorn's command line."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_without_a_worker_process_it_drains_as_well(launch: Launch, tmp_path: Pa
 
 
 def test_without_a_worker_process_it_ends_when_it_was_started_with_sigint_ignored(launch: Launch) -> None:
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as for a background command of a shell script
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as for a background command in a shell script
     try:
         process, client = launch("-w", "0")
     finally:
@@ -69,7 +69,8 @@ def test_every_line_of_the_log_has_the_form_of_the_settings(launch: Launch, tmp_
     assert client.post("/drain").status_code == 202
     assert process.wait(WAIT_SECONDS_MAX) == 0
 
-    lines = [line for line in (tmp_path / "log").read_text().splitlines() if "[INFO]" not in line]  # Hypercorn's own
+    # Lines with "[INFO]" are Hypercorn's own.
+    lines = [line for line in (tmp_path / "log").read_text().splitlines() if "[INFO]" not in line]
 
     assert [json.loads(line)["event"] for line in lines] == [
         *("serving", "submitted", "asked to drain", "draining", "stopped")

@@ -1,4 +1,4 @@
-"""A task that kills its server: it is abandoned after some starts, and the tasks beside it succeed."""
+"""A task that kills its server is abandoned after some starts, and the other tasks succeed."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_ten_healthy_tasks_beside_one_that_kills_its_server(
     for _ in range(STARTS_MAX):
         if not server.wait_for_end(until=partial(all_have_ended, server)):
             break
-        with suppress(AssertionError):  # it may be killed before it says where it serves
+        with suppress(AssertionError):  # the server may be killed before it prints its URL
             server = start_server(*flags)
     records = {record["name"]: record for record in finished(server)}
     assert {records[name]["outcome"] for name in names} == {"succeeded"}

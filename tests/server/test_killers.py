@@ -1,4 +1,4 @@
-"""Tasks that end the process of their node, or block it past its lease: nodes and healthy tasks live on."""
+"""Tasks that kill their node, or block it longer than its lease: the nodes and the healthy tasks continue."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ STARTS_MAX: Final = 20
 
 
 class Node:
-    """A node that a service manager starts again whenever it ends."""
+    """A node that a service manager restarts whenever the node ends."""
 
     def __init__(self, log: Path, *flags: str) -> None:
         self.log = log
@@ -62,10 +62,10 @@ class Node:
                 self._process = self._start()
 
     def get(self, path: str) -> Any:
-        """What is at a path; ``None`` as long as the node does not answer."""
+        """Return the content of a path, or ``None`` while the node does not answer."""
         try:
             reply = self._process.client.get(path)
-        except (httpx2.HTTPError, RuntimeError):  # it has ended just now
+        except (httpx2.HTTPError, RuntimeError):  # the node has just ended
             return None
         return reply.json() if reply.status_code == 200 else None
 
@@ -105,7 +105,7 @@ def nodes(shared_server: ValkeyServer, tmp_path: Path) -> Iterator[list[Node]]:
 
 
 def ended(nodes: list[Node], wanted: set[str]) -> dict[str, Any] | None:
-    """The records by name, once all of these have ended."""
+    """Wait until all these tasks have ended; return their records by name."""
     for node in nodes:
         records = {record["name"]: record for record in node.get("/tasks/finished") or []}
         if wanted <= records.keys():

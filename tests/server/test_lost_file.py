@@ -1,4 +1,4 @@
-"""The file of a server that runs: other names of it are refused, and it is missed when it is gone."""
+"""The file of a running server: the server refuses other names of the file, and notices when the file is removed."""
 
 from __future__ import annotations
 

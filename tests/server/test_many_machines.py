@@ -1,8 +1,8 @@
-"""Three nodes on one server, under load: one dies, one is paused past its lease, and the server is killed.
+"""Three nodes on one server, under load: one dies, one is paused longer than its lease, and the server is killed.
 
-What handlers did, they wrote down themselves. Each run of a task takes the lock file of its name; one that finds it
-taken has caught two runs at once, unless whoever has it is frozen. And each effect is made with the fencing token of
-its run, so that what a run does after it was frozen for too long is refused.
+Handlers record their own effects. Each run of a task takes the lock file of the task's name. A run that finds the lock
+taken has detected two concurrent runs, unless the holder of the lock is frozen. Each effect carries the fencing token
+of its run, so effects of a run that was frozen for too long are refused.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def home(tmp_path: Path) -> Path:
 
 
 class Nodes:
-    """The nodes that there are, and what clients were told by them."""
+    """The running nodes, and the replies that clients got from them."""
 
     def __init__(self, server: ValkeyServer, home: Path) -> None:
         flags = ("--store", server.url, "--queue", "jobs", "--lease", str(LEASE_SECONDS), "--pool-size", "6")
@@ -118,7 +118,7 @@ class Nodes:
         self._log = home / "log"
         self.all: list[ServerProcess] = []
         self.up: list[ServerProcess] = []
-        self.accepted: dict[str, str] = {}  # what is to become of a task if its node dies, by its id
+        self.accepted: dict[str, str] = {}  # the task's `on_crash`, by its id
         self.trouble: Counter[int] = Counter()
         self.stopped = threading.Event()
 
@@ -129,7 +129,7 @@ class Nodes:
         return node
 
     def submit(self, seed: int) -> None:
-        """Submit to whichever node, until told to stop."""
+        """Submit to random nodes until stopped."""
         chance = Random(seed)
         while not self.stopped.is_set():
             on_crash = chance.choice(["rerun", "rerun", "fail"])
@@ -160,7 +160,7 @@ class Nodes:
             self.trouble[reply.status_code] += 1
 
     def get(self, path: str) -> Any:
-        """Ask whichever node answers."""
+        """Return the reply of the first node that answers."""
         for node in self.up:
             try:
                 reply = node.client.get(path)

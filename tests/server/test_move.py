@@ -1,4 +1,4 @@
-"""``pexecutor move``, between servers that serve the one file and then the other."""
+"""Tests of ``pexecutor move``, with a server that serves the source and then one that serves the target."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The processes of commands and the server that started them: signals for both, copies of a file, descriptors."""
+"""Processes of commands and their server: signals to both, copies of a store's file, and descriptors."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]
 
 
 def start_task(server: ServerProcess, handler: str) -> tuple[str, int]:
-    """Start a task; its id and the process that runs for it."""
+    """Start a task; return its id and the process that runs it."""
     task_id = server.client.post("/tasks", json={"name": handler, "handler": handler}).json()["id"]
     output = eventually(lambda: server.client.get(f"/tasks/{task_id}").json().get("output", {}).get("stdout"))
     return task_id, int(output.split()[0])
@@ -72,7 +72,7 @@ def start_task(server: ServerProcess, handler: str) -> tuple[str, int]:
 def test_a_command_that_is_signalled_with_its_server_is_released(
     start_server: StartServer, settings: tuple[str, ...], handler: str, number: signal.Signals, server_first: bool
 ) -> None:
-    """What a service manager does, in either order; a group of processes gets the signal at once."""
+    """A service manager signals both processes, in either order; a process group gets the signal at once."""
     server = start_server(*settings)
     task_id, pid = start_task(server, handler)
     if server_first:
@@ -80,7 +80,7 @@ def test_a_command_that_is_signalled_with_its_server_is_released(
         eventually(lambda: server.client.get("/readyz").status_code == 503)
     os.killpg(pid, number)
     if not server_first:
-        time.sleep(0.2)  # the server has seen the command end before it is signalled itself
+        time.sleep(0.2)  # wait until the server has seen the command end; only then signal the server
         server.signal(number)
     began = time.monotonic()
     assert server.wait() == 0
@@ -144,7 +144,7 @@ def test_idle_connections_leave_descriptors_for_commands(
     start_server: StartServer, settings: tuple[str, ...], connections: ExitStack
 ) -> None:
     server = start_server(*settings, command=("-c", LIMITED, "-port", "0", "--log-format", "json"))
-    assert server.client.get("/livez").status_code == 200  # this connection stays
+    assert server.client.get("/livez").status_code == 200  # this connection stays open
     host, port = server.url.removeprefix("http://").split(":")
     for _ in range(255):
         connections.enter_context(socket.create_connection((host, int(port))))

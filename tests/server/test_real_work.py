@@ -1,4 +1,4 @@
-"""Commands and functions in a real server: whatever ends them, nobody of them is left."""
+"""Commands and functions in a real server: however they end, none of their processes remains."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def blocks(context, *, seconds: float) -> str:
 
 @pytest.fixture
 def server(start_server: StartServer, tmp_path: Path) -> ServerProcess:
-    """A server with a command whose family ignores SIGTERM, and a function that blocks a thread."""
+    """A server with a command whose processes ignore SIGTERM, and with a function that blocks a thread."""
     (tmp_path / "family.py").write_text(STUBBORN_FAMILY)
     (tmp_path / "mine.py").write_text(MODULE)
     settings = tmp_path / "settings.toml"
@@ -37,7 +37,7 @@ def server(start_server: StartServer, tmp_path: Path) -> ServerProcess:
 
 
 def start_family(server: ServerProcess, **fields: Any) -> tuple[str, int]:
-    """Submit it; its task's id, and the process group once it is there."""
+    """Submit the command; return its task's id, and the process group once it exists."""
     reply = server.client.post("/tasks", json={"name": "a", "handler": "family", **fields})
     assert reply.status_code == 202, reply.text
     task_id = reply.json()["id"]

@@ -1,4 +1,4 @@
-"""The stop is the same for each signal, whichever process is sent it, and however the server was launched."""
+"""The server stops in the same way for each signal, for each signalled process, and for each way to launch it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .conftest import LaunchAny, is_ready
 from .process import WAIT_SECONDS_MAX, eventually
 
 DRAIN_SECONDS = 10.0
-"""Longer than five loaded servers take from the first one's signal to the end of their short tasks."""
+"""Longer than the time that five loaded servers need from the first server's signal to the end of their short tasks."""
 
 MARGIN_SECONDS = 10.0
 WAITING = str(Path(__file__).with_name("waiting.py"))
@@ -46,7 +46,7 @@ KINDS = ("command", "coroutine", "thread")
 
 
 class Cell:
-    """A server, and which of its processes is signalled."""
+    """A server, and the process to signal."""
 
     def __init__(self, launch_any: LaunchAny, launch: str, target: str, settings: Path, go: Path) -> None:
         data = go.with_name(f"data-{launch}-{target}")
@@ -57,7 +57,7 @@ class Cell:
         self.process, self.client, self.log = launch_any(launch, settings, data)
 
     def submit(self, **seconds: dict[str, float]) -> None:
-        """Submit a task of each kind for each of the times it has; the name says which."""
+        """Submit a task of each kind and duration; the task's name contains both."""
         tasks = [
             {
                 "name": f"{kind}-{name}",
@@ -76,7 +76,7 @@ class Cell:
                 task["params"] = {key: str(value) for key, value in task["params"].items()}  # type: ignore[attr-defined]
         reply = self.client.post("/tasks", json=tasks)
         assert reply.json()["SubmittedTasks"] == len(tasks), reply.text
-        # A running task may not have begun yet: a drain starts no handler, and releases such a task.
+        # A running task may not have begun yet. A drain starts no handlers, so it releases such a task.
         eventually(lambda: len(list(self.begun.iterdir())) == len(tasks))
 
     def signal(self, number: signal.Signals) -> None:
@@ -142,7 +142,7 @@ def test_a_stop_is_the_same_whoever_is_signalled(launch_any: LaunchAny, tmp_path
         if (cell.launch, cell.target, number) != ("hypercorn", "group", signal.SIGHUP):
             assert (
                 "Traceback" not in cell.log.read_text()
-            )  # SIGHUP ends a helper process of multiprocessing, which says so
+            )  # SIGHUP ends a helper process of multiprocessing, which prints a message about it
 
 
 def test_the_bound_is_the_same_whoever_is_signalled(launch_any: LaunchAny, tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_the_bound_is_the_same_whoever_is_signalled(launch_any: LaunchAny, tmp_p
     for cell in cells:
         cell.signal(signal.SIGTERM)
 
-    # Hypercorn's parent process forgets the status of a worker that failed.
+    # Hypercorn's parent process discards the exit status of a worker that failed.
     expected = {cell.name: 1 if cell.launch == "pexecutor" else 0 for cell in cells}
     assert {cell.name: status_of(cell) for cell in cells} == expected
     assert time.monotonic() - began < DRAIN_SECONDS + MARGIN_SECONDS

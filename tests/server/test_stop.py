@@ -1,4 +1,4 @@
-"""The stop of a real process, by real signals."""
+"""Tests of the stop of a real process by real signals."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_idle_connections_do_not_hold_the_stop(start_server: StartServer) -> Non
     server = start_server()
     port = int(server.url.rsplit(":", 1)[1])
     idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]
-    assert server.client.get("/livez").status_code == 200  # and stays connected
+    assert server.client.get("/livez").status_code == 200  # and keeps its connection
     began = time.monotonic()
     server.signal(signal.SIGTERM)
     assert server.wait() == 0

@@ -1,4 +1,4 @@
-"""Where a server keeps its tasks, and what it says when it cannot; what an operator does with the file."""
+"""The location of a server's tasks, the errors if it cannot be used, and an operator's work with the file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .conftest import Run, StartServer
 
 @pytest.fixture
 def file(data_dir: Path) -> Path:
-    """A file with a task in it."""
+    """A file that contains a task."""
     path = data_dir / "pexecutor.db"
     database = Database(path)
     tag = database.open().tag

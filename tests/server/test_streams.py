@@ -1,4 +1,4 @@
-"""Standard output and standard error that cannot be written to change nothing about a server."""
+"""A server works normally even if its standard output and standard error cannot be written."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ ENDS = {"no reader": pipe_without_a_reader, "not read": pipe_that_nobody_reads, 
 
 @pytest.fixture
 def launched() -> Iterator[Callable[..., tuple[subprocess.Popen[bytes], httpx2.Client]]]:
-    """Start a server with standard streams that cannot be written to."""
+    """Start a server whose standard streams cannot be written."""
     with ExitStack() as stack:
 
         def start(launch: str, end: str, encoding: str = "utf-8") -> tuple[subprocess.Popen[bytes], httpx2.Client]:
@@ -84,7 +84,7 @@ def launched() -> Iterator[Callable[..., tuple[subprocess.Popen[bytes], httpx2.C
             command = [sys.executable, *(part.replace("{port}", str(port)) for part in COMMANDS[launch])]
             output: int | None = None
             if end == "closed":
-                # Under Hypercorn, its parent process would take all three for the pipes to its worker.
+                # Under Hypercorn, the parent process would use all three as the pipes to its worker.
                 closed = ">&- 2>&- <&-" if launch == "pexecutor" else "2>&-"
                 command = ["sh", "-c", f'exec "$@" {closed}', "sh", *command]
             else:
@@ -122,7 +122,7 @@ def test_a_server_serves_and_stops_whatever_its_output_is(
 
 
 def test_an_output_that_nobody_reads_does_not_hold_the_bound_of_a_stop() -> None:
-    """The stacks cannot be written, so the timer that would exit after that waits for ever; the guard does not."""
+    """The stacks cannot be written, so the timer that would exit after writing them never does. The guard does."""
     with pipe_that_nobody_reads() as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.server.stubborn", "in a thread"],
@@ -135,7 +135,7 @@ def test_an_output_that_nobody_reads_does_not_hold_the_bound_of_a_stop() -> None
             url = process.stdout.readline().split()[-1]
             with suppress(httpx2.TimeoutException):
                 client.post(f"{url}/tasks", json=[{"name": "stubborn", "duration": 0}])
-                client.get(f"{url}/livez")  # not answered once the handler waits for the pipe
+                client.get(f"{url}/livez")  # no reply once the handler waits for the pipe
             process.send_signal(signal.SIGTERM)
             assert process.wait(WAIT_SECONDS_MAX) == -signal.SIGKILL
 

@@ -1,4 +1,4 @@
-"""What the log says of tasks: everything at debug, failures alone above that, and never too many of them."""
+"""Log lines about tasks: all at debug level, only failures above, and a bounded number of them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ LIFE: list[Record] = [
 
 @pytest.fixture
 def logged() -> Iterator[list[EventDict]]:
-    """Everything that is logged, whatever was set up before."""
+    """Capture all log lines, regardless of earlier configuration."""
     structlog.reset_defaults()
     with capture_logs() as events:
         yield events

@@ -1,4 +1,4 @@
-"""Handlers that say by a file that they have begun, wait for another one, and then for some time."""
+"""Handlers that create a file when they begin, wait for another file, and then wait for some time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A whole server on a loopback socket, inside the test's own Trio run, and a client that talks to it."""
+"""A whole server on a loopback socket inside the test's own Trio run, and a client for it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .serving.hosted import HostedServer
 
 
 class Served:
-    """An executor that is served, and where."""
+    """An executor with its HTTP server and a client."""
 
     def __init__(self, executor: Executor, http: HttpServer | HostedServer, client: httpx2.AsyncClient) -> None:
         self.executor = executor
@@ -37,25 +37,25 @@ class Served:
         return int(self.url.rsplit(":", 1)[1])
 
     async def serve(self) -> None:
-        """Answer until ``http.stop()``; then ``http_ended`` is set."""
+        """Serve until ``http.stop()``; then set ``http_ended``."""
         await self.http.run()
         self.http_ended.set()
 
     async def until(self, condition: Callable[[Statistics], bool], *, seconds_max: float = 5) -> None:
-        """Wait until the executor's statistics are so."""
+        """Wait until the executor's statistics satisfy the condition."""
         with trio.fail_after(seconds_max):
             while not condition(self.executor.statistics()):  # noqa: ASYNC110  (a snapshot tells nobody that it changed)
                 await trio.sleep(0.001)
 
     async def listing(self, path: str = "/tasks") -> list[Any]:
-        """The records of a listing's first page."""
+        """Return the records on a listing's first page."""
         reply = await self.client.get(path)
         assert reply.status_code == 200, reply.text
         records: list[Any] = reply.json()
         return records
 
     async def names(self, path: str = "/tasks") -> list[str]:
-        """The names in a listing's first page."""
+        """Return the names on a listing's first page."""
         return [record["name"] for record in await self.listing(path)]
 
 
@@ -65,12 +65,12 @@ HOSTED: Final = "hosted"
 """The app under Hypercorn's own command line."""
 
 every_launch = pytest.mark.parametrize("server", [*get_args(HttpKind), HOSTED], indirect=True)
-"""For promises about connections: they are tried under Hypercorn's own command line, too."""
+"""For tests of connections, which also run under Hypercorn's own command line."""
 
 
 @pytest.fixture(params=get_args(HttpKind))
 def server(request: pytest.FixtureRequest) -> HttpKind:
-    """What speaks HTTP: every promise is tried with each."""
+    """The implementation of HTTP. Every test runs with each."""
     kind: HttpKind = request.param
     return kind
 
@@ -89,7 +89,7 @@ def http_server(executor: Executor, config: Config) -> HttpServer | HostedServer
 
 @pytest.fixture
 async def serve_here(nursery: trio.Nursery, server: HttpKind) -> AsyncIterator[ServeHere]:
-    """Start a server with these settings; it ends with the test."""
+    """Start servers with the given settings; they stop with the test."""
     clients: list[httpx2.AsyncClient] = []
 
     async def start(
@@ -108,7 +108,7 @@ async def serve_here(nursery: trio.Nursery, server: HttpKind) -> AsyncIterator[S
         handlers = catalogue if handler is None else Catalogue({"sleep": handler})
         executor = Executor(store, pool_size=config.pool_size, handlers=handlers)
         http = http_server(executor, config)
-        clients.append(httpx2.AsyncClient(base_url=http.url, timeout=20, verify=False))  # loading roots takes a while
+        clients.append(httpx2.AsyncClient(base_url=http.url, timeout=20, verify=False))  # loading roots is slow
         served = Served(executor, http, clients[-1])
         await nursery.start(executor.run)
         nursery.start_soon(served.serve)
@@ -128,13 +128,13 @@ async def served(serve_here: ServeHere) -> Served:
 
 @pytest.fixture
 def gate() -> Gate:
-    """A closed one: what is submitted stays in flight."""
+    """A closed gate: tasks that are submitted stay in flight."""
     return Gate()
 
 
 @pytest.fixture
 async def full(serve_here: ServeHere, gate: Gate) -> Served:
-    """A server with a pool of one, which has ``r``, and a queue of two, which has ``p0`` and ``p1``."""
+    """A server with one worker, which runs ``r``, and a queue of two, which holds ``p0`` and ``p1``."""
     served = await serve_here(pool_size=1, queue_size=2, handler=gate)
     await served.client.post("/tasks", json={"name": "r"})
     await served.until(lambda now: now.store.running == 1)

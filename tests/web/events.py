@@ -1,4 +1,4 @@
-"""A reader of ``/events``, on a connection of its own."""
+"""A reader of ``/events`` on its own connection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .raw import RawClient, RawReply, connected, request
 
 
 class Message(msgspec.Struct):
-    """One message; a block that only tells the reader's place has no event."""
+    """One message. A block that contains only the reader's position has no event."""
 
     id: int = 0
     event: str = ""
@@ -32,19 +32,23 @@ class EventReader:
         self._received = b""
 
     async def next(self, *, seconds_max: float = 5) -> Message:
-        """The next message. Raises ``EOFError`` at the end of the stream."""
+        """Return the next message.
+
+        Raises:
+            EOFError: the stream has ended.
+        """
         with trio.fail_after(seconds_max):
             while not (message := await self.block()).event:
                 pass
             return message
 
     async def tasks(self, number: int) -> list[tuple[str, str]]:
-        """Names and states of the next messages."""
+        """Return the names and states of the next messages."""
         messages = [await self.next() for _ in range(number)]
         return [(message.data["name"], message.data["state"]) for message in messages]
 
     async def block(self) -> Message:
-        """What comes before the next empty line."""
+        """Return the lines before the next empty line."""
         while b"\n\n" not in self._received:
             if not (chunk := await self.client.chunk()):
                 raise EOFError("the stream has ended")
@@ -67,7 +71,7 @@ class EventReader:
 
 @asynccontextmanager
 async def reading(served: Served, path: str = "/events", *, last: str | None = None) -> AsyncIterator[EventReader]:
-    """An open stream, whose first block has come."""
+    """Open a stream and wait for its first block."""
     async with connected(served.port) as client:
         await client.send(request(f"GET {path}", *([] if last is None else [f"Last-Event-ID: {last}"])))
         with trio.fail_after(5):

@@ -1,4 +1,4 @@
-"""NDJSON: lines, and how they are posted."""
+"""NDJSON: lines, and posting them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ POST_STREAM = request("POST /tasks", NDJSON, CHUNKED)
 
 
 def line(number: int, *, padding: int = 0) -> bytes:
-    """A line with a task, and so many spaces in it."""
+    """Return a line with a task and `padding` spaces."""
     return b'{"name":"t%d"%b}\n' % (number, b" " * padding)
 
 
 async def post_lines(served: Served, lines: bytes, query: str = "") -> Reply:
-    """Post a stream in one go."""
+    """Post a stream in one request."""
     headers = {"Content-Type": "application/x-ndjson"}
     return await served.client.post(f"/tasks{query}", content=lines, headers=headers)

@@ -1,7 +1,7 @@
-"""A client that is as near to the socket as can be: it says what a well-behaved one never would.
+"""A client that works on raw sockets: it can send bytes that a well-behaved client never would.
 
-``RawClient`` sends bytes and reads replies off one connection; ``request`` writes the bytes of a request. What the
-server does with the connection itself is told by ``ended_within``.
+``RawClient`` sends bytes and reads replies on one connection; ``request`` builds the bytes of a request.
+``ended_within`` checks whether the server closes the connection.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LAST_CHUNK = b"0\r\n\r\n"
 
 
 class RawReply(msgspec.Struct, frozen=True):
-    """A reply as it came; the names of its headers are in lower case."""
+    """A reply as received; the names of its headers are in lower case."""
 
     status_code: int
     headers: dict[str, str]
@@ -43,7 +43,7 @@ class RawClient:
         await self.stream.send_all(data)
 
     def reset(self) -> None:
-        """Close the connection with a reset, which no half-closed connection looks like."""
+        """Close the connection with a reset, which differs from a half-closed connection."""
         assert isinstance(self.stream, trio.SocketStream)
         self.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.stream.socket.close()
@@ -53,26 +53,30 @@ class RawClient:
         return await self.reply()
 
     async def reply(self, *, seconds_max: float = 5.0) -> RawReply:
-        """The next reply. Raises ``EOFError`` when the connection ended before it had come."""
+        """Return the next reply.
+
+        Raises:
+            EOFError: the connection ended before the reply was complete.
+        """
         with trio.fail_after(seconds_max):
             head = await self.head()
             content = await self._exactly(int(head.headers.get("content-length", 0)))
             return RawReply(head.status_code, head.headers, content)
 
     async def head(self) -> RawReply:
-        """The next reply without its content."""
+        """Return the next reply without its content."""
         head = (await self._until(b"\r\n\r\n")).decode("latin1")
         status_line, *lines = head.rstrip().split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
         return RawReply(int(status_line.split()[1]), headers, b"")
 
     async def chunk(self) -> bytes:
-        """The next chunk of a chunked content; the last one is empty."""
+        """Return the next chunk of a chunked reply; the last chunk is empty."""
         size = int(await self._until(b"\r\n"), 16)
         return (await self._exactly(size + 2))[:-2]
 
     async def ended_within(self, seconds: float) -> bool:
-        """Whether the server closes the connection in this time; what it still sends is dropped."""
+        """Return whether the server closes the connection within this time. Discard the data that it still sends."""
         with trio.move_on_after(seconds):
             while await self.stream.receive_some(65536):
                 pass
@@ -80,7 +84,7 @@ class RawClient:
         return False
 
     async def trickle(self, data: bytes, *, interval_seconds: float = 0.05) -> None:
-        """Send this over and over, slowly, until the server has had enough."""
+        """Send these bytes slowly and repeatedly until the server closes the connection."""
         with suppress(trio.BrokenResourceError):
             while True:
                 await self.send(data)
@@ -107,18 +111,18 @@ class RawClient:
 
 @asynccontextmanager
 async def connected(port: int) -> AsyncIterator[RawClient]:
-    """A connection to the loopback, closed at the end."""
+    """Open a connection to the loopback; close it at the end."""
     async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
         yield RawClient(stream)
 
 
 def request(line: str, *headers: str, body: bytes | None = None, host: str = "localhost") -> bytes:
-    """The bytes of an HTTP/1.1 request; with a body there is a Content-Length."""
+    """Return the bytes of an HTTP/1.1 request, with a Content-Length if there is a body."""
     length = [] if body is None else [f"Content-Length: {len(body)}"]
     head = "\r\n".join([f"{line} HTTP/1.1", f"Host: {host}", *headers, *length])
     return head.encode("latin1") + b"\r\n\r\n" + (body or b"")
 
 
 def chunk(data: bytes) -> bytes:
-    """One chunk of a chunked body."""
+    """Return one chunk of a chunked body."""
     return b"%x\r\n%b\r\n" % (len(data), data)

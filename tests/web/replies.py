@@ -1,4 +1,4 @@
-"""What every reply of an error must be, whatever it is about."""
+"""Requirements that every error reply must meet, whatever its cause."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 MADE_OF: Final = re.compile(
     rb"traceback|python|\.py\b|<class|0x[0-9a-f]{6}|\btrio|quart|hypercorn|werkzeug|msgspec|\bh11\b", re.IGNORECASE
 )
-"""What would tell a client what the server is made of."""
+"""Text that would reveal the server's implementation to a client."""
 
 
 class Reply(Protocol):
@@ -28,7 +28,7 @@ class Reply(Protocol):
 
 
 def problem_in(reply: Reply, status: int) -> dict[str, Any]:
-    """The problem details of an error reply, which has this status and tells nothing of the server's making."""
+    """Return the problem details of an error reply; check the status, and that the reply reveals no implementation."""
     assert (reply.status_code, reply.headers["content-type"]) == (status, "application/problem+json"), reply.content
     assert MADE_OF.search(reply.content) is None, reply.content
     problem: dict[str, Any] = msgspec.json.decode(reply.content)
@@ -40,14 +40,14 @@ def problem_in(reply: Reply, status: int) -> dict[str, Any]:
 
 
 def faults_in(reply: Reply, status: int = 400) -> list[tuple[int, str | None]]:
-    """Index and field of each fault that a validation error lists."""
+    """Return the index and field of each fault in a validation error."""
     errors = problem_in(reply, status)["errors"]
     assert all(error["detail"] for error in errors)
     return [(error["index"], error.get("field")) for error in errors]
 
 
 def counts_in(reply: Reply) -> tuple[int, int, int, int]:
-    """Requested, submitted, duplicate and rejected tasks of a batch reply, which add up."""
+    """Return the counts of requested, submitted, duplicate and rejected tasks of a batch reply; check their sum."""
     counts = msgspec.json.decode(reply.content)
     requested, submitted = counts["RequestedTask"], counts["SubmittedTasks"]
     duplicate, rejected = counts["DuplicateTasks"], counts["RejectedTasks"]
@@ -56,7 +56,7 @@ def counts_in(reply: Reply) -> tuple[int, int, int, int]:
 
 
 def retry_after_in(reply: Reply) -> int:
-    """The whole seconds that a refused client is told to wait, which are 1 to 60."""
+    """Return the Retry-After seconds of a refused request; check that they are whole and from 1 to 60."""
     seconds = int(reply.headers["retry-after"])
     assert 1 <= seconds <= 60
     return seconds

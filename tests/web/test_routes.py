@@ -1,4 +1,4 @@
-"""A row of the route table is all that a route needs. Here is one more row, and what follows from it."""
+"""A row in the route table is all that a route needs. These tests add one row and check its effects."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ GREETING = Route(
 
 @pytest.fixture
 def answered_by_the_framework(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, str]]:
-    """How many requests the framework has answered, by method and path."""
+    """Count the requests that the framework answers, by method and path."""
     answered = Counter[tuple[str, str]]()
     handle_request = QuartTrio.handle_request
 
@@ -96,12 +96,12 @@ async def test_the_fast_listener_leaves_only_other_routes_to_the_framework(
     assert len(left) < len(asked) / 2
 
 
-# One more row
+# An additional row
 
 
 @pytest.fixture
 async def greeting(serve_here: ServeHere, monkeypatch: pytest.MonkeyPatch) -> Served:
-    """A server with one more row in its table, and tokens."""
+    """A server with an additional row in its table, and with tokens."""
     monkeypatch.setattr(conftest, "create_web", partial(create_web, table=RouteTable([*ROUTES, GREETING])))
     return await serve_here(tokens=TABLES)
 
@@ -147,7 +147,7 @@ async def test_it_is_documented(greeting: Served) -> None:
     assert "Greet." in (await greeting.client.get("/docs", headers=READ)).text
 
 
-# No row
+# No matching row
 
 
 def test_a_row_without_a_scope_cannot_be_written() -> None:

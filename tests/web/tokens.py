@@ -1,4 +1,4 @@
-"""Three tokens, one for each scope, and the tables that a server knows them by."""
+"""Three tokens, one for each scope, and the server's settings for them."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ TABLES: Final = {f"{scope}-only": {"sha256": hash_token(token), "scope": scope} 
 
 
 def bearer(token: str) -> dict[str, str]:
-    """The header that shows a token."""
+    """Return the Authorization header with a token."""
     return {"Authorization": f"Bearer {token}"}

@@ -1,1 +1,1 @@
-"""What the server and the generator of requests are given for ``test_contract.py``."""
+"""The handlers of the server and the hooks of the request generator for ``test_contract.py``."""

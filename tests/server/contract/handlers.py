@@ -1,4 +1,4 @@
-"""What the server under test can run besides ``sleep``: a function of each kind of params."""
+"""Handlers of the server under test in addition to ``sleep``: one function for each kind of params."""
 
 from __future__ import annotations
 

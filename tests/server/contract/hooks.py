@@ -1,6 +1,6 @@
-"""What the document of the API cannot say, said to the generator: JSON Schema has no words for it.
+"""Rules of the API that JSON Schema cannot express, for the request generator.
 
-Only requests that are meant to be right are touched; what is wrong on purpose is sent as it is.
+The hook changes only requests that are meant to be valid. Deliberately invalid requests are sent unchanged.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ WAIT_SECONDS_MAX = 0.01
 
 @schemathesis.hook
 def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:
-    """Make a request that is right by its schema one that is right."""
-    if case.operation.path.startswith("/schedules/"):  # a name with control characters is answered 404, as no path
+    """Change a request that is valid by its schema so that the server accepts it too."""
+    # No path matches a name with control characters, so the server would reply 404.
+    if case.operation.path.startswith("/schedules/"):
         case.path_parameters = {"name": "nightly"}
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return
@@ -34,17 +35,17 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
 
 def _parameter(name: str, value: Any, case: Case[Any]) -> Any:
     match name:
-        case "cursor":  # it cannot be made up, and belongs to the listing that gave it
+        case "cursor":  # a cursor cannot be invented; it belongs to the listing that returned it
             listing = case.query.get("state") or case.operation.path.rpartition("/")[2].replace("tasks", "finished")
             return f"{listing}.0.{len(value)}"
-        case "wait" | "wait_for_room":  # the test does not wait for minutes
+        case "wait" | "wait_for_room":  # keeps the test from waiting for minutes
             return min(float(value), WAIT_SECONDS_MAX)
         case _:
             return value
 
 
 def _schedule(schedule: Any) -> Any:
-    """A schedule has a cron expression or an interval, and its task has no time of its own."""
+    """Return a schedule with either a cron expression or an interval, and a task without `run_at`."""
     fields = {key: _written(value) for key, value in schedule.items()}
     by_cron = fields.get("every") is None
     of_the_other = ("every", "start_at") if by_cron else ("cron", "timezone")
@@ -54,17 +55,17 @@ def _schedule(schedule: Any) -> Any:
 
 
 def _task(task: Any) -> Any:
-    """A name is bounded in bytes."""
+    """Return a task with a name within the limit in bytes."""
     name = task["name"].encode()[:NAME_BYTES_MAX].decode(errors="ignore")
     return {key: _written(value) for key, value in task.items()} | {"name": name}
 
 
 def _written(value: Any) -> Any:
-    """Whole numbers without a fraction: 2.0 is an integer to a schema, and none to the contract."""
+    """Return values without whole-number floats: 2.0 is an integer in JSON Schema but not in the API."""
     match value:
         case float() if value.is_integer():
             return int(value)
-        case str():  # no argument of a program can hold a NUL character
+        case str():  # a program's argument cannot contain a NUL character
             return value.replace("\0", "")
         case dict():
             return {key: _written(inner) for key, inner in value.items()}
@@ -76,6 +77,6 @@ def _written(value: Any) -> Any:
 
 @schemathesis.serializer("application/x-ndjson")  # type: ignore[untyped-decorator, unused-ignore]
 def ndjson(context: Any, value: Any) -> bytes:
-    """A list as one element a line."""
+    """Serialize a list with one element per line."""
     lines = value if isinstance(value, list) else [value]
     return "".join(json.dumps(line) + "\n" for line in lines).encode()

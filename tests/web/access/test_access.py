@@ -1,4 +1,4 @@
-"""Who may do what: every route for everybody, and every way to show a token."""
+"""Access by scope: every route with every kind of token, and every way to send a token."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def path_of(route: str) -> str:
 
 
 async def status_of(served: Served, method: str, path: str, **headers: str) -> int:
-    """How a request is answered; a reply without an end is not read to it."""
+    """Return the status of the reply; do not read an endless body."""
     async with served.client.stream(method, path, headers=headers) as reply:
         return reply.status_code
 
@@ -147,7 +147,7 @@ async def ask(served: Served, line: str, *headers: str, body: bytes | None = Non
 
 @pytest.mark.parametrize("method", ["post", "Post", "pOST"])
 async def test_a_method_is_what_it_is_however_it_is_written(guarded: Served, server: HttpKind, method: str) -> None:
-    """Or it is none at all, to a parser that knows a method by its letters."""
+    """With Hypercorn, a method in another case needs the same scope. The fast listener's parser refuses it with 400."""
     unauthenticated, forbidden = (401, 403) if server == "hypercorn" else (400, 400)
     assert problem_in(await ask(guarded, f"{method} /drain"), unauthenticated)
     shown = f"Authorization: Bearer {TOKENS['submit']}"
@@ -162,7 +162,7 @@ async def test_a_method_cannot_be_said_to_be_another(guarded: Served, method: st
     assert problem_in(await ask(guarded, "POST /drain", method, f"Authorization: Bearer {TOKENS['read']}"), 403)
 
 
-# How a token is shown
+# Ways to send a token
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "Bearer  "])
@@ -257,7 +257,7 @@ async def test_statistics_are_for_those_who_may_read(guarded: Served) -> None:
     assert "statistics" in problem_in(await guarded.client.get("/readyz", headers=bearer(TOKENS["read"])), 503)
 
 
-# Failing
+# Failed attempts
 
 
 async def test_who_fails_too_often_has_to_wait_and_locks_nobody_out(guarded: Served) -> None:
@@ -284,7 +284,7 @@ async def test_failing_fills_the_log_no_faster_than_that(guarded: Served, capsys
 
 
 class Clock:
-    """Time that a test sets."""
+    """A clock that a test sets."""
 
     def __init__(self) -> None:
         self.seconds = 100.0

@@ -1,4 +1,4 @@
-"""Whose request it is: hosts that are not ours, pages of other sites, and what a cookie alone may not do."""
+"""The origin of a request: foreign host names, pages of other sites, and requests with a cookie alone."""
 
 from __future__ import annotations
 

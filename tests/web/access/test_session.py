@@ -1,4 +1,4 @@
-"""Browsers that are signed in: how they come to be, what their cookie may do, and how it ends."""
+"""Sessions of browsers: how they begin, the rights of their cookie, and how they end."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ async def guarded(serve_here: ServeHere) -> Served:
 
 
 async def sign_in(served: Served, token: str = TOKENS["submit"], **headers: str) -> httpx2.Response:
-    """Sign in as a new browser, whose cookies the client does not keep."""
+    """Sign in as a new browser. The client does not keep its cookies."""
     reply = await served.client.post("/session", json={"token": token}, headers=headers)
     served.client.cookies.clear()
     return reply
 
 
 async def cookie_of(served: Served, token: str = TOKENS["submit"]) -> str:
-    """The header that a signed-in browser sends."""
+    """Return the Cookie header of a signed-in browser."""
     reply = await sign_in(served, token)
     assert reply.status_code == 204
     return "Cookie: " + reply.headers["set-cookie"].partition(";")[0]

@@ -1,7 +1,7 @@
-"""Input that no task can be made of, of every kind a client has ever sent.
+"""Invalid input for tasks, of every kind that clients have sent.
 
-Each is answered with a 4xx that says what to change, nothing of it is taken, and the server goes on. What a client does
-wrong below JSON, with HTTP itself, is in ``test_bad_http.py``.
+Each request gets a 4xx reply that says what to change. The server accepts no part of it and continues. Errors below
+JSON, in HTTP itself, are in ``test_bad_http.py``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ OK = '{"name": "ok"}'
 
 @pytest.fixture
 async def served(serve_here: ServeHere, gate: Gate) -> Served:
-    """A server that keeps whatever it takes."""
+    """A server that keeps every task it accepts."""
     return await serve_here(handler=gate)
 
 
@@ -105,7 +105,7 @@ async def test_an_element_that_is_no_object_is_told_with_its_index(served: Serve
         '{"name": "x", "na\\u006de": "y"}',
         '{"name": "x", "duration": 1, "name": "x"}',
         '{"name": "x", "\\u006eame": "y", "duration": 1}',
-        '{"name": "x", "name": "x", "params": {"x": 1e12}}',  # as long as what is understood of it
+        '{"name": "x", "name": "x", "params": {"x": 1e12}}',  # compared with the parsed content
     ],
 )
 async def test_a_key_that_comes_twice_is_refused_however_it_is_written(served: Served, task: str) -> None:

@@ -1,4 +1,4 @@
-"""Submits that come in the same turn are one step of the store, and each has its own answer."""
+"""Submits that arrive in the same scheduler turn are one step of the store, and each gets its own reply."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Outcome = Verdict | Exception
 
 
 async def started(nursery: trio.Nursery, *, journal: FakeJournal | None = None, queue_size: int = 100) -> Executor:
-    """An executor of whose one worker nobody hears again."""
+    """An executor whose only worker is busy."""
     store = LocalStore(queue_size=queue_size, journal=journal)
     executor = Executor(store, pool_size=1, handlers=Catalogue({"sleep": Gate()}))
     await nursery.start(executor.run)
@@ -31,7 +31,7 @@ async def started(nursery: trio.Nursery, *, journal: FakeJournal | None = None, 
 
 
 async def submitted(executor: Executor, tasks: Sequence[Task]) -> list[Outcome]:
-    """What becomes of tasks that are submitted one by one, in one turn."""
+    """Submit tasks one by one in one scheduler turn; return their verdicts."""
     together, outcomes = SubmitCoalescer(executor), dict[int, Outcome]()
 
     async def submit(index: int, task: Task) -> None:

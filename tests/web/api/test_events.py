@@ -1,4 +1,4 @@
-"""``GET /events`` over a real socket: what is told, resumed, filtered, bounded, and how it ends."""
+"""Tests of ``GET /events`` over a real socket: events, resuming, filters, limits, and the end of a stream."""
 
 from __future__ import annotations
 

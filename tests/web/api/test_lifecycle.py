@@ -1,4 +1,4 @@
-"""A task's life as it is asked for and shown over HTTP: handlers, delay, retries, conflicts, waiting."""
+"""A task's life over HTTP: handlers, delay, retries, conflicts, waiting."""
 
 from __future__ import annotations
 

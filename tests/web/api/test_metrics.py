@@ -1,4 +1,4 @@
-"""What Prometheus reads, with the library's own parsers of both formats."""
+"""The metrics for Prometheus, read with the library's own parsers of both formats."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OPENMETRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}
 
 
 async def scrape(served: Served) -> dict[tuple[str, ...], float]:
-    """Each sample's value, by its name and the values of its labels in the order of their names."""
+    """Return the value of each sample, by its name and the values of its labels, ordered by label name."""
     reply = await served.client.get("/metrics")
     assert reply.status_code == 200
     families = parse_text(reply.text)
@@ -32,7 +32,7 @@ async def scrape(served: Served) -> dict[tuple[str, ...], float]:
 
 
 async def families(client: httpx2.AsyncClient) -> list[Metric]:
-    """All metrics, read as strictly as the newer format wants it."""
+    """Return all metrics, parsed by the strict rules of the newer format."""
     reply = await client.get("/metrics", headers=OPENMETRICS)
     assert reply.headers["content-type"].startswith("application/openmetrics-text")
     return list(parse_openmetrics(reply.text))  # type: ignore[no-untyped-call]

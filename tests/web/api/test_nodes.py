@@ -1,4 +1,4 @@
-"""``GET /nodes``: the processes that share the store."""
+"""Tests of ``GET /nodes``: the processes that share the store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Alive, ready, drain: what an orchestrator asks, and what still answers once the stop has begun."""
+"""Liveness, readiness and drain: the requests of an orchestrator, and the routes that still work during a stop."""
 
 from __future__ import annotations
 

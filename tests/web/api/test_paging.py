@@ -1,4 +1,4 @@
-"""Pages of a listing, followed by their links, while tasks come, go and move on."""
+"""Pages of a listing, followed by their links while tasks start, finish and change state."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..replies import problem_in
 
 
 class Pages:
-    """The pages of a listing, each asked for when it is wanted."""
+    """The pages of a listing. Each page is requested when the test needs it."""
 
     def __init__(self, served: Served, path: str) -> None:
         self._served = served

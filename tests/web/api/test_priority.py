@@ -1,4 +1,4 @@
-"""``PATCH /tasks/{id}``: the priority of a task that waits."""
+"""Tests of ``PATCH /tasks/{id}``: changing the priority of a pending task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Query parameters: each is checked, and the one that is wrong is named."""
+"""Query parameters: each is checked, and the error names the invalid one."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Many clients at once, and clients that leave at the worst moment.
+"""Many clients at once, and clients that disconnect at the worst moment.
 
-The number of connections is bounded; what is not bounded is how their requests fall in between each other.
+The number of connections is limited; the order of their requests is not.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ REQUESTS = 200
 ROUNDS = 50
 
 RESET = struct.pack("ii", 1, 0)
-"""``SO_LINGER`` that makes a close a reset."""
+"""The ``SO_LINGER`` value with which a close sends a reset."""
 
 
 async def test_of_two_hundred_submits_of_one_name_exactly_one_is_accepted(serve_here: ServeHere, gate: Gate) -> None:
@@ -45,7 +45,7 @@ async def test_of_two_hundred_submits_of_one_name_exactly_one_is_accepted(serve_
 
 
 async def ask_at_once(clients: list[RawClient], data: bytes) -> list[RawReply]:
-    """Send the same request over and over on all connections; all replies."""
+    """Send the same request repeatedly on all connections; return all replies."""
     replies: list[RawReply] = []
 
     async def ask(client: RawClient) -> None:
@@ -69,7 +69,7 @@ def batch_json(client: int) -> bytes:
 async def submit_and_leave(
     served: Served, data: bytes, *, after: float, by_reset: bool, not_before: trio.Event | None = None
 ) -> None:
-    """Send these bytes, and leave a moment after that, or after the event, with a reset or without."""
+    """Send these bytes, then disconnect after a moment or after the event, with or without a reset."""
     async with await trio.open_tcp_stream("127.0.0.1", served.port) as stream:
         if by_reset:
             stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
@@ -80,7 +80,7 @@ async def submit_and_leave(
 
 
 async def settled(served: Served) -> set[str]:
-    """The names in flight, once the server is through with what was sent to it."""
+    """Wait until the server has processed all requests; return the names in flight."""
     before, now = {""}, set[str]()
     with trio.fail_after(5):
         while before != now:

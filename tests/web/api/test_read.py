@@ -1,4 +1,4 @@
-"""Reading and cancelling: one task by its id, and listings of many, narrowed and in pages."""
+"""Reading and cancelling: one task by its id, and listings with filters and pages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ GET_PATHS = ("/tasks", "/tasks/pending", "/tasks/running", "/tasks/finished")
 
 
 async def submit(served: Served, name: str, **fields: int) -> str:
-    """Submit one task; its id."""
+    """Submit one task; return its id."""
     reply = await served.client.post("/tasks", json={"name": name, **fields})
     assert reply.status_code == 202
     task_id: str = reply.json()["id"]

@@ -1,7 +1,7 @@
-"""Asking for more than "as much as fits": all or none, and waiting for room.
+"""Submits that want all tasks accepted or none, and submits that wait for room.
 
-The server is full: a closed gate keeps the pool of one busy and the queue of two as it is, so a place becomes free
-exactly when a test frees one.
+The server is full: a closed gate keeps its only worker busy, and the queue holds two tasks. So a place becomes free
+only when a test frees one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ async def free_a_place(served: Served) -> None:
 
 
 class Submit:
-    """A submit that goes on by itself; ``reply`` once it has been answered."""
+    """A submit that runs in the background; ``reply`` is set once the server has replied."""
 
     def __init__(self, nursery: trio.Nursery, served: Served, url: str, body: Any) -> None:
         self.reply: httpx2.Response

@@ -1,4 +1,4 @@
-"""``GET /statistics/history``: what the charts are drawn from."""
+"""Tests of ``GET /statistics/history``, the data for the charts."""
 
 from __future__ import annotations
 

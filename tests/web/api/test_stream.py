@@ -1,6 +1,6 @@
-"""Submitting a stream: which lines are taken, however they are cut, and what becomes of a faulty one.
+"""Submitting a stream: the lines that are accepted, however they are split, and the handling of invalid lines.
 
-How a stream is cut into chunks is the network's matter, so these tests cut it on purpose where it hurts, over a raw
+The network decides how a stream is split into chunks. So these tests split it at the most difficult places, over a raw
 socket.
 """
 

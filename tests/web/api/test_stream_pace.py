@@ -1,6 +1,6 @@
-"""A stream at the pace of the pool: of any length, in constant memory, and ended by either side half-way.
+"""A stream at the pace of the pool: of any length, in constant memory, and ended by either side in the middle.
 
-``Upload`` sends as much as the server takes and tells how much that was.
+``Upload`` sends as much as the server accepts and reports how much that was.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..replies import counts_in, problem_in, retry_after_in
 
 
 class Upload:
-    """Sends chunks for as long as the server takes them; ``sent`` is how many bytes that were."""
+    """Sends chunks for as long as the server accepts them; ``sent`` is the number of bytes."""
 
     def __init__(self, client: RawClient, chunks: int, make: Callable[[int], bytes]) -> None:
         self.sent = 0
@@ -31,7 +31,7 @@ class Upload:
         await self._client.send(LAST_CHUNK)
 
     async def stalled(self) -> None:
-        """Wait until nothing has gone out for a while."""
+        """Wait until no bytes have been sent for a while."""
         before = -1
         while before < self.sent:
             before = self.sent
@@ -40,7 +40,7 @@ class Upload:
 
 async def test_while_the_queue_is_full_the_server_stops_reading(serve_here: ServeHere, gate: Gate) -> None:
     served = await serve_here(pool_size=1, queue_size=10, handler=gate)
-    lines, bytes_buffered_max = 4000, 8_000_000  # most of what is buffered is in the kernel
+    lines, bytes_buffered_max = 4000, 8_000_000  # most of the buffered data is in the kernel
 
     async with connected(served.port) as client, trio.open_nursery() as nursery:
         await client.send(POST_STREAM)

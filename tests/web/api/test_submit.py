@@ -1,7 +1,7 @@
-"""Submitting over HTTP: lists and single tasks, what they are answered, and what is refused for lack of room.
+"""Submitting over HTTP: lists and single tasks, their replies, and refusals for lack of room.
 
-A closed gate keeps the pool busy, so what is pending stays pending and the queue is exactly as full as a test makes it.
-Waiting for room and bad input have modules of their own.
+A closed gate keeps the pool busy. So pending tasks stay pending, and each test decides how full the queue is. Waiting
+for room and invalid input have their own modules.
 """
 
 from __future__ import annotations

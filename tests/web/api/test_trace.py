@@ -1,4 +1,4 @@
-"""What ties a request to the rest of the world: its id, the name of who asked, and the trace that it is a part of."""
+"""Data that links a request to other systems: its id, the name of the client, and its trace."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ async def test_a_submit_whose_client_leaves_is_in_the_log(full: Served) -> None:
 
 
 async def traces_seen(served: Served, reply: RawReply) -> list[str | None]:
-    """Of each task of a batch reply, the trace that its record shows."""
+    """Return the trace in the record of each task of a batch reply."""
     ids = [task["id"] for task in reply.json()["Tasks"]]
     return [(await served.client.get(f"/tasks/{one}")).json().get("traceparent") for one in ids]
 

@@ -1,4 +1,4 @@
-"""The dashboard as it is sent: what it may do, how large it is, and that it is sent once."""
+"""The dashboard's files: the content security policy, the size, and caching."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of the documentation: whole, of this server alone, and nothing but text and style."""
+"""The documentation page: it is complete, describes this server, and consists of text and style only."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WITHOUT_END = {"meta", "link", "br"}
 
 
 class Page(HTMLParser):
-    """What a page is made of; it is well-formed, or this raises."""
+    """The elements of a page. Parsing raises an error unless the page is well-formed."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ async def test_it_has_every_route_with_its_parameters_and_every_schema(served: S
         for parameter in described.get("parameters", []):
             assert parameter["description"].replace("`", "") in page.text
     for name in document["components"]["schemas"]:
-        read = re.sub("(?<=Problem)[0-9]+", "", name)  # to people, the problems of all statuses are alike
+        read = re.sub("(?<=Problem)[0-9]+", "", name)  # for readers, the problems of all statuses look alike
         assert f"schema-{read}" in page.ids
 
 
@@ -130,7 +130,7 @@ async def test_a_stream_is_shown_as_it_is_sent(page: Page) -> None:
 
 
 class Odd(Sleep):
-    """A handler whose params are described in words that a page could take for its own."""
+    """A handler whose descriptions contain text that looks like the page's own markup."""
 
     @property
     def params_schema(self) -> dict[str, Any]:

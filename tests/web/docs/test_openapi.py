@@ -1,4 +1,4 @@
-"""The document of the API: it is valid, it has every route, and what it says of requests and replies is so."""
+"""The API document: it is valid, contains every route, and describes requests and replies correctly."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ FUNCTIONS = load_catalogue(declared=DECLARED, modules=["tests.handlers.functions
 
 @pytest.fixture(scope="module")
 def document() -> JsonObject:
-    """That of a server which has handlers of its own."""
+    """The document of a server with additional handlers."""
     return document_of(FUNCTIONS)
 
 
 def validator(document: JsonObject, schema: JsonObject) -> OAS31Validator:
-    """What holds something against a schema of the document."""
+    """Return a validator for a schema of the document."""
     return OAS31Validator(schema | {"components": document["components"]}, format_checker=OAS31Validator.FORMAT_CHECKER)
 
 
@@ -72,7 +72,7 @@ def operations(document: JsonObject) -> list[JsonObject]:
 
 
 def responses(document: JsonObject) -> list[tuple[str, str, JsonObject]]:
-    """All replies, with the id of their operation and their status."""
+    """Return all replies, with the id of their operation and their status."""
     return [
         (operation["operationId"], status, reply)
         for operation in operations(document)
@@ -119,7 +119,7 @@ def test_everything_in_it_is_described(document: JsonObject) -> None:
         assert all(reply["description"] for reply in operation["responses"].values())
 
 
-# What generators need
+# Requirements of client generators
 
 
 def test_titles_are_unique_whatever_the_handlers_are_called() -> None:
@@ -145,7 +145,7 @@ def test_nothing_that_is_sent_to_the_server_is_taken_for_certain(document: JsonO
 
 
 def parts(schema: Any) -> Iterator[JsonObject]:
-    """Every object in a document, however deep."""
+    """Yield every object in a document, at any depth."""
     match schema:
         case dict():
             yield schema
@@ -249,7 +249,7 @@ async def test_the_schema_of_a_task_takes_what_the_server_takes(
     assert (reply.status_code != 400) == fits
 
 
-# Its examples
+# Examples in the document
 
 
 def test_each_example_fits_its_schema(document: JsonObject) -> None:
@@ -280,22 +280,22 @@ async def test_the_example_of_each_request_is_taken(served: Served) -> None:
 
 
 async def _waiting(served: Served) -> str:
-    """The id of a task that waits."""
+    """Submit a task that waits; return its id."""
     task = {"name": "waits", "delay": 60_000, "on_conflict": "join"}
     return str((await served.client.post("/tasks", json=task)).json()["id"])
 
 
-# What is answered
+# Replies
 
 
 class Witness:
-    """Holds replies against the document, and notes which of those that it has were seen."""
+    """Validates replies against the document, and records which of the document's replies were seen."""
 
     def __init__(self) -> None:
         self.seen: set[tuple[str, str]] = set()
 
     async def ask(self, served: Served, operation_id: str, status: int, target: str = "", **request: Any) -> Any:
-        """Send a request; its reply has the status, and is as the document has it. What it holds, if that is JSON."""
+        """Send a request; check the status, and the reply against the document. Return its content, parsed if JSON."""
         operation = BY_ID[operation_id]
         reply = await served.client.request(operation.method, target or operation.path, **request)
         assert reply.status_code == status, reply.text
@@ -353,7 +353,7 @@ HOOKS = {
 
 
 async def work(context: Context, task: Task) -> dict[str, int]:
-    """Show whatever a record can show; with a duration, until it is cancelled."""
+    """Report everything that a record can show; with a duration, run until cancelled."""
     context.log("at work")
     context.progress(1, 2)
     if task.duration:

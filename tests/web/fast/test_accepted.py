@@ -1,4 +1,4 @@
-"""What is written in one step has the bytes of what is written in many."""
+"""A reply that is encoded in one step has the same bytes as one that is encoded in several steps."""
 
 from __future__ import annotations
 

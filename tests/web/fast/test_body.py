@@ -1,4 +1,4 @@
-"""The body of a request, as the fast listener gives it."""
+"""The body of a request, as the fast listener provides it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A head that has come before is not looked at again, and its request is answered as if it were.
+"""A known head is not examined again, and its request gets the same reply as with an examination.
 
-The head of a submit is the same for all bodies of one length, so here all of them have that.
+The head of a submit is identical for all bodies of one length, so all bodies here have the same length.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ BODIES = [
     b'{"name": "\xc3\xa4 \\u00e4 \\"", "priority": -3, "retries": 2}',
     b' \n {"name": "white space"}',
     b'{"name": "traced", "traceparent": "%b"}' % TRACE.partition(" ")[2].encode(),
-    # Bad ones
+    # Invalid ones
     b'{"name": "x", "name": "y"}',
     b'{"name": "x", "wat": 1}',
     b'{"name": "x", "params": {"bad": 1}}',
@@ -56,13 +56,13 @@ BODIES = [
 
 @pytest.fixture
 def server() -> HttpKind:
-    """Only there are heads remembered."""
+    """Only the fast listener remembers heads."""
     return "fast"
 
 
 @pytest.fixture
 def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
-    """The requests whose heads were."""
+    """The requests whose heads were examined."""
     seen: list[Request] = []
     tasks_of = Submits.tasks_of
 
@@ -94,7 +94,7 @@ async def replies(served: Served, asked: list[bytes]) -> list[RawReply]:
 
 
 def shown(reply: RawReply) -> tuple[int, dict[str, str], bytes]:
-    """All of a reply that is not its own."""
+    """Return the parts of a reply that do not differ between identical requests."""
     others = {name: value for name, value in reply.headers.items() if name not in ("date", "x-request-id")}
     return reply.status_code, others, reply.content
 

@@ -1,7 +1,7 @@
-"""Prompt routes are answered as the app answers them: with the same bytes except the date, also for bad requests.
+"""Prompt routes give the same replies as the app: identical bytes except for the date, also for invalid requests.
 
 Two servers get the same requests in the same order, over raw sockets, with the same clock and the same ids. On one of
-them the app answers all of them.
+them, the app answers all requests.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ PROMPT = [
     get("/tasks/running"),
     get(f"/tasks/{ID.format(1)}"),
     get(f"/tasks/{ID.format(2)}", shown=READ),
-    # Bad ones
+    # Invalid ones
     submit(b""),
     submit(b"{"),
     submit(b"null"),
@@ -155,13 +155,13 @@ def test_without_its_parser_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture(autouse=True)
 def steady_rate(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make Retry-After independent of the time that the requests take: it follows from how many tasks end a second."""
+    """Make Retry-After independent of timing; otherwise it depends on the rate of finished tasks."""
     monkeypatch.setattr(FinishRate, "retry_after_seconds", lambda _, places: places)
 
 
 @pytest.fixture
 def answered_promptly(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """How those were that were: in a round, or by the connection's own Trio task."""
+    """Record how each prompt request was answered: in a round, or by the connection's own Trio task."""
     ways: list[str] = []
     tasks_of, answer = Submits.tasks_of, PromptRoutes.answer
 
@@ -186,7 +186,7 @@ async def serve(serve_here: ServeHere, **settings: Any) -> Served:
 
 
 async def replies(served: Served, asked: list[bytes]) -> list[bytes]:
-    """The bytes of all replies, each but for its date."""
+    """Return the bytes of all replies without their dates."""
     async with connected(served.port) as client:
         return [_bytes_of(await _ask(client, data), data) for data in asked]
 

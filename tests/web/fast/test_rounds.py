@@ -1,4 +1,4 @@
-"""Submits that come together over many connections: each is answered for itself, whatever becomes of the others."""
+"""Submits that arrive together over many connections: each gets its own reply, whatever happens to the others."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LIVEZ = request("GET /livez")
 
 
 class HeldJournal(FakeJournal):
-    """A journal whose writes take until they are let go on."""
+    """A journal whose writes wait until the test releases them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class HeldJournal(FakeJournal):
 
 @pytest.fixture
 def server() -> HttpKind:
-    """Only there are rounds."""
+    """Only the fast listener has rounds."""
     return "fast"
 
 
@@ -59,7 +59,7 @@ def journal() -> HeldJournal:
 
 @pytest.fixture
 async def durable(serve_here: ServeHere, gate: Gate, journal: HeldJournal) -> Served:
-    """A server whose store has to be waited for."""
+    """A server whose store needs to wait for its journal."""
     return await serve_here(handler=gate, store=LocalStore(journal=journal), request_timeout_seconds=0.5)
 
 
@@ -75,13 +75,13 @@ def submit_list(names: Sequence[str]) -> bytes:
 
 @asynccontextmanager
 async def many(served: Served, number: int) -> AsyncIterator[list[RawClient]]:
-    """Many connections."""
+    """Open many connections."""
     async with AsyncExitStack() as stack:
         yield [await stack.enter_async_context(connected(served.port)) for _ in range(number)]
 
 
 async def ask_together(clients: list[RawClient], asked: list[bytes]) -> list[RawReply]:
-    """One request over each connection, all of them before any reply is read."""
+    """Send one request over each connection before reading any reply; return the replies."""
     for client, data in zip(clients, asked, strict=True):
         await client.send(data)
     return [await client.reply() for client in clients]
@@ -142,10 +142,10 @@ async def test_a_round_takes_a_bounded_number_of_tasks(
     monkeypatch.setattr(Executor, "submit_nowait", note)
     async with many(served, CONNECTIONS_AT_ONCE_MAX) as clients:
         for client in clients:
-            await client.ask(LIVEZ)  # all connections wait in the rounds
+            await client.ask(LIVEZ)  # now all connections wait in the rounds
         for number, client in enumerate(clients):
             assert isinstance(client.stream, trio.SocketStream)
-            # Written without a turn of Trio in between, so that all connections are ready at once.
+            # Written without a Trio checkpoint in between, so that all connections are ready at the same time.
             data = submit_list([f"{number}-{index}" for index in range(TASKS_TOGETHER_MAX)])
             assert os.write(client.stream.socket.fileno(), data) == len(data)
         clients.pop().reset()
@@ -160,11 +160,11 @@ async def test_while_the_store_is_waited_for_others_are_answered(durable: Served
     async with connected(durable.port) as client:
         await client.send(submit(name="a"))
         await journal.until_asked()
-        await client.send(LIVEZ)  # ahead of the reply
+        await client.send(LIVEZ)  # before the reply
         async with connected(durable.port) as other:
             assert (await other.ask(LIVEZ)).status_code == 200
             await other.send(submit(name="b"))
-            await trio.sleep(0.7)  # longer than a connection may be idle
+            await trio.sleep(0.7)  # longer than the idle limit of a connection
             journal.go_on.set()
 
             assert [(await client.reply()).status_code for _ in range(2)] == [202, 200]

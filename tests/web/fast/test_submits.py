@@ -1,4 +1,4 @@
-"""A short submit is answered in a round with the bytes of the reply that every other way gives."""
+"""A round replies to a short submit with the same bytes as every other path."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ def parsed(data: bytes) -> Request:
 
 
 def shown(reply: bytes) -> bytes:
-    """A reply without what differs from one to the next: the date, and a new id of the request."""
+    """Remove the parts of a reply that differ from one to the next: the date, and the request id."""
     return re.sub(rb"(?m)^(date|x-request-id): .*$", rb"\1", reply)
 
 
 async def by_round(web: Web, data: bytes) -> bytes | None:
-    """The reply of a round; ``None`` if the request is not for it."""
+    """Return the reply of a round, or ``None`` if a round cannot handle the request."""
     submit = web.submits.known_submit(data, ENDS) or web.submits.submit_of(parsed(data), data)
     if submit is None:
         return None
-    await trio.testing.wait_all_tasks_blocked()  # a worker may have become free: it takes its next task first
+    await trio.testing.wait_all_tasks_blocked()  # a worker may have become free; let it take its next task first
     verdicts = web.submits.submit_nowait(submit.sent.tasks)
     if verdicts is None:
         return shown(web.submits.reply_to(submit, await web.submits.submit(submit.sent.tasks)))
@@ -59,7 +59,7 @@ async def by_round(web: Web, data: bytes) -> bytes | None:
 
 
 async def alone(web: Web, data: bytes) -> bytes:
-    """The reply to a request that is answered alone."""
+    """Return the reply to a request that is answered alone."""
     asked = parsed(data)
     route = web.prompt.find(asked)
     assert route is not None
@@ -68,7 +68,7 @@ async def alone(web: Web, data: bytes) -> bytes:
 
 
 async def started(nursery: trio.Nursery) -> tuple[Executor, Web]:
-    """An executor whose one worker is busy for good, so that records depend on nothing but the requests."""
+    """Start an executor whose only worker stays busy, so that records depend on the requests only."""
     store = LocalStore(queue_size=QUEUE_SIZE, tag=7, now=lambda: 1_000_000_000.5)
     executor = Executor(store, pool_size=1, handlers=Catalogue({"sleep": Gate()}))
     await nursery.start(executor.run)
@@ -78,7 +78,7 @@ async def started(nursery: trio.Nursery) -> tuple[Executor, Web]:
 
 
 async def answer_twice(requests: list[bytes], *, draining: bool = False) -> tuple[list[bytes | None], list[bytes]]:
-    """The replies of rounds and the replies without rounds, each from a server of its own."""
+    """Return the replies of rounds and the replies without rounds, each from a new server."""
     async with trio.open_nursery() as nursery:
         servers = [await started(nursery) for _ in range(2)]
         if draining:

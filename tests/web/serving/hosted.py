@@ -1,4 +1,4 @@
-"""The app under Hypercorn's own ``serve``, in the test's Trio run, with the settings that ``HttpServer`` would take."""
+"""The app under Hypercorn's own ``serve``, in the test's Trio run, with the settings that ``HttpServer`` would use."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pexecutor.web.serving.hosted import HostedConnections
 
 
 class HostedServer:
-    """Serves the app until it is told to stop, as ``hypercorn -k trio`` does."""
+    """A server that runs the app until stopped, as ``hypercorn -k trio`` does."""
 
     def __init__(self, app: QuartTrio, config: Config) -> None:
         self._app = app
@@ -31,7 +31,7 @@ class HostedServer:
         self.url = f"{scheme}://{config.host}:{self._listener.getsockname()[1]}"
 
     async def run(self) -> None:
-        """Serve; ends some time after ``stop``."""
+        """Serve; return some time after ``stop``."""
         async with trio.open_nursery() as nursery:
             await nursery.start(HostedConnections().run)
             app = wrap_app(self._app, self.hypercorn.wsgi_max_body_size, "asgi")
@@ -39,7 +39,7 @@ class HostedServer:
             nursery.cancel_scope.cancel()
 
     def stop(self) -> None:
-        """Accept no more, and end."""
+        """Accept no more connections, and end."""
         self.hypercorn.graceful_timeout = listener.STOP_SECONDS_MAX
         self._stopping.set()
 

@@ -1,7 +1,7 @@
-"""Requests that are wrong below JSON: too large, too slow, cut short, or no HTTP at all.
+"""Requests that are invalid below JSON: too large, too slow, cut short, or not HTTP at all.
 
-All over a raw socket, since no proper client sends these. Whatever came, the server goes on: each test ends with a
-request that is answered, and a listing in which nothing is.
+All go over a raw socket, because no proper client sends them. The server continues after each of them: every test ends
+with a request that gets a reply, and with an empty listing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MEBIBYTE = 1024 * 1024
 
 @pytest.fixture
 async def served(serve_here: ServeHere, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
-    """A server that waits a short while only, and at the end is still well and has taken nothing."""
+    """A server with short time limits. After the test, it must still work and must have accepted nothing."""
     monkeypatch.setattr(quart_app, "LINGER_SECONDS_MAX", 0.3)
     served = await serve_here(request_timeout_seconds=0.3, handler=gate)
     yield served
@@ -171,7 +171,7 @@ async def test_what_is_no_http_is_answered_and_the_connection_ends(served: Serve
     ],
 )
 async def test_a_strange_target_is_not_found(served: Served, server: HttpKind, target: str) -> None:
-    """Or refused at once, where it has none of the forms that a target may have."""
+    """Or the request is refused at once, if its target has no valid form."""
     is_none = server == "fast" and target in ("x", "x:80")
     assert problem_in(await ask(served, request(f"GET {target}")), 400 if is_none else 404)
 

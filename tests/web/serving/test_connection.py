@@ -1,7 +1,7 @@
-"""What becomes of connections: kept, closed, refused a place, stalled, and ended by the stop.
+"""Connections: kept, closed, refused for lack of a place, stalled, and ended by the stop.
 
-These are the seams at which the framework and its server are mended, so a new version of either is taken when this
-module passes. Times are real, and short.
+These tests cover the places where the project patches the framework and its server. A new version of either can be used
+once this module passes. Times are real but short.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ AT_ONCE = 0.5
 
 
 async def stopped_within(served: Served, seconds: float) -> bool:
-    """Whether the server ends in this time once it is told to."""
+    """Return whether the server ends within this time after a stop."""
     served.http.stop()
     with trio.move_on_after(seconds):
         await served.http_ended.wait()
@@ -82,7 +82,7 @@ async def test_an_idle_connection_is_closed_after_a_while(serve_here: ServeHere)
     served = await serve_here(request_timeout_seconds=0.3)
 
     async with connected(served.port) as fresh, connected(served.port) as used:
-        for _ in range(3):  # more than the limit in all, less between two requests
+        for _ in range(3):  # more than the limit in total, but less between two requests
             await used.ask(LIVEZ)
             await trio.sleep(0.15)
         assert await fresh.ended_within(AT_ONCE)
@@ -130,7 +130,7 @@ async def test_a_client_that_never_reads_does_not_hold_up_the_stop(
         stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         stalled.connect(("127.0.0.1", served.port))
         stalled.setblocking(False)
-        stalled.send(request("GET /tasks") * 100)  # the replies are some 40 MB
+        stalled.send(request("GET /tasks") * 100)  # the replies have about 40 MB
         await trio.sleep(0.5)
 
         assert not await stopped_within(served, 0.2)

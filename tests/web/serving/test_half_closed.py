@@ -1,7 +1,7 @@
-"""Clients that end their sending side once they have asked, and then read: they are answered like any other.
+"""Clients that close their sending side after a request and then read get the same replies as others.
 
-``nc -N`` does that, and so do scripts that speak HTTP/1.0 and some libraries. A client that is really gone is still
-noticed.
+``nc -N`` does so, and scripts that speak HTTP/1.0, and some libraries. The server still notices clients that have
+really gone.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ pytestmark = every_launch
 
 TASK = b'{"name": "new", "delay": 60000}'
 TURNS = 8
-"""A race between the end of the input and a reply goes one way about half of the time."""
+"""The number of repetitions. A race between the end of the input and a reply goes either way about half of the time."""
 
 PATHS = (
     *("/", "/dashboard/app.js", "/docs", "/docs/style.css", "/openapi.json", "/livez", "/readyz", "/session"),
@@ -58,7 +58,7 @@ ROUTES = {
 
 @pytest.fixture
 async def waiting(serve_here: ServeHere, gate: Gate) -> tuple[Served, str]:
-    """A server with one place left in its queue, and the id of a task that waits there."""
+    """A server with one free place in its queue, and the id of a pending task."""
     served = await serve_here(pool_size=1, queue_size=3, handler=gate)
     await served.client.post("/tasks", json={"name": "busy"})
     await served.until(lambda now: now.store.running == 1)
@@ -67,7 +67,7 @@ async def waiting(serve_here: ServeHere, gate: Gate) -> tuple[Served, str]:
 
 
 async def rest(client: RawClient) -> bytes:
-    """All that comes until the server closes the connection."""
+    """Return all bytes until the server closes the connection."""
     received = bytearray()
     with trio.fail_after(10):
         while data := await client.stream.receive_some(65536):
@@ -76,7 +76,7 @@ async def rest(client: RawClient) -> bytes:
 
 
 async def told(served: Served, *parts: bytes, pause_seconds: float = 0.0) -> bytes:
-    """What a client is sent that ends its side after these parts."""
+    """Send these parts and close the sending side; return all that the server sends."""
     async with connected(served.port) as client:
         for part in parts:
             await client.send(part)
@@ -87,7 +87,7 @@ async def told(served: Served, *parts: bytes, pause_seconds: float = 0.0) -> byt
 
 
 def is_whole(reply: bytes) -> bool:
-    """Whether a reply has all of its content."""
+    """Return whether a reply is complete."""
     head, _, content = reply.partition(b"\r\n\r\n")
     if b"transfer-encoding: chunked" in head.lower():
         return content.endswith(LAST_CHUNK)
@@ -164,7 +164,7 @@ async def test_a_request_that_is_not_whole_is_not_done(served: Served, data: byt
     assert await served.listing() == []
 
 
-# Clients that are gone
+# Clients that have gone
 
 
 @pytest.mark.parametrize("ends_first", [False, True])
@@ -224,6 +224,6 @@ async def test_it_is_the_same_under_tls(serve_here: ServeHere, certificate: Path
         async with tls_connected(served.port) as (client, stream):
             await client.send(ROUTES[route].replace(b"{}", task["id"].encode()))
             with pytest.raises(ssl.SSLWantReadError):
-                stream._ssl_object.unwrap()  # makes a close_notify, and would wait for the server's
+                stream._ssl_object.unwrap()  # this sends a close_notify, and would wait for the server's
             await stream.transport_stream.send_all(stream._outgoing.read())
             assert (await client.reply()).status_code in (200, 409)

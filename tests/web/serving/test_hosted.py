@@ -1,6 +1,6 @@
-"""The app under Hypercorn's own command line: Hypercorn's settings and HTTP/2 stay; connections are served as ours are.
+"""The app under Hypercorn's command line: Hypercorn's settings and HTTP/2 work; connections behave as with our servers.
 
-What else is promised about connections is tried with every launch, in the modules that are about it.
+Other tests of connections run with every launch, in the modules for their subjects.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LIVEZ = request("GET /livez")
 
 
 def configure(served: Served, **settings: float) -> None:
-    """Change settings of Hypercorn's."""
+    """Change settings of Hypercorn."""
     assert isinstance(served.http, HostedServer)
     for name, value in settings.items():
         setattr(served.http.hypercorn, name, value)

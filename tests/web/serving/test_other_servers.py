@@ -1,4 +1,4 @@
-"""The gate is a part of the app: it holds whoever serves it, and whatever comes of a connection is known of."""
+"""The gate is part of the app: it works under every ASGI server, whatever the server reports about a connection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..tokens import TABLES, TOKENS
 
 
 async def call(config: Config, path: str, server: Any, *headers: tuple[bytes, bytes], method: str = "GET") -> Any:
-    """Have the app answer one request, as a server would; the status, and what the body says."""
+    """Send one request to the app as a server would; return the status and the content of the body."""
     events: list[Any] = []
     scope: Any = {
         "type": "http",

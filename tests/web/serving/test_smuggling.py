@@ -1,7 +1,7 @@
-"""Requests that two servers in a row could read in two ways: refused, each, and nothing behind them is looked at.
+"""Requests that two servers in a row could parse in two ways: each is refused, and the server ignores what follows.
 
-Behind each comes a request of its own, the smuggled one. It must never be taken, whatever it is taken for. Behind what
-is only strange comes another request, too, and each of the two is answered for itself.
+A smuggled request follows each of them. The server must never accept it, whatever it is parsed as. A request that is
+only unusual is followed by another one too, and each of the two gets its own reply.
 """
 
 from __future__ import annotations
@@ -29,30 +29,30 @@ TOO_LONG = "x" * 100_000
 
 @pytest.fixture
 def server() -> HttpKind:
-    """What the other one refuses is its own affair."""
+    """Only the fast listener is tested; Hypercorn decides what it refuses."""
     return "fast"
 
 
 @pytest.fixture
 async def served(serve_here: ServeHere, gate: Gate) -> AsyncIterator[Served]:
-    """A server whose tasks stay in flight, and that has taken none in the end."""
+    """A server whose tasks stay in flight, and that must have accepted none at the end."""
     served = await serve_here(handler=gate)
     yield served
     assert await served.listing() == []
 
 
 def post(*headers: str, body: bytes = TASK) -> bytes:
-    """A submit with these headers and no other length."""
+    """Return a submit with these headers and no other length."""
     return request("POST /tasks", JSON, *headers) + body
 
 
 def chunked(size_line: bytes, end: bytes = b"\r\n0\r\n\r\n") -> bytes:
-    """A submit in one chunk, of which the line with its size and what is behind its data are as given."""
+    """Return a submit in one chunk, with the given size line and the given bytes after the data."""
     return post(CHUNKED, body=size_line + TASK + end)
 
 
 def head(*lines: str, end: str = "\r\n") -> bytes:
-    """A submit with a body, its lines ended like this."""
+    """Return a submit with a body, with the given line endings."""
     return end.join(["POST /tasks HTTP/1.1", JSON, LENGTH, *lines, "", ""]).encode("latin1") + TASK
 
 
@@ -141,7 +141,7 @@ async def test_it_is_refused_and_nothing_behind_it_is_looked_at(served: Served, 
 
 
 def at(target: str) -> bytes:
-    """A submit to this target."""
+    """Return a submit to this target."""
     return request(f"POST {target}", JSON, body=TASK)
 
 
@@ -174,7 +174,7 @@ async def test_what_is_only_strange_ends_where_it_ends(serve_here: ServeHere, ga
 
 
 def read(data: bytes, *, bytes_at_once: int) -> tuple[list[tuple[str, bytes, Headers, bytes]], int | None]:
-    """What a parser makes of it: requests with their bodies, and the status of its refusal."""
+    """Return a parser's result: requests with their bodies, and the status if the parser refuses."""
     parser = Parser(Ends("http", None, None), trio.sleep_forever)
     for begin in range(0, len(data), bytes_at_once):
         parser.feed(data[begin : begin + bytes_at_once])
@@ -183,7 +183,7 @@ def read(data: bytes, *, bytes_at_once: int) -> tuple[list[tuple[str, bytes, Hea
 
 
 def body(asked: Request) -> bytes:
-    """What has come of its body."""
+    """Return the part of the body that has arrived."""
     chunks = []
     with suppress(trio.EndOfChannel, trio.WouldBlock):
         while True:

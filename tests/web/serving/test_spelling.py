@@ -1,4 +1,4 @@
-"""Every path has one spelling: a proxy that keeps clients from a path must not be got around by another one."""
+"""Every path has one spelling, so that no client can get around a proxy's rules for a path by another spelling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTTPS on our own sockets, with a certificate that the test has made."""
+"""HTTPS on the server's own sockets, with a certificate made by the test."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 async def secured(serve_here: ServeHere, certificate: Path) -> Served:
-    """A server that speaks TLS."""
+    """A server with TLS."""
     return await serve_here(tls_certfile=str(certificate), tokens=TABLES)
 
 
@@ -41,7 +41,7 @@ async def secured(serve_here: ServeHere, certificate: Path) -> Served:
 async def tls_connected(
     port: int, *, alpn: tuple[str, ...] = (), host: str = "localhost"
 ) -> AsyncIterator[tuple[RawClient, trio.SSLStream[trio.SocketStream]]]:
-    """A client that trusts the test's authority and no other, and its stream, after the handshake."""
+    """Connect with TLS, trusting only the test's authority; yield the client and its stream after the handshake."""
     context = ssl.create_default_context()
     AUTHORITY.configure_trust(context)
     if alpn:
@@ -132,7 +132,7 @@ async def test_the_stop_ends_a_client_that_never_reads(secured: Served, monkeypa
     body = b"[%b]" % b",".join(b'{"name": "%0200d", "delay": 60000}' % number for number in range(1000))
     async with tls_connected(secured.port) as (client, _):
         await client.ask(request("POST /tasks", JSON, shown, body=body))
-        await client.send(request("GET /tasks", shown) * 100)  # the replies are some 40 MB
+        await client.send(request("GET /tasks", shown) * 100)  # the replies have about 40 MB
         await trio.sleep(0.3)
 
         secured.http.stop()

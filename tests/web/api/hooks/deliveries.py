@@ -75,7 +75,7 @@ def from_github(event: str, body: bytes, *, secret: str = GITHUB_SECRET) -> Head
 
 
 def from_standard(body: bytes, *, at: float = NOW, secret: str = STANDARD_SECRET, by: str = "msg_2Lp") -> Headers:
-    """Return the headers that the library of the specification's authors makes."""
+    """Return the headers made by the library of the specification's authors."""
     signature = Webhook(secret).sign(by, datetime.fromtimestamp(at, UTC), body.decode())
     return {
         "Content-Type": "application/json",

@@ -1,4 +1,4 @@
-"""Deliveries over HTTP: what each gets as its reply, and what it submits."""
+"""Deliveries over HTTP: their replies, and the tasks that they submit."""
 
 from __future__ import annotations
 
