@@ -1,14 +1,15 @@
 """Commands: programs that the operator allows tasks to run, with slots that a task fills with its params.
 
     [handlers.backup]
-    command = ["pg_dump", "--file", "{file}", "--", "{db}"]
+    command = ["pg_dump", "--file={file}", "--", "{db}"]
 
-No shell is involved, and a task cannot add arguments: a slot is a whole argument (see ``slots.py``), and the program
-itself is never a slot. A value reaches the program unchanged, even if it begins with a dash. So an operator puts ``--``
-before a slot whose value must not be read as an option.
+No shell is involved, and a task cannot add arguments: a slot is a whole argument or the whole value of an option in the
+same argument (see ``slots.py``), and the program itself is never a slot. A value reaches the program unchanged, even if
+it begins with a dash. So an operator puts ``--`` before a slot whose value must not be read as an option.
 
-The operator also decides the environment: the variables that ``inherit_env`` names and that ``env`` sets. The server
-adds the task's id, name and trace (see ``mark.py``).
+The operator also decides the environment: the variables that ``inherit_env`` names and that ``env`` sets, in which
+``${NAME}`` is a variable of the server (see ``variables.py``). The server adds the task's id, name and trace (see
+``mark.py``).
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from .contract import Complaint, EndedBySignalError, HandlerFailedError
 from .processes.group import Program, run_group
 from .processes.mark import marked
 from .settings import HandlerSettings
-from .slots import VALUE_SCHEMA, Slot, parse_element, value_text
+from .slots import VALUE_SCHEMA, Slot, parse_argument, value_text
+from .variables import filled
 
 INHERITED: Final = ("PATH", "HOME", "LANG", "TZ")
 STDIN: Final = "stdin"
@@ -47,8 +49,8 @@ class CommandSettings(HandlerSettings, frozen=True, kw_only=True, forbid_unknown
     """A command's table in the configuration file.
 
     Parameters:
-        command: the program and its arguments; the argument ``{name}`` is replaced by ``params.name``.
-        env: environment variables of the program.
+        command: the program and its arguments; ``params.name`` fills ``{name}`` in ``{name}`` and ``--option={name}``.
+        env: environment variables of the program; ``${NAME}`` in a value is replaced by a variable of the server.
         inherit_env: the names of variables that the program inherits from the server, if they are set there.
         cwd: the directory in which the program starts; ``None`` for the server's directory.
         stdin: whether the program reads ``params.stdin`` on standard input.
@@ -128,12 +130,12 @@ class CommandHandler:
         Raises:
             HandlerFailedError: the program could not be started, or its exit code is not 0.
         """
-        filled = {name: self._content(name, task.params[name]) for name in self._names}
-        argv = [filled[element.name] if isinstance(element, Slot) else element for element in self._argv]
+        values = {name: self._content(name, task.params[name]) for name in self._names}
+        argv = [element if isinstance(element, str) else element.filled(values[element.name]) for element in self._argv]
         trace = {} if context.traceparent is None else {TRACE_VARIABLE: context.traceparent}
         environment = marked({**self._environment, **trace}, context)
         program = Program(argv, environment, self._settings.cwd, self._settings.kill_after)
-        exit_code = await run_group(program, context.output, stdin=filled.get(STDIN))
+        exit_code = await run_group(program, context.output, stdin=values.get(STDIN))
         if exit_code != 0:
             raise process_failed(exit_code)
         return {"exit_code": 0}
@@ -172,7 +174,7 @@ def _parsed(element: str, where: str) -> str | Slot:
     if "\0" in element:
         raise ConfigError(f"{where} must not contain a NUL character")
     try:
-        return parse_element(element)
+        return parse_argument(element)
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from error
 
@@ -191,7 +193,8 @@ def _environment(settings: CommandSettings, environment: Mapping[str, str], wher
         if not variable or "=" in variable or "\0" in variable + value:
             raise ConfigError(f"{where}.env: {variable!r} is not a valid environment variable")
     inherited = {variable: environment[variable] for variable in settings.inherit_env if variable in environment}
-    return {**inherited, **settings.env}
+    own = {variable: filled(value, environment, f"{where}.env.{variable}") for variable, value in settings.env.items()}
+    return {**inherited, **own}
 
 
 def _path(text: str) -> Path:

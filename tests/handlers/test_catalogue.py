@@ -41,7 +41,18 @@ def load(declared: dict[str, Any] | None = None, *modules: str) -> Any:
         ({"command": "ls"}, "handlers.it.command: expected `array`, got `str`"),
         ({"command": []}, "handlers.it.command: expected `array` of length >= 1"),
         ({"command": ["{db}"]}, "handlers.it.command[0] must name the program"),
-        ({"command": ["dump", "--db={db}"]}, "handlers.it.command[1]: a slot like `{name}` must be a whole argument"),
+        (
+            {"command": ["dump", "-d{db}"]},
+            "handlers.it.command[1]: a slot like `{name}` must be a whole argument or all that follows an option's "
+            "name and `=`, as in `--file={file}`; write a literal brace twice",
+        ),
+        ({"command": ["DB={db}"]}, "handlers.it.command[0] must name the program"),
+        ({"command": ["a"], "env": {"X": "${UNSET}"}}, "handlers.it.env.X needs the environment variable UNSET"),
+        (
+            {"command": ["a"], "env": {"X": "${A-B}"}},
+            "handlers.it.env.X: write an environment variable as ${NAME}, and",
+        ),
+        ({"command": ["a"], "env": {"X": "a${"}}, "handlers.it.env.X: write an environment variable as ${NAME}"),
         ({"command": ["dump", "{"]}, "handlers.it.command[1]"),
         ({"command": ["dump", "a\0b"]}, "handlers.it.command[1] must not contain a NUL"),
         ({"command": ["dump"], "shell": True}, "unknown key `shell` in [handlers.it]; the keys are: `timeout`,"),

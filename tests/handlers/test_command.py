@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import trio
 
-from pexecutor import Context, HandlerFailedError
+from pexecutor import ConfigError, Context, HandlerFailedError
 
 from .conftest import Lab, task
 
@@ -81,6 +81,25 @@ async def test_what_fills_a_slot_arrives_as_it_is(lab: Lab, context: Context, va
     )
 
 
+@pytest.mark.parametrize("value", AWKWARD[:-1], ids=[repr(value[:12]) for value in AWKWARD[:-1]])
+async def test_a_value_after_an_option_stays_in_its_argument(lab: Lab, context: Context, value: str) -> None:
+    command = lab.python(SHOW_ARGUMENTS, "--file={value}", "label={value}", "--file={{value}}", "{value}")
+    assert command.check(task(value=value)) is None
+    await command.run(context, task(value=value))
+    expected = [f"--file={value}", f"label={value}", "--file={value}", value]
+    assert json.loads(context.output.snapshot().stdout) == expected
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["-f{x}", "echo {x}", "/data/{x}", "--file=/data/{x}", "--a=b={x}", "={x}", "{x}{x}", "--f={x}.gz", "--f={x}={x}",
+     "a b={x}", "é={x}", "--f={ x}", "--f={x}\n"],
+)  # fmt: skip
+def test_a_slot_within_other_text_is_refused(lab: Lab, argument: str) -> None:
+    with pytest.raises(ConfigError, match=r"it\.command\[1\]: a slot like `\{name\}` must be a whole argument or all"):
+        lab.make(command=["echo", argument])
+
+
 @pytest.mark.parametrize(("value", "text"), [(5, "5"), (-0.5, "-0.5"), (True, "true"), (False, "false")])
 async def test_numbers_and_booleans_become_text(lab: Lab, context: Context, value: object, text: str) -> None:
     command = lab.python(SHOW_ARGUMENTS, "{value}")
@@ -116,6 +135,23 @@ async def test_the_environment_is_the_operators_alone(lab: Lab, context: Context
     assert len(environment.pop("PEXECUTOR_TASK_STORE")) == 16
     assert environment.pop("PEXECUTOR_TASK_SERVER") == str(os.getpid())
     assert environment == {"PATH": "/usr/bin:/bin", "MODE": "night", **marks}
+
+
+async def test_the_environment_is_filled_from_that_of_the_server(lab: Lab, context: Context) -> None:
+    lab.environment |= {"EMPTY": "", "TRICKY": "${SECRET} $${"}
+    env = {"A": "${SECRET}", "B": "x${SECRET}y${EMPTY}", "C": "${TRICKY}", "D": "$HOME $$ $${SECRET} {x}"}
+    command = lab.python("import json, os; print(json.dumps([os.environ[name] for name in 'ABCD']))", env=env)
+    lab.environment.clear()
+    await command.run(context, task())
+    expected = ["s3cr3t-t0k3n", "xs3cr3t-t0k3ny", "${SECRET} $${", "$HOME $$ ${SECRET} {x}"]
+    assert json.loads(context.output.snapshot().stdout) == expected
+
+
+def test_a_message_about_the_environment_shows_no_value(lab: Lab) -> None:
+    with pytest.raises(ConfigError) as error:
+        lab.make(command=["true"], env={"X": "p4ssw0rd${SECRET}${"})
+    assert "p4ss" not in str(error.value)
+    assert "s3cr3t" not in str(error.value)
 
 
 async def test_standard_input_is_fed_when_it_is_declared(lab: Lab, context: Context) -> None:
