@@ -30,6 +30,7 @@ from ..validation import table_from
 from .complaints import missing, unknown, wrong
 from .context import Context
 from .contract import Complaint, EndedBySignalError, HandlerFailedError
+from .last_line import last_line
 from .processes.group import Program, run_group
 from .processes.mark import marked
 from .settings import HandlerSettings
@@ -137,19 +138,20 @@ class CommandHandler:
         program = Program(argv, environment, self._settings.cwd, self._settings.kill_after)
         exit_code = await run_group(program, context.output, stdin=values.get(STDIN))
         if exit_code != 0:
-            raise process_failed(exit_code)
+            raise process_failed(exit_code, last_line=last_line(context.output.stderr))
         return {"exit_code": 0}
 
 
-def process_failed(exit_code: int, text: str = "{}") -> HandlerFailedError:
+def process_failed(exit_code: int, text: str = "{}", *, last_line: str = "") -> HandlerFailedError:
     """Return the failure of an attempt whose process ended with an exit code.
 
     Parameters:
         exit_code: the exit code, or the negated number of the signal that ended the process. A shell exits with 128
             plus the number of the signal that ended its program.
         text: the error text, with ``{}`` for the exit code.
+        last_line: the last line that the process wrote on standard error; it usually says why.
     """
-    message = text.format(ending_text(exit_code))
+    message = text.format(ending_text(exit_code)) + (f": {last_line}" if last_line else "")
     signalled = -exit_code if exit_code < 0 else exit_code - 128
     return EndedBySignalError(message) if signalled in _SENT_BY_OTHERS else HandlerFailedError(message)
 

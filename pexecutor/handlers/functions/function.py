@@ -6,7 +6,7 @@
     async def resize(context, *, image: str, width: int = 200): ...
 
 The signature is the contract. A submit checks the params against its annotations, so a wrong type is answered with 400
-and does not become a failed task.
+and does not become a failed task. Each attempt gets its own copy of a mutable default.
 
 * An ``async`` function runs in Trio, and a cancel raises ``trio.Cancelled`` in it.
 * Any other function runs in a thread. A thread cannot be cancelled: the task keeps running and holds its name until the
@@ -20,18 +20,21 @@ inherit the memory, threads and children of earlier attempts.
 
 from __future__ import annotations
 
+import copy
 import importlib
 import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Iterator
+from enum import Enum
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final, NamedTuple, TypeVar, overload
+from typing import Annotated, Any, Final, NamedTuple, TypeVar, overload
 
 import msgspec
 import trio
+from msgspec import Meta
 
 from ...errors import ConfigError
 from ...task import Task
@@ -257,4 +260,26 @@ def _field(parameter: inspect.Parameter, where: str) -> tuple[str, Any] | tuple[
         raise ConfigError(f"{where}: the parameter `{parameter.name}` has no annotation")
     if parameter.default is parameter.empty:
         return parameter.name, parameter.annotation
-    return parameter.name, parameter.annotation, parameter.default
+    if isinstance(parameter.default, _IMMUTABLE):
+        return parameter.name, parameter.annotation, parameter.default
+    return _field_with_copies(parameter, where)
+
+
+_IMMUTABLE: Final = (type(None), bool, int, float, str, bytes, Enum)
+
+
+def _field_with_copies(parameter: inspect.Parameter, where: str) -> tuple[str, Any, Any]:
+    """Return a field whose default is a new copy for each attempt, so that no attempt sees changes of another one."""
+
+    def copied() -> Any:
+        return copy.deepcopy(parameter.default)
+
+    try:
+        copied()
+        in_schema = Meta(extra_json_schema={"default": msgspec.to_builtins(parameter.default)})
+    except Exception as error:  # of any class: the default may be an object of the operator
+        why = exception_text(error)
+        raise ConfigError(
+            f"{where}: the default of `{parameter.name}` cannot be copied, or JSON cannot express it: {why}"
+        ) from error
+    return parameter.name, Annotated[parameter.annotation, in_schema], msgspec.field(default_factory=copied)

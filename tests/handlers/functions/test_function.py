@@ -6,10 +6,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 
-from pexecutor import Catalogue, Context, HandlerFailedError, Task, load_catalogue
+from pexecutor import Catalogue, ConfigError, Context, HandlerFailedError, Task, load_catalogue
 
 from ..test_command import group_is_gone
 
@@ -53,6 +54,63 @@ async def test_an_async_function_runs_on_trio(catalogue: Catalogue, context: Con
     assert result == {"image": "x", "width": 100, "mode": "fill", "attempt": 1}
     assert (context.done, context.total) == (2, 2)
     assert context.output.snapshot().log == "half way\n"
+
+
+MUTABLE = """
+from msgspec import Struct
+from pexecutor import handler
+
+class Box(Struct):
+    seen: list[str] = []
+
+def seen(items, more, box, pair):
+    for each in (items, more.setdefault("seen", []), box.seen, pair[0]):
+        each.append("x")
+    return [items, more, box.seen, pair[0]]
+
+ITEMS = ["a"]
+
+@handler
+async def in_trio(context, items: list[str] = ITEMS, more: dict[str, list[str]] = {"seen": ["b"]},
+                  box: Box = Box(["c"]), pair: tuple[list[str], int] = (["d"], 1)):
+    return seen(items, more, box, pair)
+
+@handler
+def in_thread(context, items: list[str] = [], more: dict[str, list[str]] = {}, box: Box = Box(),
+              pair: tuple[list[str], int] = ([], 1)):
+    return seen(items, more, box, pair)
+"""
+
+
+@pytest.fixture
+def mutable(tmp_path: Path) -> Catalogue:
+    (tmp_path / "mutable.py").write_text(MUTABLE)
+    return load_catalogue(declared={}, modules=[str(tmp_path / "mutable.py")], environment={})
+
+
+async def test_each_attempt_gets_its_own_copy_of_a_mutable_default(mutable: Catalogue, context: Context) -> None:
+    for _ in range(2):
+        found = await mutable["in_trio"].run(context, Task("a", handler="in_trio"))
+        assert found == [["a", "x"], {"seen": ["b", "x"]}, ["c", "x"], ["d", "x"]]
+        found = await mutable["in_thread"].run(context, Task("a", handler="in_thread"))
+        assert found == [["x"], {"seen": ["x"]}, ["x"], ["x"]]
+
+
+def test_a_mutable_default_is_in_the_schema(mutable: Catalogue) -> None:
+    properties = mutable["in_trio"].params_schema["$defs"]["Params"]["properties"]
+    defaults = msgspec.json.decode(msgspec.json.encode({name: each["default"] for name, each in properties.items()}))
+    assert defaults == {"items": ["a"], "more": {"seen": ["b"]}, "box": {"seen": ["c"]}, "pair": [["d"], 1]}
+
+
+@pytest.mark.parametrize("default", ["threading.Lock()", "NeverCopied()", "[object()]"])
+def test_a_default_that_cannot_be_copied_is_refused(default: str, tmp_path: Path) -> None:
+    (tmp_path / "refused.py").write_text(
+        "import threading, typing\nfrom pexecutor import handler\n"
+        "class NeverCopied(list):\n    def __deepcopy__(self, memo): raise ValueError('there is only one')\n"
+        f"@handler\ndef f(context, items: typing.Any = {default}): pass\n"
+    )
+    with pytest.raises(ConfigError, match="the default of `items` cannot be copied, or JSON cannot express it"):
+        load_catalogue(declared={}, modules=[str(tmp_path / "refused.py")], environment={})
 
 
 async def test_another_function_runs_in_a_thread(catalogue: Catalogue, context: Context) -> None:
