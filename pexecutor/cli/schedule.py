@@ -6,11 +6,11 @@ from typing import Any, get_args
 
 import click
 
-from ..stores.schedules import CatchUp
+from ..stores.schedules import EVERY_MS_MAX, CatchUp
 from .client_command import ClientCommand, Session
 from .completion import complete_schedule
 from .submit import params_of
-from .task_options import milliseconds, scheduled_task_fields
+from .task_options import milliseconds, milliseconds_up_to, scheduled_task_fields
 
 _name = click.argument("name", shell_complete=complete_schedule)
 
@@ -42,7 +42,12 @@ def show(session: Session, name: str) -> None:
 @click.argument("pairs", metavar="[KEY=VALUE]...", nargs=-1, type=click.UNPROCESSED)
 @click.option("--cron", metavar="EXPRESSION", help='Five fields, as in "0 3 * * *": every night at three.')
 @click.option("--timezone", metavar="ZONE", help="The time zone of --cron, as in Europe/Berlin.  [default: UTC]")
-@click.option("--every", metavar="SPAN", callback=milliseconds, help="Time between two occurrences; at least 1s.")
+@click.option(
+    "--every",
+    metavar="SPAN",
+    callback=milliseconds_up_to(EVERY_MS_MAX),
+    help="Time between two occurrences; at least 1s.",
+)
 @click.option("--start-at", metavar="TIME", help="The first time of --every.  [default: in one period]")
 @click.option("--jitter", metavar="SPAN", callback=milliseconds, help="Fire each time up to this much later.")
 @click.option("--until", metavar="TIME", help="No time is later than this one: RFC 3339, with a time zone.")

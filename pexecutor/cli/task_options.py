@@ -1,15 +1,19 @@
-"""The options of ``submit`` for the fields of a task. They check only the syntax; the server checks the ranges."""
+"""The options of ``submit`` for the fields of a task. The server checks all ranges but those of time spans."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Final, TypeVar, get_args
 
 import click
 
-from ..task import PRIORITY_MAX, OnConflict, OnCrash
+from ..task import PRIORITY_MAX, SPAN_MS_MAX, OnConflict, OnCrash
+from ..validation import TIME_EXAMPLE
 from .completion import complete_handler
+from .local_time import next_local_time, zoned
+from .streams import notify
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -17,13 +21,7 @@ _SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
 _MILLISECONDS_IN: Final = {None: 1, "ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
-def milliseconds(_ctx: click.Context, _param: click.Parameter, text: str | None) -> int | None:
-    """Return a time span in milliseconds, from a number of milliseconds or a number with a unit."""
-    if text is None:
-        return None
-    if (match := _SPAN.fullmatch(text)) is None:
-        raise click.BadParameter(f"{text!r} is not a time span: write 1500, 1500ms, 1.5s, 10m, 2h or 7d")
-    return round(float(match[1]) * _MILLISECONDS_IN[match[2]])
+SpanCallback = Callable[[click.Context, click.Parameter, str | None], int | None]
 
 
 def _given(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...] | None:
@@ -31,8 +29,44 @@ def _given(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
     return values or None
 
 
+def milliseconds_up_to(milliseconds_max: int) -> SpanCallback:
+    """Return a callback that converts a time span to milliseconds, and refuses a longer one than the maximum."""
+
+    def convert(_ctx: click.Context, _param: click.Parameter, text: str | None) -> int | None:
+        if text is None:
+            return None
+        if (match := _SPAN.fullmatch(text)) is None:
+            raise click.BadParameter(f"{text!r} is not a time span: write 1500, 1500ms, 1.5s, 10m, 2h or 7d")
+        span = float(match[1]) * _MILLISECONDS_IN[match[2]]
+        if span > milliseconds_max:
+            raise click.BadParameter(f"{text} is too long: the maximum is {milliseconds_max // _MILLISECONDS_IN['d']}d")
+        return round(span)
+
+    return convert
+
+
+milliseconds: Final = milliseconds_up_to(SPAN_MS_MAX)
+"""Return a time span of a task in milliseconds, from a number of milliseconds or a number with a unit."""
+
+
+def run_at(ctx: click.Context, _param: click.Parameter, text: str | None) -> str | None:
+    """Return a time in RFC 3339; of a time of day, the next such time in the local time zone, which is reported."""
+    if text is None or _DATE.match(text):
+        return text  # the server checks it
+    if (instant := next_local_time(text, datetime.now(UTC))) is None:
+        raise click.BadParameter(f"{text!r} is not a time: write 03:00, 'tomorrow 03:00' or {TIME_EXAMPLE}")
+    if not ctx.resilient_parsing:
+        notify(f"{text} means {zoned(instant)}")
+    return instant.isoformat()
+
+
+_DATE: Final = re.compile(r"\d{4}-")
+
 _RUN_AT: Final = click.option(
-    "--run-at", metavar="TIME", help="Start the task only at this time: RFC 3339, with a time zone."
+    "--run-at",
+    metavar="TIME",
+    callback=run_at,
+    help="Start the task only at this time: 03:00 or 'tomorrow 03:00' in the local time zone, or RFC 3339.",
 )
 
 _OPTIONS: Final = [

@@ -95,6 +95,9 @@ def test_an_invalid_schedule_is_refused_with_an_example(run: Run) -> None:
     assert 'for example "0 3 * * *"' in err
     status, _, err = run("schedule", "set", "bad", "--every", "often")
     assert (status, "'often' is not a time span" in err) == (2, True)
+    for option, text, longest in (("every", "367d", "366d"), ("jitter", "8d", "7d"), ("late-max", "8d", "7d")):
+        status, _, err = run("schedule", "set", "bad", f"--{option}", text)
+        assert (status, f"'--{option}': {text} is too long: the maximum is {longest}" in err) == (2, True)
     assert run("schedule", "set", "bad", "--run-at", "2030-01-01T00:00:00Z").status == 2
     assert run("schedule", "show", "bad").status == 10
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ import msgspec
 import pytest
 
 from pexecutor import Task
+from pexecutor.cli.local_time import zoned
 from pexecutor.cli.main import cli
 
 from ..server.conftest import StartServer
@@ -212,3 +214,31 @@ def test_a_stream_with_a_faulty_line(server: ServerProcess) -> None:
 def test_a_stream_takes_nothing_else(run: Run) -> None:
     result = run("submit", "-", "--priority", "1")
     assert (result.status, result.err.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize("text", ["03:00", "tomorrow 03:00"])
+def test_a_time_of_day_is_sent_with_its_zone_and_reported(run: Run, text: str) -> None:
+    status, out, err = run("submit", f"at {text}", "--run-at", text, "--json")
+    due = datetime.fromisoformat(msgspec.json.decode(out)["due_at"]).astimezone()
+    assert (status, due.strftime("%H:%M:%S")) == (0, "03:00:00")
+    assert err == f"{text} means {zoned(due)}\n"
+    assert timedelta() < due - datetime.now(UTC) <= timedelta(days=2)
+
+
+@pytest.mark.parametrize("text", ["3am", "24:00", "today 03:00", ""])
+def test_another_time_of_day_is_a_usage_error(run: Run, text: str) -> None:
+    status, _, err = run("submit", "never", "--run-at", text)
+    assert status == 2
+    assert err == (
+        f"pexecutor: Invalid value for '--run-at': {text!r} is not a time: write 03:00, 'tomorrow 03:00' or "
+        "2030-01-31T08:00:00Z\n"
+    )
+
+
+@pytest.mark.parametrize("option", ["delay", "duration", "timeout", "retry-delay", "retry-delay-max", "keep"])
+def test_a_span_of_more_than_a_week_is_refused_in_plain_words(run: Run, option: str) -> None:
+    for text in ("8d", "604800001", "604801s", "169h"):
+        expected = f"pexecutor: Invalid value for '--{option}': {text} is too long: the maximum is 7d\n"
+        assert run("submit", "long", f"--{option}", text, url="http://127.0.0.1:1") == (2, "", expected)
+    later = [] if option == "delay" else ["--delay", "1h"]
+    assert run("submit", f"a week of {option}", f"--{option}", "7d", *later).status == 0
