@@ -1,4 +1,4 @@
-"""Handlers made from their tables, and run without an executor."""
+"""Make handlers from their settings tables, and run them without an executor."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Lab:
         return load_catalogue(declared={"it": table}, modules=[], environment=self.environment)["it"]
 
     def python(self, program: str, *slots: str, **table: Any) -> Handler:
-        """A command that is a Python program; what follows it are its arguments."""
+        """Return a command that runs a Python program; the arguments follow it."""
         return self.make(command=[sys.executable, "-c", program.replace("{", "{{").replace("}", "}}"), *slots], **table)
 
 

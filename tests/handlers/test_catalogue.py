@@ -1,4 +1,4 @@
-"""What an operator declares, and what is wrong with it."""
+"""Handlers that an operator declares, and the errors for invalid declarations."""
 
 from __future__ import annotations
 

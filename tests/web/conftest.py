@@ -44,7 +44,7 @@ class Served:
     async def until(self, condition: Callable[[Statistics], bool], *, seconds_max: float = 5) -> None:
         """Wait until the executor's statistics satisfy the condition."""
         with trio.fail_after(seconds_max):
-            while not condition(self.executor.statistics()):  # noqa: ASYNC110  (a snapshot tells nobody that it changed)
+            while not condition(self.executor.statistics()):  # noqa: ASYNC110  (a snapshot has no event)
                 await trio.sleep(0.001)
 
     async def listing(self, path: str = "/tasks") -> list[Any]:

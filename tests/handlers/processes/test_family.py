@@ -107,7 +107,7 @@ async def test_no_escape_outlives_the_end_of_its_leader(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(fails, command, context)
         pid = await pid_in(tmp_path / "pid")
-        while not leader._leaders:  # noqa: ASYNC110  # it runs before it is entered there
+        while not leader._leaders:  # noqa: ASYNC110  # the process runs before it is listed there
             await trio.sleep(0.01)
         [running] = leader._leaders
         os.kill(running, signal.SIGKILL)

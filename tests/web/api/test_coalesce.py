@@ -25,7 +25,7 @@ async def started(nursery: trio.Nursery, *, journal: FakeJournal | None = None, 
     executor = Executor(store, pool_size=1, handlers=Catalogue({"sleep": Gate()}))
     await nursery.start(executor.run)
     await executor.submit([Task("held")])
-    while not executor.statistics().store.running:  # noqa: ASYNC110  (a snapshot tells nobody that it changed)
+    while not executor.statistics().store.running:  # noqa: ASYNC110  (a snapshot has no event)
         await trio.sleep(0.001)
     return executor
 

@@ -149,7 +149,7 @@ async def test_there_are_so_many_streams_and_no_more(serve_here: ServeHere) -> N
         assert "event streams" in problem["detail"]
         assert (await served.client.get("/livez")).status_code == 200
     with trio.fail_after(5):
-        while not await opens(served):  # noqa: ASYNC110  (the server learns in its own time that both are gone)
+        while not await opens(served):  # noqa: ASYNC110  (the server notices the disconnects later)
             await trio.sleep(0.01)
 
 

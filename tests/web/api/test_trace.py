@@ -137,7 +137,7 @@ async def test_a_submit_whose_client_leaves_is_in_the_log(full: Served) -> None:
             client.reset()
         await full.until(lambda now: now.waiting_for_room == 0)
         with trio.fail_after(5):
-            while not log:  # noqa: ASYNC110  (nobody is told that a line was written)
+            while not log:  # noqa: ASYNC110  (a written line has no event)
                 await trio.sleep(0.001)
 
     assert [(line["event"], line["requested"], line["by"]) for line in log] == [

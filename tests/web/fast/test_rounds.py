@@ -42,7 +42,7 @@ class HeldJournal(FakeJournal):
 
     async def until_asked(self) -> None:
         with trio.fail_after(5):
-            while not self.writes:  # noqa: ASYNC110  (a count tells nobody that it changed)
+            while not self.writes:  # noqa: ASYNC110  (a count has no event)
                 await trio.sleep(0.001)
 
 
@@ -223,7 +223,7 @@ async def test_a_reply_that_the_kernel_does_not_take_is_sent_later(nursery: trio
     async with trio.SocketStream(trio.socket.from_stdlib_socket(theirs)) as stream:
         await stream.send_all(submit(name="a"))
         with trio.fail_after(5):
-            while not executor.statistics().submitted:  # noqa: ASYNC110  (a snapshot tells nobody that it changed)
+            while not executor.statistics().submitted:  # noqa: ASYNC110  (a snapshot has no event)
                 await trio.sleep(0.001)
             while filled:
                 filled -= len(await stream.receive_some(filled))

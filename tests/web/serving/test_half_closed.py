@@ -192,7 +192,7 @@ async def test_a_stream_of_events_ends_soon_after_its_reader_has_left(serve_here
         else:
             await client.stream.aclose()
     with trio.fail_after(5):
-        while await status_of_events(served) != 200:  # noqa: ASYNC110  (nobody is told that a place is free)
+        while await status_of_events(served) != 200:  # noqa: ASYNC110  (a free place has no event)
             await trio.sleep(0.05)
 
 

@@ -1,4 +1,4 @@
-"""A hook from its settings: which task a delivery stands for, when it is skipped, and which settings are refused."""
+"""A hook from its settings: the task that it makes of a delivery, skipped deliveries, and settings that are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may deliver: deliveries of real senders are accepted, and any change of one is refused with a clear reason."""
+"""Signatures of deliveries: those of real senders are accepted, and any change is refused with a clear reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slots of a hook's task: what fills them, and which templates and deliveries are refused."""
+"""Slots of a hook's task: the values that fill them, and the templates and deliveries that are refused."""
 
 from __future__ import annotations
 
