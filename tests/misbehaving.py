@@ -51,7 +51,7 @@ class Deed(NamedTuple):
     result: str | None = None
     error: str | None = None
     later: bool = False
-    """Whether the task waits for a retry afterwards."""
+    """True if the task waits for a retry afterwards."""
 
 
 NAMELESS: Any = NamelessClass("Nameless", (BaseException,), {})

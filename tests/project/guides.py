@@ -1,16 +1,16 @@
 """Read a guide of the documentation, and run it: write its files, start its servers, type its commands, compare.
 
-What a fenced block is, is told by its language and its caption:
+The language and the caption of a fenced block determine what the test does with it:
 
 | block | what the test does |
 |---|---|
 | `console` | runs each command and compares its output |
 | `toml`, and any block whose caption is a file name | loads it as settings; writes the file that the caption names |
-| `sh`, caption "In the server's terminal" | starts the server; one that still runs gets Ctrl-C before |
-| `text`, caption "The server prints" | looks for each line in what the server has printed by its end |
+| `sh`, caption "In the server's terminal" | starts the server, after Ctrl-C to a server that still runs |
+| `text`, caption "The server prints" | looks for each line in the output of the server after its end |
 | `text`, caption "crontab -e" | runs each line's command as cron does |
-| `text`, caption "An older version prints" | has a test of its own |
-| `literalinclude` | includes a file of ``examples/``, which has a test of its own |
+| `text`, caption "An older version prints" | has its own test |
+| `literalinclude` | includes a file of ``examples/``, which has its own test |
 | `sh` without a caption | does not run it: ``NOT_RUN`` in ``test_guides.py`` says why |
 """
 

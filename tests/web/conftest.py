@@ -65,7 +65,7 @@ HOSTED: Final = "hosted"
 """The app under Hypercorn's own command line."""
 
 every_launch = pytest.mark.parametrize("server", [*get_args(HttpKind), HOSTED], indirect=True)
-"""For tests of connections, which also run under Hypercorn's own command line."""
+"""A mark for tests of connections: they also run under Hypercorn's own command line."""
 
 
 @pytest.fixture(params=get_args(HttpKind))

@@ -186,7 +186,7 @@ async def test_the_end_of_one_command_leaves_the_escapees_of_another_alone(
 async def test_escapes_are_found_where_no_process_can_be_tagged(
     lab: Lab, context: Context, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, escape: str
 ) -> None:
-    """For example, in a server that was itself started by a task."""
+    """This happens in a server that was itself started by a task."""
     monkeypatch.setattr(proc, "can_tag", lambda: False)
     command = lab.make(command=["bash", "-c", escape, str(tmp_path / "pid"), LAST])
     async with trio.open_nursery() as nursery:

@@ -99,7 +99,7 @@ async def test_nobody_else_is_ended(start: Start) -> None:
 
 
 async def test_we_are_not_ended_when_we_carry_the_mark(start: Start) -> None:
-    """For example, a task that restarts its own server."""
+    """This happens if a task restarts its own server."""
     program = (
         "import os, trio; from pexecutor import Running, Task;"
         "from pexecutor.handlers.processes.leftovers import end_leftovers;"
