@@ -1,50 +1,59 @@
 """pexecutor: a task executor you talk to over HTTP, or embed in a Trio program.
 
 Importing this package imports no web framework and starts nothing. ``pexecutor.core.executor`` shows how to embed it.
+
+A public name is imported when it is first used, because a command of the command line is a client that needs neither
+the executor nor Trio: importing both takes several times as long as the command itself.
 """
 
-from .core.executor import Executor
-from .core.statistics import Phase, Statistics
-from .errors import (
-    AlreadyFinishedError,
-    AlreadyStartedError,
-    ConfigError,
-    ExpiredTaskError,
-    FieldError,
-    InvalidCursorError,
-    InvalidScheduleError,
-    InvalidTaskError,
-    OwnedScheduleError,
-    PexecutorError,
-    StoreUnavailableError,
-    TooManySchedulesError,
-    UnknownScheduleError,
-    UnknownTaskError,
-)
-from .handlers import Catalogue, Context, HandlerFailedError, handler, load_catalogue
-from .schedules.declaration import ScheduleDeclaration
-from .schedules.operations import Schedules
-from .stores import Page, PageRequest, Store, StoreStatistics
-from .stores.local.store import LocalStore
-from .stores.schedules import Schedule
-from .task import (
-    Accepted,
-    Attempt,
-    Draining,
-    Duplicate,
-    Ending,
-    Finished,
-    Following,
-    Full,
-    Outcome,
-    Pending,
-    Record,
-    Running,
-    Scheduled,
-    State,
-    Task,
-    Verdict,
-)
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .core.executor import Executor
+    from .core.statistics import Phase, Statistics
+    from .errors import (
+        AlreadyFinishedError,
+        AlreadyStartedError,
+        ConfigError,
+        ExpiredTaskError,
+        FieldError,
+        InvalidCursorError,
+        InvalidScheduleError,
+        InvalidTaskError,
+        OwnedScheduleError,
+        PexecutorError,
+        StoreUnavailableError,
+        TooManySchedulesError,
+        UnknownScheduleError,
+        UnknownTaskError,
+    )
+    from .handlers import Catalogue, Context, HandlerFailedError, handler, load_catalogue
+    from .schedules.declaration import ScheduleDeclaration
+    from .schedules.operations import Schedules
+    from .stores import Page, PageRequest, Store, StoreStatistics
+    from .stores.local.store import LocalStore
+    from .stores.schedules import Schedule
+    from .task import (
+        Accepted,
+        Attempt,
+        Draining,
+        Duplicate,
+        Ending,
+        Finished,
+        Following,
+        Full,
+        Outcome,
+        Pending,
+        Record,
+        Running,
+        Scheduled,
+        State,
+        Task,
+        Verdict,
+    )
 
 __version__ = "0.2.0"
 
@@ -96,3 +105,62 @@ __all__ = [
     "handler",
     "load_catalogue",
 ]
+
+_MODULES = {
+    "core.executor": ("Executor",),
+    "core.statistics": ("Phase", "Statistics"),
+    "errors": (
+        "AlreadyFinishedError",
+        "AlreadyStartedError",
+        "ConfigError",
+        "ExpiredTaskError",
+        "FieldError",
+        "InvalidCursorError",
+        "InvalidScheduleError",
+        "InvalidTaskError",
+        "OwnedScheduleError",
+        "PexecutorError",
+        "StoreUnavailableError",
+        "TooManySchedulesError",
+        "UnknownScheduleError",
+        "UnknownTaskError",
+    ),
+    "handlers": ("Catalogue", "Context", "HandlerFailedError", "handler", "load_catalogue"),
+    "schedules.declaration": ("ScheduleDeclaration",),
+    "schedules.operations": ("Schedules",),
+    "stores": ("Page", "PageRequest", "Store", "StoreStatistics"),
+    "stores.local.store": ("LocalStore",),
+    "stores.schedules": ("Schedule",),
+    "task": (
+        "Accepted",
+        "Attempt",
+        "Draining",
+        "Duplicate",
+        "Ending",
+        "Finished",
+        "Following",
+        "Full",
+        "Outcome",
+        "Pending",
+        "Record",
+        "Running",
+        "Scheduled",
+        "State",
+        "Task",
+        "Verdict",
+    ),
+}
+"""The public names, by the module that defines them."""
+
+if not TYPE_CHECKING:  # a type checker would believe that the package has every name
+    _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+    def __getattr__(name: str) -> object:
+        """Import a public name. Python calls this when the module has no such attribute yet."""
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

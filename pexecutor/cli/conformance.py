@@ -14,10 +14,8 @@ import click
 import msgspec
 
 from ..config import Config, database_file, durability_of, load_config
-from ..stores import valkey
 from ..stores.address import MemoryAddress, SqliteAddress, StoreAddress, ValkeyAddress, parse_store
 from .exit_status import Exit
-from .trio_runner import run
 
 if TYPE_CHECKING:
     from ..conformance import Finding, Subject
@@ -39,6 +37,7 @@ def conformance(file: Path | None, as_json: bool, **flags: str | None) -> int:
     """Test all guarantees on a store. Its own tasks are not touched. Exit status 1 if a guarantee is broken."""
     # Imported here, because only this command needs it.
     from ..conformance import GUARANTEES, try_all
+    from .trio_runner import run
 
     config = load_config(file=file, environment=os.environ, flags=flags)
     subject = _subject(parse_store(config.store), config)
@@ -63,6 +62,8 @@ def _subject(address: StoreAddress, config: Config) -> Subject:
             directory = path if path.is_dir() else path.parent
             return SqliteSubject(directory, durability=cast("database.Durability", durability_of(config)))
         case ValkeyAddress():
+            from ..stores import valkey
+
             with valkey.needs_driver():
                 from ..conformance.shared import ValkeySubject
             return ValkeySubject(address, durability=cast("server_checks.Durability", durability_of(config)))

@@ -1,4 +1,7 @@
-"""The commands ``db``: check, export, back up and vacuum the file of the tasks. Only ``vacuum`` changes the file."""
+"""The commands ``db``: check, export, back up and vacuum the file of the tasks. Only ``vacuum`` changes the file.
+
+Each command imports SQLite when it runs, because other commands import this module, too, and do not need it.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,16 @@ from contextlib import contextmanager
 from functools import wraps
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from ..config import database_file, load_config
-from ..stores.sqlite import inspection
-from ..stores.sqlite.file_lock import PRIVATE
 from .streams import notify
+
+if TYPE_CHECKING:
+    from ..stores.sqlite import inspection
 
 
 @click.group()
@@ -41,6 +45,8 @@ def _of_file(command: Callable[..., None]) -> Callable[..., None]:
 @_of_file
 def check(path: Path) -> None:
     """Check the file for damage. Exit status 1 if it is damaged."""
+    from ..stores.sqlite import inspection
+
     findings = inspection.check(path)
     set_aside = f", {findings.set_aside} invalid rows set aside" if findings.set_aside else ""
     schedules = f", {findings.schedules} schedules" if findings.schedules else ""
@@ -53,6 +59,8 @@ def check(path: Path) -> None:
 @_of_file
 def export(path: Path, output: str) -> None:
     """Write the tasks in flight to OUTPUT, one JSON line per task, as they were submitted. `-` prints them."""
+    from ..stores.sqlite import inspection
+
     findings = inspection.Findings()
     records = inspection.save(path, findings)
     first = next(records, None)  # an invalid file raises here, before the output is touched
@@ -71,6 +79,8 @@ def _opened(output: str) -> Iterator[IO[bytes]]:
         with click.open_file(output, "wb") as stdout:
             yield stdout
         return
+    from ..stores.sqlite.file_lock import PRIVATE
+
     try:
         file = open(output, "wb", opener=lambda name, flags: os.open(name, flags, PRIVATE))  # noqa: SIM115
     except OSError as error:
@@ -84,6 +94,8 @@ def _opened(output: str) -> Iterator[IO[bytes]]:
 @_of_file
 def backup(path: Path, copy: Path) -> None:
     """Copy a snapshot of the file to COPY. A server may use the file meanwhile."""
+    from ..stores.sqlite import inspection
+
     inspection.back_up(path, copy)
 
 
@@ -91,6 +103,8 @@ def backup(path: Path, copy: Path) -> None:
 @_of_file
 def vacuum(path: Path) -> None:
     """Shrink the file to the size of its tasks. No server may use the file meanwhile."""
+    from ..stores.sqlite import inspection
+
     before, after = inspection.vacuum(path)
     click.echo(f"{path}: {before:,} bytes before, {after:,} bytes now")
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import click
-import trio
 from click.shell_completion import CompletionItem
 
 from .. import __version__
@@ -164,6 +163,8 @@ def _check(config: Config) -> None:
 
 def _serve(config: Config) -> None:
     # Imported here, because they take most of a second to load and only `serve` needs them.
+    import trio
+
     from ..log import configure_logging, log_ignored_variables
     from ..process.stop import StopBound
     from ..process.streams import background_streams

@@ -12,9 +12,7 @@ import msgspec
 
 from ..config import DEFAULTS, Config, database_file, load_config
 from ..errors import ConfigError
-from ..stores import valkey
 from ..stores.address import MemoryAddress, SqliteAddress, ValkeyAddress, parse_store
-from .trio_runner import run
 
 if TYPE_CHECKING:
     from ..stores.moves.move import Moved
@@ -55,6 +53,7 @@ def move(
     """Move tasks to another store. No server may use either store. After an interruption, repeat the same command."""
     # Imported here, because only this command needs it.
     from ..stores.moves import move
+    from .trio_runner import run
 
     config = load_config(file=file, environment=os.environ, flags=flags)
     terms = move.Terms(config.queue_size, history, recover, new_ids)
@@ -95,6 +94,8 @@ def _side(option: str, text: str, config: Config, *, must_exist: bool, volatile:
         case MemoryAddress():
             raise ConfigError(f"{option} cannot be memory: its tasks exist only inside their server's process")
         case ValkeyAddress():
+            from ..stores import valkey
+
             with valkey.needs_driver():
                 from ..stores.moves.valkey_side import QueueSide
             return QueueSide(

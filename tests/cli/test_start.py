@@ -16,8 +16,23 @@ from pexecutor.cli.main import main
 try:
     main()
 finally:
-    print(*sorted({"quart", "hypercorn", "httpx2", "rich"} & sys.modules.keys()), file=sys.stderr)
+    print(*sorted({"quart", "hypercorn", "httpx2", "rich", "sqlite3", "trio"} & sys.modules.keys()), file=sys.stderr)
 """
+
+
+COUNTED = PROGRAM.replace("*sorted(", "len(sys.modules), *sorted(")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "modules_max"),
+    [(["--help"], 240), (["submit", "--help"], 240), (["token", "new", "a", "--scope", "read"], 240)],
+)
+def test_it_loads_few_modules(arguments: list[str], modules_max: int) -> None:
+    """Each module takes a millisecond or so. With Trio and the executor there were 460."""
+    ran = subprocess.run(
+        [sys.executable, "-c", COUNTED, *arguments], capture_output=True, text=True, timeout=SECONDS_MAX, check=False
+    )
+    assert int(ran.stderr.split()[0]) <= modules_max
 
 
 @pytest.mark.parametrize(
@@ -26,8 +41,8 @@ finally:
         (["--help"], ""),
         (["submit", "--help"], ""),
         (["watch", "--help"], ""),
-        (["list", "--url", "http://127.0.0.1:1"], "httpx2"),
-        (["logs", "a", "--url", "http://127.0.0.1:1"], "httpx2"),
+        (["list", "--url", "http://127.0.0.1:1"], "httpx2 trio"),
+        (["logs", "a", "--url", "http://127.0.0.1:1"], "httpx2 trio"),
     ],
 )
 def test_it_loads_what_it_needs(arguments: list[str], loaded: str) -> None:

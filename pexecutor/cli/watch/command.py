@@ -12,7 +12,6 @@ import time
 from typing import Final
 
 import click
-import trio
 
 from ..client_command import ClientCommand, Session
 
@@ -40,7 +39,9 @@ def watch(session: Session, interval: float) -> int:
             time.sleep(interval)
     if not sys.stdout.isatty():
         raise click.UsageError("`watch` needs a terminal: use `watch --json` or `list` for other outputs")
-    # Imported here, because the drawing library takes long to load and only this command needs it.
+    # Imported here, because Trio and the drawing library take long to load and only this command needs them.
+    import trio
+
     from .screen import watch_screen
 
     return trio.run(watch_screen, session.client, interval)
