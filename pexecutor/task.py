@@ -118,23 +118,25 @@ class Task(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, om
         if self.params and len(msgspec.json.encode(self.params)) > PARAMS_BYTES_MAX:
             raise ValueError(f"`params` must be at most {PARAMS_BYTES_MAX} bytes of JSON")
         if self.run_at is not None:
-            self._check_run_at(self.run_at)
+            if self.delay:
+                raise ValueError("`run_at` and `delay` exclude each other: give only one of them")
+            check_run_at(self.run_at)
         if self.traceparent is not None and parse_traceparent(self.traceparent) != self.traceparent:
             raise ValueError("`traceparent` is invalid: expected version 00 of W3C Trace Context")
         if self.tags:
             check_tags(self.tags)
-
-    def _check_run_at(self, run_at: datetime) -> None:
-        if self.delay:
-            raise ValueError("`run_at` and `delay` exclude each other: give only one of them")
-        if run_at.timestamp() >= _YEAR_10000:
-            raise ValueError("`run_at` must be at most 9999-12-31T23:59:59Z")
 
     def due_at(self, submitted_at: float) -> float:
         """Return when the task becomes due, in seconds since 1970."""
         if self.run_at is not None:
             return self.run_at.timestamp()
         return submitted_at + self.delay / 1000 if self.delay else submitted_at
+
+
+def check_run_at(run_at: datetime) -> None:
+    """Raise ``ValueError`` if a time is in a year that RFC 3339 cannot write."""
+    if run_at.timestamp() >= _YEAR_10000:
+        raise ValueError("`run_at` must be at most 9999-12-31T23:59:59Z")
 
 
 def check_name(name: str) -> None:

@@ -1,4 +1,4 @@
-"""The commands ``cancel`` and ``drain``."""
+"""The commands ``cancel``, ``change`` and ``drain``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 
 from ..errors import PexecutorError, UnreachableError
 from ..limits.times import CLIENT_DRAIN_SECONDS
+from ..task import PRIORITY_MAX
 from .client_command import ClientCommand, Session
 from .completion import complete_task
 from .exit_status import Exit, StillWaitingError, exit_of, explain
@@ -36,6 +37,22 @@ def cancel(session: Session, tasks: tuple[str, ...]) -> int:
         else:
             session.report.records([document])
     return status
+
+
+@click.command(cls=ClientCommand)
+@click.argument("task", shell_complete=complete_task)
+@click.option("--priority", type=int, help=f"{-PRIORITY_MAX} to {PRIORITY_MAX}; tasks of higher priority start first.")
+@click.option("--run-at", metavar="TIME", help="When the task becomes due: `now`, or RFC 3339 with a time zone.")
+@click.pass_obj
+def change(session: Session, task: str, priority: int | None, run_at: str | None) -> None:
+    """Change the priority or the time of a task that waits.
+
+    TASK is an id, or the name of a task in flight.
+    """
+    changes = {field: value for field, value in (("priority", priority), ("run_at", run_at)) if value is not None}
+    if not changes:
+        raise click.UsageError("give --priority, --run-at or both")
+    session.report.records([session.client.change(find_in_flight(session.client, task), changes)])
 
 
 @click.command(cls=ClientCommand)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import click
 
-from .act import cancel, drain
+from .act import cancel, change, drain
 from .conformance import conformance
 from .db import db
 from .logs import logs
@@ -28,6 +28,7 @@ COMMANDS: tuple[click.Command, ...] = (
     show,
     logs,
     cancel,
+    change,
     watch,
     drain,
     handlers,

@@ -211,6 +211,10 @@ class Client:
         """Cancel a task, and return its record: finished, or still running."""
         return self._document("DELETE", _task_path(task_id), _Record)
 
+    def change(self, task_id: str, changes: Mapping[str, Any]) -> Document:
+        """Change the priority or the time of a waiting task, and return its record."""
+        return self._document("PATCH", _task_path(task_id), _Record, **_json(changes))
+
     def drain(self) -> Document:
         """Begin the drain of the server, and return its readiness."""
         return self._document("POST", "/drain", _Readiness)

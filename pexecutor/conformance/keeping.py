@@ -25,7 +25,7 @@ async def what_waits_waits_again(place: Place) -> None:
         b = (await listed(store, name="b"))[0]
         await store.cancel(b.id)
         c = (await listed(store, name="c"))[0]
-        await store.set_priority(c.id, 9)
+        await store.change_waiting(c.id, priority=9)
         before = await listed(store)
         await place.cut(store)
     async with place.open(queue_size=5) as store:

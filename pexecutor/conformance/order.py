@@ -8,15 +8,18 @@ import trio
 
 from ..errors import AlreadyFinishedError, AlreadyStartedError, UnknownTaskError
 from ..stores import Store
-from ..task import Running, Task
-from .asking import accept, at_once, end, listed, listed_names, refused, start, start_nothing
+from ..task import Running, Scheduled, Task
+from .asking import FAILED, accept, at_once, end, listed, listed_names, refused, start, start_nothing
 from .guarantee import Place, expect, guarantee
 
 _CLAIM = (
     "then starts at most ``limit`` pending tasks and returns them. The highest priority starts first; tasks of equal "
     "priority start in acceptance order."
 )
-_PRIORITY = "``set_priority`` moves a waiting task to its new place in the start order."
+_PRIORITY = "A new priority moves the task to its new place in the start order."
+_HOUR_MS = 3_600_000
+_LATER = 253_402_300_799.0
+"""The last second of the year 9999."""
 _WORK = "``claim(limit)`` waits until a task can start"
 
 
@@ -87,9 +90,9 @@ async def released_at_its_old_place(place: Place) -> None:
 async def new_priority(place: Place) -> None:
     async with place.open() as store:
         records = await accept(store, Task("a"), Task("b"), Task("c"), Task("later", delay=60_000))
-        await store.set_priority(records[2].id, 5)
-        await store.set_priority(records[0].id, -5)
-        later = await store.set_priority(records[3].id, 9)
+        await store.change_waiting(records[2].id, priority=5)
+        await store.change_waiting(records[0].id, priority=-5)
+        later = await store.change_waiting(records[3].id, priority=9)
         expect(later.task.priority == 9, f"the returned record does not have the new priority: {later}")
         listing = await listed_names(store)
         expect(listing == ["later", "c", "b", "a"], f"the listing is {listing}")
@@ -100,19 +103,73 @@ async def new_priority(place: Place) -> None:
 @guarantee(
     "order",
     "The priority of a running, a finished or an unknown task cannot be changed.",
-    promise="It raises ``AlreadyStartedError`` for a running task; the other errors are those of ``cancel``.",
+    promise="``change_waiting`` raises ``AlreadyStartedError`` for a running task; the other errors are those of "
+    "``cancel``.",
 )
 async def no_priority_to_change(place: Place) -> None:
     async with place.open() as store:
         [record] = await accept(store, Task("a"))
         [running] = await start(store)
         with refused(AlreadyStartedError, "a new priority for a running task"):
-            await store.set_priority(record.id, 1)
+            await store.change_waiting(record.id, priority=1)
         await end(store, running)
         with refused(AlreadyFinishedError, "a new priority for a finished task"):
-            await store.set_priority(record.id, 1)
+            await store.change_waiting(record.id, priority=1)
         with refused(UnknownTaskError, "a new priority for an unknown task"):
-            await store.set_priority(_next_id(record.id), 1)
+            await store.change_waiting(_next_id(record.id), priority=1)
+
+
+@guarantee(
+    "order",
+    "A new time that has passed makes a waiting task due at once.",
+    promise="If the new time has passed by the store's clock, the task is due at once",
+)
+async def new_time_that_has_passed(place: Place) -> None:
+    async with place.open() as store:
+        [later, retried] = await accept(
+            store, Task("later", delay=_HOUR_MS), Task("b", retries=1, retry_delay=_HOUR_MS)
+        )
+        [running] = await start(store)
+        await store.finish([(running, FAILED)])
+        for record in (later, retried):
+            await store.change_waiting(record.id, due_at=0.0)
+        started = _names(await start(store, 2))
+        expect(started == ["later", "b"], f"the tasks were started as {started}")
+
+
+@guarantee(
+    "order",
+    "A new time to come makes a pending task wait, and a priority is set in the same step.",
+    promise="A pending task whose new time is to come is scheduled again.",
+)
+async def new_time_to_come(place: Place) -> None:
+    async with place.open() as store:
+        [a, _] = await accept(store, Task("a"), Task("b"))
+        moved = await store.change_waiting(a.id, priority=7, due_at=_LATER)
+        expect(isinstance(moved, Scheduled) and moved.due_at == _LATER, f"the returned record is {moved}")
+        expect(moved.task.priority == 7, f"the returned record does not have the new priority: {moved}")
+        expect(await store.get(a.id) == moved, "the record differs from the one that was returned")
+        started = _names(await start(store))
+        expect(started == ["b"], f"the tasks were started as {started}")
+        await start_nothing(store, "its new time is to come")
+
+
+@guarantee(
+    "order",
+    "A task that follows another one waits for its new time.",
+    promise="A task that follows another one starts at its new time if the holder has ended by then.",
+)
+async def new_time_of_a_follower(place: Place) -> None:
+    async with place.open() as store:
+        await accept(store, Task("a"))
+        [running] = await start(store)
+        [follower] = await accept(store, Task("a", on_conflict="latest"))
+        await store.change_waiting(follower.id, due_at=_LATER)
+        await end(store, running)
+        await start_nothing(store, "its new time is to come")
+        await store.change_waiting(follower.id, due_at=0.0)
+        [started] = await start(store)
+        expect(started.id == follower.id, f"{started} was started")
 
 
 def _next_id(task_id: str) -> str:

@@ -43,7 +43,7 @@ from ..schedules.operations import Schedules
 from ..schedules.tables import DeclaredSchedules, run_schedules
 from ..stores import Node, NodeState, Page, PageRequest, Store, Watcher
 from ..stores.schedules import Skipped
-from ..task import DRAINING, Accepted, Finished, Following, Full, Pending, Record, Running, Scheduled, Task, Verdict
+from ..task import DRAINING, Accepted, Finished, Full, Record, Running, Task, Verdict
 from .pool import Pool
 from .progress import publish_progress
 from .rate import FinishRate
@@ -309,14 +309,14 @@ class Executor:
             self._count_endings(1)
         return record
 
-    async def set_priority(self, task_id: str, priority: int) -> Scheduled | Following | Pending:
-        """Change the priority of a task that has not started, and return its record.
+    async def change_waiting(self, task_id: str, *, priority: int | None = None, due_at: float | None = None) -> Record:
+        """Change the priority or the time (seconds since 1970) of a waiting task, and return its record.
 
         Raises:
             UnknownTaskError, ExpiredTaskError, AlreadyStartedError, AlreadyFinishedError: the task does not wait.
             StoreUnavailableError: the store could not make the change durable; nothing was changed.
         """
-        return await self._store.set_priority(task_id, priority)
+        return await self._store.change_waiting(task_id, priority=priority, due_at=due_at)
 
     async def wait(self, task_id: str, *, seconds_max: float = math.inf) -> Record:
         """Wait for a task's outcome, for ``seconds_max`` or until the executor stops; return the task's record then.

@@ -92,8 +92,12 @@ the caller has to stop the attempt, and the task ends when the attempt has ended
 unknown id, ``ExpiredTaskError`` if the record is no longer in the history, ``AlreadyFinishedError`` if the task has
 ended.
 
-**Priority.** ``set_priority`` moves a waiting task to its new place in the start order. It raises
-``AlreadyStartedError`` for a running task; the other errors are those of ``cancel``.
+**Change.** ``change_waiting`` gives a waiting task another priority, another time, or both in one step. A new priority
+moves the task to its new place in the start order. A new time, ``due_at``, replaces the ``delay`` and the ``run_at`` of
+the task, and also the time of a retry that waits. A pending task whose new time is to come is scheduled again. If the
+new time has passed by the store's clock, the task is due at once, and its ``run_at`` is the time of the step; a task
+that is due already stays as it is. A task that follows another one starts at its new time if the holder has ended by
+then. ``change_waiting`` raises ``AlreadyStartedError`` for a running task; the other errors are those of ``cancel``.
 
 **Watch.** ``watch`` registers the ``Watcher`` that the store notifies when records change, in the order of the changes,
 once every caller can see them. A task that becomes due is a change. The callbacks are synchronous, receive one or more
@@ -288,7 +292,9 @@ class Store(Protocol):
 
     async def cancel(self, task_id: str) -> Running | Finished: ...
 
-    async def set_priority(self, task_id: str, priority: int) -> Scheduled | Following | Pending: ...
+    async def change_waiting(
+        self, task_id: str, *, priority: int | None = None, due_at: float | None = None
+    ) -> Scheduled | Following | Pending: ...
 
     def watch(self, watcher: Watcher) -> None: ...
 

@@ -58,3 +58,17 @@ def test_a_drain_that_is_waited_for(run: Run, start_server: StartServer) -> None
     assert run("drain", "--wait", url=server.url).status == 0
     assert server.wait() == 0
     assert server.log_events()[-1]["finished"] == 1
+
+
+def test_a_waiting_task_is_changed(run: Run) -> None:
+    task_id = run("submit", "moved", "--delay", "1h").fields[0][0]
+    record = run("change", "moved", "--priority", "5", "--run-at", "9999-12-31T23:59:59Z", "--json").json
+    assert (record["id"], record["priority"], record["due_at"]) == (task_id, 5, "9999-12-31T23:59:59.000Z")
+    assert run("change", task_id, "--run-at", "now").status == 0
+    eventually(lambda: run("show", task_id, "--json").json.get("outcome") == "succeeded")
+    assert run("change", task_id, "--run-at", "now").status == 7
+
+
+def test_a_change_needs_a_change(run: Run) -> None:
+    result = run("change", "any")
+    assert (result.status, result.err) == (2, "pexecutor: give --priority, --run-at or both\n")

@@ -131,7 +131,7 @@ async def test_a_retry_a_move_a_cancel_and_a_release_are_told_of(run_here: RunHe
         assert told(reader) == ["a pending", "a running", "a scheduled", "a pending", "a running"]
         [accepted] = await executor.submit([Task("b")])
         assert accepted.verdict == "accepted"
-        await executor.set_priority(accepted.record.id, 5)
+        await executor.change_waiting(accepted.record.id, priority=5)
         await executor.cancel(accepted.record.id)
         assert told(reader) == ["b pending", "b pending", "b cancelled"]
         executor.hard_stop()

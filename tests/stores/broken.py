@@ -150,9 +150,34 @@ class CancelsTwice(LocalStore):
 
 
 class ChangesNoPriority(LocalStore):
-    async def set_priority(self, task_id: str, priority: int) -> Any:
+    async def change_waiting(self, task_id: str, *, priority: int | None = None, due_at: float | None = None) -> Any:
         record = await self.get(task_id)
-        return record if isinstance(record, Pending | Scheduled) else await super().set_priority(task_id, priority)
+        if isinstance(record, Pending | Scheduled):
+            priority = None
+        return await super().change_waiting(task_id, priority=priority, due_at=due_at)
+
+
+class ChangesNoTimeOfPendingTasks(LocalStore):
+    async def change_waiting(self, task_id: str, *, priority: int | None = None, due_at: float | None = None) -> Any:
+        if isinstance(await self.get(task_id), Pending):
+            due_at = None
+        return await super().change_waiting(task_id, priority=priority, due_at=due_at)
+
+
+class ChangesNoTimeOfFollowers(LocalStore):
+    async def change_waiting(self, task_id: str, *, priority: int | None = None, due_at: float | None = None) -> Any:
+        if isinstance(await self.get(task_id), Following):
+            due_at = None
+        return await super().change_waiting(task_id, priority=priority, due_at=due_at)
+
+
+class WaitsForThePast(LocalStore):
+    """A time that has passed is taken for none."""
+
+    async def change_waiting(self, task_id: str, *, priority: int | None = None, due_at: float | None = None) -> Any:
+        if due_at is not None and due_at < 1:
+            due_at = None
+        return await super().change_waiting(task_id, priority=priority, due_at=due_at)
 
 
 class CountsRowsInItsCursors(LocalStore):
@@ -296,6 +321,9 @@ BROKEN: dict[type[LocalStore], str] = {
     EndsWhatRuns: "cancel_what_runs",
     CancelsTwice: "nothing_to_cancel",
     ChangesNoPriority: "new_priority",
+    ChangesNoTimeOfPendingTasks: "new_time_to_come",
+    ChangesNoTimeOfFollowers: "new_time_of_a_follower",
+    WaitsForThePast: "new_time_that_has_passed",
     CountsRowsInItsCursors: "pages_do_not_shift",
     KeepsEverything: "history_by_age",
     TellsNobodyWhoWaits: "waiting_for_an_outcome",

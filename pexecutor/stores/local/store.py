@@ -15,7 +15,6 @@ from contextlib import asynccontextmanager
 from itertools import takewhile
 from typing import Final
 
-import msgspec
 import trio
 
 from ...errors import AlreadyFinishedError, AlreadyStartedError, ExpiredTaskError, UnknownTaskError
@@ -57,6 +56,7 @@ from .serials import Serials
 from .snapshot import take_snapshot
 from .steps import Steps
 from .submission import Submission, after, all_just_end, end, end_and_pass_on, start
+from .waiting import changed
 
 CLOCK_CHECK_SECONDS: Final = 60.0
 """The longest sleep towards a time of the wall clock, in seconds: the clock may be set meanwhile."""
@@ -319,8 +319,10 @@ class LocalStore:
                     self._room.offer()
                     return finished
 
-    async def set_priority(self, task_id: str, priority: int) -> Scheduled | Following | Pending:
-        """Give a waiting task another place in the start order."""
+    async def change_waiting(
+        self, task_id: str, *, priority: int | None = None, due_at: float | None = None
+    ) -> Scheduled | Following | Pending:
+        """Give a waiting task another priority, another time, or both."""
         name = (await self.get(task_id)).task.name
         async with self._book.registry.locked([name]):
             match self._find(task_id):
@@ -329,8 +331,7 @@ class LocalStore:
                 case Running():
                     raise AlreadyStartedError(task_id)
                 case waiting:
-                    task = msgspec.structs.replace(waiting.task, priority=priority)
-                    moved = msgspec.structs.replace(waiting, task=task)
+                    moved = changed(waiting, priority, due_at, self._now())
                     await self._steps.complete([moved])
                     return moved
 

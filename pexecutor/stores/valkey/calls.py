@@ -55,7 +55,7 @@ _DECODERS: Final = {
     "release": decoder(bool),
     "get": decoder(Found),
     "cancel": decoder(Found),
-    "set_priority": decoder(Found),
+    "change_waiting": decoder(Found),
     "marks": decoder(list[MarkRow]),
     "upgrade": decoder(UpgradeStep),
     "mend": decoder(bool),

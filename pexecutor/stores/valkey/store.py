@@ -18,6 +18,7 @@ import random
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from itertools import count
 from typing import Any, Final, Literal
 
@@ -26,7 +27,6 @@ import trio
 
 from ...errors import (
     AlreadyFinishedError,
-    AlreadyStartedError,
     ExpiredTaskError,
     StoreUnavailableError,
     UnknownTaskError,
@@ -66,7 +66,8 @@ from .schedules import ValkeySchedules
 from .server_checks import SETTINGS, Durability, check_durability, report_warnings
 from .snapshot import take_snapshot
 from .upgrade import check_layout, upgrade
-from .wire import Beat, Found, Joined, NodeRow, PageReply, Row, to_arguments, to_mark, to_node
+from .waiting import change_waiting
+from .wire import Beat, Found, Joined, NodeRow, PageReply, Row, ServerReply, to_arguments, to_mark, to_node
 
 LINGERING: Final = True
 """Argument of ``get``: also return an expired record that is kept for callers that wait for its end."""
@@ -335,31 +336,33 @@ class ValkeyStore:
         assert isinstance(record, Running | Finished), "a waiting task has been ended"
         return record
 
-    async def set_priority(self, task_id: str, priority: int) -> Scheduled | Following | Pending:
-        """Give a waiting task another place in the start order."""
-        record, _ = await self._found(task_id, "set_priority", priority)
-        if isinstance(record, Finished):
-            raise AlreadyFinishedError(task_id)
-        if isinstance(record, Running):
-            raise AlreadyStartedError(task_id)
-        return record
+    async def change_waiting(
+        self, task_id: str, *, priority: int | None = None, due_at: float | None = None
+    ) -> Scheduled | Following | Pending:
+        """Give a waiting task another priority, another time, or both."""
+        return await change_waiting(partial(self._asked, task_id), self._calls.read, priority, due_at)
 
     # Read
 
-    async def _found(self, task_id: str, verb: str, *arguments: Any) -> tuple[Record, str]:
-        """Call a verb for one task; return the record and the state in which the verb found it."""
+    async def _asked(self, task_id: str, verb: str, *arguments: Any) -> ServerReply[Found]:
+        """Call a verb for one task; return the reply, whose result has a row."""
         serial = parse_task_id(task_id)
         number = 0 if serial is None else serial - make_serial(self._calls.tag, 0)
         if not 0 < number < make_serial(1, 0):
             await trio.lowlevel.checkpoint()
             raise UnknownTaskError(task_id)
-        found: Found = await self._calls.call(verb, number, *arguments)
-        if isinstance(found.row, Row):
-            assert isinstance(found.state_or_acceptances, str)
-            return self._calls.read(found.row), found.state_or_acceptances
-        if number > int(found.state_or_acceptances):
+        reply: ServerReply[Found] = await self._calls.ask(verb, number, *arguments)
+        self._calls.report_all(reply.changes, {})
+        if isinstance(reply.result.row, Row):
+            return reply
+        if number > int(reply.result.state_or_acceptances):
             raise UnknownTaskError(task_id)
         raise ExpiredTaskError(task_id)
+
+    async def _found(self, task_id: str, verb: str, *arguments: Any) -> tuple[Record, str]:
+        """Call a verb for one task; return the record and the state in which the verb found it."""
+        row, state = msgspec.structs.astuple((await self._asked(task_id, verb, *arguments)).result)
+        return self._calls.read(row), state
 
     async def get(self, task_id: str) -> Record:
         """Return the record with this id."""

@@ -291,8 +291,13 @@ def to_arguments(task: Task, keep_seconds_max: float) -> TaskArguments:
         task.on_conflict,
         task.on_crash,
         keep_seconds_max if task.keep is None else min(task.keep / 1000, keep_seconds_max),
-        _encode_task(task).decode(),
+        to_task_text(task),
     )
+
+
+def to_task_text(task: Task) -> str:
+    """Return a submitted task as the server stores it."""
+    return _encode_task(task).decode()
 
 
 def to_ending(text: str) -> Ending:
@@ -326,7 +331,7 @@ def task_of(row: Row) -> Task:
         msgspec.DecodeError: the task cannot be read.
     """
     task = _decode_task(text_of(row.task))
-    # `set_priority` changes the record, not the submitted text.
+    # A new priority changes the record, not the submitted text.
     return task if task.priority == row.priority else msgspec.structs.replace(task, priority=row.priority)
 
 

@@ -16,17 +16,19 @@ import re
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE
 from collections import Counter
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import cache
 from types import NoneType
-from typing import Any, Final, NoReturn, TypeVar, Union, get_args
+from typing import Annotated, Any, Final, NoReturn, TypeVar, Union, get_args
 
 import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
 from ...errors import FieldError, InvalidTaskError
 from ...handlers.settings import Defaults
 from ...limits.defaults import CHARACTERS_SHOWN_MAX
 from ...schedules.declaration import ScheduleDeclaration
-from ...task import Priority, Task
+from ...task import Priority, Task, check_run_at
 from ...validation import fault_of, malformed, unknown
 from .errors import BadRequestError, TooLargeError
 
@@ -37,14 +39,43 @@ ERRORS_LISTED_MAX: Final = 100
 """How many faults of one batch the reply lists."""
 
 
+NewTime = Annotated[
+    str, Meta(extra_json_schema={"anyOf": [{"const": "now"}, {"format": "date-time"}], "examples": ["now"]})
+]
+_Time = Annotated[datetime, Meta(tz=True)]
+
+
 class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The change of a waiting task.
+    """The change of a waiting task: its priority, its time, or both.
 
     Parameters:
         priority: -100 to 100; tasks of higher priority start first.
+        run_at: when the task becomes due: a time with a time zone (RFC 3339), or ``now``.
+
+    Raises:
+        ValueError: both are missing, or ``run_at`` is invalid.
     """
 
-    priority: Priority
+    priority: Priority | UnsetType = UNSET
+    run_at: NewTime | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        if self.priority is UNSET and self.run_at is UNSET:
+            raise ValueError("`priority`, `run_at` or both must be given")
+        self.due_at()
+
+    def due_at(self) -> float | None:
+        """Return the new time in seconds since 1970; a time that has passed for ``now``, and ``None`` for no change."""
+        if self.run_at is UNSET:
+            return None
+        if self.run_at == "now":
+            return 0.0
+        try:
+            time = msgspec.convert(self.run_at, _Time)
+        except msgspec.ValidationError as error:
+            raise ValueError('`run_at` must be "now", or a time such as "2030-01-31T08:00:00Z"') from error
+        check_run_at(time)
+        return time.timestamp()
 
 
 class TaskBody(msgspec.Struct, frozen=True, gc=False):

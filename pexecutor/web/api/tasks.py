@@ -305,12 +305,16 @@ class TaskAnswers:
         return self._shown(record, 200)
 
     async def change(self, request: IncomingRequest) -> Reply:
-        """Change the priority of a waiting task."""
+        """Change the priority or the time of a waiting task."""
         body = await read_json_body(
             request, bytes_max=self._config.body_bytes_max, seconds_max=self._config.request_timeout_seconds
         )
-        priority = decode_object(body, Change).priority
-        return self._shown(await self._executor.set_priority(request.parameters["id"], priority), 200)
+        change = decode_object(body, Change)
+        priority = None if change.priority is UNSET else change.priority
+        record = await self._executor.change_waiting(
+            request.parameters["id"], priority=priority, due_at=change.due_at()
+        )
+        return self._shown(record, 200)
 
     async def cancel(self, request: IncomingRequest) -> Reply:
         """Cancel a task: 200 if it has ended, 202 if its work has yet to end."""

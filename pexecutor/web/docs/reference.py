@@ -192,18 +192,20 @@ SHOW: Final = Doc(
     (UnknownTaskError, ExpiredTaskError),
 )
 
-CHANGE_BODY: Final = (_json(Change, urgent={"priority": 50}),)
+CHANGE_BODY: Final = (
+    _json(Change, urgent={"priority": 50, "run_at": "now"}, later={"run_at": "2030-01-31T08:00:00Z"}),
+)
 
 CHANGE: Final = Doc(
     "Tasks",
     "change_task",
-    "Change the priority of a waiting task.",
+    "Change the priority or the time of a waiting task.",
     {200: _reply("The changed record.", _json(TaskDetail))},
     (
         *(InvalidTaskError, UnknownTaskError, AlreadyFinishedError, AlreadyStartedError, ExpiredTaskError),
         StoreUnavailableError,
     ),
-    body_description="The new priority.",
+    body_description="The new priority, the new time, or both.",
 )
 
 CANCEL: Final = Doc(

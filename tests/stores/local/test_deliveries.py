@@ -148,7 +148,7 @@ async def test_a_task_keeps_its_targets_in_every_waiting_state() -> None:
     store = watched.store
     [accepted] = await store.submit([Task("a", delay=1000)])
     assert accepted.verdict == "accepted"
-    await store.set_priority(accepted.record.id, 5)
+    await store.change_waiting(accepted.record.id, priority=5)
     watched.clock.now += 1
     [running] = await store.claim(1)
     await store.finish([(running, SUCCEEDED)])

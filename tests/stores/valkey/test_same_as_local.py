@@ -41,7 +41,12 @@ Step = st.one_of(
     st.tuples(st.just("finish"), st.sampled_from(["succeeded", "failed", "cancelled"])),
     st.tuples(st.just("release")),
     st.tuples(st.just("cancel"), Which),
-    st.tuples(st.just("set_priority"), Which, st.integers(-1, 1)),
+    st.tuples(
+        st.just("change_waiting"),
+        Which,
+        st.sampled_from([None, -1, 0, 1]),
+        st.sampled_from([None, -5.0, 0.2, 2.1]),
+    ),
     st.tuples(st.just("get"), Which),
     st.tuples(st.just("page"), st.sampled_from([None, *State]), st.sampled_from([None, *"abcd"]), st.integers(1, 4)),
     st.tuples(st.just("pass"), st.sampled_from([0.25, 1.0, 6.0])),
@@ -94,8 +99,9 @@ class Driver:
         self._cancelled.add(record.serial)
         return shown(record)
 
-    async def set_priority(self, which: int, priority: int) -> Any:
-        return shown(await self._store.set_priority(self._id(which), priority))
+    async def change_waiting(self, which: int, priority: int | None, seconds: float | None) -> Any:
+        due_at = None if seconds is None else virtual_now() + seconds
+        return shown(await self._store.change_waiting(self._id(which), priority=priority, due_at=due_at))
 
     async def get(self, which: int) -> Any:
         return shown(await self._store.get(self._id(which)))
@@ -125,7 +131,9 @@ def shown(value: Any) -> Any:
         fields = {name: getattr(value, name) for name in value.__struct_fields__ if name != "token"}
         attempts = [(attempt.outcome, round(attempt.started_at, 3), attempt.error) for attempt in value.attempts]
         times = {name: round(at, 3) for name, at in fields.items() if name.endswith("_at")}
-        return (type(value).__name__, fields | times | {"attempts": attempts})
+        run_at = None if value.task.run_at is None else round(value.task.run_at.timestamp(), 2)
+        task = msgspec.structs.replace(value.task, run_at=None)
+        return (type(value).__name__, fields | times | {"attempts": attempts, "task": task, "run_at": run_at})
     if isinstance(value, msgspec.Struct):
         return (type(value).__name__, [shown(getattr(value, name)) for name in value.__struct_fields__])
     return value

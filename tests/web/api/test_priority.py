@@ -1,4 +1,4 @@
-"""Tests of ``PATCH /tasks/{id}``: changing the priority of a pending task."""
+"""Tests of ``PATCH /tasks/{id}``: changing the priority and the time of a waiting task."""
 
 from __future__ import annotations
 
@@ -30,6 +30,37 @@ async def test_one_that_has_started_or_ended_is_not(full: Served, gate: Gate) ->
     problem_in(await full.client.patch("/tasks/000000-1", json={"priority": 5}), 404)
 
 
+async def test_a_pending_task_can_wait_for_a_time(full: Served) -> None:
+    path = f"/tasks/{await id_of(full, 'p0')}"
+    last = {"run_at": "9999-12-31T23:59:59Z", "priority": 3}
+    reply = await full.client.patch(path, json=last)
+
+    assert reply.status_code == 200
+    assert {"state": "scheduled", "due_at": "9999-12-31T23:59:59.000Z", "priority": 3}.items() <= reply.json().items()
+    assert await full.names("/tasks/pending") == ["p1"]
+    reply = await full.client.patch(path, json={"run_at": "now"})
+    assert (reply.status_code, reply.json()["state"]) == (200, "pending")
+    assert await full.names("/tasks/pending") == ["p0", "p1"]
+
+
+@pytest.mark.parametrize("time", ["now", "2020-01-31T08:00:00+01:00", "0001-01-01T00:00:00Z"])
+async def test_now_and_a_past_time_leave_a_pending_task_as_it_is(full: Served, time: str) -> None:
+    path = f"/tasks/{await id_of(full, 'p1')}"
+    before = (await full.client.get(path)).json()
+    reply = await full.client.patch(path, json={"run_at": time})
+
+    assert (reply.status_code, reply.json()) == (200, before)
+
+
+async def test_the_time_of_a_started_ended_or_unknown_task_is_not_changed(full: Served, gate: Gate) -> None:
+    task_id = await id_of(full, "r")
+    assert "started" in problem_in(await full.client.patch(f"/tasks/{task_id}", json={"run_at": "now"}), 409)["detail"]
+    gate.open()
+    await full.client.get(f"/tasks/{task_id}?wait=5")
+    assert "ended" in problem_in(await full.client.patch(f"/tasks/{task_id}", json={"run_at": "now"}), 409)["detail"]
+    problem_in(await full.client.patch("/tasks/000000-1", json={"run_at": "now"}), 404)
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [
@@ -38,6 +69,14 @@ async def test_one_that_has_started_or_ended_is_not(full: Served, gate: Gate) ->
         (b'{"priority":null}', "priority"),
         (b"{}", "priority"),
         (b'{"priority":1,"name":"x"}', "name"),
+        (b'{"run_at":"soon"}', "run_at"),
+        (b'{"run_at":""}', "run_at"),
+        (b'{"run_at":null}', "run_at"),
+        (b'{"run_at":1}', "run_at"),
+        (b'{"run_at":"2030-01-31T08:00:00"}', "run_at"),
+        (b'{"run_at":"9999-12-31T23:59:59-01:00"}', "run_at"),
+        (b'{"run_at":"10000-01-01T00:00:00Z"}', "run_at"),
+        (b'{"priority":1,"run_at":"now","run_at":"now"}', "run_at"),
         (b'{"priority":1,"priority":2}', "priority"),
         (b"[]", None),
         (b"{", None),

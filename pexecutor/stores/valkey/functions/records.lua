@@ -33,11 +33,21 @@ verb('cancel', function(number, id)
   return once(id, function() return found(find_kept(number), cancel) end)
 end)
 
-local function move(record, priority)
+-- Gives a waiting task another priority, unless it is false, and another time if there is a `text`. The text is the submitted
+-- task with the new time. It replaces the text `seen`; if the task has another one by now, nothing changes.
+local function change_waiting(record, priority, due_at, seen, text)
   if record.state == STATE.finished or record.state == STATE.running then return record end
-  return change(record, {priority = priority})
+  local differences = {priority = priority or record.priority}
+  if text then
+    if tasks:get(record.id) ~= seen then return record end
+    differences.at, differences.task, differences.task_bytes = due_at, text, #text
+    if record.state ~= STATE.following then differences.state = first_state(differences) end
+    tell(MESSAGE.work)  -- other nodes may sleep until a later time
+  end
+  return change(record, differences)
 end
 
-verb('set_priority', function(number, priority)
-  return found(find_kept(number), function(record) return move(record, priority) end)
+verb('change_waiting', function(number, ...)
+  local arguments = {...}
+  return found(find_kept(number), function(record) return change_waiting(record, unpack(arguments)) end)
 end)
