@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
@@ -10,9 +11,8 @@ import trio
 
 from pexecutor import Record, StoreUnavailableError, Task
 from pexecutor.handlers import Context
-from pexecutor.stores.answers import KeyedAnswer, RequestKey
-from pexecutor.stores.local.journal_protocol import NOTHING_BESIDE, BesideRecords
-from pexecutor.stores.schedules import Schedule, ScheduleChange
+from pexecutor.stores.answers import KeyedAnswer
+from pexecutor.stores.local.journal_protocol import NOTHING_BESIDE, BesideKind, BesideRecords, CurrentBeside
 
 
 class Doing:
@@ -86,6 +86,7 @@ class FakeJournal:
     after_crash = False
     repairs = (0, 0)
     lost_transactions = 0
+    generations = 0
     tag = 1
 
     def __init__(self, awaits: int = 2) -> None:
@@ -94,22 +95,21 @@ class FakeJournal:
         self.acceptances = 0
         self.fails_at: set[int] = set()
         self.written: list[Record] = []
-        self.written_answers: dict[RequestKey, KeyedAnswer] = {}
-        self.written_schedules: list[ScheduleChange] = []
+        self.beside: defaultdict[str, dict[Any, Any]] = defaultdict(dict)
         self.on_write: Callable[[int], None] = lambda _: None
 
     @asynccontextmanager
     async def opened(
-        self, current: Callable[[int], Record | None], current_schedule: Callable[[str], Schedule | None]
+        self, current: Callable[[int], Record | None], beside: CurrentBeside
     ) -> AsyncIterator[tuple[int, int]]:
         yield self.tag, self.acceptances
 
     async def records(self) -> AsyncIterator[list[Record]]:
         yield list({record.serial: record for record in self.written}.values())
 
-    async def schedules(self) -> tuple[list[Schedule], int]:
-        latest = {change.name: change.schedule for change in self.written_schedules}
-        return [schedule for schedule in latest.values() if schedule is not None], 0
+    async def stored(self, kind: BesideKind) -> list[Any]:
+        kept = {key: value for key, value in self.beside[kind].items() if value is not None}
+        return [KeyedAnswer(*item) for item in kept.items()] if kind == "answers" else [*kept.values()]
 
     async def commit(self, changes: Sequence[Record], acceptances: int, beside: BesideRecords = NOTHING_BESIDE) -> None:
         self.writes += 1
@@ -119,21 +119,17 @@ class FakeJournal:
         if number in self.fails_at:
             raise StoreUnavailableError(f"the disk failed at write {number}")
         self.written.extend(changes)
-        self.written_schedules.extend(beside.schedules)
-        if beside.answer is not None:
-            self.written_answers[beside.answer.key] = beside.answer
+        for kind, key, value in beside.changes():
+            self.beside[kind][key] = value
         self.acceptances = acceptances
         await self._turn()
-
-    async def answers(self) -> list[KeyedAnswer]:
-        return list(self.written_answers.values())
 
     def forget(self, serials: Sequence[int]) -> None:
         pass
 
-    def forget_answers(self, keys: Iterable[RequestKey]) -> None:
+    def forget_beside(self, kind: BesideKind, keys: Iterable[Hashable]) -> None:
         for key in keys:
-            self.written_answers.pop(key, None)
+            self.beside[kind].pop(key, None)
 
     async def _turn(self) -> None:
         for _ in range(self.awaits):

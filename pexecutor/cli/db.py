@@ -49,8 +49,8 @@ def check(path: Path) -> None:
 
     findings = inspection.check(path)
     set_aside = f", {findings.set_aside} invalid rows set aside" if findings.set_aside else ""
-    schedules = f", {findings.schedules} schedules" if findings.schedules else ""
-    click.echo(f"{path}: {findings.in_flight} in flight, {findings.history} finished{schedules}{set_aside}")
+    beside = [f", {number} {kind}" for kind, number in findings.beside.items() if kind != "answers"]
+    click.echo(f"{path}: {findings.in_flight} in flight, {findings.history} finished{''.join(beside)}{set_aside}")
     _fail_with(findings, "the file is damaged: `pexecutor db export` saves the tasks that can be read")
 
 

@@ -152,6 +152,12 @@ class Delivery(msgspec.Struct, frozen=True):
         return format_task_id(self.serial)
 
 
+class Spare(NamedTuple):
+    """Stands for a delivery that a step may make instead: if the end of ``task`` cannot be written as it is."""
+
+    task: int
+
+
 class DueDeliveries(NamedTuple):
     """The answer of ``take``.
 
@@ -203,6 +209,12 @@ def targets_of(record: Finished) -> tuple[str, ...]:
     """Return the targets that are notified of the outcome of a task."""
     brings = None if record.rare is None else record.rare.brings
     return () if brings is None else brings.targets(record.ending.outcome)
+
+
+def brought_by(record: Finished, serials: Sequence[int]) -> list[Delivery]:
+    """Return the deliveries that the outcome of a task brings, with the first of these serials."""
+    targets = targets_of(record)
+    return new_deliveries(serials[: len(targets)], targets, end_notice(record), record.finished_at) if targets else []
 
 
 def end_notice(record: Finished) -> EndNotice:

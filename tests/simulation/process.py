@@ -280,7 +280,7 @@ def read_answers(disk: FakeDisk) -> dict[RequestKey, Answer]:
     database = Database(FILE, connected=partial(connected, disk.copy(), checkpoint_pages=0))
     database.open()
     try:
-        return dict(database.answers())
+        return dict(database.stored("answers"))
     finally:
         database.close()
 

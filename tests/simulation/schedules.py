@@ -114,6 +114,6 @@ def _read(disk: FakeDisk) -> list[Schedule]:
     database = Database(FILE, connected=partial(connected, disk.copy(), checkpoint_pages=0))
     database.open()
     try:
-        return database.schedules()[0]
+        return database.stored("schedules")
     finally:
         database.close()

@@ -190,7 +190,7 @@ def set_the_next_time_before_the_task(patch: pytest.MonkeyPatch) -> None:
     ) -> Any:
         if beside.schedules and changes:
             await commit(self, (), 0, BesideRecords(beside.schedules))
-            beside = BesideRecords(answer=beside.answer)
+            beside = beside._replace(schedules=())
         return await commit(self, changes, acceptances, beside)
 
     patch.setattr(SqliteJournal, "commit", commit_in_two)
@@ -202,7 +202,7 @@ def set_the_next_time_after_the_task(patch: pytest.MonkeyPatch) -> None:
     async def commit_in_two(
         self: SqliteJournal, changes: Sequence[Record], acceptances: int, beside: BesideRecords = NOTHING_BESIDE
     ) -> Any:
-        replaced = await commit(self, changes, acceptances, BesideRecords(answer=beside.answer) if changes else beside)
+        replaced = await commit(self, changes, acceptances, beside._replace(schedules=()) if changes else beside)
         if beside.schedules and changes:
             await commit(self, (), 0, BesideRecords(beside.schedules))
         return replaced
@@ -214,7 +214,7 @@ def leave_schedules_in_doubt(patch: pytest.MonkeyPatch) -> None:
     doubt = SqliteJournal._doubt
 
     def doubt_records_alone(self: SqliteJournal, commit: _Commit) -> None:
-        commit.beside = BesideRecords(answer=commit.beside.answer)
+        commit.beside = commit.beside._replace(schedules=())
         doubt(self, commit)
 
     patch.setattr(SqliteJournal, "_doubt", doubt_records_alone)

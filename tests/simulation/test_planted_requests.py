@@ -29,9 +29,9 @@ def write_the_tasks_before_the_answer(patch: pytest.MonkeyPatch) -> None:
     async def commit_in_two(
         self: SqliteJournal, changes: Sequence[Record], acceptances: int, beside: BesideRecords = NOTHING_BESIDE
     ) -> Mapping[int, Record] | None:
-        replaced = await commit(self, changes, acceptances, BesideRecords(beside.schedules))
-        if beside.answer is not None:
-            await commit(self, [], acceptances, BesideRecords(answer=beside.answer))
+        replaced = await commit(self, changes, acceptances, beside._replace(answers=()))
+        if beside.answers:
+            await commit(self, [], acceptances, BesideRecords(answers=beside.answers))
         return replaced
 
     patch.setattr(SqliteJournal, "commit", commit_in_two)
@@ -43,9 +43,9 @@ def write_the_answer_before_the_tasks(patch: pytest.MonkeyPatch) -> None:
     async def commit_in_two(
         self: SqliteJournal, changes: Sequence[Record], acceptances: int, beside: BesideRecords = NOTHING_BESIDE
     ) -> Mapping[int, Record] | None:
-        if beside.answer is not None:
-            await commit(self, [], acceptances, BesideRecords(answer=beside.answer))
-        return await commit(self, changes, acceptances, BesideRecords(beside.schedules))
+        if beside.answers:
+            await commit(self, [], acceptances, BesideRecords(answers=beside.answers))
+        return await commit(self, changes, acceptances, beside._replace(answers=()))
 
     patch.setattr(SqliteJournal, "commit", commit_in_two)
 
@@ -56,7 +56,7 @@ def remember_what_was_refused(patch: pytest.MonkeyPatch) -> None:
         await self._complete(
             submission.changes,
             known_with_it=submission.superseded_running,
-            beside=BesideRecords(answer=KeyedAnswer(key, answer)),
+            beside=BesideRecords(answers=[KeyedAnswer(key, answer)]),
         )
         self._book.put(key, answer, self._now())
 
@@ -67,7 +67,7 @@ def leave_an_answer_in_doubt(patch: pytest.MonkeyPatch) -> None:
     doubt = SqliteJournal._doubt
 
     def doubt_the_rest_alone(self: SqliteJournal, commit: _Commit) -> None:
-        doubt(self, _Commit(commit.changes, commit.acceptances, BesideRecords(commit.beside.schedules)))
+        doubt(self, _Commit(commit.changes, commit.acceptances, commit.beside._replace(answers=())))
 
     patch.setattr(SqliteJournal, "_doubt", doubt_the_rest_alone)
 

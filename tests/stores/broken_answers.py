@@ -29,7 +29,7 @@ def remember_a_key_before_its_tasks(patch: pytest.MonkeyPatch) -> None:
             return answer
         now = self._now()
         answer = answer_of(digest, now, [1] * len(tasks))
-        await self._complete((), beside=BesideRecords(answer=KeyedAnswer(key, answer)))
+        await self._complete((), beside=BesideRecords(answers=[KeyedAnswer(key, answer)]))
         self._book.put(key, answer, now)
         return await submit(self, RequestKey(key.kind, key.scope, f"{key.key}, in fact"), digest, tasks, atomic=atomic)
 
@@ -53,7 +53,7 @@ def write_a_key_without_its_tasks(patch: pytest.MonkeyPatch) -> None:
     async def commit_answer_alone(
         self: SqliteJournal, changes: Sequence[Record], acceptances: int, beside: BesideRecords = NOTHING_BESIDE
     ) -> Mapping[int, Record] | None:
-        return await commit(self, changes if beside.answer is None else [], acceptances, beside)
+        return await commit(self, changes if not beside.answers else [], acceptances, beside)
 
     patch.setattr(SqliteJournal, "commit", commit_answer_alone)
 
@@ -61,7 +61,7 @@ def write_a_key_without_its_tasks(patch: pytest.MonkeyPatch) -> None:
 def remember_what_was_refused(patch: pytest.MonkeyPatch) -> None:
     async def take(self: LocalAnswers, key: RequestKey, digest: bytes, submission: Submission) -> None:
         answer = answer_of(digest, self._now(), map(to_number, submission.verdicts))
-        await self._complete(submission.changes, beside=BesideRecords(answer=KeyedAnswer(key, answer)))
+        await self._complete(submission.changes, beside=BesideRecords(answers=[KeyedAnswer(key, answer)]))
         self._book.put(key, answer, self._now())
 
     patch.setattr(LocalAnswers, "_take", take)

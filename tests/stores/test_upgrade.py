@@ -3,7 +3,8 @@
 ``forms/2.db.gz.base64`` was written by the last program of form 2, whose server then died: it holds long errors, waits
 that are no numbers or without a bound, and two rows that were spoilt by hand. ``forms/3.db.gz.base64`` was written by
 the last program of form 3, whose server died twice: it holds tasks in every state, with crashes, and a row that
-had been set aside.
+had been set aside. ``forms/4.db.gz.base64`` was written by the last program of form 4, whose server died twice: it
+holds tasks in every state, a schedule and a remembered answer.
 """
 
 from __future__ import annotations
@@ -21,14 +22,17 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from pexecutor import Finished, LocalStore, PageRequest, Pending, Record, Scheduled, Task
+from pexecutor import Ending, Finished, LocalStore, Outcome, PageRequest, Pending, Record, Scheduled, Task
 from pexecutor.errors import UnusableStoreError
+from pexecutor.stores import Watcher
+from pexecutor.stores.answers import RequestKey, RequestKind
 from pexecutor.stores.local.recovery import Recovered
 from pexecutor.stores.schedules import Definition, NextTime, Schedule
 from pexecutor.stores.sqlite import schema
 from pexecutor.stores.sqlite.database import Database
 from pexecutor.stores.sqlite.inspection import Findings, check, save
 from pexecutor.stores.sqlite.journal import SqliteJournal
+from pexecutor.task import Brings
 from pexecutor.values import ERROR_BYTES_MAX, RETRY_AFTER_SECONDS_MAX
 from pexecutor.web.api.wire import detail
 
@@ -56,8 +60,9 @@ class Form(NamedTuple):
 
 FORM_2: Final = Form(2, records=12, in_flight=7, history=5, set_aside=2)
 FORM_3: Final = Form(3, records=12, in_flight=7, history=5, set_aside=1)
+FORM_4: Final = Form(4, records=11, in_flight=6, history=5, set_aside=0)
 
-each_form = pytest.mark.parametrize("form", [FORM_2, FORM_3], ids=lambda form: str(form.version))
+each_form = pytest.mark.parametrize("form", [FORM_2, FORM_3, FORM_4], ids=lambda form: str(form.version))
 
 
 @pytest.fixture
@@ -192,6 +197,8 @@ file = database.Database(Path(sys.argv[1]))
 file.open()
 for _ in file.records():
     pass
+for kind in ("schedules", "answers", "deliveries"):
+    file.stored(kind)
 file.close()
 """
 
@@ -216,7 +223,7 @@ async def test_an_older_program_refuses_the_newer_form(form: Form, path: Path, m
     database.open()
     database.close()
     monkeypatch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[: form.version])
-    told = rf"newer pexecutor \(format 4; this one reads formats up to {form.version}\)"
+    told = rf"newer pexecutor \(format 5; this one reads formats up to {form.version}\)"
     with pytest.raises(UnusableStoreError, match=told):
         Database(path).open()
 
@@ -239,6 +246,26 @@ async def test_a_file_without_schedules_takes_some(tmp_path: Path) -> None:
     store = LocalStore(journal=SqliteJournal(Database(path)), now=lambda: THEN)
     async with store.opened():
         assert await store.schedules.page(10) == [stored]
+
+
+async def test_a_file_without_deliveries_takes_some_and_keeps_the_rest(tmp_path: Path) -> None:
+    path = tmp_path / "pexecutor.db"
+    path.write_bytes(FORM_4.content)
+    assert check(path).beside == {"schedules": 1, "answers": 1}
+    store = LocalStore(journal=SqliteJournal(Database(path)), now=lambda: THEN)
+    store.watch(Watcher(brings=lambda _: Brings(succeeded=("t",))))
+    async with store.opened():
+        assert [schedule.name for schedule in await store.schedules.page(10)] == ["s"]
+        assert await store.answers.remembered(RequestKey(RequestKind.HOOK, "scope", "key")) is not None
+        assert store.statistics().deliveries == 0
+        await store.submit([Task("new", priority=100)])
+        [running] = await store.claim(1)
+        await store.finish([(running, Ending(Outcome.SUCCEEDED))])
+        made = await store.deliveries.page("t", 10)
+    store = LocalStore(journal=SqliteJournal(Database(path)), now=lambda: THEN)
+    async with store.opened():
+        assert await store.deliveries.page("t", 10) == made
+        assert len(made) == 1
 
 
 def test_the_form_is_the_one_that_it_says(path: Path) -> None:

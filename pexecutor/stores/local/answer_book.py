@@ -31,6 +31,10 @@ class AnswerBook:
         answer = self._answers[key.kind].get(key)
         return None if answer is None or self._is_too_old(answer, now) else answer
 
+    def find(self, key: RequestKey) -> Answer | None:
+        """Return the answer for a key, also if it is too old, or ``None``."""
+        return self._answers[key.kind].get(key)
+
     def put(self, key: RequestKey, answer: Answer, now: float) -> None:
         """Remember an answer as the latest; forget the oldest ones that are out of bounds."""
         answers = self._answers[key.kind]

@@ -16,7 +16,7 @@ from ...task import Accepted, Task, Verdict
 from ..answers import Answer, AnswerBounds, KeyedAnswer, RequestKey, answer_of, to_number
 from .answer_book import AnswerBook
 from .capacity import Room
-from .journal_protocol import BesideRecords, Complete, Journal
+from .journal_protocol import BesideRecords, Complete
 from .registry import ShardedLockDict
 from .shard_locks import KEY_SHARDS, ShardLocks, ShardsTaken
 from .submission import Submission
@@ -28,7 +28,7 @@ class LocalAnswers:
     Parameters:
         bounds: how many answers are remembered, and for how long.
         registry: the locks of the names of tasks.
-        journal: forgets the answers that are no longer remembered; ``None`` if the store has none.
+        forget: called with the keys of answers that are no longer remembered.
         begin: begins to decide about a submit.
         complete: completes a decided step.
         room: the bound of the queue.
@@ -39,8 +39,8 @@ class LocalAnswers:
         self,
         bounds: AnswerBounds,
         registry: ShardedLockDict[int],
-        journal: Journal | None,
         *,
+        forget: Callable[[Iterable[RequestKey]], None],
         begin: Callable[[], Submission],
         complete: Complete,
         room: Room,
@@ -52,7 +52,7 @@ class LocalAnswers:
         self._room = room
         self._now = now
         self._locks = ShardLocks()
-        self._book = AnswerBook(bounds, forget=(lambda _: None) if journal is None else journal.forget_answers)
+        self._book = AnswerBook(bounds, forget)
 
     def __len__(self) -> int:
         return len(self._book)
@@ -60,6 +60,10 @@ class LocalAnswers:
     def load(self, answers: Iterable[KeyedAnswer]) -> None:
         """Put the answers of an earlier process, the oldest first, into an empty book."""
         self._book.load(answers, self._now())
+
+    def find(self, key: RequestKey) -> Answer | None:
+        """Return the answer for a key, also if it is too old, or ``None``."""
+        return self._book.find(key)
 
     async def remembered(self, key: RequestKey) -> Answer | None:
         """Return the remembered answer for a key, or ``None``."""
@@ -91,7 +95,7 @@ class LocalAnswers:
         await self._complete(
             submission.changes,
             known_with_it=submission.superseded_running,
-            beside=BesideRecords(answer=KeyedAnswer(key, answer)),
+            beside=BesideRecords(answers=[KeyedAnswer(key, answer)]),
         )
         self._book.put(key, answer, now)
 

@@ -24,6 +24,8 @@ class Room:
     """
 
     def __init__(self, places: int, taken: Callable[[], int]) -> None:
+        if places < 1:
+            raise ValueError("queue_size must be at least 1")
         self.places = places
         self._taken = taken
         self._reserved = 0

@@ -23,21 +23,12 @@ class LocalDeliveries:
     Parameters:
         book: the deliveries.
         complete: completes a decided step.
-        forget: called with the serials of deliveries whose written state is not the store's.
         now: the wall clock, in seconds since 1970.
     """
 
-    def __init__(
-        self,
-        book: DeliveryBook,
-        *,
-        complete: Complete,
-        forget: Callable[[Sequence[int]], None],
-        now: Callable[[], float],
-    ) -> None:
+    def __init__(self, book: DeliveryBook, *, complete: Complete, now: Callable[[], float]) -> None:
         self._book = book
         self._complete = complete
-        self._forget = forget
         self._now = now
         self._locks = ShardLocks()
 
@@ -47,6 +38,14 @@ class LocalDeliveries:
     def watch(self, changed: Callable[[], None], ended: Callable[[Sequence[Delivery]], None]) -> None:
         """Register the callbacks (see ``Watcher``)."""
         self._book.changed, self._book.ended = changed, ended
+
+    def load(self, deliveries: Iterable[Delivery]) -> None:
+        """Put the deliveries of an earlier process into an empty book."""
+        self._book.put(deliveries)
+
+    def find(self, serial: int) -> Delivery | None:
+        """Return a delivery, or ``None``."""
+        return self._book.get(serial)
 
     # Read
 
@@ -76,7 +75,7 @@ class LocalDeliveries:
             if self._book.get(serial) is old:
                 self._book.put([new])
             else:
-                self._forget([serial])  # meanwhile it had to go, because there were too many
+                self._book.forget([serial])  # meanwhile it had to go, because there were too many
 
     async def end(self, deliveries: Sequence[Delivery]) -> None:
         """Remove deliveries."""

@@ -23,7 +23,7 @@ class DeliveryBook:
 
     Parameters:
         bounds: how many deliveries are kept, and for how long.
-        forget: called with the serials of deliveries that had to go because there were too many.
+        forget: called with the serials of deliveries that the book no longer has, to drop what is written of them.
     """
 
     def __init__(self, bounds: DeliveryBounds, forget: Callable[[Sequence[int]], None]) -> None:
@@ -32,7 +32,7 @@ class DeliveryBook:
         self.ended: Callable[[Sequence[Delivery]], None] = lambda _: None
         """Called with the deliveries that had to go because there were too many, the oldest first."""
         self._bounds = bounds
-        self._forget = forget
+        self.forget: Callable[[Sequence[int]], None] = forget
         # Changed together, by _put() and remove(); _due_at and _due also by take().
         self._deliveries: dict[int, Delivery] = {}
         self._ages: list[Place] = []
@@ -73,7 +73,7 @@ class DeliveryBook:
     def _end_surplus(self) -> None:
         if surplus := self._ages[: max(0, len(self) - self._bounds.deliveries_max)]:
             serials = [serial for _, serial in surplus]
-            self._forget(serials)
+            self.forget(serials)
             self.ended(self.remove(serials))
 
     def remove(self, serials: Iterable[int]) -> list[Delivery]:

@@ -2,42 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final, NamedTuple, Protocol
+from functools import partial
+from typing import Any, Final, Literal, NamedTuple, Protocol, get_args
 
 import trio
 
 from ...errors import StoreUnavailableError
 from ...limits.times import STORE_CALL_SECONDS_MAX
 from ...task import Record, Running
-from ..answers import KeyedAnswer, RequestKey
-from ..deliveries import Delivery
-from ..schedules import Schedule, ScheduleChange
+from ..answers import KeyedAnswer
+from ..deliveries import Delivery, Spare
+from ..schedules import ScheduleChange
 
 
 class DeliveryChange(NamedTuple):
     """The new state of a delivery; ``None`` if it was removed."""
 
     serial: int
-    delivery: Delivery | None
+    delivery: Delivery | Spare | None
+
+
+BesideKind = Literal["schedules", "answers", "deliveries"]
+"""A kind of things that a store keeps beside its records: a field of ``BesideRecords``, and an attribute of a store."""
+
+BESIDE_KINDS: Final[tuple[BesideKind, ...]] = get_args(BesideKind)
 
 
 class BesideRecords(NamedTuple):
-    """What a step changes beside records.
+    """What a step changes beside records: for each kind, pairs of a key and the new value, ``None`` if it was removed.
+
+    Of two values for one key, the later one wins.
 
     Parameters:
-        schedules: the new states of schedules; of two states of one schedule, the later one wins.
-        answer: the answer to a request with a key.
+        schedules: the new states of schedules.
+        answers: the answers to requests with a key.
         deliveries: the new states of deliveries.
     """
 
     schedules: Sequence[ScheduleChange] = ()
-    answer: KeyedAnswer | None = None
+    answers: Sequence[KeyedAnswer] = ()
     deliveries: Sequence[DeliveryChange] = ()
+
+    def changes(self) -> Iterator[tuple[BesideKind, Hashable, Any]]:
+        """Iterate over the changes of every kind: the kind, the key and the value."""
+        for kind, pairs in zip(BESIDE_KINDS, self, strict=True):
+            for key, value in pairs:
+                yield kind, key, value
 
 
 NOTHING_BESIDE: Final = BesideRecords()
+
+CurrentBeside = Callable[[BesideKind, Any], Any]
+"""Returns the value of a kind and a key as the store has it, or ``None`` if the store has none."""
 
 
 class Journal(Protocol):
@@ -59,23 +77,27 @@ class Journal(Protocol):
     def lost_transactions(self) -> int:
         """The number of the last transactions that have disappeared; known once the journal is opened."""
 
-    def opened(
-        self, current: Callable[[int], Record | None], current_schedule: Callable[[str], Schedule | None]
-    ) -> AbstractAsyncContextManager[tuple[int, int]]:
-        """Open the journal for commits. The context gives the store's tag, and how many tasks it has accepted.
+    @property
+    def generations(self) -> int:
+        """The highest generation of a schedule that was given; known once the journal is opened."""
 
-        ``current`` returns the record of a serial whose commit was cancelled while it was under way, and
-        ``current_schedule`` the schedule of such a name.
+    def opened(
+        self, current: Callable[[int], Record | None], beside: CurrentBeside
+    ) -> AbstractAsyncContextManager[tuple[int, int]]:
+        """Open the journal for commits. The context gives the store's tag, and how many serials it has drawn.
+
+        ``current`` returns the record of a serial whose commit was cancelled while it was under way, and ``beside``
+        the value of such a key.
         """
 
     def records(self) -> AsyncIterator[list[Record]]:
         """Iterate over the records of earlier processes, in order of acceptance."""
 
-    async def schedules(self) -> tuple[list[Schedule], int]:
-        """Return the schedules of earlier processes, and the highest generation that was given, after the records."""
+    async def stored(self, kind: BesideKind) -> Sequence[Any]:
+        """Return what earlier processes have kept of a kind, in the order in which it was written, after the records.
 
-    async def answers(self) -> Sequence[KeyedAnswer]:
-        """Return the remembered answers of earlier processes, the oldest first, after the records."""
+        An answer comes with its key.
+        """
 
     async def commit(
         self, changes: Sequence[Record], acceptances: int, beside: BesideRecords = NOTHING_BESIDE
@@ -92,8 +114,23 @@ class Journal(Protocol):
     def forget(self, serials: Sequence[int]) -> None:
         """Drop records with one of the next transactions."""
 
-    def forget_answers(self, keys: Iterable[RequestKey]) -> None:
-        """Drop remembered answers with one of the next transactions."""
+    def forget_beside(self, kind: BesideKind, keys: Iterable[Hashable]) -> None:
+        """Drop what is kept under these keys with one of the next transactions."""
+
+
+class KeptBeside(Protocol):
+    """One kind of things that a store keeps beside its records, in memory."""
+
+    def load(self, values: Sequence[Any], /) -> None:
+        """Put the values of an earlier process, as the journal has stored them."""
+
+    def find(self, key: Any, /) -> Any:
+        """Return the value of a key, or ``None``."""
+
+
+def forgetter(journal: Journal | None, kind: BesideKind) -> Callable[[Iterable[Any]], None]:
+    """Return a function that drops what is kept under keys of a kind; it does nothing without a journal."""
+    return (lambda _: None) if journal is None else partial(journal.forget_beside, kind)
 
 
 class Complete(Protocol):

@@ -87,11 +87,14 @@ class LocalSchedules:
     def __len__(self) -> int:
         return len(self._book)
 
-    def load(self, schedules: Iterable[Schedule], generations: int) -> None:
-        """Put the schedules of an earlier process, and the highest generation that it gave, into an empty book."""
-        self._generations = generations
+    def continue_after(self, generations: int) -> None:
+        """Give only generations that are higher than this one."""
+        self._generations = max(self._generations, generations)
+
+    def load(self, schedules: Iterable[Schedule]) -> None:
+        """Put the schedules of an earlier process into an empty book."""
         for schedule in schedules:
-            self._generations = max(self._generations, schedule.generation)
+            self.continue_after(schedule.generation)
             self._book.put(schedule, definition_bytes(schedule.definition))
 
     def find(self, name: str) -> Schedule | None:

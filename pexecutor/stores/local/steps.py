@@ -13,11 +13,14 @@ import trio
 
 from ...observe.histogram import COMMIT_SECONDS, Histogram
 from ...task import Finished, Pending, Record, Scheduled
-from ..deliveries import Delivery, end_notice, new_deliveries, targets_of
+from ..deliveries import Delivery, Spare, brought_by
 from .book import Book
 from .delivery_book import DeliveryBook
 from .journal_protocol import NOTHING_BESIDE, BesideRecords, DeliveryChange, Journal, make_durable
 from .serials import Serials
+
+Reserved = dict[int, range]
+"""The serials that are reserved for the deliveries of a step, by the serial of the task whose end may bring them."""
 
 
 class Steps:
@@ -67,13 +70,12 @@ class Steps:
         changing = {record.serial for record in changes}
         self.changing |= changing
         try:
-            brought = [*made, *self._brought(changes)]
-            durable = await self._make_durable([*known_with_it, *changes], brought, beside)
-            changes = durable[len(known_with_it) :]
+            durable, brought = await self._make_durable([*known_with_it, *changes], beside, made)
         finally:
             self.changing -= changing
             if self._book.crashed:
                 self._arrivals.unpark_all()  # the change of a task that has a crash may let others start
+        changes = durable[len(known_with_it) :]
         self._publish(changes, brought)
         return changes
 
@@ -96,40 +98,63 @@ class Steps:
 
     async def end(self, records: Sequence[Finished]) -> list[Finished]:
         """Complete the ends of running tasks that have no follower; return them as they were made durable."""
-        brought = self._brought(records)
-        durable = await self._make_durable(records, brought)
+        durable, brought = await self._make_durable(records)
         self._publish_ends(durable, brought)
         return [*durable]
 
     def end_nowait(self, records: Sequence[Finished]) -> None:
         """Publish the ends of running tasks that need not be durable and have no follower."""
-        self._publish_ends(records, self._brought(records))
+        self._publish_ends(records, _brought(records, self._reserve(records)))
 
     def _publish_ends(self, records: Sequence[Finished], brought: Sequence[Delivery]) -> None:
         self._book.end(records)
         if brought:
             self._deliveries.put(brought)
 
-    def _brought(self, changes: Sequence[Record]) -> list[Delivery]:
-        """Return the deliveries that the outcomes among these changes bring."""
+    def _reserve(self, changes: Sequence[Record]) -> Reserved:
+        """Draw the serials of the deliveries that the outcomes among these changes bring."""
         if not (rare := [record for record in changes if record.rare is not None]):
-            return []
-        return [delivery for record in rare if isinstance(record, Finished) for delivery in self._brought_by(record)]
-
-    def _brought_by(self, record: Finished) -> list[Delivery]:
-        if not (targets := targets_of(record)):
-            return []
-        return new_deliveries(self._serials.draw(len(targets)), targets, end_notice(record), record.finished_at)
+            return {}
+        return {record.serial: self._serials.draw(number) for record in rare if (number := _most_brought_by(record))}
 
     async def _make_durable(
-        self, changes: Sequence[Record], brought: Sequence[Delivery] = (), beside: BesideRecords = NOTHING_BESIDE
-    ) -> Sequence[Any]:
+        self, changes: Sequence[Record], beside: BesideRecords = NOTHING_BESIDE, made: Sequence[Delivery] = ()
+    ) -> tuple[Sequence[Any], Sequence[Delivery]]:
+        """Return the records and the new deliveries that were made durable."""
+        reserved = self._reserve(changes)
+        brought = [*made, *_brought(changes, reserved)] if made or reserved else made
         if self.journal is None or not (changes or any(beside)):
-            return changes
-        if brought:
-            made = [DeliveryChange(delivery.serial, delivery) for delivery in brought]
-            beside = beside._replace(deliveries=[*beside.deliveries, *made])
+            return changes, brought
+        if brought or reserved:
+            beside = beside._replace(deliveries=[*beside.deliveries, *_changes(brought, reserved)])
         asked_at = trio.current_time()
         durable = await make_durable(self.journal, changes, self._serials.drawn, beside)
         self.commits.observe(trio.current_time() - asked_at)
-        return durable
+        if durable is not changes:  # the ends of some tasks could not be written: they have failed
+            brought = [*made, *_brought(durable, reserved)]
+        return durable, brought
+
+
+def _most_brought_by(record: Record) -> int:
+    """Return how many deliveries the end of a task may bring; if its end or retry cannot be written, it has failed."""
+    brings = None if record.rare is None else record.rare.brings
+    match record:
+        case Finished() if brings is not None:
+            return max(len(brings.targets(record.outcome)), len(brings.failed))
+        case Scheduled() if brings is not None and record.attempts:
+            return len(brings.failed)
+        case _:
+            return 0
+
+
+def _brought(changes: Sequence[Record], reserved: Reserved) -> list[Delivery]:
+    if not reserved:
+        return []
+    ended = [record for record in changes if isinstance(record, Finished) and record.serial in reserved]
+    return [delivery for record in ended for delivery in brought_by(record, reserved[record.serial])]
+
+
+def _changes(brought: Sequence[Delivery], reserved: Reserved) -> list[DeliveryChange]:
+    """Return the changes that the journal writes, with stand-ins for serials that are reserved and not used."""
+    spare = {serial: Spare(task) for task, serials in reserved.items() for serial in serials}
+    return [DeliveryChange(*item) for item in (spare | {delivery.serial: delivery for delivery in brought}).items()]

@@ -47,7 +47,7 @@ from .capacity import Room
 from .crashes import Trials
 from .deliveries import LocalDeliveries
 from .delivery_book import DeliveryBook
-from .journal_protocol import Journal, leave_as_is
+from .journal_protocol import BESIDE_KINDS, BesideKind, Journal, KeptBeside, forgetter, leave_as_is
 from .listing import list_page
 from .rare_facts import RareFacts
 from .recovery import Recovered, check_handlers, load, recovery
@@ -104,9 +104,6 @@ class LocalStore:
         jitter: random.Random | None = None,
         tag: int | None = None,
     ) -> None:
-        if queue_size < 1:
-            raise ValueError("queue_size must be at least 1")
-        self.queue_size = queue_size
         self._crashes_max = crashes_max
         self._known_handlers = known_handlers
         self._ends_with_us = ends_with_us
@@ -123,13 +120,19 @@ class LocalStore:
             forget=journal.forget if journal is not None else lambda _: None,
         )
         self._arrivals = trio.lowlevel.ParkingLot()
-        delivery_book = DeliveryBook(delivery_bounds, forget=lambda _: None)
+        delivery_book = DeliveryBook(delivery_bounds, forget=forgetter(journal, "deliveries"))
         self._steps = Steps(self._book, delivery_book, self._serials, journal, self._arrivals)
         self._trials = Trials(self._book.pending, self._book.crashed, self._steps.changing, crashes_max)
         self._room = room = Room(queue_size, self._book.waiting)
         registry, begin, complete = self._book.registry, self._submission, self._steps.complete
         self.answers: LocalAnswers = LocalAnswers(
-            answer_bounds, registry, journal, begin=begin, complete=complete, room=room, now=now
+            answer_bounds,
+            registry,
+            forget=forgetter(journal, "answers"),
+            begin=begin,
+            complete=complete,
+            room=room,
+            now=now,
         )
         self.schedules: LocalSchedules = LocalSchedules(
             schedule_bounds,
@@ -140,9 +143,12 @@ class LocalStore:
             now=now,
             draw_serials=self._serials.draw,
         )
-        self.deliveries: LocalDeliveries = LocalDeliveries(
-            delivery_book, complete=complete, forget=lambda _: None, now=now
-        )
+        self.deliveries: LocalDeliveries = LocalDeliveries(delivery_book, complete=complete, now=now)
+
+    @property
+    def queue_size(self) -> int:
+        """How many tasks may wait."""
+        return self._room.places
 
     @property
     def commits(self) -> Histogram:
@@ -166,16 +172,21 @@ class LocalStore:
         if self._steps.journal is None:
             yield
             return
-        async with self._steps.journal.opened(self._book.get, self.schedules.find) as identity:
+        async with self._steps.journal.opened(self._book.get, lambda kind, key: self._kept(kind).find(key)) as identity:
             self._serials.tag, self._serials.drawn = identity
+            self.schedules.continue_after(self._steps.journal.generations)
             async with self._book.registry.all_locked():
                 self._on_recovered(await self._recover(self._steps.journal))
             yield
 
+    def _kept(self, kind: BesideKind) -> KeptBeside:
+        kept: KeptBeside = getattr(self, kind)
+        return kept
+
     async def _recover(self, journal: Journal) -> Recovered:
         handlers = await load(journal.records(), self._book)
-        self.answers.load(await journal.answers())
-        self.schedules.load(*await journal.schedules())
+        for kind in BESIDE_KINDS:
+            self._kept(kind).load(await journal.stored(kind))
         if self._known_handlers is not None:
             check_handlers(handlers, self._known_handlers)
         waiting, history = self._book.waiting(), len(self._book.history)

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import trio
 
@@ -21,10 +22,10 @@ from ...task import Finished, Record, Running
 from ..answers import KeyedAnswer
 from ..deliveries import Delivery
 from ..local.book import Book
-from ..local.journal_protocol import leave_as_is
+from ..local.journal_protocol import BesideKind, leave_as_is
 from ..local.recovery import load, recovery
-from ..schedules import Schedule, ScheduleChange
-from ..sqlite.answer_rows import AnswerChanges, AnswerReading, write_answers
+from ..schedules import Schedule
+from ..sqlite.beside_tables import TABLES, reading, stored, write_values
 from ..sqlite.database import (
     NEW_STORE,
     StoreIdentity,
@@ -37,8 +38,7 @@ from ..sqlite.database import (
 )
 from ..sqlite.file_lock import only_user_of
 from ..sqlite.rows import to_row
-from ..sqlite.schedule_rows import ScheduleReading, write_schedules
-from ..sqlite.schema import SqliteConnection, check_version, has_answers, has_marks, has_schedules, migrate
+from ..sqlite.schema import SqliteConnection, check_version, has_marks, migrate
 from ..sqlite.statements import WRITE
 from .marks import Mark
 from .renumbering import More
@@ -136,11 +136,7 @@ class FileSide:
 
     async def schedules(self) -> list[Schedule]:
         """Return every schedule that can be read."""
-        await trio.lowlevel.checkpoint()
-        with usable(self.path):
-            if self._connection is None or not has_schedules(self._connection):
-                return []
-            return ScheduleReading(self._connection).schedules()[0]
+        return await self._stored("schedules")
 
     async def recover(self) -> None:
         """Recover tasks that ran when the server died, as the start of a server would."""
@@ -173,16 +169,16 @@ class FileSide:
 
     async def answers(self) -> list[KeyedAnswer]:
         """Return the remembered answers, the oldest first."""
-        await trio.lowlevel.checkpoint()
-        with usable(self.path):
-            if self._connection is None or not has_answers(self._connection):
-                return []
-            return AnswerReading(self._connection).answers()
+        return await self._stored("answers")
 
     async def deliveries(self) -> list[Delivery]:
-        """Return every delivery."""
+        """Return every delivery that can be read."""
+        return await self._stored("deliveries")
+
+    async def _stored(self, kind: BesideKind) -> list[Any]:
         await trio.lowlevel.checkpoint()
-        return []
+        with usable(self.path):
+            return [] if self._connection is None else stored(self._connection, kind)
 
     async def adopt(
         self,
@@ -192,34 +188,35 @@ class FileSide:
         *,
         schedules: Sequence[Schedule] = (),
         answers: Sequence[KeyedAnswer] = (),
-        deliveries: Sequence[Delivery] = (),  # noqa: ARG002
+        deliveries: Sequence[Delivery] = (),
     ) -> None:
-        """Take over tasks, schedules and answers, and leave the mark, in one transaction."""
+        """Take over tasks, schedules, answers and deliveries, and leave the mark, in one transaction."""
         with self._writing() as connection:
             connection.execute("DELETE FROM moves WHERE role = 'left'")
             [(transactions, generations)] = connection.execute(_NUMBERS)
             connection.execute("DELETE FROM store")
             connection.execute(NEW_STORE, (*identity, transactions))
             connection.execute("UPDATE store SET generations = ?", (generations,))
-            write_schedules(connection, [ScheduleChange(schedule.name, schedule) for schedule in schedules])
+            write_values(connection, "schedules", schedules)
             try:
                 while some := await more():
                     connection.executemany(_ADOPT, map(to_row, some))
             except sqlite3.IntegrityError as error:
                 raise UnusableStoreError(f"{self.shown} has other tasks with the same ids: use a new store") from error
-            write_answers(connection, AnswerChanges(written=answers))
+            write_values(connection, "answers", answers)
+            write_values(connection, "deliveries", deliveries)
             _leave(connection, mark)
 
     async def let_go(self, mark: Mark) -> None:
-        """Drop the moved tasks, the schedules and the answers, and leave the mark, in one transaction."""
+        """Drop the moved tasks and what is kept beside them, and leave the mark, in one transaction."""
         await trio.lowlevel.checkpoint()
         with self._writing() as connection:
             connection.execute("DELETE FROM tasks WHERE ? OR state <> 'finished'", (mark.history,))
-            connection.execute("DELETE FROM answers")
-            reading = ScheduleReading(connection)
-            reading.schedules()
-            reading.set_aside()
-            connection.execute("DELETE FROM schedules")
+            for kind in TABLES:
+                table = reading(connection, kind)
+                table.values()
+                table.set_aside()
+                connection.execute(f"DELETE FROM {kind}")
             _leave(connection, mark)
 
 

@@ -5,14 +5,14 @@ A row that is not valid is set aside in the table ``damaged_answers``: it stops 
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence, Set
-from typing import Final, NamedTuple
+from collections.abc import Container, Mapping
+from typing import Final
 
 from ...task import TIME_MAX
 from ..answers import Answer, KeyedAnswer, RequestKey, RequestKind
-from .reading import TableReading
 from .rows import Row
 from .schema import SqliteConnection
+from .unwritable import Unwritten
 
 COLUMNS: Final = ("kind", "scope", "key", "digest", "at", "verdicts")
 
@@ -20,44 +20,32 @@ _WRITE: Final = f"INSERT OR REPLACE INTO answers ({', '.join(COLUMNS)}) VALUES (
 _REMOVE: Final = "DELETE FROM answers WHERE kind = ? AND scope = ? AND key = ?"
 
 
-class AnswerChanges(NamedTuple):
-    """The changes of remembered answers in one transaction.
-
-    Parameters:
-        gone: the keys of answers to delete, before others are written.
-        written: the answers to write.
-    """
-
-    gone: Set[RequestKey] = frozenset()
-    written: Sequence[KeyedAnswer] = ()
+def write_answers(connection: SqliteConnection, changes: Mapping[RequestKey, Answer | None]) -> None:
+    """Write the changes of remembered answers, in a transaction, from the oldest answer to the latest."""
+    connection.executemany(_REMOVE, [_to_key(key) for key, answer in changes.items() if answer is None])
+    rows = [to_row(KeyedAnswer(key, answer)) for key, answer in changes.items() if answer is not None]
+    connection.executemany(_WRITE, rows)
 
 
-NO_CHANGES: Final = AnswerChanges()
+def without_refused(
+    changes: Mapping[RequestKey, Answer | None], unwritten: Unwritten
+) -> Mapping[RequestKey, Answer | None]:
+    """Return the changes without the answers that accept a task which could not be written."""
+    return {key: answer for key, answer in changes.items() if not _accepts_any(answer, unwritten.refused)}
 
 
-def write_answers(connection: SqliteConnection, changes: AnswerChanges, refused: Container[int] = ()) -> None:
-    """Write changes of answers, in a transaction.
-
-    Parameters:
-        connection: the file.
-        changes: the changes.
-        refused: the serials of tasks that could not be written; answers that accept one of them are not written.
-    """
-    if changes.gone:
-        connection.executemany(_REMOVE, [(key.kind.value, key.scope, key.key) for key in changes.gone])
-    rows = [to_row(keyed) for keyed in changes.written if not _accepts_any(keyed.answer, refused)]
-    if rows:
-        connection.executemany(_WRITE, rows)
+def _accepts_any(answer: Answer | None, serials: Container[int]) -> bool:
+    return answer is not None and any(number in serials for number in answer.numbers())
 
 
-def _accepts_any(answer: Answer, serials: Container[int]) -> bool:
-    return bool(serials) and any(number in serials for number in answer.numbers())
+def _to_key(key: RequestKey) -> Row:
+    return key.kind.value, key.scope, key.key
 
 
 def to_row(keyed: KeyedAnswer) -> Row:
     """Return the row of an answer, in the order of ``COLUMNS``."""
     key, answer = keyed
-    return key.kind.value, key.scope, key.key, answer.digest, answer.at, answer.packed
+    return *_to_key(key), answer.digest, answer.at, answer.packed
 
 
 def from_row(row: Row) -> KeyedAnswer:
@@ -80,14 +68,3 @@ def from_row(row: Row) -> KeyedAnswer:
 def _text(value: str | bytes) -> str:
     """Return a text, which is read as bytes if another row is not UTF-8."""
     return value if isinstance(value, str) else value.decode()
-
-
-class AnswerReading(TableReading[KeyedAnswer]):
-    """One pass over all remembered answers of a file."""
-
-    def __init__(self, connection: SqliteConnection) -> None:
-        super().__init__(connection, "answers", COLUMNS, from_row)
-
-    def answers(self) -> list[KeyedAnswer]:
-        """Return every answer that can be read, the oldest first."""
-        return self._values()

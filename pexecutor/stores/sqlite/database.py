@@ -13,24 +13,23 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from types import MappingProxyType
+from typing import Any, Final, Literal, NamedTuple
 
 from ...errors import StoreUnavailableError, UnusableStoreError
 from ...task import TAG_BITS, Record
 from ...validation import error_words
-from ..answers import KeyedAnswer
+from ..local.journal_protocol import BesideKind
 from ..mending import mended
 from ..moves.marks import Mark, Role, check_not_sealed
-from ..schedules import Schedule, ScheduleChange
-from .answer_rows import NO_CHANGES, AnswerChanges, AnswerReading, write_answers
+from .beside_tables import Changes, reading, write_beside
 from .file_lock import only_user_of
 from .files import Files, LostFileError
 from .repair import Reading, Repairs
 from .rows import from_row
-from .schedule_rows import ScheduleReading, write_schedules
 from .schema import SqliteConnection, migrate
 from .statements import ROWS_A_STATEMENT, forget, select_tasks, write_records
 from .unwritable import ALL_WRITTEN, FAULTS_OF_ROWS, Unwritten, write_one_by_one
@@ -49,6 +48,8 @@ _LOG_BYTES_A_READ: Final = 1024 * 1024
 _COUNT: Final = "UPDATE store SET acceptances = ?, transactions = transactions + 1"
 """Makes every transaction change something. SQLite commits a transaction without changes without using the disk."""
 
+_SELECT_STORE: Final = "SELECT tag, acceptances, transactions, in_use, generations FROM store"
+
 NEW_STORE: Final = "INSERT INTO store (tag, acceptances, transactions) VALUES (?, ?, ?)"
 
 _REASONS: Final = {
@@ -62,6 +63,9 @@ _REASONS: Final = {
     sqlite3.SQLITE_CORRUPT: "the file is damaged",
     sqlite3.SQLITE_NOTADB: "the file is damaged",
 }
+
+
+NOTHING_BESIDE: Final[Mapping[BesideKind, Changes]] = MappingProxyType({})
 
 
 class StoreIdentity(NamedTuple):
@@ -132,6 +136,8 @@ class Database:
         """The repairs of the file; known once all records are read."""
         self.lost_transactions: int = 0
         """How many of the last transactions are missing from the file, if that can be detected."""
+        self.generations: int = 0
+        """The highest generation of a schedule that was given; known once the file is opened."""
         self._open = ExitStack()
         self._is_open = False
         self._transactions = 0
@@ -165,12 +171,12 @@ class Database:
 
     def _identity(self) -> StoreIdentity:
         with transaction(self._connection):
-            row = self._connection.execute("SELECT tag, acceptances, transactions, in_use FROM store").fetchone()
+            row = self._connection.execute(_SELECT_STORE).fetchone()
             if row is None:
-                row = (secrets.randbits(TAG_BITS), 0, 0, False)
+                row = (secrets.randbits(TAG_BITS), 0, 0, False, 0)
                 self._connection.execute(NEW_STORE, row[:3])
             self._connection.execute("UPDATE store SET in_use = 1")
-        tag, acceptances, self._transactions, in_use = row
+        tag, acceptances, self._transactions, in_use, self.generations = row
         self.after_crash = bool(in_use)
         return StoreIdentity(tag, acceptances)
 
@@ -181,43 +187,27 @@ class Database:
             UnusableStoreError: the file cannot be read.
         """
         with usable(self.path):
-            reading = Reading(self._connection, RECORDS_A_READ)
-            yield from reading.records()
-            self.repairs = reading.repairs
+            tasks = Reading(self._connection, RECORDS_A_READ)
+            yield from tasks.records()
+            self.repairs = tasks.repairs
             if any(self.repairs):
                 with transaction(self._connection):
-                    reading.write()
+                    tasks.write()
 
-    def answers(self) -> list[KeyedAnswer]:
-        """Return every remembered answer that can be read, the oldest first; then set the other rows aside.
-
-        Raises:
-            UnusableStoreError: the file cannot be read.
-        """
-        with usable(self.path):
-            reading = AnswerReading(self._connection)
-            answers = reading.answers()
-            self._set_aside(reading)
-        return answers
-
-    def schedules(self) -> tuple[list[Schedule], int]:
-        """Return every schedule that can be read, and the highest generation; then set the other rows aside.
+    def stored(self, kind: BesideKind) -> list[Any]:
+        """Return everything of a kind that can be read, in the order of its rows; then set the other rows aside.
 
         Raises:
             UnusableStoreError: the file cannot be read.
         """
         with usable(self.path):
-            reading = ScheduleReading(self._connection)
-            schedules, generations = reading.schedules()
-            self._set_aside(reading)
-        return schedules, generations
-
-    def _set_aside(self, reading: AnswerReading | ScheduleReading) -> None:
-        """Set rows aside that cannot be read."""
-        if reading.unreadable:
-            with transaction(self._connection):
-                reading.set_aside()
-            self.repairs = self.repairs._replace(set_aside=self.repairs.set_aside + len(reading.unreadable))
+            table = reading(self._connection, kind)
+            values = table.values()
+            if table.unreadable:
+                with transaction(self._connection):
+                    table.set_aside()
+                self.repairs = self.repairs._replace(set_aside=self.repairs.set_aside + len(table.unreadable))
+        return values
 
     def write(
         self,
@@ -225,18 +215,16 @@ class Database:
         forgotten: Sequence[int],
         acceptances: int,
         unsure: Container[int] = (),
-        schedules: Sequence[ScheduleChange] = (),
-        answers: AnswerChanges = NO_CHANGES,
+        beside: Mapping[BesideKind, Changes] = NOTHING_BESIDE,
     ) -> Unwritten:
-        """Write the new states, delete forgotten records and change answers, in one transaction.
+        """Write the new states, delete forgotten records and change what is kept beside them, in one transaction.
 
         Parameters:
             records: the new states; of two states of one task, the later one wins.
             forgotten: serials of records that are no longer kept.
-            acceptances: how many tasks the store has accepted, including these.
+            acceptances: how many serials the store has drawn, including these.
             unsure: serials whose rows may hold a state that the store never had.
-            schedules: the new states of schedules; of two states of one schedule, the later one wins.
-            answers: the changes of remembered answers.
+            beside: the changes of each kind that is kept beside records.
 
         Returns:
             Unwritten: the records that could not be written as they are; all others were written.
@@ -247,7 +235,7 @@ class Database:
         """
         if (trouble := self.file_trouble()) is not None:
             raise StoreUnavailableError(trouble)
-        unwritten = self._write(records, forgotten, acceptances, unsure, schedules, answers)
+        unwritten = self._write(records, forgotten, acceptances, unsure, beside)
         if (trouble := self.file_trouble()) is not None:  # replaced meanwhile: either file may have got the changes
             raise LostFileError(trouble)
         self._transactions += 1
@@ -269,29 +257,26 @@ class Database:
         forgotten: Sequence[int],
         acceptances: int,
         unsure: Container[int],
-        schedules: Sequence[ScheduleChange],
-        answers: AnswerChanges,
+        beside: Mapping[BesideKind, Changes],
     ) -> Unwritten:
         try:
             try:
                 with transaction(self._connection):
                     write_records(self._connection, records, unsure)
-                    write_answers(self._connection, answers)
-                    self._complete(forgotten, acceptances, schedules)
+                    write_beside(self._connection, beside)
+                    self._complete(forgotten, acceptances)
                 return ALL_WRITTEN
             except FAULTS_OF_ROWS:  # a value cannot be written: find its record, and write all others
                 with transaction(self._connection):
                     unwritten = write_one_by_one(self._connection, records)
-                    write_answers(self._connection, answers, unwritten.refused)
-                    self._complete(forgotten, acceptances, schedules)
+                    write_beside(self._connection, beside, unwritten)
+                    self._complete(forgotten, acceptances)
                 return unwritten
         except sqlite3.Error as error:
             raise StoreUnavailableError(f"the store cannot be written: {reason(error)}") from error
 
-    def _complete(self, forgotten: Sequence[int], acceptances: int, schedules: Sequence[ScheduleChange]) -> None:
+    def _complete(self, forgotten: Sequence[int], acceptances: int) -> None:
         forget(self._connection, forgotten)
-        if schedules:
-            write_schedules(self._connection, schedules)
         self._connection.execute(_COUNT, (acceptances,))
 
     def close(self, in_order: bool = True) -> None:

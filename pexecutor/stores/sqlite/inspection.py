@@ -18,13 +18,13 @@ import msgspec
 from ...errors import UnusableStoreError
 from ...task import Finished, InFlight, Record
 from ...validation import error_words
+from ..local.journal_protocol import BesideKind
 from ..mending import mended
-from .answer_rows import AnswerReading
+from .beside_tables import TABLES, reading
 from .database import connect, connected, is_damage, reason, usable
 from .file_lock import PRIVATE, make_private
 from .rows import Row, from_row
-from .schedule_rows import ScheduleReading
-from .schema import SqliteConnection, check_version, has_answers, has_rare, has_schedules
+from .schema import SqliteConnection, check_version, has_rare, version_of
 from .statements import select_tasks
 
 FAULTS_MAX: Final = 100
@@ -32,13 +32,13 @@ FAULTS_MAX: Final = 100
 
 
 class Findings(msgspec.Struct):
-    """The number of records and schedules that were read from a file, and the faults that were found."""
+    """The number of records, and of each kind beside them, in a file, and the faults that were found."""
 
     in_flight: int = 0
     history: int = 0
     faults: list[str] = []
     set_aside: int = 0
-    schedules: int = 0
+    beside: dict[BesideKind, int] = {}
 
     def count(self, record: Record) -> None:
         """Count a record that was read."""
@@ -63,28 +63,23 @@ def check(path: Path) -> Findings:
             findings.faults.append(str(error))
         for record in _records(connection, findings):
             findings.count(record)
-        if has_answers(connection):
-            reading = AnswerReading(connection)
-            with suppress(sqlite3.DatabaseError):  # the integrity check has reported it already
-                reading.answers()
-            findings.faults += [
-                f"answer number {row} cannot be read: {reason}" for _, reason, row in reading.unreadable
-            ]
         if has_rare(connection):
             with suppress(sqlite3.DatabaseError):  # the integrity check has reported it already
                 [(findings.set_aside,)] = connection.execute("SELECT count(*) FROM damaged")
-        if has_schedules(connection):
+        for kind in TABLES:
             with suppress(sqlite3.DatabaseError):
-                _check_schedules(connection, findings)
+                _check_beside(connection, kind, findings)
     return findings
 
 
-def _check_schedules(connection: SqliteConnection, findings: Findings) -> None:
-    reading = ScheduleReading(connection)
-    schedules, _ = reading.schedules()
-    findings.schedules = len(schedules)
-    findings.faults += [f"schedule number {number} cannot be read: {why}" for _, why, number in reading.unreadable]
-    [(set_aside,)] = connection.execute("SELECT count(*) FROM damaged_schedules")
+def _check_beside(connection: SqliteConnection, kind: BesideKind, findings: Findings) -> None:
+    if version_of(connection) < TABLES[kind].version:
+        return
+    noun, table = TABLES[kind].noun, reading(connection, kind)
+    if number := len(table.values()):
+        findings.beside[kind] = number
+    findings.faults += [f"{noun} number {number} cannot be read: {why}" for _, why, number in table.unreadable]
+    [(set_aside,)] = connection.execute(f"SELECT count(*) FROM damaged_{kind}")
     findings.set_aside += set_aside
 
 

@@ -8,9 +8,9 @@ the order of the changes in the file is the order of the commits.
 ``trouble`` is set. While no caller commits, the writer retries regularly, so ``trouble`` also ends by itself.
 
 **Doubt.** A commit may be cancelled while its transaction is being written. If the transaction still succeeds, the file
-is ahead of the store: it contains changes whose caller assumes that they did not happen. These records and schedules
-are *in doubt*. The next transaction, which then waits for no commit, writes them as the store has them. It deletes a
-remembered answer in doubt, because the store does not have it.
+is ahead of the store: it contains changes whose caller assumes that they did not happen. What they changed is *in
+doubt*: records, and what is kept beside them, each under its kind and its key. The next transaction, which then waits
+for no commit, writes all of it as the store has it, and deletes what the store does not have.
 
 Roads not taken: a thread as long-lived as the journal saves 20 µs per transaction, but needs a second way to wake it
 and to end it; a transaction per commit would cost each caller a disk flush of its own.
@@ -19,8 +19,8 @@ and to end it; a transaction per commit would cost each caller a disk flush of i
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
@@ -30,10 +30,8 @@ from ...errors import StoreUnavailableError
 from ...limits.times import JOURNAL_CLOSE_SECONDS_MAX
 from ...observe.notify import notifier
 from ...task import Record
-from ..answers import KeyedAnswer, RequestKey
-from ..local.journal_protocol import NOTHING_BESIDE, BesideRecords
-from ..schedules import Schedule, ScheduleChange
-from .answer_rows import AnswerChanges
+from ..local.journal_protocol import NOTHING_BESIDE, BesideKind, BesideRecords, CurrentBeside
+from .beside_tables import Changes
 from .database import Database, StoreIdentity
 from .files import LostFileError
 from .repair import Repairs
@@ -57,8 +55,8 @@ PROBE_SECONDS: Final = 1.0
 CurrentRecord = Callable[[int], Record | None]
 """Returns the record of a serial as the store has it, or ``None`` if the store has none."""
 
-CurrentSchedule = Callable[[str], Schedule | None]
-"""Returns the schedule of a name as the store has it, or ``None`` if the store has none."""
+BesideKey = tuple[BesideKind, Hashable]
+"""A kind of things beside the records, and the key of one of them."""
 
 
 class Current(NamedTuple):
@@ -66,11 +64,11 @@ class Current(NamedTuple):
 
     Parameters:
         record: returns the record of a serial.
-        schedule: returns the schedule of a name.
+        beside: returns the value of a kind and a key.
     """
 
     record: CurrentRecord
-    schedule: CurrentSchedule
+    beside: CurrentBeside
 
 
 class InThread(Protocol):
@@ -124,6 +122,7 @@ class SqliteJournal:
         self.after_crash: bool = False
         self.repairs: Repairs = Repairs()
         self.lost_transactions: int = 0
+        self.generations: int = 0
         self._database = database
         self._in_thread = one_thread() if in_thread is None else in_thread
         self._on_trouble = notifier(on_trouble)
@@ -133,22 +132,21 @@ class SqliteJournal:
         self._closing = False
         # Owned by the writer, except that forget() and a cancelled commit add to it.
         self._doubtful: set[int] = set()
-        self._doubtful_schedules: set[str] = set()
+        self._doubtful_beside: set[BesideKey] = set()
         self._forgotten: list[int] = []
-        self._doubtful_answers: set[RequestKey] = set()
-        self._forgotten_answers: set[RequestKey] = set()
+        self._forgotten_beside: set[BesideKey] = set()
         self._acceptances = 0
         self._last_changes = 0  # the number of changes in the last transaction
 
     @asynccontextmanager
     async def opened(
-        self, current: CurrentRecord, current_schedule: CurrentSchedule = lambda _: None
+        self, current: CurrentRecord, beside: CurrentBeside = lambda *_: None
     ) -> AsyncIterator[StoreIdentity]:
         """Open the file for commits; at the end, every commit is in the file.
 
         Parameters:
             current: returns the store's record of a task whose state in the file is in doubt.
-            current_schedule: does the same for a schedule.
+            beside: does the same for what the store keeps beside records.
 
         Raises:
             UnusableStoreError: the file cannot be used.
@@ -159,10 +157,11 @@ class SqliteJournal:
             self._acceptances = identity.acceptances
             self.after_crash = self._database.after_crash
             self.lost_transactions = self._database.lost_transactions
+            self.generations = self._database.generations
             async with trio.open_nursery() as nursery:
                 # Shielded: a cancelled caller still has to commit the consequences. Bounded once the journal closes.
                 writing = trio.CancelScope(shield=True)
-                nursery.start_soon(self._write_until_closed, writing, Current(current, current_schedule))
+                nursery.start_soon(self._write_until_closed, writing, Current(current, beside))
                 watching = trio.CancelScope()
                 nursery.start_soon(self._watch_file, watching)
                 try:
@@ -189,25 +188,15 @@ class SqliteJournal:
             yield records
         self.repairs = self._database.repairs
 
-    async def schedules(self) -> tuple[list[Schedule], int]:
-        """Return every schedule of the file, and the highest generation that was given, after the records.
+    async def stored(self, kind: BesideKind) -> list[Any]:
+        """Return everything of a kind that the file has, in the order in which it was written, after the records.
 
         Raises:
-            UnusableStoreError: the schedules cannot be read.
+            UnusableStoreError: the table cannot be read.
         """
-        stored = await self._in_thread(self._database.schedules)
+        values: list[Any] = await self._in_thread(self._database.stored, kind)
         self.repairs = self._database.repairs
-        return stored
-
-    async def answers(self) -> list[KeyedAnswer]:
-        """Return every remembered answer of the file, the oldest first, after the records.
-
-        Raises:
-            UnusableStoreError: the answers cannot be read.
-        """
-        answers = await self._in_thread(self._database.answers)
-        self.repairs = self._database.repairs
-        return answers
+        return values
 
     async def commit(
         self, changes: Sequence[Record], acceptances: int, beside: BesideRecords = NOTHING_BESIDE
@@ -216,7 +205,7 @@ class SqliteJournal:
 
         Parameters:
             changes: the new states of some records.
-            acceptances: how many tasks the store has accepted, including these.
+            acceptances: how many serials the store has drawn, including these.
             beside: what changes beside the records.
 
         Raises:
@@ -246,22 +235,20 @@ class SqliteJournal:
 
     def _doubt(self, commit: _Commit) -> None:
         self._doubtful.update(record.serial for record in commit.changes)
-        self._doubtful_schedules.update(change.name for change in commit.beside.schedules)
-        if commit.beside.answer is not None:
-            self._doubtful_answers.add(commit.beside.answer.key)
+        self._doubtful_beside.update((kind, key) for kind, key, _ in commit.beside.changes())
         self._wanted.unpark_all()
 
     @property
     def _in_doubt(self) -> bool:
-        return bool(self._doubtful or self._doubtful_schedules or self._doubtful_answers)
+        return bool(self._doubtful or self._doubtful_beside)
 
     def forget(self, serials: Sequence[int]) -> None:
         """Delete records with the next transaction; until then they do no harm."""
         self._forgotten += serials
 
-    def forget_answers(self, keys: Iterable[RequestKey]) -> None:
-        """Delete remembered answers with the next transaction; until then they do no harm."""
-        self._forgotten_answers.update(keys)
+    def forget_beside(self, kind: BesideKind, keys: Iterable[Hashable]) -> None:
+        """Delete what is kept under these keys with the next transaction; until then it does no harm."""
+        self._forgotten_beside.update((kind, key) for key in keys)
 
     # The writer
 
@@ -272,7 +259,7 @@ class SqliteJournal:
                 await self._let_others_join()
                 if self._line or self._in_doubt or self.trouble is not None:
                     await self._write(self._take(), current)
-            if self._forgotten or self._forgotten_answers or self._in_doubt:
+            if self._forgotten or self._forgotten_beside or self._in_doubt:
                 await self._write([], current)
 
     async def _watch_file(self, watching: trio.CancelScope) -> None:
@@ -303,35 +290,28 @@ class SqliteJournal:
         changes = 0
         while self._line and changes < CHANGES_A_TRANSACTION_MAX:
             taken.append(self._line.popleft())
-            changes += len(taken[-1].changes) + len(taken[-1].beside.schedules)
+            changes += len(taken[-1].changes) + sum(map(len, taken[-1].beside))
         self._last_changes = changes
         return taken
 
     async def _write(self, commits: list[_Commit], current: Current) -> None:
         """Write one transaction: the taken commits, what is in doubt as the store has it, and deletions."""
         doubtful, self._doubtful = self._doubtful, set()
-        doubtful_schedules, self._doubtful_schedules = self._doubtful_schedules, set()
+        doubtful_beside, self._doubtful_beside = self._doubtful_beside, set()
         forgotten, self._forgotten = self._forgotten, []
-        doubtful_answers, self._doubtful_answers = self._doubtful_answers, set()
-        forgotten_answers, self._forgotten_answers = self._forgotten_answers, set()
-        answers = AnswerChanges(
-            doubtful_answers | forgotten_answers, [answer for commit in commits if (answer := commit.beside.answer)]
-        )
+        forgotten_beside, self._forgotten_beside = self._forgotten_beside, set()
         changes = [record for commit in commits for record in commit.changes]
         doubts = {serial: current.record(serial) for serial in doubtful.difference(record.serial for record in changes)}
         changes += [record for record in doubts.values() if record is not None]
         gone = [*forgotten, *(serial for serial, record in doubts.items() if record is None)]
-        schedules = [ScheduleChange(name, current.schedule(name)) for name in doubtful_schedules]
-        schedules += [change for commit in commits for change in commit.beside.schedules]
-        written = await self._try_to_write(
-            changes, gone, [commit.acceptances for commit in commits], doubtful, schedules, answers
-        )
+        stale = [(kind, key, current.beside(kind, key)) for kind, key in doubtful_beside | forgotten_beside]
+        beside = _by_kind([*stale, *(change for commit in commits for change in commit.beside.changes())])
+        written = await self._try_to_write(changes, gone, [commit.acceptances for commit in commits], doubtful, beside)
         if isinstance(written, StoreUnavailableError):
             self._doubtful |= doubtful
-            self._doubtful_schedules |= doubtful_schedules
+            self._doubtful_beside |= doubtful_beside
             self._forgotten += forgotten
-            self._doubtful_answers |= doubtful_answers
-            self._forgotten_answers |= forgotten_answers
+            self._forgotten_beside |= forgotten_beside
             for commit in commits:
                 commit.settle(written)
                 if isinstance(written, LostFileError):
@@ -348,13 +328,12 @@ class SqliteJournal:
         gone: list[int],
         acceptances: list[int],
         doubtful: set[int],
-        schedules: list[ScheduleChange],
-        answers: AnswerChanges,
+        beside: Mapping[BesideKind, Changes],
     ) -> Unwritten | StoreUnavailableError:
         self._acceptances = max([self._acceptances, *acceptances])
         try:
             unwritten: Unwritten = await self._in_thread(
-                self._database.write, changes, gone, self._acceptances, doubtful, schedules, answers
+                self._database.write, changes, gone, self._acceptances, doubtful, beside
             )
         except StoreUnavailableError as error:
             self._report(str(error))
@@ -366,6 +345,15 @@ class SqliteJournal:
         if (trouble is None) != (self.trouble is None):
             self._on_trouble(trouble)
         self.trouble = trouble
+
+
+def _by_kind(changes: Iterable[tuple[BesideKind, Hashable, Any]]) -> dict[BesideKind, Changes]:
+    """Return the latest value of each key, by kind, in the order in which the values came."""
+    by_kind: defaultdict[BesideKind, dict[Hashable, Any]] = defaultdict(dict)
+    for kind, key, value in changes:
+        by_kind[kind].pop(key, None)
+        by_kind[kind][key] = value
+    return dict(by_kind)
 
 
 class _Commit:

@@ -57,7 +57,7 @@ class TableReading(Generic[V]):
         self.unreadable: list[tuple[float, str, int]] = []
         """The rows that are not valid: when that was found, why, and their number."""
 
-    def _values(self) -> list[V]:
+    def values(self) -> list[V]:
         """Return the value of every valid row, in the order of their numbers."""
         statement = f"SELECT rowid, {self._columns} FROM {self._table} WHERE rowid > ? ORDER BY rowid"
         return [value for row in every_row(self._connection, statement) for value in self._read(row)]

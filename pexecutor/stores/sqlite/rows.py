@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -51,7 +52,8 @@ FOLLOWING: Final = "following"
 _encode = msgspec.json.Encoder().encode
 _decode_task = msgspec.json.Decoder(Task).decode
 _decode_attempts = msgspec.json.Decoder(tuple[Attempt, ...]).decode
-_decode_rare = msgspec.json.Decoder(Rare).decode
+_decode_rare = lru_cache(maxsize=1024)(msgspec.json.Decoder(Rare).decode)
+"""Returns the same object for equal texts: many tasks have the same targets."""
 
 
 def to_row(record: Record) -> Row:

@@ -6,14 +6,13 @@ aside in the table ``damaged_schedules``: it stops no server, and hides no other
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
 from ...task import TIME_MAX
-from ..schedules import Definition, NextTime, Occurrence, Owner, Schedule, ScheduleChange
-from .reading import TableReading
+from ..schedules import Definition, NextTime, Occurrence, Owner, Schedule
 from .rows import Row, text
 from .schema import SqliteConnection
 
@@ -87,23 +86,9 @@ def _time(seconds: float) -> float:
     return seconds
 
 
-def write_schedules(connection: SqliteConnection, changes: Sequence[ScheduleChange]) -> None:
-    """Write the new states of schedules, in a transaction; of two states of one schedule, the later one wins."""
-    latest = {change.name: change.schedule for change in changes}
-    stored = [schedule for schedule in latest.values() if schedule is not None]
-    connection.executemany(_REMOVE, [(name,) for name, schedule in latest.items() if schedule is None])
+def write_schedules(connection: SqliteConnection, changes: Mapping[str, Schedule | None]) -> None:
+    """Write the new states of schedules, in a transaction."""
+    stored = [schedule for schedule in changes.values() if schedule is not None]
+    connection.executemany(_REMOVE, [(name,) for name, schedule in changes.items() if schedule is None])
     connection.executemany(_WRITE, [to_row(schedule) for schedule in stored])
     connection.execute(_COUNT, (max((schedule.generation for schedule in stored), default=0),))
-
-
-class ScheduleReading(TableReading[Schedule]):
-    """One pass over all schedules of a file."""
-
-    def __init__(self, connection: SqliteConnection) -> None:
-        super().__init__(connection, "schedules", COLUMNS, from_row)
-
-    def schedules(self) -> tuple[list[Schedule], int]:
-        """Return every schedule that can be read, and the highest generation that was given."""
-        found = self._values()
-        [(generations,)] = self._connection.execute("SELECT coalesce(max(generations), 0) FROM store")
-        return found, generations

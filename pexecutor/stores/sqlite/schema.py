@@ -98,12 +98,28 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         )
         """,
     ),
+    (
+        """
+        CREATE TABLE deliveries (
+            serial       INTEGER PRIMARY KEY,
+            target       TEXT NOT NULL,
+            made_at      REAL NOT NULL,
+            due_at       REAL NOT NULL,
+            attempts     INTEGER NOT NULL,
+            notice       TEXT NOT NULL
+        ) STRICT
+        """,
+        """
+        CREATE TABLE damaged_deliveries (
+            found_at REAL, reason TEXT,
+            serial, target, made_at, due_at, attempts, notice
+        )
+        """,
+    ),
 )
 
 _MARKS_VERSION: Final = 2
 _RARE_VERSION: Final = 3
-_SCHEDULES_VERSION: Final = 4
-_ANSWERS_VERSION: Final = 4
 
 
 class SqliteConnection(Protocol):
@@ -161,14 +177,9 @@ def has_rare(connection: SqliteConnection) -> bool:
     return _pragma(connection, "user_version") >= _RARE_VERSION
 
 
-def has_schedules(connection: SqliteConnection) -> bool:
-    """Return whether a file has the table of schedules."""
-    return _pragma(connection, "user_version") >= _SCHEDULES_VERSION
-
-
-def has_answers(connection: SqliteConnection) -> bool:
-    """Return whether a file has the table of remembered answers."""
-    return _pragma(connection, "user_version") >= _ANSWERS_VERSION
+def version_of(connection: SqliteConnection) -> int:
+    """Return the version of a file."""
+    return _pragma(connection, "user_version")
 
 
 def _pragma(connection: SqliteConnection, name: str) -> int:

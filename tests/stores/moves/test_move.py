@@ -16,7 +16,8 @@ from pexecutor.conformance.asking import accept, start
 from pexecutor.errors import UnusableStoreError
 from pexecutor.server import unwrapped_unusable_store
 from pexecutor.stores.moves.marks import Mark
-from pexecutor.stores.moves.move import More, Moved, Side, Terms, move, undo
+from pexecutor.stores.moves.move import Moved, Side, Terms, move, undo
+from pexecutor.stores.moves.renumbering import More
 from pexecutor.stores.moves.sqlite_side import FileSide
 from pexecutor.stores.sqlite.database import Database, connect
 from pexecutor.stores.sqlite.journal import SqliteJournal
@@ -126,7 +127,8 @@ async def test_a_file_of_the_first_version_is_only_read_by_a_dry_run(here: Path,
         await accept(store, Task("a"))
     connection = connect(here)
     connection.execute("DROP TABLE moves")
-    connection.execute("DROP TABLE damaged")
+    for table in ("damaged", "deliveries", "damaged_deliveries"):
+        connection.execute(f"DROP TABLE {table}")
     connection.execute("DROP TABLE answers")
     connection.execute("DROP TABLE damaged_answers")
     connection.execute("DROP TABLE schedules")

@@ -23,7 +23,7 @@ from pexecutor.stores.answers import (
     answer_of,
 )
 from pexecutor.stores.local.journal_protocol import BesideRecords
-from pexecutor.stores.sqlite.answer_rows import AnswerChanges, AnswerReading, from_row, to_row
+from pexecutor.stores.sqlite.answer_rows import from_row, to_row
 from pexecutor.stores.sqlite.database import Database
 from pexecutor.stores.sqlite.inspection import check
 from pexecutor.stores.sqlite.journal import SqliteJournal
@@ -159,32 +159,32 @@ class TestDoubt:
     async def given_up(self, disk: Disk, changes: list[Pending], answer: KeyedAnswer) -> None:
         disk.seconds = 1.0
         with trio.move_on_after(0.5):
-            await disk.journal.commit(changes, 1, BesideRecords(answer=answer))
+            await disk.journal.commit(changes, 1, BesideRecords(answers=[answer]))
 
     async def test_an_answer_whose_caller_left_is_deleted(self, autojump_clock: MockClock) -> None:
         disk = Disk()
         async with disk.journal.opened(disk.current.get):
             await self.given_up(disk, [pending(1)], ONE)
             await trio.sleep(0.6)
-            assert disk.database.kept_answers == dict([ONE])
+            assert disk.database.beside["answers"] == dict([ONE])
             await trio.sleep(2)
-            assert (disk.database.rows, disk.database.kept_answers) == ({}, {})
+            assert (disk.database.rows, disk.database.beside["answers"]) == ({}, {})
 
     async def test_an_answer_without_changes_too(self, autojump_clock: MockClock) -> None:
         disk = Disk()
         async with disk.journal.opened(disk.current.get):
             await self.given_up(disk, [], ONE)
             await trio.sleep(4)
-            assert disk.database.kept_answers == {}
+            assert disk.database.beside["answers"] == {}
 
     async def test_a_repetition_that_is_quicker_is_kept(self, autojump_clock: MockClock) -> None:
         disk = Disk()
         again = answer_of(DIGEST, 9.0, [2])
         async with disk.journal.opened(disk.current.get):
             await self.given_up(disk, [pending(1)], ONE)
-            await disk.journal.commit([pending(2)], 2, BesideRecords(answer=KeyedAnswer(ONE.key, again)))
+            await disk.journal.commit([pending(2)], 2, BesideRecords(answers=[KeyedAnswer(ONE.key, again)]))
             await trio.sleep(4)
-            assert disk.database.kept_answers == {ONE.key: again}
+            assert disk.database.beside["answers"] == {ONE.key: again}
             assert disk.database.rows.keys() == {2}
 
     async def test_a_disk_that_fails_delays_it(self, autojump_clock: MockClock) -> None:
@@ -192,23 +192,23 @@ class TestDoubt:
         async with disk.journal.opened(disk.current.get):
             await self.given_up(disk, [], ONE)
             await trio.sleep(0.6)
-            disk.journal.forget_answers([TWO.key])
-            disk.database.kept_answers |= dict([TWO])
+            disk.journal.forget_beside("answers", [TWO.key])
+            disk.database.beside["answers"] |= dict([TWO])
             disk.database.fault = "full"
             await trio.sleep(5)
-            assert disk.database.kept_answers.keys() == {ONE.key, TWO.key}
+            assert disk.database.beside["answers"].keys() == {ONE.key, TWO.key}
             disk.database.fault = None
             await trio.sleep(3)
-            assert disk.database.kept_answers == {}
+            assert disk.database.beside["answers"] == {}
 
 
 def test_deletions_come_first(path: Path) -> None:
     database = Database(path)
     database.open()
     try:
-        database.write([], [], 0, answers=AnswerChanges(written=[ONE, TWO]))
-        database.write([], [], 0, answers=AnswerChanges({ONE.key, TWO.key}, [ONE]))
-        assert AnswerReading(database._connection).answers() == [ONE]
+        database.write([], [], 0, beside={"answers": dict([ONE, TWO])})
+        database.write([], [], 0, beside={"answers": {TWO.key: None} | dict([ONE])})
+        assert database.stored("answers") == [ONE]
     finally:
         database.close()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -10,10 +11,9 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from pexecutor import LocalStore, Pending, Record, StoreUnavailableError, Task
-from pexecutor.stores.answers import Answer, KeyedAnswer, RequestKey
-from pexecutor.stores.local.journal_protocol import BesideRecords
+from pexecutor.stores.local.journal_protocol import BesideKind, BesideRecords
 from pexecutor.stores.schedules import Definition, Schedule, ScheduleChange
-from pexecutor.stores.sqlite.answer_rows import AnswerChanges
+from pexecutor.stores.sqlite.beside_tables import Changes
 from pexecutor.stores.sqlite.database import StoreIdentity
 from pexecutor.stores.sqlite.journal import CHANGES_A_TRANSACTION_MAX, SqliteJournal
 from pexecutor.stores.sqlite.repair import Repairs
@@ -27,8 +27,8 @@ class FakeDatabase:
 
     def __init__(self) -> None:
         self.rows: dict[int, Record] = {}
-        self.kept_answers: dict[RequestKey, Answer] = {}
-        self.schedule_rows: dict[str, Schedule | None] = {}
+        self.beside: defaultdict[str, dict[Any, Any]] = defaultdict(dict)
+        self.generations = 0
         self.acceptances = 0
         self.transactions: list[list[Record]] = []
         self.unsure: list[set[int]] = []
@@ -55,11 +55,8 @@ class FakeDatabase:
     def records(self) -> Iterator[list[Record]]:
         yield list(self.rows.values())
 
-    def answers(self) -> list[KeyedAnswer]:
-        return [KeyedAnswer(*kept) for kept in self.kept_answers.items()]
-
-    def schedules(self) -> tuple[list[Schedule], int]:
-        return [schedule for schedule in self.schedule_rows.values() if schedule is not None], 0
+    def stored(self, kind: BesideKind) -> list[Any]:
+        return [*self.beside[kind].values()]
 
     def write(
         self,
@@ -67,8 +64,7 @@ class FakeDatabase:
         forgotten: Iterable[int],
         acceptances: int,
         unsure: Iterable[int],
-        schedules: Iterable[ScheduleChange],
-        answers: AnswerChanges,
+        beside: Mapping[BesideKind, Changes],
     ) -> Unwritten:
         assert self.is_open
         if self.fault is not None:
@@ -80,10 +76,9 @@ class FakeDatabase:
         for serial in forgotten:
             self.rows.pop(serial, None)
         self.acceptances = acceptances
-        self.schedule_rows |= dict(schedules)
-        for key in answers.gone:
-            self.kept_answers.pop(key, None)
-        self.kept_answers |= dict(answers.written)
+        for kind, changes in beside.items():
+            kept = {**self.beside[kind], **changes}
+            self.beside[kind] = {key: value for key, value in kept.items() if value is not None}
         return ALL_WRITTEN
 
 
@@ -360,7 +355,7 @@ async def test_a_thread_that_cannot_be_started_is_a_trouble_that_passes(
 async def test_a_schedule_in_doubt_is_written_as_the_store_has_it(autojump_clock: MockClock) -> None:
     disk, stored = Disk(), dict[str, Schedule]()
     new, removed = Schedule("new", EVERY, 1), Schedule("removed", EVERY, 2)
-    async with disk.journal.opened(disk.current.get, stored.get):
+    async with disk.journal.opened(disk.current.get, lambda _, key: stored.get(key)):
         stored["removed"] = removed
         await disk.journal.commit((), 0, BesideRecords([ScheduleChange("removed", removed)]))
         disk.seconds = 2.0
@@ -368,18 +363,18 @@ async def test_a_schedule_in_doubt_is_written_as_the_store_has_it(autojump_clock
         with trio.move_on_after(1.0):  # while the transaction is being written
             await disk.journal.commit((), 0, BesideRecords(changes))
         await trio.sleep(1.5)
-        assert disk.database.schedule_rows == {"new": new, "removed": None}
+        assert disk.database.beside["schedules"] == {"new": new}
         await trio.sleep(3.0)
-        assert disk.database.schedule_rows == {"new": None, "removed": removed}
+        assert disk.database.beside["schedules"] == {"removed": removed}
     assert disk.database.closed_in_order
 
 
 async def test_a_schedule_that_changed_after_the_doubt_keeps_its_change(autojump_clock: MockClock) -> None:
     disk = Disk()
     old, new = Schedule("s", EVERY, 1), Schedule("s", EVERY, 2)
-    async with disk.journal.opened(disk.current.get, {"s": new}.get):
+    async with disk.journal.opened(disk.current.get, lambda _, key: {"s": new}.get(key)):
         disk.seconds = 2.0
         with trio.move_on_after(1.0):
             await disk.journal.commit((), 0, BesideRecords([ScheduleChange("s", old)]))
         await disk.journal.commit((), 0, BesideRecords([ScheduleChange("s", new)]))
-    assert disk.database.schedule_rows == {"s": new}
+    assert disk.database.beside["schedules"] == {"s": new}

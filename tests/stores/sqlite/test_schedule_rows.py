@@ -35,6 +35,10 @@ SCHEDULES: Final = [
 ]
 
 
+def write(database: Database, *changes: ScheduleChange) -> None:
+    database.write([], [], 0, beside={"schedules": dict(changes)})
+
+
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: schedule.name)
 def test_a_row_comes_back_as_it_was(schedule: Schedule) -> None:
     assert from_row(to_row(schedule)) == schedule
@@ -67,12 +71,12 @@ async def test_a_row_that_is_no_schedule_is_set_aside(tmp_path: Path, column: st
     database = Database(path)
     database.open()
     changes = [ScheduleChange(name, Schedule(name, CRON, 1, NextTime(NOW, NOW))) for name in ("a", "b", "c")]
-    database.write([], [], 0, (), changes)
+    write(database, *changes)
     database.close()
     as_text = "CAST(? AS TEXT)" if isinstance(value, bytes) else "?"
     spoil(path, f"UPDATE schedules SET {column} = {as_text} WHERE name = 'b'", value)
     findings = check(path)
-    assert findings.schedules == 2
+    assert findings.beside["schedules"] == 2
     assert [fault.partition(":")[0] for fault in findings.faults] == ["schedule number 2 cannot be read"]
     for damaged in (1, 0):
         store = LocalStore(journal=SqliteJournal(Database(path)))
@@ -80,7 +84,7 @@ async def test_a_row_that_is_no_schedule_is_set_aside(tmp_path: Path, column: st
             assert [schedule.name for schedule in await store.schedules.page(10)] == ["a", "c"]
             assert store.statistics().damaged == damaged
     findings = check(path)
-    assert (findings.schedules, findings.set_aside, findings.faults) == (2, 1, [])
+    assert (findings.beside["schedules"], findings.set_aside, findings.faults) == (2, 1, [])
     with closing(sqlite3.connect(path)) as connection:
         [(reason,)] = connection.execute("SELECT reason FROM damaged_schedules")
         assert reason
@@ -90,7 +94,7 @@ async def test_a_row_that_is_no_schedule_is_set_aside(tmp_path: Path, column: st
 async def test_a_copy_of_the_file_has_the_schedules(tmp_path: Path) -> None:
     database = Database(tmp_path / "tasks.db")
     database.open()
-    database.write([], [], 0, (), [ScheduleChange(schedule.name, schedule) for schedule in SCHEDULES])
+    write(database, *[ScheduleChange(schedule.name, schedule) for schedule in SCHEDULES])
     back_up(tmp_path / "tasks.db", tmp_path / "copy.db")
     database.close()
     async with (store := LocalStore(journal=SqliteJournal(Database(tmp_path / "copy.db")))).opened():
@@ -101,8 +105,11 @@ def test_the_later_state_of_a_schedule_wins(tmp_path: Path) -> None:
     database = Database(tmp_path / "tasks.db")
     database.open()
     [first, second] = [Schedule("a", CRON, generation) for generation in (7, 8)]
-    database.write([], [], 0, (), [ScheduleChange("a", first), ScheduleChange("a", second)])
-    assert database.schedules() == ([second], 8)
-    database.write([], [], 0, (), [ScheduleChange("a", second), ScheduleChange("a", None), ScheduleChange("b", None)])
-    assert database.schedules() == ([], 8)
+    write(database, ScheduleChange("a", first), ScheduleChange("a", second))
+    assert database.stored("schedules") == [second]
+    write(database, ScheduleChange("a", second), ScheduleChange("a", None), ScheduleChange("b", None))
+    assert database.stored("schedules") == []
+    database.close()
+    database.open()
+    assert database.generations == 8
     database.close()
