@@ -2,7 +2,7 @@
 
 Every limit of the program is a setting here, with its unit in its name. The annotations of the fields are the only
 definition of their ranges. A setting's environment variable is ``PEXECUTOR_`` and its name in capitals; lists are
-separated by commas. Handlers, schedules, hooks and tokens are declared only in the file.
+separated by commas. Handlers, schedules, hooks, targets of notifications and tokens are declared only in the file.
 """
 
 from __future__ import annotations
@@ -86,6 +86,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     schedules: dict[str, dict[str, Any]] = {}
     schedules_max: Count = SCHEDULES_MAX
     hooks: dict[str, dict[str, Any]] = {}
+    notify: dict[str, dict[str, Any]] = {}
     log_level: LogLevel = "info"
     log_format: LogFormat = "text"
     history_records_max: Count = HISTORY_RECORDS_MAX
@@ -231,7 +232,7 @@ _DURABILITIES: Final[dict[type[StoreAddress], tuple[Durability, ...]]] = {
 
 _FLAGS: Final = {"handler_modules": "handlers", "tls_certfile": "certfile", "tls_keyfile": "keyfile"}
 _LISTS: Final = {"handler_modules", "allowed_hosts"}
-_NEVER_SHOWN: Final = {"tokens", "hooks", "store"}
+_NEVER_SHOWN: Final = {"tokens", "hooks", "notify", "store"}
 """Settings whose values are never shown, because they may contain a secret."""
 
 _TYPES: Final = {field.name: field.type for field in msgspec.structs.fields(Config)}

@@ -28,6 +28,7 @@ from .handlers.descriptors import connections_bound, raise_limit
 from .handlers.processes.leftovers import end_leftovers, file_identity
 from .handlers.processes.mark import marking_for
 from .log import TaskLog, log_skip
+from .notifications.settings import load_targets
 from .process.stop import StopBound, StopSignals, log_drain, log_stopped
 from .schedules.tables import DeclaredSchedules, fields_given, load_tables
 from .stores import Store
@@ -52,7 +53,7 @@ def make_executor(config: Config, handlers: Catalogue | None = None) -> Executor
     """Make an executor with its store from the settings.
 
     Raises:
-        ConfigError: a handler or a schedule in the settings is invalid.
+        ConfigError: a handler, a schedule or a target of notifications in the settings is invalid.
     """
     raise_limit()
     if handlers is None:
@@ -66,6 +67,7 @@ def make_executor(config: Config, handlers: Catalogue | None = None) -> Executor
         drain_timeout_seconds=config.drain_timeout_seconds,
         handlers=handlers.with_resource(partial(_marking, identity, shared=shared)),
         declared=DeclaredSchedules(declared, given=fields_given(config.schedules), shared=shared),
+        targets=load_targets(config.notify, handlers.names(), os.environ),
         on_change=TaskLog(config.log_level),
         on_skip=log_skip,
     )

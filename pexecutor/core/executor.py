@@ -16,7 +16,7 @@ The stop always has these steps, in this order:
 1. ``drain()``: submits get the verdict ``Draining``, and submits that wait for room get their verdicts at once.
 2. The feeder ends. Claimed tasks that no worker has begun are released.
 3. Running tasks may run for ``drain_timeout_seconds``, or until ``hard_stop()``.
-4. Tasks that still run are cancelled and released.
+4. Tasks that still run are cancelled and released. Notifications that are due are sent within the same time.
 5. The events end, the store is closed, ``stopped`` is set, and ``run`` returns.
 
 Road not taken: cancelling ``run`` from outside as the only way to stop. It works (it goes straight to step 4), but
@@ -26,7 +26,7 @@ running tasks get no time to end.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import trio
 
@@ -34,6 +34,11 @@ from ..errors import FieldError, InvalidTaskError, StoreUnavailableError
 from ..handlers import BUILT_IN, Catalogue, Complaint, Context
 from ..limits.defaults import POOL_SIZE
 from ..limits.times import DRAIN_TIMEOUT_SECONDS
+from ..notifications.dispatcher import Dispatcher
+from ..notifications.loading import open_http_sender
+from ..notifications.nothing_kept import deliveries_of
+from ..notifications.sending import OpenSender
+from ..notifications.settings import Target
 from ..observe.events import DrainBegun, Feed, OccurrenceSkipped
 from ..observe.notify import notifier
 from ..observe.timeline import Timeline
@@ -48,6 +53,7 @@ from .pool import Pool
 from .progress import publish_progress
 from .rate import FinishRate
 from .requests import Requests
+from .room_waiters import RoomWaiters
 from .statistics import Phase, Statistics, Tally, Timings, add_up
 
 
@@ -55,7 +61,7 @@ class Executor:
     """An executor of named tasks: a pool of workers on a store.
 
     ``schedules`` has the operations on schedules, and ``clock`` fires them. ``events`` is the feed of changes, and
-    ``timeline`` sums up the last 15 minutes.
+    ``timeline`` sums up the last 15 minutes. ``notifications`` sends what outcomes and skips bring.
 
     Parameters:
         store: the store that keeps the tasks.
@@ -63,6 +69,8 @@ class Executor:
         drain_timeout_seconds: how long running tasks may run on once a drain has begun.
         handlers: the handlers that run tasks, by name.
         declared: the schedules of a settings file, which are stored before a schedule fires; ``None`` without a file.
+        targets: the receivers of notifications, by name.
+        open_sender: opens what sends notifications; by default as HTTP requests.
         on_change: called with the new records of changed tasks, in order, once the changes are visible to all callers.
             It must return quickly. Its exceptions do not reach the executor; the first one is logged.
         on_skip: called with the name of a schedule and each skip of its times by this executor; a repeated skip has a
@@ -77,11 +85,11 @@ class Executor:
         drain_timeout_seconds: float = DRAIN_TIMEOUT_SECONDS,
         handlers: Catalogue = BUILT_IN,
         declared: DeclaredSchedules | None = None,
+        targets: Mapping[str, Target] | None = None,
+        open_sender: OpenSender = open_http_sender,
         on_change: Callable[[Sequence[Record]], None] | None = None,
         on_skip: Callable[[str, Skipped], None] = lambda *_: None,
     ) -> None:
-        if pool_size < 1:
-            raise ValueError("pool_size must be at least 1")
         if drain_timeout_seconds < 0:
             raise ValueError("drain_timeout_seconds must not be negative")
         self.pool_size = pool_size
@@ -93,9 +101,8 @@ class Executor:
         self._declared = declared
         self._phase = Phase.NEW
         self.draining: trio.Event = trio.Event()
-        # The scopes of waiting callers. Only _wait_for_room changes the first set, and drain() cancels its scopes. Only
-        # wait() changes the second set, and the end of run() cancels its scopes.
-        self._waiting_for_room: set[trio.CancelScope] = set()
+        self._waiting_for_room = RoomWaiters(store, self._serving)
+        # The scopes of callers that wait for an end. Only wait() changes the set, and the end of run() cancels them.
         self._waiting_for_ends: set[trio.CancelScope] = set()
         self._tally = Tally(handlers.names())
         self._rate: FinishRate | None = None
@@ -104,6 +111,7 @@ class Executor:
         self._pool = Pool(
             store, handlers, pool_size, tally=self._tally, ended=self._count_endings, is_busy=self._note_busy
         )
+        self.notifications: Dispatcher = Dispatcher(deliveries_of(store), targets or {}, open_sender)
         self._occurrences = OccurrenceCounts()
         self._on_skip = on_skip
         self.clock: ScheduleClock = ScheduleClock(
@@ -112,6 +120,7 @@ class Executor:
             handlers=handlers,
             fill=handlers.fill,
             took=lambda task, verdict: self._settle([task], [verdict]),
+            skip_targets=self.notifications.for_skip,
             on_fire=self._occurrences.count_fired,
             on_skip=self._note_skip,
         )
@@ -119,7 +128,8 @@ class Executor:
         self.requests: Requests = Requests(
             store, is_serving=self._serving, fault=self.fault, check=self.check, settle=self._settle
         )
-        store.watch(Watcher(self._note, self._pool.cancel, self._pool.lose, self._describe, self.clock.wake))
+        watcher = Watcher(self._note, self._pool.cancel, self._pool.lose, self._describe, self.clock.wake)
+        store.watch(self.notifications.watching(watcher))
 
     # Run and stop
 
@@ -154,7 +164,9 @@ class Executor:
             await nursery.start(run_schedules, self._declared, self.schedules, self.clock)
             task_status.started()
             nursery.start_soon(publish_progress, self._pool, self.events)
+            await nursery.start(self.notifications.run)
             await self._pool.run()
+            await self.notifications.finish()
             nursery.cancel_scope.cancel()
 
     def _note(self, records: Sequence[Record]) -> None:
@@ -179,18 +191,20 @@ class Executor:
             seconds_ago: how long ago the drain was requested; running tasks get that much less time.
         """
         if self._phase is Phase.SERVING:
-            self._pool.drain(max(0.0, self.drain_timeout_seconds - seconds_ago))
+            seconds_max = max(0.0, self.drain_timeout_seconds - seconds_ago)
+            self._pool.drain(seconds_max)
+            self.notifications.drain(seconds_max)
         if self._phase in (Phase.NEW, Phase.SERVING):
             self._phase = Phase.DRAINING
             self.draining.set()
             self.events.put(DrainBegun())
-            for scope in self._waiting_for_room:
-                scope.cancel()
+            self._waiting_for_room.stop_waiting()
 
     def hard_stop(self) -> None:
         """Drain, but cancel and release running tasks at once."""
         self.drain()
         self._pool.stop_now()
+        self.notifications.stop_now()
 
     def _serving(self) -> bool:
         return self._phase is Phase.SERVING
@@ -219,7 +233,7 @@ class Executor:
         refused = [index for index, verdict in enumerate(verdicts) if isinstance(verdict, Full)]
         while refused:
             least = len({tasks[index].name for index in refused}) if atomic else 1
-            places = await self._wait_for_room(least, len(refused), deadline)
+            places = await self._waiting_for_room.wait(least, len(refused), deadline)
             if not places:
                 break
             retried, left = (refused, []) if atomic else (refused[:places], refused[places:])
@@ -277,22 +291,6 @@ class Executor:
         faults = [FieldError(index, *fault) for index, task in enumerate(tasks) if (fault := check(task)) is not None]
         if faults:
             raise InvalidTaskError(faults)
-
-    async def _wait_for_room(self, least: int, most: int, deadline: float) -> int:
-        """Wait for room, and return how many tasks to submit again; 0 if there was no room before the deadline."""
-        if not self._serving():
-            return most
-        if trio.current_time() >= deadline:
-            return 0
-        places = 0
-        with trio.CancelScope(deadline=deadline) as scope:
-            self._waiting_for_room.add(scope)
-            try:
-                places = await self._store.wait_for_room(least, most)
-            finally:
-                self._waiting_for_room.discard(scope)
-        # After a drain has begun, submitting all tasks again gives each of them the verdict Draining.
-        return places if self._serving() else most
 
     async def cancel(self, task_id: str) -> Running | Finished:
         """Cancel a task, and return its record: finished, or still running if the task ran.
@@ -371,6 +369,7 @@ class Executor:
             waiting_for_room=len(self._waiting_for_room),
             handlers=handlers,
             occurrences=self._occurrences.by_schedule(),
+            notifications=self.notifications.counts(),
             store=self._store.statistics(),
             fired=self.clock.fired,
             skipped=dict(self.clock.skipped),

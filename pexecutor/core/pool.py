@@ -66,6 +66,8 @@ class Pool:
         ended: Callable[[int], None],
         is_busy: Callable[[bool], None],
     ) -> None:
+        if size < 1:
+            raise ValueError("pool_size must be at least 1")
         self._store = store
         self._handlers = handlers
         self._size = size

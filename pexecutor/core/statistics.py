@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from ..notifications.counts import NotificationResult
 from ..observe.batch_counts import Gathered, by_handler, value_counts
 from ..observe.histogram import TASK_SECONDS, Histogram
 from ..schedules.counts import Result
@@ -64,6 +65,8 @@ class Statistics(msgspec.Struct, frozen=True):
         handlers: the counts of each handler, by name.
         occurrences: the occurrences of schedules, by schedule and result; the name ``""`` stands for all schedules
             beyond the first 200.
+        notifications: the results of notifications, by target and result; the name ``""`` stands for all targets
+            that this executor does not have.
         store: a snapshot of the store.
         fired: the number of occurrences of schedules that this executor has fired.
         skipped: the number of times that it has skipped an occurrence, by reason.
@@ -82,6 +85,7 @@ class Statistics(msgspec.Struct, frozen=True):
     waiting_for_room: int
     handlers: dict[str, Counts]
     occurrences: dict[str, dict[Result, int]]
+    notifications: dict[str, dict[NotificationResult, int]]
     store: StoreStatistics
     fired: int = 0
     skipped: dict[SkipReason, int] = {}

@@ -51,6 +51,10 @@ Resource = Callable[[], AbstractAsyncContextManager[object]]
 """Makes a context manager that is open while the handlers can run, such as a connection pool."""
 
 
+NOTIFY_PREFIX: Final = "notify:"
+"""Begins the handler of a delivery: ``notify:`` and the name of its target. No other handler begins with it."""
+
+
 class Catalogue:
     """The handlers of an executor.
 
@@ -58,6 +62,9 @@ class Catalogue:
         handlers: the handlers, by name.
         resources: the resources that are open while the handlers can run.
         settings: the settings of handlers that have a table, by name.
+
+    Raises:
+        ConfigError: the name of a handler is reserved.
     """
 
     def __init__(
@@ -66,6 +73,9 @@ class Catalogue:
         resources: Sequence[Resource] = (),
         settings: Mapping[str, HandlerSettings] = MappingProxyType({}),
     ) -> None:
+        for name in handlers:
+            if name.startswith(NOTIFY_PREFIX):
+                raise ConfigError(f"the handler `{name}` needs another name: `{NOTIFY_PREFIX}` is for notifications")
         self.defaults: Defaults | None = Defaults(settings) or None
         """The defaults for fields of tasks; ``None`` if no handler has any."""
         self._handlers = dict(handlers)
@@ -105,6 +115,8 @@ class Catalogue:
     def check(self, task: Task) -> Complaint | None:
         """Return why a task is invalid (its handler is unknown or refuses the task), or ``None``."""
         handler = self._handlers.get(task.handler)
+        if handler is None and task.handler.startswith(NOTIFY_PREFIX):
+            return "handler", f"a handler that begins with `{NOTIFY_PREFIX}` is for notifications, not for tasks"
         if handler is None:
             known = ", ".join(f"`{name}`" for name in sorted(self._handlers))
             return "handler", f"unknown handler `{task.handler}`; the handlers are: {known}"

@@ -26,5 +26,11 @@ BODY_BYTES_MAX: Final = 8 * 1024 * 1024
 PAGE_RECORDS_MAX: Final = 1000
 """The largest page of a listing, and its default size."""
 
+LOOK_SECONDS: Final = 60.0
+"""The longest sleep of a loop that waits for a time of the wall clock, in seconds: the clock may be set meanwhile."""
+
+SHORTEST_SECONDS: Final = 0.001
+"""The shortest sleep of such a loop, in seconds."""
+
 CHARACTERS_SHOWN_MAX: Final = 100
 """How many characters of a caller's text a message shows."""

@@ -13,17 +13,18 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import trio
 
 from ..errors import StoreUnavailableError
+from ..limits.defaults import LOOK_SECONDS, SHORTEST_SECONDS
 from ..limits.times import DELIVERY_TAKEN_SECONDS, SETTLE_SECONDS_MAX, STORE_RETRY_SECONDS
+from ..stores import Watcher
 from ..stores.deliveries import Delivery, DeliveryStore, DueDeliveries, brings_nothing
-from ..task import Brings, Task
+from ..task import Task
 from .counts import NotificationCounts, NotificationResult
-from .loading import open_http_sender
 from .reports import Reports
 from .sending import OpenSender, Send, SendResult
 from .settings import Target
@@ -35,13 +36,9 @@ RETRY_SECONDS: Final = 1.0
 RETRY_SECONDS_MAX: Final = 3600.0
 """The longest wait between two attempts, in seconds, also if ``Retry-After`` asks for more."""
 
-LOOK_SECONDS: Final = 60.0
-"""The longest sleep of a loop, in seconds: the clock may be set meanwhile."""
-
 STORE_TROUBLE_SECONDS: Final = 1.0
 """How long to wait for a store in trouble before the next look, in seconds."""
 
-SHORTEST_SECONDS: Final = 0.001
 ENDED_AT_ONCE_MAX: Final = 500
 """How many old deliveries one step ends."""
 
@@ -57,9 +54,7 @@ class Dispatcher:
         open_sender: opens what makes the attempts; only called if there are targets.
     """
 
-    def __init__(
-        self, store: DeliveryStore, targets: Mapping[str, Target], open_sender: OpenSender = open_http_sender
-    ) -> None:
+    def __init__(self, store: DeliveryStore, targets: Mapping[str, Target], open_sender: OpenSender) -> None:
         self._store = store
         self._declared = targets
         self._open_sender = open_sender
@@ -74,11 +69,6 @@ class Dispatcher:
         self._busy: set[str] = set()
 
     # Choose
-
-    @property
-    def brings(self) -> Callable[[Task], Brings | None]:
-        """Return the function that chooses the targets for the outcomes of a task."""
-        return self._targets.brings if self._declared else brings_nothing
 
     def for_skip(self, task: Task) -> tuple[str, ...]:
         """Return the targets that are notified if an occurrence that would submit this task is skipped."""
@@ -96,12 +86,16 @@ class Dispatcher:
 
     # Called by the store
 
+    def watching(self, watcher: Watcher) -> Watcher:
+        """Return a watcher that also chooses the targets of tasks, and notifies this dispatcher of deliveries."""
+        brings = self._targets.brings if self._declared else brings_nothing  # stores never call the latter
+        return watcher._replace(brings=brings, deliveries_changed=self.wake, deliveries_ended=self._note_dropped)
+
     def wake(self) -> None:
         """Look for deliveries that are due: there is a new one, or a time has changed."""
         self._changed.set()
 
-    def note_dropped(self, deliveries: Sequence[Delivery]) -> None:
-        """Count and log deliveries that the store has dropped because it had too many."""
+    def _note_dropped(self, deliveries: Sequence[Delivery]) -> None:
         self._note_ended(deliveries, "dropped")
 
     # Run and stop

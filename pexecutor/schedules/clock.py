@@ -13,9 +13,11 @@ from collections import Counter
 from collections.abc import Callable, Collection, Container
 from typing import Final
 
+import msgspec
 import trio
 
 from ..errors import InvalidScheduleError, StoreUnavailableError
+from ..limits.defaults import LOOK_SECONDS, SHORTEST_SECONDS
 from ..observe.notify import log_error, notifier
 from ..stores import Store
 from ..stores.schedules import (
@@ -26,6 +28,7 @@ from ..stores.schedules import (
     Fired,
     Firing,
     Schedule,
+    ScheduleStep,
     ScheduleStore,
     Skipped,
     SkipReason,
@@ -35,9 +38,6 @@ from .changes import fire_on_request
 from .decision import Fire, Skip, WaitUntil, after_clock_change, decide
 from .params import task_at
 
-LOOK_SECONDS: Final = 60.0
-"""The longest sleep of the loop in a store of one process, in seconds."""
-
 SHARED_LOOK_SECONDS: Final = 1.0
 """The longest sleep in a shared store that has schedules, in seconds."""
 
@@ -46,8 +46,6 @@ SHARED_IDLE_SECONDS: Final = 10.0
 
 RETRY_SECONDS: Final = 1.0
 """How long to wait for room, or for a store in trouble, before the next try, in seconds."""
-
-SHORTEST_SECONDS: Final = 0.001
 
 SET_BACK_SECONDS: Final = 1.0
 """By how much the store's clock may go back without a check of all next times, in seconds."""
@@ -76,6 +74,7 @@ class ScheduleClock:
         handlers: the names of the handlers that this node has.
         took: called with each task that was submitted, and its verdict.
         fill: returns a task with the defaults of its handler, except for the fields that were given.
+        skip_targets: returns the targets that are notified if an occurrence that would submit a task is skipped.
         on_fire: called with the name of a schedule at each occurrence that fired.
         on_skip: called with the name of a schedule and each skip; a repeated skip has a ``count`` above 1.
     """
@@ -88,6 +87,7 @@ class ScheduleClock:
         handlers: Container[str],
         took: Callable[[Task, Verdict], None],
         fill: Callable[[Task, Collection[str]], Task] = lambda task, _: task,
+        skip_targets: Callable[[Task], tuple[str, ...]] = lambda _: (),
         on_fire: Callable[[str], None] = lambda _: None,
         on_skip: Callable[[str, Skipped], None] = lambda *_: None,
     ) -> None:
@@ -102,6 +102,7 @@ class ScheduleClock:
         self._handlers = handlers
         self._took = took
         self._fill = fill
+        self._skip_targets = skip_targets
         self._on_fire = on_fire
         self._on_skip = notifier(on_skip)
         self._changed = trio.Event()
@@ -217,13 +218,13 @@ class ScheduleClock:
             case Fire():
                 self._wait(now + RETRY_SECONDS)
             case Skip():
-                await self._skip(decision)
+                await self._skip(schedule, decision)
             case WaitUntil():
                 self._wait(decision.until)
 
     async def _fire(self, schedule: Schedule, decision: Fire, now: float) -> None:
         task = self._task(schedule.definition, decision.step.at)
-        firing = await self.schedules.fire(decision.step, task)
+        firing = await self.schedules.fire(self._with_targets(decision.step, schedule), task)
         if firing is None:  # another node was faster, or the schedule has changed
             return
         if not isinstance(firing.verdict, Full):
@@ -231,7 +232,7 @@ class ScheduleClock:
             return
         self._full += 1
         if isinstance(decision.otherwise, Skip):
-            await self._skip(decision.otherwise)
+            await self._skip(schedule, decision.otherwise)
         else:
             self._wait(min(now + RETRY_SECONDS, decision.otherwise.until))
 
@@ -248,10 +249,15 @@ class ScheduleClock:
             case Skipped() as skipped:
                 self._note_skip(name, skipped)
 
-    async def _skip(self, decision: Skip) -> None:
-        skipped = await self.schedules.skip(decision.step, decision.reason)
+    async def _skip(self, schedule: Schedule, decision: Skip) -> None:
+        skipped = await self.schedules.skip(self._with_targets(decision.step, schedule), decision.reason)
         if skipped is not None:
-            self._note_skip(decision.step.name, skipped)
+            self._note_skip(schedule.name, skipped)
+
+    def _with_targets(self, step: ScheduleStep, schedule: Schedule) -> ScheduleStep:
+        """Return a step with the targets that are notified if it records a new skip."""
+        targets = self._skip_targets(schedule.definition.task)
+        return msgspec.structs.replace(step, targets=targets) if targets else step
 
     def _note_skip(self, name: str, skipped: Skipped) -> None:
         self.skipped[skipped.reason] += 1

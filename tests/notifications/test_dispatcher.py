@@ -13,6 +13,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from pexecutor.notifications.dispatcher import Dispatcher
 from pexecutor.notifications.sending import DELIVERED, SendResult
+from pexecutor.stores import Watcher
 from pexecutor.stores.deliveries import Delivery
 
 from .deliveries import FakeDeliveries, Receivers, break_down, delivery, down_for, stall, target
@@ -150,7 +151,7 @@ async def test_dropped_deliveries_are_counted_and_logged(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running(FakeDeliveries(), Receivers(), "ops") as dispatcher:
-        dispatcher.note_dropped([delivery(1), delivery(2, "removed")])
+        dispatcher.watching(Watcher()).deliveries_ended([delivery(1), delivery(2, "removed")])
         assert dispatcher.counts() == {"ops": {"delivered": 0, "dropped": 1}, "": {"dropped": 1}}
     assert ["was dropped" in record.message for record in caplog.records] == [True, True]
 

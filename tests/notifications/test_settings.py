@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pexecutor import ConfigError
+from pexecutor.config import load_config
 from pexecutor.notifications.settings import TARGETS_MAX, Address, Target, load_targets
 
 URL = "https://hooks.example.org/in"
@@ -128,3 +130,14 @@ def test_no_message_shows_a_secret(table: dict[str, Any]) -> None:
         load(**table)
 
     assert "hush" not in str(refused.value)
+
+
+def test_a_value_that_is_no_table_is_not_shown(tmp_path: Path) -> None:
+    file = tmp_path / "pexecutor.toml"
+    file.write_text('notify = { ops = "https://hooks.example.org/hush" }', encoding="utf-8")
+
+    with pytest.raises(ConfigError) as refused:
+        load_config(file=file, environment={}, flags={})
+
+    assert "hush" not in str(refused.value)
+    assert "notify" in str(refused.value)

@@ -20,6 +20,9 @@ from pexecutor.cli.main import cli
 from pexecutor.config import Config, flag_of, load_config
 from pexecutor.handlers.command import CommandSettings
 from pexecutor.handlers.http.http import HttpSettings
+from pexecutor.notifications.counts import NotificationResult
+from pexecutor.notifications.message import EndData, SkipData
+from pexecutor.notifications.settings import TargetSettings
 from pexecutor.observe.events import DrainBegun, Gap, OccurrenceSkipped, TaskProgress
 from pexecutor.schedules.counts import Result
 from pexecutor.schedules.declaration import ScheduleDeclaration
@@ -44,9 +47,10 @@ CHANGELOG = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 SERVE = cli.commands["serve"]
 
-IN_THE_FILE_ALONE = {"handlers", "hooks", "schedules", "tokens"}
+IN_THE_FILE_ALONE = {"handlers", "hooks", "notify", "schedules", "tokens"}
 
 HOOKS = page("reference/hooks")
+NOTIFICATIONS = page("reference/notifications")
 HTTP_API = page("reference/http-api")
 TASKS = page("reference/tasks")
 HANDLERS = page("reference/handlers")
@@ -123,6 +127,13 @@ def test_each_key_of_a_tokens_table_is_documented() -> None:
 
 def test_each_key_of_a_hooks_table_is_documented() -> None:
     assert {*HookSettings.__struct_fields__} <= HOOKS.rows.keys()
+
+
+def test_each_key_of_a_target_and_each_result_of_notifications_is_documented() -> None:
+    assert {*TargetSettings.__struct_fields__, *get_args(NotificationResult)} <= NOTIFICATIONS.rows.keys()
+    for structure in (EndData, SkipData):
+        for field in structure.__struct_fields__:
+            assert f"`{field}`" in NOTIFICATIONS.text
 
 
 def test_each_scope_is_documented() -> None:

@@ -17,6 +17,7 @@ import pytest
 from pexecutor.access import Tokens
 from pexecutor.config import load_config
 from pexecutor.handlers import load_catalogue
+from pexecutor.notifications.settings import load_targets
 from pexecutor.web.api.hooks.hook import Hook
 
 from ..stores.valkey.server import free_port, valkey_server
@@ -95,6 +96,13 @@ def test_a_reader_sees_what_the_page_shows(
 SETTINGS: Final = [*of_kind(Kind.SETTINGS), *(part for part in of_kind(Kind.FILE) if part.caption.endswith(".toml"))]
 
 
+SECRETS: Final = {
+    "GITHUB_SECRET": "x" * 16,
+    "ALERT_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "SLACK_URL": "https://hooks.slack.example/services/T0/B0/x",
+}
+
+
 @pytest.mark.parametrize("part", SETTINGS, ids=repr)
 def test_settings_can_be_used(part: Part, tmp_path: Path) -> None:
     file = tmp_path / "pexecutor.toml"
@@ -102,10 +110,11 @@ def test_settings_can_be_used(part: Part, tmp_path: Path) -> None:
 
     config = load_config(file=file, environment={}, flags={})
 
-    load_catalogue(declared=config.handlers, modules=(), environment={})
+    handlers = load_catalogue(declared=config.handlers, modules=(), environment={})
     Tokens(config.tokens)
     for name, hook in config.hooks.items():
-        Hook(name, hook, {"GITHUB_SECRET": "x" * 16})
+        Hook(name, hook, SECRETS)
+    load_targets(config.notify, handlers.names(), SECRETS)
 
 
 def test_each_example_that_a_page_includes_is_checked() -> None:

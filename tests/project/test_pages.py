@@ -14,6 +14,7 @@ import pytest
 from pexecutor import load_catalogue
 from pexecutor.config import load_config
 from pexecutor.handlers import BUILT_IN
+from pexecutor.notifications.settings import load_targets
 from pexecutor.schedules.tables import load_tables
 from pexecutor.web.api.hooks.hook import Hook
 
@@ -26,6 +27,7 @@ from .session import Session
 HTTP = page("reference/http-by-example")
 HANDLERS = page("reference/handlers")
 HOOKS = page("reference/hooks")
+NOTIFICATIONS = page("reference/notifications")
 SETTINGS = page("reference/settings")
 RUNNING = page("reference/running")
 CLI = page("reference/cli")
@@ -44,6 +46,7 @@ LOOKED_AT: Final = {
     (HANDLERS.path, "sh", "Declare handlers"),
     (HANDLERS.path, "console", "Declare handlers"),
     (HOOKS.path, "toml", "Hooks"),
+    (NOTIFICATIONS.path, "toml", "Notifications"),
     (SETTINGS.path, "toml", "Settings"),
     (SCHEDULES.path, "toml", "In the settings"),
     (SETTINGS.path, "sh", "Settings"),
@@ -188,3 +191,7 @@ def test_an_executor_in_a_program(tmp_path: Path) -> None:
 def test_a_hook_of_the_page_can_be_used() -> None:
     for name, table in tomllib.loads(HOOKS.only("toml").text)["hooks"].items():
         Hook(name, table, {})
+
+
+def test_notifications() -> None:
+    assert load_targets(tomllib.loads(NOTIFICATIONS.only("toml").text)["notify"], [], {})

@@ -14,6 +14,7 @@ from pexecutor import Executor, LocalStore
 from pexecutor.config import Config, HttpKind
 from pexecutor.core.statistics import Statistics
 from pexecutor.handlers import BUILT_IN, Catalogue, Handler
+from pexecutor.notifications.settings import load_targets
 from pexecutor.web import create_web, make_http
 from pexecutor.web.serving.listener import HttpServer, listen
 from pexecutor.web.serving.tls import tls_context
@@ -106,7 +107,8 @@ async def serve_here(nursery: trio.Nursery, server: HttpKind) -> AsyncIterator[S
             history_seconds_max=config.history_seconds_max,
         )
         handlers = catalogue if handler is None else Catalogue({"sleep": handler})
-        executor = Executor(store, pool_size=config.pool_size, handlers=handlers)
+        targets = load_targets(config.notify, handlers.names(), {})
+        executor = Executor(store, pool_size=config.pool_size, handlers=handlers, targets=targets)
         http = http_server(executor, config)
         clients.append(httpx2.AsyncClient(base_url=http.url, timeout=20, verify=False))  # loading roots is slow
         served = Served(executor, http, clients[-1])
@@ -135,7 +137,8 @@ def gate() -> Gate:
 @pytest.fixture
 async def full(serve_here: ServeHere, gate: Gate) -> Served:
     """A server with one worker, which runs ``r``, and a queue of two, which holds ``p0`` and ``p1``."""
-    served = await serve_here(pool_size=1, queue_size=2, handler=gate)
+    notify = {"ops": {"url": "http://127.0.0.1:1/", "allow_private": True}}
+    served = await serve_here(pool_size=1, queue_size=2, handler=gate, notify=notify)
     await served.client.post("/tasks", json={"name": "r"})
     await served.until(lambda now: now.store.running == 1)
     reply = await served.client.post("/tasks", json=[{"name": "p0"}, {"name": "p1"}])

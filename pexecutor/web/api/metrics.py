@@ -4,9 +4,9 @@ Each scrape reads the executor's one snapshot and its histograms. Nothing is cou
 what other observers see. Each app has its own registry instead of the library's global one, so the metrics of two
 executors in a process are not mixed.
 
-The labels are ``handler``, ``outcome``, ``state``, ``schedule`` and ``result``. The number of their values is bounded,
-because the operator declares the handlers, outcomes, states and results are fixed, and only the first schedules have
-a label of their own (see ``schedules/observer.py``). A task's name is never a label.
+The labels are ``handler``, ``outcome``, ``state``, ``schedule``, ``target`` and ``result``. The number of their values
+is bounded, because the operator declares the handlers and targets, outcomes, states and results are fixed, and only the
+first schedules have a label of their own (see ``schedules/counts.py``). A task's name is never a label.
 """
 
 from __future__ import annotations
@@ -110,6 +110,15 @@ def _counters(statistics: Statistics) -> Iterator[Metric]:
         for result, count in results.items():
             occurrences.add_metric([schedule, result], count)
     yield occurrences
+    notifications = CounterMetricFamily(
+        "pexecutor_notifications",
+        "Results of notifications: `delivered`, `retried` (an attempt failed), `gone` (410), `expired` or `dropped`.",
+        labels=["target", "result"],
+    )
+    for target, outcomes in statistics.notifications.items():
+        for what, count in outcomes.items():
+            notifications.add_metric([target, what], count)
+    yield notifications
 
 
 def _gauges(statistics: Statistics) -> Iterator[Metric]:
@@ -129,6 +138,7 @@ def _store_gauges(store: StoreStatistics) -> Iterator[Metric]:
     yield _gauge("queue_size", "Tasks that may wait, pending or scheduled.", store.queue_size)
     yield _gauge("history_tasks", "Finished tasks that can be read.", store.history)
     yield _gauge("schedules", "Schedules in the store.", store.schedules)
+    yield _gauge("notifications_waiting", "Notifications that wait for their delivery.", store.deliveries)
     yield _gauge("store_up", "Whether the store accepts changes.", store.trouble is None)
     yield _gauge("store_damaged", "Damaged entries that were set aside or repaired.", store.damaged)
 

@@ -26,6 +26,7 @@ from ...task import Accepted, Draining, Duplicate, Finished, Full, Record, State
 from . import stream
 from .coalesce import TASKS_TOGETHER_MAX, SubmitCoalescer
 from .decode import WHITE_SPACE, Change, TaskBody, decode_body, decode_object
+from .deliveries import deliveries_page
 from .errors import BadRequestError, UnsupportedMediaTypeError
 from .reply import Reply, json_reply, problem_reply, refusal_reply
 from .request import IncomingRequest, read_body, read_json_body, with_trace
@@ -71,10 +72,12 @@ class TasksQuery(PageQuery):
     Parameters:
         name: only tasks with this name.
         state: only tasks in this state.
+        handler: ``notify:`` and the name of a target: the notifications that wait for their delivery, not tasks.
     """
 
     name: str | None = None
     state: State | None = None
+    handler: str | None = None
 
 
 class ShowQuery(msgspec.Struct):
@@ -270,7 +273,13 @@ class TaskAnswers:
         Scheduled tasks come first, then pending tasks in start order, running tasks by start time, and finished tasks,
         the latest first.
         """
-        return await self._list(request, request.query.state, request.query.name)
+        query: TasksQuery = request.query
+        if query.handler is None:
+            return await self._list(request, query.state, query.name)
+        if query.name is not None or query.state is not None:
+            raise BadRequestError("`handler` cannot be combined with `name` or `state`: remove them")
+        page = await deliveries_page(self._executor, query.handler, query.limit, query.cursor or None)
+        return json_reply(page.rows, headers=_link_to_next(request, page.next_cursor))
 
     async def pending(self, request: IncomingRequest) -> Reply:
         """List pending tasks, in start order."""
@@ -287,12 +296,8 @@ class TaskAnswers:
     async def _list(self, request: IncomingRequest, state: State | None, name: str | None = None) -> Reply:
         query: PageQuery = request.query
         page = await self._executor.page(PageRequest(state, name, query.limit, query.cursor or None))
-        headers = {}
-        if page.next_cursor is not None:
-            query = msgspec.structs.replace(query, cursor=page.next_cursor)
-            given = {key: value for key, value in msgspec.to_builtins(query).items() if value is not None}
-            headers["Link"] = f'<{request.path}?{urlencode(given)}>; rel="next"'
-        return json_reply([view(record, self._executor.context(record)) for record in page.records], headers=headers)
+        rows = [view(record, self._executor.context(record)) for record in page.records]
+        return json_reply(rows, headers=_link_to_next(request, page.next_cursor))
 
     async def show(self, request: IncomingRequest) -> Reply:
         """Show one record; with ``wait``, wait for its outcome first, up to that time."""
@@ -324,6 +329,15 @@ class TaskAnswers:
 
     def _shown(self, record: Record, status: int) -> Reply:
         return json_reply(detail(record, self._executor.context(record)), status)
+
+
+def _link_to_next(request: IncomingRequest, cursor: str | None) -> dict[str, str]:
+    """Return the header that names the next page of a listing; empty on the last page."""
+    if cursor is None:
+        return {}
+    query = msgspec.structs.replace(request.query, cursor=cursor)
+    given = {key: value for key, value in msgspec.to_builtins(query).items() if value is not None}
+    return {"Link": f'<{request.path}?{urlencode(given)}>; rel="next"'}
 
 
 def _name_of_one(tasks: list[Task]) -> dict[str, str]:

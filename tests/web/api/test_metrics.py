@@ -137,7 +137,7 @@ async def test_every_metric_keeps_the_rules_of_its_format(full: Served, gate: Ga
         assert family.unit == ("seconds" if family.type == "histogram" else "")
         assert family.samples, family.name
         for sample in family.samples:
-            assert set(sample.labels) <= {"handler", "outcome", "state", "le", "schedule", "result"}
+            assert set(sample.labels) <= {"handler", "outcome", "state", "le", "schedule", "target", "result"}
             assert sample.name.endswith("_total") == (family.type == "counter")
 
 
