@@ -15,6 +15,8 @@ from . import (
     cancelling,
     conflicts,
     crashes,
+    deliveries,
+    deliveries_kept,
     keeping,
     names,
     order,
@@ -43,6 +45,8 @@ _PARTS = [
         requests,
         schedules,
         schedules_kept,
+        deliveries,
+        deliveries_kept,
         sharing,
     )
 ]

@@ -15,13 +15,14 @@ from pexecutor.conformance import GUARANTEES, Finding, Guarantee, Need, Place, S
 from pexecutor.conformance.subjects import MemorySubject, SqliteSubject
 from pexecutor.conformance.trial import try_one
 from pexecutor.errors import UnusableStoreError
-from pexecutor.stores import schedules
+from pexecutor.stores import deliveries, schedules
 from pexecutor.stores.local import submission
 from pexecutor.stores.sqlite.journal import SqliteJournal
 
 from ..conftest import virtual_now
 from .broken import BROKEN, BROKEN_CRASHES, BROKEN_JOURNALS, GivesATaskTwice, SharedByPretence, SharedWithoutLeases
 from .broken_answers import BROKEN_ANSWERS
+from .broken_deliveries import BROKEN_DELIVERIES, BROKEN_KEPT_DELIVERIES
 from .broken_schedules import BROKEN_KEPT_SCHEDULES, BROKEN_SCHEDULES, Plant
 
 each_guarantee = pytest.mark.parametrize("guarantee", GUARANTEES, ids=lambda guarantee: guarantee.name)
@@ -100,6 +101,24 @@ async def test_a_file_that_mistakes_schedules_is_told(
     assert finding.standing is Standing.BROKEN
 
 
+@pytest.mark.parametrize("plant", BROKEN_DELIVERIES, ids=lambda plant: plant.__name__)
+async def test_a_store_that_mistakes_deliveries_is_told(
+    plant: Plant, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch)
+    finding = await try_in(MemorySubject(virtual(LocalStore)), BY_NAME[BROKEN_DELIVERIES[plant]])
+    assert finding.standing is Standing.BROKEN
+
+
+@pytest.mark.parametrize("plant", BROKEN_KEPT_DELIVERIES, ids=lambda plant: plant.__name__)
+async def test_a_file_that_mistakes_deliveries_is_told(
+    plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch)
+    finding = await try_in(SqliteSubject(tmp_path), BY_NAME[BROKEN_KEPT_DELIVERIES[plant]])
+    assert finding.standing is Standing.BROKEN
+
+
 @pytest.mark.parametrize("guarantee", SHARING, ids=lambda guarantee: guarantee.name)
 async def test_nodes_that_share_too_little_are_told(guarantee: Guarantee, autojump_clock: MockClock) -> None:
     findings = [
@@ -112,7 +131,7 @@ async def test_nodes_that_share_too_little_are_told(guarantee: Guarantee, autoju
 
 @each_guarantee
 def test_each_guarantee_is_in_the_contract(guarantee: Guarantee) -> None:
-    contract = " ".join(f"{stores.__doc__} {schedules.__doc__} {submission.__doc__}".split())
+    contract = " ".join(f"{stores.__doc__} {schedules.__doc__} {deliveries.__doc__} {submission.__doc__}".split())
     assert guarantee.promise in contract
 
 
