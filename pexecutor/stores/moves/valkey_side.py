@@ -10,11 +10,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import count
 from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
-import trio
 
 from ...errors import StoreUnavailableError, UnusableStoreError
 from ...task import Attempt, Finished, Following, Record, Running, Scheduled, Task, make_serial
@@ -26,7 +26,10 @@ from ..sqlite.database import StoreIdentity
 from ..valkey.answers import to_answer, to_kept, to_key
 from ..valkey.client import ValkeyLink
 from ..valkey.damage import Damage
+from ..valkey.delivery_rows import RESULTS as DELIVERY_RESULTS
+from ..valkey.delivery_rows import DeliveryRow, to_delivery, to_delivery_row
 from ..valkey.protocol import Stored
+from ..valkey.rare import to_rare
 from ..valkey.schedule_rows import RESULTS, ScheduleRow, to_schedule, to_schedule_row
 from ..valkey.upgrade import upgrade
 from ..valkey.wire import (
@@ -48,12 +51,13 @@ from .renumbering import More
 RECORDS_A_CALL: Final = 500
 ANSWERS_A_CALL: Final = 100
 SCHEDULES_A_CALL: Final = 100
+DELIVERIES_A_CALL: Final = 500
 
 _DECODERS: Final = {
     "marks": decoder(list[MarkRow]),
     "upgrade": decoder(UpgradeStep),
     "identity": decoder(QueueIdentity),
-    "enter": decoder(list[str]),
+    "enter": decoder(list[str] | bool),
     "numbers": decoder(list[int]),
     "rows": decoder(list[Row]),
     "seal": decoder(bool),
@@ -68,7 +72,7 @@ _DECODERS: Final = {
     "arrive_answers": decoder(bool),
     "drop_answer_arrivals": decoder(int),
     "drop_answers": decoder(bool),
-    **{verb: decoder(result) for verb, result in RESULTS.items()},
+    **{verb: decoder(result) for verb, result in (RESULTS | DELIVERY_RESULTS).items()},
 }
 
 
@@ -109,7 +113,8 @@ class QueueSide:
                 )
             await self._keep()  # fails now if the server cannot confirm its disk
             await upgrade(self._call)
-            nodes: list[str] = await self._call("enter")
+            while isinstance(nodes := await self._call("enter"), bool):
+                pass  # dead nodes are reaped in several steps
             if nodes:
                 raise self._in_use(nodes)
             yield
@@ -211,9 +216,15 @@ class QueueSide:
         return found
 
     async def deliveries(self) -> list[Delivery]:
-        """Return every delivery."""
-        await trio.lowlevel.checkpoint()
-        return []
+        """Return every delivery, the oldest first."""
+        tag = (await self.identity()).tag
+        found: list[Delivery] = []
+        for first in count(0, DELIVERIES_A_CALL):
+            rows: list[DeliveryRow] = await self._call("moving_deliveries", first, DELIVERIES_A_CALL)
+            if not rows:
+                break
+            found += [to_delivery(row, tag) for row in rows]
+        return found
 
     async def adopt(
         self,
@@ -223,9 +234,9 @@ class QueueSide:
         *,
         schedules: Sequence[Schedule] = (),
         answers: Sequence[KeyedAnswer] = (),
-        deliveries: Sequence[Delivery] = (),  # noqa: ARG002
+        deliveries: Sequence[Delivery] = (),
     ) -> None:
-        """Take over tasks, schedules and answers, and leave the mark. The queue is sealed until that is done."""
+        """Take over everything that is moved, and leave the mark. The queue is sealed until that is done."""
         life = self._link.life
         await self._seal(msgspec.structs.replace(mark, role=Role.ARRIVING))
         await self._drop_arrivals()
@@ -239,6 +250,7 @@ class QueueSide:
         for first in range(0, len(schedules), SCHEDULES_A_CALL):
             some_schedules = schedules[first : first + SCHEDULES_A_CALL]
             await self._call("arrive_schedules", [to_schedule_row(schedule) for schedule in some_schedules])
+        await self._arrive_deliveries(deliveries)
         await self._keep_all_since(life)
         await self._call("settle", mark.move, mark.role, mark.other, mark.history)
         await self._keep()
@@ -255,6 +267,12 @@ class QueueSide:
             for first in range(0, len(kept), ANSWERS_A_CALL):
                 await self._call("arrive_answers", kind.value, kept[first : first + ANSWERS_A_CALL])
 
+    async def _arrive_deliveries(self, deliveries: Sequence[Delivery]) -> None:
+        for first in range(0, len(deliveries), DELIVERIES_A_CALL):
+            some = [to_delivery_row(delivery) for delivery in deliveries[first : first + DELIVERIES_A_CALL]]
+            if await self._call("arrive_deliveries", some):
+                raise UnusableStoreError(f"{self.shown} has other deliveries with the same ids: use a new queue")
+
     async def _drop_arrivals(self) -> None:
         while await self._call("drop_arrivals", RECORDS_A_CALL):
             pass
@@ -262,9 +280,11 @@ class QueueSide:
             pass
         while await self._call("drop_schedule_arrivals", SCHEDULES_A_CALL):
             pass
+        while await self._call("drop_delivery_arrivals", DELIVERIES_A_CALL):
+            pass
 
     async def let_go(self, mark: Mark) -> None:
-        """Drop the moved tasks, the schedules and the answers, and leave the mark. The queue is sealed meanwhile."""
+        """Drop what was moved, and leave the mark. The queue is sealed meanwhile."""
         last = 0
         while some := await self.read(last):
             last = some[-1].serial
@@ -273,6 +293,8 @@ class QueueSide:
         for kind in RequestKind:
             await self._call("drop_answers", kind.value)
         while await self._call("drop_schedules", SCHEDULES_A_CALL):
+            pass
+        while await self._call("drop_deliveries", DELIVERIES_A_CALL):
             pass
         await self._call("settle", mark.move, mark.role, mark.other, mark.history)
         await self._keep()
@@ -301,7 +323,7 @@ def _to_table(record: Record, keep_seconds_max: float) -> dict[str, Any]:
         attempts=[_to_row(attempt) for attempt in record.attempts],
         ending=to_text(record.ending) if isinstance(record, Finished) else "",
         cancelled=False,
-        rare={"crashes": record.crashes} if record.crashes else False,
+        rare=to_rare(record.rare, record.task.handler),
         task_bytes=len(arguments.task.encode()),
     )
     return {"number": _number(record.serial), "task": arguments.task, **stored._asdict()}

@@ -1,10 +1,10 @@
 """A store that many hosts share: one queue on a Valkey or Redis server, version 7 or later.
 
-``functions/`` runs on the server and makes all decisions. ``protocol.py``, ``wire.py`` and ``schedule_rows.py`` define
-the names that it shares with the nodes, and ``prelude.py`` writes them as Lua. On a node, ``store.py`` implements the
-store contract with these functions, and ``schedules.py`` its part about schedules. ``lease.py`` keeps the node's lease
-on its running tasks, ``wire.py`` encodes and decodes, ``client.py`` and ``connection.py`` reach the server (only these
-and ``flush.py`` use the driver), and ``server_checks.py`` checks the server's settings.
+``functions/`` runs on the server and makes all decisions. ``protocol.py``, ``wire.py`` and the rows define the names
+that it shares with the nodes, and ``prelude.py`` writes them as Lua. On a node, ``store.py``, ``schedules.py`` and
+``deliveries.py`` implement the store contract with these functions. ``lease.py`` keeps the node's lease on its running
+tasks, ``wire.py`` encodes and decodes, ``client.py`` and ``connection.py`` reach the server (only these and
+``flush.py`` use the driver), and ``server_checks.py`` checks the server's settings.
 
 Roads not taken: a lock with a time to live beside each task is leaked or released too early; here the record is the
 lock, and one function changes both. Streams with consumer groups have neither names nor priorities nor a bound.

@@ -59,7 +59,8 @@ class ValkeyAnswers:
         request = RequestArguments(
             key.kind.value, to_request(key), digest.hex(), fixed_bytes(key, digest), *self._bounds
         )
-        arguments = [to_arguments(task, self._keep_seconds_max) for task in tasks]
+        facts = self._calls.rare_facts(tasks)
+        arguments = [to_arguments(task, self._keep_seconds_max, rare) for task, rare in zip(tasks, facts, strict=True)]
         reply = await self._calls.ask("submit_once", self._calls.new_id(), request, arguments, atomic, self._queue_size)
         once: OnceReply = reply.result
         if isinstance(once.answer, StoredAnswer):
@@ -67,7 +68,7 @@ class ValkeyAnswers:
             await self._link.flush()  # the first submit may not have been flushed before its node died
             return to_answer(once.answer, self._calls.tag)
         plain = msgspec.structs.replace(reply, result=once.verdicts)
-        verdicts, taken = verdicts_of(tasks, plain, self._calls.tag, self._calls.read)
+        verdicts, taken = verdicts_of(tasks, facts, plain, self._calls.tag, self._calls.read)
         self._calls.report_all(reply.changes, taken)
         await self._link.flush()
         self._commits.observe(trio.current_time() - asked_at)

@@ -16,9 +16,13 @@ import trio
 
 from ...errors import StoreUnavailableError
 from ...limits.times import STORE_CALL_SECONDS_MAX
-from ...task import Finished, Outcome, Record, make_serial
+from ...task import Finished, Outcome, Rare, Record, Task, make_serial
 from .. import Watcher
+from ..deliveries import brings_nothing
 from .damage import Damage
+from .delivery_rows import RESULTS as DELIVERY_RESULTS
+from .delivery_rows import to_delivery
+from .rare import bringing
 from .schedule_rows import RESULTS
 from .wire import (
     Beat,
@@ -61,7 +65,7 @@ _DECODERS: Final = {
     "mend": decoder(bool),
     "repair": decoder(bool),
     "page": decoder(PageReply),
-    **{verb: decoder(result) for verb, result in RESULTS.items()},
+    **{verb: decoder(result) for verb, result in (RESULTS | DELIVERY_RESULTS).items()},
 }
 
 
@@ -162,7 +166,14 @@ class Calls:
         self._damage.notice(reply.damages, mending=reply.counts.mending)
         if reply.counts.pending:
             self._work_is_there()
+        if reply.made or reply.dropped or (verb == "beat" and reply.counts.deliveries):
+            self._report_deliveries(reply)
         return reply
+
+    def _report_deliveries(self, reply: ServerReply[Any]) -> None:
+        if reply.dropped:
+            self.watcher.deliveries_ended([to_delivery(row, self.tag) for row in reply.dropped])
+        self.watcher.deliveries_changed()
 
     def report_all(self, changes: Sequence[int | Row], own: Mapping[int, Record]) -> None:
         """Report changes in their order; a number stands for a record that this node knows."""
@@ -171,6 +182,11 @@ class Calls:
     def read(self, row: Row) -> Record:
         """Return the record of a row. Unreadable parts are replaced here now, and soon in the queue."""
         return self._damage.to_record(row, self.tag)
+
+    def rare_facts(self, tasks: Sequence[Task]) -> list[Rare | None]:
+        """Return the rare facts of new tasks: the targets that are notified of their outcomes."""
+        brings = self.watcher.brings
+        return [None] * len(tasks) if brings is brings_nothing else [bringing(brings(task)) for task in tasks]
 
     def new_id(self) -> str:
         """Return a new id for a call, by which the server recognizes a repetition of the call."""

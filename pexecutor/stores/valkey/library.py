@@ -16,6 +16,7 @@ PARTS: Final = (
     "nodes",
     "beats",
     "running",
+    "deliveries",
     "answers",
     "submit",
     "schedules",
@@ -25,10 +26,20 @@ PARTS: Final = (
     "moves",
     "answer_moves",
     "schedule_moves",
+    "delivery_moves",
     "upgrade",
 )
 
-_LEAVES: Final = ("beats", "running", "records", "listing", "answer_moves", "schedule_moves", "upgrade")
+_LEAVES: Final = (
+    "beats",
+    "running",
+    "records",
+    "listing",
+    "answer_moves",
+    "schedule_moves",
+    "delivery_moves",
+    "upgrade",
+)
 """Parts that no other part uses. Their locals end with them, because Lua allows 200 at once."""
 
 

@@ -19,6 +19,7 @@ from typing import Final
 
 import msgspec
 
+from .delivery_rows import DeliveriesReply, DeliveryRow, StoredDelivery
 from .protocol import HELD, LAYOUT, NUMBERS, TEXTS, WORDS
 from .schedule_rows import (
     DueReply,
@@ -70,6 +71,8 @@ _NAMED: Final[dict[str, type[msgspec.Struct]]] = {
     "stored_schedule": StoredSchedule,
     "schedule": ScheduleRow,
     "step": StepRow,
+    "stored_delivery": StoredDelivery,
+    "delivery": DeliveryRow,
 }
 """Lists that Lua turns into tables with named values."""
 
@@ -97,6 +100,9 @@ _BUILT: Final[dict[str, type[msgspec.Struct]]] = {
     "put": PutReply,
     "firing": FiringReply,
     "due": DueReply,
+    "stored_delivery": StoredDelivery,
+    "delivery": DeliveryRow,
+    "deliveries": DeliveriesReply,
 }
 """Lists that Lua builds."""
 
@@ -144,10 +150,9 @@ def _reader(struct: type[msgspec.Struct]) -> str:
 
 
 def _row_builder() -> str:
-    """Return the function that lists a record for a node; the record itself has neither ``task`` nor ``crashes``."""
-    beside = ("task", "crashes")
-    values = [field if field in beside else f"record.{field}" for field in Row.__struct_fields__]
-    return f"local function list_row(record, {', '.join(beside)}) return {{{', '.join(values)}}} end\n"
+    """Return the function that lists a record for a node; the record itself does not have its ``task``."""
+    values = [field if field == "task" else f"record.{field}" for field in Row.__struct_fields__]
+    return f"local function list_row(record, task) return {{{', '.join(values)}}} end\n"
 
 
 def _packer() -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final, get_args
 
+import msgspec
+
 from ...limits.defaults import CRASHES_MAX
 from ...limits.times import LEASE_SECONDS
 from ...task import (
@@ -20,15 +22,17 @@ from ...task import (
     OnCrash,
     Outcome,
     State,
+    Task,
     make_serial,
 )
 from ...values import ERROR_BYTES_MAX, MIDDLE_OMITTED
 from ..answers import VERDICT_BYTES
+from ..deliveries import DELIVERIES_MAX, EndNotice, SkipNotice
 from ..endings import ABANDONED, CRASHED_ONCE, CRASHED_TIMES, SUPERSEDED
 from ..moves.marks import SEALED, Role
 from ..schedules import OCCURRENCES_MAX, Owner, SkipReason
 
-LAYOUT: Final = "3"
+LAYOUT: Final = "4"
 """The layout of the keys of a queue."""
 
 NO_RUN_AT: Final = -1
@@ -43,6 +47,9 @@ FIRED: Final = ""
 """The reason of an occurrence that was not skipped."""
 NO_TASK: Final = ""
 """Stands for no task in an occurrence."""
+
+CHANGES_MAX: Final = 500
+"""How many records and deliveries one step changes, if it can be cut into several steps."""
 
 
 class Stored:
@@ -118,6 +125,7 @@ WORDS: Final[dict[str, dict[str, str]]] = {
     "REFUSAL": _constants(RefusalCode),
     "OWNER": {word: word for word in get_args(Owner)},
     "SKIP": {word: word for word in get_args(SkipReason)},
+    "NOTICE": {tag: tag for tag in (str(one.__struct_config__.tag) for one in (EndNotice, SkipNotice))},
     "TOO_MANY": {bound.name.lower(): bound.value for bound in TooMany},
 }
 """The words that Lua may not write itself, by table and name."""
@@ -132,6 +140,7 @@ TEXTS: Final[dict[str, str]] = {
     "middle_omitted": MIDDLE_OMITTED,
     "fired": FIRED,
     "no_task": NO_TASK,
+    "handler": next(field.default for field in msgspec.structs.fields(Task) if field.name == "handler"),
 } | {f"sealed_{role.value}": text.format(name="this queue", other="%s") for role, text in SEALED.items()}
 """The texts that nodes, or other stores, have too."""
 
@@ -145,6 +154,8 @@ NUMBERS: Final[dict[str, dict[str, float]]] = {
         "lease_seconds": LEASE_SECONDS,
         "verdict_bytes": VERDICT_BYTES,
         "occurrences_max": OCCURRENCES_MAX,
+        "changes_max": CHANGES_MAX,
+        "deliveries_max": DELIVERIES_MAX,
     },
     "NONE": {"retry": NO_RETRY, "due": NOTHING_DUE, "room": NO_ROOM, "claim": NO_CLAIM},
 }

@@ -14,6 +14,7 @@ from ...task import (
     Finished,
     Following,
     Pending,
+    Rare,
     Record,
     Running,
     Scheduled,
@@ -34,16 +35,28 @@ def number_of(record: Record) -> int:
 
 
 def verdicts_of(
-    tasks: Sequence[Task], reply: ServerReply[list[int | Taken]], tag: int, read: Callable[[Row], Record]
+    tasks: Sequence[Task],
+    facts: Sequence[Rare | None],
+    reply: ServerReply[list[int | Taken]],
+    tag: int,
+    read: Callable[[Row], Record],
 ) -> tuple[list[Verdict], dict[int, Record]]:
-    """Return the verdicts on submitted tasks, and by number the records of new tasks that are pending."""
+    """Return the verdicts on submitted tasks, and by number the records of new tasks that are pending.
+
+    Parameters:
+        tasks: the submitted tasks.
+        facts: their rare facts.
+        reply: the server's reply.
+        tag: the tag of the queue.
+        read: returns the record of a row.
+    """
     verdicts: list[Verdict] = []
     taken: dict[int, Record] = {}
-    for task, answer in zip(tasks, reply.result, strict=True):
+    for task, rare, answer in zip(tasks, facts, reply.result, strict=True):
         if answer == NO_ROOM:
             verdicts.append(FULL)
         elif isinstance(answer, int):
-            record = taken[answer] = Pending(make_serial(tag, answer), task, reply.at, ())
+            record = taken[answer] = Pending(make_serial(tag, answer), task, reply.at, (), rare=rare)
             verdicts.append(Accepted(record))
         else:
             verdicts.append(_verdict_of(answer, read))

@@ -77,6 +77,7 @@ class StepRow(msgspec.Struct, frozen=True, array_like=True):
     expected: NextRow | bool
     at: float
     next: NextRow | bool
+    targets: tuple[str, ...]
 
 
 class PutReply(msgspec.Struct, frozen=True, array_like=True):
@@ -133,7 +134,7 @@ def to_schedule_row(schedule: Schedule) -> ScheduleRow:
 
 def to_step_row(step: ScheduleStep) -> StepRow:
     """Return the row of a step."""
-    return StepRow(step.name, step.generation, _to_next(step.expected), step.at, _to_next(step.next))
+    return StepRow(step.name, step.generation, _to_next(step.expected), step.at, _to_next(step.next), step.targets)
 
 
 def _to_next(upcoming: NextTime | None) -> NextRow | bool:

@@ -146,7 +146,8 @@ class ValkeySchedules:
     async def fire(self, step: ScheduleStep, task: Task) -> Firing | None:
         """Submit the task of an occurrence, record the occurrence and set the next time."""
         asked_at = trio.current_time()
-        arguments = to_arguments(task, self._keep_seconds_max)
+        facts = self._calls.rare_facts([task])
+        arguments = to_arguments(task, self._keep_seconds_max, *facts)
         reply = await self._calls.ask(
             "fire_schedule", self._calls.new_id(), to_step_row(step), arguments, self._queue_size
         )
@@ -155,7 +156,7 @@ class ValkeySchedules:
             self._calls.report_all(reply.changes, {})
             return None
         submitted = msgspec.structs.replace(reply, result=[firing.verdict])
-        [verdict], taken = verdicts_of([task], submitted, self._calls.tag, self._calls.read)
+        [verdict], taken = verdicts_of([task], facts, submitted, self._calls.tag, self._calls.read)
         self._calls.report_all(reply.changes, taken)
         if isinstance(firing.occurrence, bool):
             return Firing(verdict, None)

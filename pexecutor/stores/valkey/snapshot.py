@@ -23,4 +23,5 @@ def take_snapshot(calls: Calls, queue_size: int, *, durable: bool, trouble: str 
         trouble=trouble,
         damaged=counts.damaged,
         schedules=counts.schedules,
+        deliveries=counts.deliveries,
     )

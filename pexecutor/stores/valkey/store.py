@@ -51,20 +51,22 @@ from ...task import (
 )
 from .. import Node, Page, PageRequest, StoreStatistics, Watcher
 from ..answers import ANSWER_BOUNDS, AnswerBounds
+from ..deliveries import DELIVERY_BOUNDS, DeliveryBounds
 from ..local.listing import format_cursor, parse_cursor
 from ..moves.marks import check_not_sealed
 from ..schedules import SCHEDULE_BOUNDS, ScheduleBounds
 from .answers import ValkeyAnswers
 from .calls import Calls, Link
 from .damage import Damage
-from .endings import ending_arguments
+from .deliveries import ValkeyDeliveries
 from .lease import Holdings, Lease
 from .messages import Messages
 from .protocol import NO_CLAIM, Stored
-from .replies import number_of, settled_as, verdicts_of
+from .replies import number_of, verdicts_of
 from .schedules import ValkeySchedules
 from .server_checks import SETTINGS, Durability, check_durability, report_warnings
 from .snapshot import take_snapshot
+from .steps import EndingSteps
 from .upgrade import check_layout, upgrade
 from .waiting import change_waiting
 from .wire import Beat, Found, Joined, NodeRow, PageReply, Row, ServerReply, to_arguments, to_mark, to_node
@@ -96,6 +98,7 @@ class ValkeyStore:
         on_lease_lost: called with how many tasks are stopped on this node because no beat got through in time.
         crashes_max: the number of losses of its node after which a task is abandoned.
         schedule_bounds: how many schedules are kept, and how many bytes of them.
+        delivery_bounds: how many deliveries are kept, and for how long.
         lease_seconds: how long a node may be silent before it counts as dead.
         jitter: the source of the random delays of retries.
         clock: this node's clock, in seconds; only durations are measured with it.
@@ -118,6 +121,7 @@ class ValkeyStore:
         on_lease_lost: Callable[[int], None] = lambda _: None,
         crashes_max: int = CRASHES_MAX,
         schedule_bounds: ScheduleBounds = SCHEDULE_BOUNDS,
+        delivery_bounds: DeliveryBounds = DELIVERY_BOUNDS,
         lease_seconds: float = LEASE_SECONDS,
         jitter: random.Random | None = None,
         clock: Callable[[], float] = trio.current_time,
@@ -129,12 +133,11 @@ class ValkeyStore:
         self.commits: Histogram = Histogram(COMMIT_SECONDS)
         self._link = link
         self._node = node
-        self._bounds = (history_records_max, history_bytes_max, crashes_max)
+        self._bounds = (history_records_max, history_bytes_max, crashes_max, delivery_bounds.deliveries_max)
         self._keep_seconds_max = history_seconds_max
         self._durability: Durability = durability
         self._on_doubt = on_doubt
         self._lease_seconds = lease_seconds
-        self._jitter = random.Random() if jitter is None else jitter
         self._must_join = True
         self._beats = count(1)
         self._claims = count(1)
@@ -145,11 +148,12 @@ class ValkeyStore:
         self._calls = Calls(
             link, node, work_is_there=self._work_is_there, other_queue=self._lose_queue, damage=self._damage
         )
-        self.answers: ValkeyAnswers = ValkeyAnswers(
-            answer_bounds, self._calls, link, queue_size, history_seconds_max, self.commits
-        )
-        self.schedules: ValkeySchedules = ValkeySchedules(
-            schedule_bounds, self._calls, link, queue_size, history_seconds_max, self.commits
+        submitting = (self._calls, link, queue_size, history_seconds_max, self.commits)
+        self.answers: ValkeyAnswers = ValkeyAnswers(answer_bounds, *submitting)
+        self.schedules: ValkeySchedules = ValkeySchedules(schedule_bounds, *submitting)
+        self.deliveries: ValkeyDeliveries = ValkeyDeliveries(delivery_bounds, self._calls, link)
+        self._steps = EndingSteps(
+            self._calls, node, self._holdings, jitter=jitter or random.Random(), commits=self.commits
         )
         self._messages = Messages(node, cancelled=self._calls.report_cancelled, missed=self._missed_some)
         self._lease = Lease(
@@ -187,7 +191,8 @@ class ValkeyStore:
                 finally:
                     nursery.cancel_scope.cancel()
                     with trio.move_on_after(STORE_CALL_SECONDS_MAX, shield=True), suppress(StoreUnavailableError):
-                        await self._calls.call("leave", self._node, self._holdings.claim)
+                        while not await self._calls.call("leave", self._node, self._holdings.claim):
+                            pass  # its tasks are given back in several steps
 
     async def _join(self, *, to_end_seconds: float = 0) -> None:
         await upgrade(self._calls.call)
@@ -231,9 +236,10 @@ class ValkeyStore:
     async def submit(self, tasks: Sequence[Task], *, atomic: bool = False) -> list[Verdict]:
         """Decide about the tasks in one step; return a verdict for each."""
         asked_at = trio.current_time()
-        arguments = [to_arguments(task, self._keep_seconds_max) for task in tasks]
+        facts = self._calls.rare_facts(tasks)
+        arguments = [to_arguments(task, self._keep_seconds_max, rare) for task, rare in zip(tasks, facts, strict=True)]
         reply = await self._calls.ask("submit", self._calls.new_id(), arguments, atomic, self.queue_size)
-        verdicts, taken = verdicts_of(tasks, reply, self._calls.tag, self._calls.read)
+        verdicts, taken = verdicts_of(tasks, facts, reply, self._calls.tag, self._calls.read)
         self._calls.report_all(reply.changes, taken)
         await self._link.flush()
         self.commits.observe(trio.current_time() - asked_at)
@@ -302,31 +308,14 @@ class ValkeyStore:
 
     async def finish(self, ended: Sequence[tuple[Running, Ending]]) -> list[Finished | Scheduled | None]:
         """Record how attempts ended; return each task's outcome or retry, or ``None`` if the node has lost the task."""
-        if not ended:
-            await trio.lowlevel.checkpoint()
-            return []
-        asked_at = trio.current_time()
-        held = [(number_of(running), running.token) for running, _ in ended]
-        arguments = [
-            (*one, *ending_arguments(*attempt, self._jitter)) for one, attempt in zip(held, ended, strict=True)
-        ]
-        self._holdings.settling.update(held)
-        reply = await self._calls.ask("finish", self._node, *zip(*arguments, strict=True))
-        self.commits.observe(trio.current_time() - asked_at)
-        self._holdings.settled(held)
-        settled = [settled_as(*one, answer, reply.at) for one, answer in zip(ended, reply.result, strict=True)]
-        self._calls.report_all(reply.changes, {number_of(record): record for record in settled if record is not None})
-        return settled
+        return await self._steps.finish(ended)
 
     def finish_nowait(self, ended: Sequence[tuple[Running, Ending]]) -> None:
         """Return ``None``: every call has to wait for the server."""
 
     async def release(self, tasks: Sequence[Running]) -> None:
         """Make running tasks pending again, at their old place in the start order."""
-        held = [(number_of(running), running.token) for running in tasks]
-        self._holdings.settling.update(held)
-        await self._calls.call("release", self._node, held)
-        self._holdings.settled(held)
+        await self._steps.release(tasks)
 
     async def cancel(self, task_id: str) -> Running | Finished:
         """End a waiting task; return a running one unchanged: the node that runs it is notified."""

@@ -28,7 +28,9 @@ from ...task import (
 )
 from .. import Node, NodeState
 from ..moves.marks import Mark, Role
+from .delivery_rows import DeliveryRow
 from .protocol import NO_RUN_AT, NOTHING_DUE, Stored
+from .rare import StoredRare, from_rare, to_rare
 
 T = TypeVar("T")
 
@@ -44,7 +46,10 @@ _TEXT_HEADS: Final = {0xD9: 2, 0xDA: 3, 0xDB: 5}
 
 
 class TaskArguments(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """A task as ``submit`` gets it; ``task`` is JSON. Waits are in seconds; ``run_at`` is below 0 if there is none."""
+    """A task as ``submit`` gets it; ``task`` is JSON. Waits are in seconds; ``run_at`` is below 0 if there is none.
+
+    ``rare`` is false unless the task brings deliveries.
+    """
 
     name: str
     priority: int
@@ -54,6 +59,7 @@ class TaskArguments(msgspec.Struct, frozen=True, gc=False, array_like=True):
     on_crash: OnCrash
     keep: float
     task: str
+    rare: StoredRare | bool
 
 
 class AttemptRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -85,7 +91,7 @@ class StoredRecord(NamedTuple):
     attempts: list[AttemptRow]
     ending: str
     cancelled: bool
-    rare: dict[str, int] | bool
+    rare: StoredRare | bool
     task_bytes: int
 
 
@@ -107,12 +113,13 @@ class Row(msgspec.Struct, frozen=True, gc=False, array_like=True):
     supersedes: bool
     ending: msgspec.Raw
     task: msgspec.Raw
-    crashes: int
+    rare: StoredRare | bool
 
 
 class QueueCounts(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """The numbers of records by state, and of schedules; ``next_due_seconds`` is below 0 if none is scheduled.
+    """The numbers of records by state, of schedules and of deliveries.
 
+    ``next_due_seconds`` is below 0 if no task is scheduled.
     ``damaged`` is the number of damaged entries found so far; ``mending`` tells that repairs are under way or needed.
     """
 
@@ -124,13 +131,15 @@ class QueueCounts(msgspec.Struct, frozen=True, gc=False, array_like=True):
     damaged: int = 0
     mending: bool = False
     schedules: int = 0
+    deliveries: int = 0
 
 
 class ServerReply(msgspec.Struct, Generic[T], frozen=True, gc=False, array_like=True):
     """The reply to a call: its result, the changed records, and the state of the queue.
 
     ``changes`` are in order; a number alone stands for a record that the caller knows. ``at`` is the server's time of
-    the call. ``damages`` describes the damage that this call has found.
+    the call. ``damages`` describes the damage that this call has found. ``made`` tells that it has made deliveries, and
+    ``dropped`` has the deliveries that were too many.
     """
 
     result: T
@@ -138,6 +147,8 @@ class ServerReply(msgspec.Struct, Generic[T], frozen=True, gc=False, array_like=
     counts: QueueCounts
     at: float
     damages: list[str]
+    made: bool
+    dropped: list[DeliveryRow]
 
 
 class Taken(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -281,8 +292,8 @@ def decoder(result: Any) -> msgspec.msgpack.Decoder[Any]:
     return msgspec.msgpack.Decoder(ServerReply[result])
 
 
-def to_arguments(task: Task, keep_seconds_max: float) -> TaskArguments:
-    """Return a task as ``submit`` gets it."""
+def to_arguments(task: Task, keep_seconds_max: float, rare: Rare | None = None) -> TaskArguments:
+    """Return a task with its rare facts as ``submit`` gets it."""
     return TaskArguments(
         task.name,
         task.priority,
@@ -292,6 +303,7 @@ def to_arguments(task: Task, keep_seconds_max: float) -> TaskArguments:
         task.on_crash,
         keep_seconds_max if task.keep is None else min(task.keep / 1000, keep_seconds_max),
         to_task_text(task),
+        rare is not None and to_rare(rare, task.handler),
     )
 
 
@@ -369,7 +381,7 @@ def to_record(row: Row, tag: int) -> Record:
 def make_record(row: Row, tag: int, task: Task, attempts: tuple[Attempt, ...], ending: Ending | None) -> Record:
     """Return the record of a row and its decoded parts; ``ending`` is given if the task has ended."""
     head = (make_serial(tag, row.number), task, row.submitted_at, attempts)
-    rare = Rare(row.crashes) if row.crashes else None
+    rare = from_rare(row.rare)
     match row.state:
         case Stored.RUNNING:
             return Running(*head, row.at, row.token, rare=rare)

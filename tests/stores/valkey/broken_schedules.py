@@ -218,7 +218,7 @@ BROKEN: Final[dict[str, tuple[Plant, str]]] = {
         "schedules_are_bounded",
     ),
     "the statistics count no schedules": (
-        on_the_server(("schedules = call('ZCARD', key('schedules'))}", "schedules = 0}")),
+        on_the_server(("schedules = call('ZCARD', key('schedules')), deliveries", "schedules = 0, deliveries")),
         "schedules_are_bounded",
     ),
     "due ones come by name": (

@@ -18,6 +18,7 @@ from pexecutor.conformance.shared import ValkeyPlace
 from pexecutor.errors import StoreUnavailableError, UnusableStoreError
 from pexecutor.server import unwrapped_unusable_store
 from pexecutor.stores import Store, valkey
+from pexecutor.stores.deliveries import Delivery
 from pexecutor.stores.moves import valkey_side
 from pexecutor.stores.moves.move import Terms, move, undo
 from pexecutor.stores.moves.sqlite_side import FileSide
@@ -25,12 +26,13 @@ from pexecutor.stores.moves.valkey_side import QueueSide
 from pexecutor.stores.schedules import Fired, Schedule
 
 from ..moves.test_move import CutShortError, death_at, everything, full, here, is_served, serving, there
+from ..moves.test_move_deliveries import deliveries_in, deliveries_of, finish_all, notified
 from ..moves.test_move_schedules import HOURLY, put_some, scheduled, schedules_in, schedules_of
 from .conftest import KEEPS_ALL
 from .server import ValkeyServer, valkey_server
 from .test_conformance import address_of
 
-__all__ = ["full", "here", "scheduled", "there"]
+__all__ = ["full", "here", "notified", "scheduled", "there"]
 
 
 @pytest.fixture
@@ -102,6 +104,24 @@ async def test_schedules_go_there_and_back(
         await move(shared, file, Terms())
     assert await schedules_in(there) == sorted([*scheduled, new], key=lambda schedule: schedule.name)
     for key in ("schedule", "definition", "schedules", "upcoming", "schedule_arrivals"):
+        assert server.command("EXISTS", f"pexecutor:{{{queue}}}:{key}") == b":0\r\n", key
+
+
+async def test_deliveries_go_there_and_back(
+    notified: list[Delivery], here: Path, there: Path, server: ValkeyServer, queue: str
+) -> None:
+    async with sides(here, server, queue) as (file, shared):
+        assert (await move(file, shared, Terms())).deliveries == len(notified)
+    async with node(server, queue) as store:
+        assert await deliveries_of(store) == notified
+        assert store.statistics().deliveries == len(notified)
+        await finish_all(store)  # the tasks bring what they brought in the file
+        after = await deliveries_of(store)
+    assert len(after) > len(notified)
+    async with sides(there, server, queue) as (file, shared):
+        await move(shared, file, Terms())
+    assert await deliveries_in(there) == after
+    for key in ("delivery", "deliveries", "deliveries:targets", "deliveries:due", "delivery_arrivals"):
         assert server.command("EXISTS", f"pexecutor:{{{queue}}}:{key}") == b":0\r\n", key
 
 

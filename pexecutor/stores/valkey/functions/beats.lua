@@ -9,7 +9,8 @@ end
 
 -- Returns the tasks that a node has lost and those that it has to cancel. Tasks that run on the node according to their
 -- records, but that the node does not know, are recovered. The node knows its tasks, those in `settling`, and those of the
--- claim whose reply it is waiting for.
+-- claim whose reply it is waiting for. The third value is false if more tasks have to be recovered: then it has to compare
+-- again.
 local function compare(node, held, settling, claim)
   local known, lost, cancelled, ids = {}, {}, {}, all_digits(column(held, HELD.number))
   read_records(ids)
@@ -29,10 +30,10 @@ local function compare(node, held, settling, claim)
     if is_held(find(number), node, one[HELD.token]) then known[number] = true end
   end
   for _, number in ipairs(claimed_by(node, claim)) do known[number] = true end
-  recover_all_of(node, known)
-  call('SADD', key('seen'), node)
+  local are_all = recover_all_of(node, known)
+  call(are_all and 'SADD' or 'SREM', key('seen'), node)
   tell(MESSAGE.work)
-  return lost, cancelled
+  return lost, cancelled, are_all
 end
 
 local function cancels_of(node)
@@ -64,7 +65,7 @@ end)
 
 -- Extends the lease of all tasks of a node. A beat without `holdings` is refused if the node has to compare its tasks first.
 -- A beat that was processed before, or arrives after a later one, is refused because its data are out of date.
-verb('beat', function(node, beat, lease, about, holdings, records_max, bytes_max, crashes_most)
+verb('beat', function(node, beat, lease, about, holdings, records_max, bytes_max, crashes_most, deliveries_max)
   notice_restart()
   local is_node = call('ZSCORE', key('nodes'), node)
   local has_compared = is_node and call('SISMEMBER', key('seen'), node) == 1
@@ -73,27 +74,25 @@ verb('beat', function(node, beat, lease, about, holdings, records_max, bytes_max
     return LIST.beat{extended = false, lost = {}, cancelled = {}}
   end
   call('HSET', key('node'), node, packed_beat(about, beat))
-  call('HSET', key('head'), 'history_records_max', records_max)
-  call('HSET', key('head'), 'history_bytes_max', bytes_max)
-  call('HSET', key('head'), 'crashes_max', crashes_most)
+  call('HSET', key('head'), 'history_records_max', records_max, 'history_bytes_max', bytes_max, 'crashes_max', crashes_most,
+    'deliveries_max', deliveries_max)
   extend(node, lease)
-  local lost, cancelled = {}, cancels_of(node)
-  if holdings then lost, cancelled = compare(node, unpack(holdings)) end
+  local lost, cancelled, extended = {}, cancels_of(node), true
+  if holdings then lost, cancelled, extended = compare(node, unpack(holdings)) end
   if is_node and #lost > 0 then be_quiet(lease / 3) end  -- the node's lost tasks need this time to end
   reap()
   write()
   if not mending and not (are_complete() and number_in_head('mended_at', 0) + MEND_SECONDS > now) then mend_soon() end
-  return LIST.beat{extended = true, lost = lost, cancelled = cancelled}
+  return LIST.beat{extended = extended, lost = lost, cancelled = cancelled}
 end)
 
--- Removes a node. Tasks of a claim whose reply it has not received were not started.
+-- Removes a node. Tasks of a claim whose reply it has not received were not started. Returns false if there is more to do.
 verb('leave', function(node, claim)
   for _, number in ipairs(claimed_by(node, claim)) do
     local record = find(number)
     if runs_on(record, node) then give_back(record) end
   end
-  remove_node(node, true)
-  return true
+  return remove_node(node, true)
 end)
 
 verb('nodes', function()

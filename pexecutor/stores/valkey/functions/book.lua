@@ -16,6 +16,7 @@
 --   pending    zset    by start order       later    zset   not due, by acceptance     due      zset  by time
 --   running    zset    by start time        history  zset   by order of the endings    expiry   zset  by time
 --   crashed    zset    tasks in flight that have a crash, by number
+--   delivery, deliveries, deliveries:targets, deliveries:due  (`deliveries.lua`)
 --   tag        string  a copy of the tag, because the ids of all tasks depend on it
 --   damaged    list    entries that were set aside because they could not be used, the latest first; JSON
 --   nodes      zset    node -> when its lease ends            leases   hash    node -> length of its lease, in seconds
@@ -48,6 +49,7 @@ local damages, aside           -- descriptions of damage found; ids that were se
 local damaged, mending         -- how many entries were set aside so far; whether mending is needed
 local notice_damage, set_aside, mend_soon, has_its_tag_back  -- defined in `damage.lua` and `nodes.lua`
 local names, following, tasks  -- hashes, as far as they have been read
+local Deliveries = {}          -- defined in `deliveries.lua`
 local records                  -- id -> the current record, or false if there is none. An id is a number as by `digits`
 
 local function tell(message)
@@ -132,6 +134,21 @@ local function is_time(value)
   return value >= 0 and value < LIMIT.time_end
 end
 
+-- Returns whether bytes are UTF-8, because the texts of a reply must be.
+local function is_text(bytes)
+  if not string.find(bytes, '[\128-\255]') then return true end
+  if string.find(bytes, '\224[\128-\159]') or string.find(bytes, '\237[\160-\191]')
+    or string.find(bytes, '\240[\128-\143]') or string.find(bytes, '\244[\144-\191]') then return false end
+  bytes = string.gsub(bytes, '[\194-\223][\128-\191]', ' ')
+  bytes = string.gsub(bytes, '[\224-\239][\128-\191][\128-\191]', ' ')
+  bytes = string.gsub(bytes, '[\240-\244][\128-\191][\128-\191][\128-\191]', ' ')
+  return not string.find(bytes, '[\128-\255]')
+end
+
+local function is_word(value)
+  return type(value) == 'string' and is_text(value)
+end
+
 local function are_attempts(attempts)
   if type(attempts) ~= 'table' then return false end
   for _, attempt in ipairs(attempts) do
@@ -140,9 +157,34 @@ local function are_attempts(attempts)
   return true
 end
 
--- Facts that few tasks have: `crashes`, the number of starts that the loss of the node cut off.
-local function are_rare_facts(rare)
+local are_rare_facts
+
+do
+
+local function are_targets(targets)
+  local count = 0
+  for _, target in pairs(targets) do
+    if not is_word(target) then return false end
+    count = count + 1
+  end
+  return count > 0 and count == #targets
+end
+
+local function are_brought(rare)
+  if not is_word(rare.handler) or not next(rare.brings) then return false end
+  for outcome, targets in pairs(rare.brings) do
+    if not (OUTCOME[outcome] and are_targets(targets)) then return false end
+  end
+  return true
+end
+
+-- Facts that few tasks have: `crashes`, the number of starts that the loss of the node cut off; and `brings`, the targets of
+-- each outcome, with the `handler` of the task (`StoredRare` in `wire.py`).
+function are_rare_facts(rare)
   return not rare or type(rare) == 'table' and is_whole_number(rare.crashes) and rare.crashes >= 0
+    and (not rare.brings or are_brought(rare))
+end
+
 end
 
 -- Returns the record if it is valid: each field has the type that all verbs rely on. Otherwise it returns nil or raises an
@@ -237,6 +279,13 @@ local function crashes_of(record)
   return record.rare and record.rare.crashes or 0
 end
 
+-- Returns rare facts with another number of crashes, or false if there are none.
+local function with_crashes(rare, crashes)
+  local brings = rare and rare.brings or nil
+  if crashes == 0 and not brings then return false end
+  return {crashes = crashes, handler = brings and rare.handler, brings = brings}
+end
+
 -- Returns a task to show in the place of a submitted task that is lost.
 local function nameless(record)
   notice_damage('task ' .. record.id .. ' has a record, but the submitted task is missing', {name = record.name})
@@ -244,8 +293,7 @@ local function nameless(record)
 end
 
 local function row(record)
-  local task = record.task or tasks:get(record.id) or nameless(record)
-  return list_row(record, task, crashes_of(record))
+  return list_row(record, record.task or tasks:get(record.id) or nameless(record))
 end
 
 local function told(record)

@@ -22,17 +22,6 @@ local function number_in_head(field, default)
   return is_number(number) and number or default
 end
 
--- Returns whether bytes are UTF-8, because the texts of a reply must be.
-local function is_text(bytes)
-  if not string.find(bytes, '[\128-\255]') then return true end
-  if string.find(bytes, '\224[\128-\159]') or string.find(bytes, '\237[\160-\191]')
-    or string.find(bytes, '\240[\128-\143]') or string.find(bytes, '\244[\144-\191]') then return false end
-  bytes = string.gsub(bytes, '[\194-\223][\128-\191]', ' ')
-  bytes = string.gsub(bytes, '[\224-\239][\128-\191][\128-\191]', ' ')
-  bytes = string.gsub(bytes, '[\240-\244][\128-\191][\128-\191][\128-\191]', ' ')
-  return not string.find(bytes, '[\128-\255]')
-end
-
 local function unpack_list(packed)
   local readable, list = pcall(cmsgpack.unpack, packed)
   return readable and type(list) == 'table' and list or nil
@@ -156,5 +145,5 @@ local function are_complete()
     and call('ZCARD', key('history')) <= ended
     and call('HLEN', key('node')) == nodes and call('HLEN', key('leases')) == nodes
     and call('HLEN', key('definition')) == schedules and call('ZCARD', key('schedules')) == schedules
-    and call('ZCARD', key('upcoming')) == schedules
+    and call('ZCARD', key('upcoming')) == schedules and Deliveries.are_complete()
 end

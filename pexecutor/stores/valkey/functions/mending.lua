@@ -17,9 +17,10 @@ local KEYS = {{'damaged', 'list'}, {'head', 'hash'}, {'task', 'hash'}, {'record'
   {'history', 'zset'}, {'expiry', 'zset'}, {'nodes', 'zset'}, {'leases', 'hash'}, {'node', 'hash'}, {'seen', 'set'},
   {'moves', 'hash'}, {'arrivals', 'set'}, {'answers:hook', 'hash'}, {'answers:token', 'hash'}, {'answered:hook', 'zset'},
   {'answered:token', 'zset'}, {'answer_arrivals', 'set'}, {'schedule', 'hash'}, {'definition', 'hash'},
-  {'schedules', 'zset'}, {'upcoming', 'zset'}, {'schedule_arrivals', 'set'}}
+  {'schedules', 'zset'}, {'upcoming', 'zset'}, {'schedule_arrivals', 'set'}, {'delivery', 'hash'}, {'deliveries', 'zset'},
+  {'deliveries:targets', 'zset'}, {'deliveries:due', 'zset'}, {'delivery_arrivals', 'set'}}
 local COUNTERS = {'acceptances', 'claims', 'endings', 'history_bytes', 'damaged', 'tag', 'answered', 'answer_bytes:hook',
-  'answer_bytes:token', 'schedules_bytes'}
+  'answer_bytes:token', 'schedules_bytes', 'deliveries'}
 
 function check_type(name, wanted)
   local found = call('TYPE', key(name)).ok
@@ -186,7 +187,7 @@ local function mend_running(record)
 end
 
 local function mend_crashed(record)
-  if not record.rare then call('ZREM', key('crashed'), record.id) end
+  if crashes_of(record) == 0 then call('ZREM', key('crashed'), record.id) end
 end
 
 local function mend_place(record)
@@ -267,6 +268,11 @@ local STEPS = {
   {'upcoming', mend_entries('ZSCAN', 'upcoming', Schedules.mend_upcoming)},
   {'schedules', once_through(Schedules.mend_names)},
   {'definition', once_through(Schedules.mend_definitions)},
+  {'delivery', mend_hash('delivery', Deliveries.mend)},
+  {'deliveries', mend_entries('ZSCAN', 'deliveries', Deliveries.mend_age)},
+  {'targets', mend_entries('ZSCAN', 'deliveries:targets', Deliveries.mend_target)},
+  {'dues', mend_entries('ZSCAN', 'deliveries:due', Deliveries.mend_due)},
+  {'count', once_through(Deliveries.mend_count)},
 }
 
 local function finish_mending()

@@ -53,10 +53,9 @@ move_verb('identity', function()
   return LIST.identity{tag = number_in_head('tag', 0), acceptances = number_in_head('acceptances', 0)}
 end)
 
--- Reaps dead nodes and returns the others.
+-- Reaps dead nodes and returns the others, or false if there is more to do first.
 move_verb('enter', function()
-  reap()
-  return call('ZRANGE', key('nodes'), 0, -1)
+  return reap() and call('ZRANGE', key('nodes'), 0, -1)
 end)
 
 move_verb('numbers', function()
@@ -132,6 +131,7 @@ move_verb('settle', function(move, role, other, history)
   call('DEL', key('arrivals'))
   call('DEL', key('answer_arrivals'))
   call('DEL', key('schedule_arrivals'))
+  call('DEL', key('delivery_arrivals'))
   leave_mark(move, role, other, history)
   return true
 end)

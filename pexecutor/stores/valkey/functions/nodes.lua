@@ -32,8 +32,11 @@ end
 -- Restores the last numbers of ids, tokens and endings from the records. Numbers of records that are gone cannot be seen
 -- there, so more are skipped.
 local function restore_numbers()
-  if call('HLEN', key('record')) == 0 then return 0 end
+  if call('HLEN', key('record')) == 0 and call('HLEN', key('delivery')) == 0 then return 0 end
   local acceptances, claims, cursor = 0, 0, '0'
+  for _, id in ipairs(call('HKEYS', key('delivery'))) do
+    if is_id(id) then acceptances = math.max(acceptances, tonumber(id)) end
+  end
   repeat
     local entries  -- id, packed record, id, packed record, ...
     cursor, entries = unpack(call('HSCAN', key('record'), cursor, 'COUNT', 1000))
@@ -113,24 +116,52 @@ local function column(lists, place)
   return values
 end
 
-local function recover_all_of(node, known, has_left)
-  each_of('running', call('ZRANGE', key('running'), 0, -1), function(record)
-    if record.node == node and not known[record.number] then recover(record, has_left) end
-  end)
+local function changes_so_far()
+  return #touched + #Deliveries.new
 end
 
+-- Returns how many records and deliveries change at most when a task ends: itself, its follower, and what it brings.
+local function most_changes(record)
+  return 2 + Deliveries.most(record)
+end
+
+-- Recovers the tasks of a node that are not known, as many as one step may change. Returns whether these were all.
+local function recover_all_of(node, known, has_left)
+  local are_all = true
+  each_of('running', call('ZRANGE', key('running'), 0, -1), function(record)
+    if record.node ~= node or known[record.number] then return end
+    local changed = changes_so_far()
+    if changed > 0 and changed + most_changes(record) > LIMIT.changes_max then
+      are_all = false
+    else
+      recover(record, has_left)
+    end
+  end)
+  return are_all
+end
+
+-- Removes a node once its last task is recovered. Returns whether it is removed.
 local function remove_node(node, has_left)
-  recover_all_of(node, {}, has_left)
+  if not recover_all_of(node, {}, has_left) then
+    call('SREM', key('seen'), node)  -- if it is alive, it must compare its tasks
+    tell(MESSAGE.work)
+    return false
+  end
   call('ZREM', key('nodes'), node)
   call('HDEL', key('node'), node)
   call('HDEL', key('leases'), node)
   call('SREM', key('seen'), node)
   call('DEL', key('cancels:' .. node))
   tell(MESSAGE.work)
+  return true
 end
 
+-- Removes dead nodes, as far as one step may change their tasks. Returns whether these were all.
 local function reap()
-  for _, node in ipairs(call('ZRANGE', key('nodes'), '-inf', now, 'BYSCORE')) do remove_node(node) end
+  for _, node in ipairs(call('ZRANGE', key('nodes'), '-inf', now, 'BYSCORE')) do
+    if not remove_node(node) then return false end
+  end
+  return true
 end
 
 -- Returns the number of a node's last claim, and the tasks that it got.

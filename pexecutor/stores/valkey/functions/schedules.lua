@@ -233,7 +233,9 @@ local function record(step, schedule, occurrence)
   if step.expected then upcoming = step.next end
   local occurrences = recorded(schedule.occurrences, occurrence)
   store(step.name, schedule, changed(schedule, schedule.generation, upcoming, occurrences))
-  return occurrences[1]
+  local latest = occurrences[1]
+  if latest[OCCURRENCE.reason] ~= TEXT.fired and latest[OCCURRENCE.count] == 1 then Deliveries.skip(step, latest) end
+  return latest
 end
 
 -- Returns what to record of a step with this verdict, or nil.

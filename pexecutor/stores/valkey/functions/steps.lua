@@ -20,13 +20,13 @@ local function attempts_and(record, outcome, reason)
   return attempts
 end
 
--- Returns a record as ended. Only the node with the token of the last claim can end an attempt, so any other end removes the
+-- Returns a record as ended, with `outcome` and `reason`, which are not stored, for its deliveries. Only the node with the token of the last claim can end an attempt, so any other end removes the
 -- token.
 local function ended(record, outcome, reason, ending)
   local attempts = record.attempts
   if record.state == STATE.running then attempts = attempts_and(record, outcome, reason) end
   return with(record, {state = STATE.finished, at = now, ending = ending, attempts = attempts, token = 0, node = '',
-    follows = 0, supersedes = false, cancelled = false})
+    follows = 0, supersedes = false, cancelled = false, outcome = outcome, reason = reason})
 end
 
 -- Ends a task, and gives its name to its follower in the same step.
@@ -95,7 +95,7 @@ end
 -- Decides about a task whose start was cut off, because its node is gone or does not know the task. This counts as a crash
 -- of the task unless the node has left properly.
 local function recover(record, has_left)
-  if not has_left then record = with(record, {rare = {crashes = crashes_of(record) + 1}}) end
+  if not has_left then record = with(record, {rare = with_crashes(record.rare, crashes_of(record) + 1)}) end
   local follower, crashes = follower_of(record), crashes_of(record)
   if follower and follower.supersedes then
     end_as(record, OUTCOME.cancelled, TEXT.superseded)
@@ -156,14 +156,15 @@ local function counts()
   return LIST.counts{pending = call('ZCARD', key('pending')), later = call('ZCARD', key('later')),
     running = call('ZCARD', key('running')), history = call('ZCARD', key('history')),
     next_due_seconds = due_at and tonumber(due_at) - now or NONE.due, damaged = damaged, mending = mending and true or false,
-    schedules = call('ZCARD', key('schedules'))}
+    schedules = call('ZCARD', key('schedules')), deliveries = Deliveries.count}
 end
 
 local function answer(result)
   write()
   if #endings > 0 then bound_history() end
   if #endings > 0 then tell(MESSAGE.ended .. ' ' .. table.concat(endings, ' ')) end
-  return cmsgpack.pack(LIST.reply{result = result, changes = changes, counts = counts(), at = now, damages = damages})
+  return cmsgpack.pack(LIST.reply{result = result, changes = changes, counts = counts(), at = now, damages = damages,
+    made = Deliveries.made > 0, dropped = Deliveries.dropped})
 end
 
 -- Returns the error reply that nodes recognize by its code.
@@ -183,6 +184,7 @@ local function register(name, callback, flags)
     callback = function(keys, args)
       local seconds, microseconds = unpack(call('TIME'))
       queue, changes, endings, damages, aside, damaged, mending = keys[1], {}, {}, {}, {}, 0, false
+      Deliveries.begin()
       open_book()
       now = tonumber(seconds) + tonumber(microseconds) / 1e6
       return callback(unpack(cmsgpack.unpack(args[1])))
@@ -191,8 +193,10 @@ end
 
 -- Returns why the queue is sealed, or false, and its tag; takes over the state of its damage.
 local function read_head()
-  local sealed, tag, damaged_so_far, mending_at = unpack(call('HMGET', key('head'), 'sealed', 'tag', 'damaged', 'mending'))
-  damaged, mending = tonumber(damaged_so_far or 0) or 0, mending_at
+  local sealed, tag, damaged_so_far, mending_at, count = unpack(call('HMGET', key('head'), 'sealed', 'tag', 'damaged',
+    'mending', 'deliveries'))
+  damaged, mending, Deliveries.count = tonumber(damaged_so_far or 0) or 0, mending_at, tonumber(count or 0) or 0
+  if count and not tonumber(count) then mend_soon() end
   return sealed, tonumber(tag or 0)
 end
 

@@ -1,36 +1,13 @@
 -- Upgrade: converts a queue of layout 1 to this layout, some records per call. The queue is sealed meanwhile, and an
 -- interrupted upgrade is continued by the next call. No node may use the queue. `meta` becomes `head`; a `meta` with only the
--- layout stays, so that programs of layout 1 refuse the queue. Layout 2 only lacks keys: it gets the number of this one.
+-- layout stays, so that programs of layout 1 refuse the queue. Layouts 2 and 3 only lack keys and rare facts: they get the
+-- number of this one.
 --
 --   head       hash    converting: the position; converted_bytes: the bytes of history so far
 
 local CONVERTING = 'its stored form is being converted: start a node of the newer version to complete the conversion'
 
-local bounded_attempts, bounded_ending
-
-do  -- the other functions are used here alone, and Lua allows 200 locals at once
-
-local function is_continuation(byte)
-  return byte and byte >= 128 and byte < 192
-end
-
-local function characters_of(text)
-  local _, continuations = string.gsub(text, '[\128-\191]', '')
-  return #text - continuations
-end
-
--- Returns a text, shortened to its beginning and its end if it is longer than an error may be.
-local function bounded(text)
-  if not text or #text <= LIMIT.error_bytes_max then return text end
-  local gap = string.format(TEXT.middle_omitted, characters_of(text))
-  local half = math.floor((LIMIT.error_bytes_max - #gap) / 2)
-  local first, last = half, #text - half + 1
-  while is_continuation(string.byte(text, first + 1)) do first = first - 1 end
-  while is_continuation(string.byte(text, last)) do last = last + 1 end
-  return string.sub(text, 1, first) .. gap .. string.sub(text, last)
-end
-
-function bounded_attempts(attempts)
+local function bounded_attempts(attempts)
   local some = {}
   for i, attempt in ipairs(attempts) do
     some[i] = LIST.attempt{started_at = attempt[ATTEMPT.started_at], ended_at = attempt[ATTEMPT.ended_at],
@@ -40,15 +17,13 @@ function bounded_attempts(attempts)
 end
 
 -- Returns an ending with a bounded error, and without a `null` that stood for a wait that is not a number.
-function bounded_ending(ending)
+local function bounded_ending(ending)
   ending = string.gsub(ending, ',"retry_after_seconds":null', '')
   if #ending <= LIMIT.error_bytes_max then return ending end
   local fields = cjson.decode(ending)
   if type(fields.error) ~= 'string' or #fields.error <= LIMIT.error_bytes_max then return ending end
   fields.error = bounded(fields.error)
   return cjson.encode(fields)
-end
-
 end
 
 local function repaired(record, task)
@@ -118,7 +93,7 @@ end
 -- Returns what begins an upgrade, or nil if the queue needs none.
 local function first_step()
   local layout = call('HGET', key('head'), 'layout')
-  if layout == '2' then
+  if layout == '2' or layout == '3' then
     return function()
       call('HSET', key('meta'), 'layout', LAYOUT)
       call('HSET', key('head'), 'layout', LAYOUT)

@@ -16,6 +16,7 @@ end}
 local function begin_writing()
   before, touched, ends = {}, {}, {}
   orders = {}
+  Deliveries.begin_writing()
   for _, command in ipairs(COMMANDS) do orders[command] = setmetatable({}, NEW_LISTS) end
 end
 
@@ -50,7 +51,10 @@ local function put(old, record)
   records[id] = record
   hold_name(old, record)
   follow(old, record)
-  if record and record.state == STATE.finished then ends[#ends + 1] = record end
+  if record and record.state == STATE.finished then
+    ends[#ends + 1] = record
+    if old and old.state ~= STATE.finished then Deliveries.bring(record) end
+  end
 end
 
 local function change(old, differences)
@@ -84,7 +88,7 @@ end
 
 local function take_out(old, id)
   local state = old.state
-  if old.rare then
+  if crashes_of(old) > 0 then
     order('ZREM', 'crashed', id)
     if state == STATE.running then tell(MESSAGE.work) end  -- other tasks with a crash may have waited until this one ended
   end
@@ -106,7 +110,7 @@ end
 -- Adds a record to the indexes of its state. The place of a finished one in history is assigned by `enter_history`.
 function put_in(record, id)
   local state = record.state
-  if record.rare and state ~= STATE.finished then order('ZADD', 'crashed', record.number, id) end
+  if crashes_of(record) > 0 and state ~= STATE.finished then order('ZADD', 'crashed', record.number, id) end
   if state == STATE.pending then
     order('ZADD', 'pending', place(record), id)
   elseif state == STATE.running then
@@ -172,8 +176,14 @@ function write()
   enter_history()
   order_fields(names)
   order_fields(following)
+  Deliveries.order_new()
   give_orders()
+  local changed, made = Deliveries.changed, #Deliveries.new
   begin_writing()
+  if Deliveries.settle(changed, made) then
+    give_orders()
+    begin_writing()
+  end
 end
 
 end

@@ -1,0 +1,36 @@
+"""The rare facts of a record as the server stores them: crashes, and the targets that are notified of its outcome."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from ...task import Brings, Rare
+
+_NO_TARGETS: Final = Brings()
+
+
+class StoredRare(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Facts that few tasks have. A task that brings deliveries also has its handler here, for their notices."""
+
+    crashes: int
+    handler: str = ""
+    brings: Brings | None = None
+
+
+def to_rare(rare: Rare | None, handler: str) -> StoredRare | bool:
+    """Return the rare facts of a task with this handler as the server stores them; ``False`` if there are none."""
+    if rare is None or rare == Rare():
+        return False
+    return StoredRare(rare.crashes) if rare.brings is None else StoredRare(rare.crashes, handler, rare.brings)
+
+
+def bringing(brings: Brings | None) -> Rare | None:
+    """Return the rare facts of a new task that brings deliveries to these targets."""
+    return None if brings is None or brings == _NO_TARGETS else Rare(brings=brings)
+
+
+def from_rare(stored: StoredRare | bool) -> Rare | None:
+    """Return rare facts that the server has stored."""
+    return None if isinstance(stored, bool) else Rare(stored.crashes, stored.brings)
