@@ -41,7 +41,7 @@ local function change_waiting(record, priority, due_at, seen, text)
   if text then
     if tasks:get(record.id) ~= seen then return record end
     differences.at, differences.task, differences.task_bytes = due_at, text, #text
-    if record.state ~= STATE.following then differences.state = first_state(differences) end
+    if record.state ~= STATE.following then differences.state = due_at > now and STATE.scheduled or STATE.pending end
     tell(MESSAGE.work)  -- other nodes may sleep until a later time
   end
   return change(record, differences)

@@ -9,8 +9,9 @@ local function tell_to_cancel(record)
   tell(MESSAGE.cancel .. ' ' .. record.node .. ' ' .. record.id)
 end
 
+-- A follower without a time of its own may have been submitted before the clock was set back: it is due all the same.
 local function first_state(record)
-  return record.at > now and STATE.scheduled or STATE.pending
+  return record.at > math.max(now, record.submitted_at) and STATE.scheduled or STATE.pending
 end
 
 local function attempts_and(record, outcome, reason)
