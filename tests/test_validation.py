@@ -19,7 +19,8 @@ from pexecutor.config import load_config
 from pexecutor.validation import TIME_EXAMPLE, error_words, fault_of, malformed, table_from, unknown
 from pexecutor.web.api.decode import decode_batch, decode_query, decode_task
 from pexecutor.web.api.errors import BadRequestError
-from pexecutor.web.api.tasks import SubmitQuery, TasksQuery
+from pexecutor.web.api.submit import SubmitQuery
+from pexecutor.web.api.tasks import TasksQuery
 
 Colour = Literal["red", "green", "blue"]
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+
+import trio
 
 from ..handlers import Complaint
 from ..stores import Store
 from ..stores.answers import Answer, RequestKey
-from ..task import DRAINING, Task, Verdict
+from ..task import DRAINING, Accepted, Full, Task, Verdict
 
 
 class Requests:
@@ -19,47 +21,70 @@ class Requests:
         fault: returns why the handler of a task would refuse it, or ``None``.
         check: raises ``InvalidTaskError`` if a handler is unknown or would refuse its task.
         settle: called with the tasks that the store decided about and their verdicts.
+        wait_for_room: waits until this many places are likely to be free, at most that many are, or a deadline has
+            come; returns 0 then.
     """
 
     def __init__(
         self,
         store: Store,
-        *,
         is_serving: Callable[[], bool],
         fault: Callable[[Task], Complaint | None],
         check: Callable[[Sequence[Task]], None],
         settle: Callable[[Sequence[Task], Sequence[Verdict]], None],
+        wait_for_room: Callable[[int, int, float], Awaitable[int]],
     ) -> None:
         self._store = store
         self._is_serving = is_serving
         self._fault = fault
         self._check = check
         self._settle = settle
+        self._wait_for_room = wait_for_room
 
     async def submit(
-        self, key: RequestKey, digest: bytes, tasks: Sequence[Task], *, atomic: bool = False
+        self,
+        key: RequestKey,
+        digest: bytes,
+        tasks: Sequence[Task],
+        *,
+        atomic: bool = False,
+        wait_for_room_seconds: float = 0.0,
     ) -> list[Verdict] | Answer:
         """Submit the tasks of a request, or return the answer that the store remembers for its key.
 
-        A remembered answer is returned also during a drain, and also if a handler is no longer known. The call does not
-        wait for room, because tasks that are accepted later would not be in the answer.
+        A remembered answer is returned also during a drain, and also if a handler is no longer known. Once a task is
+        accepted, the call does not wait for room, because tasks that are accepted later would not be in the answer.
 
         Parameters:
             key: the key of the request.
             digest: a digest of the request, which the answer keeps; at most 64 bytes. The caller compares it.
             tasks: the tasks.
             atomic: whether all tasks that need a place get one, or no task is accepted.
+            wait_for_room_seconds: how long to wait for room while no task is accepted.
 
         Raises:
             InvalidTaskError: a handler is unknown or refuses its task, and no answer is remembered.
             StoreUnavailableError: the tasks could not be made durable.
         """
+        deadline = trio.current_time() + wait_for_room_seconds
+        while True:
+            verdicts = await self._submit_once(key, digest, tasks, atomic)
+            if isinstance(verdicts, Answer):
+                return verdicts
+            full = [task.name for task, verdict in zip(tasks, verdicts, strict=True) if isinstance(verdict, Full)]
+            if not full or any(isinstance(verdict, Accepted) for verdict in verdicts):
+                break
+            if not await self._wait_for_room(len(set(full)) if atomic else 1, len(full), deadline):
+                break
+        self._settle(tasks, verdicts)
+        return verdicts
+
+    async def _submit_once(
+        self, key: RequestKey, digest: bytes, tasks: Sequence[Task], atomic: bool
+    ) -> list[Verdict] | Answer:
         if not self._is_serving() or any(self._fault(task) for task in tasks):
             if (answer := await self._store.answers.remembered(key)) is not None:
                 return answer
             self._check(tasks)
             return [DRAINING] * len(tasks)
-        verdicts = await self._store.answers.submit(key, digest, tasks, atomic=atomic)
-        if not isinstance(verdicts, Answer):
-            self._settle(tasks, verdicts)
-        return verdicts
+        return await self._store.answers.submit(key, digest, tasks, atomic=atomic)

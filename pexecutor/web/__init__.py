@@ -17,6 +17,7 @@ from .api.metrics import MetricsAnswers
 from .api.ops import OpsAnswers
 from .api.route import RouteTable
 from .api.schedules import ScheduleAnswers
+from .api.submit import SubmitAnswers
 from .api.tasks import TaskAnswers
 from .dashboard.answers import DashboardAnswers
 from .docs.page import DocsAnswers
@@ -54,17 +55,16 @@ def create_web(executor: Executor, config: Config, table: RouteTable = TABLE) ->
         ConfigError: a token, a host or a hook in the settings cannot be used.
     """
     gate = Gate(config)
-    tasks, submit = TaskAnswers(executor, config), table.route_of(TaskAnswers.submit)
+    submits, submit = SubmitAnswers(executor, config), table.route_of(SubmitAnswers.submit)
     services = [
-        *(tasks, ScheduleAnswers(executor, config, tasks, submit.path), OpsAnswers(executor)),
+        *(submits, TaskAnswers(executor, config), ScheduleAnswers(executor, config, submits, submit.path)),
         HookAnswers(executor, config, os.environ, table.route_of(TaskAnswers.show)),
-        *(EventAnswers(executor, config), MetricsAnswers(executor)),
+        *(EventAnswers(executor, config), OpsAnswers(executor), MetricsAnswers(executor)),
         *(SessionAnswers(gate, config), DocsAnswers(table.routes, executor, config), DashboardAnswers()),
     ]
     answering = Answering(gate, table, services)
     prompt = PromptRoutes(table, answering)
-    submits = Submits(answering, tasks, prompt, submit)
-    return Web(App(table, answering), gate, prompt, submits)
+    return Web(App(table, answering), gate, prompt, Submits(answering, submits, prompt, submit))
 
 
 def make_http(web: Web, config: Config) -> Http:

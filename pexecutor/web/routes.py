@@ -15,7 +15,8 @@ from .api.metrics import MetricsAnswers
 from .api.ops import OpsAnswers
 from .api.route import Route, RouteTable
 from .api.schedules import RemoveQuery, ScheduleAnswers, SchedulesQuery
-from .api.tasks import NoQuery, PageQuery, ShowQuery, SubmitQuery, TaskAnswers, TasksQuery
+from .api.submit import SubmitAnswers, SubmitQuery
+from .api.tasks import NoQuery, PageQuery, ShowQuery, TaskAnswers, TasksQuery
 from .dashboard.answers import DashboardAnswers
 from .docs import reference as docs
 from .docs import schedule_reference as schedule_docs
@@ -31,7 +32,7 @@ ROUTES: Final = (
         "POST",
         TASKS,
         scope="submit",
-        answer=TaskAnswers.submit,
+        answer=SubmitAnswers.submit,
         query=SubmitQuery,
         body=docs.SUBMIT_BODY,
         doc=docs.SUBMIT,

@@ -35,7 +35,8 @@ from pexecutor.web.api.metrics import MetricsAnswers
 from pexecutor.web.api.ops import NodeView
 from pexecutor.web.api.schedule_wire import OccurrenceView, ScheduleView
 from pexecutor.web.api.schedules import RemoveQuery, SchedulesQuery
-from pexecutor.web.api.tasks import PageQuery, ShowQuery, SubmitQuery, TasksQuery
+from pexecutor.web.api.submit import SubmitQuery
+from pexecutor.web.api.tasks import PageQuery, ShowQuery, TasksQuery
 from pexecutor.web.api.wire import IntervalView, TaskDetail
 
 from ..web.needs import NEEDS

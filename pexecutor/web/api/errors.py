@@ -55,6 +55,14 @@ class UnsupportedMediaTypeError(RefusalWithHeadersError):
     """The caller sent a body of a type that the route does not accept."""
 
 
+class KeyUnderWayError(RefusalWithHeadersError):
+    """The caller repeated a request with an Idempotency-Key before the first one was answered."""
+
+
+class KeyReusedError(PexecutorError):
+    """The caller sent another request with an Idempotency-Key that it has used before."""
+
+
 class UnknownHookError(PexecutorError):
     """The caller sent a delivery to a hook that does not exist."""
 
@@ -120,11 +128,13 @@ STATUS_OF: Final[dict[type[PexecutorError], int]] = {
     AlreadyFinishedError: 409,
     AlreadyStartedError: 409,
     OwnedScheduleError: 409,
+    KeyUnderWayError: 409,
     NothingToSignInToError: 409,
     ExpiredTaskError: 410,
     TooLargeError: 413,
     UnsupportedMediaTypeError: 415,
     MisdirectedError: 421,
+    KeyReusedError: 422,
     TooManyAttemptsError: 429,
     TooManySchedulesError: 429,
     StoreUnavailableError: 503,

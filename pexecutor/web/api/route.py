@@ -61,6 +61,7 @@ class Doc(msgspec.Struct, frozen=True):
         replies: the replies, by status.
         errors: further errors, besides those of reading the query and the body.
         body_description: describes the content of the body.
+        request_headers: the names of the headers that are parameters of the operation.
     """
 
     group: str
@@ -70,6 +71,7 @@ class Doc(msgspec.Struct, frozen=True):
     errors: tuple[type[PexecutorError], ...] = ()
     description: str = ""
     body_description: str = ""
+    request_headers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from .decode import TaskBody, decode_object, fields_of_task
 from .reply import Reply, encode, json_reply, refusal_reply
 from .request import IncomingRequest, read_json_body, sent_traceparent
 from .schedule_wire import ScheduleView, schedule_view
-from .tasks import TaskAnswers
+from .submit import SubmitAnswers
 
 PAGE_SCHEDULES: Final = 100
 PAGE_SCHEDULES_MAX: Final = 1000
@@ -72,14 +72,14 @@ class ScheduleAnswers:
     Parameters:
         executor: the executor.
         config: the limits of requests.
-        tasks: shows the task of an occurrence on request as the reply to a submit.
+        submits: shows the task of an occurrence on request as the reply to a submit.
         tasks_path: the path with which the path of a task's record begins.
     """
 
-    def __init__(self, executor: Executor, config: Config, tasks: TaskAnswers, tasks_path: str) -> None:
+    def __init__(self, executor: Executor, config: Config, submits: SubmitAnswers, tasks_path: str) -> None:
         self._executor = executor
         self._config = config
-        self._tasks = tasks
+        self._submits = submits
         self._tasks_path = tasks_path
         self._next_times = NextTimes()
 
@@ -150,7 +150,7 @@ class ScheduleAnswers:
         if submitted.task is None:
             return refusal_reply([submitted.verdict], self._executor.retry_after_seconds, {})
         sent = TaskBody([submitted.task], is_list=False)
-        return self._tasks.reply(sent, [submitted.verdict], self._tasks_path, "none", schedule=name)
+        return self._submits.reply(sent, [submitted.verdict], self._tasks_path, "none", schedule=name)
 
     async def _body(self, request: IncomingRequest) -> bytes:
         return await read_json_body(

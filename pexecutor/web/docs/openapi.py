@@ -33,6 +33,7 @@ from ..api.errors import (
     OtherSiteError,
     TooManyAttemptsError,
 )
+from ..api.idempotency import HEADER
 from ..api.reply import PROBLEM_TYPE
 from ..api.route import Doc, DocumentedReply, Media, Route
 from ..api.wire import EXAMPLE_ID, Problem
@@ -54,6 +55,15 @@ PATH_PARAMETERS: Final = {
     "name": ("The name of the schedule.", "nightly"),
 }
 """The description and an example of each parameter of a path."""
+
+_KEY: Final = (
+    "Repeat a submit with the key of the first one, and it submits nothing a second time: the reply has the status,"
+    " the ids and the verdicts of the first reply, with the present records. A key belongs to the caller's token, and"
+    " is remembered for a day. A stream cannot have one."
+)
+
+HEADER_PARAMETERS: Final = {HEADER: (_KEY, "8e03978e-40d5-43e8-bc93-6894a57f9324")}
+"""The description and an example of each header that is a parameter."""
 
 NDJSON: Final = "application/x-ndjson"
 """In this format, a body whose schema is a list has one element on each line."""
@@ -116,7 +126,11 @@ def _operation(route: Route, doc: Doc) -> JsonObject:
         "tags": [doc.group],
         "summary": doc.summary,
         "description": doc.description,
-        "parameters": [*_path_parameters(route.parameters), *_query_parameters(route.query)],
+        "parameters": [
+            *_path_parameters(route.parameters),
+            *_query_parameters(route.query),
+            *_header_parameters(doc.request_headers),
+        ],
         "requestBody": _request_body(route.body, doc.body_description),
         "responses": _responses(doc, route.errors),
     }
@@ -136,6 +150,19 @@ def _path_parameters(names: Iterable[str]) -> list[JsonObject]:
             "description": PATH_PARAMETERS[name][0],
             "schema": {"type": "string"},
             "example": PATH_PARAMETERS[name][1],
+        }
+        for name in names
+    ]
+
+
+def _header_parameters(names: Iterable[str]) -> list[JsonObject]:
+    return [
+        {
+            "name": name,
+            "in": "header",
+            "description": HEADER_PARAMETERS[name][0],
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[!#-~][!-~]*$"},
+            "example": HEADER_PARAMETERS[name][1],
         }
         for name in names
     ]

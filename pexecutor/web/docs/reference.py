@@ -23,13 +23,14 @@ from ...errors import (
 from ...handlers.catalogue import HandlerView
 from ...task import Attempt, Ending, Finished, Outcome, Pending, Running, Task, make_serial
 from ..api.decode import Change
-from ..api.errors import BadSignatureError, TooManyStreamsError, UnknownHookError
+from ..api.errors import BadSignatureError, KeyReusedError, TooManyStreamsError, UnknownHookError
 from ..api.hooks.answers import SkippedDelivery
 from ..api.hooks.hook import FORM_TYPE
+from ..api.idempotency import HEADER
 from ..api.ops import Alive, NodeView, NotReadyProblem, Situation, TimelineView
 from ..api.reply import problem
 from ..api.route import Doc, DocumentedReply, Media
-from ..api.tasks import HeldProblem, SubmitProblem
+from ..api.submit import HeldProblem, SubmitProblem
 from ..api.wire import BatchReply, Problem, TaskDetail, TaskVerdict, TaskView, detail, timestamp, view
 from .openapi import NDJSON, problem_media
 from .schemas import JsonObject, ref
@@ -54,8 +55,7 @@ FRAME: Final[JsonObject] = {
             "schema": {"type": "integer", "minimum": 1, "maximum": 60},
         },
         "Location": {
-            "description": "The path of the task's record, or of the schedule.",
-            "required": True,
+            "description": "The path of the task's record, or of the schedule; absent in the reply to a list.",
             "schema": {"type": "string", "format": "uri-reference"},
         },
         "Link": {
@@ -152,11 +152,19 @@ SUBMIT: Final = Doc(
     "submit_tasks",
     "Submit one task, a list of them, or a stream.",
     {
-        200: _reply("A list or a stream: each task was accepted or is a duplicate.", _json(BatchReply, reply=_BATCH)),
+        200: DocumentedReply(
+            "A list or a stream: each task was accepted or is a duplicate. One task, with `wait`: the task has ended.",
+            (_json({"anyOf": [ref(BatchReply), ref(TaskDetail)]}, reply=_BATCH),),
+            ("Location",),
+        ),
         202: msgspec.structs.replace(_ACCEPTED, description="One task: the task was accepted."),
         400: _submit_problem("A parameter, the body or a task is invalid.", faults=_example(_INVALID)),
         408: _submit_problem("The body did not arrive in time."),
-        409: _reply("One task: another task holds its name.", problem_media(HeldProblem, held=_example(_HELD))),
+        409: _reply(
+            "One task: another task holds its name. With an `Idempotency-Key`: the first request with this key is under"
+            " way.",
+            problem_media(HeldProblem, held=_example(_HELD)),
+        ),
         413: _submit_problem("The body, the list or a line of a stream is over the limit."),
         429: _submit_problem(
             "The queue has no room for some of the tasks; what was accepted stays accepted.",
@@ -169,7 +177,7 @@ SUBMIT: Final = Doc(
             "Retry-After",
         ),
     },
-    (InvalidTaskError, StoreUnavailableError),
+    (InvalidTaskError, StoreUnavailableError, KeyReusedError),
     description=(
         "The body is one object or a list as JSON, or a stream of any length with one task on each line. If two"
         " tasks of a list have the same name, the first one wins. A list with an invalid task is refused as a"
@@ -177,6 +185,7 @@ SUBMIT: Final = Doc(
         " the stream."
     ),
     body_description="One task, a list of tasks, or one task on each line.",
+    request_headers=(HEADER,),
 )
 
 TASKS: Final = _listing("list_tasks", "List tasks: scheduled, pending, running, then finished.")

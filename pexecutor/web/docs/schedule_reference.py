@@ -21,7 +21,7 @@ from ...task import Task
 from ..api.route import Doc, DocumentedReply, Media
 from ..api.schedule_wire import ScheduleView, schedule_view
 from ..api.schedules import Pause
-from ..api.tasks import SubmitProblem
+from ..api.submit import SubmitProblem
 from ..api.wire import EXAMPLE_ID
 from .openapi import problem_media
 from .reference import SUBMIT

@@ -34,7 +34,7 @@ from ..api.hooks.answers import SkippedDelivery
 from ..api.ops import Alive, NodeView, NotReadyProblem, Situation, TimelineView
 from ..api.schedule_wire import OccurrenceView, ScheduleView
 from ..api.schedules import Pause
-from ..api.tasks import HeldProblem, SubmitProblem
+from ..api.submit import HeldProblem, SubmitProblem
 from ..api.wire import AttemptView, BatchReply, IntervalView, Problem, Progress, TaskDetail, TaskVerdict, TaskView
 
 JsonObject = dict[str, Any]

@@ -1,6 +1,6 @@
 """Answer submits of one task or a short list in steps, each for many submits at a time (see ``rounds.py``).
 
-The replies are the same as those of ``TaskAnswers.submit``, behind the same gate.
+The replies are the same as those of ``SubmitAnswers.submit``, behind the same gate.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from ...task import Accepted, Task, Verdict
 from ..api.coalesce import TASKS_TOGETHER_MAX
 from ..api.decode import TaskBody
 from ..api.errors import problem_of
+from ..api.idempotency import KEY_HEADER
 from ..api.reply import Reply
 from ..api.request import with_trace
 from ..api.route import Route
-from ..api.tasks import TaskAnswers
+from ..api.submit import SubmitAnswers
 from ..serving.answering import Answering, log_context
 from ..serving.quart_app import new_request_id
 from .accepted import encode_accepted, is_new
@@ -56,7 +57,7 @@ class Submits:
         route: the route of submits.
     """
 
-    def __init__(self, answering: Answering, answers: TaskAnswers, prompt: PromptRoutes, route: Route) -> None:
+    def __init__(self, answering: Answering, answers: SubmitAnswers, prompt: PromptRoutes, route: Route) -> None:
         self._answering = answering
         self._answers = answers
         self._prompt = prompt
@@ -106,8 +107,10 @@ class Submits:
         return TaskBody(with_trace(request, sent.tasks), sent.is_list)
 
     def _is_submit(self, request: Request) -> bool:
-        """Return whether a request is a submit without a query."""
-        return b"?" not in request.target and self._prompt.find(request) is self._route
+        """Return whether a request is a submit without options: it has no query and no key."""
+        if b"?" in request.target or KEY_HEADER in request.headers:
+            return False
+        return self._prompt.find(request) is self._route
 
     def submit_nowait(self, tasks: list[Task]) -> list[Verdict] | None:
         """Submit the tasks and return their verdicts, or submit none and return ``None`` if that needs a wait."""

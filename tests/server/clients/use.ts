@@ -41,7 +41,7 @@ while ((await show(running.id, 0)).state !== "running");
 const waiting = await submit({ name: "ts-waiting", priority: 5 });
 const held = await client.POST("/tasks", { body: { name: "ts-waiting" } });
 if (held.error?.status !== 409) throw new Error("the name is not held");
-expect("the holder", held.error.holder.id, waiting.id);
+expect("the holder", held.error.holder?.id, waiting.id);
 const full = await client.POST("/tasks", { body: { name: "ts-third" } });
 if (full.error?.status !== 429) throw new Error("the queue is not full");
 const rejected: number | undefined = full.error.RejectedTasks;

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from uuid import uuid4
 
 import schemathesis
 from schemathesis import Case, HookContext
@@ -27,6 +28,10 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
     if case.operation.path == "/tasks" and case.method == "POST":
         body: Any = case.body
         case.body = [_task(task) for task in body] if isinstance(body, list) else _task(body)
+        if isinstance(body, list):
+            case.query.pop("wait", None)  # only for one task
+        if case.headers.pop("Idempotency-Key", None) is not None and case.media_type == "application/json":
+            case.headers["Idempotency-Key"] = str(uuid4())  # a key belongs to one request, and not to a stream
     if case.method == "PUT":
         case.body = _schedule(case.body)
     if case.method == "PATCH":

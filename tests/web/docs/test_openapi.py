@@ -363,7 +363,10 @@ async def work(context: Context, task: Task) -> dict[str, int]:
 
 async def _submit(witness: Witness, served: Served, full: Served) -> None:
     await witness.ask(served, "submit_tasks", 200, json=[{"name": "a"}, {"name": "a"}], params={"verdicts": "all"})
-    await witness.ask(served, "submit_tasks", 202, json={"name": "b", "keep": 600_000, "timeout": 60_000})
+    kept, key = {"name": "b", "keep": 600_000, "timeout": 60_000}, {"Idempotency-Key": "1"}
+    await witness.ask(served, "submit_tasks", 202, json=kept, headers=key)
+    await witness.ask(served, "submit_tasks", 200, json=kept, headers=key, params={"wait": 20})
+    await witness.ask(served, "submit_tasks", 422, json={"name": "c"}, headers=key)
     await witness.ask(served, "submit_tasks", 400, json=[{"name": ""}])
     await witness.ask(served, "submit_tasks", 400, json={"name": "b"}, params={"wat": "1"})
     await witness.ask(served, "submit_tasks", 413, json=[{"name": "x"}] * 4)

@@ -11,7 +11,7 @@ from pexecutor import Executor, LocalStore, Task
 from pexecutor.config import Config
 from pexecutor.task import Accepted, Attempt, Outcome, Pending
 from pexecutor.web.api.decode import TaskBody
-from pexecutor.web.api.tasks import TaskAnswers
+from pexecutor.web.api.submit import SubmitAnswers
 from pexecutor.web.fast.accepted import encode_accepted, is_new
 from pexecutor.web.fast.response import encode_reply
 
@@ -21,7 +21,7 @@ def undated(reply: bytes) -> bytes:
     return re.sub(rb"(?m)^date: .*$", b"date", reply)
 
 
-ANSWERS = TaskAnswers(Executor(LocalStore()), Config())
+ANSWERS = SubmitAnswers(Executor(LocalStore()), Config())
 
 TASKS = st.builds(
     Task,
