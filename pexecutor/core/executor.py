@@ -126,7 +126,7 @@ class Executor:
         )
         self.schedules: Schedules = Schedules(self.clock, fault=self.fault, removed=self._occurrences.forget)
         self.requests: Requests = Requests(
-            store, self._serving, self.fault, self.check, self._settle, self._wait_for_room
+            store, self._serving, self.fault, self.check, self._settle, self._waiting_for_room
         )
         watcher = Watcher(self._note, self._pool.cancel, self._pool.lose, self._describe, self.clock.wake)
         store.watch(self.notifications.watching(watcher))

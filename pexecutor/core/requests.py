@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 import trio
 
@@ -10,6 +10,7 @@ from ..handlers import Complaint
 from ..stores import Store
 from ..stores.answers import Answer, RequestKey
 from ..task import DRAINING, Accepted, Full, Task, Verdict
+from .room_waiters import RoomWaiters
 
 
 class Requests:
@@ -21,8 +22,7 @@ class Requests:
         fault: returns why the handler of a task would refuse it, or ``None``.
         check: raises ``InvalidTaskError`` if a handler is unknown or would refuse its task.
         settle: called with the tasks that the store decided about and their verdicts.
-        wait_for_room: waits until this many places are likely to be free, at most that many are, or a deadline has
-            come; returns 0 then.
+        room: the submits that wait for room.
     """
 
     def __init__(
@@ -32,14 +32,14 @@ class Requests:
         fault: Callable[[Task], Complaint | None],
         check: Callable[[Sequence[Task]], None],
         settle: Callable[[Sequence[Task], Sequence[Verdict]], None],
-        wait_for_room: Callable[[int, int, float], Awaitable[int]],
+        room: RoomWaiters,
     ) -> None:
         self._store = store
         self._is_serving = is_serving
         self._fault = fault
         self._check = check
         self._settle = settle
-        self._wait_for_room = wait_for_room
+        self._room = room
 
     async def submit(
         self,
@@ -74,7 +74,7 @@ class Requests:
             full = [task.name for task, verdict in zip(tasks, verdicts, strict=True) if isinstance(verdict, Full)]
             if not full or any(isinstance(verdict, Accepted) for verdict in verdicts):
                 break
-            if not await self._wait_for_room(len(set(full)) if atomic else 1, len(full), deadline):
+            if not await self._room.wait(len(set(full)) if atomic else 1, len(full), deadline):
                 break
         self._settle(tasks, verdicts)
         return verdicts

@@ -15,12 +15,13 @@ import structlog
 
 from pexecutor.log import configure_logging
 
-ERRORS: Final[list[Exception]] = [
-    OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
-    BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)),
-    BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN)),
-    ValueError("I/O operation on closed file"),
+ERRORS: Final[list[tuple[type[Exception], *tuple[object, ...]]]] = [
+    (OSError, errno.ENOSPC, os.strerror(errno.ENOSPC)),
+    (BrokenPipeError, errno.EPIPE, os.strerror(errno.EPIPE)),
+    (BlockingIOError, errno.EAGAIN, os.strerror(errno.EAGAIN)),
+    (ValueError, "I/O operation on closed file"),
 ]
+"""Classes and arguments: an error that is raised again and again would keep the frames of all worlds in memory."""
 
 
 class FailingLog(io.TextIOBase):
@@ -39,7 +40,8 @@ class FailingLog(io.TextIOBase):
     def write(self, text: str) -> int:
         """Take a text, or fail."""
         if self._chance.random() < self.failing:
-            raise self._chance.choice(ERRORS)
+            kind, *arguments = self._chance.choice(ERRORS)
+            raise kind(*arguments)
         return len(text)
 
     def say(self, text: str) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import msgspec
 import structlog
-from msgspec import Meta
+from msgspec import UNSET, Meta
 
 from ...config import Config
 from ...core.executor import Executor
@@ -75,6 +75,7 @@ class TaskAnswers:
     def __init__(self, executor: Executor, config: Config) -> None:
         self._executor = executor
         self._config = config
+
     async def handlers(self, _: IncomingRequest) -> Reply:
         """List the handlers and the params of each."""
         return json_reply(self._executor.handlers.describe())
@@ -150,4 +151,3 @@ def _link_to_next(request: IncomingRequest, cursor: str | None) -> dict[str, str
     query = msgspec.structs.replace(request.query, cursor=cursor)
     given = {key: value for key, value in msgspec.to_builtins(query).items() if value is not None}
     return {"Link": f'<{request.path}?{urlencode(given)}>; rel="next"'}
-

@@ -23,7 +23,7 @@ from ...errors import (
 from ...handlers.catalogue import HandlerView
 from ...task import Attempt, Ending, Finished, Outcome, Pending, Running, Task, make_serial
 from ..api.decode import Change
-from ..api.errors import BadSignatureError, KeyReusedError, TooManyStreamsError, UnknownHookError
+from ..api.errors import BadSignatureError, KeyReusedError, KeyUnderWayError, TooManyStreamsError, UnknownHookError
 from ..api.hooks.answers import SkippedDelivery
 from ..api.hooks.hook import FORM_TYPE
 from ..api.idempotency import HEADER
@@ -177,7 +177,7 @@ SUBMIT: Final = Doc(
             "Retry-After",
         ),
     },
-    (InvalidTaskError, StoreUnavailableError, KeyReusedError),
+    (InvalidTaskError, StoreUnavailableError, KeyUnderWayError, KeyReusedError),
     description=(
         "The body is one object or a list as JSON, or a stream of any length with one task on each line. If two"
         " tasks of a list have the same name, the first one wins. A list with an invalid task is refused as a"
