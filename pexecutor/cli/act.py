@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -12,9 +12,13 @@ from ..limits.times import CLIENT_DRAIN_SECONDS
 from ..task import PRIORITY_MAX
 from .client_command import ClientCommand, Session
 from .completion import complete_task
+from .confirmation import is_confirmed
 from .exit_status import Exit, StillWaitingError, exit_of, explain
 from .streams import report_failure
 from .task_lookup import find_in_flight
+
+if TYPE_CHECKING:
+    from ..client.client import Client
 
 LOOK_SECONDS: Final = 0.2
 
@@ -27,7 +31,7 @@ def cancel(session: Session, tasks: tuple[str, ...]) -> int:
 
     TASK is an id, or the name of a task in flight.
     """
-    status = Exit.DONE
+    status, cancelled = Exit.DONE, []
     for task in tasks:
         try:
             document = session.client.cancel(find_in_flight(session.client, task))
@@ -35,7 +39,9 @@ def cancel(session: Session, tasks: tuple[str, ...]) -> int:
             report_failure(explain(error))
             status = status or exit_of(error)
         else:
-            session.report.records([document])
+            cancelled.append(document)
+    if cancelled:
+        session.report.records(cancelled)
     return status
 
 
@@ -64,15 +70,27 @@ def change(session: Session, task: str, priority: int | None, run_at: str | None
     show_default=True,
     help="Seconds to wait for the stop.",
 )
+@click.option("--yes", is_flag=True, help="Do not ask for a confirmation.")
 @click.pass_obj
-def drain(session: Session, wait: bool, wait_timeout: float) -> None:
+def drain(session: Session, wait: bool, wait_timeout: float, yes: bool) -> int:
     """Stop the server gracefully.
 
-    The server accepts and starts no more tasks. Running tasks may take its drain timeout to end.
+    The server accepts and starts no more tasks. Running tasks may take its drain timeout to end. On a terminal, the
+    command asks for a confirmation.
     """
+    if not is_confirmed(lambda: _drain_question(session.client), yes=yes):
+        report_failure("the server goes on: the drain was not confirmed")
+        return Exit.TROUBLE
     session.report.details(session.client.drain())
     if wait:
         _wait_for_stop(session, until=time.monotonic() + wait_timeout)
+    return Exit.DONE
+
+
+def _drain_question(client: Client) -> str:
+    store = client.readiness().value["statistics"]["store"]
+    waiting = store["pending"] + store["scheduled"]
+    return f"Stop the server {client.url}? Tasks: {store['running']} running, {waiting} waiting"
 
 
 def _wait_for_stop(session: Session, *, until: float) -> None:

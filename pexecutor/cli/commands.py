@@ -20,6 +20,7 @@ from .read import handlers, list_tasks, show
 from .schedule import schedule
 from .submit import submit
 from .token import token
+from .wait import wait
 from .watch.command import watch
 
 COMMANDS: tuple[click.Command, ...] = (
@@ -29,6 +30,7 @@ COMMANDS: tuple[click.Command, ...] = (
     logs,
     cancel,
     change,
+    wait,
     watch,
     drain,
     handlers,

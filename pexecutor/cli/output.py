@@ -9,6 +9,8 @@ Texts of tasks and servers are never interpreted as markup.
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -17,6 +19,7 @@ import click
 
 from .record_text import ago, for_terminal, json_for_terminal, members, note, one_line, since, standing
 from .schedule_text import details_of, latest, latest_with_age, local, times_of, unchanged, upcoming
+from .table import GAP_CELLS, Cell, Kind, TableLine, cells_of, lay_out, lay_out_facts
 from .task_params import ParamsSchema
 
 if TYPE_CHECKING:
@@ -116,10 +119,8 @@ class TableReport:
     """A report of tables for a terminal."""
 
     def __init__(self) -> None:
-        # Imported here, because it takes long to load and output into a pipe does not need it.
-        from rich.console import Console
-
-        self._console = Console(highlight=False, markup=False, emoji=False)
+        self._columns = shutil.get_terminal_size().columns
+        self._is_coloured = not os.environ.get("NO_COLOR") and os.environ.get("TERM") not in ("dumb", "unknown")
 
     def records(self, documents: Sequence[Document]) -> None:
         """Print one row per task."""
@@ -128,11 +129,12 @@ class TableReport:
             word = standing(record)
             rows.append([record["id"], (word, COLOURS.get(word, "")), record["name"], record["handler"]])
             rows[-1] += [ago(since(record)), note(record)]
-        self._table(["id", "state", "name", "handler", "since", ""], rows)
+        kinds: list[Kind] = ["whole", "whole", "name", "name", "whole", "words"]
+        self._table(["id", "state", "name", "handler", "since", ""], kinds, rows)
 
     def details(self, document: Document) -> None:
         """Print one row per member."""
-        self._table(None, [[(member, "bold"), value] for member, value in members(document.value)])
+        self._facts(members(document.value))
 
     def handlers(self, documents: Sequence[Document]) -> None:
         """Print one row per handler."""
@@ -140,7 +142,7 @@ class TableReport:
             [(each["name"], "bold"), ParamsSchema(each["params"]).signature(), each["description"]]
             for each in (document.value for document in documents)
         ]
-        self._table(["name", "params", "description"], rows)
+        self._table(["name", "params", "description"], ["name", "words", "words"], rows)
 
     def schedules(self, documents: Sequence[Document]) -> None:
         """Print one row per schedule, with times in the local time zone."""
@@ -148,20 +150,33 @@ class TableReport:
             [(each["name"], "bold"), times_of(each), upcoming(each, local), latest_with_age(each)]
             for each in (document.value for document in documents)
         ]
-        self._table(["name", "times", "next", "last"], rows)
+        self._table(["name", "times", "next", "last"], ["name", "words", "words", "words"], rows)
 
     def schedule(self, document: Document) -> None:
         """Print one row per fact, with times in the local time zone."""
-        self._table(None, [[(name, "bold"), value] for name, value in details_of(document.value)])
+        self._facts(details_of(document.value))
 
-    def _table(self, titles: Sequence[str] | None, rows: Sequence[Sequence[Any]]) -> None:
-        from rich.table import Table
-        from rich.text import Text
+    def _facts(self, facts: Iterable[tuple[str, str]]) -> None:
+        cells = [(self._cell(name, "bold"), self._cell(value)) for name, value in facts]
+        for line in lay_out_facts(cells, self._columns):
+            click.echo(self._styled(line))
 
-        table = Table(box=None, show_header=titles is not None, header_style="bold", pad_edge=False)
-        for title in titles or rows[0]:
-            table.add_column(title if titles else "", overflow="fold")
-        for row in rows:
-            cells = [cell if isinstance(cell, tuple) else (cell, "") for cell in row]
-            table.add_row(*(Text(for_terminal(text, self._console.encoding), style) for text, style in cells))
-        self._console.print(table)
+    def _table(self, titles: Sequence[str], kinds: Sequence[Kind], rows: Sequence[Sequence[Any]]) -> None:
+        """Print titles, and rows of texts or of texts with their styles."""
+        cells = [[self._cell(*(each if isinstance(each, tuple) else (each,))) for each in row] for row in rows]
+        for line in lay_out([[Cell(title, "bold") for title in titles], *cells], kinds, self._columns):
+            click.echo(self._styled(line))
+
+    def _cell(self, text: str, style: str = "") -> Cell:
+        return Cell(for_terminal(text, sys.stdout.encoding), style)
+
+    def _styled(self, line: TableLine) -> str:
+        parts = []
+        for cell, width in zip(line.cells, line.widths, strict=False):
+            parts += [self._coloured(cell), " " * (width - cells_of(cell.text) + GAP_CELLS)]
+        return "".join(parts).rstrip()
+
+    def _coloured(self, cell: Cell) -> str:
+        if not (self._is_coloured and cell.style and cell.text):
+            return cell.text
+        return click.style(cell.text, bold=True) if cell.style == "bold" else click.style(cell.text, fg=cell.style)

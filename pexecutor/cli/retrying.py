@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+WAIT_SECONDS: Final = 3600.0
+"""The default time that a command waits for outcomes."""
+
 PAUSE_SECONDS: Final = 0.2
 PAUSE_SECONDS_MAX: Final = 2.0
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from ..limits.times import WAIT_FOR_ROOM_SECONDS_MAX
 from .client_command import ClientCommand, Session
 from .exit_status import OF_OUTCOME, Exit
-from .retrying import wait_for_outcome
+from .retrying import WAIT_SECONDS, wait_for_outcome
 from .streams import read_input
 from .task_options import task_fields
 from .task_params import ParamsSchema, read_params
-
-WAIT_SECONDS: Final = 3600.0
 
 
 @click.command(cls=ClientCommand)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ..server.conftest import StartServer
 from ..server.process import eventually
 from .conftest import Run
+from .terminal import in_terminal
 
 
 def test_a_waiting_task_ends_and_a_running_one_is_told_to(run: Run) -> None:
@@ -72,3 +75,41 @@ def test_a_waiting_task_is_changed(run: Run) -> None:
 def test_a_change_needs_a_change(run: Run) -> None:
     result = run("change", "any")
     assert (result.status, result.err) == (2, "pexecutor: give --priority, --run-at or both\n")
+
+
+@pytest.mark.parametrize(
+    ("keys", "status", "last_line"),
+    [
+        (b"n\r", 1, "pexecutor: the server goes on: the drain was not confirmed"),
+        (b"\r", 1, "pexecutor: the server goes on: the drain was not confirmed"),
+        (b"\x03", 130, "pexecutor: interrupted"),
+        (b"\x04", 130, "pexecutor: interrupted"),
+    ],
+)
+def test_a_drain_that_is_not_confirmed(
+    keys: bytes, status: int, last_line: str, run: Run, start_server: StartServer
+) -> None:
+    server = start_server()
+    run("submit", "runs", "--duration", "600s", url=server.url)
+    run("submit", "waits", "--delay", "1h", url=server.url)
+    eventually(lambda: run("list", "--state", "running", url=server.url).out)
+    with in_terminal("drain", "--url", server.url, lines=24, columns=80) as (terminal, _):
+        question = terminal.read_until(lambda screen: "[y/N]: " in f"{screen} ")
+        assert question == f"Stop the server {server.url}? Tasks: 1 running, 1 waiting [y/N]:"
+        terminal.press(keys)
+        assert terminal.end() == status
+        assert terminal.text().splitlines()[-1] == last_line
+    assert server.client.get("/readyz").json()["status"] == "ready"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--yes"]])
+def test_a_drain_on_a_terminal(arguments: list[str], start_server: StartServer) -> None:
+    server = start_server()
+    with in_terminal("drain", *arguments, "--url", server.url, lines=80, columns=80) as (terminal, _):
+        if not arguments:
+            terminal.read_until(lambda screen: "[y/N]:" in screen)
+            terminal.press(b"y\r")
+        assert terminal.end() == 0
+        assert ("[y/N]" in terminal.text()) == (arguments == [])
+        assert "draining" in terminal.text()
+    assert server.wait() == 0

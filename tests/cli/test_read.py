@@ -133,3 +133,22 @@ class TestInATerminal:
         with in_terminal(*command, "--url", server.url) as (terminal, _):
             assert terminal.end() == 0
         assert "sleep" in terminal.text()
+
+
+def test_a_list_fits_80_columns_and_breaks_no_name(run: Run, server: ServerProcess) -> None:
+    name = "nightly-dump-of-the-customers"
+    code = "import sys; sys.exit('no space left on device: /var/backups/customers.dump')"
+    run("submit", name, "--handler", "speak", f"code={code}", "--wait")
+    with in_terminal("list", "--name", name, "--url", server.url, columns=80) as (terminal, _):
+        assert terminal.end() == 0
+        titles, row, note = terminal.text().splitlines()
+    assert titles.split() == ["id", "state", "name", "handler", "since"]
+    assert row.split()[1:4] == ["failed", name, "speak"]
+    assert note == "    exit code 1: no space left on device: /var/backups/customers.dump"
+
+
+def test_handlers_fit_80_columns_and_break_no_param(run: Run, server: ServerProcess) -> None:
+    with in_terminal("handlers", "--url", server.url, columns=80) as (terminal, _):
+        assert terminal.end() == 0
+        words = terminal.text().split()
+    assert {"number:integer=1", 'kind:string="red"', "maybe:integer|null=null"} <= set(words)

@@ -10,12 +10,15 @@ import subprocess
 import sys
 import termios
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from pexecutor.cli.record_text import seconds_of
+from pexecutor.cli.watch.drawing import draw
 from pexecutor.cli.watch.snapshot import Snapshot
 
 from ..server.conftest import StartServer
@@ -160,6 +163,35 @@ def test_it_fits_the_terminal_whatever_its_size(server: ServerProcess, run: Run)
         terminal.read_until(str.strip)
         terminal.resize(lines=40, columns=120)
         assert row(terminal.read_until(is_drawn), "row-20")
+
+
+@pytest.mark.parametrize("columns", [80, 60, 40])
+def test_outcomes_are_shown_in_any_width(server: ServerProcess, run: Run, columns: int) -> None:
+    name = f"task-{columns}-with-quite-a-long-name-" + 40 * "x"
+    run("submit", name, "--handler", "fails", f"why={60 * 'because '}", "--wait")
+    with in_terminal("watch", "--url", server.url, lines=24, columns=columns) as (terminal, _):
+        screen = terminal.read_until(is_drawn)
+        [shown] = [
+            line for line in screen.splitlines() if line.startswith(f"task-{columns}-") and "failed" in line.split()
+        ]
+        assert "ago" in shown or columns == 40
+        assert "failed " in row(screen, "ended"), "the counts of outcomes"
+        assert screen.splitlines()[-1] == "q quits"
+
+
+def test_outcomes_are_shown_beside_many_running_tasks() -> None:
+    times = {"started_at": "2026-11-25T00:00:00.000Z", "finished_at": "2026-11-25T00:00:01.000Z"}
+    record = {"id": "000001-1", "handler": "sleep", "duration": 0, **times}
+    running = [{**record, "name": f"runs-{number}"} for number in range(200)]
+    ended = [{**record, "name": f"ended-{number}", "outcome": "timed_out"} for number in range(200)]
+    store = {"running": 200, "pending": 0, "scheduled": 0, "queue_size": 9, "finished": {"timed_out": 200}}
+    statistics = {"phase": "serving", "pool_size": 200, "finished_per_second": 1.0, "store": store}
+    for lines in (24, 16):
+        console = Console(width=80, height=lines, file=StringIO())
+        console.print(draw(Snapshot(statistics, running, ended, 0.0), url="u", lost=None, lines=lines, columns=80))
+        screen = console.file.getvalue()  # type: ignore[attr-defined]
+        assert "timed_out" in row(screen, "ended-0")
+        assert len(screen.splitlines()) <= lines
 
 
 def test_a_server_that_drains_and_one_that_is_gone(start_server: StartServer, run: Run) -> None:

@@ -77,7 +77,8 @@ class Screen:
 
     def draw(self) -> None:
         """Draw the snapshot in the present size of the terminal."""
-        picture = draw(self._snapshot, url=self._url, lost=self._lost, lines=self._live.console.height)
+        size = self._live.console.size
+        picture = draw(self._snapshot, url=self._url, lost=self._lost, lines=size.height, columns=size.width)
         self._live.update(picture, refresh=True)
 
     async def poll(self, client: Client, seconds: float) -> None:
