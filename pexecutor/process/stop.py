@@ -14,6 +14,7 @@ a thread that a function has left running delays it.
 
 from __future__ import annotations
 
+import atexit
 import faulthandler
 import math
 import os
@@ -136,12 +137,24 @@ class StopBound:
             with suppress(OSError):
                 self._link.send(bytes([guard.STOP_BEGUN]))
 
+    def leave_link_open(self) -> None:
+        """Leave the guard's link to the system, which closes it when the process has ended."""
+        if self._link is not None:
+            self._link.detach()
+
     def _end_guard(self) -> None:
         if self._link is not None:
             self._link.close()
         if self._guard is not None:
             with suppress(ChildProcessError):
                 os.waitpid(self._guard, 0)
+
+
+@atexit.register
+def _leave_links_open() -> None:
+    """Keep the guard watching to the very end: the interpreter closes sockets, with a warning, while it shuts down."""
+    for bound in _kept:
+        bound.leave_link_open()
 
 
 class StopSignals:
