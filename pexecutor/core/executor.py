@@ -36,7 +36,6 @@ from ..limits.defaults import POOL_SIZE
 from ..limits.times import DRAIN_TIMEOUT_SECONDS
 from ..notifications.dispatcher import Dispatcher
 from ..notifications.loading import open_http_sender
-from ..notifications.nothing_kept import deliveries_of
 from ..notifications.sending import OpenSender
 from ..notifications.settings import Target
 from ..observe.events import DrainBegun, Feed, OccurrenceSkipped
@@ -111,7 +110,7 @@ class Executor:
         self._pool = Pool(
             store, handlers, pool_size, tally=self._tally, ended=self._count_endings, is_busy=self._note_busy
         )
-        self.notifications: Dispatcher = Dispatcher(deliveries_of(store), targets or {}, open_sender)
+        self.notifications: Dispatcher = Dispatcher(store.deliveries, targets or {}, open_sender)
         self._occurrences = OccurrenceCounts()
         self._on_skip = on_skip
         self.clock: ScheduleClock = ScheduleClock(
