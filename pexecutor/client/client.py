@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 from urllib.parse import quote
+from urllib.request import getproxies
 
 import httpx2
 import msgspec
@@ -24,6 +25,7 @@ import msgspec
 from ..errors import ConfigError, ForeignReplyError, PexecutorError, RefusedError, UnreachableError
 from ..limits.defaults import PAGE_RECORDS_MAX
 from ..limits.times import CLIENT_CONNECT_SECONDS_MAX, CLIENT_REPLY_SECONDS_MAX
+from .transport import DirectTransport
 
 _GATEWAY_STATUSES: Final = {502, 503, 504}
 _ERROR_NUMBER: Final = re.compile(r"\[Errno -?\d+\] ")
@@ -116,6 +118,7 @@ class Client:
             timeout=self._timeout(),
             verify=base.scheme == "https",  # loading the certificates takes long, and only https needs them
             trust_env=not _is_loopback(base.host),  # a proxy cannot reach this machine's loopback
+            transport=DirectTransport() if _is_direct(base) else None,
         )
 
     def __enter__(self) -> Self:
@@ -337,6 +340,11 @@ def _checked_token(token: str) -> str:
     if not (token.isascii() and token.isprintable() and " " not in token):
         raise ConfigError("the token contains invalid characters")
     return token
+
+
+def _is_direct(base: httpx2.URL) -> bool:
+    """Return whether requests need neither TLS nor a proxy."""
+    return base.scheme == "http" and (_is_loopback(base.host) or not getproxies())
 
 
 def _is_loopback(host: str) -> bool:

@@ -25,14 +25,19 @@ COUNTED = PROGRAM.replace("*sorted(", "len(sys.modules), *sorted(")
 
 @pytest.mark.parametrize(
     ("arguments", "modules_max"),
-    [(["--help"], 240), (["submit", "--help"], 240), (["token", "new", "a", "--scope", "read"], 240)],
+    [
+        (["--help"], 240),
+        (["submit", "--help"], 240),
+        (["token", "new", "a", "--scope", "read"], 240),
+        (["list", "--url", "http://127.0.0.1:1"], 330),
+    ],
 )
 def test_it_loads_few_modules(arguments: list[str], modules_max: int) -> None:
-    """Each module takes a millisecond or so. With Trio and the executor there were 460."""
+    """Each module takes half a millisecond or so. With Trio and the executor, `list` loaded 596."""
     ran = subprocess.run(
         [sys.executable, "-c", COUNTED, *arguments], capture_output=True, text=True, timeout=SECONDS_MAX, check=False
     )
-    assert int(ran.stderr.split()[0]) <= modules_max
+    assert int(ran.stderr.splitlines()[-1].split()[0]) <= modules_max
 
 
 @pytest.mark.parametrize(
@@ -41,8 +46,8 @@ def test_it_loads_few_modules(arguments: list[str], modules_max: int) -> None:
         (["--help"], ""),
         (["submit", "--help"], ""),
         (["watch", "--help"], ""),
-        (["list", "--url", "http://127.0.0.1:1"], "httpx2 trio"),
-        (["logs", "a", "--url", "http://127.0.0.1:1"], "httpx2 trio"),
+        (["list", "--url", "http://127.0.0.1:1"], "httpx2"),
+        (["logs", "a", "--url", "http://127.0.0.1:1"], "httpx2"),
     ],
 )
 def test_it_loads_what_it_needs(arguments: list[str], loaded: str) -> None:
