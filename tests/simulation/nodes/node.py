@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import trio
 
 from pexecutor import Executor, Outcome, Task
 from pexecutor.handlers import Catalogue, Context
 from pexecutor.log import TaskLog
+from pexecutor.stores import Watcher
 from pexecutor.stores.valkey.store import ValkeyStore
 
 from ...fakes import Doing
 from ..deeds import Deed, draw
 from ..log import FailingLog
+from .deliveries import DeliveredWork
 from .ledger import Ledger, Run
 from .link import SimulatedLink
 from .network import Network
@@ -29,6 +31,21 @@ RATES: Final = (0.98, 1.0, 1.0, 1.02)
 
 RESOLUTION_SECONDS: Final = 1e-6
 """Of its clock: nobody wakes a moment too early by it, and finds that he has to sleep for no time at all."""
+
+
+class BringingStore(ValkeyStore):
+    """A store whose tasks bring deliveries, whatever its executor registers.
+
+    Parameters:
+        deliveries: decides what they bring.
+    """
+
+    def __init__(self, deliveries: DeliveredWork, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._brings = deliveries.brings
+
+    def watch(self, watcher: Watcher) -> None:
+        super().watch(watcher._replace(brings=self._brings))
 
 
 class SimulatedNode:
@@ -46,6 +63,7 @@ class SimulatedNode:
         say: writes the trace.
         log: where the node writes its log; it may fail.
         kills: whether the task with this serial ends the node that runs it.
+        deliveries: the accounts of the deliveries, which decide what tasks bring.
     """
 
     def __init__(
@@ -62,6 +80,7 @@ class SimulatedNode:
         say: Callable[[str, str], None],
         log: FailingLog,
         kills: Callable[[int], bool],
+        deliveries: DeliveredWork,
     ) -> None:
         self.name = name
         self.ledger = ledger
@@ -82,7 +101,9 @@ class SimulatedNode:
         self._may_go_on = trio.Event()
         self._may_go_on.set()
         self._life = trio.CancelScope()
-        self._store = ValkeyStore(
+        self._deliveries = deliveries
+        self._store = BringingStore(
+            deliveries,
             SimulatedLink(network, self),
             node=name,
             queue_size=ledger.queue_size,
@@ -110,8 +131,17 @@ class SimulatedNode:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self.executor.run)
                 self.has_started = True
-                await be_used(self)
+                if self._deliveries.are_made:
+                    await self._be_used_and_deliver(be_used)
+                else:
+                    await be_used(self)
         self._say(self.name, "is gone")
+
+    async def _be_used_and_deliver(self, be_used: Callable[[SimulatedNode], Awaitable[None]]) -> None:
+        async with trio.open_nursery() as taker:
+            taker.start_soon(self._deliveries.attempt, self._store)
+            await be_used(self)
+            taker.cancel_scope.cancel()
 
     def look(self) -> None:
         """All is looked at with each call of the server."""

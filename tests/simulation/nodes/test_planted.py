@@ -127,7 +127,10 @@ PLANTED: Final[dict[str, tuple[int, Plant]]] = {
             ("function nothing_unknown_runs()", "function nothing_unknown_runs() if true then return true end")
         ),
     ),
-    "what a dead node ran is left as it is": (0, on_the_server(("  recover_all_of(node, {}, has_left)\n", ""))),
+    "what a dead node ran is left as it is": (
+        0,
+        on_the_server(("  if not recover_all_of(node, {}, has_left) then\n", "  if false then\n")),
+    ),
     "a submit is done as often as it comes": (
         351,
         on_the_server(
@@ -192,6 +195,34 @@ PLANTED: Final[dict[str, tuple[int, Plant]]] = {
     "the task of a time is forgotten": (
         2,
         on_the_server(("    submission:apply()\n    local verdict", "    begin_writing()\n    local verdict")),
+    ),
+    "an outcome that no node has recorded makes no delivery": (
+        0,
+        on_the_server(
+            ("if old and old.state ~= STATE.finished then Deliveries", "if record.token > 0 then Deliveries")
+        ),
+    ),
+    "a retry makes a delivery": (
+        0,
+        on_the_server(
+            (
+                "    changes[#changes + 1] = record.number\n    return LIST.retry",
+                "    Deliveries.bring(with(record, {outcome = outcome}))\n    return LIST.retry",
+            )
+        ),
+    ),
+    "an outcome that is recorded again makes a delivery again": (
+        84,
+        on_the_server(
+            (
+                "then return finished_before(record) end",
+                "then Deliveries.bring(with(record, {outcome = outcome})) return finished_before(record) end",
+            )
+        ),
+    ),
+    "a delivery that is taken stays due": (
+        0,
+        on_the_server(("        postpone(delivery, seconds, delivery.attempts)\n", "")),
     ),
     "nobody asks which queue is meant": (12, on_the_server(("own_tag ~= tag", "false"))),
 }

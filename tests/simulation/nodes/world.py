@@ -30,6 +30,7 @@ from ..ledger import demand
 from ..log import FailingLog
 from ..requests import Requests
 from ..world import EPOCH, Report, broken_by, first_of
+from .deliveries import DeliveredWork
 from .ledger import Ledger
 from .network import KEY, Network
 from .node import SimulatedNode
@@ -122,6 +123,7 @@ class NodesWorld:
         self.mood = chance.choice(MOODS)
         self.killer_every = chance.choice([0, 0, 0, 4])
         self.schedules = ScheduledWork(seed, EPOCH, submits_killers=self.killer_every > 0)
+        self.deliveries = DeliveredWork(seed)
         self.work_seconds: Sequence[float] = WORK_SECONDS
         self.log = FailingLog(Random(seed), chance.choice([0, 0, 0.1, 1]))
         self.peace_seconds = chance.choice([0.5, 2, 8])
@@ -140,7 +142,7 @@ class NodesWorld:
             f"leases of {self.lease_seconds:g} s, delays {self.delays} s, the server keeps {self.keeps}, "
             f"{'no trouble' if not self.mood else 'trouble: ' + ', '.join(self.mood)} each {self.peace_seconds} s, "
             f"{self.log.failing:.0%} of the lines of the log fail"
-            f"{', schedules' if self.schedules.definitions else ''}"
+            f"{', schedules' if self.schedules.definitions else ''}{', deliveries' if self.deliveries.are_made else ''}"
         )
 
     def _concentrate_on(self, focus: Focus) -> None:
@@ -210,6 +212,7 @@ class NodesWorld:
         self._calls += 1
         self.ledger.look(self.network.server.data)
         self.schedules.look(self.network.server.data)
+        self.deliveries.look(self.network.server.data)
         if self.requests.are_made:
             self.requests.look(self._answers(), self.ledger.by_mark(self.network.server.data), self.ledger.is_known)
 
@@ -248,6 +251,7 @@ class NodesWorld:
             say=self.say,
             log=self.log,
             kills=self._kills,
+            deliveries=self.deliveries,
         )
 
     def _kills(self, serial: int) -> bool:
@@ -341,6 +345,7 @@ class NodesWorld:
         self.ledger.forgot(self.network.server.data, nodes)
         self.requests.forgive(self._answers().keys())
         self.schedules.forgot(self.network.server.data)
+        self.deliveries.forgot(self.network.server.data, self.now())
 
     def _damage(self) -> None:
         """Have the server lose an entry, or a whole key, of what is derived from the records."""
@@ -368,6 +373,7 @@ class NodesWorld:
             demand(not node.dead, "what kills its nodes is abandoned", LIVES_MAX)
         demand(not peace.cancelled_caught, "peace brings everything to its end", PEACE_SECONDS_MAX)
         self.ledger.all_done()
+        self.deliveries.all_done(self.network.server.data)
 
     async def _come_to_the_end(self, node: SimulatedNode) -> None:
         if "damage" in self.mood:
@@ -376,6 +382,6 @@ class NodesWorld:
         while True:
             await trio.sleep(5)
             store = node.executor.statistics().store
-            if not (store.pending or store.scheduled or store.running):
+            if not (store.pending or store.scheduled or store.running or store.deliveries):
                 break
         await self._stop(node, 60)
