@@ -12,18 +12,21 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import trio
 
 from pexecutor import Ending, Executor, Finished, LocalStore, Outcome, Record, Running, Scheduled, Task
 from pexecutor.handlers import Catalogue, Context
 from pexecutor.log import TaskLog
+from pexecutor.stores import Watcher
 from pexecutor.stores.answers import Answer, RequestKey
+from pexecutor.stores.deliveries import Delivery, DeliveryBounds
 from pexecutor.stores.local.book import Book
 from pexecutor.stores.local.recovery import Recovered
 from pexecutor.stores.sqlite.database import Database, Durability
 from pexecutor.stores.sqlite.journal import SqliteJournal
+from pexecutor.task import Brings
 
 from ..fakes import Doing
 from .connection import connected
@@ -41,6 +44,17 @@ UNWRITABLE: Final = "caf\udce9"
 Work = Callable[["Process", Context, Task], Awaitable[object]]
 
 
+class Notified(Protocol):
+    """The targets of tasks in a seed."""
+
+    are_made: bool
+    bounds: DeliveryBounds
+
+    def brings(self, task: Task) -> Brings | None: ...
+
+    def note_ended(self, deliveries: Iterable[Delivery]) -> None: ...
+
+
 class Process:
     """One life.
 
@@ -48,6 +62,7 @@ class Process:
         disk: what it finds and leaves.
         ledger: is told of every transaction, and looks at the store; it also has the sizes of the queue and the pool.
         requests: looks at the remembered answers.
+        notified: gives tasks their targets.
         nursery: where its thread works; cancelled when it dies.
         chance: decides how long the disk takes, and how long retries wait.
         now: the wall clock.
@@ -68,6 +83,7 @@ class Process:
         requests: Requests,
         nursery: trio.Nursery,
         *,
+        notified: Notified,
         chance: Random,
         now: Callable[[], float],
         disk_seconds: float,
@@ -106,6 +122,8 @@ class Process:
         self.store = _Store(
             chance,
             ledger,
+            notified,
+            delivery_bounds=notified.bounds,
             queue_size=ledger.queue_size,
             history_records_max=history_records_max,
             crashes_max=ledger.crashes_max,
@@ -207,10 +225,16 @@ class Process:
 class _Store(LocalStore):
     """A store that is told now and then of an outcome that cannot be written."""
 
-    def __init__(self, chance: Random, ledger: Ledger, **settings: Any) -> None:
+    def __init__(self, chance: Random, ledger: Ledger, notified: Notified, **settings: Any) -> None:
         super().__init__(**settings)
         self._chance = chance
         self._ledger = ledger
+        self._notified = notified
+
+    def watch(self, watcher: Watcher) -> None:
+        if self._notified.are_made:
+            watcher = watcher._replace(brings=self._notified.brings, deliveries_ended=self._notified.note_ended)
+        super().watch(watcher)
 
     async def finish(self, ended: Sequence[tuple[Running, Ending]]) -> list[Finished | Scheduled | None]:
         return await super().finish([(running, self._spoilt_by_chance(running, ending)) for running, ending in ended])

@@ -29,6 +29,7 @@ from pexecutor.values import leaf_exceptions
 
 from ..determinism import deterministic_scheduling
 from .callers import Callers
+from .deliveries import NotifiedWork
 from .disk import SURVIVES, FakeDisk
 from .inside import trouble, work
 from .ledger import BrokenInvariantError, Ledger, demand
@@ -86,6 +87,7 @@ class World:
             crashes_max=chance.choice([1, 2, 3, 1000]),
         )
         self.requests = Requests(seed, self.now)
+        self.notified = NotifiedWork(seed, self.now)
         self.crashes_in_a_row = chance.random() < CRASHES_IN_A_ROW
         if self.crashes_in_a_row:
             self._have_crashes_in_a_row()
@@ -99,6 +101,7 @@ class World:
             f"{self.log.failing:.0%} of the lines of the log fail"
             f"{', crashes in a row' if self.crashes_in_a_row else ''}"
             f"{', schedules' if self.schedules.definitions else ''}"
+            f"{f', at most {self.notified.bounds.deliveries_max} deliveries' if self.notified.are_made else ''}"
         )
         self._marks = count(1)
         self._crashes = 0
@@ -160,6 +163,7 @@ class World:
         self.ledger.found(found, make_serial(tag, acceptances))
         self.requests.look(read_answers(self.disk), by_mark(found), self.ledger.is_known)
         self.schedules.found(self.disk, found, self.ledger)
+        self.notified.found(self.disk, found, self.ledger)
         async with trio.open_nursery() as machine:
             process = self.process = self._process_on(machine)
             if not last:
@@ -171,9 +175,11 @@ class World:
                     if not process.dead:
                         self.ledger.recovered(process.book, found)
                         process.serving = True
-                        process.on_look = partial(self.schedules.look, process)
+                        process.on_look = partial(self._look_at_all, process)
                         process.look()
                         await self.schedules.declare(process)
+                        if self.notified.are_made:
+                            machine.start_soon(self.notified.take, process)
                         await (self._come_to_the_end(process) if last else self._be_used(process))
             except* (UnusableStoreError, StoreUnavailableError) as errors:
                 if last:
@@ -183,12 +189,17 @@ class World:
             machine.cancel_scope.cancel()
         self._seconds += trio.current_time()
 
+    def _look_at_all(self, process: Process) -> None:
+        self.schedules.look(process)
+        self.notified.look(process)
+
     def _process_on(self, machine: trio.Nursery) -> Process:
         return Process(
             self.disk,
             self.ledger,
             self.requests,
             machine,
+            notified=self.notified,
             chance=self.chance,
             now=self.now,
             disk_seconds=self.disk_seconds,
