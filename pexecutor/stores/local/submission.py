@@ -206,7 +206,7 @@ class Submission:
 def begin(serial: int, task: Task, submitted_at: float, now: float, rare: Rare | None) -> Waiting:
     """Return the first state of a task that holds its name."""
     due_at = task.due_at(submitted_at)
-    # A follower without a time of its own may have been submitted before the clock was set back: it is due all the same.
+    # A follower without a time of its own is due, also if the clock was set back after its submit.
     if due_at > max(now, submitted_at):
         return Scheduled(serial, task, submitted_at, NO_ATTEMPTS, due_at, rare=rare)
     return Pending(serial, task, submitted_at, NO_ATTEMPTS, rare=rare)
