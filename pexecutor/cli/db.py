@@ -56,9 +56,34 @@ def check(path: Path) -> None:
 
 @db.command()
 @click.argument("output", type=click.Path(allow_dash=True), default="-")
+@click.option(
+    "--kind",
+    type=click.Choice(["tasks", "schedules", "answers"]),
+    default="tasks",
+    show_default=True,
+    help="What to write: answers are the remembered answers to requests with a key.",
+)
 @_of_file
-def export(path: Path, output: str) -> None:
+def export(path: Path, output: str, kind: str) -> None:
     """Write the tasks in flight to OUTPUT, one JSON line per task, as they were submitted. `-` prints them."""
+    if kind == "tasks":
+        _export_tasks(path, output)
+    else:
+        _export_beside(path, output, kind)
+
+
+def _export_beside(path: Path, output: str, kind: str) -> None:
+    """Write the schedules, each as its definition with its name, or the remembered answers."""
+    from ..stores.sqlite import inspection
+
+    lines = inspection.save_schedules(path) if kind == "schedules" else inspection.save_answers(path)
+    with _opened(output) as file:
+        file.writelines(msgspec.json.encode(line) + b"\n" for line in lines)
+        file.flush()
+    notify(f"{kind}: {len(lines)}")
+
+
+def _export_tasks(path: Path, output: str) -> None:
     from ..stores.sqlite import inspection
 
     findings = inspection.Findings()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -116,6 +117,26 @@ class TestDb:
     def test_export_into_a_file(self, run: Run, file: Path, tmp_path: Path) -> None:
         assert run("db", "export", str(tmp_path / "tasks.ndjson")).stdout == ""
         assert (tmp_path / "tasks.ndjson").read_text() == '{"name":"a","duration":5,"priority":3}\n'
+
+    def test_an_export_of_schedules_can_be_put_again(self, run: Run, start_server: StartServer) -> None:
+        server = start_server()
+        nightly = {"cron": "0 3 * * *", "timezone": "Europe/Berlin", "task": {"name": "dump", "retries": 2}}
+        server.client.put("/schedules/nightly", json={**nightly, "paused": True}).raise_for_status()
+        result = run("db", "export", "--kind", "schedules")
+        assert (result.returncode, result.stderr) == (0, "schedules: 1\n")
+        exported = json.loads(result.stdout)
+        assert exported == {"name": "nightly", **nightly, "paused": True}
+        del exported["name"]
+        assert server.client.put("/schedules/nightly", json=exported).status_code == 200
+        assert run("db", "export", "--kind", "answers") == (0, "", "answers: 0\n")
+
+    def test_an_export_has_the_remembered_answers(self, run: Run, start_server: StartServer) -> None:
+        server = start_server()
+        reply = server.client.post("/tasks", json={"name": "keyed"}, headers={"Idempotency-Key": "k-1"})
+        assert reply.status_code == 202
+        [line] = run("db", "export", "--kind", "answers").stdout.splitlines()
+        assert json.loads(line)["key"] == "k-1"
+        assert json.loads(line)["tasks"] == [reply.json()["id"]]
 
     def test_a_backup_of_a_server_at_work_can_be_gone_on_with(
         self, run: Run, start_server: StartServer, data_dir: Path

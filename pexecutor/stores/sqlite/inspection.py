@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -20,7 +20,8 @@ from ...task import Finished, InFlight, Record
 from ...validation import error_words
 from ..local.journal_protocol import BesideKind
 from ..mending import mended
-from .beside_tables import TABLES, reading
+from ..schedules import Schedule
+from .beside_tables import TABLES, reading, stored
 from .database import connect, connected, is_damage, reason, usable
 from .file_lock import PRIVATE, make_private
 from .rows import Row, from_row
@@ -98,6 +99,35 @@ def save(path: Path, findings: Findings) -> Iterator[InFlight]:
             findings.count(record)
             if not isinstance(record, Finished):
                 yield record
+
+
+def save_schedules(path: Path) -> list[dict[str, Any]]:
+    """Return every schedule that can be read, as it was declared and with its name.
+
+    Raises:
+        UnusableStoreError: the file does not belong to a store, or cannot be read.
+    """
+    with _reading(path) as connection:
+        return [_declared(schedule) for schedule in stored(connection, "schedules")]
+
+
+def _declared(schedule: Schedule) -> dict[str, Any]:
+    fields = {"name": schedule.name, **msgspec.to_builtins(schedule.definition)}
+    fields.pop("given", None)  # which fields of the task were in the declaration
+    return fields | ({"paused": True} if schedule.paused else {})
+
+
+def save_answers(path: Path) -> list[dict[str, Any]]:
+    """Return every remembered answer that can be read: the key of its request, its time, and the ids of its tasks.
+
+    Raises:
+        UnusableStoreError: the file does not belong to a store, or cannot be read.
+    """
+    with _reading(path) as connection:
+        return [
+            {**msgspec.to_builtins(key), "at": answer.at, "tasks": [verdict.id for verdict in answer.verdicts]}
+            for key, answer in stored(connection, "answers")
+        ]
 
 
 def back_up(path: Path, copy: Path) -> None:
