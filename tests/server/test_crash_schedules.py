@@ -1,4 +1,4 @@
-"""Kill servers under load repeatedly while schedules fire every second: each occurrence is fired exactly once.
+"""Kill a server under load repeatedly while schedules fire every second: each occurrence is fired exactly once.
 
 The count is what the handlers wrote into a file, not what the servers report. ``TEST_KILLS=30`` in the environment of
 pytest sets the number of kills; the default is a few. ``pytest -s`` prints the counts.
@@ -18,7 +18,6 @@ from typing import Any
 import httpx2
 import pytest
 
-from ..stores.valkey.server import valkey_server
 from .conftest import StartServer
 from .process import ServerProcess, eventually
 
@@ -26,8 +25,6 @@ KILLS = int(os.environ.get("TEST_KILLS", "3"))
 SCHEDULES = 4
 SECONDS_TO_LIVE = (1.5, 3.5)
 """Short enough that a schedule remembers every occurrence of a life: ten."""
-
-NODES = 3
 
 SETTINGS = """
 pool_size = 8
@@ -148,24 +145,3 @@ def test_in_a_file_each_occurrence_is_fired_once(
     counts = accounts.check(server.client)
     report("SQLite", KILLS, counts)
     assert counts["fired"] >= KILLS
-
-
-def test_on_three_nodes_each_occurrence_is_fired_once(
-    start_server: StartServer, flags: tuple[str, ...], tmp_path: Path
-) -> None:
-    accounts, chance = Accounts(tmp_path / "written"), Random(4)
-    with valkey_server(tmp_path / "valkey", "--appendonly", "yes") as queue:
-        shared = (*flags, "--store", queue.url, "--lease", "3")
-        nodes = [start_server(*shared) for _ in range(NODES)]
-        for _ in range(KILLS):
-            victim = chance.randrange(NODES)
-            live(nodes[victim], accounts, chance)
-            nodes[victim].signal(signal.SIGKILL)
-            nodes[victim].wait()
-            nodes[victim] = start_server(*shared)
-        settle(nodes[0].client, accounts)
-        counts = accounts.check(nodes[0].client)
-        report("Valkey", KILLS, counts)
-        assert counts["fired"] >= KILLS
-        for node in nodes:
-            node.close()
