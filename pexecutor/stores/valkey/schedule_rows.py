@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ...task import format_task_id, make_serial
+from ...task import format_task_id, make_serial, parse_task_id
 from ..schedules import (
     Definition,
     DuePlace,
@@ -130,6 +130,18 @@ def to_schedule_row(schedule: Schedule) -> ScheduleRow:
         [_to_occurrence(occurrence) for occurrence in schedule.occurrences],
         msgspec.Raw(msgspec.msgpack.encode(_encode_definition(schedule.definition).decode())),
     )
+
+
+def with_numbers(row: ScheduleRow, tag: int) -> ScheduleRow:
+    """Return a row that names the tasks of its occurrences by their numbers, as the server does to compare them."""
+    occurrences = [msgspec.structs.replace(one, task=_number(one.task, tag)) for one in row.occurrences]
+    return msgspec.structs.replace(row, occurrences=occurrences)
+
+
+def _number(task: int | str, tag: int) -> int | str:
+    serial = parse_task_id(task) if isinstance(task, str) else None
+    number = 0 if serial is None else serial - make_serial(tag, 0)
+    return number if 0 < number < make_serial(1, 0) else task
 
 
 def to_step_row(step: ScheduleStep) -> StepRow:

@@ -42,6 +42,7 @@ from .schedule_rows import (
     to_schedule_row,
     to_skipped,
     to_step_row,
+    with_numbers,
 )
 from .wire import to_arguments
 
@@ -120,7 +121,7 @@ class ValkeySchedules:
 
     async def put(self, schedule: Schedule) -> Schedule | None:
         """Store a schedule in the place of the generation that it names; return it with its new generation."""
-        row = to_schedule_row(schedule)
+        row = with_numbers(to_schedule_row(schedule), self._calls.tag)
         reply: PutReply | TooMany | bool = await self._calls.call(
             "put_schedule", self._calls.new_id(), row, *self._bounds
         )
