@@ -111,3 +111,12 @@ def test_no_line_is_wider_than_the_terminal(rows: list[tuple[str, ...]], width: 
     assert all(cells_of(line) <= width for line in lines)
     for row in rows:
         assert any(line.startswith(row[0].strip()) for line in lines)
+
+
+def test_a_word_that_is_longer_than_its_column_moves_the_text_below() -> None:
+    """The column has room for 33 cells, and the path needs 38."""
+    note = "no space left for /var/backups/customers/2026-11-30.dump"
+    assert drawn([["000001-1", "failed", "nightly-dump", "dump", "5 s ago", note]], 80)[1:] == [
+        "000001-1  failed  nightly-dump  dump     5 s ago",
+        f"    {note}",
+    ]
