@@ -6,6 +6,7 @@ further kind of setting, write a function that yields its lines, and add it to `
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -14,6 +15,7 @@ import click
 import msgspec
 
 from ..config import Config, where_tasks_are
+from ..notifications.settings import load_targets
 from ..schedules.changes import with_start
 from ..schedules.declaration import ScheduleDeclaration
 from ..schedules.tables import load_tables
@@ -87,8 +89,13 @@ def _hooks(config: Config, _: Prepared) -> Iterator[Line]:
         yield "hook", name, table["scheme"], f"submits to {table['task'].get('handler', 'sleep')}"
 
 
+def _targets(config: Config, prepared: Prepared) -> Iterator[Line]:
+    for name, target in load_targets(config.notify, prepared.executor.handlers.names(), os.environ).items():
+        yield "notify", name, target.address.origin, "on " + ", ".join(sorted(target.on))
+
+
 _SECTIONS: Final[tuple[Callable[[Config, Prepared], Iterator[Line]], ...]] = (
     *(_address, _store, _pool, _access),
-    *(_handlers, _schedules, _hooks),
+    *(_handlers, _schedules, _hooks, _targets),
 )
 """What is printed, in this order."""

@@ -103,6 +103,7 @@ MAY_IMPORT: Final = {
         "server",
         "web",
         "handlers",
+        "notifications",
         "schedules",
         "stores",
         "config",

@@ -32,6 +32,10 @@ task = {name = "off"}
 scheme = "github"
 secret = "0123456789abcdef"
 task = {name = "deploy", handler = "pack"}
+
+[notify.ops]
+url = "https://user:password@hooks.example.org/secret"
+on = ["failed", "abandoned"]
 """
 
 TOKEN = f'[tokens.ops]\nsha256 = "{"0" * 64}"\nscope = "admin"\n'
@@ -60,12 +64,13 @@ def test_it_prints_what_would_be_served(run: Run, settings: Path, data: Path) ->
         ["token", "none: every client on the loopback"],
     ]
     assert [line[:2] for line in lines[4:6]] == [["handler", "pack"], ["handler", "sleep"]]
-    nightly, often, off, hook = lines[6:]
+    nightly, often, off, hook, target = lines[6:]
     assert nightly[:3] == ["schedule", "nightly", "0 3 * * * Europe/Berlin"]
     assert len(nightly[3:]) == 5
     assert often[:5] == ["schedule", "often", "every 1 min", "2030-01-31T08:00:00.000Z", "2030-01-31T08:01:00.000Z"]
     assert off == ["schedule", "off", "every 1 min", "paused"]
     assert hook == ["hook", "deploy", "github", "submits to pack"]
+    assert target == ["notify", "ops", "https://hooks.example.org", "on abandoned, failed"]  # the rest may be secret
 
 
 def test_it_touches_no_store_and_no_port(run: Run, data: Path) -> None:
@@ -101,6 +106,7 @@ def test_it_does_not_disturb_a_server_with_the_same_settings(run: Run, start_ser
         ('[schedules.often]\nevery = 1000\ntask = {name = "a", handler = "gone"}', []),
         ('[hooks.deploy]\nscheme = "github"\nsecret = "short"\ntask = {name = "a"}', []),
         ('[hooks.deploy]\nscheme = "github"\nsecret = "0123456789abcdef"\ntask = {name = "a", handler = "gone"}', []),
+        ('[notify.ops]\nurl = "ftp://example.org"', []),
         ('[tokens.ops]\nscope = "admin"', []),
         (f"allow_anonymous = true\n{TOKEN}", []),
         ('tls_certfile = "missing.pem"', []),
