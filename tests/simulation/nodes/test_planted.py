@@ -14,7 +14,7 @@ from pexecutor.handlers.descriptors import is_exhaustion
 from pexecutor.stores.valkey import lease, server_checks
 from pexecutor.stores.valkey.client import ValkeyLink
 from pexecutor.stores.valkey.connection import Line
-from pexecutor.stores.valkey.lease import GIVEN_UP, Lease
+from pexecutor.stores.valkey.lease import Lease
 from pexecutor.stores.valkey.library import read_functions
 
 from ...stores.valkey import fake
@@ -69,14 +69,6 @@ def let_a_late_answer_undo_that_all_was_given_up(patch: pytest.MonkeyPatch) -> N
     patch.setattr(Lease, "_term", property(lambda _: 0, lambda *_: None), raising=False)
 
 
-def say_at_once_that_all_was_given_up(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Lease, "_silent_until", property(lambda _: GIVEN_UP, lambda *_: None), raising=False)
-
-
-def claim_while_the_server_compares(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Lease, "_comparing", property(lambda _: False, lambda *_: None), raising=False)
-
-
 def let_the_log_fail_the_lease(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(lease, "notifier", lambda callback: callback)
 
@@ -109,11 +101,9 @@ def ask_for_settings_once(patch: pytest.MonkeyPatch) -> None:
 
 
 PLANTED: Final[dict[str, tuple[int, Plant]]] = {
-    "a node never gives up": (33, never_give_up),
+    "a node never gives up": (40, never_give_up),
     "a lease is counted from the answer": (26, count_a_lease_from_the_answer),
-    "an answer that is late undoes that all was given up": (2, let_a_late_answer_undo_that_all_was_given_up),
-    "a node says at once that it has given up": (7, say_at_once_that_all_was_given_up),
-    "a node claims while the server compares": (306, claim_while_the_server_compares),
+    "an answer that is late undoes that all was given up": (15, let_a_late_answer_undo_that_all_was_given_up),
     "an outcome is taken without its token": (
         5,
         on_the_server(

@@ -79,3 +79,49 @@ async def test_a_server_that_refuses_at_once_is_not_asked_without_a_pause(
 
     assert 10 <= beats <= 1 + 10 / REFUSED_SECONDS
     nursery.cancel_scope.cancel()
+
+
+async def test_nothing_is_claimed_while_the_server_compares(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+    """A call of a broken connection may still be executed, so a claim could start a task beside its lost run."""
+    may_claim: list[bool] = []
+
+    async def beat(holdings: object) -> Beat:
+        await trio.sleep(0.5)
+        if holdings:
+            may_claim.append(lease.is_good(0))
+        return Beat(extended=True, lost=[], cancelled=[])
+
+    lease = Lease(30, Holdings(), beat=beat, lost=lambda _: None, cancelled=lambda _: None)
+    nursery.start_soon(lease.keep)
+    with trio.fail_after(10):
+        await lease.good()
+        lease.compare_soon()
+        await trio.sleep(5)
+        assert await lease.good() == 0
+
+    assert may_claim == [False, False], "the first beat compares, too"
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_node_that_has_given_up_is_silent_until_its_work_has_had_time_to_end(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    """A beat would tell the server that the tasks can run again."""
+    begin = trio.current_time()
+    beats: list[float] = []
+
+    async def beat(_: object) -> Beat:
+        beats.append(trio.current_time() - begin)
+        await trio.lowlevel.checkpoint()
+        if len(beats) == 1:
+            return Beat(extended=True, lost=[], cancelled=[])
+        raise StoreUnavailableError("the server is not there")
+
+    lease = Lease(30, Holdings(), beat=beat, lost=lambda _: None, cancelled=lambda _: None)
+    nursery.start_soon(lease.keep)
+    await trio.sleep(40)
+
+    assert any(0 < at < 20 for at in beats)
+    assert not any(20.2 < at < 30 for at in beats), "two thirds of the lease are over, and a third is for the work"
+    assert any(at >= 30 for at in beats)
+    nursery.cancel_scope.cancel()
