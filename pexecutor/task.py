@@ -19,7 +19,7 @@ from __future__ import annotations
 import enum
 import re
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -214,16 +214,30 @@ class Brings(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         return targets
 
 
+class LimitKey(NamedTuple):
+    """A limit, and the value for which it counts.
+
+    Parameters:
+        limit: the name of the limit.
+        value: the value of the parameter by which the limit counts, as text; empty if it does not count by one.
+    """
+
+    limit: str
+    value: str = ""
+
+
 class Rare(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Facts that only few tasks have. Other records hold ``None`` instead, which costs a single reference.
 
     Parameters:
         crashes: how many attempts of the task were cut off by the death of the server or by a lost lease.
         brings: the targets that are notified of its outcome; one shared value for equal sets.
+        limit_keys: the keys of the limits that bound it, in ascending order; one shared value for equal sets.
     """
 
     crashes: int = 0
     brings: Brings | None = None
+    limit_keys: tuple[LimitKey, ...] = ()
 
 
 class _MayBeRare(msgspec.Struct, frozen=True, gc=False, kw_only=True):

@@ -42,7 +42,8 @@ places, at most ``most``. If ``least`` is more than ``queue_size``, it returns 0
 caller may take the places first. Callers are served in the order of their calls.
 
 **Claim.** ``claim(limit)`` waits until a task can start, then starts at most ``limit`` pending tasks and returns them.
-The highest priority starts first; tasks of equal priority start in acceptance order. The returned tasks are running,
+The highest priority starts first; tasks of equal priority start in acceptance order. A task that a pause or a limit
+blocks, or whose handler the node does not know, does not start (see **Limits**). The returned tasks are running,
 and their start is durable. No task is claimed twice. A cancelled ``claim`` has started no task. A start need not be
 durable if a crash would have the same effect on the running task as on the pending one: its ``on_crash`` is ``rerun``,
 the handler's work ends with the process, and no newer task supersedes it.
@@ -118,6 +119,9 @@ is part of this contract).
 **Deliveries.** ``deliveries`` holds the notifications that outcomes and skipped occurrences bring. The step that
 records an outcome also makes its deliveries (``deliveries.py`` describes this, and is part of this contract).
 
+**Limits.** ``limits`` holds the numbers of limits and the pauses, and says why a task does not run (``limits.py``
+describes this, and is part of this contract).
+
 **Lifetime.** ``opened`` is entered before the first call and left after the last one. A store runs its heartbeat or its
 writer inside ``opened``. A durable store restores its tasks there: waiting tasks wait at their old place, and tasks
 that were running are treated as their ``on_crash`` says. Leaving ``opened`` makes every change durable, within a
@@ -140,6 +144,7 @@ from ..task import (
     Ending,
     Finished,
     Following,
+    LimitKey,
     Outcome,
     Pending,
     Record,
@@ -151,6 +156,7 @@ from ..task import (
 )
 from .answers import AnswerStore
 from .deliveries import Delivery, DeliveryStore, brings_nothing
+from .limits import NO_LIMITS, LimitState, LimitStore
 from .schedules import ScheduleStore
 
 
@@ -189,6 +195,7 @@ class StoreStatistics(msgspec.Struct, frozen=True):
         damaged: the number of damaged entries that were set aside or repaired.
         schedules: the number of schedules.
         deliveries: the number of deliveries.
+        limits: the numbers of limits, the pauses, and the slots in use.
     """
 
     queue_size: int
@@ -203,6 +210,7 @@ class StoreStatistics(msgspec.Struct, frozen=True):
     damaged: int = 0
     schedules: int = 0
     deliveries: int = 0
+    limits: LimitState = NO_LIMITS
 
 
 class NodeState(msgspec.Struct, frozen=True):
@@ -243,6 +251,9 @@ class Watcher(NamedTuple):
         brings: returns the targets that are notified of a task's outcome; called when the task is accepted.
         deliveries_changed: called once there may be a delivery to attempt, or an earlier one.
         deliveries_ended: called with the oldest deliveries, which had to go because there were too many.
+        limit_keys: returns the keys of the limits that bound a task, in ascending order; called when it is accepted.
+        handlers: returns the names of the handlers that this node knows, or ``None`` for any; a new set only if they
+            have changed.
     """
 
     changed: Callable[[Sequence[Record]], None] = lambda _: None
@@ -253,6 +264,8 @@ class Watcher(NamedTuple):
     brings: Callable[[Task], Brings | None] = brings_nothing
     deliveries_changed: Callable[[], None] = lambda: None
     deliveries_ended: Callable[[Sequence[Delivery]], None] = lambda _: None
+    limit_keys: Callable[[Task], tuple[LimitKey, ...]] = lambda _: ()
+    handlers: Callable[[], frozenset[str] | None] = lambda: None
 
 
 class Store(Protocol):
@@ -269,6 +282,9 @@ class Store(Protocol):
 
     @property
     def deliveries(self) -> DeliveryStore: ...
+
+    @property
+    def limits(self) -> LimitStore: ...
 
     def opened(self) -> AbstractAsyncContextManager[None]: ...
 
