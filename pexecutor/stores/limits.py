@@ -125,8 +125,8 @@ class LimitNumbers(msgspec.Struct, frozen=True, omit_defaults=True):
         return LimitNumbers(dict(limits), {name: number for name, number in named.items() if number is not None})
 
 
-class Pause(msgspec.Struct, frozen=True):
-    """A pause of one handler, or of everything.
+class TaskPause(msgspec.Struct, frozen=True):
+    """A pause of the tasks of one handler, or of everything.
 
     Parameters:
         handler: the handler; ``None`` for everything.
@@ -148,7 +148,7 @@ class PauseChange(NamedTuple):
     """
 
     changed: bool
-    pauses: tuple[Pause, ...]
+    pauses: tuple[TaskPause, ...]
 
 
 class LimitState(msgspec.Struct, frozen=True):
@@ -161,7 +161,7 @@ class LimitState(msgspec.Struct, frozen=True):
     """
 
     numbers: LimitNumbers = LimitNumbers()
-    pauses: tuple[Pause, ...] = ()
+    pauses: tuple[TaskPause, ...] = ()
     slots: dict[LimitKey, int] = {}
 
     def is_full(self, key: LimitKey) -> bool:
@@ -204,7 +204,7 @@ class Due(msgspec.Struct, frozen=True, tag="due", tag_field="reason"):
 class Paused(msgspec.Struct, frozen=True, tag="paused", tag_field="reason"):
     """Everything or the handler is paused."""
 
-    pause: Pause
+    pause: TaskPause
 
 
 class AtLimit(msgspec.Struct, frozen=True, tag="limit", tag_field="reason", omit_defaults=True):
