@@ -252,8 +252,8 @@ class Watcher(NamedTuple):
         deliveries_changed: called once there may be a delivery to attempt, or an earlier one.
         deliveries_ended: called with the oldest deliveries, which had to go because there were too many.
         limit_keys: returns the keys of the limits that bound a task, in ascending order; called when it is accepted.
-        handlers: returns the names of the handlers that this node knows, or ``None`` for any; a new set only if they
-            have changed.
+        handlers: the names of the handlers that this node knows, or ``None`` for any. If they change, the watcher is
+            registered again.
     """
 
     changed: Callable[[Sequence[Record]], None] = lambda _: None
@@ -265,7 +265,7 @@ class Watcher(NamedTuple):
     deliveries_changed: Callable[[], None] = lambda: None
     deliveries_ended: Callable[[Sequence[Delivery]], None] = lambda _: None
     limit_keys: Callable[[Task], tuple[LimitKey, ...]] = lambda _: ()
-    handlers: Callable[[], frozenset[str] | None] = lambda: None
+    handlers: frozenset[str] | None = None
 
 
 class Store(Protocol):

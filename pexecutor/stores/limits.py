@@ -34,10 +34,10 @@ none. So a limit is never exceeded, also if several nodes claim at the same time
 
 * A task that is not startable stays pending at its place, and holds back no task but those that wait for the same slot.
 * Of the tasks with equal keys and priority, the one that was accepted first starts first.
-* A node knows the handlers that ``Watcher.handlers`` returns; ``None`` stands for any handler. The store calls it at
-  each claim, and a node of a shared store reports the answer to the other nodes.
-* ``claim`` returns once a task becomes startable: because a task ended, a number or a handler was added, or a pause
-  ended. In a shared store this includes the changes through other nodes.
+* A node knows the handlers in ``Watcher.handlers``; ``None`` stands for any handler. A node of a shared store reports
+  them to the other nodes. A node whose handlers have changed calls ``watch`` again.
+* ``claim`` returns once a task becomes startable: because a task ended, a number grew, a pause ended, or the node knows
+  another handler. In a shared store this includes the changes through other nodes.
 
 **Lanes.** The cost of a claim does not grow with the number of tasks that are not startable. For this, pending tasks
 wait in *lanes*: one for each set of a handler and limit keys, in start order. A claim looks at the first tasks of
@@ -51,7 +51,7 @@ would delay its start. A running or finished task has none. ``why`` reads in one
 
 * ``StoreTrouble``: changes cannot be made durable at present.
 * ``NodeDraining``, ``NoSuchHandler`` and ``PoolBusy``: every live node drains, does not know the handler, or has no
-  idle worker. They follow from what ``Watcher.describe`` and ``Watcher.handlers`` return.
+  idle worker. They follow from ``Watcher.describe`` and ``Watcher.handlers``.
 * ``Follows``: the task follows the task of this id. ``Due``: the task is not due.
 * ``Paused``: one for everything, then one for the handler. ``AtLimit``: one for each key without a free slot, the
   handler's key first, then in the order of the keys; with the ids of at most ``HOLDERS_SHOWN_MAX`` tasks that use
