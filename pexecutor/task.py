@@ -19,11 +19,12 @@ from __future__ import annotations
 import enum
 import re
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
+from .limit_key import LimitKey
 from .limits.defaults import SPAN_SECONDS_MAX
 from .limits.tags import Tags, check_tags
 from .traceparent import PATTERN as TRACEPARENT_PATTERN
@@ -212,18 +213,6 @@ class Brings(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         """Return the targets of an outcome."""
         targets: tuple[str, ...] = getattr(self, outcome)
         return targets
-
-
-class LimitKey(NamedTuple):
-    """A limit, and the value for which it counts.
-
-    Parameters:
-        limit: the name of the limit.
-        value: the value of the parameter by which the limit counts, as text; empty if it does not count by one.
-    """
-
-    limit: str
-    value: str = ""
 
 
 class Rare(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

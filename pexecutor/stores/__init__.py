@@ -137,6 +137,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from ..limit_key import LimitKey
 from ..limits.defaults import PAGE_RECORDS_MAX
 from ..observe.histogram import Histogram
 from ..task import (
@@ -144,7 +145,6 @@ from ..task import (
     Ending,
     Finished,
     Following,
-    LimitKey,
     Outcome,
     Pending,
     Record,
@@ -156,7 +156,7 @@ from ..task import (
 )
 from .answers import AnswerStore
 from .deliveries import Delivery, DeliveryStore, brings_nothing
-from .limits import NO_LIMITS, LimitState, LimitStore
+from .limits import NO_LIMITS, LimitState, LimitStore, no_limit_keys
 from .schedules import ScheduleStore
 
 
@@ -264,7 +264,7 @@ class Watcher(NamedTuple):
     brings: Callable[[Task], Brings | None] = brings_nothing
     deliveries_changed: Callable[[], None] = lambda: None
     deliveries_ended: Callable[[Sequence[Delivery]], None] = lambda _: None
-    limit_keys: Callable[[Task], tuple[LimitKey, ...]] = lambda _: ()
+    limit_keys: Callable[[Task], tuple[LimitKey, ...]] = no_limit_keys
     handlers: frozenset[str] | None = None
 
 

@@ -60,7 +60,7 @@ would delay its start. A running or finished task has none. ``why`` reads in one
   are paused, unknown or at their number do not count. Tasks with keys count whether or not their keys have a free slot.
 
 **State.** ``state`` returns the numbers, the pauses and the slots in use, as of one instant. ``blocked_by`` computes
-from it which pauses and limits block a pending task. ``StoreStatistics.limits`` is the latest state that the node
+from it which pauses and limits block a task. ``StoreStatistics.limits`` is the latest state that the node
 knows.
 
 **Lifetime and damage.** A durable store restores numbers and pauses before a task starts. A stored number or pause that
@@ -69,13 +69,14 @@ is not valid is set aside and counted, like a task. A cancelled call leaves all 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Final, NamedTuple, Protocol
 
 import msgspec
 from msgspec import Meta
 
-from ..task import NAME_BYTES_MAX, LimitKey, Pending, Record
+from ..limit_key import LimitKey
+from ..task import NAME_BYTES_MAX, Record, Task
 
 LIMIT_KEYS_MAX: Final = 10
 """How many limit keys a task can have."""
@@ -91,6 +92,11 @@ HANDLER_LIMIT: Final = ""
 
 Number = Annotated[int, Meta(ge=1)]
 Text = Annotated[str, Meta(max_length=NAME_BYTES_MAX)]
+
+
+def no_limit_keys(_: Task) -> tuple[LimitKey, ...]:
+    """Return no limit keys, for a node without limits."""
+    return ()
 
 
 def handler_key(handler: str) -> LimitKey:
@@ -118,6 +124,9 @@ class LimitNumbers(msgspec.Struct, frozen=True, omit_defaults=True):
     def of(self, key: LimitKey) -> int | None:
         """Return the number of a key, or ``None`` if it has none."""
         return self.handlers.get(key.value) if key.limit == HANDLER_LIMIT else self.limits.get(key.limit)
+
+    def __bool__(self) -> bool:
+        return bool(self.limits or self.handlers)
 
     def replaced_by(self, limits: Mapping[str, int], handlers: Mapping[str, int | None]) -> LimitNumbers:
         """Return the numbers after ``set_numbers``."""
@@ -171,6 +180,11 @@ class LimitState(msgspec.Struct, frozen=True):
 
 
 NO_LIMITS: Final = LimitState()
+
+
+def in_order(pauses: Iterable[TaskPause]) -> tuple[TaskPause, ...]:
+    """Return pauses in the order in which a store returns them."""
+    return tuple(sorted(pauses, key=lambda pause: (pause.handler is not None, pause.handler or "")))
 
 
 class StoreTrouble(msgspec.Struct, frozen=True, tag="store_trouble", tag_field="reason"):
@@ -257,8 +271,8 @@ class LimitStore(Protocol):
     async def why(self, task_id: str) -> tuple[Reason, ...]: ...
 
 
-def blocked_by(record: Pending, state: LimitState) -> tuple[Block, ...]:
-    """Return the pauses and the limits that block a pending task, in the order of ``Reason``."""
+def blocked_by(record: Record, state: LimitState) -> tuple[Block, ...]:
+    """Return the pauses and the limits that would block a task, in the order of ``Reason``."""
     return (*_pauses_of(record, state), *_full_keys_of(record, state))
 
 

@@ -17,6 +17,7 @@ from pexecutor.core.pool import Pool
 from pexecutor.errors import UnusableStoreError
 from pexecutor.handlers import catalogue, contract, descriptors
 from pexecutor.stores.local import crashes, recovery, store, submission
+from pexecutor.stores.local.crashes import Beside
 from pexecutor.stores.local.journal_protocol import NOTHING_BESIDE, BesideRecords
 from pexecutor.stores.local.steps import Steps
 from pexecutor.stores.mending import failed_to_write
@@ -114,7 +115,7 @@ def keep_to_itself_what_was_written_instead(patch: pytest.MonkeyPatch) -> None:
 
 
 def try_all_at_once(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(crashes, "startable", lambda waiting, *_: waiting)
+    patch.setattr(Beside, "lets_start", lambda *_: True)
 
 
 def leave_doubt_in_the_file(patch: pytest.MonkeyPatch) -> None:

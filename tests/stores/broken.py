@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -32,6 +32,7 @@ from pexecutor.conformance.subjects import MemorySubject
 from pexecutor.errors import AlreadyFinishedError, ExpiredTaskError, UnknownTaskError
 from pexecutor.stores import Store, StoreStatistics, Watcher, endings
 from pexecutor.stores.local import crashes, recovery, store, submission
+from pexecutor.stores.local.crashes import Beside
 from pexecutor.stores.local.journal_protocol import NOTHING_BESIDE, BesideRecords
 from pexecutor.stores.sqlite.journal import SqliteJournal, _Commit
 from pexecutor.task import Rare, wait_again
@@ -419,23 +420,26 @@ def abandon_one_crash_later(patch: pytest.MonkeyPatch) -> None:
 
 
 def try_all_at_once(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(crashes, "startable", lambda waiting, *_: waiting)
+    patch.setattr(Beside, "lets_start", lambda *_: True)
 
 
 def try_each_alone(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(crashes, "startable", lambda waiting, running, _: waiting[: 1 - len(list(running))])
+    def lets_start(self: Beside, _: Pending) -> bool:
+        one_runs, self._one_runs = self._one_runs, True
+        return not one_runs
+
+    patch.setattr(Beside, "lets_start", lets_start)
 
 
 def try_beside_fewer_crashes(patch: pytest.MonkeyPatch) -> None:
-    startable = crashes.startable
+    class BesideTrials(Beside):
+        def __init__(self, running: Iterable[Record], crashes_max: int) -> None:
+            super().__init__([record for record in running if record.crashes >= crashes_max - 1], crashes_max)
 
-    def startable_beside(waiting: list[Pending], running: list[Record], crashes_max: int) -> list[Pending]:
-        on_trial = [record for record in running if record.crashes >= crashes_max - 1]
-        others = [record for record in waiting if record.crashes < crashes_max - 1]
-        chosen = startable([record for record in waiting if record not in others], on_trial, crashes_max)
-        return [record for record in waiting if record in chosen or record in others]
+        def lets_start(self, record: Pending) -> bool:
+            return record.crashes < self._crashes_max - 1 or super().lets_start(record)
 
-    patch.setattr(crashes, "startable", startable_beside)
+    patch.setattr(crashes, "Beside", BesideTrials)
 
 
 BROKEN_CRASHES: dict[Callable[[pytest.MonkeyPatch], None], str] = {

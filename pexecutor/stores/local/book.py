@@ -11,7 +11,8 @@ These four methods own all of the following:
 * ``_records``: every record that can be read, by serial;
 * ``pending``, ``later``, ``running``, ``history``: the same records, by state; ``later`` holds those that are not due;
 * ``following``: the records in ``later`` that follow another task;
-* ``crashed``: the records in flight that have a crash (see ``crashes.py``); nearly always empty.
+* ``crashed``: the records in flight that have a crash (see ``crashes.py``); nearly always empty;
+* ``slots``: the running records by limit key.
 
 A task that becomes due needs no lock and no write: any reader may move it, and after a restart its record still holds
 the time at which it was due.
@@ -25,13 +26,16 @@ from contextlib import contextmanager
 
 import trio
 
+from ...limit_key import LimitKey
 from ...observe.batch_counts import Gathered, by_handler, value_counts
 from ...task import Finished, Following, Holder, Outcome, Pending, Record, Running, Scheduled, wait_again
 from .chunked_dict import BySerial
 from .deadlines import Deadlines
 from .history import History
 from .registry import ShardedLockDict
+from .slots import Slots
 from .sorted_serials import Lane
+from .start_gate import StartGate
 from .start_order import StartOrder
 
 
@@ -55,7 +59,9 @@ class Book:
     ) -> None:
         self.registry: ShardedLockDict[int] = ShardedLockDict()
         self._records: BySerial[Record] = BySerial()
-        self.pending: StartOrder = StartOrder(self._records)
+        self.slots: Slots = Slots(freed=self._open_queues)
+        self.gate: StartGate = StartGate(self.slots)
+        self.pending: StartOrder = StartOrder(self._records, self.slots, self.gate)
         self.later: Lane[Record] = Lane(self._records)
         self.following: dict[int, Following] = {}  # by the serial of the task that is followed
         self.running: dict[int, Running] = {}
@@ -72,6 +78,8 @@ class Book:
         self._awaited: dict[int, _Awaited] = {}
         self.changed: Callable[[Sequence[Record]], None] = lambda _: None
         """Called with the records that were put, in the order of the changes, once every caller can see them."""
+        self.startable: Callable[[], object] = lambda: None
+        """Called once a limit key has a free slot again, so that blocked tasks may start."""
         self._report_forgotten = forget
 
     @contextmanager
@@ -129,7 +137,9 @@ class Book:
         """Put the running states of the first pending tasks, in start order. No name changes, so no lock is needed."""
         serials = [record.serial for record in records]
         self._records.put_all(serials, records)
-        self.pending.remove_first(len(records))
+        if not self.pending.is_plain:
+            self.slots.take(records)
+        self.pending.remove_first(records)
         self.running.update(zip(serials, records, strict=True))
         self.changed(records)
 
@@ -140,6 +150,8 @@ class Book:
         running = self.running
         for serial in serials:
             del running[serial]
+        if self.slots.in_use:
+            self.slots.free(records)
         self._ended.add_all(records)
         if self._awaited:
             for record in records:
@@ -169,6 +181,7 @@ class Book:
                 self.following[record.follows] = record
             case Running():
                 self.running[record.serial] = record
+                self.slots.take([record])
             case Finished():
                 self._end(record)
         self._pass_name(old, record)
@@ -191,6 +204,7 @@ class Book:
                 del self.following[old.follows]
             case Running():
                 del self.running[old.serial]
+                self.slots.free([old])
 
     def _pass_name(self, old: Record | None, record: Record) -> None:
         """Assign the name at the first state that holds it, and free it at the first state that does not."""
@@ -215,6 +229,10 @@ class Book:
         if (awaited := self._awaited.pop(record.serial, None)) is not None:
             awaited.record = record
             awaited.ended.set()
+
+    def _open_queues(self, key: LimitKey) -> None:
+        self.pending.open_queues(key)
+        self.startable()
 
     # Time
 

@@ -28,26 +28,28 @@ def with_crash(record: Running) -> Running:
     return msgspec.structs.replace(record, rare=msgspec.structs.replace(rare, crashes=rare.crashes + 1))
 
 
-def startable(waiting: Sequence[Pending], running: Iterable[Record], crashes_max: int) -> list[Pending]:
-    """Return the tasks that may be started together, beside those that run.
+class Beside:
+    """The tasks with a crash that run or are being started, to which further ones are added.
 
     Parameters:
-        waiting: the candidates, in start order.
-        running: the tasks with a crash that run or are being started.
+        running: these tasks.
         crashes_max: the number of crashes at which a task is abandoned.
     """
-    beside = list(running)
-    one_runs = bool(beside)
-    trial_runs = any(_is_on_trial(record, crashes_max) for record in beside)
-    chosen: list[Pending] = []
-    for record in waiting:
+
+    def __init__(self, running: Iterable[Record], crashes_max: int) -> None:
+        beside = list(running)
+        self._crashes_max = crashes_max
+        self._one_runs = bool(beside)
+        self._trial_runs = any(_is_on_trial(record, crashes_max) for record in beside)
+
+    def lets_start(self, record: Pending) -> bool:
+        """Return whether a task may start beside these tasks; if so, it is one of them from now on."""
         if record.crashes:
-            on_trial = _is_on_trial(record, crashes_max)
-            if trial_runs or (on_trial and one_runs):
-                continue
-            one_runs, trial_runs = True, on_trial
-        chosen.append(record)
-    return chosen
+            on_trial = _is_on_trial(record, self._crashes_max)
+            if self._trial_runs or (on_trial and self._one_runs):
+                return False
+            self._one_runs, self._trial_runs = True, on_trial
+        return True
 
 
 class Trials:
@@ -71,19 +73,22 @@ class Trials:
 
     def first(self, limit: int) -> list[Pending]:
         """Return the first tasks in start order that may be started together, at most ``limit``."""
-        first = self._pending.first(limit + len(self._crashed))
-        return self.leave_out(first)[:limit] if self._crashed else first
+        return self._pending.first(limit, self._beside().lets_start if self._crashed else None)
 
-    def leave_out(self, waiting: list[Pending]) -> list[Pending]:
-        """Return the tasks, in start order, without those that must wait until another task with a crash has ended."""
-        if not self._crashed:
-            return waiting
+    def still_first(self, first: Sequence[Pending]) -> list[Pending]:
+        """Return those of some tasks that ``first`` has returned which may still be started together."""
+        if not self._crashed and self._pending.is_plain:
+            return [record for record in first if self._pending.has(record)]
+        now_first = {record.serial: record for record in self.first(len(first))}
+        return [record for record in first if now_first.get(record.serial) is record]
+
+    def _beside(self) -> Beside:
         running = [
             record
             for serial, record in self._crashed.items()
             if isinstance(record, Running) or serial in self._changing  # its start may be what is being written
         ]
-        return startable(waiting, running, self._crashes_max)
+        return Beside(running, self._crashes_max)
 
     def begin_caution(self) -> None:
         """Make every start durable for ``CAUTION_SECONDS``, because the server has died."""

@@ -15,6 +15,7 @@ from ...task import Record, Running
 from ..answers import KeyedAnswer
 from ..deliveries import Delivery, Spare
 from ..schedules import ScheduleChange
+from .limit_settings import LimitChange
 
 
 class DeliveryChange(NamedTuple):
@@ -24,7 +25,7 @@ class DeliveryChange(NamedTuple):
     delivery: Delivery | Spare | None
 
 
-BesideKind = Literal["schedules", "answers", "deliveries"]
+BesideKind = Literal["schedules", "answers", "deliveries", "limits"]
 """A kind of things that a store keeps beside its records: a field of ``BesideRecords``, and an attribute of a store."""
 
 BESIDE_KINDS: Final[tuple[BesideKind, ...]] = get_args(BesideKind)
@@ -39,11 +40,13 @@ class BesideRecords(NamedTuple):
         schedules: the new states of schedules.
         answers: the answers to requests with a key.
         deliveries: the new states of deliveries.
+        limits: the new numbers of limits, and the new pauses.
     """
 
     schedules: Sequence[ScheduleChange] = ()
     answers: Sequence[KeyedAnswer] = ()
     deliveries: Sequence[DeliveryChange] = ()
+    limits: Sequence[LimitChange] = ()
 
     def changes(self) -> Iterator[tuple[BesideKind, Hashable, Any]]:
         """Iterate over the changes of every kind: the kind, the key and the value."""

@@ -12,12 +12,11 @@ from itertools import islice
 from typing import Any, Final, NamedTuple, TypeVar
 
 from ...errors import InvalidCursorError
-from ...task import PRIORITY_MAX, Finished, Following, Pending, Record, Running, Scheduled, State
+from ...task import Finished, Following, Pending, Record, Running, Scheduled, State
 from .. import Page, PageRequest
 from .book import Book
-
-Place = tuple[int, int]
-"""The sort key of a record in its section; unique within the section."""
+from .by_priority import Place, place_of
+from .start_order import START
 
 R = TypeVar("R", bound=Record)
 
@@ -53,7 +52,7 @@ def list_page(book: Book, request: PageRequest) -> Page:
 
 def _sections(book: Book) -> list[Section]:
     def pending_after(place: Place | None) -> Iterator[Pending]:
-        return book.pending.after(PRIORITY_MAX, 0) if place is None else book.pending.after(-place[0], place[1])
+        return book.pending.after(START if place is None else place)
 
     def scheduled_after(place: Place | None) -> Iterator[Record]:
         return book.later.from_key(0 if place is None else place[1] + 1)
@@ -69,7 +68,7 @@ def _sections(book: Book) -> list[Section]:
 
     return [
         Section(State.SCHEDULED, scheduled_after, _scheduled_place),
-        Section(State.PENDING, pending_after, _pending_place),
+        Section(State.PENDING, pending_after, place_of),
         Section(State.RUNNING, running_after, _running_place),
         Section(State.FINISHED, finished_after, finished_place),
     ]
@@ -90,10 +89,6 @@ def _sections_of(book: Book, name: str) -> list[Section]:
         return section._replace(after=lambda place: _behind(place, section.place_of, here))
 
     return [narrow(section) for section in _sections(book)]
-
-
-def _pending_place(record: Pending) -> Place:
-    return -record.task.priority, record.serial
 
 
 def _scheduled_place(record: Scheduled | Following) -> Place:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 
 from .. import StoreStatistics
+from ..limits import LimitState
 from .book import Book
 from .journal_protocol import Journal
 
 
 def take_snapshot(
-    book: Book, journal: Journal | None, queue_size: int, schedules: int, deliveries: int
+    book: Book, journal: Journal | None, queue_size: int, *, schedules: int, deliveries: int, limits: LimitState
 ) -> StoreStatistics:
     """Return the statistics of a store.
 
@@ -20,6 +21,7 @@ def take_snapshot(
         queue_size: how many tasks may wait.
         schedules: how many schedules there are.
         deliveries: how many deliveries there are.
+        limits: the numbers of limits, the pauses, and the slots in use.
     """
     finished = book.finished()
     return StoreStatistics(
@@ -35,4 +37,5 @@ def take_snapshot(
         damaged=0 if journal is None else sum(journal.repairs),
         schedules=schedules,
         deliveries=deliveries,
+        limits=limits,
     )

@@ -27,6 +27,8 @@ class Lane(Generic[T]):
         items: the items by key; its owner keeps each item there as long as its key is in the lane.
     """
 
+    __slots__ = ("_front", "_items", "_keys")
+
     def __init__(self, items: Mapping[int, T]) -> None:
         self._items = items
         # The keys before _front are removed already; _advance() deletes them in bulk.
@@ -77,6 +79,10 @@ class Lane(Generic[T]):
         """Return the lowest keys, at most ``number``."""
         return self._keys[self._front : self._front + number]
 
+    def lowest(self) -> int:
+        """Return the lowest key. Raises ``IndexError`` if the lane is empty."""
+        return self._keys[self._front]
+
     def first(self) -> T:
         """Return the item with the lowest key. Raises ``IndexError`` if the lane is empty."""
         return self._items[self._keys[self._front]]
@@ -91,6 +97,10 @@ class Lane(Generic[T]):
         end = len(self._keys) if key is None else self._index(key)
         for index in range(end - 1, self._front - 1, -1):
             yield self._items[self._keys[index]]
+
+    def below(self, key: int) -> int:
+        """Return how many keys are lower than this one."""
+        return self._index(key) - self._front
 
     def _index(self, key: int) -> int:
         return bisect_left(self._keys, key, lo=self._front)

@@ -1,18 +1,32 @@
-"""``StartOrder``: pending tasks by priority, the highest first, then in acceptance order. Each priority has a lane.
+"""``StartOrder``: pending tasks by priority, the highest first, then in acceptance order, and which of them may start.
 
-Roads not taken: a heap cannot be listed in order, so a page of a million tasks would sort a million; an ordered dict
-cannot be entered at a cursor; marking cancelled tasks and skipping them later lets them outgrow the bound of the queue.
+Tasks are kept by handler, so pausing a handler does not touch its tasks. Of the tasks without limit keys, a claim takes
+the first ones of all open handlers. Only tasks with limit keys are kept in lanes, too (see ``keyed_tasks.py``).
+
+Road not taken: one order of all tasks, in which a claim skips those that are blocked. A claim would then cost more, the
+more tasks are blocked.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from heapq import merge
+from itertools import chain
+from typing import Any, Final
 
-from ...task import Pending
+from ...limit_key import LimitKey
+from ...observe.batch_counts import by_handler
+from ...task import PRIORITY_MAX, Pending, Record
+from ..limits import Ahead
+from .by_priority import Place, place_of
 from .chunked_dict import BySerial
-from .sorted_serials import Lane
+from .handler_tasks import HandlerTasks, has_limit_keys
+from .selection import Selection
+from .slots import Slots
+from .start_gate import StartGate
+
+START: Final[Place] = (-PRIORITY_MAX, 0)
+"""The place before all tasks."""
 
 
 class StartOrder:
@@ -20,79 +34,163 @@ class StartOrder:
 
     Parameters:
         records: the records by serial; it holds at least the tasks of this collection.
+        slots: the slots in use.
+        gate: the handlers whose tasks may start.
     """
 
-    def __init__(self, records: BySerial[Any]) -> None:
+    def __init__(self, records: BySerial[Any], slots: Slots, gate: StartGate) -> None:
+        self.is_cut: bool = False
+        """Whether the latest ``first`` returned too few tasks, because it had looked at many lanes in vain."""
         self._records = records
-        # Owned by this class. A priority is in _lanes and in _priorities exactly as long as it has a task.
-        self._lanes: dict[int, Lane[Pending]] = {}
-        self._priorities: list[int] = []  # ascending
+        self._slots = slots
+        self._gate = gate
+        # Owned by this class. A handler is in _handlers exactly as long as it has a task.
+        self._handlers: dict[str, HandlerTasks] = {}
         self._length = 0
+        self._keyed = 0  # how many tasks have limit keys
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether no task can be blocked: none has limit keys, and every handler is open."""
+        return not self._keyed and self._gate.is_always_open
 
     def add(self, record: Pending) -> None:
         """Add a task at its place."""
-        priority = record.task.priority
-        lane = self._lanes.get(priority)
-        if lane is None:
-            lane = self._lanes[priority] = Lane(self._records)
-            insort(self._priorities, priority)
-        lane.add(record.serial)
+        tasks = self._handlers.get(record.task.handler)
+        if tasks is None:
+            tasks = self._handlers[record.task.handler] = HandlerTasks(
+                record.task.handler, self._records, self._slots.is_full
+            )
+        if record.rare is None or not has_limit_keys(record):
+            tasks.plain.add(record)
+        else:
+            tasks.add_keyed(record)
+            self._keyed += 1
         self._length += 1
 
-    def remove(self, record: Pending) -> None:
+    def remove(self, record: Record) -> None:
         """Remove a task. Raises ``KeyError`` if it is missing."""
-        priority = record.task.priority
-        self._lanes[priority].remove(record.serial)
+        tasks = self._handlers[record.task.handler]
+        if record.rare is None or not has_limit_keys(record):
+            tasks.plain.remove(record)
+        else:
+            tasks.remove_keyed(record)
+            self._keyed -= 1
         self._length -= 1
-        if not len(self._lanes[priority]):
-            del self._lanes[priority]
-            self._priorities.remove(priority)
+        if not tasks:
+            del self._handlers[record.task.handler]
 
     def add_all(self, records: Sequence[Pending]) -> None:
         """Add many tasks at their places; their serials ascend."""
         first, *others = records
         self.add(first)
-        lane = self._lanes[first.task.priority]
-        if lane.last() == first.serial and _of_one_priority(records):  # so all others belong behind the first
-            lane.append_all([record.serial for record in others])
-            self._length += len(others)
-        else:
-            for record in others:
-                self.add(record)
+        if others and _are_alike(records):
+            lane = self._handlers[first.task.handler].plain.lane(first.task.priority)
+            if lane.last() == first.serial:  # so all others belong behind the first
+                lane.append_all([record.serial for record in others])
+                self._length += len(others)
+                return
+        for record in others:
+            self.add(record)
 
-    def first(self, number: int) -> list[Pending]:
-        """Return the first tasks in start order, at most ``number``."""
+    # Claim
+
+    def first(self, number: int, may_start: Callable[[Pending], bool] | None = None) -> list[Pending]:
+        """Return the first tasks in start order that may start together, at most ``number``.
+
+        Parameters:
+            number: how many tasks at most.
+            may_start: returns whether a task may start with regard to crashes; called for tasks that would start.
+        """
+        if not self._gate.is_always_open:
+            handlers = [tasks for tasks in self._handlers.values() if self._gate.is_open(tasks.handler)]
+        else:
+            handlers = [*self._handlers.values()]
+        if self._keyed or may_start is not None or self._slots.numbers.handlers:
+            return self._select(handlers, number, may_start)
+        return self._first_plain(handlers, number)
+
+    def _select(
+        self, handlers: Sequence[HandlerTasks], number: int, may_start: Callable[[Pending], bool] | None
+    ) -> list[Pending]:
+        selection = Selection(handlers, self._slots, may_start or (lambda _: True))
+        chosen = selection.choose(number)
+        self.is_cut = selection.is_cut
+        return chosen
+
+    def _first_plain(self, handlers: Sequence[HandlerTasks], number: int) -> list[Pending]:
+        self.is_cut = False
+        if len(handlers) == 1:
+            return handlers[0].plain.front(number)
         first: list[Pending] = []
-        for priority in reversed(self._priorities):
-            first += self._records.get_all(self._lanes[priority].front(number - len(first)))
+        orders = [tasks.plain for tasks in handlers]
+        for priority in sorted({priority for order in orders for priority in order.priorities}):
+            left = number - len(first)
+            fronts = [order.front_of(priority, left) for order in orders]
+            first += self._records.get_all(sorted(chain(*fronts))[:left])
             if len(first) == number:
                 break
         return first
 
-    def remove_first(self, number: int) -> None:
-        """Remove the first ``number`` tasks in start order."""
-        while number:
-            priority = self._priorities[-1]
-            taken = len(self._lanes[priority].remove_front(number))
-            number -= taken
-            self._length -= taken
-            if not self._lanes[priority]:
-                del self._lanes[priority]
-                self._priorities.pop()
+    def open_queues(self, key: LimitKey) -> None:
+        """Let the tasks that wait for a key be claimed, because the key has a free slot."""
+        for tasks in self._handlers.values():
+            if tasks.keyed is not None:
+                tasks.keyed.open_queue(key)
+
+    def remove_first(self, records: Sequence[Record]) -> None:
+        """Remove the tasks that ``first`` returned without ``may_start``, or the first ones of them."""
+        if len(self._handlers) == 1 and not self._keyed:
+            [tasks] = self._handlers.values()
+            tasks.plain.remove_first(len(records))
+            if not tasks.plain.lanes:
+                self._handlers.clear()
+        else:
+            for handler, some in by_handler(records):
+                self._remove_first_of(handler, some)
+        self._length -= len(records)
+
+    def _remove_first_of(self, handler: str, records: Sequence[Record]) -> None:
+        tasks = self._handlers[handler]
+        keyed = [] if tasks.keyed is None else [record for record in records if has_limit_keys(record)]
+        tasks.plain.remove_first(len(records) - len(keyed))
+        for record in keyed:
+            tasks.remove_keyed(record)
+        self._keyed -= len(keyed)
+        if not tasks:
+            del self._handlers[handler]
+
+    # Read
+
+    def has(self, record: Pending) -> bool:
+        """Return whether a task is still the same pending one."""
+        return self._records.get(record.serial) is record
+
+    def ahead(self, record: Pending) -> Ahead:
+        """Return how many tasks of open handlers start before this one."""
+        place = place_of(record)
+        handlers = [tasks for tasks in self._handlers.values() if self._gate.is_open(tasks.handler)]
+        plain = sum(tasks.plain.before(place) for tasks in handlers)
+        keyed = sum(tasks.keyed.order.before(place) for tasks in handlers if tasks.keyed is not None)
+        return Ahead(plain + keyed, exact=not keyed)
 
     def __iter__(self) -> Iterator[Pending]:
-        for priority in reversed(self._priorities):
-            yield from self._lanes[priority].from_key(0)
+        return self.after(START)
 
-    def after(self, priority: int, serial: int) -> Iterator[Pending]:
+    def after(self, place: Place) -> Iterator[Pending]:
         """Iterate over the tasks that follow this place in start order; the place may be empty."""
-        for lower in reversed(self._priorities[: bisect_right(self._priorities, priority)]):
-            yield from self._lanes[lower].from_key(serial + 1 if lower == priority else 0)
+        orders = [order for tasks in self._handlers.values() for order in tasks.after(place)]
+        return orders[0] if len(orders) == 1 else merge(*orders, key=place_of)
 
     def __len__(self) -> int:
         return self._length
 
 
-def _of_one_priority(records: Sequence[Pending]) -> bool:
-    priority = records[0].task.priority
-    return all([record.task.priority == priority for record in records])  # noqa: C419  # a list is quicker
+def _are_alike(records: Sequence[Pending]) -> bool:
+    """Return whether tasks have one handler and one priority, and no limit keys."""
+    handler, priority = records[0].task.handler, records[0].task.priority
+    for record in records:  # a loop takes less time than a generator
+        task = record.task
+        if task.priority != priority or task.handler != handler or (record.rare is not None and has_limit_keys(record)):
+            return False
+    return True

@@ -51,6 +51,11 @@ class Steps:
         self._serials = serials
         self._arrivals = arrivals
 
+    @property
+    def trouble(self) -> str | None:
+        """The reason why changes cannot be made durable at present, or ``None``."""
+        return None if self.journal is None else self.journal.trouble
+
     async def complete(
         self,
         changes: Sequence[Record],

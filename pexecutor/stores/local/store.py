@@ -48,6 +48,7 @@ from .crashes import Trials
 from .deliveries import LocalDeliveries
 from .delivery_book import DeliveryBook
 from .journal_protocol import BESIDE_KINDS, BesideKind, Journal, KeptBeside, forgetter, leave_as_is
+from .limits import LocalLimits
 from .listing import list_page
 from .rare_facts import RareFacts
 from .recovery import Recovered, check_handlers, load, recovery
@@ -123,6 +124,7 @@ class LocalStore:
         delivery_book = DeliveryBook(delivery_bounds, forget=forgetter(journal, "deliveries"))
         self._steps = Steps(self._book, delivery_book, self._serials, journal, self._arrivals)
         self._trials = Trials(self._book.pending, self._book.crashed, self._steps.changing, crashes_max)
+        self._book.startable = self._arrivals.unpark_all
         self._room = room = Room(queue_size, self._book.waiting)
         registry, begin, complete = self._book.registry, self._submission, self._steps.complete
         self.answers: LocalAnswers = LocalAnswers(
@@ -144,6 +146,9 @@ class LocalStore:
             draw_serials=self._serials.draw,
         )
         self.deliveries: LocalDeliveries = LocalDeliveries(delivery_book, complete=complete, now=now)
+        self.limits: LocalLimits = LocalLimits(
+            self._book, complete=complete, find=self._find, trouble=lambda: self._steps.trouble, now=now
+        )
 
     @property
     def queue_size(self) -> int:
@@ -160,7 +165,8 @@ class LocalStore:
         self._book.changed = watcher.changed
         self.schedules.changed = watcher.schedules_changed
         self.deliveries.watch(watcher.deliveries_changed, watcher.deliveries_ended)
-        self._facts.watch(watcher.brings)
+        self._facts.watch(watcher.brings, watcher.limit_keys)
+        self.limits.watch(watcher.handlers, watcher.describe)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -247,9 +253,9 @@ class LocalStore:
             first = self._trials.first(limit)
             async with self._book.registry.locked([record.task.name for record in first]):
                 now = self._now()  # while we waited for the locks, a task may have been cancelled, moved or started
-                still_first = [record for record in first if self._book.get(record.serial) is record]
-                started = [start(record, now) for record in self._trials.leave_out(still_first)]
-                await self._steps.complete(started)
+                started = [start(record, now) for record in self._trials.still_first(first)]
+                with self._book.slots.reserved(started):
+                    await self._steps.complete(started)
                 self._room.offer()
                 if started:
                     return started
@@ -283,6 +289,9 @@ class LocalStore:
         await trio.lowlevel.checkpoint()
         self._book.advance(self._now())
         while not self._trials.first(1):
+            if self._book.pending.is_cut:
+                await trio.lowlevel.checkpoint()
+                continue
             due_at = self._book.next_due()
             seconds = math.inf if due_at is None else min(max(0.0, due_at - self._now()), CLOCK_CHECK_SECONDS)
             with trio.move_on_after(seconds):
@@ -387,5 +396,11 @@ class LocalStore:
     def statistics(self) -> StoreStatistics:
         """Return a snapshot for observers."""
         self._book.advance(self._now())
-        schedules, deliveries = len(self.schedules), len(self.deliveries)
-        return take_snapshot(self._book, self._steps.journal, self.queue_size, schedules, deliveries)
+        return take_snapshot(
+            self._book,
+            self._steps.journal,
+            self.queue_size,
+            schedules=len(self.schedules),
+            deliveries=len(self.deliveries),
+            limits=self.limits.current(),
+        )

@@ -12,7 +12,7 @@ import trio
 from trio.testing import MockClock
 
 from pexecutor import Finished, LocalStore, Outcome, Pending, Record, Running, Task
-from pexecutor.stores.local.crashes import CAUTION_SECONDS, startable
+from pexecutor.stores.local.crashes import CAUTION_SECONDS, Beside
 from pexecutor.stores.sqlite.database import Database
 from pexecutor.stores.sqlite.journal import SqliteJournal
 from pexecutor.stores.sqlite.unwritable import Unwritten
@@ -164,4 +164,5 @@ def pending(*crashes: int) -> list[Pending]:
 )
 def test_who_may_start_together(waiting: list[int], running: list[int], crashes_max: int, started: list[int]) -> None:
     beside = [record for record in pending(*running) if record.crashes]
-    assert [record.crashes for record in startable(pending(*waiting), beside, crashes_max)] == started
+    running = Beside(beside, crashes_max)
+    assert [record.crashes for record in pending(*waiting) if running.lets_start(record)] == started

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from pexecutor import Pending, Task
 from pexecutor.stores.local.chunked_dict import BySerial
+from pexecutor.stores.local.slots import Slots
+from pexecutor.stores.local.start_gate import StartGate
 from pexecutor.stores.local.start_order import StartOrder
 
 
@@ -19,20 +21,25 @@ def by_serial(records: list[Pending]) -> BySerial[Pending]:
     return kept
 
 
+def start_order(records: BySerial[Pending]) -> StartOrder:
+    slots = Slots()
+    return StartOrder(records, slots, StartGate(slots))
+
+
 def place(record: Pending) -> tuple[int, int]:
     return -record.task.priority, record.serial
 
 
 def test_higher_priority_first_then_first_come() -> None:
     records = [pending(1), pending(2, priority=5), pending(3), pending(4, priority=5), pending(5, priority=-1)]
-    order = StartOrder(by_serial(records))
+    order = start_order(by_serial(records))
     for record in records:
         order.add(record)
     assert [record.serial for record in order] == [2, 4, 1, 3, 5]
 
 
 def test_removing_what_is_not_there_is_an_error() -> None:
-    order = StartOrder(by_serial([pending(1)]))
+    order = start_order(by_serial([pending(1)]))
     order.add(pending(1))
     with pytest.raises(KeyError):
         order.remove(pending(2))
@@ -43,7 +50,7 @@ def test_removing_what_is_not_there_is_an_error() -> None:
 @given(st.lists(st.tuples(st.sampled_from(["add", "pop", "remove", "return"]), st.integers(-3, 3), st.integers(0, 50))))
 def test_it_is_a_sorted_list_whatever_happens(steps: list[tuple[str, int, int]]) -> None:
     records = BySerial[Pending]()
-    order = StartOrder(records)
+    order = start_order(records)
     model: list[Pending] = []
     taken: list[Pending] = []
     for serial, (step, priority, pick) in enumerate(steps, 1):
@@ -61,8 +68,8 @@ def test_it_is_a_sorted_list_whatever_happens(steps: list[tuple[str, int, int]])
             model.append(taken.pop(pick % len(taken)))
             order.add(model[-1])
         model.sort(key=place)
-        assert list(order.after(100, 0)) == model
+        assert list(order.after((-100, 0))) == model
         assert len(order) == len(model)
         for entry in model:
             behind = model[model.index(entry) + 1 :]
-            assert list(order.after(entry.task.priority, entry.serial)) == behind
+            assert list(order.after(place(entry))) == behind
