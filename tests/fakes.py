@@ -82,7 +82,7 @@ class FakeJournal:
     starting at 1, after the write was requested.
     """
 
-    trouble = None
+    trouble: str | None = None
     after_crash = False
     repairs = (0, 0)
     lost_transactions = 0

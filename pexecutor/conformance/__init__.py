@@ -18,8 +18,10 @@ from . import (
     deliveries,
     deliveries_kept,
     keeping,
+    limits,
     names,
     order,
+    pauses,
     reading,
     requests,
     room,
@@ -47,6 +49,8 @@ _PARTS = [
         schedules_kept,
         deliveries,
         deliveries_kept,
+        limits,
+        pauses,
         sharing,
     )
 ]

@@ -51,7 +51,8 @@ would delay its start. A running or finished task has none. ``why`` reads in one
 
 * ``StoreTrouble``: changes cannot be made durable at present.
 * ``NodeDraining``, ``NoSuchHandler`` and ``PoolBusy``: every live node drains, does not know the handler, or has no
-  idle worker. They follow from ``Watcher.describe`` and ``Watcher.handlers``.
+  idle worker. They follow from what the nodes report (``Watcher.describe`` and ``Watcher.handlers``); a node without a
+  pool (``pool_size`` 0) does not count as busy.
 * ``Follows``: the task follows the task of this id. ``Due``: the task is not due.
 * ``Paused``: one for everything, then one for the handler. ``AtLimit``: one for each key without a free slot, the
   handler's key first, then in the order of the keys; with the ids of at most ``HOLDERS_SHOWN_MAX`` tasks that use

@@ -15,7 +15,7 @@ from pexecutor.conformance import GUARANTEES, Finding, Guarantee, Need, Place, S
 from pexecutor.conformance.subjects import MemorySubject, SqliteSubject
 from pexecutor.conformance.trial import try_one
 from pexecutor.errors import UnusableStoreError
-from pexecutor.stores import deliveries, schedules
+from pexecutor.stores import deliveries, limits, schedules
 from pexecutor.stores.local import submission
 from pexecutor.stores.sqlite.journal import SqliteJournal
 
@@ -131,7 +131,8 @@ async def test_nodes_that_share_too_little_are_told(guarantee: Guarantee, autoju
 
 @each_guarantee
 def test_each_guarantee_is_in_the_contract(guarantee: Guarantee) -> None:
-    contract = " ".join(f"{stores.__doc__} {schedules.__doc__} {deliveries.__doc__} {submission.__doc__}".split())
+    parts = (stores, schedules, deliveries, limits, submission)
+    contract = " ".join(" ".join(str(part.__doc__) for part in parts).split())
     assert guarantee.promise in contract
 
 

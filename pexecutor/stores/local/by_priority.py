@@ -18,7 +18,7 @@ Place = tuple[int, int]
 """The sort key of a record in a listing; unique within its state."""
 
 
-def place_of(record: Pending) -> Place:
+def place_of(record: Record) -> Place:
     """Return the place of a task in the start order: its negative priority, and its serial."""
     return -record.task.priority, record.serial
 

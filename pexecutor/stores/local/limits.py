@@ -21,9 +21,10 @@ from ..limits import (
     in_order,
 )
 from .book import Book
-from .journal_protocol import BesideRecords, Complete
+from .journal_protocol import BesideRecords
 from .limit_settings import Setting, SettingKey, changes_between, numbers_and_pauses, settings_of
 from .reasons import reasons
+from .steps import Steps
 
 
 class LocalLimits:
@@ -31,26 +32,23 @@ class LocalLimits:
 
     Parameters:
         book: the records.
-        complete: completes a decided step.
+        steps: completes decided steps.
         find: returns the record of an id.
-        trouble: returns why changes cannot be made durable at present, or ``None``.
         now: the wall clock, in seconds since 1970.
     """
 
     def __init__(
         self,
         book: Book,
+        steps: Steps,
         *,
-        complete: Complete,
         find: Callable[[str], Record],
-        trouble: Callable[[], str | None],
         now: Callable[[], float],
     ) -> None:
         self._describe: Callable[[], NodeState] = NodeState
         self._book = book
-        self._complete = complete
+        self._steps = steps
         self._find = find
-        self._trouble = trouble
         self._now = now
         self._lock = trio.Lock()
 
@@ -77,7 +75,7 @@ class LocalLimits:
     async def why(self, task_id: str) -> tuple[Reason, ...]:
         """Return the reasons for which a task does not run."""
         await trio.lowlevel.checkpoint()
-        return reasons(self._book, self._find(task_id), self.current(), self._describe(), self._trouble())
+        return reasons(self._book, self._find(task_id), self.current(), self._describe(), self._steps.trouble)
 
     # Change
 
@@ -107,7 +105,7 @@ class LocalLimits:
         """Replace all settings by others; return whether they differ."""
         changes = [*changes_between(self.settings(), settings_of(numbers, pauses.values()))]
         if changes:
-            await self._complete((), beside=BesideRecords(limits=changes))
+            await self._steps.complete((), beside=BesideRecords(limits=changes))
             self._publish(numbers, pauses)
         return bool(changes)
 

@@ -50,6 +50,7 @@ class Steps:
         self._deliveries = deliveries
         self._serials = serials
         self._arrivals = arrivals
+        book.startable = arrivals.unpark_all
 
     @property
     def trouble(self) -> str | None:

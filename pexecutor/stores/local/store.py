@@ -124,7 +124,6 @@ class LocalStore:
         delivery_book = DeliveryBook(delivery_bounds, forget=forgetter(journal, "deliveries"))
         self._steps = Steps(self._book, delivery_book, self._serials, journal, self._arrivals)
         self._trials = Trials(self._book.pending, self._book.crashed, self._steps.changing, crashes_max)
-        self._book.startable = self._arrivals.unpark_all
         self._room = room = Room(queue_size, self._book.waiting)
         registry, begin, complete = self._book.registry, self._submission, self._steps.complete
         self.answers: LocalAnswers = LocalAnswers(
@@ -146,9 +145,7 @@ class LocalStore:
             draw_serials=self._serials.draw,
         )
         self.deliveries: LocalDeliveries = LocalDeliveries(delivery_book, complete=complete, now=now)
-        self.limits: LocalLimits = LocalLimits(
-            self._book, complete=complete, find=self._find, trouble=lambda: self._steps.trouble, now=now
-        )
+        self.limits: LocalLimits = LocalLimits(self._book, self._steps, find=self._find, now=now)
 
     @property
     def queue_size(self) -> int:
