@@ -19,6 +19,7 @@ from . import (
     deliveries_kept,
     keeping,
     limits,
+    limits_shared,
     names,
     order,
     pauses,
@@ -51,6 +52,7 @@ _PARTS = [
         deliveries_kept,
         limits,
         pauses,
+        limits_shared,
         sharing,
     )
 ]

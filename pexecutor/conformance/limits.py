@@ -16,6 +16,7 @@ from ..task import InFlight, Running, State, Task
 from .asking import (
     FAILED,
     IDLE_SECONDS,
+    LOOK_SECONDS,
     accept,
     end,
     end_for_now,
@@ -117,6 +118,7 @@ async def no_limit_is_exceeded(place: Place) -> None:
 async def _claim_into(store: Store, claims: list[Running]) -> None:
     while True:
         claims += await store.claim(2)
+        await trio.sleep(LOOK_SECONDS)
 
 
 @guarantee(GROUP, "Every end of an attempt frees its slots, and wakes a claim that waits.", promise=_SLOTS)

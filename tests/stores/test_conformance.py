@@ -23,6 +23,7 @@ from ..conftest import virtual_now
 from .broken import BROKEN, BROKEN_CRASHES, BROKEN_JOURNALS, GivesATaskTwice, SharedByPretence, SharedWithoutLeases
 from .broken_answers import BROKEN_ANSWERS
 from .broken_deliveries import BROKEN_DELIVERIES, BROKEN_KEPT_DELIVERIES
+from .broken_limits import BROKEN_LIMITS, BROKEN_PAUSES
 from .broken_schedules import BROKEN_KEPT_SCHEDULES, BROKEN_SCHEDULES, Plant
 
 each_guarantee = pytest.mark.parametrize("guarantee", GUARANTEES, ids=lambda guarantee: guarantee.name)
@@ -89,6 +90,15 @@ async def test_a_store_that_mistakes_schedules_is_told(
 ) -> None:
     plant(monkeypatch)
     finding = await try_in(MemorySubject(virtual(LocalStore)), BY_NAME[BROKEN_SCHEDULES[plant]])
+    assert finding.standing is Standing.BROKEN
+
+
+@pytest.mark.parametrize("plant", [*BROKEN_LIMITS, *BROKEN_PAUSES], ids=lambda plant: plant.__name__)
+async def test_a_store_that_mistakes_limits_is_told(
+    plant: Plant, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch)
+    finding = await try_in(MemorySubject(virtual(LocalStore)), BY_NAME[(BROKEN_LIMITS | BROKEN_PAUSES)[plant]])
     assert finding.standing is Standing.BROKEN
 
 

@@ -197,7 +197,7 @@ file = database.Database(Path(sys.argv[1]))
 file.open()
 for _ in file.records():
     pass
-for kind in ("schedules", "answers", "deliveries"):
+for kind in ("schedules", "answers", "deliveries", "limits"):
     file.stored(kind)
 file.close()
 """
@@ -223,7 +223,7 @@ async def test_an_older_program_refuses_the_newer_form(form: Form, path: Path, m
     database.open()
     database.close()
     monkeypatch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[: form.version])
-    told = rf"newer pexecutor \(format 5; this one reads formats up to {form.version}\)"
+    told = rf"newer pexecutor \(format 6; this one reads formats up to {form.version}\)"
     with pytest.raises(UnusableStoreError, match=told):
         Database(path).open()
 

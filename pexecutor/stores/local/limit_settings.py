@@ -10,6 +10,8 @@ from ..limits import LimitNumbers, TaskPause
 Setting = int | TaskPause
 """The number of a limit or of a handler, or a pause."""
 
+SettingKind = Literal["limit", "handler", "pause"]
+
 EVERYTHING: Final = ""
 """The name of the pause of everything; a handler has a name."""
 
@@ -17,7 +19,7 @@ EVERYTHING: Final = ""
 class SettingKey(NamedTuple):
     """The key of a setting: the number of a limit, the number of a handler, or the pause of a handler."""
 
-    kind: Literal["limit", "handler", "pause"]
+    kind: SettingKind
     name: str
 
 
@@ -42,7 +44,7 @@ def changes_between(old: Mapping[SettingKey, Setting], new: Mapping[SettingKey, 
             yield LimitChange(key, new.get(key))
 
 
-def numbers_and_pauses(settings: Mapping[SettingKey, Setting]) -> tuple[LimitNumbers, list[TaskPause]]:
+def numbers_and_pauses(settings: Mapping[SettingKey, Setting | None]) -> tuple[LimitNumbers, list[TaskPause]]:
     """Return settings as numbers and pauses."""
     numbers = [(key, setting) for key, setting in settings.items() if isinstance(setting, int)]
     return (

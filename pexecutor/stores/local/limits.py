@@ -5,7 +5,7 @@ A step takes the lock of all of them, decides, makes the decision durable, and p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import trio
 
@@ -22,7 +22,7 @@ from ..limits import (
 )
 from .book import Book
 from .journal_protocol import BesideRecords
-from .limit_settings import Setting, SettingKey, changes_between, numbers_and_pauses, settings_of
+from .limit_settings import LimitChange, Setting, SettingKey, changes_between, numbers_and_pauses, settings_of
 from .reasons import reasons
 from .steps import Steps
 
@@ -103,20 +103,24 @@ class LocalLimits:
 
     async def _change(self, numbers: LimitNumbers, pauses: Mapping[str | None, TaskPause]) -> bool:
         """Replace all settings by others; return whether they differ."""
-        changes = [*changes_between(self.settings(), settings_of(numbers, pauses.values()))]
+        changes = [*changes_between(self._settings(), settings_of(numbers, pauses.values()))]
         if changes:
             await self._steps.complete((), beside=BesideRecords(limits=changes))
             self._publish(numbers, pauses)
         return bool(changes)
 
-    def settings(self) -> dict[SettingKey, Setting]:
+    def _settings(self) -> dict[SettingKey, Setting]:
         """Return the numbers and the pauses as single settings."""
         return settings_of(self._book.slots.numbers, self._book.gate.pauses.values())
 
-    def load(self, settings: Mapping[SettingKey, Setting]) -> None:
-        """Take over the settings of an earlier process."""
-        numbers, pauses = numbers_and_pauses(settings)
+    def load(self, stored: Iterable[LimitChange]) -> None:
+        """Take over the numbers and the pauses of an earlier process."""
+        numbers, pauses = numbers_and_pauses(dict(stored))
         self._publish(numbers, {pause.handler: pause for pause in pauses})
+
+    def find(self, key: SettingKey) -> Setting | None:
+        """Return the value of a setting, or ``None``."""
+        return self._settings().get(key)
 
     def _publish(self, numbers: LimitNumbers, pauses: Mapping[str | None, TaskPause]) -> None:
         self._book.slots.set_numbers(numbers, self._book.running.values())

@@ -28,6 +28,7 @@ from ...limits.defaults import QUEUE_SIZE
 from ...task import Finished, Following, Record, Running
 from ..answers import KeyedAnswer
 from ..deliveries import Delivery
+from ..local.limit_settings import LimitChange
 from ..schedules import Schedule
 from ..sqlite.database import StoreIdentity
 from .marks import Mark, Role, check_not_sealed
@@ -73,6 +74,9 @@ class Side(Protocol):
     async def deliveries(self) -> Sequence[Delivery]:
         """Return every delivery."""
 
+    async def limits(self) -> Sequence[LimitChange]:
+        """Return the numbers of limits and the pauses, with their keys."""
+
     async def adopt(
         self,
         mark: Mark,
@@ -82,14 +86,15 @@ class Side(Protocol):
         schedules: Sequence[Schedule] = (),
         answers: Sequence[KeyedAnswer] = (),
         deliveries: Sequence[Delivery] = (),
+        limits: Sequence[LimitChange] = (),
     ) -> None:
-        """Take over all tasks, schedules, remembered answers and deliveries, or none, and leave the mark in one step.
+        """Take over all tasks and what is kept beside them, or nothing, and leave the mark in one step.
 
         First remove what an earlier try of this move has left here, and the mark of a move that left here.
         """
 
     async def let_go(self, mark: Mark) -> None:
-        """Drop what was moved: schedules, answers, deliveries, tasks in flight, maybe finished ones; leave the mark."""
+        """Drop what was moved: what is kept beside tasks, tasks in flight, maybe finished ones; leave the mark."""
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -319,7 +324,8 @@ async def _hand_over(source: Side, target: Side, begun: Mark, *, ids_kept: bool)
         more = renumbering.of(reader(source, history=begun.history))
         answers, deliveries = renumbering.of_answers(answers), renumbering.of_deliveries(deliveries)
         identity = renumbering.identity
-    await target.adopt(mark, identity, more, schedules=schedules, answers=answers, deliveries=deliveries)
+    limits = await source.limits()
+    await target.adopt(mark, identity, more, schedules=schedules, answers=answers, deliveries=deliveries, limits=limits)
 
 
 def reader(side: Side, *, history: bool) -> More:

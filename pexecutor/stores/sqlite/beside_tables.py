@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from ..local.journal_protocol import BesideKind
-from . import answer_rows, delivery_rows, schedule_rows
+from . import answer_rows, delivery_rows, limit_rows, schedule_rows
 from .reading import TableReading
 from .rows import Row
 from .schema import SqliteConnection, version_of
@@ -68,6 +68,14 @@ TABLES: Final[Mapping[BesideKind, BesideTable]] = {
         key=lambda delivery: (delivery.serial, delivery),
         write=delivery_rows.write_deliveries,
         adapt=delivery_rows.with_failures,
+    ),
+    "limits": BesideTable(
+        noun="limit or pause",
+        version=6,
+        columns=limit_rows.COLUMNS,
+        from_row=limit_rows.from_row,
+        key=lambda change: change,
+        write=limit_rows.write_limits,
     ),
 }
 

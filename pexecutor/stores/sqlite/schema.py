@@ -116,6 +116,24 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         )
         """,
     ),
+    (
+        """
+        CREATE TABLE limits (
+            kind         TEXT NOT NULL,
+            name         TEXT NOT NULL,
+            number       INTEGER,
+            since        REAL,
+            by           TEXT,
+            PRIMARY KEY (kind, name)
+        ) STRICT
+        """,
+        """
+        CREATE TABLE damaged_limits (
+            found_at REAL, reason TEXT,
+            kind, name, number, since, by
+        )
+        """,
+    ),
 )
 
 _MARKS_VERSION: Final = 2
