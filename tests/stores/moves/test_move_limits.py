@@ -1,0 +1,34 @@
+"""Numbers and pauses go along with the tasks, and so do the limit keys of tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pexecutor import Record, Task
+from pexecutor.limit_key import LimitKey
+from pexecutor.stores import Watcher
+
+from .test_move import full, here, move_files, serving, there
+
+__all__ = ["full", "here", "there"]
+
+
+async def test_they_hold_in_the_other_store(full: list[Record], here: Path, there: Path) -> None:
+    async with serving(here) as store:
+        store.watch(Watcher(limit_keys=lambda _: (LimitKey("api", "x"),)))
+        await store.limits.set_numbers({"api": 1}, {"sleep": 2})
+        await store.limits.pause("other", "me")
+        await store.limits.pause(None, "me")
+        await store.submit([Task("first limited", priority=100), Task("second limited", priority=100)])
+        state = await store.limits.state()
+    await move_files(here, there)
+    async with serving(there) as store:
+        assert await store.limits.state() == state
+        assert store.claim_nowait(1) == []
+        await store.limits.resume(None)
+        started = [record.task.name for record in await store.claim(2)]
+        assert started[0] == "first limited"
+        assert "second limited" not in started
+    async with serving(here) as store:
+        assert not (await store.limits.state()).numbers
+        assert (await store.limits.state()).pauses == ()
