@@ -2,7 +2,8 @@
 
 Every limit of the program is a setting here, with its unit in its name. The annotations of the fields are the only
 definition of their ranges. A setting's environment variable is ``PEXECUTOR_`` and its name in capitals; lists are
-separated by commas. Handlers, schedules, hooks, targets of notifications and tokens are declared only in the file.
+separated by commas. Handlers, limits, schedules, hooks, targets of notifications and tokens are declared only in the
+file.
 """
 
 from __future__ import annotations
@@ -82,6 +83,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     lease_seconds: Annotated[float, Meta(ge=LEASE_SECONDS_MIN, le=LEASE_SECONDS_MAX)] = LEASE_SECONDS
     handler_modules: tuple[str, ...] = ()
     handlers: dict[str, dict[str, Any]] = {}
+    limits: dict[str, dict[str, Any]] = {}
     unknown_handlers: UnknownHandlers = "refuse"
     schedules: dict[str, dict[str, Any]] = {}
     schedules_max: Count = SCHEDULES_MAX

@@ -6,6 +6,7 @@ The name of an error says who acts next:
   ``ConfigError``;
 * the caller, with another task: ``UnknownTaskError``, ``ExpiredTaskError``, ``AlreadyFinishedError``,
   ``AlreadyStartedError``;
+* the caller, with another handler: ``UnknownHandlerError``;
 * the caller, with another schedule: ``UnknownScheduleError``, ``OwnedScheduleError``,
   ``TooManySchedulesError``;
 * the operator, with another file or another version of the program: ``UnusableStoreError``;
@@ -56,6 +57,14 @@ class InvalidScheduleError(PexecutorError):
     def __init__(self, field: str, detail: str) -> None:
         self.field = field
         super().__init__(detail)
+
+
+class UnknownHandlerError(PexecutorError):
+    """The caller gave the name of a handler that the server does not have."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        self.name = name
+        super().__init__(f"no handler has the name {name!r}; the handlers are: {', '.join(known)}")
 
 
 class UnknownScheduleError(PexecutorError):

@@ -53,13 +53,17 @@ def make_executor(config: Config, handlers: Catalogue | None = None) -> Executor
     """Make an executor with its store from the settings.
 
     Raises:
-        ConfigError: a handler, a schedule or a target of notifications in the settings is invalid.
+        ConfigError: a handler, a limit, a schedule or a target of notifications in the settings is invalid.
     """
     raise_limit()
     if handlers is None:
-        handlers = load_catalogue(declared=config.handlers, modules=config.handler_modules, environment=os.environ)
+        handlers = load_catalogue(
+            declared=config.handlers, modules=config.handler_modules, environment=os.environ, limits=config.limits
+        )
     identity = _store_identity(config)
     shared = _is_shared(config)
+    if config.unknown_handlers == "fail" and not shared:
+        handlers = handlers.claiming_unknown()
     declared = load_tables(config.schedules, handlers.check, time.time())
     return Executor(
         _make_store(config, handlers, identity),

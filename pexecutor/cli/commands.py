@@ -16,6 +16,7 @@ from .conformance import conformance
 from .db import db
 from .logs import logs
 from .move import move
+from .pausing import pause, resume, status, why
 from .read import handlers, list_tasks, show
 from .schedule import schedule
 from .submit import submit
@@ -27,11 +28,15 @@ COMMANDS: tuple[click.Command, ...] = (
     submit,
     list_tasks,
     show,
+    why,
     logs,
     cancel,
     change,
     wait,
     watch,
+    status,
+    pause,
+    resume,
     drain,
     handlers,
     schedule,

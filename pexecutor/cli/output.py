@@ -12,11 +12,12 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import click
 
+from .limit_text import facts_of_server, paused_what, why_waiting
 from .record_text import ago, for_terminal, json_for_terminal, members, note, one_line, since, standing
 from .schedule_text import details_of, latest, latest_with_age, local, times_of, unchanged, upcoming
 from .table import GAP_CELLS, Cell, Kind, TableLine, cells_of, lay_out, lay_out_facts
@@ -39,14 +40,23 @@ COLOURS: Final = {
 class Report(Protocol):
     """The output of a command."""
 
-    def records(self, documents: Sequence[Document]) -> None:
-        """Print tasks, one per line."""
+    def records(self, documents: Sequence[Document], *, why: bool = False) -> None:
+        """Print tasks, one per line; with ``why``, say why a task does not run."""
 
-    def details(self, document: Document) -> None:
-        """Print all members of a document."""
+    def details(self, document: Document, *, why: str = "") -> None:
+        """Print all members of a document, and first why the task does not run, if that is known."""
 
     def handlers(self, documents: Sequence[Document]) -> None:
         """Print handlers, one per line."""
+
+    def pauses(self, document: Document) -> None:
+        """Print all pauses, one per line."""
+
+    def reasons(self, documents: Sequence[Document]) -> None:
+        """Print the reasons for which a task does not run, one per line."""
+
+    def status(self, document: Document) -> None:
+        """Print the facts about a server."""
 
     def schedules(self, documents: Sequence[Document]) -> None:
         """Print schedules, one per line."""
@@ -67,34 +77,43 @@ def echo_json(raw: bytes) -> None:
     click.echo(json_for_terminal(raw) if sys.stdout.isatty() else raw)
 
 
+def _note(record: Mapping[str, Any], *, why: bool) -> str:
+    return (why_waiting(record) if why else "") or note(record)
+
+
 class JsonReport:
     """A report of unchanged documents, one per line."""
 
-    def records(self, documents: Sequence[Document]) -> None:
+    def records(self, documents: Sequence[Document], **_: Any) -> None:
         """Print one document per line."""
         for document in documents:
             self.details(document)
 
-    def details(self, document: Document) -> None:
+    def details(self, document: Document, **_: Any) -> None:
         """Print the document."""
         echo_json(document.raw)
 
     handlers = records
     schedules = records
     schedule = details
+    pauses = details
+    reasons = records
+    status = details
 
 
 class LineReport:
     """A report of lines with tab-separated fields."""
 
-    def records(self, documents: Sequence[Document]) -> None:
+    def records(self, documents: Sequence[Document], *, why: bool = False) -> None:
         """Print the id, outcome or state, name, handler, time and note of each task."""
         for record in (document.value for document in documents):
             name, handler = record["name"], record["handler"]
-            self._line([record["id"], standing(record), name, handler, since(record), note(record)])
+            self._line([record["id"], standing(record), name, handler, since(record), _note(record, why=why)])
 
-    def details(self, document: Document) -> None:
+    def details(self, document: Document, *, why: str = "") -> None:
         """Print one member per line."""
+        if why:
+            self._line(["why", why])
         for member, value in members(document.value):
             self._line([member, value])
 
@@ -111,6 +130,21 @@ class LineReport:
 
     schedule = details
 
+    def pauses(self, document: Document) -> None:
+        """Print what is paused, since when and by whom."""
+        for pause in document.value["pauses"]:
+            self._line([paused_what(pause), one_line(pause["since"]), one_line(pause["by"])])
+
+    def reasons(self, documents: Sequence[Document]) -> None:
+        """Print the word and the sentence of each reason."""
+        for reason in (document.value for document in documents):
+            self._line([one_line(reason["reason"]), one_line(reason["detail"])])
+
+    def status(self, document: Document) -> None:
+        """Print one fact per line."""
+        for name, value in facts_of_server(document.value):
+            self._line([name, value])
+
     def _line(self, fields: Iterable[str]) -> None:
         click.echo("\t".join(fields))
 
@@ -122,19 +156,34 @@ class TableReport:
         self._columns = shutil.get_terminal_size().columns
         self._is_coloured = not os.environ.get("NO_COLOR") and os.environ.get("TERM") not in ("dumb", "unknown")
 
-    def records(self, documents: Sequence[Document]) -> None:
+    def records(self, documents: Sequence[Document], *, why: bool = False) -> None:
         """Print one row per task."""
         rows = []
         for record in (document.value for document in documents):
             word = standing(record)
             rows.append([record["id"], (word, COLOURS.get(word, "")), record["name"], record["handler"]])
-            rows[-1] += [ago(since(record)), note(record)]
+            rows[-1] += [ago(since(record)), _note(record, why=why)]
         kinds: list[Kind] = ["whole", "whole", "name", "name", "whole", "words"]
         self._table(["id", "state", "name", "handler", "since", ""], kinds, rows)
 
-    def details(self, document: Document) -> None:
+    def details(self, document: Document, *, why: str = "") -> None:
         """Print one row per member."""
-        self._facts(members(document.value))
+        first = [("why", why)] if why else []
+        self._facts([*first, *members(document.value)])
+
+    def pauses(self, document: Document) -> None:
+        """Print one row per pause."""
+        rows = [[(paused_what(each), "bold"), ago(each["since"]), each["by"]] for each in document.value["pauses"]]
+        self._table(["paused", "since", "by"], ["name", "whole", "words"], rows)
+
+    def reasons(self, documents: Sequence[Document]) -> None:
+        """Print one row per reason."""
+        rows = [[(each.value["reason"], "bold"), each.value["detail"]] for each in documents]
+        self._table(["reason", ""], ["whole", "words"], rows)
+
+    def status(self, document: Document) -> None:
+        """Print one row per fact."""
+        self._facts(facts_of_server(document.value))
 
     def handlers(self, documents: Sequence[Document]) -> None:
         """Print one row per handler."""

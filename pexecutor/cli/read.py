@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import click
 
+from ..errors import RefusedError
 from ..task import State
 from .client_command import ClientCommand, Session
 from .completion import complete_task
+from .record_text import one_line
 from .task_lookup import find_latest
 
 LIMIT = 100
@@ -16,13 +21,16 @@ LIMIT = 100
 @click.option("--state", type=click.Choice([state.value for state in State]), help="Only tasks in this state.")
 @click.option("--name", help="Only tasks with this name.")
 @click.option("--limit", type=click.IntRange(min=1), default=LIMIT, show_default=True, help="Maximum number of tasks.")
+@click.option("--why", is_flag=True, help="Say of each task that waits why it does not run.")
 @click.option("--all", "without_limit", is_flag=True, help="List all tasks, without a limit.")
 @click.pass_obj
-def list_tasks(session: Session, state: str | None, name: str | None, limit: int, without_limit: bool) -> None:
+def list_tasks(
+    session: Session, state: str | None, name: str | None, limit: int, without_limit: bool, why: bool
+) -> None:
     """List tasks: first tasks in flight in start order, then finished tasks with the latest first."""
     for page in session.client.pages(state=state, name=name, records_max=None if without_limit else limit):
         if page:
-            session.report.records(page)
+            session.report.records(page, why=why)
 
 
 @click.command(cls=ClientCommand)
@@ -33,7 +41,19 @@ def show(session: Session, task: str) -> None:
 
     TASK is an id or a name. A name means the task in flight with that name, or else the last finished one.
     """
-    session.report.details(session.client.show(find_latest(session.client, task)))
+    document = session.client.show(find_latest(session.client, task))
+    session.report.details(document, why=_first_reason(session, document.value))
+
+
+def _first_reason(session: Session, record: Mapping[str, Any]) -> str:
+    """Return the first reason for which a waiting task does not run; ``""`` if there is none, or it is unknown."""
+    if record["state"] not in ("scheduled", "pending"):
+        return ""
+    try:
+        reasons = session.client.why(record["id"])
+    except RefusedError:  # an older server, or the record has just expired
+        return ""
+    return one_line(reasons[0].value["detail"]) if reasons else ""
 
 
 @click.command(cls=ClientCommand)

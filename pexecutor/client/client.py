@@ -65,6 +65,15 @@ class _Handler(msgspec.Struct):
     params: dict[str, Any]
 
 
+class _Pauses(msgspec.Struct):
+    pauses: list[dict[str, Any]]
+
+
+class _Reason(msgspec.Struct):
+    reason: str
+    detail: str
+
+
 class _StoreStatistics(msgspec.Struct):
     queue_size: int
     pending: int
@@ -170,6 +179,10 @@ class Client:
         path = _task_path(task_id)
         return self._document("GET", path, _Record, params=query, timeout=self._timeout(wait_seconds))
 
+    def why(self, task_id: str) -> list[Document]:
+        """Return the reasons for which a task does not run."""
+        return _documents(self._ask("GET", f"{_task_path(task_id)}/why"), _Reason)
+
     def pages(
         self, *, state: str | None = None, name: str | None = None, records_max: int | None = None
     ) -> Iterator[list[Document]]:
@@ -221,6 +234,14 @@ class Client:
     def drain(self) -> Document:
         """Begin the drain of the server, and return its readiness."""
         return self._document("POST", "/drain", _Readiness)
+
+    def pause(self, handler: str | None = None) -> Document:
+        """Start no more tasks of a handler, or none at all, and return all pauses."""
+        return self._document("POST", f"{_pause_path(handler)}/pause", _Pauses)
+
+    def resume(self, handler: str | None = None) -> Document:
+        """End the pause of a handler, or that of everything, and return the pauses that are left."""
+        return self._document("POST", f"{_pause_path(handler)}/resume", _Pauses)
 
     # Schedules
 
@@ -280,6 +301,10 @@ def _task_path(task_id: str) -> str:
 
 def _schedule_path(name: str) -> str:
     return f"/schedules/{quote(name, safe='')}"
+
+
+def _pause_path(handler: str | None) -> str:
+    return "" if handler is None else f"/handlers/{quote(handler, safe='')}"
 
 
 def _json(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -48,6 +48,7 @@ from ..schedules.tables import DeclaredSchedules, run_schedules
 from ..stores import Node, NodeState, Page, PageRequest, Store, Watcher
 from ..stores.schedules import Skipped
 from ..task import DRAINING, Accepted, Finished, Full, Record, Running, Task, Verdict
+from .limits import Limits
 from .pool import Pool
 from .progress import publish_progress
 from .rate import FinishRate
@@ -59,8 +60,9 @@ from .statistics import Phase, Statistics, Tally, Timings, add_up
 class Executor:
     """An executor of named tasks: a pool of workers on a store.
 
-    ``schedules`` has the operations on schedules, and ``clock`` fires them. ``events`` is the feed of changes, and
-    ``timeline`` sums up the last 15 minutes. ``notifications`` sends what outcomes and skips bring.
+    ``schedules`` has the operations on schedules, and ``clock`` fires them. ``limits`` has those on limits and pauses.
+    ``events`` is the feed of changes, and ``timeline`` sums up the last 15 minutes. ``notifications`` sends what
+    outcomes and skips bring.
 
     Parameters:
         store: the store that keeps the tasks.
@@ -128,7 +130,8 @@ class Executor:
             store, self._serving, self.fault, self.check, self._settle, self._waiting_for_room
         )
         watcher = Watcher(self._note, self._pool.cancel, self._pool.lose, self._describe, self.clock.wake)
-        store.watch(self.notifications.watching(watcher))
+        self.limits: Limits = Limits(store, handlers, self.events)
+        self.limits.watch(self.notifications.watching(watcher))
 
     # Run and stop
 
@@ -160,6 +163,7 @@ class Executor:
 
     async def _run_pool(self, task_status: trio.TaskStatus[None]) -> None:
         async with trio.open_nursery() as nursery:
+            await nursery.start(self.limits.keep_numbers)
             await nursery.start(run_schedules, self._declared, self.schedules, self.clock)
             task_status.started()
             nursery.start_soon(publish_progress, self._pool, self.events)
@@ -391,7 +395,4 @@ class Executor:
 
     def _note_busy(self, busy: bool) -> None:
         if self._rate is not None:
-            if busy:
-                self._rate.begin()
-            else:
-                self._rate.end()
+            (self._rate.begin if busy else self._rate.end)()

@@ -27,6 +27,7 @@ from .context import Context
 from .contract import Complaint, Handler, HandlerFailedError
 from .functions.containment import call_contained, system_tasks_contained
 from .functions.function import load_functions
+from .limits import NO_DECLARED_LIMITS, DeclaredLimits, load_limits
 from .settings import Defaults, HandlerSettings, TaskDefaults, read_settings
 from .sleep import Sleep
 
@@ -62,6 +63,8 @@ class Catalogue:
         handlers: the handlers, by name.
         resources: the resources that are open while the handlers can run.
         settings: the settings of handlers that have a table, by name.
+        limits: the limits that bound the tasks of the handlers.
+        claims_unknown: whether stored tasks of unknown handlers are started, and fail; otherwise they wait.
 
     Raises:
         ConfigError: the name of a handler is reserved.
@@ -72,10 +75,16 @@ class Catalogue:
         handlers: Mapping[str, Handler],
         resources: Sequence[Resource] = (),
         settings: Mapping[str, HandlerSettings] = MappingProxyType({}),
+        limits: DeclaredLimits = NO_DECLARED_LIMITS,
+        *,
+        claims_unknown: bool = False,
     ) -> None:
         for name in handlers:
             if name.startswith(NOTIFY_PREFIX):
                 raise ConfigError(f"the handler `{name}` needs another name: `{NOTIFY_PREFIX}` is for notifications")
+        self.limits: DeclaredLimits = limits
+        self.claims_unknown: bool = claims_unknown
+        self._check_limits = limits.check_or_none
         self.defaults: Defaults | None = Defaults(settings) or None
         """The defaults for fields of tasks; ``None`` if no handler has any."""
         self._handlers = dict(handlers)
@@ -122,7 +131,8 @@ class Catalogue:
             return "handler", f"unknown handler `{task.handler}`; the handlers are: {known}"
         if task.duration and task.handler != SLEEP:
             return "duration", f"`duration` is only for the handler `{SLEEP}`"
-        return checked(handler.check, task)
+        complaint = checked(handler.check, task)
+        return complaint if complaint is not None or self._check_limits is None else self._check_limits(task)
 
     def fill(self, task: Task, given: Container[str]) -> Task:
         """Return a task with the defaults of its handler; see ``Defaults.fill``."""
@@ -146,7 +156,14 @@ class Catalogue:
 
     def with_resource(self, resource: Resource) -> Catalogue:
         """Return a catalogue of the same handlers with one more resource, which is opened first."""
-        return Catalogue(self._handlers, [resource, *self._resources], self._settings)
+        return self._with([resource, *self._resources], self.claims_unknown)
+
+    def claiming_unknown(self) -> Catalogue:
+        """Return a catalogue of the same handlers that also starts tasks of unknown handlers, which then fail."""
+        return self._with(self._resources, True)
+
+    def _with(self, resources: Sequence[Resource], claims_unknown: bool) -> Catalogue:
+        return Catalogue(self._handlers, resources, self._settings, self.limits, claims_unknown=claims_unknown)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -169,16 +186,23 @@ SLEEP: Final = "sleep"
 BUILT_IN: Final = Catalogue({SLEEP: Sleep()})
 
 
-def load_catalogue(*, declared: Mapping[str, Any], modules: Sequence[str], environment: Mapping[str, str]) -> Catalogue:
+def load_catalogue(
+    *,
+    declared: Mapping[str, Any],
+    modules: Sequence[str],
+    environment: Mapping[str, str],
+    limits: Mapping[str, Any] = MappingProxyType({}),
+) -> Catalogue:
     """Load the handlers that the settings declare.
 
     Parameters:
         declared: the tables of the configuration file, by handler name.
         modules: the names or paths of modules with handler functions.
         environment: the source of secrets and of the variables that commands inherit.
+        limits: the tables of the limits that handlers name, by limit name.
 
     Raises:
-        ConfigError: a handler is invalid; the message names the handler and the key.
+        ConfigError: a handler or a limit is invalid; the message names its table and the key.
     """
     handlers: dict[str, Handler] = {SLEEP: Sleep()}
     resources: list[Resource] = []
@@ -194,7 +218,7 @@ def load_catalogue(*, declared: Mapping[str, Any], modules: Sequence[str], envir
             _add(handlers, name, function)
     for name in [name for name, kind in kinds.items() if kind is None]:
         _check_configured(name, declared[name], handlers)
-    return Catalogue(handlers, resources, settings)
+    return Catalogue(handlers, resources, settings, DeclaredLimits(load_limits(limits), settings))
 
 
 _KINDS: Final = ("command", "url")

@@ -1,4 +1,4 @@
-"""The keys that the tables of all handlers have in common: defaults for fields of their tasks.
+"""The keys that the tables of all handlers have in common: limits, and defaults for fields of their tasks.
 
     [handlers.backup]
     command = ["pg_dump", "--file", "{file}", "--", "{db}"]
@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from ..errors import ConfigError
 from ..limits.tags import Tags, check_tags
@@ -33,8 +33,15 @@ EXAMPLES: Final = {
     "on_crash": 'on_crash = "fail"',
     "keep": "keep = 86400000",
     "tags": 'tags = ["nightly"]',
+    "concurrency": "concurrency = 2",
+    "limits": 'limits = ["api"]',
 }
 """A valid line for each key."""
+
+LIMITS_MAX: Final = 10
+"""How many limits a handler can have."""
+
+Concurrency = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 _KEY: Final = re.compile(r"\.(\w+)|: `(\w+)`")
 
@@ -75,7 +82,15 @@ class TaskDefaults(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class HandlerSettings(TaskDefaults, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The keys that every handler's table may have, also that of a function or of ``sleep``."""
+    """The keys that every handler's table may have, also that of a function or of ``sleep``.
+
+    Parameters:
+        concurrency: how many tasks of the handler may run at the same time.
+        limits: the names of the limits that bound the tasks of the handler.
+    """
+
+    concurrency: Concurrency | UnsetType = UNSET
+    limits: Annotated[tuple[str, ...], Meta(max_length=LIMITS_MAX)] = ()
 
 
 BUILT_IN_VALUES: Final = {

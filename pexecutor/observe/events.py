@@ -62,11 +62,32 @@ class OccurrenceSkipped(msgspec.Struct, frozen=True, gc=False):
     holder_id: str | None = None
 
 
+class TasksPaused(msgspec.Struct, frozen=True, gc=False):
+    """The event that a handler was paused, or everything.
+
+    Parameters:
+        handler: the name of the handler; ``None`` for everything.
+        since: when the pause began, in seconds since 1970.
+        by: who asked for it.
+    """
+
+    handler: str | None
+    since: float
+    by: str
+
+
+class TasksResumed(msgspec.Struct, frozen=True, gc=False):
+    """The event that the pause of a handler, or that of everything, has ended; ``by`` asked for it."""
+
+    handler: str | None
+    by: str
+
+
 class Gap(msgspec.Struct, frozen=True, gc=False):
     """The event that a reader has missed events and must read the state of tasks anew."""
 
 
-Happening = Record | TaskProgress | DrainBegun | OccurrenceSkipped | Gap
+Happening = Record | TaskProgress | DrainBegun | OccurrenceSkipped | TasksPaused | TasksResumed | Gap
 """What an event reports. A record reports the change that produced the record."""
 
 
@@ -214,7 +235,7 @@ class Reader:
         return taken
 
 
-_BARE: Final = (TaskProgress, DrainBegun, OccurrenceSkipped, Gap)
+_BARE: Final = (TaskProgress, DrainBegun, OccurrenceSkipped, TasksPaused, TasksResumed, Gap)
 
 
 def _strip_all(records: Sequence[Record]) -> Sequence[Record]:

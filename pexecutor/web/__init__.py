@@ -13,6 +13,7 @@ from .access.gate import Gate
 from .access.session_answers import SessionAnswers
 from .api.events import EventAnswers
 from .api.hooks.answers import HookAnswers
+from .api.limits import LimitAnswers
 from .api.metrics import MetricsAnswers
 from .api.ops import OpsAnswers
 from .api.route import RouteTable
@@ -58,6 +59,7 @@ def create_web(executor: Executor, config: Config, table: RouteTable = TABLE) ->
     submits, submit = SubmitAnswers(executor, config), table.route_of(SubmitAnswers.submit)
     services = [
         *(submits, TaskAnswers(executor, config), ScheduleAnswers(executor, config, submits, submit.path)),
+        LimitAnswers(executor),
         HookAnswers(executor, config, os.environ, table.route_of(TaskAnswers.show)),
         *(EventAnswers(executor, config), OpsAnswers(executor), MetricsAnswers(executor)),
         *(SessionAnswers(gate, config), DocsAnswers(table.routes, executor, config), DashboardAnswers()),

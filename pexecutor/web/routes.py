@@ -11,6 +11,7 @@ from typing import Final
 from .access.session_answers import SessionAnswers
 from .api.events import EventAnswers, EventsQuery
 from .api.hooks.answers import HookAnswers
+from .api.limits import LimitAnswers
 from .api.metrics import MetricsAnswers
 from .api.ops import OpsAnswers
 from .api.route import Route, RouteTable
@@ -18,6 +19,7 @@ from .api.schedules import RemoveQuery, ScheduleAnswers, SchedulesQuery
 from .api.submit import SubmitAnswers, SubmitQuery
 from .api.tasks import NoQuery, PageQuery, ShowQuery, TaskAnswers, TasksQuery
 from .dashboard.answers import DashboardAnswers
+from .docs import limit_reference as limit_docs
 from .docs import reference as docs
 from .docs import schedule_reference as schedule_docs
 from .docs.page import DocsAnswers
@@ -45,6 +47,7 @@ ROUTES: Final = (
     Route(
         "PATCH", TASK, scope="submit", answer=TaskAnswers.change, query=NoQuery, body=docs.CHANGE_BODY, doc=docs.CHANGE
     ),
+    Route("GET", "/tasks/{id}/why", scope="read", answer=LimitAnswers.why, query=NoQuery, doc=limit_docs.WHY),
     Route("DELETE", TASK, scope="submit", answer=TaskAnswers.cancel, query=NoQuery, doc=docs.CANCEL),
     Route(
         "GET",
@@ -87,7 +90,25 @@ ROUTES: Final = (
     ),
     Route("POST", "/hooks/{name}", scope="signed", answer=HookAnswers.receive, body=docs.HOOK_BODY, doc=docs.HOOK),
     Route("GET", "/events", scope="read", answer=EventAnswers.events, query=EventsQuery, prompt=False, doc=docs.EVENTS),
-    Route("GET", "/handlers", scope="read", answer=TaskAnswers.handlers, doc=docs.HANDLERS),
+    Route("POST", "/pause", scope="admin", answer=LimitAnswers.pause, query=NoQuery, doc=limit_docs.PAUSE),
+    Route("POST", "/resume", scope="admin", answer=LimitAnswers.resume, query=NoQuery, doc=limit_docs.RESUME),
+    Route(
+        "POST",
+        "/handlers/{name}/pause",
+        scope="admin",
+        answer=LimitAnswers.pause_handler,
+        query=NoQuery,
+        doc=limit_docs.PAUSE_HANDLER,
+    ),
+    Route(
+        "POST",
+        "/handlers/{name}/resume",
+        scope="admin",
+        answer=LimitAnswers.resume_handler,
+        query=NoQuery,
+        doc=limit_docs.RESUME_HANDLER,
+    ),
+    Route("GET", "/handlers", scope="read", answer=LimitAnswers.handlers, doc=docs.HANDLERS),
     Route("GET", "/livez", scope="open", answer=OpsAnswers.livez, doc=docs.LIVE),
     # The reply holds statistics only for callers with the scope `read`.
     Route("GET", "/readyz", scope="open", answer=OpsAnswers.readyz, doc=docs.READY),

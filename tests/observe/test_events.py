@@ -10,7 +10,17 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from pexecutor import Ending, Finished, LocalStore, Outcome, Record, Task
 from pexecutor.handlers import Context
-from pexecutor.observe.events import DrainBegun, Feed, Gap, Happening, OccurrenceSkipped, Reader, TaskProgress
+from pexecutor.observe.events import (
+    DrainBegun,
+    Feed,
+    Gap,
+    Happening,
+    OccurrenceSkipped,
+    Reader,
+    TaskProgress,
+    TasksPaused,
+    TasksResumed,
+)
 from pexecutor.stores import Watcher
 
 from ..conftest import RunHere, virtual_now
@@ -36,6 +46,8 @@ def short(what: Happening) -> str:
             return "gap"
         case OccurrenceSkipped():
             return f"{what.schedule} {what.reason}"
+        case TasksPaused() | TasksResumed():
+            return f"{type(what).__name__} {what.handler}"
         case Finished() as record:
             return f"{record.task.name} {record.outcome}"
         case record:

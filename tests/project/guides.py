@@ -38,7 +38,7 @@ _FILE: Final = re.compile(r"[\w./-]+\.[a-z]+|Dockerfile")
 _SLEEPS: Final = ("sleep 20", "sleep 5")
 """Delays on a page that the tests skip."""
 
-_ONLY_READS: Final = re.compile(r"(pexecutor (list|show|logs)\b|curl (?!.* -[dXT] )|ls\b|cat\b)(?!.*>)")
+_ONLY_READS: Final = re.compile(r"(pexecutor (list|show|logs|status|why)\b|curl (?!.* -[dXT] )|ls\b|cat\b)(?!.*>)")
 _ID: Final = re.compile(r"\b(?P<tag>[0-9a-f]{6})-(?=\d+\b)")
 _VARYING: Final = [
     (r"\brequest_id=\w+", "request_id=<id>"),

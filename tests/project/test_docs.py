@@ -20,10 +20,11 @@ from pexecutor.cli.main import cli
 from pexecutor.config import Config, flag_of, load_config
 from pexecutor.handlers.command import CommandSettings
 from pexecutor.handlers.http.http import HttpSettings
+from pexecutor.handlers.limits import LimitSettings
 from pexecutor.notifications.counts import NotificationResult
 from pexecutor.notifications.message import EndData, SkipData
 from pexecutor.notifications.settings import TargetSettings
-from pexecutor.observe.events import DrainBegun, Gap, OccurrenceSkipped, TaskProgress
+from pexecutor.observe.events import DrainBegun, Gap, OccurrenceSkipped, TaskProgress, TasksPaused, TasksResumed
 from pexecutor.schedules.counts import Result
 from pexecutor.schedules.declaration import ScheduleDeclaration
 from pexecutor.stores.schedules import SkipReason
@@ -31,6 +32,7 @@ from pexecutor.web import create_app
 from pexecutor.web.api.errors import STATUS_OF
 from pexecutor.web.api.events import EventsQuery, content
 from pexecutor.web.api.hooks.hook import HookSettings
+from pexecutor.web.api.limit_wire import LimitUse, PauseView, ReasonView, ReasonWord
 from pexecutor.web.api.metrics import MetricsAnswers
 from pexecutor.web.api.ops import NodeView
 from pexecutor.web.api.schedule_wire import OccurrenceView, ScheduleView
@@ -48,7 +50,7 @@ CHANGELOG = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 SERVE = cli.commands["serve"]
 
-IN_THE_FILE_ALONE = {"handlers", "hooks", "notify", "schedules", "tokens"}
+IN_THE_FILE_ALONE = {"handlers", "hooks", "limits", "notify", "schedules", "tokens"}
 
 HOOKS = page("reference/hooks")
 NOTIFICATIONS = page("reference/notifications")
@@ -60,6 +62,7 @@ CLI = page("reference/cli")
 EXIT_STATUSES = page("reference/exit-statuses")
 METRICS = page("reference/metrics")
 SCHEDULES = page("reference/schedules")
+LIMITS = page("reference/limits")
 
 
 def routes() -> set[str]:
@@ -135,6 +138,16 @@ def test_each_key_of_a_target_and_each_result_of_notifications_is_documented() -
     for structure in (EndData, SkipData):
         for field in structure.__struct_fields__:
             assert f"`{field}`" in NOTIFICATIONS.text
+
+
+def test_each_key_of_a_limits_table_is_documented() -> None:
+    assert {*LimitSettings.__struct_fields__} <= LIMITS.rows.keys()
+
+
+def test_each_reason_and_its_members_are_documented() -> None:
+    assert {*get_args(ReasonWord)} <= HTTP_API.rows.keys()
+    for field in (*ReasonView.__struct_fields__, *PauseView.__struct_fields__, *LimitUse.__struct_fields__):
+        assert f"`{field}`" in HTTP_API.text
 
 
 def test_each_scope_is_documented() -> None:
@@ -221,7 +234,8 @@ def test_each_member_of_an_interval_and_of_a_node_is_documented(structure: type[
 
 
 def test_each_kind_of_event_is_documented() -> None:
-    for what in (TaskProgress("1", "a", 1, 2), OccurrenceSkipped("s", 0.0, "held"), DrainBegun(), Gap()):
+    pauses = TasksPaused(None, 0.0, "ops"), TasksResumed(None, "ops")
+    for what in (TaskProgress("1", "a", 1, 2), OccurrenceSkipped("s", 0.0, "held"), *pauses, DrainBegun(), Gap()):
         kind, _ = content(what)
         assert kind.decode() in HTTP_API.rows
 

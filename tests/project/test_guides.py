@@ -110,7 +110,7 @@ def test_settings_can_be_used(part: Part, tmp_path: Path) -> None:
 
     config = load_config(file=file, environment={}, flags={})
 
-    handlers = load_catalogue(declared=config.handlers, modules=(), environment={})
+    handlers = load_catalogue(declared=config.handlers, modules=(), environment={}, limits=config.limits)
     Tokens(config.tokens)
     for name, hook in config.hooks.items():
         Hook(name, hook, SECRETS)

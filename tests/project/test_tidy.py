@@ -41,7 +41,7 @@ MAY_IMPORT: Final = {
     "values": set[str](),
     "task": {"errors", "traceparent"},
     "observe": {"values", "task"},
-    "handlers": {"values", "task", "validation", "errors"},
+    "handlers": {"values", "task", "limit_key", "validation", "errors"},
     "handlers/http": {"handlers", "values", "validation", "task", "errors"},
     "handlers/processes": {"handlers", "values", "task", "errors"},
     "handlers/functions": {"handlers", "handlers/processes", "observe", "values", "task", "errors"},

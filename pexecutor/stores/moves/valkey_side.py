@@ -15,6 +15,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
+import trio
 
 from ...errors import StoreUnavailableError, UnusableStoreError
 from ...task import Attempt, Finished, Following, Record, Running, Scheduled, Task, make_serial
@@ -241,7 +242,6 @@ class QueueSide:
         schedules: Sequence[Schedule] = (),
         answers: Sequence[KeyedAnswer] = (),
         deliveries: Sequence[Delivery] = (),
-        deliveries: Sequence[Delivery] = (),  # noqa: ARG002
         limits: Sequence[LimitChange] = (),  # noqa: ARG002
     ) -> None:
         """Take over everything that is moved, and leave the mark. The queue is sealed until that is done."""

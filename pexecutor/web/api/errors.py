@@ -22,6 +22,7 @@ from ...errors import (
     PexecutorError,
     StoreUnavailableError,
     TooManySchedulesError,
+    UnknownHandlerError,
     UnknownScheduleError,
     UnknownTaskError,
 )
@@ -122,6 +123,7 @@ STATUS_OF: Final[dict[type[PexecutorError], int]] = {
     NotAllowedError: 403,
     OtherSiteError: 403,
     UnknownTaskError: 404,
+    UnknownHandlerError: 404,
     UnknownHookError: 404,
     UnknownScheduleError: 404,
     RequestTimeoutError: 408,

@@ -18,10 +18,22 @@ import trio
 from ...config import Config
 from ...core.executor import Executor
 from ...limits import times
-from ...observe.events import DrainBegun, Event, Feed, Gap, Happening, OccurrenceSkipped, Reader, TaskProgress
+from ...observe.events import (
+    DrainBegun,
+    Event,
+    Feed,
+    Gap,
+    Happening,
+    OccurrenceSkipped,
+    Reader,
+    TaskProgress,
+    TasksPaused,
+    TasksResumed,
+)
 from ...task import State
 from .client_input import ClientInput
 from .errors import TooManyStreamsError
+from .limit_wire import pause_view, resumed_view
 from .reply import Reply
 from .request import IncomingRequest
 from .schedule_wire import skipped_view
@@ -103,8 +115,8 @@ def _filter(query: EventsQuery) -> Callable[[Happening], bool] | None:
                 return True
             case TaskProgress():
                 return query.name in (None, what.name) and query.state in (None, State.RUNNING)
-            case OccurrenceSkipped():
-                return False  # it concerns no task
+            case OccurrenceSkipped() | TasksPaused() | TasksResumed():
+                return False  # they concern no single task
             case record:
                 return query.name in (None, record.task.name) and query.state in (None, record.state)
 
@@ -146,6 +158,10 @@ def content(what: Happening) -> tuple[bytes, bytes]:
             return b"progress", _encode({"id": what.id, "name": what.name, "progress": progress})
         case OccurrenceSkipped():
             return b"skipped", _encode(skipped_view(what))
+        case TasksPaused():
+            return b"paused", _encode(pause_view(what))
+        case TasksResumed():
+            return b"resumed", _encode(resumed_view(what))
         case DrainBegun():
             return b"drain", b"{}"
         case Gap():

@@ -4,9 +4,10 @@ Each scrape reads the executor's one snapshot and its histograms. Nothing is cou
 what other observers see. Each app has its own registry instead of the library's global one, so the metrics of two
 executors in a process are not mixed.
 
-The labels are ``handler``, ``outcome``, ``state``, ``schedule``, ``target`` and ``result``. The number of their values
-is bounded, because the operator declares the handlers and targets, outcomes, states and results are fixed, and only the
-first schedules have a label of their own (see ``schedules/counts.py``). A task's name is never a label.
+The labels are ``handler``, ``limit``, ``outcome``, ``state``, ``schedule``, ``target`` and ``result``. The number of
+their values is bounded, because the operator declares the handlers, limits and targets, outcomes, states and results
+are fixed, and only the first schedules have a label of their own (see ``schedules/counts.py``). A task's name is never
+a label.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from ...observe.histogram import Histogram
 from ...process.streams import dropped_lines
 from ...stores import StoreStatistics
 from ...task import Outcome
+from .limit_wire import limit_uses
 from .reply import Reply
 from .request import IncomingRequest
 
@@ -79,6 +81,7 @@ class _ExecutorCollector(Collector):
         yield from _counters(statistics)
         yield from _gauges(statistics)
         yield from _store_gauges(statistics.store)
+        yield from _limit_gauges(statistics)
         yield CounterMetricFamily(
             "pexecutor_output_lines_dropped",
             "Lines of standard output and standard error that could not be written.",
@@ -141,6 +144,29 @@ def _store_gauges(store: StoreStatistics) -> Iterator[Metric]:
     yield _gauge("notifications_waiting", "Notifications that wait for their delivery.", store.deliveries)
     yield _gauge("store_up", "Whether the store accepts changes.", store.trouble is None)
     yield _gauge("store_damaged", "Damaged entries that were set aside or repaired.", store.damaged)
+
+
+def _limit_gauges(statistics: Statistics) -> Iterator[Metric]:
+    state = statistics.store.limits
+    in_use = GaugeMetricFamily(
+        "pexecutor_limit_slots_in_use", "Running tasks that a limit counts, of all its values.", labels=["limit"]
+    )
+    full = GaugeMetricFamily("pexecutor_limit_keys_full", "Values of a limit without a free slot.", labels=["limit"])
+    for use in limit_uses(state):
+        in_use.add_metric([use.which], use.slots_in_use)
+        full.add_metric([use.which], use.keys_full)
+    yield in_use
+    yield full
+    paused = {pause.handler for pause in state.pauses}
+    yield _gauge("paused", "Whether everything is paused, so that no task starts.", None in paused)
+    handlers = GaugeMetricFamily(
+        "pexecutor_handler_paused",
+        "Whether the handler is paused, so that its tasks do not start.",
+        labels=["handler"],
+    )
+    for handler in statistics.handlers:
+        handlers.add_metric([handler], float(handler in paused))
+    yield handlers
 
 
 def _gauge(name: str, documentation: str, value: float) -> Metric:

@@ -13,6 +13,7 @@ from ...core.executor import Executor
 from ...core.statistics import Phase, Statistics
 from ...observe.timeline import INTERVAL_SECONDS, INTERVALS_MAX
 from ...stores import Node
+from .limit_wire import statistics_view
 from .reply import Reply, json_reply, problem_reply
 from .request import IncomingRequest
 from .wire import IntervalView, Problem, Timestamp, interval_view, timestamp
@@ -105,7 +106,7 @@ class OpsAnswers:
         """Show whether submits are accepted; callers with the scope ``read`` also get the statistics."""
         statistics = self._executor.statistics()
         identity = request.identity
-        shown = statistics if identity is not None and identity.may("read") else UNSET
+        shown = statistics_view(statistics) if identity is not None and identity.may("read") else UNSET
         if statistics.phase is not Phase.SERVING:
             detail = f"the server is {statistics.phase} and accepts no tasks: use another server"
         elif statistics.store.trouble is not None:
@@ -128,4 +129,4 @@ class OpsAnswers:
         """Begin the stop, which continues after this reply."""
         _log.info("asked to drain")
         self._executor.drain()
-        return json_reply(Situation("draining", self._executor.statistics()), 202)
+        return json_reply(Situation("draining", statistics_view(self._executor.statistics())), 202)

@@ -22,6 +22,7 @@ from ...task import Finished, Record, State
 from .decode import Change, decode_object
 from .deliveries import deliveries_page
 from .errors import BadRequestError
+from .limit_wire import with_blocks
 from .reply import Reply, json_reply
 from .request import IncomingRequest, read_json_body
 from .wire import detail, view
@@ -76,10 +77,6 @@ class TaskAnswers:
         self._executor = executor
         self._config = config
 
-    async def handlers(self, _: IncomingRequest) -> Reply:
-        """List the handlers and the params of each."""
-        return json_reply(self._executor.handlers.describe())
-
     async def every_state(self, request: IncomingRequest) -> Reply:
         """List tasks of any state.
 
@@ -109,7 +106,8 @@ class TaskAnswers:
     async def _list(self, request: IncomingRequest, state: State | None, name: str | None = None) -> Reply:
         query: PageQuery = request.query
         page = await self._executor.page(PageRequest(state, name, query.limit, query.cursor or None))
-        rows = [view(record, self._executor.context(record)) for record in page.records]
+        now = self._executor.limits.now()
+        rows = [with_blocks(view(record, self._executor.context(record)), record, now) for record in page.records]
         return json_reply(rows, headers=_link_to_next(request, page.next_cursor))
 
     async def show(self, request: IncomingRequest) -> Reply:
@@ -141,7 +139,8 @@ class TaskAnswers:
         return self._shown(record, 200 if isinstance(record, Finished) else 202)
 
     def _shown(self, record: Record, status: int) -> Reply:
-        return json_reply(detail(record, self._executor.context(record)), status)
+        shown = detail(record, self._executor.context(record))
+        return json_reply(with_blocks(shown, record, self._executor.limits.now()), status)
 
 
 def _link_to_next(request: IncomingRequest, cursor: str | None) -> dict[str, str]:

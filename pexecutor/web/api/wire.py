@@ -94,6 +94,8 @@ class TaskView(msgspec.Struct, kw_only=True):
         submitted_at: when the task was accepted.
         due_at: when a scheduled task becomes pending.
         follows: the id of the task that this task follows.
+        blocked_by: the pauses and limits that keep a pending task from starting, each as a sentence; absent if there
+            are none. ``GET /tasks/{id}/why`` shows all reasons.
         started_at: when the last attempt began.
         finished_at: when the task got its outcome.
         progress: the progress that the handler of a running task reports.
@@ -112,6 +114,7 @@ class TaskView(msgspec.Struct, kw_only=True):
     submitted_at: Timestamp
     due_at: Timestamp | UnsetType = UNSET
     follows: TaskId | UnsetType = UNSET
+    blocked_by: list[str] | UnsetType = UNSET
     started_at: Timestamp | UnsetType = UNSET
     finished_at: Timestamp | UnsetType = UNSET
     progress: Progress | UnsetType = UNSET

@@ -20,13 +20,13 @@ from ...errors import (
     StoreUnavailableError,
     UnknownTaskError,
 )
-from ...handlers.catalogue import HandlerView
 from ...task import Attempt, Ending, Finished, Outcome, Pending, Running, Task, make_serial
 from ..api.decode import Change
 from ..api.errors import BadSignatureError, KeyReusedError, KeyUnderWayError, TooManyStreamsError, UnknownHookError
 from ..api.hooks.answers import SkippedDelivery
 from ..api.hooks.hook import FORM_TYPE
 from ..api.idempotency import HEADER
+from ..api.limit_wire import HandlerState
 from ..api.ops import Alive, NodeView, NotReadyProblem, Situation, TimelineView
 from ..api.reply import problem
 from ..api.route import Doc, DocumentedReply, Media
@@ -262,8 +262,9 @@ EVENTS: Final = Doc(
     (TooManyStreamsError,),
     description=(
         "`task` has a record as listings show it, at each change of its state. `progress` has the progress of a"
-        " running task. `skipped` means that an occurrence of a schedule was skipped. `drain` means that the stop"
-        " has begun. `gap` means that events were missed: read the listings again. Send `Last-Event-ID` to resume"
+        " running task. `skipped` means that an occurrence of a schedule was skipped. `paused` and `resumed` mean"
+        " that a pause of tasks has begun or ended. `drain` means that the stop has begun. `gap` means that events were"
+        " missed: read the listings again. Send `Last-Event-ID` to resume"
         " a stream."
     ),
 )
@@ -273,8 +274,8 @@ EVENTS: Final = Doc(
 HANDLERS: Final = Doc(
     "Server",
     "list_handlers",
-    "List the handlers, each with the JSON Schema of its params.",
-    {200: _reply("All handlers, by name.", _list(HandlerView))},
+    "List the handlers, each with its params, defaults, limits and pauses.",
+    {200: _reply("All handlers, by name.", _list(HandlerState))},
 )
 
 LIVE: Final = Doc(

@@ -31,6 +31,7 @@ from ...stores import StoreStatistics
 from ...task import Task
 from ..api.decode import Change
 from ..api.hooks.answers import SkippedDelivery
+from ..api.limit_wire import HandlerState, LimitsView, LimitUse, PausesView, PauseView, ReasonView
 from ..api.ops import Alive, NodeView, NotReadyProblem, Situation, TimelineView
 from ..api.schedule_wire import OccurrenceView, ScheduleView
 from ..api.schedules import Pause
@@ -42,7 +43,8 @@ JsonObject = dict[str, Any]
 RECEIVED: Final = (Task, Change, ScheduleDeclaration, Pause)
 
 SENT: Final = (
-    *(TaskView, TaskDetail, AttemptView, Progress, Output, BatchReply, TaskVerdict, HandlerView, TaskDefaults),
+    *(TaskView, TaskDetail, AttemptView, Progress, Output, BatchReply, TaskVerdict, HandlerState, TaskDefaults),
+    *(PauseView, PausesView, LimitUse, LimitsView, ReasonView),
     *(ScheduleView, OccurrenceView, SkippedDelivery),
     *(Problem, SubmitProblem, FieldError, HeldProblem, NotReadyProblem),
     *(
@@ -80,6 +82,11 @@ def all_schemas(handlers: Sequence[HandlerView], config: Config) -> JsonObject:
         if types.get(name) in SENT:
             schemas[name] = _as_sent(schemas[name], types[name])
     schemas["TaskDetail"]["properties"]["output"] |= ref(Output)
+    schemas["StoreStatistics"]["properties"]["limits"] = ref(LimitsView) | {
+        "description": "The limits and pauses, as this server knows them."
+    }
+    for unused in ("LimitState", "LimitNumbers", "TaskPause"):
+        del schemas[unused]
     schemas["TaskList"] = {
         "type": "array",
         "description": "Tasks to submit. If two tasks have the same name, the first one wins.",

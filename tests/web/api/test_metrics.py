@@ -124,6 +124,7 @@ async def test_commits_are_timed(nursery: trio.Nursery) -> None:
 
 async def test_every_metric_keeps_the_rules_of_its_format(full: Served, gate: Gate) -> None:
     await full.executor.schedules.put("hourly", ScheduleDeclaration(Task("r"), every=3_600_000))
+    await full.executor.limits.store.set_numbers({"api": 5}, {})
     gate.open()
     await full.until(lambda now: now.store.history == 3)
     assert (await full.client.post("/schedules/hourly/run")).status_code == 202
@@ -137,7 +138,7 @@ async def test_every_metric_keeps_the_rules_of_its_format(full: Served, gate: Ga
         assert family.unit == ("seconds" if family.type == "histogram" else "")
         assert family.samples, family.name
         for sample in family.samples:
-            assert set(sample.labels) <= {"handler", "outcome", "state", "le", "schedule", "target", "result"}
+            assert set(sample.labels) <= {"handler", "outcome", "state", "le", "schedule", "target", "result", "limit"}
             assert sample.name.endswith("_total") == (family.type == "counter")
 
 

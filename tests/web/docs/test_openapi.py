@@ -185,7 +185,7 @@ def test_an_id_has_an_example(document: JsonObject) -> None:
     ]
     record = document["components"]["schemas"]["TaskView"]["properties"]["id"]
 
-    assert len(asked) == 3
+    assert len(asked) == 4
     assert {parameter["example"] for parameter in asked} == set(record["examples"])
     assert re.fullmatch(record["pattern"], record["examples"][0])
 
@@ -332,6 +332,7 @@ async def test_every_reply_that_the_document_has_is_given_as_it_is_described(
     await _change(witness, served, full)
     await _cancel(witness, served, full)
     await _schedule(witness, served, full)
+    await _pause(witness, served, full)
     await _deliver(witness, serve_here)
     await _listen(witness, served)
     await _have_bad_luck(witness, serve_here)
@@ -449,6 +450,25 @@ async def _schedule(witness: Witness, served: Served, full: Served) -> None:
     await witness.ask(full, "run_schedule", 429, "/schedules/full/run")
 
 
+async def _pause(witness: Witness, served: Served, full: Served) -> None:
+    [waiting, *_] = await full.listing("/tasks/pending")
+    expired = f"/tasks/{(await served.listing('/tasks/finished'))[0]['id'][:6]}-1"
+    for kind, path in (("", ""), ("_handler", "/handlers/sleep")):
+        for action in ("pause", "resume"):
+            await witness.ask(full, f"{action}{kind}", 200, f"{path}/{action}")
+            await witness.ask(full, f"{action}{kind}", 400, f"{path}/{action}?wat=1")
+        await full.client.post(f"{path}/pause")
+    for action in ("pause", "resume"):
+        await witness.ask(full, f"{action}_handler", 404, f"/handlers/x/{action}")
+    reasons = await witness.ask(full, "why_task", 200, f"/tasks/{waiting['id']}/why")
+    assert [reason["reason"] for reason in reasons][:2] == ["paused", "paused"]
+    await witness.ask(full, "list_handlers", 200)
+    await witness.ask(full, "list_pending", 200)
+    await witness.ask(served, "why_task", 400, f"/tasks/{waiting['id']}/why?wat=1")
+    await witness.ask(served, "why_task", 404, "/tasks/x/why")
+    await witness.ask(served, "why_task", 410, f"{expired}/why")
+
+
 async def _deliver(witness: Witness, serve_here: ServeHere) -> None:
     hooked = await serve_here(hooks=HOOKS, pool_size=1, queue_size=1, handler=Doing(work))
     signed, path = {"headers": bearer(HOOK_SECRET)}, "/hooks/paid"
@@ -491,6 +511,7 @@ async def _have_bad_luck(witness: Witness, serve_here: ServeHere) -> None:
     disk, bounds = FakeJournal(), ScheduleBounds(1)
     store = LocalStore(journal=disk, schedule_bounds=bounds)
     unlucky = await serve_here(store=store, request_timeout_seconds=REQUEST_SECONDS_MAX, hooks=HOOKS)
+    unlucky.client.headers["Connection"] = "close"  # a kept connection may be closed as idle while a request is sent
     submitted = (await unlucky.client.post("/tasks", json={"name": "a", "delay": 60_000})).json()
     target = f"/tasks/{submitted['id']}"
     await witness.ask(unlucky, "submit_tasks", 408, content=slowly(), headers=JSON_TYPE)
@@ -505,6 +526,16 @@ async def _have_bad_luck(witness: Witness, serve_here: ServeHere) -> None:
     await witness.ask(unlucky, "submit_tasks", 503, json={"name": "b"})
     await witness.ask(unlucky, "receive_delivery", 503, "/hooks/paid", json={"id": "b"}, headers=bearer(HOOK_SECRET))
     await witness.ask(unlucky, "cancel_task", 503, target)
+    for action in ("pause", "pause_handler"):
+        path = BY_ID[action].path.replace("{name}", "sleep")
+        await witness.ask(unlucky, action, 503, path)
+    disk.fails_at = set()
+    for action in ("pause", "pause_handler"):
+        await unlucky.client.post(BY_ID[action].path.replace("{name}", "sleep"))
+    disk.fails_at = set(range(disk.writes, disk.writes + 10))
+    for action in ("resume", "resume_handler"):
+        path = BY_ID[action].path.replace("{name}", "sleep")
+        await witness.ask(unlucky, action, 503, path)
     await witness.ask(unlucky, "change_task", 503, target, json={"priority": 9})
     await witness.ask(unlucky, "put_schedule", 503, schedule, json={**hourly, "paused": True})
     await witness.ask(unlucky, "change_schedule", 503, schedule, json={"paused": True})
