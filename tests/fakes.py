@@ -13,6 +13,7 @@ from pexecutor import Record, StoreUnavailableError, Task
 from pexecutor.handlers import Context
 from pexecutor.stores.answers import KeyedAnswer
 from pexecutor.stores.local.journal_protocol import NOTHING_BESIDE, BesideKind, BesideRecords, CurrentBeside
+from pexecutor.stores.local.limit_settings import LimitChange
 
 
 class Doing:
@@ -109,7 +110,8 @@ class FakeJournal:
 
     async def stored(self, kind: BesideKind) -> list[Any]:
         kept = {key: value for key, value in self.beside[kind].items() if value is not None}
-        return [KeyedAnswer(*item) for item in kept.items()] if kind == "answers" else [*kept.values()]
+        with_key = {"answers": KeyedAnswer, "limits": LimitChange}.get(kind)
+        return [*kept.values()] if with_key is None else [with_key(*item) for item in kept.items()]
 
     async def commit(self, changes: Sequence[Record], acceptances: int, beside: BesideRecords = NOTHING_BESIDE) -> None:
         self.writes += 1

@@ -24,6 +24,7 @@ import msgspec
 
 from pexecutor import Finished, Following, Outcome, Pending, Record, Running, Scheduled, Task
 from pexecutor.handlers import Context
+from pexecutor.stores.limits import keys_of
 from pexecutor.stores.local.book import Book
 from pexecutor.stores.mending import failed_to_write
 from pexecutor.stores.sqlite.rows import to_row
@@ -226,6 +227,7 @@ class Ledger:
                 pending.task.priority != running.task.priority
                 or pending.serial > running.serial
                 or self._pending_since[pending.serial] >= running.started_at
+                or keys_of(pending) != keys_of(running)
                 or pending.crashes > 0,  # it may have had to wait for the end of another with a crash
                 "first come, first started",
                 running,

@@ -18,6 +18,7 @@ import trio
 
 from pexecutor import Ending, Executor, Finished, LocalStore, Outcome, Record, Running, Scheduled, Task
 from pexecutor.handlers import Catalogue, Context
+from pexecutor.limit_key import LimitKey
 from pexecutor.log import TaskLog
 from pexecutor.stores import Watcher
 from pexecutor.stores.answers import Answer, RequestKey
@@ -74,6 +75,7 @@ class Process:
         say: writes the trace.
         log: where the program writes its log; it may fail.
         work: what its handler does.
+        limit_keys: returns the limit keys of a task.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Process:
         say: Callable[[str, str], None],
         log: FailingLog,
         work: Work,
+        limit_keys: Callable[[Task], tuple[LimitKey, ...]],
     ) -> None:
         self.disk = disk
         self.ledger = ledger
@@ -124,6 +127,7 @@ class Process:
             ledger,
             notified,
             delivery_bounds=notified.bounds,
+            limit_keys,
             queue_size=ledger.queue_size,
             history_records_max=history_records_max,
             crashes_max=ledger.crashes_max,
@@ -226,7 +230,15 @@ class _Store(LocalStore):
     """A store that is told now and then of an outcome that cannot be written."""
 
     def __init__(self, chance: Random, ledger: Ledger, notified: Notified, **settings: Any) -> None:
+    def __init__(
+        self,
+        chance: Random,
+        ledger: Ledger,
+        limit_keys: Callable[[Task], tuple[LimitKey, ...]],
+        **settings: Any,
+    ) -> None:
         super().__init__(**settings)
+        self._limit_keys = limit_keys
         self._chance = chance
         self._ledger = ledger
         self._notified = notified
@@ -235,6 +247,9 @@ class _Store(LocalStore):
         if self._notified.are_made:
             watcher = watcher._replace(brings=self._notified.brings, deliveries_ended=self._notified.note_ended)
         super().watch(watcher)
+
+    def watch(self, watcher: Watcher) -> None:
+        super().watch(watcher._replace(limit_keys=self._limit_keys))
 
     async def finish(self, ended: Sequence[tuple[Running, Ending]]) -> list[Finished | Scheduled | None]:
         return await super().finish([(running, self._spoilt_by_chance(running, ending)) for running, ending in ended])

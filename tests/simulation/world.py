@@ -22,6 +22,7 @@ import trio
 from trio.testing import MockClock
 
 from pexecutor.errors import PexecutorError, StoreUnavailableError, UnusableStoreError
+from pexecutor.stores.limits import no_limit_keys
 from pexecutor.stores.sqlite import database, journal, statements
 from pexecutor.stores.sqlite.database import Durability
 from pexecutor.task import make_serial
@@ -33,6 +34,7 @@ from .deliveries import NotifiedWork
 from .disk import SURVIVES, FakeDisk
 from .inside import trouble, work
 from .ledger import BrokenInvariantError, Ledger, demand
+from .limits import Limits, limit_keys
 from .log import FailingLog
 from .process import DieAtStep, Process, by_mark, read_answers, read_file
 from .requests import Requests
@@ -78,6 +80,7 @@ class World:
         self.starts_are_free = chance.random() < 0.5
         self.has_trouble = chance.random() < 0.5
         self.schedules = ScheduledWork(seed, EPOCH)
+        self.limits = Limits(seed)
         self.log = FailingLog(Random(seed), chance.choice([0, 0, 0.1, 1]))
         self.group_min = chance.choice([statements.GROUP_MIN, 1])
         self.ledger = Ledger(
@@ -102,6 +105,7 @@ class World:
             f"{', crashes in a row' if self.crashes_in_a_row else ''}"
             f"{', schedules' if self.schedules.definitions else ''}"
             f"{f', at most {self.notified.bounds.deliveries_max} deliveries' if self.notified.are_made else ''}"
+            f"{', limits' if self.limits.are_used else ''}"
         )
         self._marks = count(1)
         self._crashes = 0
@@ -164,6 +168,7 @@ class World:
         self.requests.look(read_answers(self.disk), by_mark(found), self.ledger.is_known)
         self.schedules.found(self.disk, found, self.ledger)
         self.notified.found(self.disk, found, self.ledger)
+        self.limits.found(self.disk)
         async with trio.open_nursery() as machine:
             process = self.process = self._process_on(machine)
             if not last:
@@ -176,6 +181,7 @@ class World:
                         self.ledger.recovered(process.book, found)
                         process.serving = True
                         process.on_look = partial(self._look_at_all, process)
+                        process.on_look = partial(self._look_further, process)
                         process.look()
                         await self.schedules.declare(process)
                         if self.notified.are_made:
@@ -192,6 +198,9 @@ class World:
     def _look_at_all(self, process: Process) -> None:
         self.schedules.look(process)
         self.notified.look(process)
+    def _look_further(self, process: Process) -> None:
+        self.schedules.look(process)
+        self.limits.look(process)
 
     def _process_on(self, machine: trio.Nursery) -> Process:
         return Process(
@@ -210,6 +219,7 @@ class World:
             say=self.say,
             log=self.log,
             work=partial(work, chance=self.chance, say=self.say),
+            limit_keys=limit_keys if self.limits.are_used else no_limit_keys,
         )
 
     def _plan_death(self, process: Process) -> None:
@@ -232,6 +242,8 @@ class World:
         async with trio.open_nursery() as below:
             if self.has_trouble:
                 below.start_soon(partial(trouble, process, chance=self.chance, say=self.say))
+            if self.limits.are_used:
+                below.start_soon(self.limits.change, process)
             async with trio.open_nursery() as nursery:
                 for number in range(3):
                     nursery.start_soon(callers.call, f"caller {number + 1}", self.chance.randint(3, 25))
@@ -258,6 +270,8 @@ class World:
 
     async def _come_to_the_end(self, process: Process) -> None:
         pause_seconds = 60.0
+        if self.limits.are_used:
+            await self.limits.settle(process)
         with trio.fail_after(LAST_LIFE_SECONDS_MAX):
             while process.book.waiting() or process.book.running:
                 await trio.sleep(pause_seconds)

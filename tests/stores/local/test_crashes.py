@@ -164,5 +164,5 @@ def pending(*crashes: int) -> list[Pending]:
 )
 def test_who_may_start_together(waiting: list[int], running: list[int], crashes_max: int, started: list[int]) -> None:
     beside = [record for record in pending(*running) if record.crashes]
-    running = Beside(beside, crashes_max)
-    assert [record.crashes for record in pending(*waiting) if running.lets_start(record)] == started
+    there = Beside(beside, crashes_max)
+    assert [record.crashes for record in pending(*waiting) if there.lets_start(record)] == started

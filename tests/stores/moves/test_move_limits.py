@@ -7,6 +7,7 @@ from pathlib import Path
 from pexecutor import Record, Task
 from pexecutor.limit_key import LimitKey
 from pexecutor.stores import Watcher
+from pexecutor.stores.sqlite.inspection import check
 
 from .test_move import full, here, move_files, serving, there
 
@@ -26,9 +27,13 @@ async def test_they_hold_in_the_other_store(full: list[Record], here: Path, ther
         assert await store.limits.state() == state
         assert store.claim_nowait(1) == []
         await store.limits.resume(None)
-        started = [record.task.name for record in await store.claim(2)]
+        claimed = await store.claim(2)
+        started = [record.task.name for record in claimed]
         assert started[0] == "first limited"
         assert "second limited" not in started
+        await store.release(claimed)
+        state = await store.limits.state()
+    await move_files(there, here)
     async with serving(here) as store:
-        assert not (await store.limits.state()).numbers
-        assert (await store.limits.state()).pauses == ()
+        assert await store.limits.state() == state
+    assert check(there).beside == {}
