@@ -69,6 +69,19 @@ def _handlers(_: Config, prepared: Prepared) -> Iterator[Line]:
         yield "handler", handler.name, handler.description
 
 
+def _limits(config: Config, prepared: Prepared) -> Iterator[Line]:
+    limits = prepared.executor.handlers.limits
+    for name, number in limits.numbers.items():
+        per = config.limits[name].get("per")
+        yield "limit", f"limits.{name}", _at_once(number), *([] if per is None else [f"for each {per}"])
+    for name, number in limits.handler_numbers.items():
+        yield "limit", f"handlers.{name}", _at_once(number)
+
+
+def _at_once(number: int) -> str:
+    return f"{number} {'task runs' if number == 1 else 'tasks run'} at once"
+
+
 def _schedules(config: Config, prepared: Prepared) -> Iterator[Line]:
     now = time.time()
     for name, declaration in load_tables(config.schedules, prepared.executor.handlers.check, now).items():
@@ -96,6 +109,6 @@ def _targets(config: Config, prepared: Prepared) -> Iterator[Line]:
 
 _SECTIONS: Final[tuple[Callable[[Config, Prepared], Iterator[Line]], ...]] = (
     *(_address, _store, _pool, _access),
-    *(_handlers, _schedules, _hooks, _targets),
+    *(_handlers, _limits, _schedules, _hooks, _targets),
 )
 """What is printed, in this order."""

@@ -10,8 +10,14 @@ import pytest
 from .conftest import Run, StartServer
 
 VALID = """
+[limits.disk]
+concurrency = 2
+per = "params.folder"
+
 [handlers.pack]
 command = ["true"]
+limits = ["disk"]
+concurrency = 1
 
 [schedules.nightly]
 cron = "0 3 * * *"
@@ -64,7 +70,11 @@ def test_it_prints_what_would_be_served(run: Run, settings: Path, data: Path) ->
         ["token", "none: every client on the loopback"],
     ]
     assert [line[:2] for line in lines[4:6]] == [["handler", "pack"], ["handler", "sleep"]]
-    nightly, often, off, hook, target = lines[6:]
+    assert lines[6:8] == [
+        ["limit", "limits.disk", "2 tasks run at once", "for each params.folder"],
+        ["limit", "handlers.pack", "1 task runs at once"],
+    ]
+    nightly, often, off, hook, target = lines[8:]
     assert nightly[:3] == ["schedule", "nightly", "0 3 * * * Europe/Berlin"]
     assert len(nightly[3:]) == 5
     assert often[:5] == ["schedule", "often", "every 1 min", "2030-01-31T08:00:00.000Z", "2030-01-31T08:01:00.000Z"]
@@ -104,6 +114,9 @@ def test_it_does_not_disturb_a_server_with_the_same_settings(run: Run, start_ser
         ("", ["--handlers", "no_such_module"]),
         ('[schedules.often]\nevery = 1\ntask = {name = "a"}', []),
         ('[schedules.often]\nevery = 1000\ntask = {name = "a", handler = "gone"}', []),
+        ("[limits.disk]\nconcurrency = 0", []),
+        ('[handlers.sleep]\nlimits = ["disk"]', []),
+        ("[handlers.sleep]\nretries = -1", []),
         ('[hooks.deploy]\nscheme = "github"\nsecret = "short"\ntask = {name = "a"}', []),
         ('[hooks.deploy]\nscheme = "github"\nsecret = "0123456789abcdef"\ntask = {name = "a", handler = "gone"}', []),
         ('[notify.ops]\nurl = "ftp://example.org"', []),
