@@ -350,3 +350,13 @@ def test_a_record_can_be_read_while_the_server_is_away(page: Page, start: Start)
     server.signal(signal.SIGKILL)
     page.shows("#connection", "Not connected")
     assert "1 of 100000 rows" in log_text(page)
+
+
+def test_a_task_says_what_holds_it_back_and_which_tags_it_has(page: Page, server: ServerProcess) -> None:
+    assert server.client.post("/handlers/sleep/pause").status_code == 200
+    name = a_name()
+    open_task(page, server, name=name, tags=["nightly", "blue"])
+    page.shows("#detail dl", "the handler 'sleep' is paused since")
+    page.shows("#detail dl", "nightly, blue")
+    assert server.client.post("/handlers/sleep/resume").status_code == 200
+    page.shows("#detail header", "succeeded")

@@ -119,6 +119,7 @@ function facts(record, output) {
 		["Submitted", dateTime(record.submitted_at)],
 		["Due", record.due_at && dateTime(record.due_at)],
 		["Follows", record.follows],
+		["Waits", record.blocked_by && record.blocked_by.join("; ")],
 		["Started", started && dateTime(started)],
 		["Took", record.finished_at && started && span(took(record))],
 		["Duration", record.duration ? span(record.duration) : null],
