@@ -8,7 +8,7 @@ import msgspec
 
 from pexecutor import Task, load_catalogue
 from pexecutor.handlers import BUILT_IN, Catalogue
-from pexecutor.handlers.settings import EXAMPLES, TaskDefaults
+from pexecutor.handlers.settings import EXAMPLES, HandlerSettings, TaskDefaults
 
 ALL = {
     "timeout": 60_000,
@@ -28,7 +28,8 @@ def catalogue(**defaults: object) -> Catalogue:
 
 
 def test_each_default_fills_its_field_unless_it_was_given() -> None:
-    assert ALL.keys() == EXAMPLES.keys() == {*TaskDefaults.__struct_fields__}
+    assert ALL.keys() == {*TaskDefaults.__struct_fields__}
+    assert EXAMPLES.keys() == {*HandlerSettings.__struct_fields__}
     for field, value in ALL.items():
         handlers, plain = catalogue(**{field: value}), Task("a")
         filled = handlers.fill(plain, ["name"])
