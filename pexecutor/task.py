@@ -24,8 +24,8 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from .limit_key import LimitKey
 from .limits.defaults import SPAN_SECONDS_MAX
+from .limits.keys import LimitKey
 from .limits.tags import Tags, check_tags
 from .traceparent import PATTERN as TRACEPARENT_PATTERN
 from .traceparent import parse_traceparent
@@ -211,8 +211,7 @@ class Brings(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     def targets(self, outcome: Outcome) -> tuple[str, ...]:
         """Return the targets of an outcome."""
-        targets: tuple[str, ...] = getattr(self, outcome)
-        return targets
+        return getattr(self, outcome)  # type: ignore[no-any-return]
 
 
 class Rare(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

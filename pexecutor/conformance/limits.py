@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 import trio
 
-from ..limit_key import LimitKey
+from ..limits.keys import LimitKey
 from ..stores import NodeState, Store, Watcher
 from ..stores.limits import LimitNumbers, handler_key, keys_of
 from ..task import InFlight, Running, State, Task

@@ -7,7 +7,7 @@ from typing import Final
 
 import trio
 
-from ..limit_key import LimitKey
+from ..limits.keys import LimitKey
 from ..stores import Store
 from ..stores.limits import LimitNumbers, NoSuchHandler
 from ..task import Running, Task

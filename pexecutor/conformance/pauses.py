@@ -6,7 +6,7 @@ from functools import partial
 from typing import Final
 
 from ..errors import UnknownTaskError
-from ..limit_key import LimitKey
+from ..limits.keys import LimitKey
 from ..stores import Store
 from ..stores.limits import (
     Ahead,

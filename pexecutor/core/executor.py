@@ -130,8 +130,7 @@ class Executor:
             store, self._serving, self.fault, self.check, self._settle, self._waiting_for_room
         )
         watcher = Watcher(self._note, self._pool.cancel, self._pool.lose, self._describe, self.clock.wake)
-        self.limits: Limits = Limits(store, handlers, self.events)
-        self.limits.watch(self.notifications.watching(watcher))
+        self.limits: Limits = Limits(store, handlers, self.events, self.notifications.watching(watcher))
 
     # Run and stop
 

@@ -10,13 +10,11 @@ import trio
 
 from ..errors import StoreUnavailableError, UnknownHandlerError
 from ..handlers import Catalogue
+from ..limits.times import DECLARE_RETRY_SECONDS
 from ..observe.events import Feed, TasksPaused, TasksResumed
 from ..observe.notify import log_error
 from ..stores import Store, Watcher
 from ..stores.limits import LimitState, LimitStore, Reason, TaskPause
-
-RETRY_SECONDS: Final = 5.0
-"""How long to wait before the numbers are stored again, if the store could not be written."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -28,19 +26,21 @@ class Limits:
         store: the store that keeps the tasks, the numbers and the pauses.
         handlers: the handlers, with their limits.
         events: the feed that gets an event when something is paused or resumed.
+        watcher: the callbacks of the executor; the store also gets the known handlers and the limit keys of tasks.
     """
 
-    def __init__(self, store: Store, handlers: Catalogue, events: Feed) -> None:
+    def __init__(self, store: Store, handlers: Catalogue, events: Feed, watcher: Watcher) -> None:
         self._store = store
         self._handlers = handlers
         self._events = events
+        self._watch(watcher)
 
     @property
     def store(self) -> LimitStore:
         """Return the limits of the store."""
         return self._store.limits
 
-    def watch(self, watcher: Watcher) -> None:
+    def _watch(self, watcher: Watcher) -> None:
         """Register a watcher with the store, which also names the known handlers and the limit keys of tasks."""
         known = None if self._handlers.claims_unknown else frozenset(self._handlers.names())
         watcher = watcher._replace(handlers=known)
@@ -65,7 +65,7 @@ class Limits:
 
     async def _set_numbers_later(self) -> None:
         while True:
-            await trio.sleep(RETRY_SECONDS)
+            await trio.sleep(DECLARE_RETRY_SECONDS)
             try:
                 await self._set_numbers()
             except StoreUnavailableError:

@@ -27,7 +27,7 @@ import msgspec
 from msgspec import UNSET, Meta
 
 from ..errors import ConfigError
-from ..limit_key import LimitKey
+from ..limits.keys import LimitKey
 from ..task import NAME_BYTES_MAX, Task
 from ..validation import table_from, unknown
 from .complaints import wrong

@@ -18,6 +18,7 @@ import msgspec
 import trio
 
 from ..errors import ConfigError, InvalidScheduleError, PexecutorError, StoreUnavailableError, UnknownScheduleError
+from ..limits.times import DECLARE_RETRY_SECONDS
 from ..observe.notify import log_error
 from ..validation import table_from
 from .changes import with_start
@@ -25,9 +26,6 @@ from .clock import ScheduleClock
 from .declaration import Fault, ScheduleDeclaration, check_declaration, check_schedule_name
 from .operations import Schedules
 from .times import check_times
-
-RETRY_SECONDS: Final = 5.0
-"""How long to wait before the tables are stored again, if the store could not be written."""
 
 PAGE_SCHEDULES: Final = 1000
 NAMES_SHOWN_MAX: Final = 20
@@ -161,7 +159,7 @@ class DeclaredSchedules:
 
     async def _store_later(self, schedules: Schedules) -> None:
         while True:
-            await trio.sleep(RETRY_SECONDS)
+            await trio.sleep(DECLARE_RETRY_SECONDS)
             with suppress(StoreUnavailableError):
                 await self._store_once(schedules)
                 return

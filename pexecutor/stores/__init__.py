@@ -137,8 +137,8 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from ..limit_key import LimitKey
 from ..limits.defaults import PAGE_RECORDS_MAX
+from ..limits.keys import LimitKey
 from ..observe.histogram import Histogram
 from ..task import (
     Brings,

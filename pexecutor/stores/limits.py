@@ -76,7 +76,7 @@ from typing import Annotated, Final, NamedTuple, Protocol
 import msgspec
 from msgspec import Meta
 
-from ..limit_key import LimitKey
+from ..limits.keys import LimitKey
 from ..task import NAME_BYTES_MAX, Record, Task
 
 LIMIT_KEYS_MAX: Final = 10

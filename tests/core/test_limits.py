@@ -13,7 +13,7 @@ from pexecutor.core.limits import RETRY_SECONDS
 from pexecutor.handlers import BUILT_IN, Catalogue
 from pexecutor.handlers.limits import DeclaredLimits, LimitSettings
 from pexecutor.handlers.settings import HandlerSettings
-from pexecutor.limit_key import LimitKey
+from pexecutor.limits.keys import LimitKey
 from pexecutor.stores.limits import LimitNumbers
 from pexecutor.task import Accepted
 

@@ -10,7 +10,7 @@ from pexecutor import ConfigError, Task, load_catalogue
 from pexecutor.handlers import Catalogue
 from pexecutor.handlers.limits import VALUE_BYTES_MAX
 from pexecutor.handlers.settings import LIMITS_MAX
-from pexecutor.limit_key import LimitKey
+from pexecutor.limits.keys import LimitKey
 from pexecutor.stores.limits import LIMIT_KEYS_MAX
 
 LIMITS = {"per_account": {"concurrency": 5, "per": "params.account"}, "api": {"concurrency": 3}}

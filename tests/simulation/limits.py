@@ -16,7 +16,7 @@ from typing import Any, Final
 import trio
 
 from pexecutor import Running, StoreUnavailableError, Task
-from pexecutor.limit_key import LimitKey
+from pexecutor.limits.keys import LimitKey
 from pexecutor.stores.limits import TaskPause, handler_key, keys_of
 from pexecutor.stores.local.limit_settings import Setting, SettingKey
 from pexecutor.stores.sqlite.database import Database

@@ -18,7 +18,7 @@ import trio
 
 from pexecutor import Ending, Executor, Finished, LocalStore, Outcome, Record, Running, Scheduled, Task
 from pexecutor.handlers import Catalogue, Context
-from pexecutor.limit_key import LimitKey
+from pexecutor.limits.keys import LimitKey
 from pexecutor.log import TaskLog
 from pexecutor.stores import Watcher
 from pexecutor.stores.answers import Answer, RequestKey

@@ -26,7 +26,7 @@ from contextlib import contextmanager
 
 import trio
 
-from ...limit_key import LimitKey
+from ...limits.keys import LimitKey
 from ...observe.batch_counts import Gathered, by_handler, value_counts
 from ...task import Finished, Following, Holder, Outcome, Pending, Record, Running, Scheduled, wait_again
 from .chunked_dict import BySerial

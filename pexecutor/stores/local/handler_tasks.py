@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from ...limit_key import LimitKey
+from ...limits.keys import LimitKey
 from ...task import Pending, Record
 from .by_priority import Place, PriorityLanes
 from .chunked_dict import BySerial

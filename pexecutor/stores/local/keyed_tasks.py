@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ...limit_key import LimitKey
+from ...limits.keys import LimitKey
 from ...task import Pending, Record
 from .by_priority import ByPriority, Place, PriorityLanes, place_of
 from .chunked_dict import BySerial

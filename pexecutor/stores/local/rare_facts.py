@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from ...limit_key import LimitKey
+from ...limits.keys import LimitKey
 from ...task import Brings, Rare, Task
 from ..deliveries import brings_nothing
 from ..limits import no_limit_keys

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 
-from ...limit_key import LimitKey
+from ...limits.keys import LimitKey
 from ...task import Pending
 from ..limits import LANES_A_STEP_MAX, handler_key, keys_of
 from .by_priority import place_of

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from ...limit_key import LimitKey
+from ...limits.keys import LimitKey
 from ...task import Record
 from ..limits import LimitNumbers, handler_key, keys_of
 

@@ -11,7 +11,7 @@ from .journal_protocol import Journal
 
 
 def take_snapshot(
-    book: Book, journal: Journal | None, queue_size: int, *, schedules: int, deliveries: int, limits: LimitState
+    book: Book, journal: Journal | None, queue_size: int, schedules: int, deliveries: int, limits: LimitState
 ) -> StoreStatistics:
     """Return the statistics of a store.
 

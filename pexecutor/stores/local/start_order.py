@@ -14,7 +14,7 @@ from heapq import merge
 from itertools import chain
 from typing import Any, Final
 
-from ...limit_key import LimitKey
+from ...limits.keys import LimitKey
 from ...observe.batch_counts import by_handler
 from ...task import PRIORITY_MAX, Pending, Record
 from ..limits import Ahead

@@ -393,11 +393,5 @@ class LocalStore:
     def statistics(self) -> StoreStatistics:
         """Return a snapshot for observers."""
         self._book.advance(self._now())
-        return take_snapshot(
-            self._book,
-            self._steps.journal,
-            self.queue_size,
-            schedules=len(self.schedules),
-            deliveries=len(self.deliveries),
-            limits=self.limits.current(),
-        )
+        counts = len(self.schedules), len(self.deliveries)
+        return take_snapshot(self._book, self._steps.journal, self.queue_size, *counts, self.limits.current())

@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from ...core.statistics import Statistics
 from ...handlers.catalogue import HandlerView
-from ...limit_key import LimitKey
+from ...limits.keys import LimitKey
 from ...observe.events import TasksPaused, TasksResumed
 from ...stores.limits import (
     HANDLER_LIMIT,

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from ...errors import ExpiredTaskError, PexecutorError, StoreUnavailableError, UnknownHandlerError, UnknownTaskError
-from ...limit_key import LimitKey
+from ...limits.keys import LimitKey
 from ...stores.limits import Ahead, AtLimit, TaskPause
 from ..api.limit_wire import PausesView, ReasonView, pauses_view, reason_view
 from ..api.route import Doc, DocumentedReply, Media

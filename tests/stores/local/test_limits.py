@@ -26,7 +26,7 @@ from pexecutor import (
     StoreUnavailableError,
     Task,
 )
-from pexecutor.limit_key import LimitKey
+from pexecutor.limits.keys import LimitKey
 from pexecutor.stores import NodeState, Watcher
 from pexecutor.stores.limits import (
     LANES_A_STEP_MAX,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pexecutor import Record, Task
-from pexecutor.limit_key import LimitKey
+from pexecutor.limits.keys import LimitKey
 from pexecutor.stores import Watcher
 from pexecutor.stores.sqlite.inspection import check
 
