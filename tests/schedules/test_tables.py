@@ -14,8 +14,9 @@ from pexecutor import Executor, LocalStore, StoreUnavailableError, Task
 from pexecutor.config import Config
 from pexecutor.errors import ConfigError
 from pexecutor.handlers import BUILT_IN
+from pexecutor.limits.times import DECLARE_RETRY_SECONDS
 from pexecutor.schedules.declaration import ScheduleDeclaration
-from pexecutor.schedules.tables import RETRY_SECONDS, DeclaredSchedules, load_tables
+from pexecutor.schedules.tables import DeclaredSchedules, load_tables
 from pexecutor.server import make_executor
 from pexecutor.stores.schedules import Schedule, ScheduleBounds
 
@@ -243,10 +244,10 @@ async def test_a_store_that_cannot_be_written_holds_up_no_start(
     executor = Executor(store, declared=DeclaredSchedules(load(f"[schedules.{HOURLY}")))
     async with trio.open_nursery() as nursery:
         await nursery.start(executor.run)
-        await trio.sleep(RETRY_SECONDS * 3.5)
+        await trio.sleep(DECLARE_RETRY_SECONDS * 3.5)
         assert await executor.schedules.page(10) == []
         fails = False
-        await trio.sleep(RETRY_SECONDS)
+        await trio.sleep(DECLARE_RETRY_SECONDS)
         assert len(await executor.schedules.page(10)) == 1
         nursery.cancel_scope.cancel()
     assert caplog.messages == ["the schedules of the settings cannot be stored yet: the disk is full"]

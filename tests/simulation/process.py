@@ -126,8 +126,8 @@ class Process:
             chance,
             ledger,
             notified,
-            delivery_bounds=notified.bounds,
             limit_keys,
+            delivery_bounds=notified.bounds,
             queue_size=ledger.queue_size,
             history_records_max=history_records_max,
             crashes_max=ledger.crashes_max,
@@ -229,11 +229,11 @@ class Process:
 class _Store(LocalStore):
     """A store that is told now and then of an outcome that cannot be written."""
 
-    def __init__(self, chance: Random, ledger: Ledger, notified: Notified, **settings: Any) -> None:
     def __init__(
         self,
         chance: Random,
         ledger: Ledger,
+        notified: Notified,
         limit_keys: Callable[[Task], tuple[LimitKey, ...]],
         **settings: Any,
     ) -> None:
@@ -246,9 +246,6 @@ class _Store(LocalStore):
     def watch(self, watcher: Watcher) -> None:
         if self._notified.are_made:
             watcher = watcher._replace(brings=self._notified.brings, deliveries_ended=self._notified.note_ended)
-        super().watch(watcher)
-
-    def watch(self, watcher: Watcher) -> None:
         super().watch(watcher._replace(limit_keys=self._limit_keys))
 
     async def finish(self, ended: Sequence[tuple[Running, Ending]]) -> list[Finished | Scheduled | None]:

@@ -181,7 +181,6 @@ class World:
                         self.ledger.recovered(process.book, found)
                         process.serving = True
                         process.on_look = partial(self._look_at_all, process)
-                        process.on_look = partial(self._look_further, process)
                         process.look()
                         await self.schedules.declare(process)
                         if self.notified.are_made:
@@ -198,8 +197,6 @@ class World:
     def _look_at_all(self, process: Process) -> None:
         self.schedules.look(process)
         self.notified.look(process)
-    def _look_further(self, process: Process) -> None:
-        self.schedules.look(process)
         self.limits.look(process)
 
     def _process_on(self, machine: trio.Nursery) -> Process:
