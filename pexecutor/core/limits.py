@@ -12,11 +12,12 @@ from ..errors import StoreUnavailableError, UnknownHandlerError
 from ..handlers import Catalogue
 from ..limits.times import DECLARE_RETRY_SECONDS
 from ..observe.events import Feed, TasksPaused, TasksResumed
-from ..observe.notify import log_error
+from ..observe.notify import log_error, notifier
 from ..stores import Store, Watcher
 from ..stores.limits import LimitState, LimitStore, Reason, TaskPause
 
 _log: Final = logging.getLogger(__name__)
+_warn: Final = notifier(_log.warning)  # a log that fails does not end the server
 
 
 class Limits:
@@ -53,7 +54,7 @@ class Limits:
         ``started`` is reported after the first try.
         """
         for pause in self.now().pauses:
-            _log.warning("%s paused since an earlier start, by %s", _shown(pause.handler), pause.by)
+            _warn("%s paused since an earlier start, by %s", _shown(pause.handler), pause.by)
         try:
             await self._set_numbers()
         except StoreUnavailableError as error:

@@ -9,11 +9,11 @@ import trio
 from trio.testing import MockClock
 
 from pexecutor import Executor, LocalStore, StoreUnavailableError, Task
-from pexecutor.core.limits import RETRY_SECONDS
 from pexecutor.handlers import BUILT_IN, Catalogue
 from pexecutor.handlers.limits import DeclaredLimits, LimitSettings
 from pexecutor.handlers.settings import HandlerSettings
 from pexecutor.limits.keys import LimitKey
+from pexecutor.limits.times import DECLARE_RETRY_SECONDS
 from pexecutor.stores.limits import LimitNumbers
 from pexecutor.task import Accepted
 
@@ -76,7 +76,7 @@ async def test_numbers_that_cannot_be_stored_hold_up_no_start(autojump_clock: Mo
     async with trio.open_nursery() as nursery:
         await nursery.start(executor.run)
         assert executor.limits.now().numbers == LimitNumbers()
-        await trio.sleep(3 * RETRY_SECONDS)
+        await trio.sleep(3 * DECLARE_RETRY_SECONDS)
         assert executor.limits.now().numbers == LimitNumbers({"api": 3}, {"work": 2})
         executor.drain()
 

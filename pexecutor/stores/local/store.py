@@ -126,14 +126,9 @@ class LocalStore:
         self._trials = Trials(self._book.pending, self._book.crashed, self._steps.changing, crashes_max)
         self._room = room = Room(queue_size, self._book.waiting)
         registry, begin, complete = self._book.registry, self._submission, self._steps.complete
+        forget = forgetter(journal, "answers")
         self.answers: LocalAnswers = LocalAnswers(
-            answer_bounds,
-            registry,
-            forget=forgetter(journal, "answers"),
-            begin=begin,
-            complete=complete,
-            room=room,
-            now=now,
+            answer_bounds, registry, forget=forget, begin=begin, complete=complete, room=room, now=now
         )
         self.schedules: LocalSchedules = LocalSchedules(
             schedule_bounds,
