@@ -110,7 +110,7 @@ class Limits:
         counted = {key: number for key, number in in_use.items() if slots.numbers.of(key) is not None}
         demand(slots.counts() == counted, "slots in use are running tasks", slots.counts(), counted)
         for key, number in in_use.items():
-            most = self._numbers.get(key, slots.numbers.of(key) or 1000)
+            most = max(self._numbers.get(key, 0), slots.numbers.of(key) or 1000)
             demand(number <= max(most, self._in_use[key]), "no limit is exceeded", key, number, most)
         self._in_use = in_use
         self._numbers = {key: of for key in in_use if (of := slots.numbers.of(key)) is not None}
@@ -122,6 +122,8 @@ class Limits:
             stored = {key: "paused" if isinstance(value, TaskPause) else value for key, value in _read(disk).items()}
             for key in {*stored, *self._known, *self._maybe}:
                 allowed = self._maybe.get(key, {self._known.get(key)})
+                if key.kind != "pause":
+                    allowed = allowed | {None}  # each start sets the numbers of the settings, which have none
                 demand(stored.get(key) in allowed, "what was set stays set", key, stored.get(key), allowed)
             self._known, self._maybe = dict(stored), {}
 
