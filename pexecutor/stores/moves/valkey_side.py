@@ -15,7 +15,6 @@ from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
-import trio
 
 from ...errors import StoreUnavailableError, UnusableStoreError
 from ...task import Attempt, Finished, Following, Record, Running, Scheduled, Task, make_serial
@@ -30,23 +29,14 @@ from ..valkey.client import ValkeyLink
 from ..valkey.damage import Damage
 from ..valkey.delivery_rows import RESULTS as DELIVERY_RESULTS
 from ..valkey.delivery_rows import DeliveryRow, to_delivery, to_delivery_row
+from ..valkey.limit_rows import RESULTS as LIMIT_RESULTS
+from ..valkey.limit_rows import LimitsReply, to_setting, to_setting_row
 from ..valkey.protocol import Stored
+from ..valkey.queue_rows import MarkRow, QueueIdentity, UpgradeStep, to_mark
 from ..valkey.rare import to_rare
 from ..valkey.schedule_rows import RESULTS, ScheduleRow, to_schedule, to_schedule_row
 from ..valkey.upgrade import upgrade
-from ..valkey.wire import (
-    AttemptRow,
-    KeptAnswer,
-    MarkRow,
-    QueueIdentity,
-    Row,
-    StoredRecord,
-    UpgradeStep,
-    decoder,
-    to_arguments,
-    to_mark,
-    to_text,
-)
+from ..valkey.wire import AttemptRow, KeptAnswer, Row, StoredRecord, decoder, to_arguments, to_text
 from .marks import Mark, Role
 from .renumbering import More
 
@@ -74,7 +64,7 @@ _DECODERS: Final = {
     "arrive_answers": decoder(bool),
     "drop_answer_arrivals": decoder(int),
     "drop_answers": decoder(bool),
-    **{verb: decoder(result) for verb, result in (RESULTS | DELIVERY_RESULTS).items()},
+    **{verb: decoder(result) for verb, result in (RESULTS | DELIVERY_RESULTS | LIMIT_RESULTS).items()},
 }
 
 
@@ -230,8 +220,8 @@ class QueueSide:
 
     async def limits(self) -> list[LimitChange]:
         """Return the numbers of limits and the pauses, with their keys."""
-        await trio.lowlevel.checkpoint()
-        return []
+        reply: LimitsReply = await self._call("moving_limits")
+        return [LimitChange(*to_setting(row)) for row in reply.settings]
 
     async def adopt(
         self,
@@ -242,7 +232,7 @@ class QueueSide:
         schedules: Sequence[Schedule] = (),
         answers: Sequence[KeyedAnswer] = (),
         deliveries: Sequence[Delivery] = (),
-        limits: Sequence[LimitChange] = (),  # noqa: ARG002
+        limits: Sequence[LimitChange] = (),
     ) -> None:
         """Take over everything that is moved, and leave the mark. The queue is sealed until that is done."""
         life = self._link.life
@@ -259,6 +249,8 @@ class QueueSide:
             some_schedules = schedules[first : first + SCHEDULES_A_CALL]
             await self._call("arrive_schedules", [to_schedule_row(schedule) for schedule in some_schedules])
         await self._arrive_deliveries(deliveries)
+        rows = [to_setting_row(change.key, change.value) for change in limits if change.value is not None]
+        await self._call("arrive_limits", rows)
         await self._keep_all_since(life)
         await self._call("settle", mark.move, mark.role, mark.other, mark.history)
         await self._keep()
@@ -290,6 +282,7 @@ class QueueSide:
             pass
         while await self._call("drop_delivery_arrivals", DELIVERIES_A_CALL):
             pass
+        await self._call("drop_limit_arrivals")
 
     async def let_go(self, mark: Mark) -> None:
         """Drop what was moved, and leave the mark. The queue is sealed meanwhile."""
@@ -304,6 +297,7 @@ class QueueSide:
             pass
         while await self._call("drop_deliveries", DELIVERIES_A_CALL):
             pass
+        await self._call("drop_limits")
         await self._call("settle", mark.move, mark.role, mark.other, mark.history)
         await self._keep()
 
@@ -333,6 +327,7 @@ def _to_table(record: Record, keep_seconds_max: float) -> dict[str, Any]:
         cancelled=False,
         rare=to_rare(record.rare, record.task.handler),
         task_bytes=len(arguments.task.encode()),
+        handler=record.task.handler,
     )
     return {"number": _number(record.serial), "task": arguments.task, **stored._asdict()}
 

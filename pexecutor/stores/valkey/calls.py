@@ -19,17 +19,18 @@ from ...limits.times import STORE_CALL_SECONDS_MAX
 from ...task import Finished, Outcome, Rare, Record, Task, make_serial
 from .. import Watcher
 from ..deliveries import brings_nothing
+from ..limits import no_limit_keys
 from .damage import Damage
 from .delivery_rows import RESULTS as DELIVERY_RESULTS
 from .delivery_rows import to_delivery
-from .rare import bringing
+from .limit_rows import RESULTS as LIMIT_RESULTS
+from .queue_rows import Joined, MarkRow, NodeRow, UpgradeStep
+from .rare import rare_of
 from .schedule_rows import RESULTS
 from .wire import (
     Beat,
+    Claimed,
     Found,
-    Joined,
-    MarkRow,
-    NodeRow,
     OnceReply,
     PageReply,
     QueueCounts,
@@ -38,7 +39,7 @@ from .wire import (
     ServerReply,
     StoredAnswer,
     Taken,
-    UpgradeStep,
+    WhyReply,
     decoder,
 )
 
@@ -54,18 +55,19 @@ _DECODERS: Final = {
     "submit_once": decoder(OnceReply),
     "remembered": decoder(StoredAnswer | bool),
     "seek": decoder(int),
-    "claim": decoder(list[Row]),
+    "claim": decoder(Claimed),
     "finish": decoder(list[Retry | bool]),
     "release": decoder(bool),
     "get": decoder(Found),
     "cancel": decoder(Found),
+    "why": decoder(WhyReply),
     "change_waiting": decoder(Found),
     "marks": decoder(list[MarkRow]),
     "upgrade": decoder(UpgradeStep),
     "mend": decoder(bool),
     "repair": decoder(bool),
     "page": decoder(PageReply),
-    **{verb: decoder(result) for verb, result in (RESULTS | DELIVERY_RESULTS).items()},
+    **{verb: decoder(result) for verb, result in (RESULTS | DELIVERY_RESULTS | LIMIT_RESULTS).items()},
 }
 
 
@@ -164,7 +166,7 @@ class Calls:
             ) from error
         self.counts = reply.counts
         self._damage.notice(reply.damages, mending=reply.counts.mending)
-        if reply.counts.pending:
+        if reply.counts.pending and not _is_in_vain(reply.result):
             self._work_is_there()
         if reply.made or reply.dropped or (verb == "beat" and reply.counts.deliveries):
             self._report_deliveries(reply)
@@ -184,9 +186,11 @@ class Calls:
         return self._damage.to_record(row, self.tag)
 
     def rare_facts(self, tasks: Sequence[Task]) -> list[Rare | None]:
-        """Return the rare facts of new tasks: the targets that are notified of their outcomes."""
-        brings = self.watcher.brings
-        return [None] * len(tasks) if brings is brings_nothing else [bringing(brings(task)) for task in tasks]
+        """Return the rare facts of new tasks: the targets that are notified of their outcomes, and the limit keys."""
+        brings, limit_keys = self.watcher.brings, self.watcher.limit_keys
+        if brings is brings_nothing and limit_keys is no_limit_keys:
+            return [None] * len(tasks)
+        return [rare_of(brings(task), limit_keys(task)) for task in tasks]
 
     def new_id(self) -> str:
         """Return a new id for a call, by which the server recognizes a repetition of the call."""
@@ -208,3 +212,8 @@ class Calls:
     def report_cancelled(self, number: int) -> None:
         """Report that a task that runs on this node was cancelled."""
         self.watcher.cancel(make_serial(self.tag, number))
+
+
+def _is_in_vain(result: object) -> bool:
+    """Return whether a claim found only blocked tasks: others would find no more."""
+    return isinstance(result, Claimed) and not result.rows and not result.more

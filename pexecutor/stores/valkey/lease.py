@@ -45,6 +45,7 @@ class Holdings:
         self.tokens: dict[int, int] = {}  # by number
         self.settling: set[Held] = set()  # finish or release is under way; its reply decides whether they are lost
         self.claim = NO_CLAIM  # the number of a claim that has no reply yet
+        self.has_more = False  # whether the last claim has not looked at all tasks that may start
 
     def as_arguments(self) -> list[object]:
         """Return the holdings as arguments of a beat, for the server to compare."""

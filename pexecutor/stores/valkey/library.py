@@ -15,8 +15,10 @@ PARTS: Final = (
     "steps",
     "nodes",
     "beats",
-    "running",
     "deliveries",
+    "lanes",
+    "running",
+    "limits",
     "answers",
     "submit",
     "schedules",
@@ -27,17 +29,20 @@ PARTS: Final = (
     "answer_moves",
     "schedule_moves",
     "delivery_moves",
+    "limit_moves",
     "upgrade",
 )
 
 _LEAVES: Final = (
     "beats",
     "running",
+    "limits",
     "records",
     "listing",
     "answer_moves",
     "schedule_moves",
     "delivery_moves",
+    "limit_moves",
     "upgrade",
 )
 """Parts that no other part uses. Their locals end with them, because Lua allows 200 at once."""

@@ -20,7 +20,9 @@ from typing import Final
 import msgspec
 
 from .delivery_rows import DeliveriesReply, DeliveryRow, StoredDelivery
+from .limit_rows import LimitsReply, SettingRow, SlotRow
 from .protocol import HELD, LAYOUT, NUMBERS, TEXTS, WORDS
+from .queue_rows import Joined, MarkRow, NodeRow, QueueIdentity, UpgradeStep
 from .schedule_rows import (
     DueReply,
     FiringReply,
@@ -34,16 +36,13 @@ from .schedule_rows import (
 from .wire import (
     AttemptRow,
     Beat,
+    Claimed,
     Found,
-    Joined,
     KeptAnswer,
-    MarkRow,
-    NodeRow,
     OnceReply,
     PagePlace,
     PageReply,
     QueueCounts,
-    QueueIdentity,
     RequestArguments,
     Retry,
     Row,
@@ -52,7 +51,7 @@ from .wire import (
     StoredRecord,
     Taken,
     TaskArguments,
-    UpgradeStep,
+    WhyReply,
 )
 
 _READ: Final[dict[str, Sequence[str]]] = {
@@ -64,6 +63,7 @@ _READ: Final[dict[str, Sequence[str]]] = {
     "KEPT": KeptAnswer.__struct_fields__,
     "NEXT": NextRow.__struct_fields__,
     "OCCURRENCE": OccurrenceRow.__struct_fields__,
+    "NODE": NodeRow.__struct_fields__,
 }
 """Lists whose values Lua reads by their places."""
 
@@ -73,6 +73,7 @@ _NAMED: Final[dict[str, type[msgspec.Struct]]] = {
     "step": StepRow,
     "stored_delivery": StoredDelivery,
     "delivery": DeliveryRow,
+    "setting": SettingRow,
 }
 """Lists that Lua turns into tables with named values."""
 
@@ -103,6 +104,11 @@ _BUILT: Final[dict[str, type[msgspec.Struct]]] = {
     "stored_delivery": StoredDelivery,
     "delivery": DeliveryRow,
     "deliveries": DeliveriesReply,
+    "claimed": Claimed,
+    "setting": SettingRow,
+    "slot": SlotRow,
+    "limits": LimitsReply,
+    "why": WhyReply,
 }
 """Lists that Lua builds."""
 

@@ -29,10 +29,11 @@ from ...values import ERROR_BYTES_MAX, MIDDLE_OMITTED
 from ..answers import VERDICT_BYTES
 from ..deliveries import DELIVERIES_MAX, EndNotice, SkipNotice
 from ..endings import ABANDONED, CRASHED_ONCE, CRASHED_TIMES, SUPERSEDED
+from ..limits import HOLDERS_SHOWN_MAX, LANES_A_STEP_MAX
 from ..moves.marks import SEALED, Role
 from ..schedules import OCCURRENCES_MAX, Owner, SkipReason
 
-LAYOUT: Final = "4"
+LAYOUT: Final = "5"
 """The layout of the keys of a queue."""
 
 NO_RUN_AT: Final = -1
@@ -156,6 +157,8 @@ NUMBERS: Final[dict[str, dict[str, float]]] = {
         "occurrences_max": OCCURRENCES_MAX,
         "changes_max": CHANGES_MAX,
         "deliveries_max": DELIVERIES_MAX,
+        "lanes_a_step_max": LANES_A_STEP_MAX,
+        "holders_shown_max": HOLDERS_SHOWN_MAX,
     },
     "NONE": {"retry": NO_RETRY, "due": NOTHING_DUE, "room": NO_ROOM, "claim": NO_CLAIM},
 }

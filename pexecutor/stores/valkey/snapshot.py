@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import Counter
 
 from .. import StoreStatistics
+from ..limits import LimitState
 from .calls import Calls
 
 
-def take_snapshot(calls: Calls, queue_size: int, *, durable: bool, trouble: str | None) -> StoreStatistics:
+def take_snapshot(
+    calls: Calls, queue_size: int, *, durable: bool, trouble: str | None, limits: LimitState
+) -> StoreStatistics:
     """Return the statistics of a node's part of a shared store."""
     counts, finished = calls.counts, calls.finished
     return StoreStatistics(
@@ -24,4 +27,5 @@ def take_snapshot(calls: Calls, queue_size: int, *, durable: bool, trouble: str 
         damaged=counts.damaged,
         schedules=counts.schedules,
         deliveries=counts.deliveries,
+        limits=limits,
     )

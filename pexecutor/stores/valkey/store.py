@@ -60,8 +60,10 @@ from .calls import Calls, Link
 from .damage import Damage
 from .deliveries import ValkeyDeliveries
 from .lease import Holdings, Lease
+from .limits import ValkeyLimits, about, known_handlers
 from .messages import Messages
 from .protocol import NO_CLAIM, Stored
+from .queue_rows import Joined, NodeRow, to_mark, to_node
 from .replies import number_of, verdicts_of
 from .schedules import ValkeySchedules
 from .server_checks import SETTINGS, Durability, check_durability, report_warnings
@@ -69,7 +71,7 @@ from .snapshot import take_snapshot
 from .steps import EndingSteps
 from .upgrade import check_layout, upgrade
 from .waiting import change_waiting
-from .wire import Beat, Found, Joined, NodeRow, PageReply, Row, ServerReply, to_arguments, to_mark, to_node
+from .wire import Beat, Claimed, Found, PageReply, Row, ServerReply, to_arguments
 
 LINGERING: Final = True
 """Argument of ``get``: also return an expired record that is kept for callers that wait for its end."""
@@ -152,6 +154,7 @@ class ValkeyStore:
         self.answers: ValkeyAnswers = ValkeyAnswers(answer_bounds, *submitting)
         self.schedules: ValkeySchedules = ValkeySchedules(schedule_bounds, *submitting)
         self.deliveries: ValkeyDeliveries = ValkeyDeliveries(delivery_bounds, self._calls, link)
+        self.limits: ValkeyLimits = ValkeyLimits(self._calls, link, node, ask=self._asked)
         self._steps = EndingSteps(
             self._calls, node, self._holdings, jitter=jitter or random.Random(), commits=self.commits
         )
@@ -170,6 +173,7 @@ class ValkeyStore:
     def watch(self, watcher: Watcher) -> None:
         """Register the callbacks for changes that are made through this node, and for its running tasks."""
         self._calls.watcher = watcher
+        self._work_is_there()  # the node may know other handlers now
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -217,13 +221,15 @@ class ValkeyStore:
         self._messages.work.unpark_all()
 
     async def _beat(self, holdings: list[object] | Literal[False]) -> Beat:
-        about = msgspec.json.encode(self._calls.watcher.describe()).decode()
         if self._must_join:
             await self._join(to_end_seconds=self._lease.to_end_seconds)
-        arguments = (self._node, next(self._beats), self._lease_seconds, about, holdings, *self._bounds)
+        described = about(self._calls.watcher)
+        arguments = (self._node, next(self._beats), self._lease_seconds, described, holdings, *self._bounds)
         beat: Beat = await self._calls.call("beat", *arguments)
         if not beat.lost:
             self._messages.room.unpark_all()
+        if not isinstance(beat.limits, bool):
+            self.limits.note(beat.limits)
         return beat
 
     async def nodes(self) -> list[Node]:
@@ -267,21 +273,22 @@ class ValkeyStore:
                 started = await self._claim(limit, term) if self._lease.is_good(term) else []
             if started:
                 return started
-            if self._lease.is_good(term):
+            if not self._holdings.has_more and self._lease.is_good(term):
                 await self._work_to_come()
 
     async def _claim(self, limit: int, term: int) -> list[Running]:
         """Claim once. If the reply is missing or too late, the next call repeats the same claim."""
         if self._holdings.claim == NO_CLAIM:
             self._holdings.claim = next(self._claims)
-        rows: list[Row] = await self._calls.call(
-            "claim", self._node, self._holdings.claim, min(limit, CLAIMED_AT_ONCE_MAX)
-        )
+        known = known_handlers(self._calls.watcher)
+        most = min(limit, CLAIMED_AT_ONCE_MAX)
+        claimed: Claimed = await self._calls.call("claim", self._node, self._holdings.claim, most, known)
         if not self._lease.is_good(term):  # too late to start; the id of the claim stays, so that it is repeated
             return []
         self._holdings.claim = NO_CLAIM
+        self._holdings.has_more = claimed.more
         started: list[Running] = []
-        for row in rows:
+        for row in claimed.rows:
             record = self._calls.read(row)
             assert isinstance(record, Running), "a claimed task runs"
             if self._damage.is_lost(row.number):
@@ -382,5 +389,9 @@ class ValkeyStore:
     def statistics(self) -> StoreStatistics:
         """Return a snapshot for observers."""
         return take_snapshot(
-            self._calls, self.queue_size, durable=self._durability != "none", trouble=self._link.trouble
+            self._calls,
+            self.queue_size,
+            durable=self._durability != "none",
+            trouble=self._link.trouble,
+            limits=self.limits.latest,
         )

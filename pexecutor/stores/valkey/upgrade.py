@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ...errors import UnusableStoreError
 from .protocol import LAYOUT
-from .wire import UpgradeStep
+from .queue_rows import UpgradeStep
 
 NODES_SHOWN_MAX: Final = 3
 

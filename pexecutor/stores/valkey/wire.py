@@ -26,17 +26,16 @@ from ...task import (
     Task,
     make_serial,
 )
-from .. import Node, NodeState
-from ..moves.marks import Mark, Role
 from .delivery_rows import DeliveryRow
+from .limit_rows import LimitsReply
 from .protocol import NO_RUN_AT, NOTHING_DUE, Stored
+from .queue_rows import NodeRow
 from .rare import StoredRare, from_rare, to_rare
 
 T = TypeVar("T")
 
 _encode_task = msgspec.json.Encoder().encode
 _decode_task = msgspec.json.Decoder(Task).decode
-_decode_about = msgspec.json.Decoder(NodeState).decode
 _decode_ending = msgspec.json.Decoder(Ending).decode
 _NO_ATTEMPTS: Final = b"\x90"
 
@@ -48,7 +47,7 @@ _TEXT_HEADS: Final = {0xD9: 2, 0xDA: 3, 0xDB: 5}
 class TaskArguments(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A task as ``submit`` gets it; ``task`` is JSON. Waits are in seconds; ``run_at`` is below 0 if there is none.
 
-    ``rare`` is false unless the task brings deliveries.
+    ``rare`` is false unless the task brings deliveries or has limit keys.
     """
 
     name: str
@@ -60,6 +59,7 @@ class TaskArguments(msgspec.Struct, frozen=True, gc=False, array_like=True):
     keep: float
     task: str
     rare: StoredRare | bool
+    handler: str
 
 
 class AttemptRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -75,7 +75,8 @@ _decode_attempts = msgspec.msgpack.Decoder(list[AttemptRow]).decode
 
 
 class StoredRecord(NamedTuple):
-    """The fields of a record in the order in which the server packs them. Layout 1 had only the first 14."""
+    """The fields of a record in the order in which the server packs them. Layout 1 had only the first 14,
+    and layouts 2 to 4 lacked the handler."""
 
     state: str
     name: str
@@ -93,6 +94,7 @@ class StoredRecord(NamedTuple):
     cancelled: bool
     rare: StoredRare | bool
     task_bytes: int
+    handler: str
 
 
 class Row(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -197,11 +199,36 @@ class OnceReply(msgspec.Struct, frozen=True, gc=False, array_like=True):
     verdicts: list[int | Taken]
 
 
+class Claimed(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """The tasks of a claim, and whether to claim again at once: the claim has looked at many blocked tasks."""
+
+    rows: list[Row]
+    more: bool
+
+
 class Found(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A record and the state in which it was found; or ``False`` and the number of tasks accepted so far."""
 
     row: Row | bool
     state_or_acceptances: str | int
+
+
+class WhyReply(Found, frozen=True, gc=False, array_like=True):
+    """A record, and everything from which the reasons follow for which it does not run.
+
+    Parameters:
+        limits: the numbers, the pauses and the slots in use.
+        holders: for each limit key of the record, the numbers of some tasks that use its slots.
+        ahead: how many tasks start before this one.
+        exact: whether none of these has limit keys.
+        nodes: the live nodes.
+    """
+
+    limits: LimitsReply
+    holders: list[list[int]]
+    ahead: int
+    exact: bool
+    nodes: list[NodeRow]
 
 
 class Retry(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -211,42 +238,16 @@ class Retry(msgspec.Struct, frozen=True, gc=False, array_like=True):
     due_at: float
 
 
-class Joined(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """The layout and the tag of a queue. If the layout is another one, the node has not joined."""
-
-    layout: str
-    tag: int
-
-
-class UpgradeStep(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """The nodes that must be stopped before an upgrade, and whether there is more to convert."""
-
-    nodes: list[str]
-    more: bool
-
-
-class QueueIdentity(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """The tag of a queue, and how many tasks it has accepted."""
-
-    tag: int
-    acceptances: int
-
-
 class Beat(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """The reply to a beat. ``extended`` is false if the node has to compare its tasks first."""
+    """The reply to a beat. ``extended`` is false if the node has to compare its tasks first.
+
+    ``limits`` has the numbers, the pauses and the slots in use; it is false if no limits are used.
+    """
 
     extended: bool
     lost: list[int]
     cancelled: list[int]
-
-
-class NodeRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """The stored data of a node."""
-
-    node: str
-    beat_at: float
-    lease_until: float
-    about: str
+    limits: LimitsReply | bool = False
 
 
 class PagePlace(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -262,29 +263,6 @@ class PageReply(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
     rows: list[Row]
     last: PagePlace | bool
-
-
-class MarkRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """A mark that a move has left in a queue."""
-
-    move: str
-    role: Role
-    other: str
-    history: bool
-
-
-def to_mark(row: MarkRow) -> Mark:
-    """Return the mark of a row."""
-    return Mark(row.move, row.role, row.other, row.history)
-
-
-def to_node(row: NodeRow) -> Node:
-    """Return the node of a row. If the state that it reported cannot be read, the default is used."""
-    try:
-        state = _decode_about(row.about)
-    except msgspec.DecodeError:
-        state = NodeState()
-    return Node(row.node, row.beat_at, row.lease_until, state)
 
 
 def decoder(result: Any) -> msgspec.msgpack.Decoder[Any]:
@@ -304,6 +282,7 @@ def to_arguments(task: Task, keep_seconds_max: float, rare: Rare | None = None) 
         keep_seconds_max if task.keep is None else min(task.keep / 1000, keep_seconds_max),
         to_task_text(task),
         rare is not None and to_rare(rare, task.handler),
+        task.handler,
     )
 
 

@@ -242,6 +242,9 @@ class FakeValkey:
     def _sismember(self, key: str, member: str) -> int:
         return int(member in self.data.get(key, ()))
 
+    def _smismember(self, key: str, *members: str) -> list[int]:
+        return [self._sismember(key, member) for member in members]
+
     def _smembers(self, key: str) -> list[str]:
         return sorted(self.data.get(key, ()))
 
@@ -250,6 +253,10 @@ class FakeValkey:
         return found
 
     def _zadd(self, key: str, *words: str) -> int:
+        if words[0] == "XX":
+            words = tuple(word for one in _pairs(words[1:]) if one[1] in self._zset(key) for word in one)
+            if not words:
+                return 0
         choose: Callable[[float, float], float] = _CHOICES.get(words[0], lambda _, score: score)
         before = len(self._zset(key))
         for score, member in _pairs(words[words[0] in ("GT", "LT") :]):
@@ -262,6 +269,12 @@ class FakeValkey:
 
     def _zcard(self, key: str) -> int:
         return len(self._zset(key))
+
+    def _zcount(self, key: str, low: str, high: str) -> int:
+        return len(self._zrange(key, low, high, "BYSCORE"))
+
+    def _zlexcount(self, key: str, low: str, high: str) -> int:
+        return len(self._zrange(key, low, high, "BYLEX"))
 
     def _zscore(self, key: str, member: str) -> str | None:
         score = self._zset(key).get(member)

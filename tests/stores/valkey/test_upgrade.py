@@ -119,30 +119,30 @@ async def test_a_queue_of_the_version_before(damaged: bool, server: ValkeyServer
         assert bool(damages) == damaged, damages
     key = f"pexecutor:{{{queue}}}"
     assert server.command("HGETALL", f"{key}:meta").startswith(b"*"), "programs of layout 1 look for it"
-    assert server.command("HGET", f"{key}:meta", "layout") == b"$1\r\n4\r\n"
+    assert server.command("HGET", f"{key}:meta", "layout") == b"$1\r\n5\r\n"
     assert server.command("HEXISTS", f"{key}:meta", "tag") == b":0\r\n"
-    assert server.command("HGET", f"{key}:head", "layout") == b"$1\r\n4\r\n"
+    assert server.command("HGET", f"{key}:head", "layout") == b"$1\r\n5\r\n"
 
 
 async def give_layout(layout: str, server: ValkeyServer, queue: str) -> None:
-    """Make a queue of layout 2 or 3 with a pending task. It is one of today without the keys that are new."""
+    """Make a queue of layout 2, 3 or 4 with a pending task. It is one of today without the keys that are new."""
     async with a_node(server.url, queue=queue, pool_size=1) as node:
         await node.accept("runs", "waits")
     for key in ("head", "meta"):
         server.command("HSET", f"pexecutor:{{{queue}}}:{key}", "layout", layout)
 
 
-@pytest.mark.parametrize("layout", ["2", "3"])
+@pytest.mark.parametrize("layout", ["2", "3", "4"])
 async def test_a_queue_that_only_lacks_keys(layout: str, server: ValkeyServer) -> None:
     queue = f"test-{secrets.token_hex(4)}"
     await give_layout(layout, server, queue)
     async with a_node(server.url, queue=queue) as node:
         assert {"runs", "waits"} <= (await records_of(node)).keys()
     for key in ("head", "meta"):
-        assert server.command("HGET", f"pexecutor:{{{queue}}}:{key}", "layout") == b"$1\r\n4\r\n"
+        assert server.command("HGET", f"pexecutor:{{{queue}}}:{key}", "layout") == b"$1\r\n5\r\n"
 
 
-@pytest.mark.parametrize("layout", ["2", "3"])
+@pytest.mark.parametrize("layout", ["2", "3", "4"])
 async def test_nodes_of_a_later_layout_are_named(layout: str, server: ValkeyServer) -> None:
     queue = f"test-{secrets.token_hex(4)}"
     await give_layout(layout, server, queue)

@@ -71,7 +71,7 @@ verb('beat', function(node, beat, lease, about, holdings, records_max, bytes_max
   local has_compared = is_node and call('SISMEMBER', key('seen'), node) == 1
   local _, _, beat_before = last_beat(node)
   if beat <= beat_before or not (holdings or has_compared) then
-    return LIST.beat{extended = false, lost = {}, cancelled = {}}
+    return LIST.beat{extended = false, lost = {}, cancelled = {}, limits = false}
   end
   call('HSET', key('node'), node, packed_beat(about, beat))
   call('HSET', key('head'), 'history_records_max', records_max, 'history_bytes_max', bytes_max, 'crashes_max', crashes_most,
@@ -83,7 +83,8 @@ verb('beat', function(node, beat, lease, about, holdings, records_max, bytes_max
   reap()
   write()
   if not mending and not (are_complete() and number_in_head('mended_at', 0) + MEND_SECONDS > now) then mend_soon() end
-  return LIST.beat{extended = extended, lost = lost, cancelled = cancelled}
+  return LIST.beat{extended = extended, lost = lost, cancelled = cancelled,
+    limits = Lanes.is_used() and Lanes.reply(Lanes.settings(), false)}
 end)
 
 -- Removes a node. Tasks of a claim whose reply it has not received were not started. Returns false if there is more to do.

@@ -50,6 +50,7 @@ local damaged, mending         -- how many entries were set aside so far; whethe
 local notice_damage, set_aside, mend_soon, has_its_tag_back  -- defined in `damage.lua` and `nodes.lua`
 local names, following, tasks  -- hashes, as far as they have been read
 local Deliveries = {}          -- defined in `deliveries.lua`
+local Lanes = {}               -- defined in `lanes.lua`
 local records                  -- id -> the current record, or false if there is none. An id is a number as by `digits`
 
 local function tell(message)
@@ -161,6 +162,14 @@ local are_rare_facts
 
 do
 
+local function are_limit_keys(keys)
+  if type(keys) ~= 'table' then return false end
+  for _, one in ipairs(keys) do
+    if type(one) ~= 'table' or not (is_word(one[1]) and is_word(one[2])) then return false end
+  end
+  return true
+end
+
 local function are_targets(targets)
   local count = 0
   for _, target in pairs(targets) do
@@ -179,10 +188,10 @@ local function are_brought(rare)
 end
 
 -- Facts that few tasks have: `crashes`, the number of starts that the loss of the node cut off; and `brings`, the targets of
--- each outcome, with the `handler` of the task (`StoredRare` in `wire.py`).
+-- each outcome, with the `handler` of the task; and `limit_keys` (`StoredRare` in `rare.py`).
 function are_rare_facts(rare)
   return not rare or type(rare) == 'table' and is_whole_number(rare.crashes) and rare.crashes >= 0
-    and (not rare.brings or are_brought(rare))
+    and (not rare.brings or are_brought(rare)) and (not rare.limit_keys or are_limit_keys(rare.limit_keys))
 end
 
 end
@@ -201,7 +210,7 @@ local function read_record(id, packed)
     and follows > -NUMBER_MAX and follows < NUMBER_MAX and follows % 1 == 0
     and task_bytes > -NUMBER_MAX and task_bytes < NUMBER_MAX and task_bytes % 1 == 0
     and (r.supersedes == true or r.supersedes == false) and (r.cancelled == true or r.cancelled == false)
-    and are_attempts(r.attempts) and are_rare_facts(r.rare) then
+    and are_attempts(r.attempts) and are_rare_facts(r.rare) and (r.handler == nil or is_word(r.handler)) then
     return r
   end
 end
@@ -281,9 +290,9 @@ end
 
 -- Returns rare facts with another number of crashes, or false if there are none.
 local function with_crashes(rare, crashes)
-  local brings = rare and rare.brings or nil
-  if crashes == 0 and not brings then return false end
-  return {crashes = crashes, handler = brings and rare.handler, brings = brings}
+  local brings, limit_keys = rare and rare.brings or nil, rare and rare.limit_keys or nil
+  if crashes == 0 and not brings and not limit_keys then return false end
+  return {crashes = crashes, handler = brings and rare.handler, brings = brings, limit_keys = limit_keys}
 end
 
 -- Returns a task to show in the place of a submitted task that is lost.
@@ -300,6 +309,10 @@ local function told(record)
   changes[#changes + 1] = row(record)
 end
 
+function Lanes.pending()
+  return call('ZCARD', key('pending')) + (Lanes.is_used() and call('ZCARD', key('laned')) or 0)
+end
+
 local function waiting()
-  return call('ZCARD', key('pending')) + call('ZCARD', key('later'))
+  return Lanes.pending() + call('ZCARD', key('later'))
 end

@@ -1,14 +1,11 @@
 -- Damage: keys and entries can be lost (by a server that evicts keys) or changed by other programs. An entry that cannot be
 -- used is set aside and noted in `damaged`; everything else continues. Its traces in other keys are removed by `mending.lua`.
 
-local DAMAGED_MAX = 1000       -- how many notes are kept
-local NOTED_BYTES_MAX = 8192   -- how many bytes of each value a note keeps
-local DAMAGES_MAX = 20         -- how many notes one call reports; all of them are counted
-
-local INDEXES = {'pending', 'later', 'due', 'running', 'crashed', 'history', 'expiry'}
+local INDEXES = {'pending', 'laned', 'later', 'due', 'running', 'crashed', 'history', 'expiry'}
 -- The states of the records that belong in an index.
 local BELONGS = {
   pending = {[STATE.pending] = true},
+  laned = {[STATE.pending] = true},
   later = {[STATE.scheduled] = true, [STATE.following] = true},
   due = {[STATE.scheduled] = true},
   running = {[STATE.running] = true},
@@ -35,6 +32,12 @@ local function read_packed(name)
 end
 
 -- Notes
+
+do
+
+local DAMAGED_MAX = 1000       -- how many notes are kept
+local NOTED_BYTES_MAX = 8192   -- how many bytes of each value a note keeps
+local DAMAGES_MAX = 20         -- how many notes one call reports; all of them are counted
 
 local function printable(bytes)
   return (string.gsub(string.sub(bytes, 1, NOTED_BYTES_MAX), '[^\32-\126]', function(byte)
@@ -63,6 +66,8 @@ function notice_damage(what, found)
   mend_soon()
 end
 
+end
+
 -- Returns the name in a submitted task, or nil.
 local function submitted_name(task)
   local readable, submitted = pcall(cjson.decode, task or '')
@@ -89,9 +94,12 @@ end
 
 -- Removes an entry from an index where it does not belong. Entries that this call has changed are skipped: their index is
 -- only updated by `write`.
+local OTHER = {pending = 'laned'}  -- pending tasks are in one of two indexes, and listed from both
+
 local function drop_entry(index, id)
   if before[id] ~= nil then return 0 end
   local dropped = call('ZREM', key(index), id)
+  if OTHER[index] and Lanes.is_used() then dropped = math.max(dropped, call('ZREM', key(OTHER[index]), id)) end
   if aside[id] then return 1 end
   local record = records[id]
   if record then
@@ -137,7 +145,7 @@ end
 
 -- Returns whether the keys have consistent numbers of entries. This detects every missing entry, but no changed value.
 local function are_complete()
-  local pending, later, due = call('ZCARD', key('pending')), call('ZCARD', key('later')), call('ZCARD', key('due'))
+  local pending, later, due = Lanes.pending(), call('ZCARD', key('later')), call('ZCARD', key('due'))
   local running, ended, kept = call('ZCARD', key('running')), call('ZCARD', key('expiry')), call('HLEN', key('record'))
   local nodes, schedules = call('ZCARD', key('nodes')), call('HLEN', key('schedule'))
   return kept == pending + later + running + ended and call('HLEN', key('task')) == kept

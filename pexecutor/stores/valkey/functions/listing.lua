@@ -1,8 +1,25 @@
 -- Listing: one section after the other, each entered after a place (`order`, `number`).
 
+-- Returns the first ids of two lists of ids and scores, by score.
+local function merged(one, other, limit)
+  local ids, i, j = {}, 1, 1
+  while #ids < limit and (one[i] or other[j]) do
+    if one[i] and not (other[j] and tonumber(other[j + 1]) < tonumber(one[i + 1])) then
+      ids[#ids + 1], i = one[i], i + 2
+    else
+      ids[#ids + 1], j = other[j], j + 2
+    end
+  end
+  return ids
+end
+
 local function pending_after(order, number, limit)
   local first = order and '(' .. string.format('%.0f', (LIMIT.priority_max + order) * LIMIT.task_number_end + number) or '-inf'
-  return call('ZRANGE', key('pending'), first, '+inf', 'BYSCORE', 'LIMIT', 0, limit)
+  local function read(name, ...)
+    return call('ZRANGE', key(name), first, '+inf', 'BYSCORE', 'LIMIT', 0, limit, ...)
+  end
+  if not Lanes.is_used() then return read('pending') end
+  return merged(read('pending', 'WITHSCORES'), read('laned', 'WITHSCORES'), limit)
 end
 
 local function scheduled_after(order, number, limit)

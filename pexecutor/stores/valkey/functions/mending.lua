@@ -18,7 +18,9 @@ local KEYS = {{'damaged', 'list'}, {'head', 'hash'}, {'task', 'hash'}, {'record'
   {'moves', 'hash'}, {'arrivals', 'set'}, {'answers:hook', 'hash'}, {'answers:token', 'hash'}, {'answered:hook', 'zset'},
   {'answered:token', 'zset'}, {'answer_arrivals', 'set'}, {'schedule', 'hash'}, {'definition', 'hash'},
   {'schedules', 'zset'}, {'upcoming', 'zset'}, {'schedule_arrivals', 'set'}, {'delivery', 'hash'}, {'deliveries', 'zset'},
-  {'deliveries:targets', 'zset'}, {'deliveries:due', 'zset'}, {'delivery_arrivals', 'set'}}
+  {'deliveries:targets', 'zset'}, {'deliveries:due', 'zset'}, {'delivery_arrivals', 'set'},
+  {'limits', 'hash'}, {'slots', 'zset'}, {'laned', 'zset'}, {'queues', 'set'}, {'waits', 'hash'}, {'handlers', 'set'},
+  {'limit_arrivals', 'set'}}
 local COUNTERS = {'acceptances', 'claims', 'endings', 'history_bytes', 'damaged', 'tag', 'answered', 'answer_bytes:hook',
   'answer_bytes:token', 'schedules_bytes', 'deliveries'}
 
@@ -252,12 +254,16 @@ end
 -- Each step is a name, as in `mending` in `head`, and a function.
 local STEPS = {
   {'keys', once_through(check_keys)},
+  {'mark', once_through(Lanes.mend_mark)},
   {'history', mend_index('history', mend_place)},
   {'record', mend_records},
   {'task', mend_hash('task', mend_task)},
   {'names', mend_hash('names', mend_name)},
   {'following', mend_hash('following', mend_following)},
   {'pending', mend_index('pending')},
+  {'laned', mend_index('laned')},
+  {'slots', mend_entries('ZSCAN', 'slots', Lanes.mend_slot)},
+  {'waits', mend_hash('waits', Lanes.mend_wait)},
   {'later', mend_index('later')},
   {'due', mend_index('due')},
   {'running', mend_index('running', mend_running)},

@@ -60,7 +60,7 @@ end)
 
 move_verb('numbers', function()
   local numbers = {}
-  for _, index in ipairs({'later', 'pending', 'running', 'history'}) do
+  for _, index in ipairs({'later', 'pending', 'laned', 'running', 'history'}) do
     for _, id in ipairs(call('ZRANGE', key(index), 0, -1)) do
       if is_id(id) then numbers[#numbers + 1] = tonumber(id) end
     end
@@ -132,6 +132,7 @@ move_verb('settle', function(move, role, other, history)
   call('DEL', key('answer_arrivals'))
   call('DEL', key('schedule_arrivals'))
   call('DEL', key('delivery_arrivals'))
+  call('DEL', key('limit_arrivals'))
   leave_mark(move, role, other, history)
   return true
 end)

@@ -154,7 +154,7 @@ end
 
 local function counts()
   local _, due_at = unpack(call('ZRANGE', key('due'), 0, 0, 'WITHSCORES'))
-  return LIST.counts{pending = call('ZCARD', key('pending')), later = call('ZCARD', key('later')),
+  return LIST.counts{pending = Lanes.pending(), later = call('ZCARD', key('later')),
     running = call('ZCARD', key('running')), history = call('ZCARD', key('history')),
     next_due_seconds = due_at and tonumber(due_at) - now or NONE.due, damaged = damaged, mending = mending and true or false,
     schedules = call('ZCARD', key('schedules')), deliveries = Deliveries.count}
@@ -186,6 +186,7 @@ local function register(name, callback, flags)
       local seconds, microseconds = unpack(call('TIME'))
       queue, changes, endings, damages, aside, damaged, mending = keys[1], {}, {}, {}, {}, 0, false
       Deliveries.begin()
+      Lanes.begin()
       open_book()
       now = tonumber(seconds) + tonumber(microseconds) / 1e6
       return callback(unpack(cmsgpack.unpack(args[1])))
@@ -194,8 +195,9 @@ end
 
 -- Returns why the queue is sealed, or false, and its tag; takes over the state of its damage.
 local function read_head()
-  local sealed, tag, damaged_so_far, mending_at, count = unpack(call('HMGET', key('head'), 'sealed', 'tag', 'damaged',
-    'mending', 'deliveries'))
+  local sealed, tag, damaged_so_far, mending_at, count, limits = unpack(call('HMGET', key('head'), 'sealed', 'tag', 'damaged',
+    'mending', 'deliveries', 'limits'))
+  Lanes.used = limits and true or false
   damaged, mending, Deliveries.count = tonumber(damaged_so_far or 0) or 0, mending_at, tonumber(count or 0) or 0
   if count and not tonumber(count) then mend_soon() end
   return sealed, tonumber(tag or 0)

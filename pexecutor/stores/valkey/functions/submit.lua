@@ -29,7 +29,7 @@ function Submission:take(task, holder, supersedes)
   local record = {id = digits(number), number = number, name = task[TASK.name], priority = task[TASK.priority],
     submitted_at = now, at = due_at(task, now), on_crash = task[TASK.on_crash], keep = task[TASK.keep], token = 0, node = '',
     follows = 0, supersedes = false, attempts = {}, ending = '', cancelled = false, rare = task[TASK.rare],
-    task = task[TASK.task], task_bytes = #task[TASK.task]}
+    handler = task[TASK.handler], task = task[TASK.task], task_bytes = #task[TASK.task]}
   if holder then
     record.state, record.follows, record.supersedes = STATE.following, holder.number, supersedes
   else
@@ -46,7 +46,8 @@ function Submission:renew(task, holder)
     target = holder
   end
   local renewed = with(target, {priority = task[TASK.priority], on_crash = task[TASK.on_crash], keep = task[TASK.keep],
-    task = task[TASK.task], task_bytes = #task[TASK.task], rare = with_crashes(task[TASK.rare], crashes_of(target))})
+    task = task[TASK.task], task_bytes = #task[TASK.task], handler = task[TASK.handler],
+    rare = with_crashes(task[TASK.rare], crashes_of(target))})
   if target.state == STATE.following then renewed.at = due_at(task, target.submitted_at) end
   self:put(target, renewed)
   return {word = VERDICT.accepted, record = renewed}

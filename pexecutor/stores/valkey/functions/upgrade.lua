@@ -1,7 +1,7 @@
 -- Upgrade: converts a queue of layout 1 to this layout, some records per call. The queue is sealed meanwhile, and an
 -- interrupted upgrade is continued by the next call. No node may use the queue. `meta` becomes `head`; a `meta` with only the
--- layout stays, so that programs of layout 1 refuse the queue. Layouts 2 and 3 only lack keys and rare facts: they get the
--- number of this one.
+-- layout stays, so that programs of layout 1 refuse the queue. Layouts 2 to 4 only lack keys, rare facts and the
+-- handler of a record: they get the number of this one.
 --
 --   head       hash    converting: the position; converted_bytes: the bytes of history so far
 
@@ -93,7 +93,7 @@ end
 -- Returns what begins an upgrade, or nil if the queue needs none.
 local function first_step()
   local layout = call('HGET', key('head'), 'layout')
-  if layout == '2' or layout == '3' then
+  if layout == '2' or layout == '3' or layout == '4' then
     return function()
       call('HSET', key('meta'), 'layout', LAYOUT)
       call('HSET', key('head'), 'layout', LAYOUT)

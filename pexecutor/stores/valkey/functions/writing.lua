@@ -17,6 +17,7 @@ local function begin_writing()
   before, touched, ends = {}, {}, {}
   orders = {}
   Deliveries.begin_writing()
+  Lanes.begin_writing()
   for _, command in ipairs(COMMANDS) do orders[command] = setmetatable({}, NEW_LISTS) end
 end
 
@@ -51,6 +52,7 @@ local function put(old, record)
   records[id] = record
   hold_name(old, record)
   follow(old, record)
+  if record and record.rare and record.rare.limit_keys then Lanes.use() end
   if record and record.state == STATE.finished then
     ends[#ends + 1] = record
     if old and old.state ~= STATE.finished then Deliveries.bring(record) end
@@ -82,7 +84,7 @@ local put_in, write
 
 do  -- Lua allows 200 locals at once, and no other part uses the others
 
-local function place(record)
+function Lanes.place(record)
   return (LIMIT.priority_max - record.priority) * LIMIT.task_number_end + record.number
 end
 
@@ -93,9 +95,10 @@ local function take_out(old, id)
     if state == STATE.running then tell(MESSAGE.work) end  -- other tasks with a crash may have waited until this one ended
   end
   if state == STATE.pending then
-    order('ZREM', 'pending', id)
+    Lanes.leave(old, id)
   elseif state == STATE.running then
     order('ZREM', 'running', id)
+    Lanes.free_slots(old, id)
   elseif state == STATE.scheduled then
     order('ZREM', 'later', id)
     order('ZREM', 'due', id)
@@ -112,9 +115,10 @@ function put_in(record, id)
   local state = record.state
   if crashes_of(record) > 0 and state ~= STATE.finished then order('ZADD', 'crashed', record.number, id) end
   if state == STATE.pending then
-    order('ZADD', 'pending', place(record), id)
+    Lanes.enter(record, id, Lanes.place(record))
   elseif state == STATE.running then
     order('ZADD', 'running', math.floor(record.at * 1e6), id)
+    Lanes.take_slots(record, id)
   elseif state == STATE.scheduled then
     order('ZADD', 'later', record.number, id)
     order('ZADD', 'due', record.at, id)
@@ -178,6 +182,7 @@ function write()
   order_fields(following)
   Deliveries.order_new()
   give_orders()
+  Lanes.settle()
   local changed, made = Deliveries.changed, #Deliveries.new
   begin_writing()
   if Deliveries.settle(changed, made) then

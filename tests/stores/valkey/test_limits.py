@@ -1,0 +1,129 @@
+"""Limits on a real server: the cost of a claim, the mending of lanes and slots, and moves of numbers and pauses."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from pexecutor import Task
+from pexecutor.conformance.asking import until
+from pexecutor.conformance.limits import expect_slots, limit, limit_keys, starts, watch
+from pexecutor.limits.keys import LimitKey
+from pexecutor.stores import Watcher, valkey
+from pexecutor.stores.moves.move import Terms, move
+from pexecutor.stores.valkey import ValkeyStore
+
+from ..moves.test_move import serving
+from .server import VALKEY, ValkeyServer
+from .test_conformance import address_of
+from .test_moving import sides
+
+pytestmark = pytest.mark.parametrize("program", [VALKEY], ids=["valkey"], scope="module")
+
+
+@pytest.fixture
+def queue() -> str:
+    return f"test-{secrets.token_hex(4)}"
+
+
+@asynccontextmanager
+async def node(server: ValkeyServer, queue: str) -> AsyncIterator[ValkeyStore]:
+    store = valkey.make_store(address_of(server), queue, lease_seconds=3.0, queue_size=5000)
+    async with store.opened():
+        yield store
+
+
+def commands(server: ValkeyServer) -> int:
+    """Return how many commands the server has executed, without those of beats."""
+    calls = re.findall(rb"cmdstat_(\w+)(?:\|\w+)?:calls=(\d+)", server.command("INFO", "commandstats"))
+    return sum(int(count) for name, count in calls if name not in (b"info", b"publish"))
+
+
+async def count_claim(server: ValkeyServer, store: ValkeyStore) -> int:
+    """Return the commands of a claim that starts one task; the least of some, because beats count too."""
+    counts = []
+    for _ in range(5):
+        await store.submit([Task(secrets.token_hex(8), priority=-1)])
+        before = commands(server)
+        with trio.fail_after(5):
+            await store.claim(1)
+        counts.append(commands(server) - before)
+    return min(counts)
+
+
+@pytest.mark.parametrize("blocked", ["limit", "keys", "pause", "handler"])
+async def test_a_claim_costs_the_same_however_many_tasks_are_blocked(
+    blocked: str, server: ValkeyServer, queue: str
+) -> None:
+    async def block(first: int, end: int) -> None:
+        handler = "other" if blocked in ("pause", "handler") else "sleep"
+        params = {"api": "x"} if blocked == "limit" else {"api": "x", "db": "all"} if blocked == "keys" else {}
+        await store.submit([Task(f"{number}", handler=handler, params=params) for number in range(first, end)])
+
+    async with node(server, queue) as store:
+        await limit(store, {"api": 1}, {"other": 1})
+        if blocked == "pause":
+            await store.limits.pause("other", "me")
+        await store.submit([Task("holder", params={"api": "x"}), Task("other", handler="other", priority=1)])
+        await store.claim(2)
+        await block(0, 5)
+        few = await count_claim(server, store)
+        await block(5, 2000)
+        assert await count_claim(server, store) <= few + 3  # a beat may come in between
+
+
+async def test_lost_indexes_are_restored_from_the_records(server: ValkeyServer, queue: str) -> None:
+    async with node(server, queue) as store:
+        await limit(store, {"api": 2})
+        await store.submit([Task(name, params={"api": "x"}) for name in "abcd"])
+        await starts(store, "a", "b")
+        for lost in ("slots", "laned", "waits", "queues", "handlers", "lanes:sleep"):
+            server.command("DEL", f"pexecutor:{{{queue}}}:{lost}")
+        server.command("HDEL", f"pexecutor:{{{queue}}}:head", "limits")
+        server.command("HSET", f"pexecutor:{{{queue}}}:head", "mending", "keys")
+
+        async def are_restored() -> bool:
+            return (await store.limits.state()).slots == {LimitKey("api", "x"): 2}
+
+        await until(are_restored, "the slots are not restored")
+        await store.limits.set_numbers({"api": 3}, {})
+        await starts(store, "c")
+
+
+async def test_a_number_that_is_not_valid_is_set_aside(server: ValkeyServer, queue: str) -> None:
+    async with node(server, queue) as store:
+        await limit(store, {"api": 2, "db": 1})
+        await store.limits.pause("other", "me")
+        server.command("HSET", f"pexecutor:{{{queue}}}:limits", "limit:api", "many", "pause:other", "x")
+        state = await store.limits.state()
+        assert (state.numbers.limits, state.pauses) == ({"db": 1}, ())
+        assert store.statistics().damaged == 2
+
+
+async def test_numbers_pauses_and_keys_move_both_ways(server: ValkeyServer, queue: str, tmp_path: Path) -> None:
+    here, there = tmp_path / "here.sqlite", tmp_path / "there.sqlite"
+    async with serving(here) as store:
+        store.watch(Watcher(limit_keys=limit_keys))
+        await store.limits.set_numbers({"api": 1}, {"sleep": 2})
+        await store.limits.pause("other", "me")
+        await store.submit([Task(name, params={"api": "x"}) for name in ("a", "b")])
+        state = await store.limits.state()
+    async with sides(here, server, queue) as (file, shared):
+        await move(file, shared, Terms())
+    async with node(server, queue) as store:
+        watch(store)
+        assert await store.limits.state() == state
+        [running] = await starts(store, "a")
+        await expect_slots(store, {LimitKey("api", "x"): 1, LimitKey("", "sleep"): 1})
+        await store.release([running])
+    async with sides(there, server, queue) as (file, shared):
+        await move(shared, file, Terms())
+    async with serving(there) as store:
+        assert await store.limits.state() == state
+        assert [record.task.name for record in await store.claim(2)] == ["a"]
