@@ -134,7 +134,8 @@ PLANTED: Final[dict[str, tuple[int, Plant]]] = {
     "a claim is done although it was overtaken": (
         50,
         on_the_server(
-            ("  if claim < last then return LIST.claimed{rows = {}, more = false} end\n", ""), ("if claim > last then", "if claim ~= last then")
+            ("  if claim < last then return LIST.claimed{rows = {}, more = false} end\n", ""),
+            ("if claim > last then", "if claim ~= last then"),
         ),
     ),
     "ids and tokens are given again": (23, on_the_server(("local GIVEN_MAX = 200000", "local GIVEN_MAX = 0"))),
