@@ -63,8 +63,13 @@ async def test_a_claim_costs_the_same_however_many_tasks_are_blocked(
 ) -> None:
     async def block(first: int, end: int) -> None:
         handler = "other" if blocked in ("pause", "handler") else "sleep"
-        params = {"api": "x"} if blocked == "limit" else {"api": "x", "db": "all"} if blocked == "keys" else {}
-        await store.submit([Task(f"{number}", handler=handler, params=params) for number in range(first, end)])
+        keys = {"limit": lambda _: {"api": "x"}, "keys": lambda number: {"api": "x", "db": f"{number}"}}
+        await store.submit(
+            [
+                Task(f"{number}", handler=handler, params=keys[blocked](number) if blocked in keys else {})
+                for number in range(first, end)
+            ]
+        )
 
     async with node(server, queue) as store:
         await limit(store, {"api": 1}, {"other": 1})
