@@ -61,14 +61,14 @@ async def count_claim(server: ValkeyServer, store: ValkeyStore) -> int:
 async def test_a_claim_costs_the_same_however_many_tasks_are_blocked(
     blocked: str, server: ValkeyServer, queue: str
 ) -> None:
+    def params_of(number: int) -> dict[str, str]:
+        lanes = {"limit": {"api": "x"}, "keys": {"api": "x", "db": f"{number}"}}
+        return lanes.get(blocked, {})
+
     async def block(first: int, end: int) -> None:
         handler = "other" if blocked in ("pause", "handler") else "sleep"
-        keys = {"limit": lambda _: {"api": "x"}, "keys": lambda number: {"api": "x", "db": f"{number}"}}
         await store.submit(
-            [
-                Task(f"{number}", handler=handler, params=keys[blocked](number) if blocked in keys else {})
-                for number in range(first, end)
-            ]
+            [Task(f"{number}", handler=handler, params=params_of(number)) for number in range(first, end)]
         )
 
     async with node(server, queue) as store:
