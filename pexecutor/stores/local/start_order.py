@@ -82,16 +82,20 @@ class StartOrder:
 
     def add_all(self, records: Sequence[Pending]) -> None:
         """Add many tasks at their places; their serials ascend."""
-        first, *others = records
-        self.add(first)
-        if others and _are_alike(records):
-            lane = self._handlers[first.task.handler].plain.lane(first.task.priority)
-            if lane.last() == first.serial:  # so all others belong behind the first
-                lane.append_all([record.serial for record in others])
-                self._length += len(others)
-                return
-        for record in others:
-            self.add(record)
+        if len(records) == 1:
+            self.add(records[0])
+            return
+        for _, some in by_handler(records):
+            self.add(some[0])
+            others = some[1:]
+            if others and _are_alike(some):
+                lane = self._handlers[some[0].task.handler].plain.lane(some[0].task.priority)
+                if lane.last() == some[0].serial:  # so all others belong behind the first
+                    lane.append_all([record.serial for record in others])
+                    self._length += len(others)
+                    continue
+            for record in others:
+                self.add(record)
 
     # Claim
 
@@ -187,10 +191,9 @@ class StartOrder:
 
 
 def _are_alike(records: Sequence[Pending]) -> bool:
-    """Return whether tasks have one handler and one priority, and no limit keys."""
-    handler, priority = records[0].task.handler, records[0].task.priority
+    """Return whether tasks of one handler have one priority, and no limit keys."""
+    priority = records[0].task.priority
     for record in records:  # a loop takes less time than a generator
-        task = record.task
-        if task.priority != priority or task.handler != handler or (record.rare is not None and has_limit_keys(record)):
+        if record.task.priority != priority or (record.rare is not None and has_limit_keys(record)):
             return False
     return True
