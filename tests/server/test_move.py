@@ -62,6 +62,7 @@ def test_tasks_go_on_elsewhere(start_server: StartServer, run: Run, here: str, t
         "history": 1,
         "history_left": 0,
         "schedules": 0,
+        "deliveries": 0,
         "ids_kept": True,
     }
 

@@ -226,7 +226,7 @@ async def test_before_it_has_arrived_it_can_be_undone(
     full: list[Record], here: Path, server: ValkeyServer, queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(valkey_side, "RECORDS_A_CALL", 2)
-    assert await move_until(18, here, server, queue, is_back=False)
+    assert await move_until(21, here, server, queue, is_back=False)
     with pytest.raises(UnusableStoreError, match=f"tasks of sqlite:{here} are being moved to"):
         await listed(server, queue)
     async with sides(here, server, queue) as (file, shared):
