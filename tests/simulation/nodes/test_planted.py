@@ -121,23 +121,6 @@ PLANTED: Final[dict[str, tuple[int, Plant]]] = {
         0,
         on_the_server(("  if not recover_all_of(node, {}, has_left) then\n", "  if false then\n")),
     ),
-    "a submit is done as often as it comes": (
-        351,
-        on_the_server(
-            (
-                "  return once(id, function() return Submission.decided",
-                "  return once(id .. now, function() return Submission.decided",
-            )
-        ),
-    ),
-    "a beat is taken although it is out of date": (46, on_the_server(("beat <= beat_before or ", ""))),
-    "a claim is done although it was overtaken": (
-        50,
-        on_the_server(
-            ("  if claim < last then return LIST.claimed{rows = {}, more = false} end\n", ""),
-            ("if claim > last then", "if claim ~= last then"),
-        ),
-    ),
     "ids and tokens are given again": (23, on_the_server(("local GIVEN_MAX = 200000", "local GIVEN_MAX = 0"))),
     "crashes are not counted": (6, on_the_server(("crashes_of(record) + 1", "1"))),
     "tasks on trial run with others": (
