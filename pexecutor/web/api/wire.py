@@ -38,6 +38,8 @@ from ...task import (
 _encode = msgspec.json.Encoder().encode
 
 EXAMPLE_ID: Final = "a3f09c-42"
+EXAMPLE_AT: Final = 1_795_566_401.991
+"""A time for examples, in seconds since 1970."""
 
 TaskId = Annotated[str, Meta(pattern=TASK_ID_PATTERN, examples=[EXAMPLE_ID])]
 Timestamp = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]

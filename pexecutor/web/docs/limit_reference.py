@@ -11,11 +11,10 @@ from ...limits.keys import LimitKey
 from ...stores.limits import Ahead, AtLimit, TaskPause
 from ..api.limit_wire import PausesView, ReasonView, pauses_view, reason_view
 from ..api.route import Doc, DocumentedReply, Media
-from ..api.wire import EXAMPLE_ID
+from ..api.wire import EXAMPLE_AT, EXAMPLE_ID
 from .schemas import ref
 
-_AT: Final = 1_795_566_401.991
-_PAUSES: Final = pauses_view([TaskPause(None, _AT, "ops"), TaskPause("backup", _AT - 60, "ops")])
+_PAUSES: Final = pauses_view([TaskPause(None, EXAMPLE_AT, "ops"), TaskPause("backup", EXAMPLE_AT - 60, "ops")])
 _REASONS: Final = [
     reason_view(AtLimit(LimitKey("api", "acme"), 5, (EXAMPLE_ID,))),
     reason_view(Ahead(12, exact=False)),

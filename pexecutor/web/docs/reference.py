@@ -31,7 +31,7 @@ from ..api.ops import Alive, NodeView, NotReadyProblem, Situation, TimelineView
 from ..api.reply import problem
 from ..api.route import Doc, DocumentedReply, Media
 from ..api.submit import HeldProblem, SubmitProblem
-from ..api.wire import BatchReply, Problem, TaskDetail, TaskVerdict, TaskView, detail, timestamp, view
+from ..api.wire import EXAMPLE_AT, BatchReply, Problem, TaskDetail, TaskVerdict, TaskView, detail, timestamp, view
 from .openapi import NDJSON, problem_media
 from .schemas import JsonObject, ref
 
@@ -67,16 +67,21 @@ FRAME: Final[JsonObject] = {
 
 # Examples
 
-_AT: Final = 1_795_566_401.991
 _TASK: Final = Task("report", duration=2000)
 _SERIAL: Final = make_serial(0xA3F09C, 42)
-_PENDING: Final = Pending(_SERIAL, _TASK, _AT, ())
-_RUNNING: Final = Running(_SERIAL, _TASK, _AT, (), _AT + 0.5)
+_PENDING: Final = Pending(_SERIAL, _TASK, EXAMPLE_AT, ())
+_RUNNING: Final = Running(_SERIAL, _TASK, EXAMPLE_AT, (), EXAMPLE_AT + 0.5)
 _ENDED: Final = Finished(
-    *(_SERIAL, _TASK, _AT, (Attempt(_AT + 0.5, _AT + 2.5, Outcome.SUCCEEDED, None),), _AT + 2.5),
+    *(
+        _SERIAL,
+        _TASK,
+        EXAMPLE_AT,
+        (Attempt(EXAMPLE_AT + 0.5, EXAMPLE_AT + 2.5, Outcome.SUCCEEDED, None),),
+        EXAMPLE_AT + 2.5,
+    ),
     Ending(Outcome.SUCCEEDED, result=b"null"),
 )
-_CANCELLED: Final = Finished(_SERIAL, _TASK, _AT, (), _AT + 0.3, Ending(Outcome.CANCELLED))
+_CANCELLED: Final = Finished(_SERIAL, _TASK, EXAMPLE_AT, (), EXAMPLE_AT + 0.3, Ending(Outcome.CANCELLED))
 
 
 def _example(content: Any) -> Any:
@@ -85,7 +90,7 @@ def _example(content: Any) -> Any:
 
 
 _BATCH: Final = BatchReply(
-    2, 1, 1, 0, [TaskVerdict(1, "report", "duplicate", _PENDING.id, _RUNNING.state, timestamp(_AT))]
+    2, 1, 1, 0, [TaskVerdict(1, "report", "duplicate", _PENDING.id, _RUNNING.state, timestamp(EXAMPLE_AT))]
 )
 _FULL: Final = problem(
     429,
