@@ -10,7 +10,7 @@ import trio
 
 from ..errors import StoreUnavailableError, UnknownHandlerError
 from ..handlers import Catalogue
-from ..limits.times import DECLARE_RETRY_SECONDS
+from ..limits.defaults import DECLARE_RETRY_SECONDS
 from ..observe.events import Feed, TasksPaused, TasksResumed
 from ..observe.notify import log_error, notifier
 from ..stores import Store, Watcher

@@ -34,3 +34,6 @@ SHORTEST_SECONDS: Final = 0.001
 
 CHARACTERS_SHOWN_MAX: Final = 100
 """How many characters of a caller's text a message shows."""
+
+DECLARE_RETRY_SECONDS: Final = 5.0
+"""How long to wait before what the settings declare is stored again, if the store could not be written."""

@@ -129,6 +129,3 @@ CLIENT_WAIT_SECONDS_MAX: Final = 20.0
 
 CLIENT_DRAIN_SECONDS: Final = 600.0
 """The default time that ``drain --wait`` waits for the end of the stop."""
-
-DECLARE_RETRY_SECONDS: Final = 5.0
-"""How long to wait before what the settings declare is stored again, if the store could not be written."""

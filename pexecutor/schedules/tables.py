@@ -18,7 +18,7 @@ import msgspec
 import trio
 
 from ..errors import ConfigError, InvalidScheduleError, PexecutorError, StoreUnavailableError, UnknownScheduleError
-from ..limits.times import DECLARE_RETRY_SECONDS
+from ..limits.defaults import DECLARE_RETRY_SECONDS
 from ..observe.notify import log_error
 from ..validation import table_from
 from .changes import with_start

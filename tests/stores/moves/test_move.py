@@ -127,7 +127,7 @@ async def test_a_file_of_the_first_version_is_only_read_by_a_dry_run(here: Path,
         await accept(store, Task("a"))
     connection = connect(here)
     connection.execute("DROP TABLE moves")
-    for table in ("damaged", "deliveries", "damaged_deliveries"):
+    for table in ("damaged", "deliveries", "damaged_deliveries", "limits", "damaged_limits"):
         connection.execute(f"DROP TABLE {table}")
     connection.execute("DROP TABLE answers")
     connection.execute("DROP TABLE damaged_answers")
