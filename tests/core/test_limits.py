@@ -12,8 +12,8 @@ from pexecutor import Executor, LocalStore, StoreUnavailableError, Task
 from pexecutor.handlers import BUILT_IN, Catalogue
 from pexecutor.handlers.limits import DeclaredLimits, LimitSettings
 from pexecutor.handlers.settings import HandlerSettings
+from pexecutor.limits.defaults import DECLARE_RETRY_SECONDS
 from pexecutor.limits.keys import LimitKey
-from pexecutor.limits.times import DECLARE_RETRY_SECONDS
 from pexecutor.stores.limits import LimitNumbers
 from pexecutor.task import Accepted
 

@@ -14,7 +14,7 @@ from pexecutor import Executor, LocalStore, StoreUnavailableError, Task
 from pexecutor.config import Config
 from pexecutor.errors import ConfigError
 from pexecutor.handlers import BUILT_IN
-from pexecutor.limits.times import DECLARE_RETRY_SECONDS
+from pexecutor.limits.defaults import DECLARE_RETRY_SECONDS
 from pexecutor.schedules.declaration import ScheduleDeclaration
 from pexecutor.schedules.tables import DeclaredSchedules, load_tables
 from pexecutor.server import make_executor
