@@ -247,21 +247,23 @@ async def test_concurrent_durable_starts_do_not_exceed_a_limit() -> None:
 
         journal.on_write = note
         started: list[Running] = []
+        all_started = trio.Event()
         async with trio.open_nursery() as nursery:
             for _ in range(4):
-                nursery.start_soon(_work, store, started)
+                nursery.start_soon(_work, store, started, all_started)
             with trio.fail_after(10):
-                while len(started) < 12:
-                    await trio.lowlevel.checkpoint()
+                await all_started.wait()
             nursery.cancel_scope.cancel()
         assert most == {"api": 2, "sleep": 4}
         assert not store._book.slots._reserved
 
 
-async def _work(store: LocalStore, started: list[Running]) -> None:
+async def _work(store: LocalStore, started: list[Running], all_started: trio.Event) -> None:
     while True:
         claimed = await store.claim(3)
         started += claimed
+        if len(started) == 12:
+            all_started.set()
         await store.finish([(running, DONE) for running in claimed])
 
 
