@@ -11,10 +11,10 @@ from .streams import STDERR, STDIN, notify
 
 
 def is_confirmed(question: Callable[[], str], *, yes: bool) -> bool:
-    """Return whether a person agrees. Without a terminal, and with ``yes``, there is no question.
+    """Return whether a person agrees. Nothing is asked without a terminal, or with ``yes``.
 
     Parameters:
-        question: returns the question, which is asked on standard error; no answer means no.
+        question: returns the question to ask on standard error. An empty answer means no.
         yes: whether the person has already agreed, with ``--yes``.
     """
     if yes or not (os.isatty(STDIN) and os.isatty(STDERR)):

@@ -46,7 +46,7 @@ def show(session: Session, task: str) -> None:
 
 
 def _first_reason(session: Session, record: Mapping[str, Any]) -> str:
-    """Return the first reason for which a waiting task does not run; ``""`` if there is none, or it is unknown."""
+    """Return the first reason for which a waiting task does not run; ``""`` if the server gives none."""
     if record["state"] not in ("scheduled", "pending"):
         return ""
     try:

@@ -51,7 +51,7 @@ def wait(session: Session, tasks: tuple[str, ...], timeout: float) -> int:
 
 
 def _ids(session: Session, tasks: tuple[str, ...], until: float) -> list[str | PexecutorError]:
-    """Return the ids of the tasks, or why there is none; a name must mean the task that holds it now, not later."""
+    """Return the id of each task, or the error of its lookup. A name means the task that holds it now, not later."""
     found: list[str | PexecutorError] = []
     for task in tasks:
         try:

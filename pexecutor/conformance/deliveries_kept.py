@@ -34,7 +34,7 @@ async def _due_again(store: Store, complaint: str) -> DueDeliveries:
 
 @guarantee(
     GROUP,
-    "A take gives each target the delivery that is due longest, and nobody gets it again meanwhile.",
+    "A take gives each target the delivery that is due longest, and no other take returns it meanwhile.",
     promise="A taken delivery is not due again for ``seconds``",
 )
 async def one_taker_at_a_time(place: Place) -> None:
@@ -158,7 +158,7 @@ async def deliveries_are_bounded(place: Place) -> None:
 
 @guarantee(
     GROUP,
-    "Deliveries that have reached their age end, the oldest first, whatever their target is.",
+    "Deliveries that have reached their age end, the oldest first, for every target.",
     promise="It does not depend on the targets that a node has",
 )
 async def old_deliveries_end(place: Place) -> None:
@@ -170,7 +170,7 @@ async def old_deliveries_end(place: Place) -> None:
         first, rest = await store.deliveries.end_old(2), await store.deliveries.end_old(2)
         found = [names(first.ended), names(rest.ended)]
         expect(found == [["a", "a"], ["b"]], f"two at a time, the oldest ones are {found}")
-        expect(rest.next_at is None, "no delivery is left, but one is said to become too old")
+        expect(rest.next_at is None, "no delivery is left, but `next_at` names a time")
         await expect_made(store)
     async with place.open(delivery_bounds=DeliveryBounds(seconds_max=HOUR)) as store:
         watch(store)

@@ -73,7 +73,7 @@ async def a_pause_holds_on_every_node(place: Place) -> None:
         pauses = (await one.limits.pause("sleep", "me")).pauses
         await start_nothing(other, "its handler is paused through another node")
         found = await other.limits.pause("sleep", "you")
-        expect((found.changed, found.pauses) == (False, pauses), f"the same pause on another node gave {found}")
+        expect((found.changed, found.pauses) == (False, pauses), f"an equal pause on another node gave {found}")
         await next_starts(other, "a", partial(one.limits.resume, "sleep"))
 
 

@@ -53,32 +53,33 @@ class Limits:
 
         ``started`` is reported after the first try.
         """
-        for pause in self.now().pauses:
-            _warn("%s paused since an earlier start, by %s", _shown(pause.handler), pause.by)
         try:
-            await self._set_numbers()
+            await self._declare()
         except StoreUnavailableError as error:
             log_error(_log, "the limits of the settings cannot be stored yet: %s", error)
             task_status.started()
-            await self._set_numbers_later()
+            await self._declare_later()
         else:
             task_status.started()
 
-    async def _set_numbers_later(self) -> None:
+    async def _declare_later(self) -> None:
         while True:
             await trio.sleep(DECLARE_RETRY_SECONDS)
             try:
-                await self._set_numbers()
+                await self._declare()
             except StoreUnavailableError:
                 continue
             return
 
-    async def _set_numbers(self) -> None:
+    async def _declare(self) -> None:
+        """Store the numbers unless the store has them, and log the pauses in effect."""
         limits = self._handlers.limits
         handlers: Mapping[str, int | None] = {name: limits.handler_numbers.get(name) for name in self._handlers.names()}
-        known = self.now().numbers
-        if known.replaced_by(limits.numbers, handlers) != known:
+        state = await self.store.state()  # not now(): a process that shares a store knows it only after a beat
+        if state.numbers.replaced_by(limits.numbers, handlers) != state.numbers:
             await self.store.set_numbers(limits.numbers, handlers)
+        for pause in state.pauses:
+            _warn("%s paused since an earlier start, by %s", _shown(pause.handler), pause.by)
 
     def now(self) -> LimitState:
         """Return the latest numbers, pauses and slots in use that this process knows."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
 import pytest
 import trio
 from trio.testing import MockClock
@@ -14,7 +15,8 @@ from pexecutor.handlers.limits import DeclaredLimits, LimitSettings
 from pexecutor.handlers.settings import HandlerSettings
 from pexecutor.limits.defaults import DECLARE_RETRY_SECONDS
 from pexecutor.limits.keys import LimitKey
-from pexecutor.stores.limits import LimitNumbers
+from pexecutor.stores import StoreStatistics
+from pexecutor.stores.limits import LimitNumbers, LimitState
 from pexecutor.task import Accepted
 
 from ..fakes import FakeJournal, Gate
@@ -54,6 +56,23 @@ async def test_a_start_with_equal_numbers_writes_nothing(autojump_clock: MockClo
     await numbers_after_start(LocalStore(journal=journal), BUILT_IN)
 
     assert journal.writes == 0
+
+
+async def test_a_start_without_limits_lifts_those_that_the_process_does_not_know_yet(autojump_clock: MockClock) -> None:
+    """The statistics of a shared store are empty until the first beat."""
+
+    class Shared(LocalStore):
+        def statistics(self) -> StoreStatistics:
+            return msgspec.structs.replace(super().statistics(), limits=LimitState())
+
+    store = Shared()
+    await store.limits.set_numbers({"api": 1}, {"sleep": 1})
+    executor = Executor(store, handlers=BUILT_IN)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(executor.run)
+        executor.drain()
+
+    assert (await store.limits.state()).numbers == LimitNumbers()
 
 
 async def test_numbers_that_cannot_be_stored_hold_up_no_start(autojump_clock: MockClock, gate: Gate) -> None:

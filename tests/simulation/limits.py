@@ -7,7 +7,7 @@ may have happened or not.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from random import Random
@@ -15,9 +15,9 @@ from typing import Any, Final
 
 import trio
 
-from pexecutor import Running, StoreUnavailableError, Task
+from pexecutor import Record, Running, StoreUnavailableError, Task
 from pexecutor.limits.keys import LimitKey
-from pexecutor.stores.limits import TaskPause, handler_key, keys_of
+from pexecutor.stores.limits import LimitNumbers, TaskPause, keys_of
 from pexecutor.stores.local.limit_settings import Setting, SettingKey
 from pexecutor.stores.sqlite.database import Database
 
@@ -27,6 +27,7 @@ from .ledger import demand
 from .process import FILE, Process
 
 SEEDS_WITH_LIMITS: Final = 0.2
+UNLIMITED: Final = 1000
 
 
 def limit_keys(task: Task) -> tuple[LimitKey, ...]:
@@ -50,7 +51,7 @@ class Limits:
         self._known: dict[SettingKey, int | str | None] = {}
         self._maybe: dict[SettingKey, set[int | str | None]] = {}
         self._in_use: Counter[LimitKey] = Counter()
-        self._numbers: dict[LimitKey, int] = {}  # the highest number since the last look
+        self._published: list[LimitNumbers] = []  # the numbers in force since the last look
 
     # What changes
 
@@ -70,7 +71,6 @@ class Limits:
                 own = chance.choice([None, 1, 2])
                 changes: dict[SettingKey, Any] = {SettingKey("limit", name): given.get(name) for name in ("api", "db")}
                 changes[SettingKey("handler", "sleep")] = own
-                self._note_numbers(given, own)
                 await self._set(process, changes, partial(limits.set_numbers, given, {"sleep": own}))
             case "pause":
                 key = SettingKey("pause", handler or "")
@@ -92,13 +92,18 @@ class Limits:
         for pause in (await process.store.limits.state()).pauses:
             await process.store.limits.resume(pause.handler)
 
-    def _note_numbers(self, given: Mapping[str, int], own: int | None) -> None:
-        """Allow what the new numbers allow; a number that is removed allows everything until the next look."""
-        for key in [*self._numbers, *self._in_use, handler_key("sleep")]:
-            number = own if key == handler_key("sleep") else given.get(key.limit)
-            self._numbers[key] = max(self._numbers.get(key, 0), 1000 if number is None else number)
-
     # What has to hold
+
+    def follow(self, process: Process) -> None:
+        """Note the numbers of a process at each change, whoever makes it: a caller, or the start of the executor."""
+        slots = process.book.slots
+        set_numbers, self._published = slots.set_numbers, [slots.numbers]
+
+        def noted(numbers: LimitNumbers, running: Iterable[Record]) -> None:
+            set_numbers(numbers, running)
+            self._published.append(numbers)
+
+        slots.set_numbers = noted  # type: ignore[method-assign]
 
     def look(self, process: Process) -> None:
         """See that the slots in use are the running tasks, and that no limit is exceeded."""
@@ -110,15 +115,14 @@ class Limits:
         counted = {key: number for key, number in in_use.items() if slots.numbers.of(key) is not None}
         demand(slots.counts() == counted, "slots in use are running tasks", slots.counts(), counted)
         for key, number in in_use.items():
-            most = max(self._numbers.get(key, 0), slots.numbers.of(key) or 1000)
+            most = max(UNLIMITED if (of := numbers.of(key)) is None else of for numbers in self._published)
             demand(number <= max(most, self._in_use[key]), "no limit is exceeded", key, number, most)
-        self._in_use = in_use
-        self._numbers = {key: of for key in in_use if (of := slots.numbers.of(key)) is not None}
+        self._in_use, self._published = in_use, [slots.numbers]
 
     def found(self, disk: FakeDisk) -> None:
         """See that the file has what was set."""
         if self.are_used:
-            self._in_use, self._numbers = Counter(), {}
+            self._in_use = Counter()
             stored = {key: "paused" if isinstance(value, TaskPause) else value for key, value in _read(disk).items()}
             for key in {*stored, *self._known, *self._maybe}:
                 allowed = self._maybe.get(key, {self._known.get(key)})

@@ -171,6 +171,7 @@ class World:
         self.limits.found(self.disk)
         async with trio.open_nursery() as machine:
             process = self.process = self._process_on(machine)
+            self.limits.follow(process)
             if not last:
                 self._plan_death(process)
             self.say("process", f"starts{' for the last time' if last else ''} with {len(found)} records")
