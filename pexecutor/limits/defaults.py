@@ -26,6 +26,9 @@ BODY_BYTES_MAX: Final = 8 * 1024 * 1024
 PAGE_RECORDS_MAX: Final = 1000
 """The largest page of a listing, and its default size."""
 
+STEP_RECORDS_MAX: Final = 500
+"""The largest number of records that one step of many changes, deliveries counted."""
+
 LOOK_SECONDS: Final = 60.0
 """The longest sleep of a loop that waits for a time of the wall clock, in seconds: the clock may be set meanwhile."""
 

@@ -18,6 +18,8 @@ list. Each task is decided on top of the tasks before it in the list.
 * Otherwise the verdict is ``Full``. With ``atomic``, either every task that needs a place gets one, or no task is
   accepted.
 * If the write fails, ``submit`` raises ``StoreUnavailableError`` and changes nothing.
+* ``retry_of`` has for each task the serial of the finished task that it repeats, or is empty. The records of accepted
+  tasks keep it.
 
 **Requests.** ``answers.submit`` is a submit with the key of its request and a digest of its content. If the store
 remembers an answer for the key, it submits nothing and returns the remembered ``Answer``. Otherwise it decides as
@@ -105,12 +107,27 @@ once every caller can see them. A task that becomes due is a change. The callbac
 records, and must not raise. In a shared store, a change is reported only to the node through which it was made. A node
 is also notified if a task that it runs was cancelled through another node, and if it has lost a task.
 
+**Many.** ``cancel_many`` and ``change_many`` do for a list of tasks, in one step, what ``cancel`` and
+``change_waiting`` do for one. They return one result per task, in the order of the list: the record after the step, or
+``None`` where the single call would raise. A step changes at most ``STEP_RECORDS_MAX`` records, where a follower that
+gets the name and each delivery count as records. The list of results is therefore shorter than the list of tasks if the
+rest did not fit, and has at least one result; the caller repeats the call with the rest.
+
 **Read.** ``get`` and ``wait`` raise ``UnknownTaskError`` and ``ExpiredTaskError``. ``wait`` returns a task once it has
 its outcome. ``page`` lists records in this order: scheduled ones by acceptance, pending ones by start order, running
 ones by start time, finished ones with the latest first. A cursor names a place in this order, not a row number. A task
 that stays where it is therefore appears exactly once, and a task that changes its state between two pages may appear
-twice, but is never missed. The history is bounded by count, by age and by the bytes of params, errors, attempts,
-results and output. A record that exceeds the byte limit alone stays until the next task ends.
+twice, but is never missed.
+
+A page examines a bounded number of records, so that it holds the loop (and a shared server) for at most 20 ms. A page
+that is cut by this bound may be short or empty although more records match: only a page without ``next_cursor`` is the
+last. ``find.py`` says which records a filter matches. Each page also has the serial of the task that was accepted last;
+a request with this number as ``serial_max`` leaves out tasks that were accepted later.
+
+**History.** Records of finished tasks are kept in two parts: successes, and other outcomes. Each part is bounded by
+count and by age. Both together are bounded by the bytes of params, errors, attempts, results and output; beyond this
+bound the oldest successes go first, then the oldest others. A record that exceeds the byte limit alone stays until the
+next task ends. Listings show both parts as one, the latest first.
 
 **Schedules.** ``schedules`` holds the schedules of the store, which submit tasks at their times. One occurrence is one
 step: it submits the task, records the occurrence and sets the next time (``schedules.py`` describes its operations and
@@ -150,33 +167,42 @@ from ..task import (
     Record,
     Running,
     Scheduled,
-    State,
     Task,
     Verdict,
 )
 from .answers import AnswerStore
 from .deliveries import Delivery, DeliveryStore, brings_nothing
+from .find import Filter
 from .limits import NO_LIMITS, LimitState, LimitStore, no_limit_keys
 from .schedules import ScheduleStore
 
 
-class PageRequest(msgspec.Struct, frozen=True):
-    """A request for one page of a listing.
+class PageRequest(Filter, frozen=True, kw_only=True):
+    """A request for one page of the records that a filter matches.
 
-    ``state`` and ``name`` select records; ``cursor`` is the ``next_cursor`` of the previous page.
+    Parameters:
+        limit: how many records the page has at most.
+        cursor: the ``next_cursor`` of the previous page; ``None`` for the first page.
+        serial_max: only tasks that were accepted no later than the one with this serial.
     """
 
-    state: State | None = None
-    name: str | None = None
     limit: int = PAGE_RECORDS_MAX
     cursor: str | None = None
+    serial_max: int | None = None
 
 
 class Page(msgspec.Struct, frozen=True):
-    """One page of a listing, and the cursor of the next page: ``None`` on the last page."""
+    """One page of a listing.
+
+    Parameters:
+        records: the records, in listing order.
+        next_cursor: the cursor of the next page; ``None`` on the last page.
+        serial_last: the serial of the task that was accepted last, as of this page; 0 if there is none.
+    """
 
     records: list[Record]
     next_cursor: str | None
+    serial_last: int = 0
 
 
 class StoreStatistics(msgspec.Struct, frozen=True):
@@ -288,7 +314,9 @@ class Store(Protocol):
 
     def opened(self) -> AbstractAsyncContextManager[None]: ...
 
-    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False) -> list[Verdict]: ...
+    async def submit(
+        self, tasks: Sequence[Task], *, atomic: bool = False, retry_of: Sequence[int] = ()
+    ) -> list[Verdict]: ...
 
     def submit_nowait(self, tasks: Sequence[Task]) -> list[Verdict] | None: ...
 
@@ -311,6 +339,10 @@ class Store(Protocol):
     async def change_waiting(
         self, task_id: str, *, priority: int | None = None, due_at: float | None = None
     ) -> Scheduled | Following | Pending: ...
+
+    async def cancel_many(self, task_ids: Sequence[str]) -> list[Running | Finished | None]: ...
+
+    async def change_many(self, task_ids: Sequence[str], *, priority: int) -> list[Record | None]: ...
 
     def watch(self, watcher: Watcher) -> None: ...
 

@@ -10,7 +10,7 @@ from typing import Final, get_args
 
 import msgspec
 
-from ...limits.defaults import CRASHES_MAX
+from ...limits.defaults import CRASHES_MAX, STEP_RECORDS_MAX
 from ...limits.times import LEASE_SECONDS
 from ...task import (
     PRIORITY_MAX,
@@ -49,7 +49,7 @@ FIRED: Final = ""
 NO_TASK: Final = ""
 """Stands for no task in an occurrence."""
 
-CHANGES_MAX: Final = 500
+CHANGES_MAX: Final = STEP_RECORDS_MAX
 """How many records and deliveries one step changes, if it can be cut into several steps."""
 
 
