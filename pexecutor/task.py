@@ -221,11 +221,13 @@ class Rare(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         crashes: how many attempts of the task were cut off by the death of the server or by a lost lease.
         brings: the targets that are notified of its outcome; one shared value for equal sets.
         limit_keys: the keys of the limits that bound it, in ascending order; one shared value for equal sets.
+        retry_of: the serial of the finished task that it repeats; 0 for none.
     """
 
     crashes: int = 0
     brings: Brings | None = None
     limit_keys: tuple[LimitKey, ...] = ()
+    retry_of: int = 0
 
 
 class _MayBeRare(msgspec.Struct, frozen=True, gc=False, kw_only=True):
