@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Final
 
@@ -12,12 +11,11 @@ from ..errors import StoreUnavailableError, UnknownHandlerError
 from ..handlers import Catalogue
 from ..limits.defaults import DECLARE_RETRY_SECONDS
 from ..observe.events import Feed, TasksPaused, TasksResumed
-from ..observe.notify import log_error, notifier
+from ..observe.notify import safe_logger
 from ..stores import Store, Watcher
 from ..stores.limits import LimitState, LimitStore, Reason, TaskPause
 
-_log: Final = logging.getLogger(__name__)
-_warn: Final = notifier(_log.warning)  # a log that fails does not end the server
+_log: Final = safe_logger(__name__)
 
 
 class Limits:
@@ -56,7 +54,7 @@ class Limits:
         try:
             await self._declare()
         except StoreUnavailableError as error:
-            log_error(_log, "the limits of the settings cannot be stored yet: %s", error)
+            _log.error("the limits of the settings cannot be stored yet: %s", error)
             task_status.started()
             await self._declare_later()
         else:
@@ -79,7 +77,7 @@ class Limits:
         if state.numbers.replaced_by(limits.numbers, handlers) != state.numbers:
             await self.store.set_numbers(limits.numbers, handlers)
         for pause in state.pauses:
-            _warn("%s paused since an earlier start, by %s", _shown(pause.handler), pause.by)
+            _log.warning("%s paused since an earlier start, by %s", _shown(pause.handler), pause.by)
 
     def now(self) -> LimitState:
         """Return the latest numbers, pauses and slots in use that this process knows."""

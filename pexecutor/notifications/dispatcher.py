@@ -11,7 +11,6 @@ waits for its next attempt, stays in the store.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -21,6 +20,7 @@ import trio
 from ..errors import StoreUnavailableError
 from ..limits.defaults import LOOK_SECONDS, SHORTEST_SECONDS
 from ..limits.times import DELIVERY_TAKEN_SECONDS, SETTLE_SECONDS_MAX, STORE_RETRY_SECONDS
+from ..observe.notify import safe_logger
 from ..stores import Watcher
 from ..stores.deliveries import Delivery, DeliveryStore, DueDeliveries, brings_nothing
 from ..task import Task
@@ -42,7 +42,7 @@ STORE_TROUBLE_SECONDS: Final = 1.0
 ENDED_AT_ONCE_MAX: Final = 500
 """How many old deliveries one step ends."""
 
-_log: Final = logging.getLogger(__name__)
+_log: Final = safe_logger(__name__)
 
 
 class Dispatcher:

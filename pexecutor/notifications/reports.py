@@ -7,12 +7,12 @@ of its own, but at most ``LINES_PER_SECOND_MAX`` per second; the next line gives
 
 from __future__ import annotations
 
-import logging
 import re
 import time
 from collections.abc import Callable
 from typing import Final
 
+from ..observe.notify import SafeLogger
 from ..stores.deliveries import Delivery, EndNotice
 from .counts import NotificationResult
 from .settings import Target
@@ -35,7 +35,7 @@ class Reports:
         now: a clock, in seconds.
     """
 
-    def __init__(self, log: logging.Logger, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, log: SafeLogger, now: Callable[[], float] = time.monotonic) -> None:
         self._log = log
         self._now = now
         self._failing: set[str] = set()

@@ -12,13 +12,32 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Final, ParamSpec
+from typing import Any, Final, ParamSpec
 
 from ..values import exception_text
 
 P = ParamSpec("P")
 
-_log: Final = logging.getLogger(__name__)
+
+class SafeLogger(logging.LoggerAdapter[logging.Logger]):
+    """A logger whose handlers cannot raise into the caller; all modules that run tasks log through one."""
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        """Log a message, and ignore exceptions of the handlers."""
+        try:
+            super().log(level, msg, *args, **kwargs)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # a handler of the log is the operator's own code, too
+            pass
+
+
+def safe_logger(name: str) -> SafeLogger:
+    """Return the safe logger of a module."""
+    return SafeLogger(logging.getLogger(name), {})
+
+
+_log: Final = safe_logger(__name__)
 
 
 def notifier(callback: Callable[P, object]) -> Callable[P, None]:
@@ -34,16 +53,6 @@ def notifier(callback: Callable[P, object]) -> Callable[P, None]:
         except BaseException as error:
             if not has_failed:
                 has_failed = True
-                log_error(_log, "a callback failed; its further errors are not logged: %s", exception_text(error))
+                _log.error("a callback failed; its further errors are not logged: %s", exception_text(error))
 
     return notify
-
-
-def log_error(log: logging.Logger, message: str, *arguments: object) -> None:
-    """Log an error, and ignore exceptions of the log's handlers."""
-    try:
-        log.error(message, *arguments)
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # a handler of the log is the operator's own code, too
-        pass

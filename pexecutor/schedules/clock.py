@@ -7,7 +7,6 @@ or die. Every node may run the loop: the store lets only one of them fire an occ
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Container
@@ -18,7 +17,7 @@ import trio
 
 from ..errors import InvalidScheduleError, StoreUnavailableError
 from ..limits.defaults import LOOK_SECONDS, SHORTEST_SECONDS
-from ..observe.notify import log_error, notifier
+from ..observe.notify import notifier, safe_logger
 from ..stores import Store
 from ..stores.schedules import (
     SCHEDULES_MAX,
@@ -62,7 +61,7 @@ FULL_MAX: Final = 32
 FAULTS: Final = (InvalidScheduleError, ValueError, OverflowError)
 """The errors of times that cannot be computed: the system does not know the zone, or a year is out of range."""
 
-_log: Final = logging.getLogger(__name__)
+_log: Final = safe_logger(__name__)
 
 
 class ScheduleClock:
@@ -271,7 +270,7 @@ class ScheduleClock:
             if len(self._invalid) >= SCHEDULES_MAX:
                 self._invalid.clear()
             self._invalid.add(schedule.generation)
-            log_error(_log, "the schedule %r cannot fire: %s", schedule.name, error)
+            _log.error("the schedule %r cannot fire: %s", schedule.name, error)
 
     async def _correct_next_times(self) -> None:
         """Compute next times anew that lie too far ahead, because the clock was set back."""

@@ -7,7 +7,6 @@ table is gone is removed. On a shared store it stays, with a warning, as another
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -19,7 +18,7 @@ import trio
 
 from ..errors import ConfigError, InvalidScheduleError, PexecutorError, StoreUnavailableError, UnknownScheduleError
 from ..limits.defaults import DECLARE_RETRY_SECONDS
-from ..observe.notify import log_error
+from ..observe.notify import safe_logger
 from ..validation import table_from
 from .changes import with_start
 from .clock import ScheduleClock
@@ -46,7 +45,7 @@ EXAMPLES: Final = {
 
 _JSON_MEMBER: Final = re.compile(r'"(\w+)": ')
 
-_log: Final = logging.getLogger(__name__)
+_log: Final = safe_logger(__name__)
 
 
 def load_tables(tables: Mapping[str, Any], fault: Fault, now: float) -> dict[str, ScheduleDeclaration]:
@@ -151,7 +150,7 @@ class DeclaredSchedules:
         try:
             await self._store_once(schedules)
         except StoreUnavailableError as error:
-            log_error(_log, "the schedules of the settings cannot be stored yet: %s", error)
+            _log.error("the schedules of the settings cannot be stored yet: %s", error)
             task_status.started()
             await self._store_later(schedules)
         else:
@@ -171,7 +170,7 @@ class DeclaredSchedules:
             except StoreUnavailableError:
                 raise
             except PexecutorError as error:
-                log_error(_log, "the schedule %r of the settings was not stored: %s", name, error)
+                _log.error("the schedule %r of the settings was not stored: %s", name, error)
         gone = [name for name in await _declared_names(schedules) if name not in self._declarations]
         if self._shared and gone:
             _log.warning(

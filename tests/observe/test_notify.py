@@ -12,7 +12,7 @@ import trio
 from trio.testing import MockClock
 
 from pexecutor import Accepted, Executor, Finished, LocalStore, Outcome, Task
-from pexecutor.observe.notify import notifier
+from pexecutor.observe.notify import notifier, safe_logger
 from pexecutor.stores.sqlite.database import Database
 from pexecutor.stores.sqlite.journal import SqliteJournal
 from pexecutor.stores.valkey.damage import Damage
@@ -111,3 +111,15 @@ def test_what_ends_the_process_is_not_kept_from_it() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         notifier(interrupted)()
+
+
+@pytest.mark.parametrize("level", ["debug", "info", "warning", "error", "critical"])
+def test_a_log_that_fails_does_not_fail_its_caller(level: str) -> None:
+    log = logging.getLogger("pexecutor.a_log_that_fails")
+    log.setLevel(logging.DEBUG)
+    handler = RaisingHandler()
+    log.addHandler(handler)
+    try:
+        getattr(safe_logger(log.name), level)("a line with %s", "an argument")
+    finally:
+        log.removeHandler(handler)

@@ -46,7 +46,7 @@ MAY_IMPORT: Final = {
     "handlers/processes": {"handlers", "values", "task", "errors"},
     "handlers/functions": {"handlers", "handlers/processes", "observe", "values", "task", "errors"},
     "schedules": {"stores", "observe", "task", "validation", "errors"},
-    "notifications": {"stores", "handlers/http", "task", "validation", "errors"},
+    "notifications": {"stores", "handlers/http", "observe", "task", "validation", "errors"},
     "stores": {"observe", "values", "task", "errors"},
     "stores/local": {"stores", "observe", "values", "task", "errors"},
     "stores/sqlite": {"stores", "stores/local", "stores/moves", "observe", "values", "task", "validation", "errors"},
@@ -327,6 +327,13 @@ def test_a_folder_says_in_a_few_lines_what_belongs_in_it(folder: Path) -> None:
     assert said is not None
     if folder.relative_to(PACKAGE).as_posix() not in CONTRACTS:
         assert len(said.splitlines()) <= FOLDER_LINES_MAX
+
+
+def test_inner_modules_log_through_what_cannot_raise() -> None:
+    """A handler of the log is the operator's own code: if it raises, no task and no server ends."""
+    direct = [module.relative_to(PACKAGE).as_posix() for module in MODULES if "logging.getLogger(" in module.read_text()]
+
+    assert sorted(direct) == ["log.py", "observe/notify.py"]
 
 
 def test_importing_the_package_imports_no_framework() -> None:

@@ -12,7 +12,6 @@ commands and HTTP calls are pexecutor's own code and are called directly.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -21,14 +20,14 @@ from typing import Any, Final
 import trio
 
 from ...limits.times import FUNCTION_CLOSE_SECONDS_MAX, SYSTEM_TASKS_SECONDS_MAX
-from ...observe.notify import log_error
+from ...observe.notify import safe_logger
 from ...values import NAME_CHARACTERS_MAX, exception_text, leaf_exceptions, plain_text, sole_exception
 from ..contract import HandlerFailedError
 
 POLL_SECONDS: Final = 0.01
 TASKS_NAMED_MAX: Final = 10
 
-_log = logging.getLogger(__name__)
+_log = safe_logger(__name__)
 _current: ContextVar[_Call | None] = ContextVar("pexecutor_call", default=None)
 
 
@@ -210,7 +209,7 @@ class _SystemTasks(trio.abc.Instrument):
         error = getattr(outcome, "error", None)
         if error is None or all(issubclass(type(leaf), trio.Cancelled) for leaf in leaf_exceptions(error)):
             return outcome
-        log_error(_log, "the Trio system task %s failed: %s", plain_text(task.name), exception_text(error))
+        _log.error("the Trio system task %s failed: %s", plain_text(task.name), exception_text(error))
         if call is not None:
             call.system_task_failed(task, error)
         return None  # Trio only checks whether the outcome is an Error
