@@ -87,7 +87,7 @@ async def listed(
     records: list[Record] = []
     cursor: str | None = None
     while True:
-        page = await store.page(PageRequest(state, name, limit, cursor))
+        page = await store.page(PageRequest(state, name, limit=limit, cursor=cursor))
         records += page.records
         cursor = page.next_cursor
         if cursor is None:

@@ -30,7 +30,8 @@ _CURSOR = (
     "A cursor names a place in this order, not a row number. A task that stays where it is therefore appears exactly "
     "once"
 )
-_HISTORY = "The history is bounded by count, by age and by the bytes of params, errors, attempts, results and output."
+_HISTORY = "Each part is bounded by count and by age."
+_BYTES = "Both together are bounded by the bytes of params, errors, attempts, results and output"
 _WAIT = "``wait`` returns a task once it has its outcome"
 
 
@@ -176,7 +177,7 @@ async def history_by_bytes(place: Place) -> None:
 @guarantee(
     "reading",
     "The history counts the bytes of params and of each attempt's error like those of results.",
-    promise=_HISTORY,
+    promise=_BYTES,
 )
 async def history_by_all_bytes(place: Place) -> None:
     async with place.open(history_bytes_max=10_000) as store:

@@ -19,7 +19,7 @@ list. Each task is decided on top of the tasks before it in the list.
   accepted.
 * If the write fails, ``submit`` raises ``StoreUnavailableError`` and changes nothing.
 * ``retry_of`` has for each task the serial of the finished task that it repeats, or is empty. The records of accepted
-  tasks keep it.
+  tasks keep it. A waiting task whose content ``latest`` replaces repeats what the new content repeats.
 
 **Requests.** ``answers.submit`` is a submit with the key of its request and a digest of its content. If the store
 remembers an answer for the key, it submits nothing and returns the remembered ``Answer``. Otherwise it decides as

@@ -56,7 +56,7 @@ class Filter(msgspec.Struct, frozen=True, omit_defaults=True):
             and (self.name_prefix is None or task.name.startswith(self.name_prefix))
             and (self.since is None or record.submitted_at >= self.since)
             and (self.until is None or record.submitted_at < self.until)
-            and all(tag in task.tags for tag in self.tags)
+            and (not self.tags or set(self.tags).issubset(task.tags))
             and (not self._concerns_endings() or (isinstance(record, Finished) and self._matches_ending(record)))
         )
 

@@ -58,7 +58,7 @@ def make_them_again_at_a_start(patch: pytest.MonkeyPatch) -> None:
     async def recover_and_make(self: LocalStore, journal: Any) -> Any:
         recovered = await recover(self, journal)
         for record in [*self._book.history.before()]:
-            if number := steps._most_brought_by(record):
+            if number := steps.most_brought_by(record):
                 self.deliveries._book.put(brought_by(record, self._serials.draw(number)))
         return recovered
 

@@ -59,15 +59,17 @@ class LeaksAName(LocalStore):
             self._leaked[answer.task.name] = record
         return answer
 
-    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False) -> list[Verdict]:
-        verdicts = await super().submit([task for task in tasks if task.name not in self._leaked], atomic=atomic)
+    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False, **more: Any) -> list[Verdict]:
+        verdicts = await super().submit(
+            [task for task in tasks if task.name not in self._leaked], atomic=atomic, **more
+        )
         rest = iter(verdicts)
         return [Duplicate(self._leaked[task.name]) if task.name in self._leaked else next(rest) for task in tasks]
 
 
 class TakesTheSecondOfTwo(LocalStore):
-    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False) -> list[Verdict]:
-        return list(reversed(await super().submit(list(reversed(tasks)), atomic=atomic)))
+    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False, **more: Any) -> list[Verdict]:
+        return list(reversed(await super().submit(list(reversed(tasks)), atomic=atomic, **more)))
 
 
 class StartsTheLatestFirst(LocalStore):
@@ -78,8 +80,10 @@ class StartsTheLatestFirst(LocalStore):
 
 
 class KnowsNoPriority(LocalStore):
-    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False) -> list[Verdict]:
-        return await super().submit([msgspec.structs.replace(task, priority=0) for task in tasks], atomic=atomic)
+    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False, **more: Any) -> list[Verdict]:
+        return await super().submit(
+            [msgspec.structs.replace(task, priority=0) for task in tasks], atomic=atomic, **more
+        )
 
 
 class HasOnePlaceMore(LocalStore):
@@ -88,15 +92,15 @@ class HasOnePlaceMore(LocalStore):
 
 
 class TakesAPartOfAnAtomicSubmit(LocalStore):
-    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False) -> list[Verdict]:
-        return await super().submit(tasks)
+    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False, **more: Any) -> list[Verdict]:
+        return await super().submit(tasks, **more)
 
 
 class ForgetsHalfOfACancelledSubmit(LocalStore):
-    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False) -> list[Verdict]:
+    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False, **more: Any) -> list[Verdict]:
         verdicts: list[Verdict] = []
         for task in tasks:
-            verdicts += await super().submit([task], atomic=atomic)
+            verdicts += await super().submit([task], atomic=atomic, **more)
             await trio.lowlevel.checkpoint()
         return verdicts
 
@@ -211,9 +215,9 @@ class WakesNobody(LocalStore):
 
 
 class StartsBeforeItIsDue(LocalStore):
-    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False) -> list[Verdict]:
+    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False, **more: Any) -> list[Verdict]:
         hasty = [msgspec.structs.replace(task, delay=task.delay // 10) for task in tasks]
-        return await super().submit(hasty, atomic=atomic)
+        return await super().submit(hasty, atomic=atomic, **more)
 
 
 class TellsNoChanges(LocalStore):
@@ -241,8 +245,8 @@ class CountsWrongly(LocalStore):
 
 
 class MakesTwoFollowers(LocalStore):
-    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False) -> list[Verdict]:
-        return await super().submit([_more_eager(task) for task in tasks], atomic=atomic)
+    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False, **more: Any) -> list[Verdict]:
+        return await super().submit([_more_eager(task) for task in tasks], atomic=atomic, **more)
 
 
 def _more_eager(task: Task) -> Task:
@@ -250,25 +254,25 @@ def _more_eager(task: Task) -> Task:
 
 
 class JoinsNobody(LocalStore):
-    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False) -> list[Verdict]:
+    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False, **more: Any) -> list[Verdict]:
         rejecting = [
             msgspec.structs.replace(task, on_conflict="reject") if task.on_conflict == "join" else task
             for task in tasks
         ]
-        return await super().submit(rejecting, atomic=atomic)
+        return await super().submit(rejecting, atomic=atomic, **more)
 
 
 class NamesNobodyToStop(LocalStore):
-    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False) -> list[Verdict]:
-        verdicts = await super().submit(tasks, atomic=atomic)
+    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False, **more: Any) -> list[Verdict]:
+        verdicts = await super().submit(tasks, atomic=atomic, **more)
         return [Accepted(verdict.record) if isinstance(verdict, Accepted) else verdict for verdict in verdicts]
 
 
 class DecidesBeforeItIsItsTurn(LocalStore):
-    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False) -> list[Verdict]:
+    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False, **more: Any) -> list[Verdict]:
         held = {record.task.name for record in (await self.page(PageRequest())).records}
         await trio.sleep(0.01)
-        verdicts = await super().submit(tasks, atomic=atomic)
+        verdicts = await super().submit(tasks, atomic=atomic, **more)
         return [
             Accepted(verdict.holder) if isinstance(verdict, Duplicate) and task.name not in held else verdict
             for task, verdict in zip(tasks, verdicts, strict=True)
@@ -276,8 +280,8 @@ class DecidesBeforeItIsItsTurn(LocalStore):
 
 
 class SupersedesNobody(LocalStore):
-    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False) -> list[Verdict]:
-        return await super().submit([_less_eager(task) for task in tasks], atomic=atomic)
+    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False, **more: Any) -> list[Verdict]:
+        return await super().submit([_less_eager(task) for task in tasks], atomic=atomic, **more)
 
 
 def _less_eager(task: Task) -> Task:

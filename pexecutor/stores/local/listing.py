@@ -6,6 +6,7 @@ disappear before that place shift nothing. A cursor is opaque to clients, and is
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -17,6 +18,10 @@ from .. import Page, PageRequest
 from .book import Book
 from .by_priority import Place, place_of
 from .start_order import START
+
+EXAMINED_RECORDS_MAX: Final = 5_000
+"""The largest number of records that a page with criteria examines. Examining one takes at most some 2 µs, so that a
+page holds the loop for about 10 ms."""
 
 R = TypeVar("R", bound=Record)
 
@@ -32,27 +37,68 @@ class Section(NamedTuple):
 
 
 def list_page(book: Book, request: PageRequest) -> Page:
-    """Return at most ``limit`` records that follow the cursor.
+    """Return at most ``limit`` records that match and follow the cursor.
 
     Raises:
         InvalidCursorError: the cursor does not belong to this listing.
     """
-    every = _sections(book) if request.name is None else _sections_of(book, request.name)
-    sections = [section for section in every if request.state in (None, section.state)]
+    states = request.states()
+    sections = [section for section in _sections(book, request) if section.state in states]
     first, place = _enter(sections, request.cursor) if request.cursor is not None else (0, None)
+    fill = _fill if _has_criteria(request) else _fill_with_all
+    records, cursor = fill(sections[first:], place, request)
+    return Page(records, cursor, book.serial_last())
+
+
+def _has_criteria(request: PageRequest) -> bool:
+    """Return whether a request leaves out some records of the states that it lists."""
+    every = PageRequest(request.state, limit=request.limit, cursor=request.cursor)
+    return request != every
+
+
+def _fill_with_all(
+    sections: Sequence[Section], place: Place | None, request: PageRequest
+) -> tuple[list[Record], str | None]:
+    """Return the first records behind the place, and the cursor of the next page."""
     records: list[Record] = []
-    for section in sections[first:]:
+    for section in sections:
         for record in islice(section.after(place), request.limit + 1 - len(records)):
             if len(records) == request.limit:
-                return Page(records, _cursor_behind(sections, records[-1]))
+                return records, _cursor_behind(sections, records[-1])
             records.append(record)
         place = None
-    return Page(records, None)
+    return records, None
 
 
-def _sections(book: Book) -> list[Section]:
+def _fill(sections: Sequence[Section], place: Place | None, request: PageRequest) -> tuple[list[Record], str | None]:
+    """Return the first matching records behind the place, and the cursor of the next page."""
+    matches, serial_max = request.matches, math.inf if request.serial_max is None else request.serial_max
+    records: list[Record] = []
+    last: Record | None = None
+    left = EXAMINED_RECORDS_MAX
+    for section in sections:
+        for record in section.after(place):
+            # The next page begins behind the last record that was examined, so that no record is examined twice.
+            if last is not None and not left:
+                return records, _cursor_behind(sections, last)
+            if record.serial <= serial_max and matches(record):
+                if last is not None and len(records) == request.limit:
+                    return records, _cursor_behind(sections, last)
+                records.append(record)
+            last = record
+            left -= 1
+        place = None
+    return records, None
+
+
+def _sections(book: Book, request: PageRequest) -> list[Section]:
+    """Return the sections of a listing; those of a name or a handler leave out what is quick to leave out."""
+    return _every_section(book, request.handler) if request.name is None else _sections_of(book, request.name)
+
+
+def _every_section(book: Book, handler: str | None = None) -> list[Section]:
     def pending_after(place: Place | None) -> Iterator[Pending]:
-        return book.pending.after(START if place is None else place)
+        return book.pending.after(START if place is None else place, handler)
 
     def scheduled_after(place: Place | None) -> Iterator[Record]:
         return book.later.from_key(0 if place is None else place[1] + 1)
@@ -82,13 +128,11 @@ def _sections_of(book: Book, name: str) -> list[Section]:
 
     def narrow(section: Section) -> Section:
         if section.state is State.FINISHED:
-            return section._replace(
-                after=lambda place: (record for record in section.after(place) if record.task.name == name)
-            )
+            return section
         here = [record for record in in_flight if record.state is section.state]
         return section._replace(after=lambda place: _behind(place, section.place_of, here))
 
-    return [narrow(section) for section in _sections(book)]
+    return [narrow(section) for section in _every_section(book)]
 
 
 def _scheduled_place(record: Scheduled | Following) -> Place:

@@ -40,11 +40,17 @@ class RareFacts:
         """Whether no new task has rare facts."""
         return self._brings is brings_nothing and self._limit_keys is no_limit_keys
 
-    def of(self, task: Task, crashes: int = 0) -> Rare | None:
-        """Return the rare facts about a task that has some crashes, or ``None`` if there are none."""
+    def of(self, task: Task, crashes: int = 0, retry_of: int = 0) -> Rare | None:
+        """Return the rare facts about a task, or ``None`` if there are none.
+
+        Parameters:
+            task: the task.
+            crashes: how many crashes it has.
+            retry_of: the serial of the finished task that it repeats; 0 for none.
+        """
         brings, limit_keys = self._brings(task), self._limit_keys(task)
-        if crashes:
-            return Rare(crashes, brings, limit_keys)
+        if crashes or retry_of:
+            return Rare(crashes, brings, limit_keys, retry_of)
         return None if brings is None and not limit_keys else self._share(brings, limit_keys)
 
     def _share(self, brings: Brings | None, limit_keys: tuple[LimitKey, ...]) -> Rare:

@@ -181,9 +181,13 @@ class StartOrder:
     def __iter__(self) -> Iterator[Pending]:
         return self.after(START)
 
-    def after(self, place: Place) -> Iterator[Pending]:
-        """Iterate over the tasks that follow this place in start order; the place may be empty."""
-        orders = [order for tasks in self._handlers.values() for order in tasks.after(place)]
+    def after(self, place: Place, handler: str | None = None) -> Iterator[Pending]:
+        """Iterate over the tasks, or those of one handler, that follow this place in start order.
+
+        The place may be empty.
+        """
+        some = [tasks for tasks in self._handlers.values() if handler in (None, tasks.handler)]
+        orders = [order for tasks in some for order in tasks.after(place)]
         return orders[0] if len(orders) == 1 else merge(*orders, key=place_of)
 
     def __len__(self) -> int:

@@ -121,7 +121,7 @@ class Steps:
         """Draw the serials of the deliveries that the outcomes among these changes bring."""
         if not (rare := [record for record in changes if record.rare is not None]):
             return {}
-        return {record.serial: self._serials.draw(number) for record in rare if (number := _most_brought_by(record))}
+        return {record.serial: self._serials.draw(number) for record in rare if (number := most_brought_by(record))}
 
     async def _make_durable(
         self, changes: Sequence[Record], beside: BesideRecords = NOTHING_BESIDE, made: Sequence[Delivery] = ()
@@ -141,7 +141,7 @@ class Steps:
         return durable, brought
 
 
-def _most_brought_by(record: Record) -> int:
+def most_brought_by(record: Record) -> int:
     """Return how many deliveries the end of a task may bring; if its end or retry cannot be written, it has failed."""
     brings = None if record.rare is None else record.rare.brings
     match record:

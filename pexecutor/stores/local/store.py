@@ -17,7 +17,7 @@ from typing import Final
 
 import trio
 
-from ...errors import AlreadyFinishedError, AlreadyStartedError, ExpiredTaskError, UnknownTaskError
+from ...errors import ExpiredTaskError, UnknownTaskError
 from ...limits.defaults import CRASHES_MAX, HISTORY_BYTES_MAX, HISTORY_RECORDS_MAX, HISTORY_SECONDS_MAX, QUEUE_SIZE
 from ...observe.histogram import Histogram
 from ...observe.notify import notifier
@@ -26,8 +26,6 @@ from ...task import (
     Ending,
     Finished,
     Following,
-    InFlight,
-    Outcome,
     Pending,
     Record,
     Running,
@@ -44,6 +42,7 @@ from ..schedules import SCHEDULE_BOUNDS, ScheduleBounds
 from .answers import LocalAnswers
 from .book import Book
 from .capacity import Room
+from .changes import Changes
 from .crashes import Trials
 from .deliveries import LocalDeliveries
 from .delivery_book import DeliveryBook
@@ -56,8 +55,7 @@ from .schedules import LocalSchedules
 from .serials import Serials
 from .snapshot import take_snapshot
 from .steps import Steps
-from .submission import Submission, after, all_just_end, end, end_and_pass_on, start
-from .waiting import changed
+from .submission import Submission, after, all_just_end, end, start
 
 CLOCK_CHECK_SECONDS: Final = 60.0
 """The longest sleep towards a time of the wall clock, in seconds: the clock may be set meanwhile."""
@@ -140,6 +138,7 @@ class LocalStore:
             draw_serials=self._serials.draw,
         )
         self.deliveries: LocalDeliveries = LocalDeliveries(delivery_book, complete=complete, now=now)
+        self._changes = Changes(self._book, self._steps, room, find=self._find, now=now)
         self.limits: LocalLimits = LocalLimits(self._book, self._steps, find=self._find, now=now)
 
     @property
@@ -199,12 +198,14 @@ class LocalStore:
 
     # Submit
 
-    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False) -> list[Verdict]:
+    async def submit(
+        self, tasks: Sequence[Task], *, atomic: bool = False, retry_of: Sequence[int] = ()
+    ) -> list[Verdict]:
         """Decide about the tasks in one step; return a verdict for each."""
         try:
             async with self._book.registry.locked([task.name for task in tasks]):
                 submission = self._submission()
-                submission.decide(tasks, atomic=atomic)
+                submission.decide(tasks, atomic=atomic, retry_of=retry_of)
                 with self._room.reserved(max(0, submission.places)):  # superseding can free more places than it takes
                     if submission.plain:
                         await self._steps.accept(submission.plain)
@@ -319,39 +320,21 @@ class LocalStore:
 
     async def cancel(self, task_id: str) -> Running | Finished:
         """End a waiting task; return a running one unchanged: the caller stops its attempt."""
-        name = (await self.get(task_id)).task.name
-        async with self._book.registry.locked([name]):
-            match self._find(task_id):
-                case Finished():
-                    raise AlreadyFinishedError(task_id)
-                case Running() as running:
-                    return running
-                case waiting:
-                    finished = await self._end(waiting, Ending(Outcome.CANCELLED))
-                    self._room.offer()
-                    return finished
+        return await self._changes.cancel(task_id)
 
     async def change_waiting(
         self, task_id: str, *, priority: int | None = None, due_at: float | None = None
     ) -> Scheduled | Following | Pending:
         """Give a waiting task another priority, another time, or both."""
-        name = (await self.get(task_id)).task.name
-        async with self._book.registry.locked([name]):
-            match self._find(task_id):
-                case Finished():
-                    raise AlreadyFinishedError(task_id)
-                case Running():
-                    raise AlreadyStartedError(task_id)
-                case waiting:
-                    moved = changed(waiting, priority, due_at, self._now())
-                    await self._steps.complete([moved])
-                    return moved
+        return await self._changes.change_waiting(task_id, priority, due_at)
 
-    async def _end(self, record: InFlight, ending: Ending) -> Finished:
-        """End a task, and give its follower the name in the same step."""
-        [finished, *_] = await self._steps.complete(end_and_pass_on(self._book, record, ending, self._now()))
-        assert isinstance(finished, Finished), "the end comes first"
-        return finished
+    async def cancel_many(self, task_ids: Sequence[str]) -> list[Running | Finished | None]:
+        """End the waiting tasks among the first ones of the list, in one step; return a result for each."""
+        return await self._changes.cancel_many(task_ids)
+
+    async def change_many(self, task_ids: Sequence[str], *, priority: int) -> list[Record | None]:
+        """Give the waiting tasks among the first ones of the list another priority, in one step."""
+        return await self._changes.change_many(task_ids, priority)
 
     async def get(self, task_id: str) -> Record:
         """Return the record with this id."""

@@ -18,6 +18,7 @@ makes them durable and then puts them into its book.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from random import Random
 from typing import Any, Final
 
@@ -78,14 +79,18 @@ class Submission:
         self._now = now
         self._draw_serials = draw_serials
         self._facts = facts
+        self._retry_of = 0  # of the task that is being decided about
         # The decisions so far: the holder of a name, and the follower of a holder by the holder's serial.
         self._holders: dict[str, Holder | None] = {}
         self._followers: dict[int, Following | None] = {}
 
-    def decide(self, tasks: Sequence[Task], *, atomic: bool = False) -> None:
-        """Decide about each task; with ``atomic``, accept none unless all fit."""
-        if not self.take_all(tasks):
-            self._decide_one_by_one(tasks)
+    def decide(self, tasks: Sequence[Task], *, atomic: bool = False, retry_of: Sequence[int] = ()) -> None:
+        """Decide about each task; with ``atomic``, accept none unless all fit.
+
+        ``retry_of`` has the serials of the finished tasks that the tasks repeat, or is empty.
+        """
+        if retry_of or not self.take_all(tasks):
+            self._decide_one_by_one(tasks, retry_of)
             if atomic and any(isinstance(verdict, Full) for verdict in self.verdicts):
                 self._refuse()
 
@@ -111,8 +116,8 @@ class Submission:
         self.verdicts = [Accepted(record) for record in self.plain]
         return True
 
-    def _decide_one_by_one(self, tasks: Sequence[Task]) -> None:
-        for task in tasks:
+    def _decide_one_by_one(self, tasks: Sequence[Task], retry_of: Sequence[int] = ()) -> None:
+        for task, self._retry_of in zip(tasks, retry_of or repeat(0, len(tasks)), strict=True):
             holder = self._holder(task.name)
             self.verdicts.append(self._take(task) if holder is None else self._meet(task, holder))
 
@@ -141,7 +146,7 @@ class Submission:
             return FULL
         self.places += 1
         [serial] = self._draw_serials(1)
-        record = begin(serial, task, self._now, self._now, self._facts.of(task))
+        record = begin(serial, task, self._now, self._now, self._rare(task))
         self._put(record)
         return Accepted(record)
 
@@ -150,7 +155,7 @@ class Submission:
         if target is None and isinstance(holder, Running):
             return self._follow(task, holder, supersedes=False)
         waiting = holder if target is None else target
-        renewed = msgspec.structs.replace(waiting, task=task, rare=self._facts.of(task, waiting.crashes))
+        renewed = msgspec.structs.replace(waiting, task=task, rare=self._rare(task, waiting.crashes))
         self._put(renewed)
         return Accepted(renewed)
 
@@ -167,12 +172,15 @@ class Submission:
             return FULL
         self.places += 1
         [serial] = self._draw_serials(1)
-        rare = self._facts.of(task)
+        rare = self._rare(task)
         record = Following(serial, task, self._now, NO_ATTEMPTS, holder.serial, supersedes, rare=rare)
         self._put(record)
         if supersedes:
             self.superseded_running.append(holder)
         return Accepted(record, holder if supersedes else None)
+
+    def _rare(self, task: Task, crashes: int = 0) -> Rare | None:
+        return self._facts.of(task, crashes, self._retry_of)
 
     def _cancel(self, record: Waiting | Following) -> None:
         self.places -= 1

@@ -105,7 +105,7 @@ class TaskAnswers:
 
     async def _list(self, request: IncomingRequest, state: State | None, name: str | None = None) -> Reply:
         query: PageQuery = request.query
-        page = await self._executor.page(PageRequest(state, name, query.limit, query.cursor or None))
+        page = await self._executor.page(PageRequest(state, name, limit=query.limit, cursor=query.cursor or None))
         now = self._executor.limits.now()
         rows = [with_blocks(view(record, self._executor.context(record)), record, now) for record in page.records]
         return json_reply(rows, headers=_link_to_next(request, page.next_cursor))

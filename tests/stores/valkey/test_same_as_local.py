@@ -110,7 +110,7 @@ class Driver:
         records: list[Any] = []
         cursor = None
         while True:
-            page = await self._store.page(PageRequest(state, name, limit, cursor))
+            page = await self._store.page(PageRequest(state, name, limit=limit, cursor=cursor))
             assert len(page.records) <= limit
             records += [shown(record) for record in page.records]
             if (cursor := page.next_cursor) is None:
