@@ -24,6 +24,7 @@ from .limits.defaults import (
     BODY_BYTES_MAX,
     CRASHES_MAX,
     HISTORY_BYTES_MAX,
+    HISTORY_FAILED_SECONDS_MAX,
     HISTORY_RECORDS_MAX,
     HISTORY_SECONDS_MAX,
     HOST,
@@ -93,6 +94,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     log_format: LogFormat = "text"
     history_records_max: Count = HISTORY_RECORDS_MAX
     history_seconds_max: Seconds = HISTORY_SECONDS_MAX
+    history_failed_seconds_max: Annotated[float, Meta(ge=0, le=366 * 24 * 60 * 60)] = HISTORY_FAILED_SECONDS_MAX
     history_bytes_max: Bytes = HISTORY_BYTES_MAX
     crashes_max: Annotated[int, Meta(ge=1, le=1000)] = CRASHES_MAX
     body_bytes_max: Bytes = BODY_BYTES_MAX

@@ -125,6 +125,7 @@ def _make_store(config: Config, handlers: Catalogue, identity: Callable[[], str]
         queue_size=config.queue_size,
         history_records_max=config.history_records_max,
         history_seconds_max=config.history_seconds_max,
+        history_failed_seconds_max=config.history_failed_seconds_max,
         history_bytes_max=config.history_bytes_max,
         crashes_max=config.crashes_max,
         schedule_bounds=ScheduleBounds(config.schedules_max),

@@ -331,7 +331,9 @@ def test_a_folder_says_in_a_few_lines_what_belongs_in_it(folder: Path) -> None:
 
 def test_inner_modules_log_through_what_cannot_raise() -> None:
     """A handler of the log is the operator's own code: if it raises, no task and no server ends."""
-    direct = [module.relative_to(PACKAGE).as_posix() for module in MODULES if "logging.getLogger(" in module.read_text()]
+    direct = [
+        module.relative_to(PACKAGE).as_posix() for module in MODULES if "logging.getLogger(" in module.read_text()
+    ]
 
     assert sorted(direct) == ["log.py", "observe/notify.py"]
 

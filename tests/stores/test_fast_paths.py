@@ -14,6 +14,7 @@ from pexecutor import Ending, Finished, LocalStore, Outcome, PageRequest, Pendin
 from pexecutor.stores import Watcher
 from pexecutor.stores.deliveries import brings_nothing
 from pexecutor.stores.local.book import Book
+from pexecutor.stores.local.history import HistoryBounds
 from pexecutor.stores.local.rare_facts import RareFacts
 from pexecutor.stores.local.submission import Submission, end, start
 from pexecutor.stores.sqlite.rows import COLUMNS, ENDED_COLUMNS, WAITING_COLUMNS, to_ended_row, to_row, to_waiting_row
@@ -57,9 +58,8 @@ async def test_nothing_that_has_to_be_durable_is_taken_at_once() -> None:
 
 
 def new_book(history_records_max: int = 4) -> Book:
-    return Book(
-        history_records_max=history_records_max, history_seconds_max=60, history_bytes_max=100, forget=lambda _: None
-    )
+    bounds = HistoryBounds(history_records_max, 60)
+    return Book(successes=bounds, others=bounds, history_bytes_max=100, forget=lambda _: None)
 
 
 def submission_on(book: Book, room: int, brings: Callable[[Task], Brings | None] = brings_nothing) -> Submission:

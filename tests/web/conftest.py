@@ -105,6 +105,7 @@ async def serve_here(nursery: trio.Nursery, server: HttpKind) -> AsyncIterator[S
             queue_size=config.queue_size,
             history_records_max=config.history_records_max,
             history_seconds_max=config.history_seconds_max,
+            history_failed_seconds_max=config.history_failed_seconds_max,
         )
         handlers = catalogue if handler is None else Catalogue({"sleep": handler})
         targets = load_targets(config.notify, handlers.names(), {})

@@ -31,7 +31,7 @@ from ...observe.batch_counts import Gathered, by_handler, value_counts
 from ...task import Finished, Following, Holder, Outcome, Pending, Record, Running, Scheduled, wait_again
 from .chunked_dict import BySerial
 from .deadlines import Deadlines
-from .history import History
+from .history import History, HistoryBounds
 from .registry import ShardedLockDict
 from .slots import Slots
 from .sorted_serials import Lane
@@ -43,8 +43,8 @@ class Book:
     """The records of one process.
 
     Parameters:
-        history_records_max: the largest number of finished tasks to keep.
-        history_seconds_max: how long to keep a finished task, in seconds.
+        successes: the bounds of the finished tasks that succeeded.
+        others: the bounds of the finished tasks with another outcome.
         history_bytes_max: the largest number of bytes of params, errors, attempts, results and output to keep.
         forget: called with the serials of records that are no longer kept.
     """
@@ -52,8 +52,8 @@ class Book:
     def __init__(
         self,
         *,
-        history_records_max: int,
-        history_seconds_max: float,
+        successes: HistoryBounds,
+        others: HistoryBounds,
         history_bytes_max: int,
         forget: Callable[[Sequence[int]], None],
     ) -> None:
@@ -67,10 +67,7 @@ class Book:
         self.running: dict[int, Running] = {}
         self.crashed: dict[int, Record] = {}
         self.history: History = History(
-            records_max=history_records_max,
-            seconds_max=history_seconds_max,
-            bytes_max=history_bytes_max,
-            forget=self._forget,
+            successes=successes, others=others, bytes_max=history_bytes_max, forget=self._forget
         )
         self._finished: defaultdict[str, Counter[Outcome]] = defaultdict(Counter)  # by handler
         self._ended = Gathered(self._count)

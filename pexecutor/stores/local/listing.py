@@ -92,13 +92,15 @@ def _fill(sections: Sequence[Section], place: Place | None, request: PageRequest
 
 
 def _sections(book: Book, request: PageRequest) -> list[Section]:
-    """Return the sections of a listing; those of a name or a handler leave out what is quick to leave out."""
-    return _every_section(book, request.handler) if request.name is None else _sections_of(book, request.name)
+    """Return the sections of a listing, without some records that cannot match and are quick to leave out."""
+    if request.name is not None:
+        return _sections_of_name(book, request, request.name)
+    return _every_section(book, request)
 
 
-def _every_section(book: Book, handler: str | None = None) -> list[Section]:
+def _every_section(book: Book, request: PageRequest) -> list[Section]:
     def pending_after(place: Place | None) -> Iterator[Pending]:
-        return book.pending.after(START if place is None else place, handler)
+        return book.pending.after(START if place is None else place, request.handler)
 
     def scheduled_after(place: Place | None) -> Iterator[Record]:
         return book.later.from_key(0 if place is None else place[1] + 1)
@@ -107,7 +109,7 @@ def _every_section(book: Book, handler: str | None = None) -> list[Section]:
         return _behind(place, _running_place, book.running.values())
 
     def finished_after(place: Place | None) -> Iterator[Finished]:
-        return book.history.before(None if place is None else place[1])
+        return book.history.before(None if place is None else place[1], request.outcome)
 
     def finished_place(record: Finished) -> Place:
         return 0, book.history.number_of(record)
@@ -120,7 +122,7 @@ def _every_section(book: Book, handler: str | None = None) -> list[Section]:
     ]
 
 
-def _sections_of(book: Book, name: str) -> list[Section]:
+def _sections_of_name(book: Book, request: PageRequest, name: str) -> list[Section]:
     """Return the sections for one name. At most one task holds it and one follows, so only the history is scanned."""
     holder = book.holder(name)
     follower = None if holder is None else book.following.get(holder.serial)
@@ -132,7 +134,7 @@ def _sections_of(book: Book, name: str) -> list[Section]:
         here = [record for record in in_flight if record.state is section.state]
         return section._replace(after=lambda place: _behind(place, section.place_of, here))
 
-    return [narrow(section) for section in _every_section(book)]
+    return [narrow(section) for section in _every_section(book, request)]
 
 
 def _scheduled_place(record: Scheduled | Following) -> Place:

@@ -98,6 +98,12 @@ class Lane(Generic[T]):
         for index in range(end - 1, self._front - 1, -1):
             yield self._items[self._keys[index]]
 
+    def keys_below(self, key: int | None) -> Iterator[int]:
+        """Iterate over the keys that are lower than this, or over all keys, in descending order."""
+        end = len(self._keys) if key is None else self._index(key)
+        for index in range(end - 1, self._front - 1, -1):
+            yield self._keys[index]
+
     def below(self, key: int) -> int:
         """Return how many keys are lower than this one."""
         return self._index(key) - self._front

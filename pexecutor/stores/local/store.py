@@ -18,7 +18,15 @@ from typing import Final
 import trio
 
 from ...errors import ExpiredTaskError, UnknownTaskError
-from ...limits.defaults import CRASHES_MAX, HISTORY_BYTES_MAX, HISTORY_RECORDS_MAX, HISTORY_SECONDS_MAX, QUEUE_SIZE
+from ...limits.defaults import (
+    CRASHES_MAX,
+    HISTORY_BYTES_MAX,
+    HISTORY_FAILED_RECORDS_MAX,
+    HISTORY_FAILED_SECONDS_MAX,
+    HISTORY_RECORDS_MAX,
+    HISTORY_SECONDS_MAX,
+    QUEUE_SIZE,
+)
 from ...observe.histogram import Histogram
 from ...observe.notify import notifier
 from ...task import (
@@ -46,6 +54,7 @@ from .changes import Changes
 from .crashes import Trials
 from .deliveries import LocalDeliveries
 from .delivery_book import DeliveryBook
+from .history import HistoryBounds
 from .journal_protocol import BESIDE_KINDS, BesideKind, Journal, KeptBeside, forgetter, leave_as_is
 from .limits import LocalLimits
 from .listing import list_page
@@ -66,8 +75,10 @@ class LocalStore:
 
     Parameters:
         queue_size: how many tasks may wait.
-        history_records_max: how many finished tasks can be read.
-        history_seconds_max: how long a finished task can be read, in seconds.
+        history_records_max: how many tasks that succeeded can be read.
+        history_seconds_max: how long a task that succeeded can be read, in seconds.
+        history_failed_records_max: how many tasks with another outcome can be read.
+        history_failed_seconds_max: how long a task with another outcome can be read, in seconds.
         history_bytes_max: the bytes of params, errors, attempts, results and output that are kept in all.
         crashes_max: the number of crashes at which a task is abandoned.
         answer_bounds: how many answers to requests with a key are remembered, and for how long.
@@ -89,6 +100,8 @@ class LocalStore:
         queue_size: int = QUEUE_SIZE,
         history_records_max: int = HISTORY_RECORDS_MAX,
         history_seconds_max: float = HISTORY_SECONDS_MAX,
+        history_failed_records_max: int = HISTORY_FAILED_RECORDS_MAX,
+        history_failed_seconds_max: float = HISTORY_FAILED_SECONDS_MAX,
         history_bytes_max: int = HISTORY_BYTES_MAX,
         crashes_max: int = CRASHES_MAX,
         answer_bounds: AnswerBounds = ANSWER_BOUNDS,
@@ -113,8 +126,8 @@ class LocalStore:
         self._serials = Serials(secrets.randbits(TAG_BITS) if tag is None else tag)
         self._facts = RareFacts()
         self._book = Book(
-            history_records_max=history_records_max,
-            history_seconds_max=history_seconds_max,
+            successes=HistoryBounds(history_records_max, history_seconds_max),
+            others=HistoryBounds(history_failed_records_max, history_failed_seconds_max),
             history_bytes_max=history_bytes_max,
             forget=journal.forget if journal is not None else lambda _: None,
         )

@@ -22,6 +22,7 @@ from ...task import Finished, Record, Running
 from ..answers import KeyedAnswer
 from ..deliveries import Delivery
 from ..local.book import Book
+from ..local.history import HistoryBounds
 from ..local.journal_protocol import BesideKind, leave_as_is
 from ..local.limit_settings import LimitChange
 from ..local.recovery import load, recovery
@@ -141,7 +142,8 @@ class FileSide:
 
     async def recover(self) -> None:
         """Recover tasks that ran when the server died, as the start of a server would."""
-        book = Book(history_records_max=1, history_seconds_max=math.inf, history_bytes_max=1, forget=lambda _: None)
+        one = HistoryBounds(1, math.inf)
+        book = Book(successes=one, others=one, history_bytes_max=1, forget=lambda _: None)
         async with book.registry.all_locked():
             await load(self._in_flight(), book)
         running = list(book.running.values())

@@ -108,3 +108,66 @@ async def test_a_listing_by_name_finds_the_holder_and_the_past_ones() -> None:
     assert page.next_cursor is not None
     page = await store.page(PageRequest(name="a", cursor=page.next_cursor))
     assert [record.state for record in page.records] == [State.FINISHED]
+
+
+async def finish_as(
+    store: LocalStore, name: str, outcome: Outcome, result: bytes | None = None, keep: int | None = None
+) -> str:
+    await store.submit([Task(name, keep=keep)])
+    [running] = await store.claim(1)
+    [finished] = await store.finish([(running, Ending(outcome, "so", retryable=False, result=result))])
+    assert finished is not None
+    return finished.id
+
+
+async def test_successes_do_not_displace_other_outcomes() -> None:
+    store = LocalStore(history_records_max=2, history_failed_records_max=3)
+    for number, outcome in enumerate([Outcome.FAILED, Outcome.CANCELLED, *[Outcome.SUCCEEDED] * 3, Outcome.TIMED_OUT]):
+        await finish_as(store, f"{number}", outcome)
+    assert await names(store) == ["5", "4", "3", "1", "0"]
+    assert store.statistics().history == 5
+    await finish_as(store, "6", Outcome.FAILED)
+    assert await names(store) == ["6", "5", "4", "3", "1"]
+    assert await names(store, outcome=Outcome.SUCCEEDED) == ["4", "3"]
+    assert await names(store, outcome=Outcome.TIMED_OUT) == ["5"]
+
+
+async def test_pages_of_both_parts_are_one_listing() -> None:
+    store = LocalStore()
+    for number in range(9):
+        await finish_as(store, f"{number}", Outcome.FAILED if number % 3 else Outcome.SUCCEEDED)
+    found: list[str] = []
+    cursor: str | None = None
+    while True:
+        page = await store.page(PageRequest(State.FINISHED, limit=2, cursor=cursor))
+        found += [record.task.name for record in page.records]
+        if (cursor := page.next_cursor) is None:
+            break
+    assert found == [f"{number}" for number in range(9)][::-1]
+
+
+async def test_each_part_has_its_age() -> None:
+    now = EPOCH
+    store = LocalStore(history_seconds_max=60, history_failed_seconds_max=600, now=lambda: now)
+    await finish_as(store, "succeeded", Outcome.SUCCEEDED)
+    await finish_as(store, "failed", Outcome.FAILED)
+    await finish_as(store, "failed-for-less", Outcome.FAILED, keep=100_000)
+    for seconds, kept in ((59, 3), (2, 2), (38, 2), (2, 1), (498, 1), (2, 0)):
+        now += seconds
+        assert store.statistics().history == kept
+
+
+async def test_over_the_bytes_successes_go_first_and_the_latest_stays() -> None:
+    store = LocalStore(history_bytes_max=3500)
+    await finish_as(store, "f", Outcome.FAILED, b"1" * 1000)
+    await finish_as(store, "a", Outcome.SUCCEEDED, b"1" * 1000)
+    await finish_as(store, "b", Outcome.SUCCEEDED, b"1" * 1000)
+    assert await names(store) == ["b", "a", "f"]
+    await finish_as(store, "g", Outcome.FAILED, b"1" * 1000)
+    assert await names(store) == ["g", "b", "f"]
+    await finish_as(store, "c", Outcome.SUCCEEDED, b"1" * 2500)
+    assert await names(store) == ["c"]
+    await finish_as(store, "h", Outcome.FAILED, b"1" * 5000)
+    assert await names(store) == ["h"]
+    await finish_as(store, "d", Outcome.SUCCEEDED)
+    assert await names(store) == ["d"]

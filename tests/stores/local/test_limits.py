@@ -42,6 +42,7 @@ from pexecutor.stores.limits import (
     keys_of,
 )
 from pexecutor.stores.local.book import Book
+from pexecutor.stores.local.history import HistoryBounds
 from pexecutor.stores.local.submission import end, start
 from pexecutor.task import Rare, wait_again
 
@@ -53,7 +54,8 @@ KEYS = [LimitKey("api", "a"), LimitKey("api", "b"), LimitKey("db"), LimitKey("fr
 
 
 def new_book() -> Book:
-    return Book(history_records_max=4, history_seconds_max=60, history_bytes_max=1000, forget=lambda _: None)
+    bounds = HistoryBounds(4, 60)
+    return Book(successes=bounds, others=bounds, history_bytes_max=1000, forget=lambda _: None)
 
 
 def pending(serial: int, handler: str, priority: int, keys: Sequence[LimitKey]) -> Pending:

@@ -160,6 +160,25 @@ async def test_what_left_the_history_is_gone_for_good(live: Live) -> None:
             await store.get(ids[0])
 
 
+async def test_a_start_applies_the_bounds_of_its_settings_to_each_part(live: Live, clock: Clock) -> None:
+    async with live() as store:
+        await accept(store, *(Task(f"{number}") for number in range(8)))
+        for number, running in enumerate(await store.claim(8)):
+            clock.now += 10
+            outcome = Outcome.FAILED if number % 2 else Outcome.SUCCEEDED
+            await store.finish([(running, Ending(outcome, retryable=False))])
+    for settings, kept in (
+        ({"history_failed_records_max": 3}, "7654320"),
+        ({"history_records_max": 3}, "765432"),
+        ({"history_failed_seconds_max": 30}, "76542"),
+        ({"history_seconds_max": 35}, "7654"),
+        ({}, "7654"),
+    ):
+        async with live(**settings) as store:
+            assert "".join(record.task.name for record in await everything(store)) == kept
+            assert store.statistics().history == len(kept)
+
+
 async def test_ids_go_on(live: Live) -> None:
     async with live() as store:
         [first] = await accept(store, Task("a"))
