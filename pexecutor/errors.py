@@ -9,6 +9,7 @@ The name of an error says who acts next:
 * the caller, with another handler: ``UnknownHandlerError``;
 * the caller, with another schedule: ``UnknownScheduleError``, ``OwnedScheduleError``,
   ``TooManySchedulesError``;
+* the caller, after another limit or pause was removed: ``TooManyLimitsError``;
 * the operator, with another file or another version of the program: ``UnusableStoreError``;
 * no one, because trying again later may work: ``StoreUnavailableError``, and in the client ``UnreachableError``;
 * the caller of the client, with another request or URL: ``RefusedError``, ``ForeignReplyError``.
@@ -87,6 +88,10 @@ class OwnedScheduleError(PexecutorError):
 
 class TooManySchedulesError(PexecutorError):
     """The caller gave one schedule more than the store keeps, or more bytes. Nothing was changed."""
+
+
+class TooManyLimitsError(PexecutorError):
+    """The caller set more numbers of limits and pauses than the store keeps. Nothing was changed."""
 
 
 class InvalidCursorError(PexecutorError):

@@ -9,6 +9,8 @@ from typing import Any, Final
 import msgspec
 import trio
 
+from ..errors import TooManyLimitsError
+from ..limits.defaults import LIMIT_SETTINGS_MAX
 from ..limits.keys import LimitKey
 from ..stores import NodeState, Store, Watcher
 from ..stores.limits import LimitNumbers, handler_key, keys_of
@@ -22,6 +24,7 @@ from .asking import (
     end_for_now,
     listed_names,
     nothing_runs,
+    refused,
     start,
     start_nothing,
 )
@@ -34,6 +37,7 @@ _NUMBERS: Final = "a higher one lets waiting tasks start, a lower one lets runni
 _ALL: Final = "It takes all slots of a task in the step that starts the task, or none."
 _HOLDS_BACK: Final = "holds back no task but those that wait for the same slot"
 _KEEPS: Final = "Everything else that changes a record keeps its keys, and so do a restart and a move."
+_REFUSES: Final = "``TooManyLimitsError`` and change nothing if there would be more settings than the bound"
 _RESTORES: Final = "A durable store restores numbers and pauses before a task starts."
 _KNOWS: Final = "A node knows the handlers in ``Watcher.handlers``"
 
@@ -182,6 +186,30 @@ async def all_slots_or_none(place: Place) -> None:
         await end(store, both)
         await starts(store, "api", "db2")
         await expect_slots(store, {LimitKey("api"): 1, LimitKey("db"): 2, handler_key("sleep"): 3})
+
+
+@guarantee(
+    GROUP,
+    "A store keeps a bounded number of limits and pauses; a change that is refused changes nothing.",
+    promise=_REFUSES,
+)
+async def settings_are_bounded(place: Place) -> None:
+    async with place.open() as store:
+        every = {f"limit-{number}": 1 for number in range(LIMIT_SETTINGS_MAX)}
+        with refused(TooManyLimitsError, "setting one number more than a store keeps"):
+            await store.limits.set_numbers(every, {"other": 1})
+        expect((await store.limits.state()).numbers == LimitNumbers(), "numbers that were refused are kept")
+        await store.limits.set_numbers(every, {})
+        with refused(TooManyLimitsError, "one number more than a store keeps"):
+            await store.limits.set_numbers(every, {"other": 1})
+        with refused(TooManyLimitsError, "one pause more than a store keeps"):
+            await store.limits.pause("other", "me")
+        state = await store.limits.state()
+        expect((state.numbers, state.pauses) == (LimitNumbers(every), ()), "a refused change has changed something")
+        every.popitem()
+        await store.limits.set_numbers(every, {"other": 1})
+        await store.limits.set_numbers({}, {})
+        await store.limits.pause("other", "me")
 
 
 @guarantee(GROUP, "A higher number lets tasks start, and a lower one lets running tasks end.", promise=_NUMBERS)

@@ -7,7 +7,7 @@ from typing import Final
 
 import trio
 
-from ..errors import StoreUnavailableError, UnknownHandlerError
+from ..errors import StoreUnavailableError, TooManyLimitsError, UnknownHandlerError
 from ..handlers import Catalogue
 from ..limits.defaults import DECLARE_RETRY_SECONDS
 from ..observe.events import Feed, TasksPaused, TasksResumed
@@ -47,13 +47,13 @@ class Limits:
         self._store.watch(watcher._replace(limit_keys=limits.keys_of) if limits.of_handler else watcher)
 
     async def keep_numbers(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Store the numbers of the settings; try again while the store cannot be written.
+        """Store the numbers of the settings; try again while the store cannot be written or keeps too many others.
 
         ``started`` is reported after the first try.
         """
         try:
             await self._declare()
-        except StoreUnavailableError as error:
+        except (StoreUnavailableError, TooManyLimitsError) as error:
             _log.error("the limits of the settings cannot be stored yet: %s", error)
             task_status.started()
             await self._declare_later()
@@ -65,7 +65,7 @@ class Limits:
             await trio.sleep(DECLARE_RETRY_SECONDS)
             try:
                 await self._declare()
-            except StoreUnavailableError:
+            except (StoreUnavailableError, TooManyLimitsError):
                 continue
             return
 
@@ -93,6 +93,7 @@ class Limits:
         Raises:
             UnknownHandlerError: this executor has no such handler.
             StoreUnavailableError: the pause could not be made durable.
+            TooManyLimitsError: the store keeps no more limits and pauses.
         """
         if handler is not None and handler not in self._handlers:
             raise UnknownHandlerError(handler, self._handlers.names())

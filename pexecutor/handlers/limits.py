@@ -27,6 +27,7 @@ import msgspec
 from msgspec import UNSET, Meta
 
 from ..errors import ConfigError
+from ..limits.defaults import LIMIT_SETTINGS_MAX
 from ..limits.keys import LimitKey
 from ..task import NAME_BYTES_MAX, Task
 from ..validation import table_from, unknown
@@ -74,7 +75,8 @@ class DeclaredLimits:
         handlers: the settings of the handlers that have a table, by name.
 
     Raises:
-        ConfigError: a handler names a limit that does not exist, or one limit twice.
+        ConfigError: a handler names a limit that does not exist, or one limit twice; or a store does not keep so
+            many limits.
     """
 
     def __init__(self, limits: Mapping[str, LimitSettings], handlers: Mapping[str, HandlerSettings]) -> None:
@@ -88,6 +90,11 @@ class DeclaredLimits:
             name: _names(name, settings.limits, limits) for name, settings in handlers.items() if settings.limits
         }
         """The names of the limits of each handler that has any, in ascending order."""
+        if len(self.numbers) + len(self.handler_numbers) > LIMIT_SETTINGS_MAX:
+            raise ConfigError(
+                f"the settings have {len(self.numbers)} limits and {len(self.handler_numbers)} handlers with "
+                f"`concurrency`, and a store keeps at most {LIMIT_SETTINGS_MAX} together: remove some"
+            )
         self._pers = {
             handler: tuple(_parameter(limits[name]) for name in names) for handler, names in self.of_handler.items()
         }

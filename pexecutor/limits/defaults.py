@@ -37,6 +37,9 @@ LOOK_SECONDS: Final = 60.0
 SHORTEST_SECONDS: Final = 0.001
 """The shortest sleep of such a loop, in seconds."""
 
+LIMIT_SETTINGS_MAX: Final = 1000
+"""How many numbers of limits, numbers of handlers and pauses a store keeps, all together."""
+
 CHARACTERS_SHOWN_MAX: Final = 100
 """How many characters of a caller's text a message shows."""
 

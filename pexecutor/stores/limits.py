@@ -27,6 +27,11 @@ returns, holds on all nodes, and survives a restart and a move. Pausing somethin
 even ``since`` and ``by``; so does resuming something that is not paused. Both return all pauses, and whether they
 changed anything. Neither costs more because many tasks wait.
 
+**Bound.** A store keeps at most ``LIMIT_SETTINGS_MAX`` settings: a number for each limit and for each handler that has
+one, a pause for each handler that is paused, and the pause of everything. ``set_numbers`` and ``pause`` raise
+``TooManyLimitsError`` and change nothing if there would be more settings than the bound, and more than before. A move
+takes all settings along.
+
 **Claim.** A pending task is *startable* on a node if neither everything nor its handler is paused, the node knows its
 handler, and each of its keys has a free slot or no number. A claim starts the startable tasks in start order: the
 highest priority first, then in acceptance order. It takes all slots of a task in the step that starts the task, or
@@ -76,6 +81,8 @@ from typing import Annotated, Final, NamedTuple, Protocol
 import msgspec
 from msgspec import Meta
 
+from ..errors import TooManyLimitsError
+from ..limits.defaults import LIMIT_SETTINGS_MAX
 from ..limits.keys import LimitKey
 from ..task import NAME_BYTES_MAX, Record, Task
 
@@ -181,6 +188,14 @@ class LimitState(msgspec.Struct, frozen=True):
 
 
 NO_LIMITS: Final = LimitState()
+
+
+def too_many_limits() -> TooManyLimitsError:
+    """Return the error for one more setting than a store keeps."""
+    return TooManyLimitsError(
+        f"the store keeps at most {LIMIT_SETTINGS_MAX} limits, numbers of handlers and pauses together: "
+        "remove some first"
+    )
 
 
 def in_order(pauses: Iterable[TaskPause]) -> tuple[TaskPause, ...]:

@@ -10,13 +10,14 @@ import trio
 from trio.testing import MockClock
 
 from pexecutor import Executor, LocalStore, StoreUnavailableError, Task
+from pexecutor.errors import PexecutorError
 from pexecutor.handlers import BUILT_IN, Catalogue
 from pexecutor.handlers.limits import DeclaredLimits, LimitSettings
 from pexecutor.handlers.settings import HandlerSettings
 from pexecutor.limits.defaults import DECLARE_RETRY_SECONDS
 from pexecutor.limits.keys import LimitKey
 from pexecutor.stores import StoreStatistics
-from pexecutor.stores.limits import LimitNumbers, LimitState
+from pexecutor.stores.limits import LimitNumbers, LimitState, too_many_limits
 from pexecutor.task import Accepted
 
 from ..fakes import FakeJournal, Gate
@@ -75,7 +76,10 @@ async def test_a_start_without_limits_lifts_those_that_the_process_does_not_know
     assert (await store.limits.state()).numbers == LimitNumbers()
 
 
-async def test_numbers_that_cannot_be_stored_hold_up_no_start(autojump_clock: MockClock, gate: Gate) -> None:
+@pytest.mark.parametrize("error", [StoreUnavailableError("the disk is full"), too_many_limits()], ids=["disk", "bound"])
+async def test_numbers_that_cannot_be_stored_hold_up_no_start(
+    error: PexecutorError, autojump_clock: MockClock, gate: Gate
+) -> None:
     class Failing(LocalStore):
         fails = 2
 
@@ -86,7 +90,7 @@ async def test_numbers_that_cannot_be_stored_hold_up_no_start(autojump_clock: Mo
             async def set_numbers(limits: Mapping[str, int], handlers: Mapping[str, int | None]) -> None:
                 if store.fails:
                     store.fails -= 1
-                    raise StoreUnavailableError("the disk is full")
+                    raise error
                 await inner(limits, handlers)
 
             self.limits.set_numbers = set_numbers  # type: ignore[method-assign]

@@ -10,6 +10,7 @@ from pexecutor import ConfigError, Task, load_catalogue
 from pexecutor.handlers import Catalogue
 from pexecutor.handlers.limits import VALUE_BYTES_MAX
 from pexecutor.handlers.settings import LIMITS_MAX
+from pexecutor.limits.defaults import LIMIT_SETTINGS_MAX
 from pexecutor.limits.keys import LimitKey
 from pexecutor.stores.limits import LIMIT_KEYS_MAX
 
@@ -52,6 +53,14 @@ def test_a_table_that_cannot_be_used_is_named(
         load(table, limits)
 
     assert complaint in str(error.value)
+
+
+def test_more_limits_than_a_store_keeps_are_refused() -> None:
+    limits = {f"limit-{number}": {"concurrency": 1} for number in range(LIMIT_SETTINGS_MAX)}
+    assert load({}, limits).limits.numbers.keys() == limits.keys()
+
+    with pytest.raises(ConfigError, match=r"1000 limits and 1 handlers with `concurrency`, .* at most 1000 together"):
+        load({"concurrency": 2}, limits)
 
 
 def test_a_handler_has_as_many_limits_as_a_task_has_keys() -> None:

@@ -95,6 +95,10 @@ def let_a_lower_number_lift_others(patch: pytest.MonkeyPatch) -> None:
     )
 
 
+def keep_any_number_of_settings(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(limits, "LIMIT_SETTINGS_MAX", 10_000)
+
+
 def open_unknown_handlers(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(StartGate, "knows", lambda *_: True)
 
@@ -109,6 +113,7 @@ BROKEN_LIMITS: dict[Plant, str] = {
     hold_back_what_comes_later: "blocked_tasks_hold_back_no_other",
     take_the_slot_of_one_key: "all_slots_or_none",
     let_a_lower_number_lift_others: "numbers_change",
+    keep_any_number_of_settings: "settings_are_bounded",
     give_new_content_the_old_keys: "keys_belong_to_the_content",
     lose_the_keys_of_a_release: "keys_belong_to_the_content",
     open_unknown_handlers: "unknown_handlers_are_left",

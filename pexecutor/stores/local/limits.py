@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import trio
 
+from ...limits.defaults import LIMIT_SETTINGS_MAX
 from ...task import Record
 from .. import NodeState
 from ..limits import (
@@ -19,6 +20,7 @@ from ..limits import (
     Reason,
     TaskPause,
     in_order,
+    too_many_limits,
 )
 from .book import Book
 from .journal_protocol import BesideRecords
@@ -103,7 +105,10 @@ class LocalLimits:
 
     async def _change(self, numbers: LimitNumbers, pauses: Mapping[str | None, TaskPause]) -> bool:
         """Replace all settings by others; return whether they differ."""
-        changes = [*changes_between(self._settings(), settings_of(numbers, pauses.values()))]
+        old, new = self._settings(), settings_of(numbers, pauses.values())
+        if len(new) > max(len(old), LIMIT_SETTINGS_MAX):
+            raise too_many_limits()
+        changes = [*changes_between(old, new)]
         if changes:
             await self._steps.complete((), beside=BesideRecords(limits=changes))
             self._publish(numbers, pauses)

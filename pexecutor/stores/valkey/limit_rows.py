@@ -38,8 +38,8 @@ class LimitsReply(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 RESULTS: Final[dict[str, Any]] = {
-    "set_numbers": LimitsReply,
-    "pause": LimitsReply,
+    "set_numbers": LimitsReply | bool,
+    "pause": LimitsReply | bool,
     "resume": LimitsReply,
     "limits": LimitsReply,
     "moving_limits": LimitsReply,

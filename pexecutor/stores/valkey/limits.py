@@ -27,6 +27,7 @@ from ..limits import (
     StoreTrouble,
     blocked_by,
     keys_of,
+    too_many_limits,
 )
 from ..local.limit_settings import EVERYTHING
 from .calls import Calls, Link
@@ -87,7 +88,9 @@ class ValkeyLimits:
         return await self._change("resume", self._calls.new_id(), EVERYTHING if handler is None else handler)
 
     async def _change(self, verb: str, *arguments: Any) -> PauseChange:
-        reply: LimitsReply = await self._calls.call(verb, *arguments)
+        reply: LimitsReply | bool = await self._calls.call(verb, *arguments)
+        if isinstance(reply, bool):
+            raise too_many_limits()
         await self._link.flush()
         return PauseChange(reply.changed, self.note(reply).pauses)
 
@@ -95,9 +98,9 @@ class ValkeyLimits:
         """Return the numbers, the pauses, and the slots in use, as of one instant."""
         return self.note(await self._calls.call("limits"))
 
-    def note(self, reply: LimitsReply) -> LimitState:
-        """Return the state in a reply, and keep it as the latest one."""
-        self.latest = to_state(reply)
+    def note(self, reply: LimitsReply | bool) -> LimitState:
+        """Return the state in a reply, and keep it as the latest one. ``False`` stands for a queue without limits."""
+        self.latest = NO_LIMITS if isinstance(reply, bool) else to_state(reply)
         return self.latest
 
     async def why(self, task_id: str) -> tuple[Reason, ...]:

@@ -10,7 +10,7 @@ from typing import Final, get_args
 
 import msgspec
 
-from ...limits.defaults import CRASHES_MAX, STEP_RECORDS_MAX
+from ...limits.defaults import CRASHES_MAX, LIMIT_SETTINGS_MAX, STEP_RECORDS_MAX
 from ...limits.times import LEASE_SECONDS
 from ...task import (
     PRIORITY_MAX,
@@ -159,6 +159,7 @@ NUMBERS: Final[dict[str, dict[str, float]]] = {
         "deliveries_max": DELIVERIES_MAX,
         "lanes_a_step_max": LANES_A_STEP_MAX,
         "holders_shown_max": HOLDERS_SHOWN_MAX,
+        "limit_settings_max": LIMIT_SETTINGS_MAX,
     },
     "NONE": {"retry": NO_RETRY, "due": NOTHING_DUE, "room": NO_ROOM, "claim": NO_CLAIM},
 }

@@ -228,7 +228,7 @@ class ValkeyStore:
         beat: Beat = await self._calls.call("beat", *arguments)
         if not beat.lost:
             self._messages.room.unpark_all()
-        if not isinstance(beat.limits, bool):
+        if beat.extended:
             self.limits.note(beat.limits)
         return beat
 

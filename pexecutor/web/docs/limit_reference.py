@@ -6,12 +6,20 @@ from typing import Any, Final
 
 import msgspec
 
-from ...errors import ExpiredTaskError, PexecutorError, StoreUnavailableError, UnknownHandlerError, UnknownTaskError
+from ...errors import (
+    ExpiredTaskError,
+    PexecutorError,
+    StoreUnavailableError,
+    TooManyLimitsError,
+    UnknownHandlerError,
+    UnknownTaskError,
+)
 from ...limits.keys import LimitKey
 from ...stores.limits import Ahead, AtLimit, TaskPause
 from ..api.limit_wire import PausesView, ReasonView, pauses_view, reason_view
 from ..api.route import Doc, DocumentedReply, Media
 from ..api.wire import EXAMPLE_AT, EXAMPLE_ID
+from .openapi import problem_media
 from .schemas import ref
 
 _PAUSES: Final = pauses_view([TaskPause(None, EXAMPLE_AT, "ops"), TaskPause("backup", EXAMPLE_AT - 60, "ops")])
@@ -30,8 +38,12 @@ _SHOWN: Final = DocumentedReply(
 )
 
 
+_TOO_MANY: Final = DocumentedReply("The store keeps no more limits and pauses.", (problem_media(),))
+
+
 def _doc(name: str, summary: str, description: str, *errors: type[PexecutorError]) -> Doc:
-    return Doc("Server", name, summary, {200: _SHOWN}, (*errors, StoreUnavailableError), description=description)
+    shown = {200: _SHOWN, 429: _TOO_MANY} if TooManyLimitsError in errors else {200: _SHOWN}
+    return Doc("Server", name, summary, shown, (*errors, StoreUnavailableError), description=description)
 
 
 _GOES_ON: Final = (
@@ -40,9 +52,11 @@ _GOES_ON: Final = (
 )
 _OTHERS: Final = "Resuming what is not paused changes nothing. Other pauses stay."
 
-PAUSE: Final = _doc("pause", "Start no more tasks.", _GOES_ON)
+PAUSE: Final = _doc("pause", "Start no more tasks.", _GOES_ON, TooManyLimitsError)
 RESUME: Final = _doc("resume", "End the pause of everything.", _OTHERS)
-PAUSE_HANDLER: Final = _doc("pause_handler", "Start no more tasks of a handler.", _GOES_ON, UnknownHandlerError)
+PAUSE_HANDLER: Final = _doc(
+    "pause_handler", "Start no more tasks of a handler.", _GOES_ON, UnknownHandlerError, TooManyLimitsError
+)
 RESUME_HANDLER: Final = _doc("resume_handler", "End the pause of a handler.", _OTHERS, UnknownHandlerError)
 
 WHY: Final = Doc(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from pexecutor import Task
+from pexecutor import Ending, Outcome, Task
 from pexecutor.conformance.asking import until
 from pexecutor.conformance.limits import expect_slots, limit, limit_keys, starts, watch
 from pexecutor.limits.keys import LimitKey
@@ -25,6 +25,9 @@ from .test_conformance import address_of
 from .test_moving import sides
 
 pytestmark = pytest.mark.parametrize("program", [VALKEY], ids=["valkey"], scope="module")
+
+
+SUCCEEDED = Ending(Outcome.SUCCEEDED)
 
 
 @pytest.fixture
@@ -81,6 +84,69 @@ async def test_a_claim_costs_the_same_however_many_tasks_are_blocked(
         few = await count_claim(server, store)
         await block(5, 2000)
         assert await count_claim(server, store) <= few + 3  # a beat may come in between
+
+
+async def test_a_new_number_costs_nothing_for_the_tasks_that_wait_for_other_limits(
+    server: ValkeyServer, queue: str
+) -> None:
+    async with node(server, queue) as store:
+        await limit(store, {"api": 1, "db": 1})
+        await store.submit([Task(f"{name}-{key}", params={"api": str(key)}) for key in range(50) for name in "ab"])
+        await starts(store, *(f"a-{key}" for key in range(50)))
+        before = commands(server)
+        await store.limits.set_numbers({"api": 1, "db": 2}, {"sleep": 100})
+        assert commands(server) - before < 50
+        await store.limits.set_numbers({"api": 2, "db": 2}, {"sleep": 100})
+        await starts(store, *(f"b-{key}" for key in range(50)))
+
+
+def keeps_slots(server: ValkeyServer, queue: str) -> bool:
+    """Return whether the queue has the mark that lanes and slots are kept, or slots."""
+    mark = server.command("HEXISTS", f"pexecutor:{{{queue}}}:head", "limits")
+    return (mark, server.command("EXISTS", f"pexecutor:{{{queue}}}:slots")) != (b":0\r\n", b":0\r\n")
+
+
+async def test_slots_are_no_longer_kept_after_the_last_limit_or_pause(server: ValkeyServer, queue: str) -> None:
+    async with node(server, queue) as store, node(server, queue) as other:
+        await store.limits.pause(None, "me")
+        await limit(store, {"api": 2})
+        await store.submit([Task(name, params={"api": "x"}) for name in "abc"])
+        await store.limits.resume(None)
+        a, b = await starts(store, "a", "b")
+        await until(lambda: knows(other, {"api": 2}), "the other node does not know the number")
+        await store.limits.set_numbers({}, {})
+        assert keeps_slots(server, queue), "the third task is in a lane"
+        await starts(store, "c")
+        await store.limits.set_numbers({"api": 1}, {})
+        await store.limits.set_numbers({}, {})
+        assert not keeps_slots(server, queue)
+        await until(lambda: knows(other, {}), "the other node still knows a number")
+        await store.submit([Task("d", params={"api": "x"})])
+        await store.limits.set_numbers({"api": 3}, {})
+        await expect_slots(store, {LimitKey("api", "x"): 3})
+        await store.finish([(a, SUCCEEDED), (b, SUCCEEDED)])
+        await starts(store, "d")
+
+
+async def knows(store: ValkeyStore, limits: dict[str, int]) -> bool:
+    return store.statistics().limits.numbers.limits == limits
+
+
+async def test_slots_are_no_longer_kept_after_mending(server: ValkeyServer, queue: str) -> None:
+    async with node(server, queue) as store:
+        watch(store, frozenset({"sleep"}))
+        await store.submit([Task("other", handler="other"), Task("sleeps")])
+        [sleeps] = await starts(store, "sleeps")
+        watch(store)
+        await starts(store, "other")
+        await store.finish([(sleeps, SUCCEEDED)])
+        assert keeps_slots(server, queue)
+        server.command("HSET", f"pexecutor:{{{queue}}}:head", "mending", "keys")
+
+        async def are_gone() -> bool:
+            return not keeps_slots(server, queue)
+
+        await until(are_gone, "slots are still kept")
 
 
 async def test_lost_indexes_are_restored_from_the_records(server: ValkeyServer, queue: str) -> None:

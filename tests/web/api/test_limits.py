@@ -10,6 +10,7 @@ import trio
 from pexecutor.handlers import Catalogue
 from pexecutor.handlers.limits import DeclaredLimits, LimitSettings
 from pexecutor.handlers.settings import HandlerSettings
+from pexecutor.limits.defaults import LIMIT_SETTINGS_MAX
 
 from ...fakes import Doing, Gate
 from ..conftest import Served, ServeHere
@@ -70,6 +71,15 @@ async def test_pausing_twice_changes_nothing(served: Served) -> None:
     assert [pause["what"] for pause in await post(served, "/pause")] == ["everything", "handler"]
     assert await post(served, "/resume") == await post(served, "/resume") == first
     assert await post(served, "/handlers/sync/resume") == await post(served, "/handlers/sync/resume") == []
+
+
+async def test_a_pause_beyond_the_bound_is_refused(served: Served) -> None:
+    numbers = {f"limit-{number}": 1 for number in range(LIMIT_SETTINGS_MAX)}
+    await served.executor.limits.store.set_numbers(numbers, {"sleep": None})
+
+    problem = problem_in(await served.client.post("/pause"), 429)
+
+    assert problem["detail"].startswith("the store keeps at most 1000 limits, numbers of handlers and pauses together")
 
 
 @pytest.mark.parametrize("action", ["pause", "resume"])

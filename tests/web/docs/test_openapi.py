@@ -17,6 +17,7 @@ from pexecutor import Context, Executor, LocalStore, Task
 from pexecutor.config import Config
 from pexecutor.handlers import Catalogue, load_catalogue
 from pexecutor.handlers.sleep import Sleep
+from pexecutor.limits.defaults import LIMIT_SETTINGS_MAX
 from pexecutor.schedules.declaration import ScheduleDeclaration
 from pexecutor.stores.schedules import ScheduleBounds
 from pexecutor.web import create_app
@@ -519,6 +520,10 @@ async def _have_bad_luck(witness: Witness, serve_here: ServeHere) -> None:
     hourly, schedule = {"every": 3_600_000, "task": {"name": "hourly"}}, "/schedules/hourly"
     await witness.ask(unlucky, "put_schedule", 201, schedule, json=hourly)
     await witness.ask(unlucky, "put_schedule", 429, "/schedules/another", json=hourly)
+    await store.limits.set_numbers({f"limit-{number}": 1 for number in range(LIMIT_SETTINGS_MAX)}, {})
+    await witness.ask(unlucky, "pause", 429, "/pause")
+    await witness.ask(unlucky, "pause_handler", 429, "/handlers/sleep/pause")
+    await store.limits.set_numbers({}, {})
     await witness.ask(unlucky, "put_schedule", 408, schedule, content=slowly(), headers=JSON_TYPE)
     await witness.ask(unlucky, "change_schedule", 408, schedule, content=slowly(), headers=JSON_TYPE)
     await witness.ask(unlucky, "receive_delivery", 408, "/hooks/paid", content=slowly(), headers=JSON_TYPE)

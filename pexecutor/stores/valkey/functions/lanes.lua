@@ -1,5 +1,6 @@
 -- Lanes and slots: which pending tasks may start beside the running ones (`limits.py`). They are kept once the queue uses a limit
--- or a pause, or has a task of a handler that a node does not know. Until then, pending tasks are in `pending` alone.
+-- or a pause, or has a task of a handler that a node does not know. Until then, pending tasks are in `pending` alone. When the last
+-- limit or pause is removed, or else at the end of mending, they are no longer kept if no task is in a lane.
 --
 --   head       hash    limits: exists if lanes and slots are kept
 --   limits     hash    limit:NAME, handler:NAME -> number;  pause:NAME -> since and by, MessagePack; no name: everything
@@ -164,6 +165,14 @@ function Lanes.use()
   end)
 end
 
+-- Ends keeping lanes and slots if nothing needs them: there is no setting, and no task is in a lane. `use` begins anew.
+function Lanes.end_use()
+  if not Lanes.is_used() or call('HLEN', key('limits')) > 0 or call('ZCARD', key('laned')) > 0 then return end
+  Lanes.used = false
+  call('HDEL', key('head'), 'limits')
+  call('DEL', key('slots'))
+end
+
 -- Adds a running record to the slots.
 function Lanes.take_slots(record, id)
   if not Lanes.is_used() then return end
@@ -276,9 +285,13 @@ function Lanes.settle()
   open_freed(freed)
 end
 
--- Opens all queues, because numbers have changed.
-function Lanes.open_queues()
-  open_all(call('SMEMBERS', key('queues')))
+-- Opens the queues of limits whose numbers have changed. No lane waits in a queue for the slot of its handler.
+function Lanes.open_queues(limits)
+  if not next(limits) then return end
+  for _, queue in ipairs(call('SMEMBERS', key('queues'))) do
+    local _, limit = unpack(parts_of(queue))
+    if limits[limit] then settle_queue(queue, true) end
+  end
 end
 
 -- Claim

@@ -28,35 +28,54 @@ function Lanes.set(settings, kind, name, value)
   end
 end
 
--- Sets the numbers of limits, all others have none; and those of some handlers, where 0 stands for none.
-verb('set_numbers', function(limits, handlers)
-  if next(limits) or next(handlers) then Lanes.use() end
-  local settings, changed = Lanes.settings(), false
+-- Returns what `set_numbers` replaces, and how many settings there are more than before. The number 0 of a handler stands for
+-- none.
+local function replaced_numbers(settings, limits, handlers)
+  local replaced, more = {}, 0
   local function replace(kind, name, number)
-    if settings[kind][name] ~= number then
-      Lanes.set(settings, kind, name, number)
-      changed = true
-    end
+    local old = settings[kind][name]
+    if old == number then return end
+    replaced[#replaced + 1] = {kind = kind, name = name, number = number}
+    more = more + (number and 1 or 0) - (old and 1 or 0)
   end
-  local gone = {}
   for name in pairs(settings.limit) do
-    if not limits[name] then gone[#gone + 1] = name end
+    if not limits[name] then replace('limit', name, nil) end
   end
-  for _, name in ipairs(gone) do replace('limit', name, nil) end
   for name, number in pairs(limits) do replace('limit', name, number) end
   for name, number in pairs(handlers) do replace('handler', name, number > 0 and number or nil) end
-  if changed then
-    Lanes.open_queues()
+  return replaced, more
+end
+
+-- Returns whether the queue has no place for more settings.
+local function are_too_many(more)
+  return more > 0 and call('HLEN', key('limits')) + more > LIMIT.limit_settings_max
+end
+
+-- Sets the numbers of limits, all others have none; and those of some handlers. Returns false if there would be too many.
+verb('set_numbers', function(limits, handlers)
+  if next(limits) or next(handlers) then Lanes.use() end
+  local settings, changed_limits = Lanes.settings(), {}
+  local replaced, more = replaced_numbers(settings, limits, handlers)
+  if are_too_many(more) then return false end
+  for _, one in ipairs(replaced) do
+    Lanes.set(settings, one.kind, one.name, one.number)
+    if one.kind == 'limit' then changed_limits[one.name] = true end
+  end
+  if #replaced > 0 then
+    Lanes.open_queues(changed_limits)
     tell(MESSAGE.work)
   end
-  return Lanes.reply(settings, changed)
+  Lanes.end_use()
+  return Lanes.reply(settings, #replaced > 0)
 end)
 
+-- Returns false if there would be too many settings.
 verb('pause', function(id, handler, by)
   return once(id, function()
     Lanes.use()
     local settings = Lanes.settings()
     if settings.pause[handler] then return Lanes.reply(settings, false) end
+    if are_too_many(1) then return false end
     Lanes.set(settings, 'pause', handler, {since = now, by = by})
     return Lanes.reply(settings, true)
   end)
@@ -67,6 +86,7 @@ verb('resume', function(id, handler)
     local settings = Lanes.settings()
     if not settings.pause[handler] then return Lanes.reply(settings, false) end
     Lanes.set(settings, 'pause', handler, nil)
+    Lanes.end_use()
     tell(MESSAGE.work)
     return Lanes.reply(settings, true)
   end)

@@ -282,6 +282,7 @@ local STEPS = {
 }
 
 local function finish_mending()
+  Lanes.end_use()
   call('HDEL', key('head'), 'mending')
   call('HSET', key('head'), 'mended_at', now)
   mending = false
