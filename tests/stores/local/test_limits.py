@@ -256,7 +256,8 @@ async def test_concurrent_durable_starts_do_not_exceed_a_limit() -> None:
             with trio.fail_after(10):
                 await all_started.wait()
             nursery.cancel_scope.cancel()
-        assert most == {"api": 2, "sleep": 4}
+        assert 0 < most["api"] <= 2
+        assert 0 < most["sleep"] <= 4
         assert not store._book.slots._reserved
 
 
