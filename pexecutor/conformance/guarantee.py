@@ -39,8 +39,8 @@ class Place(Protocol):
 
         Parameters:
             settings: settings that every store has: ``queue_size``, ``history_records_max``, ``history_seconds_max``,
-                ``history_bytes_max``, ``answer_bounds``, ``schedule_bounds``, ``delivery_bounds``, and for a durable
-                store ``crashes_max``.
+                ``history_failed_seconds_max``, ``history_bytes_max``, ``answer_bounds``, ``schedule_bounds``,
+                ``delivery_bounds``, and for a durable store ``crashes_max``.
         """
 
     async def cut(self, store: Store, /) -> None:

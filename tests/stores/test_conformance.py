@@ -23,6 +23,7 @@ from ..conftest import virtual_now
 from .broken import BROKEN, BROKEN_CRASHES, BROKEN_JOURNALS, GivesATaskTwice, SharedByPretence, SharedWithoutLeases
 from .broken_answers import BROKEN_ANSWERS
 from .broken_deliveries import BROKEN_DELIVERIES, BROKEN_KEPT_DELIVERIES
+from .broken_finding import BROKEN_FINDING, PLANTED_IN_FINDING, PLANTED_IN_KEPT_FINDING
 from .broken_limits import BROKEN_LIMITS, BROKEN_PAUSES
 from .broken_schedules import BROKEN_KEPT_SCHEDULES, BROKEN_SCHEDULES, Plant
 
@@ -126,6 +127,32 @@ async def test_a_file_that_mistakes_deliveries_is_told(
 ) -> None:
     plant(monkeypatch)
     finding = await try_in(SqliteSubject(tmp_path), BY_NAME[BROKEN_KEPT_DELIVERIES[plant]])
+    assert finding.standing is Standing.BROKEN
+
+
+@pytest.mark.parametrize("store", BROKEN_FINDING, ids=lambda store: store.__name__)
+async def test_a_store_that_finds_or_changes_wrongly_is_told(
+    store: type[LocalStore], autojump_clock: MockClock
+) -> None:
+    finding = await try_in(MemorySubject(virtual(store)), BY_NAME[BROKEN_FINDING[store]])
+    assert finding.standing is Standing.BROKEN
+
+
+@pytest.mark.parametrize("plant", PLANTED_IN_FINDING, ids=lambda plant: plant.__name__)
+async def test_a_store_that_mistakes_steps_of_many_is_told(
+    plant: Plant, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch)
+    finding = await try_in(MemorySubject(virtual(LocalStore)), BY_NAME[PLANTED_IN_FINDING[plant]])
+    assert finding.standing is Standing.BROKEN
+
+
+@pytest.mark.parametrize("plant", PLANTED_IN_KEPT_FINDING, ids=lambda plant: plant.__name__)
+async def test_a_file_that_mistakes_steps_of_many_is_told(
+    plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch)
+    finding = await try_in(SqliteSubject(tmp_path), BY_NAME[PLANTED_IN_KEPT_FINDING[plant]])
     assert finding.standing is Standing.BROKEN
 
 
