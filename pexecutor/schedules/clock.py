@@ -224,7 +224,8 @@ class ScheduleClock:
     async def _fire(self, schedule: Schedule, decision: Fire, now: float) -> None:
         task = self._task(schedule.definition, decision.step.at)
         firing = await self.schedules.fire(self._with_targets(decision.step, schedule), task)
-        if firing is None:  # another node was faster, or the schedule has changed
+        if firing is None:
+            self._look_once_more()
             return
         if not isinstance(firing.verdict, Full):
             self._note(schedule.name, task, firing)
@@ -250,8 +251,17 @@ class ScheduleClock:
 
     async def _skip(self, schedule: Schedule, decision: Skip) -> None:
         skipped = await self.schedules.skip(self._with_targets(decision.step, schedule), decision.reason)
-        if skipped is not None:
+        if skipped is None:
+            self._look_once_more()
+        else:
             self._note_skip(schedule.name, skipped)
+
+    def _look_once_more(self) -> None:
+        """Look again: another node was faster or has changed the schedule, so this node does not know its next time.
+
+        Otherwise this node could sleep past that time, and no node would fire if the faster node died.
+        """
+        self.wake()
 
     def _with_targets(self, step: ScheduleStep, schedule: Schedule) -> ScheduleStep:
         """Return a step with the targets that are notified if it records a new skip."""
