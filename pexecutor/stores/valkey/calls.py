@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from itertools import repeat
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -16,7 +17,7 @@ import trio
 
 from ...errors import StoreUnavailableError
 from ...limits.times import STORE_CALL_SECONDS_MAX
-from ...task import Finished, Outcome, Rare, Record, Task, make_serial
+from ...task import Finished, Outcome, Rare, Record, Task, make_serial, parse_task_id
 from .. import Watcher
 from ..deliveries import brings_nothing
 from ..limits import no_limit_keys
@@ -62,6 +63,8 @@ _DECODERS: Final = {
     "cancel": decoder(Found),
     "why": decoder(WhyReply),
     "change_waiting": decoder(Found),
+    "cancel_many": decoder(list[Row | bool]),
+    "change_many": decoder(list[Row | bool]),
     "marks": decoder(list[MarkRow]),
     "upgrade": decoder(UpgradeStep),
     "mend": decoder(bool),
@@ -185,12 +188,24 @@ class Calls:
         """Return the record of a row. Unreadable parts are replaced here now, and soon in the queue."""
         return self._damage.to_record(row, self.tag)
 
-    def rare_facts(self, tasks: Sequence[Task]) -> list[Rare | None]:
-        """Return the rare facts of new tasks: the targets that are notified of their outcomes, and the limit keys."""
+    def rare_facts(self, tasks: Sequence[Task], retry_of: Sequence[int] = ()) -> list[Rare | None]:
+        """Return the rare facts of new tasks.
+
+        Parameters:
+            tasks: the new tasks.
+            retry_of: for each task the serial of the finished task that it repeats; empty for none.
+        """
         brings, limit_keys = self.watcher.brings, self.watcher.limit_keys
-        if brings is brings_nothing and limit_keys is no_limit_keys:
+        if brings is brings_nothing and limit_keys is no_limit_keys and not retry_of:
             return [None] * len(tasks)
-        return [rare_of(brings(task), limit_keys(task)) for task in tasks]
+        repeated = retry_of or repeat(0, len(tasks))
+        return [rare_of(brings(task), limit_keys(task), of) for task, of in zip(tasks, repeated, strict=True)]
+
+    def number_of(self, task_id: str) -> int:
+        """Return the number in this queue of the task with this id; 0 if the id is not one of this queue."""
+        serial = parse_task_id(task_id)
+        number = 0 if serial is None else serial - make_serial(self.tag, 0)
+        return number if 0 < number < make_serial(1, 0) else 0
 
     def new_id(self) -> str:
         """Return a new id for a call, by which the server recognizes a repetition of the call."""

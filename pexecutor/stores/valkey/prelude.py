@@ -8,8 +8,8 @@ So a word, a text, a number or the place of a value in a list has one definition
 * ``NAMED.step(list)``: such a list as a table with named values.
 * ``LIST.beat{lost = lost, ...}``: a list for Python, built from named values. A forgotten value goes unnoticed here,
   but Python refuses the reply.
-* ``pack_record``, ``unpack_record``, ``unpack_remains`` and ``list_row``, which run for every record: lists are built
-  and read without a Lua table in between, which would take most of the time.
+* ``pack_record``, ``unpack_record``, ``unpack_remains``, ``PACKED.facts`` and ``list_row``, which run for every record:
+  lists are built and read without a Lua table in between, which would take most of the time.
 """
 
 from __future__ import annotations
@@ -112,6 +112,9 @@ _BUILT: Final[dict[str, type[msgspec.Struct]]] = {
 }
 """Lists that Lua builds."""
 
+_FACTS: Final = ("state", "name", "submitted_at", "at", "ending", "task_bytes", "handler")
+"""The fields of a record that a filter needs."""
+
 
 def prelude() -> str:
     """Return the prelude."""
@@ -132,6 +135,7 @@ def prelude() -> str:
             _packer(),
             _unpacker("unpack_record", StoredRecord._fields),
             _unpacker("unpack_remains", ("state", "task_bytes")),
+            _unpacker("PACKED.facts", _FACTS),
         ]
     )
 
@@ -174,11 +178,14 @@ def _packer() -> str:
 
 
 def _unpacker(name: str, wanted: Sequence[str]) -> str:
-    """Return the function that reads some fields of a packed record; ``limit`` and ``offset`` say where they are."""
+    """Return the function that reads some fields of a packed record; ``limit`` and ``offset`` say where they are.
+
+    A name with a dot is a field of a table, because Lua allows 200 locals at once.
+    """
     places = ["_", *[field if field in wanted else "_" for field in StoredRecord._fields]]
     fields = [f"{field} = {field}" for field in ("id", *wanted)]
     return (
-        f"local function {name}(id, packed, limit, offset)\n"
+        f"{'' if '.' in name else 'local '}function {name}(id, packed, limit, offset)\n"
         f"  local {', '.join(places)} = cmsgpack.unpack_limit(packed, limit, offset)\n"
         f"  return {{number = tonumber(id), packed_bytes = #packed, {', '.join(fields)}}}\n"
         "end\n"

@@ -52,6 +52,15 @@ NO_TASK: Final = ""
 CHANGES_MAX: Final = STEP_RECORDS_MAX
 """How many records and deliveries one step changes, if it can be cut into several steps."""
 
+PAGE_EXAMINED_MAX: Final = 1000
+"""How many records one call of a page examines at most: 5 to 15 ms of the server, depending on how many match."""
+
+PAGE_BYTES_MAX: Final = 4 * 1024 * 1024
+"""How many bytes of records a page examines or returns before it ends: about 10 ms of the server."""
+
+STEP_BYTES_MAX: Final = 4 * 1024 * 1024
+"""How many bytes of records one step of many changes returns before it ends."""
+
 
 class Stored:
     """The state of a stored record. Listings show a following task as scheduled."""
@@ -156,6 +165,9 @@ NUMBERS: Final[dict[str, dict[str, float]]] = {
         "verdict_bytes": VERDICT_BYTES,
         "occurrences_max": OCCURRENCES_MAX,
         "changes_max": CHANGES_MAX,
+        "page_examined_max": PAGE_EXAMINED_MAX,
+        "page_bytes_max": PAGE_BYTES_MAX,
+        "step_bytes_max": STEP_BYTES_MAX,
         "deliveries_max": DELIVERIES_MAX,
         "lanes_a_step_max": LANES_A_STEP_MAX,
         "holders_shown_max": HOLDERS_SHOWN_MAX,

@@ -43,16 +43,12 @@ from ...task import (
     Record,
     Running,
     Scheduled,
-    State,
     Task,
     Verdict,
-    make_serial,
-    parse_task_id,
 )
 from .. import Node, Page, PageRequest, StoreStatistics, Watcher
 from ..answers import ANSWER_BOUNDS, AnswerBounds
 from ..deliveries import DELIVERY_BOUNDS, DeliveryBounds
-from ..local.listing import format_cursor, parse_cursor
 from ..moves.marks import check_not_sealed
 from ..schedules import SCHEDULE_BOUNDS, ScheduleBounds
 from .answers import ValkeyAnswers
@@ -61,6 +57,8 @@ from .damage import Damage
 from .deliveries import ValkeyDeliveries
 from .lease import Holdings, Lease
 from .limits import ValkeyLimits, about, known_handlers
+from .listing import read_page
+from .many import cancel_many, change_many
 from .messages import Messages
 from .protocol import NO_CLAIM, Stored
 from .queue_rows import Joined, NodeRow, to_mark, to_node
@@ -71,7 +69,7 @@ from .snapshot import take_snapshot
 from .steps import EndingSteps
 from .upgrade import check_layout, upgrade
 from .waiting import change_waiting
-from .wire import Beat, Claimed, Found, PageReply, Row, ServerReply, to_arguments
+from .wire import Beat, Claimed, Found, Row, ServerReply, to_arguments
 
 LINGERING: Final = True
 """Argument of ``get``: also return an expired record that is kept for callers that wait for its end."""
@@ -239,10 +237,12 @@ class ValkeyStore:
 
     # Submit
 
-    async def submit(self, tasks: Sequence[Task], *, atomic: bool = False) -> list[Verdict]:
+    async def submit(
+        self, tasks: Sequence[Task], *, atomic: bool = False, retry_of: Sequence[int] = ()
+    ) -> list[Verdict]:
         """Decide about the tasks in one step; return a verdict for each."""
         asked_at = trio.current_time()
-        facts = self._calls.rare_facts(tasks)
+        facts = self._calls.rare_facts(tasks, retry_of)
         arguments = [to_arguments(task, self._keep_seconds_max, rare) for task, rare in zip(tasks, facts, strict=True)]
         reply = await self._calls.ask("submit", self._calls.new_id(), arguments, atomic, self.queue_size)
         verdicts, taken = verdicts_of(tasks, facts, reply, self._calls.tag, self._calls.read)
@@ -338,13 +338,20 @@ class ValkeyStore:
         """Give a waiting task another priority, another time, or both."""
         return await change_waiting(partial(self._asked, task_id), self._calls.read, priority, due_at)
 
+    async def cancel_many(self, task_ids: Sequence[str]) -> list[Running | Finished | None]:
+        """Cancel the first of many tasks in one step, as ``cancel`` does; return a result for each of them."""
+        return await cancel_many(self._calls, task_ids)
+
+    async def change_many(self, task_ids: Sequence[str], *, priority: int) -> list[Record | None]:
+        """Give the first of many tasks another priority in one step; return a result for each of them."""
+        return await change_many(self._calls, task_ids, priority)
+
     # Read
 
     async def _asked(self, task_id: str, verb: str, *arguments: Any) -> ServerReply[Found]:
         """Call a verb for one task; return the reply, whose result has a row."""
-        serial = parse_task_id(task_id)
-        number = 0 if serial is None else serial - make_serial(self._calls.tag, 0)
-        if not 0 < number < make_serial(1, 0):
+        number = self._calls.number_of(task_id)
+        if not number:
             await trio.lowlevel.checkpoint()
             raise UnknownTaskError(task_id)
         reply: ServerReply[Found] = await self._calls.ask(verb, number, *arguments)
@@ -377,14 +384,7 @@ class ValkeyStore:
 
     async def page(self, request: PageRequest) -> Page:
         """Return one page of records in listing order."""
-        state = "" if request.state is None else request.state.value
-        states = list(State) if request.state is None else [request.state]
-        first, place = (None, (0, 0)) if request.cursor is None else parse_cursor(states, request.cursor)
-        reply: PageReply = await self._calls.call("page", state, request.name or "", request.limit, first or "", *place)
-        records = [self._calls.read(row) for row in reply.rows]
-        last = reply.last
-        cursor = None if isinstance(last, bool) else format_cursor(last.state, (last.order, last.number))
-        return Page(records, cursor)
+        return await read_page(self._calls, request)
 
     def statistics(self) -> StoreStatistics:
         """Return a snapshot for observers."""

@@ -259,10 +259,11 @@ class PagePlace(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class PageReply(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """Rows, and the place of the last one if more follow."""
+    """Rows; the place of the last examined record, if others follow; and how many tasks were accepted so far."""
 
     rows: list[Row]
     last: PagePlace | bool
+    acceptances: int
 
 
 def decoder(result: Any) -> msgspec.msgpack.Decoder[Any]:
@@ -360,7 +361,7 @@ def to_record(row: Row, tag: int) -> Record:
 def make_record(row: Row, tag: int, task: Task, attempts: tuple[Attempt, ...], ending: Ending | None) -> Record:
     """Return the record of a row and its decoded parts; ``ending`` is given if the task has ended."""
     head = (make_serial(tag, row.number), task, row.submitted_at, attempts)
-    rare = from_rare(row.rare)
+    rare = from_rare(row.rare, tag)
     match row.state:
         case Stored.RUNNING:
             return Running(*head, row.at, row.token, rare=rare)

@@ -13,6 +13,7 @@ from trio.testing import MockClock
 from pexecutor import Ending, LocalStore, Outcome, PageRequest, Record, Running, State, Task
 from pexecutor.errors import PexecutorError
 from pexecutor.stores import Store, Watcher
+from pexecutor.stores.find import Filter
 from pexecutor.stores.valkey import ValkeyStore
 
 from ...conftest import virtual_now
@@ -30,11 +31,22 @@ Tasks = st.lists(
         retry_delay=st.just(0),
         on_conflict=st.sampled_from(["reject", "reject", "join", "latest", "supersede"]),
         keep=st.sampled_from([None, None, 0, 2000]),
+        tags=st.sampled_from([(), ("x",), ("y", "x")]),
     ),
     min_size=1,
     max_size=4,
 )
 Which = st.integers(0, 30)
+Filters = st.builds(
+    Filter,
+    state=st.sampled_from([None, None, *State]),
+    name=st.sampled_from([None, None, *"abcd"]),
+    outcome=st.sampled_from([None, None, None, *Outcome]),
+    handler=st.sampled_from([None, None, "sleep", "http"]),
+    tags=st.sampled_from([(), (), ("x",), ("x", "y")]),
+    name_prefix=st.sampled_from([None, None, "a"]),
+    error=st.sampled_from([None, None, None, "", "s", "su"]),
+)
 Step = st.one_of(
     st.tuples(st.just("submit"), Tasks, st.booleans()),
     st.tuples(st.just("claim"), st.integers(1, 3)),
@@ -48,7 +60,9 @@ Step = st.one_of(
         st.sampled_from([None, -5.0, 0.2, 2.1]),
     ),
     st.tuples(st.just("get"), Which),
-    st.tuples(st.just("page"), st.sampled_from([None, *State]), st.sampled_from([None, *"abcd"]), st.integers(1, 4)),
+    st.tuples(st.just("page"), Filters, st.integers(1, 4)),
+    st.tuples(st.just("cancel_many"), st.lists(Which, max_size=5)),
+    st.tuples(st.just("change_many"), st.lists(Which, max_size=5), st.integers(-1, 1)),
     st.tuples(st.just("pass"), st.sampled_from([0.25, 1.0, 6.0])),
 )
 
@@ -106,11 +120,20 @@ class Driver:
     async def get(self, which: int) -> Any:
         return shown(await self._store.get(self._id(which)))
 
-    async def page(self, state: State | None, name: str | None, limit: int) -> Any:
+    async def cancel_many(self, which: list[int]) -> Any:
+        records = await self._store.cancel_many([self._id(one) for one in which])
+        self._cancelled.update(record.serial for record in records if record is not None)
+        return [record and shown(record) for record in records]
+
+    async def change_many(self, which: list[int], priority: int) -> Any:
+        records = await self._store.change_many([self._id(one) for one in which], priority=priority)
+        return [record and shown(record) for record in records]
+
+    async def page(self, wanted: Filter, limit: int) -> Any:
         records: list[Any] = []
         cursor = None
         while True:
-            page = await self._store.page(PageRequest(state, name, limit=limit, cursor=cursor))
+            page = await self._store.page(PageRequest(**msgspec.structs.asdict(wanted), limit=limit, cursor=cursor))
             assert len(page.records) <= limit
             records += [shown(record) for record in page.records]
             if (cursor := page.next_cursor) is None:

@@ -188,10 +188,12 @@ local function are_brought(rare)
 end
 
 -- Facts that few tasks have: `crashes`, the number of starts that the loss of the node cut off; and `brings`, the targets of
--- each outcome, with the `handler` of the task; and `limit_keys` (`StoredRare` in `rare.py`).
+-- each outcome, with the `handler` of the task; `limit_keys`; and `retry_of`, the number of the task that it repeats
+-- (`StoredRare` in `rare.py`).
 function are_rare_facts(rare)
   return not rare or type(rare) == 'table' and is_whole_number(rare.crashes) and rare.crashes >= 0
     and (not rare.brings or are_brought(rare)) and (not rare.limit_keys or are_limit_keys(rare.limit_keys))
+    and (not rare.retry_of or is_whole_number(rare.retry_of) and rare.retry_of >= 0)
 end
 
 end
@@ -288,11 +290,19 @@ local function crashes_of(record)
   return record.rare and record.rare.crashes or 0
 end
 
+-- Returns the outcome of a finished task, or nil if its ending cannot be read. A node writes the outcome first.
+local function outcome_of(record)
+  local outcome = record.outcome or string.match(record.ending, '^{"outcome":"([%l_]+)"')
+  if outcome then return outcome end
+  local readable, fields = pcall(cjson.decode, record.ending)
+  return readable and type(fields) == 'table' and fields.outcome or nil
+end
+
 -- Returns rare facts with another number of crashes, or false if there are none.
 local function with_crashes(rare, crashes)
-  local brings, limit_keys = rare and rare.brings or nil, rare and rare.limit_keys or nil
-  if crashes == 0 and not brings and not limit_keys then return false end
-  return {crashes = crashes, handler = brings and rare.handler, brings = brings, limit_keys = limit_keys}
+  local old = rare or {}
+  if crashes == 0 and not (old.brings or old.limit_keys or old.retry_of) then return false end
+  return {crashes = crashes, handler = old.handler, brings = old.brings, limit_keys = old.limit_keys, retry_of = old.retry_of}
 end
 
 -- Returns a task to show in the place of a submitted task that is lost.

@@ -25,12 +25,17 @@ local function cancel(record)
     return record
   end
   end_as(record, OUTCOME.cancelled, false)
-  tell_of_room()
   return find(record.number)
 end
 
 verb('cancel', function(number, id)
-  return once(id, function() return found(find_kept(number), cancel) end)
+  return once(id, function()
+    return found(find_kept(number), function(record)
+      local cancelled = cancel(record)
+      tell_of_room()
+      return cancelled
+    end)
+  end)
 end)
 
 -- Gives a waiting task another priority, unless it is false, and another time if there is a `text`. The text is the submitted
@@ -50,4 +55,60 @@ end
 verb('change_waiting', function(number, ...)
   local arguments = {...}
   return found(find_kept(number), function(record) return change_waiting(record, unpack(arguments)) end)
+end)
+
+-- Many tasks
+
+-- Returns how many records and deliveries a cancel changes: the task, its follower, and what it brings.
+local function changes_of_cancel(record)
+  local brings = record.rare and record.rare.brings
+  local targets = record.state ~= STATE.running and brings and brings[OUTCOME.cancelled] or {}
+  local has_follower = record.state ~= STATE.running and record.state ~= STATE.following and follower_of(record)
+  return 1 + (has_follower and 1 or 0) + #targets
+end
+
+local function one_change()
+  return 1
+end
+
+-- Calls `act` with the records of tasks in one of some states, as many as one step may change. `changes_of` returns how many
+-- records and deliveries an action changes. Returns for each task, until the first one that does not fit: false if it is in
+-- another state, true if the latest change of its record is its result, or else its row.
+local function act_on(numbers, states, changes_of, act)
+  local results, bytes, ids = {}, 0, all_digits(numbers)
+  read_records(ids)
+  following:read(ids)
+  for i, id in ipairs(ids) do
+    local record = find(id)
+    if not (record and states[record.state]) then
+      results[i] = false
+    else
+      local changed = changes_so_far()
+      local fits = changed + changes_of(record) <= LIMIT.changes_max and bytes < LIMIT.step_bytes_max
+      if changed > 0 and not fits then return results end
+      bytes = bytes + record.packed_bytes + record.task_bytes
+      results[i] = act(record)
+    end
+  end
+  return results
+end
+
+local WAITING = {[STATE.scheduled] = true, [STATE.following] = true, [STATE.pending] = true}
+local IN_FLIGHT = {[STATE.running] = true, [STATE.scheduled] = true, [STATE.following] = true, [STATE.pending] = true}
+
+verb('cancel_many', function(numbers, id)
+  return once(id, function()
+    local results = act_on(numbers, IN_FLIGHT, changes_of_cancel, function(record)
+      return record.state == STATE.running and row(cancel(record)) or cancel(record) and true
+    end)
+    tell_of_room()
+    return results
+  end)
+end)
+
+verb('change_many', function(numbers, priority)
+  return act_on(numbers, WAITING, one_change, function(record)
+    change_waiting(record, priority)
+    return true
+  end)
 end)
