@@ -4,7 +4,8 @@
 that are no numbers or without a bound, and two rows that were spoilt by hand. ``forms/3.db.gz.base64`` was written by
 the last program of form 3, whose server died twice: it holds tasks in every state, with crashes, and a row that
 had been set aside. ``forms/4.db.gz.base64`` was written by the last program of form 4, whose server died twice: it
-holds tasks in every state, a schedule and a remembered answer.
+holds tasks in every state, a schedule and a remembered answer. ``forms/5.db.gz.base64`` was written by the last
+program of form 5, which had no limits, and whose server died twice: it also holds a delivery.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from pexecutor import Ending, Finished, LocalStore, Outcome, PageRequest, Pending, Record, Scheduled, Task
+from pexecutor import Ending, Finished, LocalStore, Outcome, PageRequest, Pending, Record, Scheduled, State, Task
 from pexecutor.errors import UnusableStoreError
 from pexecutor.stores import Watcher
 from pexecutor.stores.answers import RequestKey, RequestKind
+from pexecutor.stores.limits import AtLimit, LimitNumbers, handler_key
 from pexecutor.stores.local.recovery import Recovered
 from pexecutor.stores.schedules import Definition, NextTime, Schedule
 from pexecutor.stores.sqlite import schema
@@ -61,8 +63,9 @@ class Form(NamedTuple):
 FORM_2: Final = Form(2, records=12, in_flight=7, history=5, set_aside=2)
 FORM_3: Final = Form(3, records=12, in_flight=7, history=5, set_aside=1)
 FORM_4: Final = Form(4, records=11, in_flight=6, history=5, set_aside=0)
+FORM_5: Final = Form(5, records=16, in_flight=13, history=3, set_aside=0)
 
-each_form = pytest.mark.parametrize("form", [FORM_2, FORM_3, FORM_4], ids=lambda form: str(form.version))
+each_form = pytest.mark.parametrize("form", [FORM_2, FORM_3, FORM_4, FORM_5], ids=lambda form: str(form.version))
 
 
 @pytest.fixture
@@ -266,6 +269,29 @@ async def test_a_file_without_deliveries_takes_some_and_keeps_the_rest(tmp_path:
     async with store.opened():
         assert await store.deliveries.page("t", 10) == made
         assert len(made) == 1
+
+
+async def test_tasks_of_a_file_without_limits_obey_them(tmp_path: Path) -> None:
+    path = tmp_path / "pexecutor.db"
+    path.write_bytes(FORM_5.content)
+    assert check(path).beside == {"schedules": 1, "answers": 1, "deliveries": 1}
+    store = LocalStore(journal=SqliteJournal(Database(path)), now=lambda: THEN)
+    async with store.opened():
+        await store.limits.set_numbers({"api": 1}, {"sync": 2})
+        started = {record.task.name: record for record in await store.claim(20)}
+        assert [*started] == ["runs", "globex-runs", "sleeps", "answered"]
+        [pending, *_] = (await store.page(PageRequest(state=State.PENDING))).records
+        holders = (started["runs"].id, started["globex-runs"].id)
+        assert AtLimit(handler_key("sync"), 2, holders) in await store.limits.why(pending.id)
+        await store.finish([(started["globex-runs"], Ending(Outcome.SUCCEEDED))])
+        assert [record.task.name for record in await store.claim(20)] == ["killer"]
+        await store.limits.pause("sync", "me")
+        assert len(await store.deliveries.page("t", 10)) == 1
+    store = LocalStore(journal=SqliteJournal(Database(path)), now=lambda: THEN)
+    async with store.opened():
+        state = await store.limits.state()
+        assert state.numbers == LimitNumbers({"api": 1}, {"sync": 2})
+        assert [pause.handler for pause in state.pauses] == ["sync"]
 
 
 def test_the_form_is_the_one_that_it_says(path: Path) -> None:

@@ -1,4 +1,9 @@
-"""A queue of the version before (``layout-1.txt``) opens and is repaired, and a crash on the way costs nothing."""
+"""Queues of earlier versions open and are repaired, and a crash on the way costs nothing.
+
+``layout-1.txt`` and ``layout-4.txt`` are queues that the last programs of layout 1 and of layout 4 wrote, whose nodes
+then died. That of layout 4, from before there were limits, has tasks in every state, a schedule, a remembered answer
+and a delivery.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +11,31 @@ import json
 import secrets
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import trio
 
-from pexecutor import Finished, Outcome, PageRequest, Record
+from pexecutor import Ending, Finished, Outcome, PageRequest, Record, Running, State
 from pexecutor.errors import UnusableStoreError
 from pexecutor.server import unwrapped_unusable_store
+from pexecutor.stores import Watcher, valkey
+from pexecutor.stores.limits import AtLimit, LimitNumbers, handler_key
+from pexecutor.stores.valkey import ValkeyStore, upgrade
 from pexecutor.stores.valkey import client as links
 from pexecutor.stores.valkey.calls import _DECODERS
 from pexecutor.stores.valkey.client import ValkeyLink
 from pexecutor.stores.valkey.library import read_functions
 
 from .conftest import KEEPS_ALL
-from .node import ANode, a_node, address_of, eventually
+from .node import WAIT_SECONDS_MAX, ANode, a_node, address_of, eventually
 from .server import ValkeyServer, valkey_server
 
-FIXTURE: Final = Path(__file__).with_name("layout-1.txt")
+LAYOUT_1: Final = Path(__file__).with_name("layout-1.txt")
+LAYOUT_4: Final = Path(__file__).with_name("layout-4.txt")
 NODE: Final = "node-0000000001"
 STEPS: Final = 12
 """Before so many calls an upgrade is cut short; some are done then."""
@@ -47,14 +57,14 @@ DAMAGED: Final = {"wait-0", "wait-1", "wait-2"}
 WHOLE: Final = {"retried", "runs", "wait-3", "wait-4", "wait-5", "wait-6", "wait-7"}
 
 
-def load(server: ValkeyServer, queue: str, *, lease_until: float = 1.0) -> None:
+def load(server: ValkeyServer, queue: str, fixture: Path = LAYOUT_1, *, lease_until: float = 1.0) -> None:
     """Make the queue, as it was when its node died."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
-        for line in FIXTURE.read_text(encoding="utf-8").splitlines():
+        for line in fixture.read_text(encoding="utf-8").splitlines():
             words = [word.replace("{old}", f"{{{queue}}}").encode("latin-1") for word in json.loads(line)]
             head = b"*%d\r\n" % len(words)
             connection.sendall(head + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words))
-            assert connection.recv(100).startswith(b":")
+            assert connection.recv(100).startswith((b":", b"+OK"))
     assert server.command("ZADD", f"pexecutor:{{{queue}}}:nodes", str(lease_until), NODE) == b":0\r\n"
 
 
@@ -208,3 +218,80 @@ async def test_a_crash_at_any_step_of_an_upgrade(own_server: ValkeyServer) -> No
     async with trio.open_nursery() as nursery:
         for queue in queues:
             nursery.start_soon(go_on, queue)
+
+
+# Limits
+
+
+@asynccontextmanager
+async def a_store(server: ValkeyServer, queue: str) -> AsyncIterator[ValkeyStore]:
+    store = valkey.make_store(address_of(server.url), queue, lease_seconds=3.0)
+    store.watch(Watcher(brings=lambda _: None))
+    async with store.opened():
+        yield store
+
+
+async def obeys_limits(store: ValkeyStore) -> None:
+    """The tasks that were accepted before there were limits start only as a number of their handler allows."""
+    await store.limits.set_numbers({"api": 1}, {"sync": 2})
+    started: list[Running] = []
+    with trio.fail_after(WAIT_SECONDS_MAX):
+        while len(started) < 4:
+            started += await store.claim(20)
+    assert sorted(record.task.name for record in started) == ["answered", "globex-runs", "runs", "sleeps"]
+    assert (await store.limits.state()).slots == {handler_key("sync"): 2}
+    pending = (await store.page(PageRequest(state=State.PENDING))).records
+    assert {f"waits-{number}" for number in range(8)} <= {record.task.name for record in pending}
+    holders = [
+        record.id for record in sorted(started, key=lambda record: record.serial) if record.task.handler == "sync"
+    ]
+    assert AtLimit(handler_key("sync"), 2, tuple(holders)) in await store.limits.why(pending[0].id)
+    runs = next(record for record in started if record.task.name == "runs")
+    await store.finish([(runs, Ending(Outcome.SUCCEEDED))])
+    assert [record.task.handler for record in await store.claim(20)] == ["sync"]
+
+
+async def test_tasks_from_before_there_were_limits_obey_them(server: ValkeyServer) -> None:
+    queue = f"test-{secrets.token_hex(4)}"
+    load(server, queue, LAYOUT_4)
+    async with a_store(server, queue) as store:
+        await obeys_limits(store)
+        assert [schedule.name for schedule in await store.schedules.page(10)] == ["s"]
+        await store.limits.pause("sync", "me")
+    async with a_store(server, queue) as store:
+        state = await store.limits.state()
+        assert (state.numbers, [pause.handler for pause in state.pauses]) == (
+            LimitNumbers({"api": 1}, {"sync": 2}),
+            ["sync"],
+        )
+
+
+@pytest.mark.usefixtures("small_steps")
+async def test_a_crash_at_any_step_of_the_upgrade_of_a_queue_without_limits(own_server: ValkeyServer) -> None:
+    queues = [f"test-{steps}" for steps in range(3)]
+    for steps, queue in enumerate(queues):
+        load(own_server, queue, LAYOUT_4)
+        assert await upgrade_some(own_server, queue, steps) == (steps > 0)
+    own_server.kill()
+    own_server.start()
+    for queue in queues:
+        async with a_store(own_server, queue) as store:
+            await obeys_limits(store)
+
+
+async def test_a_program_without_limits_refuses_the_queue(
+    server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = f"test-{secrets.token_hex(4)}"
+    async with a_store(server, queue):
+        pass
+    name, text = read_functions()
+    text = text.replace("local LAYOUT = '5'", "local LAYOUT = '4'")
+    text = text.replace("or layout == '4' then", "then").replace(name, f"{name}_older")
+    monkeypatch.setattr(links, "read_functions", lambda: (f"{name}_older", text))
+    monkeypatch.setattr(upgrade, "LAYOUT", "4")
+    wanted = "has layout 5, and this version uses layout 4: use the version that"
+    with pytest.raises(UnusableStoreError, match=wanted), unwrapped_unusable_store():
+        async with a_store(server, queue):
+            pass
+    assert server.command("HGET", f"pexecutor:{{{queue}}}:head", "layout") == b"$1\r\n5\r\n"
