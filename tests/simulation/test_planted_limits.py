@@ -11,7 +11,6 @@ from pexecutor import Record
 from pexecutor.stores.local.limits import LocalLimits
 from pexecutor.stores.local.slots import Slots
 from pexecutor.stores.sqlite import limit_rows
-from pexecutor.stores.sqlite.journal import SqliteJournal, _Commit
 
 from ..stores.broken_limits import (
     exceed_a_limit_by_one,
@@ -41,15 +40,6 @@ def forget_at_each_start(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(LocalLimits, "load", lambda *_: None)
 
 
-def leave_settings_in_doubt(patch: pytest.MonkeyPatch) -> None:
-    doubt = SqliteJournal._doubt
-
-    def doubt_the_rest_alone(self: SqliteJournal, commit: _Commit) -> None:
-        doubt(self, _Commit(commit.changes, commit.acceptances, commit.beside._replace(limits=())))
-
-    patch.setattr(SqliteJournal, "_doubt", doubt_the_rest_alone)
-
-
 def write_no_end_of_a_pause(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(limit_rows, "_REMOVE", "DELETE FROM limits WHERE kind = ? AND name = ? AND number")
 
@@ -61,7 +51,6 @@ PLANTED: Final[dict[Plant, str]] = {
     wake_no_blocked_task: "every task comes to its end",
     overtake_within_a_key: "first come, first started",
     forget_at_each_start: "what was set stays set",
-    leave_settings_in_doubt: "what was set stays set",
     write_no_end_of_a_pause: "what was set stays set",
 }
 """Each with the promise that it breaks."""

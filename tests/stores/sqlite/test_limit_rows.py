@@ -8,14 +8,19 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import trio
+from trio.testing import MockClock
 
 from pexecutor import LocalStore, Task
 from pexecutor.stores.limits import LimitNumbers, TaskPause
+from pexecutor.stores.local.journal_protocol import BesideRecords
 from pexecutor.stores.local.limit_settings import LimitChange, SettingKey, changes_between, settings_of
 from pexecutor.stores.sqlite.database import Database
 from pexecutor.stores.sqlite.inspection import check
 from pexecutor.stores.sqlite.journal import SqliteJournal
 from pexecutor.stores.sqlite.limit_rows import from_row, to_row
+
+from .test_journal import Disk
 
 NOW: Final = 1_800_000_000.0
 NUMBERS: Final = LimitNumbers({"api": 5, "ä\U0001f600": 1}, {"api": 2})
@@ -95,3 +100,17 @@ def test_changes_lead_from_one_set_of_settings_to_another() -> None:
     changes = dict(changes_between(SETTINGS, new))
     assert {key: value for key, value in {**SETTINGS, **changes}.items() if value is not None} == new
     assert len(changes) == 3
+
+
+async def test_a_number_in_doubt_is_written_as_the_store_has_it(autojump_clock: MockClock) -> None:
+    disk = Disk()
+    key = SettingKey("limit", "api")
+    async with disk.journal.opened(disk.current.get, lambda *_: 1):
+        await disk.journal.commit((), 0, BesideRecords(limits=[LimitChange(key, 1)]))
+        disk.seconds = 2.0
+        with trio.move_on_after(1.0):  # while the transaction is being written
+            await disk.journal.commit((), 0, BesideRecords(limits=[LimitChange(key, 2)]))
+        await trio.sleep(1.5)
+        assert disk.database.beside["limits"] == {key: 2}
+        await trio.sleep(3.0)
+        assert disk.database.beside["limits"] == {key: 1}

@@ -12,7 +12,7 @@ from pexecutor.conformance.shared import ValkeySubject
 
 from .conftest import KEEPS_ALL
 from .node import address_of, at_work, has_gone_on
-from .server import ValkeyServer, valkey_server
+from .server import ValkeyServer, free_port, valkey_server
 
 CLUSTERED = (*KEEPS_ALL, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
 SLOTS = 16384
@@ -22,14 +22,16 @@ SLOTS = 16384
 def halves(program: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[ValkeyServer]]:
     """A cluster of two, each of which has half of the slots."""
     folder = tmp_path_factory.mktemp("cluster")
+    # By default the nodes talk to each other on the port of the clients plus 10,000, which may be in use.
+    first_bus, second_bus = str(free_port()), str(free_port())
     with (
-        valkey_server(folder / "first", *CLUSTERED, program=program) as first,
-        valkey_server(folder / "second", *CLUSTERED, program=program) as second,
+        valkey_server(folder / "first", *CLUSTERED, "--cluster-port", first_bus, program=program) as first,
+        valkey_server(folder / "second", *CLUSTERED, "--cluster-port", second_bus, program=program) as second,
     ):
         first.command("CLUSTER", "ADDSLOTSRANGE", "0", str(SLOTS // 2 - 1))
         second.command("CLUSTER", "ADDSLOTSRANGE", str(SLOTS // 2), str(SLOTS - 1))
         second.command("CLUSTER", "SET-CONFIG-EPOCH", "2")
-        first.command("CLUSTER", "MEET", "127.0.0.1", str(second.port))
+        first.command("CLUSTER", "MEET", "127.0.0.1", str(second.port), second_bus)
         for server in (first, second):
             server.until("CLUSTER INFO", b"cluster_state:ok")
         yield [first, second]
