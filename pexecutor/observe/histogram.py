@@ -38,6 +38,28 @@ class Histogram:
         if seconds > 0.0:
             self.sum += seconds * times
 
+    def __add__(self, other: Histogram) -> Histogram:
+        """Return a histogram of the observations of both, which must have equal bounds."""
+        total = Histogram(self.bounds)
+        total.counts = [one + another for one, another in zip(self.counts, other.counts, strict=True)]
+        total.sum = self.sum + other.sum
+        return total
+
+    def quantile(self, part: float) -> float:
+        """Return an estimate of a quantile, in seconds.
+
+        The estimate is that of Prometheus' ``histogram_quantile``: observations are spread evenly over their bucket,
+        and those above the last bound equal it.
+        """
+        rank = part * sum(self.counts)
+        lower = 0.0
+        for upper, count in zip(self.bounds, self.counts, strict=False):
+            if count >= rank and count:
+                return lower + (upper - lower) * rank / count
+            rank -= count
+            lower = upper
+        return lower
+
     def observe_all(self, durations: Sequence[float]) -> None:
         """Count several durations."""
         for seconds, times in value_counts(durations):

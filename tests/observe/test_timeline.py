@@ -10,7 +10,13 @@ from trio.testing import MockClock
 
 from pexecutor import LocalStore, Outcome, Task
 from pexecutor.handlers import Context
-from pexecutor.observe.timeline import INTERVAL_SECONDS, INTERVALS_MAX, Percentiles
+from pexecutor.observe.timeline import (
+    INTERVAL_SECONDS,
+    INTERVALS_MAX,
+    LONG_INTERVAL_SECONDS,
+    LONG_INTERVALS_MAX,
+    Percentiles,
+)
 
 from ..conftest import EPOCH, RunHere, virtual_now
 from ..fakes import Doing
@@ -127,3 +133,46 @@ async def test_intervals_are_bounded_and_old_ones_are_left_out(run_here: RunHere
         number * INTERVAL_SECONDS for number in range(5, INTERVALS_MAX + 5)
     ]
     assert len(executor.timeline.since(virtual_now() - 60)) == 4
+
+
+async def test_long_intervals_are_the_sums_of_short_ones(run_here: RunHere, autojump_clock: MockClock) -> None:
+    executor = await run_here(LocalStore(now=virtual_now), pool_size=1)
+    for number in range(50):
+        await executor.submit([Task(f"{number}", duration=1000 * (1 + number // 25))])
+        await trio.sleep(INTERVAL_SECONDS)
+
+    intervals = executor.timeline.long_since(0)
+
+    assert [each.begins_at - EPOCH for each in intervals] == [0, 300, 600]
+    assert [each.started for each in intervals] == [20, 20, 10]
+    assert [sum(each.finished.values()) for each in intervals] == [20, 20, 10]
+    assert [about(each.run) for each in intervals] == [(1, 1), (2, 2), (2, 2)] or about(intervals[1].run) == (1, 2)
+    assert executor.timeline.long_since(0) == intervals, "reading changes nothing"
+    assert executor.timeline.long_since(virtual_now() - 300) == intervals[1:]
+
+
+async def test_a_day_is_kept_and_no_more(run_here: RunHere, autojump_clock: MockClock) -> None:
+    executor = await run_here(LocalStore(now=virtual_now), pool_size=1)
+    for number in range(LONG_INTERVALS_MAX + 3):
+        await executor.submit([Task(f"{number}")])
+        await trio.sleep(LONG_INTERVAL_SECONDS)
+
+    begins = [each.begins_at - EPOCH for each in executor.timeline.long_since(0)]
+
+    assert begins == [number * LONG_INTERVAL_SECONDS for number in range(3, LONG_INTERVALS_MAX + 3)]
+
+
+async def test_a_clock_that_is_set_back_takes_the_day_along(run_here: RunHere, autojump_clock: MockClock) -> None:
+    ahead = 3600.0
+    executor = await run_here(LocalStore(now=lambda: virtual_now() + ahead), pool_size=1)
+    for number in range(3):
+        await executor.submit([Task(f"{number}")])
+        await trio.sleep(LONG_INTERVAL_SECONDS)
+    ahead = 0.0
+    await executor.submit([Task("after")])
+    await trio.sleep(1)
+
+    intervals = executor.timeline.long_since(0)
+
+    assert sum(each.started for each in intervals) == 4
+    assert max(each.begins_at for each in intervals) <= virtual_now()
