@@ -84,7 +84,7 @@ class Task(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, om
         on_conflict: what this submit does if another task holds the name.
         on_crash: whether the task runs again or fails if the process dies while it runs.
         keep: how long the record can be read after the task has ended; ``None`` for as long as the store keeps it.
-        traceparent: the trace of the task (W3C Trace Context) for its handler; by default the request's ``traceparent``.
+        traceparent: the trace of the task (W3C Trace Context) for its handler; by default that of the request.
         tags: labels by which callers group tasks; at most ten texts of 1 to 64 characters without control characters.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The commands ``cancel``, ``change`` and ``drain``."""
+"""The commands ``change`` and ``drain``."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ..errors import PexecutorError, UnreachableError
+from ..errors import UnreachableError
 from ..limits.times import CLIENT_DRAIN_SECONDS
 from ..task import PRIORITY_MAX
 from .client_command import ClientCommand, Session
 from .completion import complete_task
 from .confirmation import is_confirmed
-from .exit_status import Exit, StillWaitingError, exit_of, explain
+from .exit_status import Exit, StillWaitingError
 from .streams import report_failure
 from .task_lookup import find_in_flight
 
@@ -21,28 +21,6 @@ if TYPE_CHECKING:
     from ..client.client import Client
 
 LOOK_SECONDS: Final = 0.2
-
-
-@click.command(cls=ClientCommand)
-@click.argument("tasks", nargs=-1, required=True, metavar="TASK...", shell_complete=complete_task)
-@click.pass_obj
-def cancel(session: Session, tasks: tuple[str, ...]) -> int:
-    """Cancel tasks. A running task ends once its handler has handled the cancel.
-
-    TASK is an id, or the name of a task in flight.
-    """
-    status, cancelled = Exit.DONE, []
-    for task in tasks:
-        try:
-            document = session.client.cancel(find_in_flight(session.client, task))
-        except PexecutorError as error:
-            report_failure(explain(error))
-            status = status or exit_of(error)
-        else:
-            cancelled.append(document)
-    if cancelled:
-        session.report.records(cancelled)
-    return status
 
 
 @click.command(cls=ClientCommand)

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import click
 
-from .act import cancel, change, drain
+from .act import change, drain
+from .bulk import cancel, priority, retry
 from .conformance import conformance
 from .db import db
 from .logs import logs
@@ -31,6 +32,8 @@ COMMANDS: tuple[click.Command, ...] = (
     why,
     logs,
     cancel,
+    retry,
+    priority,
     change,
     wait,
     watch,

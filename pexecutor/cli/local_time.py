@@ -1,8 +1,8 @@
-"""Find the next time at which the clocks of the local time zone show a time of day.
+"""Find the next or the latest time at which the clocks of the local time zone show a time of day.
 
 The rules for a change of the clocks are those of schedules. A time that does not exist, because the clocks go forward,
-stands for the first instant after the gap. Of a time that exists twice, because the clocks go back, the next one
-counts.
+stands for the first instant after the gap. Of a time that exists twice, because the clocks go back, the one that is
+nearer to now counts.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
 _TIME_OF_DAY: Final = re.compile(r"(?:(tomorrow)\s+)?([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?")
+_PAST: Final = re.compile(r"(today|yesterday)?(?:(?:^|\s+)([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?)?")
 _DAY: Final = timedelta(days=1)
 
 
@@ -28,6 +29,22 @@ def next_local_time(text: str, now: datetime) -> datetime | None:
     today = now.astimezone().date()
     days = [today + _DAY] if match[1] else [today, today + _DAY]
     return min(instant for day in days for instant in _instants(day, clock) if instant > now)
+
+
+def latest_local_time(text: str, now: datetime) -> datetime | None:
+    """Return the past time that ``03:00``, ``yesterday`` or ``yesterday 03:00`` means, or ``None`` for another text.
+
+    Parameters:
+        text: the day, the time of day, or both; a day alone means its beginning.
+        now: the present time, with a time zone; the result is not later.
+    """
+    match = _PAST.fullmatch(text)
+    if match is None or not text:
+        return None
+    clock = time(int(match[2] or 0), int(match[3] or 0), int(match[4] or 0))
+    today = now.astimezone().date()
+    days = {None: [today - _DAY, today], "today": [today], "yesterday": [today - _DAY]}[match[1]]
+    return max((instant for day in days for instant in _instants(day, clock) if instant <= now), default=None)
 
 
 def zoned(instant: datetime) -> str:

@@ -9,6 +9,7 @@ Texts of tasks and servers are never interpreted as markup.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -46,6 +47,9 @@ class Report(Protocol):
     def details(self, document: Document, *, why: str = "") -> None:
         """Print all members of a document, and first why the task does not run, if that is known."""
 
+    def counts(self, document: Document) -> None:
+        """Print what was done with many tasks, one count per line."""
+
     def handlers(self, documents: Sequence[Document]) -> None:
         """Print handlers, one per line."""
 
@@ -81,6 +85,10 @@ def _note(record: Mapping[str, Any], *, why: bool) -> str:
     return (why_waiting(record) if why else "") or note(record)
 
 
+def _counts(document: Document) -> list[tuple[str, str]]:
+    return [(name, json.dumps(value)) for name, value in document.value.items() if name != "ids"]
+
+
 class JsonReport:
     """A report of unchanged documents, one per line."""
 
@@ -95,6 +103,7 @@ class JsonReport:
 
     handlers = records
     schedules = records
+    counts = details
     schedule = details
     pauses = details
     reasons = records
@@ -116,6 +125,11 @@ class LineReport:
             self._line(["why", why])
         for member, value in members(document.value):
             self._line([member, value])
+
+    def counts(self, document: Document) -> None:
+        """Print one count per line, without the ids."""
+        for name, value in _counts(document):
+            self._line([name, value])
 
     def handlers(self, documents: Sequence[Document]) -> None:
         """Print the name, params and description of each handler."""
@@ -170,6 +184,10 @@ class TableReport:
         """Print one row per member."""
         first = [("why", why)] if why else []
         self._facts([*first, *members(document.value)])
+
+    def counts(self, document: Document) -> None:
+        """Print one row per count, without the ids."""
+        self._facts(_counts(document))
 
     def pauses(self, document: Document) -> None:
         """Print one row per pause."""

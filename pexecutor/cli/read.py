@@ -2,35 +2,48 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import click
 
 from ..errors import RefusedError
-from ..task import State
 from .client_command import ClientCommand, Session
 from .completion import complete_task
+from .filters import criteria_of, filter_options
 from .record_text import one_line
+from .streams import notify
 from .task_lookup import find_latest
 
 LIMIT = 100
 
 
 @click.command("list", cls=ClientCommand)
-@click.option("--state", type=click.Choice([state.value for state in State]), help="Only tasks in this state.")
-@click.option("--name", help="Only tasks with this name.")
+@filter_options
 @click.option("--limit", type=click.IntRange(min=1), default=LIMIT, show_default=True, help="Maximum number of tasks.")
 @click.option("--why", is_flag=True, help="Say of each task that waits why it does not run.")
 @click.option("--all", "without_limit", is_flag=True, help="List all tasks, without a limit.")
 @click.pass_obj
-def list_tasks(
-    session: Session, state: str | None, name: str | None, limit: int, without_limit: bool, why: bool
-) -> None:
-    """List tasks: first tasks in flight in start order, then finished tasks with the latest first."""
-    for page in session.client.pages(state=state, name=name, records_max=None if without_limit else limit):
-        if page:
-            session.report.records(page, why=why)
+def list_tasks(session: Session, /, limit: int, without_limit: bool, why: bool, **options: Any) -> None:
+    """List tasks: first tasks in flight in start order, then finished tasks with the latest first.
+
+    Says on standard error how many tasks the limit has left out.
+    """
+    left: float = math.inf if without_limit else limit
+    pages = session.client.pages(**criteria_of(options))
+    for page in pages:
+        if page and left:
+            session.report.records(page[: int(min(left, len(page)))], why=why)
+        if len(page) > left:
+            _report_left_out(len(page) - int(left), more=next(pages, None) is not None)
+            return
+        left -= len(page)
+
+
+def _report_left_out(tasks: int, *, more: bool) -> None:
+    number = f"over {tasks}" if more else f"{tasks}"
+    notify(f"{number} more {'task matches' if tasks == 1 else 'tasks match'}: raise --limit, or use --all")
 
 
 @click.command(cls=ClientCommand)

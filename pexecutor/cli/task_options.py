@@ -17,7 +17,7 @@ from .streams import notify
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
+SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
 _MILLISECONDS_IN: Final = {None: 1, "ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -35,14 +35,20 @@ def milliseconds_up_to(milliseconds_max: int) -> SpanCallback:
     def convert(_ctx: click.Context, _param: click.Parameter, text: str | None) -> int | None:
         if text is None:
             return None
-        if (match := _SPAN.fullmatch(text)) is None:
+        if SPAN.fullmatch(text) is None:
             raise click.BadParameter(f"{text!r} is not a time span: write 1500, 1500ms, 1.5s, 10m, 2h or 7d")
-        span = float(match[1]) * _MILLISECONDS_IN[match[2]]
+        span = milliseconds_of(text)
         if span > milliseconds_max:
             raise click.BadParameter(f"{text} is too long: the maximum is {milliseconds_max // _MILLISECONDS_IN['d']}d")
         return round(span)
 
     return convert
+
+
+def milliseconds_of(span: str) -> float:
+    """Return the milliseconds of a time span that ``SPAN`` matches."""
+    number, unit = SPAN.fullmatch(span).groups()  # type: ignore[union-attr]
+    return float(number) * _MILLISECONDS_IN[unit]
 
 
 milliseconds: Final = milliseconds_up_to(SPAN_MS_MAX)

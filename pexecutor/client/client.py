@@ -93,6 +93,13 @@ class _Readiness(msgspec.Struct):
     statistics: _Statistics
 
 
+class _BulkCounts(msgspec.Struct):
+    matched: int
+    changed: int
+    unchanged: int
+    more: bool
+
+
 class _Counts(msgspec.Struct, rename="pascal"):
     requested_task: int
     submitted_tasks: int
@@ -183,17 +190,14 @@ class Client:
         """Return the reasons for which a task does not run."""
         return _documents(self._ask("GET", f"{_task_path(task_id)}/why"), _Reason)
 
-    def pages(
-        self, *, state: str | None = None, name: str | None = None, records_max: int | None = None
-    ) -> Iterator[list[Document]]:
-        """Yield listed records, one page at a time.
+    def pages(self, *, records_max: int | None = None, **criteria: str | list[str]) -> Iterator[list[Document]]:
+        """Yield listed records, one page at a time. A page may be empty although others follow.
 
         Parameters:
-            state, name: only tasks in this state or with this name.
             records_max: the maximum number of records; ``None`` for all.
+            criteria: only tasks that meet these criteria, by the names of the query parameters.
         """
-        query = httpx2.QueryParams({key: value for key, value in (("state", state), ("name", name)) if value})
-        yield from self._pages("/tasks", _Record, query, records_max)
+        yield from self._pages("/tasks", _Record, httpx2.QueryParams(criteria), records_max)
 
     def _pages(
         self, path: str, kind: type[msgspec.Struct], query: httpx2.QueryParams, documents_max: int | None
@@ -230,6 +234,14 @@ class Client:
     def change(self, task_id: str, changes: Mapping[str, Any]) -> Document:
         """Change the priority or the time of a waiting task, and return its record."""
         return self._document("PATCH", _task_path(task_id), _Record, **_json(changes))
+
+    def act_on_many(self, request: Mapping[str, Any]) -> Document:
+        """Cancel, retry or change all tasks that a filter matches, and return the counts.
+
+        The reply may take long: it comes after the last step.
+        """
+        timeout = httpx2.Timeout(None, connect=CLIENT_CONNECT_SECONDS_MAX)
+        return self._document("POST", "/tasks/bulk", _BulkCounts, timeout=timeout, **_json(request))
 
     def drain(self) -> Document:
         """Begin the drain of the server, and return its readiness."""

@@ -30,7 +30,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 import trio
 
-from ..errors import FieldError, InvalidTaskError, StoreUnavailableError
 from ..handlers import BUILT_IN, Catalogue, Complaint, Context
 from ..limits.defaults import POOL_SIZE
 from ..limits.times import DRAIN_TIMEOUT_SECONDS
@@ -47,14 +46,15 @@ from ..schedules.operations import Schedules
 from ..schedules.tables import DeclaredSchedules, run_schedules
 from ..stores import Node, NodeState, Page, PageRequest, Store, Watcher
 from ..stores.schedules import Skipped
-from ..task import DRAINING, Accepted, Finished, Full, Record, Running, Task, Verdict
+from ..task import Finished, Record, Running, Task, Verdict
+from .bulk import Bulk
 from .limits import Limits
 from .pool import Pool
 from .progress import publish_progress
 from .rate import FinishRate
 from .requests import Requests
-from .room_waiters import RoomWaiters
 from .statistics import Phase, Statistics, Tally, Timings, add_up
+from .submits import TaskSubmits
 
 
 class Executor:
@@ -102,7 +102,6 @@ class Executor:
         self._declared = declared
         self._phase = Phase.NEW
         self.draining: trio.Event = trio.Event()
-        self._waiting_for_room = RoomWaiters(store, self._serving)
         # The scopes of callers that wait for an end. Only wait() changes the set, and the end of run() cancels them.
         self._waiting_for_ends: set[trio.CancelScope] = set()
         self._tally = Tally(handlers.names())
@@ -112,6 +111,7 @@ class Executor:
         self._pool = Pool(
             store, handlers, pool_size, tally=self._tally, ended=self._count_endings, is_busy=self._note_busy
         )
+        self._submits = TaskSubmits(store, handlers, self._tally, self._serving, superseded=self._pool.cancel)
         self.notifications: Dispatcher = Dispatcher(store.deliveries, targets or {}, open_sender)
         self._occurrences = OccurrenceCounts()
         self._on_skip = on_skip
@@ -120,15 +120,14 @@ class Executor:
             draining=self.draining,
             handlers=handlers,
             fill=handlers.fill,
-            took=lambda task, verdict: self._settle([task], [verdict]),
+            took=lambda task, verdict: self._submits.settle([task], [verdict]),
             skip_targets=self.notifications.for_skip,
             on_fire=self._occurrences.count_fired,
             on_skip=self._note_skip,
         )
         self.schedules: Schedules = Schedules(self.clock, fault=self.fault, removed=self._occurrences.forget)
-        self.requests: Requests = Requests(
-            store, self._serving, self.fault, self.check, self._settle, self._waiting_for_room
-        )
+        self.requests: Requests = Requests(store, self._submits)
+        self.bulk: Bulk = Bulk(store, self._submits.submit_again, self._pool.cancel, self._count_endings)
         watcher = Watcher(self._note, self._pool.cancel, self._pool.lose, self._describe, self.clock.wake)
         self.limits: Limits = Limits(store, handlers, self.events, self.notifications.watching(watcher))
 
@@ -200,7 +199,7 @@ class Executor:
             self._phase = Phase.DRAINING
             self.draining.set()
             self.events.put(DrainBegun())
-            self._waiting_for_room.stop_waiting()
+            self._submits.room.stop_waiting()
 
     def hard_stop(self) -> None:
         """Drain, but cancel and release running tasks at once."""
@@ -227,29 +226,7 @@ class Executor:
             InvalidTaskError: some tasks name an unknown handler or have invalid params; no task was accepted.
             StoreUnavailableError: the store could not make the tasks durable; no task was accepted.
         """
-        self.check(tasks)
-        deadline = trio.current_time() + wait_for_room_seconds
-        verdicts = await self._submit_once(tasks, atomic)
-        if set(map(type, verdicts)) == {Accepted}:
-            return verdicts
-        refused = [index for index, verdict in enumerate(verdicts) if isinstance(verdict, Full)]
-        while refused:
-            least = len({tasks[index].name for index in refused}) if atomic else 1
-            places = await self._waiting_for_room.wait(least, len(refused), deadline)
-            if not places:
-                break
-            retried, left = (refused, []) if atomic else (refused[:places], refused[places:])
-            try:
-                again = await self._submit_once([tasks[index] for index in retried], atomic)
-            except StoreUnavailableError:
-                if any(isinstance(verdict, Accepted) for verdict in verdicts):
-                    break  # an exception would hide from the caller that some tasks were accepted
-                raise
-            for index, verdict in zip(retried, again, strict=True):
-                verdicts[index] = verdict
-            refused = [index for index in retried if isinstance(verdicts[index], Full)] + left
-        self._tally.count_refused(tasks, verdicts)
-        return verdicts
+        return await self._submits.submit(tasks, atomic=atomic, wait_for_room_seconds=wait_for_room_seconds)
 
     def submit_nowait(self, tasks: Sequence[Task]) -> list[Verdict] | None:
         """Submit tasks without waiting. Return ``None``, with no task accepted, if only ``submit`` can do it.
@@ -259,29 +236,7 @@ class Executor:
         Raises:
             InvalidTaskError: some tasks name an unknown handler or have invalid params; no task was accepted.
         """
-        self.check(tasks)
-        verdicts = self._store.submit_nowait(tasks) if self._serving() else None
-        if verdicts is not None:
-            self._tally.count_taken(tasks, verdicts)
-        return verdicts
-
-    async def _submit_once(self, tasks: Sequence[Task], atomic: bool) -> list[Verdict]:
-        if not self._serving():
-            await trio.lowlevel.checkpoint()
-            return [DRAINING] * len(tasks)
-        verdicts = await self._store.submit(tasks, atomic=atomic)
-        self._take(tasks, verdicts)
-        return verdicts
-
-    def _take(self, tasks: Sequence[Task], verdicts: Sequence[Verdict]) -> None:
-        self._tally.count_taken(tasks, verdicts)
-        for superseded in [verdict.superseded for verdict in verdicts if isinstance(verdict, Accepted)]:
-            if superseded is not None:
-                self._pool.cancel(superseded.serial)
-
-    def _settle(self, tasks: Sequence[Task], verdicts: Sequence[Verdict]) -> None:
-        self._take(tasks, verdicts)
-        self._tally.count_refused(tasks, verdicts)
+        return self._submits.submit_nowait(tasks)
 
     def fault(self, task: Task) -> Complaint | None:
         """Return why the task's handler would refuse the task (the field and a sentence), or ``None``."""
@@ -289,10 +244,7 @@ class Executor:
 
     def check(self, tasks: Sequence[Task]) -> None:
         """Check that the handlers accept all tasks. Raises ``InvalidTaskError`` with the faults of all tasks."""
-        check = self.handlers.check
-        faults = [FieldError(index, *fault) for index, task in enumerate(tasks) if (fault := check(task)) is not None]
-        if faults:
-            raise InvalidTaskError(faults)
+        self._submits.check(tasks)
 
     async def cancel(self, task_id: str) -> Running | Finished:
         """Cancel a task, and return its record: finished, or still running if the task ran.
@@ -368,7 +320,7 @@ class Executor:
             released=total.released,
             retried=total.retried,
             finished_per_second=self._rate.per_second() if self._rate is not None else 0.0,
-            waiting_for_room=len(self._waiting_for_room),
+            waiting_for_room=len(self._submits.room),
             handlers=handlers,
             occurrences=self._occurrences.by_schedule(),
             notifications=self.notifications.counts(),

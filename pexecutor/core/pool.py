@@ -139,9 +139,9 @@ class Pool:
         attempt = self._attempts.get(record.serial)
         return None if attempt is None else attempt.context
 
-    def contexts(self) -> Iterator[Context]:
-        """Return the contexts of all attempts that run here."""
-        return (attempt.context for attempt in self._attempts.values())
+    def at_work(self) -> Iterator[tuple[Running, Context]]:
+        """Return the records of all tasks that run here, with the contexts of their attempts."""
+        return ((attempt.running, attempt.context) for attempt in self._attempts.values())
 
     async def _feed(self, to_workers: trio.MemorySendChannel[Batch]) -> None:
         """Claim tasks for idle workers until a drain begins."""

@@ -15,16 +15,16 @@ PROGRESS_SECONDS: Final = 0.2
 
 async def publish_progress(pool: Pool, events: Feed) -> NoReturn:
     """Put changed progress into the events every ``PROGRESS_SECONDS``, while the events have a reader."""
-    published: dict[str, TaskProgress] = {}
+    published: dict[int, TaskProgress] = {}
     while True:
         await events.wait_for_reader()
         seen = {
-            context.id: TaskProgress(context.id, context.name, context.done, context.total)
-            for context in pool.contexts()
+            running.serial: TaskProgress(running, context.done, context.total)
+            for running, context in pool.at_work()
             if context.done is not None
         }
-        for progress in seen.values():
-            if published.get(progress.id) != progress:
+        for serial, progress in seen.items():
+            if published.get(serial) != progress:
                 events.put(progress)
         published = seen
         await trio.sleep(PROGRESS_SECONDS)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import trio
 
-from ..handlers import Complaint
 from ..stores import Store
 from ..stores.answers import Answer, RequestKey
 from ..task import DRAINING, Accepted, Full, Task, Verdict
-from .room_waiters import RoomWaiters
+from .submits import TaskSubmits
 
 
 class Requests:
@@ -18,28 +17,12 @@ class Requests:
 
     Parameters:
         store: the store that keeps the tasks and remembers the answers.
-        is_serving: returns whether the executor accepts tasks.
-        fault: returns why the handler of a task would refuse it, or ``None``.
-        check: raises ``InvalidTaskError`` if a handler is unknown or would refuse its task.
-        settle: called with the tasks that the store decided about and their verdicts.
-        room: the submits that wait for room.
+        submits: the submits without a key, which share the checks, the counts and the room.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        is_serving: Callable[[], bool],
-        fault: Callable[[Task], Complaint | None],
-        check: Callable[[Sequence[Task]], None],
-        settle: Callable[[Sequence[Task], Sequence[Verdict]], None],
-        room: RoomWaiters,
-    ) -> None:
+    def __init__(self, store: Store, submits: TaskSubmits) -> None:
         self._store = store
-        self._is_serving = is_serving
-        self._fault = fault
-        self._check = check
-        self._settle = settle
-        self._room = room
+        self._submits = submits
 
     async def submit(
         self,
@@ -74,17 +57,17 @@ class Requests:
             full = [task.name for task, verdict in zip(tasks, verdicts, strict=True) if isinstance(verdict, Full)]
             if not full or any(isinstance(verdict, Accepted) for verdict in verdicts):
                 break
-            if not await self._room.wait(len(set(full)) if atomic else 1, len(full), deadline):
+            if not await self._submits.room.wait(len(set(full)) if atomic else 1, len(full), deadline):
                 break
-        self._settle(tasks, verdicts)
+        self._submits.settle(tasks, verdicts)
         return verdicts
 
     async def _submit_once(
         self, key: RequestKey, digest: bytes, tasks: Sequence[Task], atomic: bool
     ) -> list[Verdict] | Answer:
-        if not self._is_serving() or any(self._fault(task) for task in tasks):
+        if not self._submits.is_serving() or any(self._submits.fault(task) for task in tasks):
             if (answer := await self._store.answers.remembered(key)) is not None:
                 return answer
-            self._check(tasks)
+            self._submits.check(tasks)
             return [DRAINING] * len(tasks)
         return await self._store.answers.submit(key, digest, tasks, atomic=atomic)

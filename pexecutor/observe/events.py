@@ -23,7 +23,7 @@ from typing import Final
 import msgspec
 import trio
 
-from ..task import Ending, Finished, Record
+from ..task import Ending, Finished, Record, Running
 from .batch_counts import Gathered
 
 SMALL_RESULT_BYTES_MAX: Final = 32
@@ -36,8 +36,7 @@ EVENTS_MAX: Final = 10_000
 class TaskProgress(msgspec.Struct, frozen=True, gc=False):
     """The event that a running task reported progress."""
 
-    id: str
-    name: str
+    record: Running
     done: float
     total: float | None
 

@@ -25,7 +25,7 @@ class SafeLogger(logging.LoggerAdapter[logging.Logger]):
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
         """Log a message, and ignore exceptions of the handlers."""
         try:
-            super().log(level, msg, *args, **kwargs)
+            super().log(level, msg, *args, stacklevel=2, **kwargs)  # the line of the caller
         except KeyboardInterrupt:
             raise
         except BaseException:  # a handler of the log is the operator's own code, too

@@ -11,6 +11,7 @@ from ..config import Config
 from ..core.executor import Executor
 from .access.gate import Gate
 from .access.session_answers import SessionAnswers
+from .api.bulk import BulkAnswers
 from .api.events import EventAnswers
 from .api.hooks.answers import HookAnswers
 from .api.limits import LimitAnswers
@@ -58,7 +59,8 @@ def create_web(executor: Executor, config: Config, table: RouteTable = TABLE) ->
     gate = Gate(config)
     submits, submit = SubmitAnswers(executor, config), table.route_of(SubmitAnswers.submit)
     services = [
-        *(submits, TaskAnswers(executor, config), ScheduleAnswers(executor, config, submits, submit.path)),
+        *(submits, TaskAnswers(executor, config), BulkAnswers(executor, config)),
+        ScheduleAnswers(executor, config, submits, submit.path),
         LimitAnswers(executor),
         HookAnswers(executor, config, os.environ, table.route_of(TaskAnswers.show)),
         *(EventAnswers(executor, config), OpsAnswers(executor), MetricsAnswers(executor)),

@@ -9,11 +9,13 @@ from __future__ import annotations
 from typing import Final
 
 from .access.session_answers import SessionAnswers
-from .api.events import EventAnswers, EventsQuery
+from .api.bulk import BulkAnswers
+from .api.events import EventAnswers
+from .api.filters import FilterQuery
 from .api.hooks.answers import HookAnswers
 from .api.limits import LimitAnswers
 from .api.metrics import MetricsAnswers
-from .api.ops import OpsAnswers
+from .api.ops import HistoryQuery, OpsAnswers
 from .api.route import Route, RouteTable
 from .api.schedules import RemoveQuery, ScheduleAnswers, SchedulesQuery
 from .api.submit import SubmitAnswers, SubmitQuery
@@ -43,6 +45,16 @@ ROUTES: Final = (
     Route("GET", "/tasks/pending", scope="read", answer=TaskAnswers.pending, query=PageQuery, doc=docs.PENDING),
     Route("GET", "/tasks/running", scope="read", answer=TaskAnswers.running, query=PageQuery, doc=docs.RUNNING),
     Route("GET", "/tasks/finished", scope="read", answer=TaskAnswers.finished, query=PageQuery, doc=docs.FINISHED),
+    Route(
+        "POST",
+        "/tasks/bulk",
+        scope="submit",
+        answer=BulkAnswers.act,
+        query=NoQuery,
+        body=docs.BULK_BODY,
+        prompt=False,  # it may take seconds
+        doc=docs.BULK,
+    ),
     Route("GET", TASK, scope="read", answer=TaskAnswers.show, query=ShowQuery, doc=docs.SHOW),
     Route(
         "PATCH", TASK, scope="submit", answer=TaskAnswers.change, query=NoQuery, body=docs.CHANGE_BODY, doc=docs.CHANGE
@@ -89,7 +101,7 @@ ROUTES: Final = (
         doc=schedule_docs.RUN,
     ),
     Route("POST", "/hooks/{name}", scope="signed", answer=HookAnswers.receive, body=docs.HOOK_BODY, doc=docs.HOOK),
-    Route("GET", "/events", scope="read", answer=EventAnswers.events, query=EventsQuery, prompt=False, doc=docs.EVENTS),
+    Route("GET", "/events", scope="read", answer=EventAnswers.events, query=FilterQuery, prompt=False, doc=docs.EVENTS),
     Route("POST", "/pause", scope="admin", answer=LimitAnswers.pause, query=NoQuery, doc=limit_docs.PAUSE),
     Route("POST", "/resume", scope="admin", answer=LimitAnswers.resume, query=NoQuery, doc=limit_docs.RESUME),
     Route(
@@ -113,7 +125,7 @@ ROUTES: Final = (
     # The reply holds statistics only for callers with the scope `read`.
     Route("GET", "/readyz", scope="open", answer=OpsAnswers.readyz, doc=docs.READY),
     Route("GET", "/metrics", scope="read", answer=MetricsAnswers.metrics, doc=docs.METRICS),
-    Route("GET", "/statistics/history", scope="read", answer=OpsAnswers.history, doc=docs.HISTORY),
+    Route("GET", "/statistics/history", scope="read", answer=OpsAnswers.history, query=HistoryQuery, doc=docs.HISTORY),
     Route("GET", "/nodes", scope="read", answer=OpsAnswers.nodes, doc=docs.NODES),
     Route("POST", "/drain", scope="admin", answer=OpsAnswers.drain, doc=docs.DRAIN),
     # The document and the page show the handlers.

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from pexecutor.cli.local_time import next_local_time, zoned
+from pexecutor.cli.local_time import latest_local_time, next_local_time, zoned
 
 
 @pytest.fixture(autouse=True)
@@ -95,3 +95,33 @@ def test_another_text_is_not_a_time_of_day(text: str) -> None:
 )
 def test_a_time_is_shown_with_its_zone(zone: str, shown: str) -> None:
     assert (zone, zoned(datetime.fromisoformat("2027-03-28T01:00:00Z"))) == (zone, shown)
+
+
+@pytest.mark.parametrize(
+    ("text", "now", "meant"),
+    [
+        ("03:00", "2027-01-10T22:00:00Z", "2027-01-10T03:00:00+01:00"),
+        ("03:00", "2027-01-10T01:59:59Z", "2027-01-09T03:00:00+01:00"),
+        ("03:00", "2027-01-10T02:00:00Z", "2027-01-10T03:00:00+01:00"),
+        ("today", "2027-01-10T22:59:59Z", "2027-01-10T00:00:00+01:00"),
+        ("today", "2027-01-10T23:00:00Z", "2027-01-11T00:00:00+01:00"),
+        ("yesterday", "2027-01-01T12:00:00Z", "2026-12-31T00:00:00+01:00"),
+        ("yesterday 3:00:30", "2027-01-10T12:00:00Z", "2027-01-09T03:00:30+01:00"),
+        ("today 03:00", "2027-01-10T12:00:00Z", "2027-01-10T03:00:00+01:00"),
+        # The clocks of Berlin go from 2:00 to 3:00, and back from 3:00 to 2:00.
+        ("02:30", "2027-03-28T10:00:00Z", "2027-03-28T03:00:00+02:00"),
+        ("02:30", "2027-10-31T10:00:00Z", "2027-10-31T02:30:00+01:00"),
+        ("02:30", "2027-10-31T01:00:00Z", "2027-10-31T02:30:00+02:00"),
+    ],
+)
+def test_the_latest_such_time(text: str, now: str, meant: str) -> None:
+    found = latest_local_time(text, datetime.fromisoformat(now))
+    assert found is not None
+    assert found.isoformat() == meant
+
+
+@pytest.mark.parametrize(
+    "text", ["", "soon", "24:00", "tomorrow 03:00", "today 13:00", "yesterday03:00", "03:00 yesterday"]
+)
+def test_a_text_that_means_no_past_time(text: str) -> None:
+    assert latest_local_time(text, datetime.fromisoformat("2027-01-10T11:00:00Z")) is None

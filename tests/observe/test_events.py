@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from pexecutor import Ending, Finished, LocalStore, Outcome, Record, Task
+from pexecutor import Ending, Finished, LocalStore, Outcome, Record, Running, Task
 from pexecutor.handlers import Context
 from pexecutor.observe.events import (
     DrainBegun,
@@ -28,7 +28,7 @@ from ..fakes import Doing
 
 
 def progress(done: float) -> TaskProgress:
-    return TaskProgress("1", "a", done, None)
+    return TaskProgress(Running(1, Task("a"), 0.0, (), 0.0), done, None)
 
 
 def told(reader: Reader) -> list[str]:
@@ -39,7 +39,7 @@ def told(reader: Reader) -> list[str]:
 def short(what: Happening) -> str:
     match what:
         case TaskProgress():
-            return f"{what.name} {what.done:g}"
+            return f"{what.record.task.name} {what.done:g}"
         case DrainBegun():
             return "drain"
         case Gap():

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client.metrics_core import Metric
 
 import pexecutor
-from pexecutor import ConfigError, Executor, LocalStore, Outcome, State, Task
+from pexecutor import ConfigError, Executor, LocalStore, Outcome, Running, State, Task
 from pexecutor.access import SCOPES, TokenSettings
 from pexecutor.cli.exit_status import OF_OUTCOME, Exit
 from pexecutor.cli.main import cli
@@ -29,12 +29,14 @@ from pexecutor.schedules.counts import Result
 from pexecutor.schedules.declaration import ScheduleDeclaration
 from pexecutor.stores.schedules import SkipReason
 from pexecutor.web import create_app
+from pexecutor.web.api.bulk import BulkBody
 from pexecutor.web.api.errors import STATUS_OF
-from pexecutor.web.api.events import EventsQuery, content
+from pexecutor.web.api.events import content
+from pexecutor.web.api.filters import FilterQuery
 from pexecutor.web.api.hooks.hook import HookSettings
 from pexecutor.web.api.limit_wire import LimitUse, PauseView, ReasonView, ReasonWord
 from pexecutor.web.api.metrics import MetricsAnswers
-from pexecutor.web.api.ops import NodeView
+from pexecutor.web.api.ops import HistoryQuery, NodeView
 from pexecutor.web.api.schedule_wire import OccurrenceView, ScheduleView
 from pexecutor.web.api.schedules import RemoveQuery, SchedulesQuery
 from pexecutor.web.api.submit import SubmitQuery
@@ -174,7 +176,10 @@ def commands(group: click.Group, *names: str) -> Iterator[tuple[str, click.Comma
 COMMANDS = dict(commands(cli))
 
 
-QUERIES = (SubmitQuery, PageQuery, TasksQuery, ShowQuery, EventsQuery, SchedulesQuery, RemoveQuery)
+QUERIES = (
+    *(SubmitQuery, PageQuery, TasksQuery, ShowQuery, FilterQuery, HistoryQuery, BulkBody),
+    *(SchedulesQuery, RemoveQuery),
+)
 
 
 def test_each_command_is_documented_with_its_help() -> None:
@@ -235,7 +240,13 @@ def test_each_member_of_an_interval_and_of_a_node_is_documented(structure: type[
 
 def test_each_kind_of_event_is_documented() -> None:
     pauses = TasksPaused(None, 0.0, "ops"), TasksResumed(None, "ops")
-    for what in (TaskProgress("1", "a", 1, 2), OccurrenceSkipped("s", 0.0, "held"), *pauses, DrainBegun(), Gap()):
+    for what in (
+        TaskProgress(Running(1, Task("a"), 0.0, (), 0.0), 1, 2),
+        OccurrenceSkipped("s", 0.0, "held"),
+        *pauses,
+        DrainBegun(),
+        Gap(),
+    ):
         kind, _ = content(what)
         assert kind.decode() in HTTP_API.rows
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cache
 from types import NoneType
-from typing import Annotated, Any, Final, NoReturn, TypeVar, Union, get_args
+from typing import Annotated, Any, Final, NoReturn, TypeVar, Union, get_args, get_origin
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -107,6 +107,8 @@ _encode = msgspec.json.Encoder().encode
 _WHOLE_NUMBER: Final = re.compile(r"([+-]?[0-9]{1,20})\.0{1,20}")
 _OWN_MESSAGE: Final = re.compile(r"`(\w+)`")
 """Matches the message of an error of `Task` itself, which begins with the field."""
+
+_WORDS: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 _WIDE: Final = (BOM_UTF16_LE, BOM_UTF16_BE, BOM_UTF32_BE)
 """Byte order marks of UTF-16 and UTF-32. The mark of little-endian UTF-32 begins with that of little-endian UTF-16."""
@@ -224,14 +226,15 @@ def decode_query(arguments: Mapping[str, list[str]], query: type[Query]) -> Quer
     """
     if not arguments:
         return query()
-    repeated = [name for name, values in arguments.items() if len(values) > 1]
-    if repeated:
-        raise BadRequestError(f"the query parameter `{repeated[0]}` is given more than once")
     known = _parameters(query)
     values = {}
-    for name, [value] in arguments.items():
+    for name, given in arguments.items():
         if name not in known:
             raise BadRequestError(unknown("query parameter", name, sorted(known), none="this route takes none"))
+        several = _takes_several(known[name])
+        if len(given) > 1 and not several:
+            raise BadRequestError(f"the query parameter `{name}` is given more than once")
+        value = given if several else given[0]
         try:
             values[name] = _converted(value, known[name])
         except msgspec.ValidationError as error:
@@ -240,8 +243,19 @@ def decode_query(arguments: Mapping[str, list[str]], query: type[Query]) -> Quer
     return query(**values)
 
 
-def _converted(value: str, kind: Any) -> Any:
+def _takes_several(kind: Any) -> bool:
+    """Return whether a parameter may be given several times: its type is a list."""
+    return get_origin(_plain_type(kind)) is list
+
+
+def _plain_type(kind: Any) -> Any:
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+
+
+def _converted(value: str | list[str], kind: Any) -> Any:
     """Return the value of a parameter. A whole number may be written as ``5.0``, as some generated clients do."""
+    if isinstance(value, list) or _plain_type(kind) is datetime:
+        return msgspec.convert(value, kind)  # strictly: a number is not a time
     try:
         return msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError:
@@ -304,7 +318,8 @@ def _as_field_error(error: msgspec.ValidationError, index: int, kind: type[msgsp
         return FieldError(index, fault.path[:CHARACTERS_SHOWN_MAX], fault.sentence())
     if (own := _OWN_MESSAGE.match(fault.why)) is not None:
         return FieldError(index, own[1], fault.why)
-    return FieldError(index, None, f"a {_NOUNS.get(kind, kind.__name__.lower())}: {fault.why}")
+    noun = _NOUNS.get(kind, _WORDS.sub(" ", kind.__name__).lower())
+    return FieldError(index, None, f"a {noun}: {fault.why}")
 
 
 def _malformed(error: ValueError | RecursionError, body: bytes) -> str:

@@ -30,9 +30,10 @@ from ...observe.events import (
     TasksPaused,
     TasksResumed,
 )
-from ...task import State
+from ...stores.find import Filter
 from .client_input import ClientInput
 from .errors import TooManyStreamsError
+from .filters import FilterQuery
 from .limit_wire import pause_view, resumed_view
 from .reply import Reply
 from .request import IncomingRequest
@@ -50,18 +51,6 @@ HEARTBEAT: Final = b": still here\n\n"
 HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 _encode = msgspec.json.Encoder().encode
-
-
-class EventsQuery(msgspec.Struct):
-    """The events to send.
-
-    Parameters:
-        name: only events of tasks with this name.
-        state: only events of tasks that have entered this state.
-    """
-
-    name: str | None = None
-    state: State | None = None
 
 
 class EventAnswers:
@@ -105,8 +94,9 @@ def _last_event_id(request: IncomingRequest) -> int | None:
     return int(given) if given.isascii() and given.isdecimal() and len(given) < 20 else -1
 
 
-def _filter(query: EventsQuery) -> Callable[[Happening], bool] | None:
-    if query == EventsQuery():
+def _filter(query: FilterQuery) -> Callable[[Happening], bool] | None:
+    criteria = query.filter()
+    if criteria == Filter():
         return None
 
     def wanted(what: Happening) -> bool:
@@ -114,11 +104,11 @@ def _filter(query: EventsQuery) -> Callable[[Happening], bool] | None:
             case DrainBegun() | Gap():
                 return True
             case TaskProgress():
-                return query.name in (None, what.name) and query.state in (None, State.RUNNING)
+                return criteria.matches(what.record)
             case OccurrenceSkipped() | TasksPaused() | TasksResumed():
                 return False  # they concern no single task
             case record:
-                return query.name in (None, record.task.name) and query.state in (None, record.state)
+                return criteria.matches(record)
 
     return wanted
 
@@ -155,7 +145,7 @@ def content(what: Happening) -> tuple[bytes, bytes]:
     match what:
         case TaskProgress():
             progress = ProgressView(what.done, what.total)
-            return b"progress", _encode({"id": what.id, "name": what.name, "progress": progress})
+            return b"progress", _encode({"id": what.record.id, "name": what.record.task.name, "progress": progress})
         case OccurrenceSkipped():
             return b"skipped", _encode(skipped_view(what))
         case TasksPaused():

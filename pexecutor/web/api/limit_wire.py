@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import reduce
+from operator import add
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -12,6 +14,9 @@ from ...core.statistics import Statistics
 from ...handlers.catalogue import HandlerView
 from ...limits.keys import LimitKey
 from ...observe.events import TasksPaused, TasksResumed
+from ...observe.histogram import Histogram
+from ...observe.timeline import Percentiles
+from ...stores import StoreStatistics
 from ...stores.limits import (
     HANDLER_LIMIT,
     NO_LIMITS,
@@ -29,7 +34,7 @@ from ...stores.limits import (
     TaskPause,
     blocked_by,
 )
-from ...task import Pending, Record
+from ...task import Outcome, Pending, Record
 from .wire import TaskId, TaskView, Timestamp, timestamp
 
 ReasonWord = Literal[
@@ -93,15 +98,20 @@ class LimitsView(msgspec.Struct):
 
 
 class HandlerState(HandlerView):
-    """A handler, with the limits and pauses that apply to its tasks.
+    """A handler, with the limits and pauses that apply to its tasks, and their outcomes and run times.
 
     Parameters:
         limits: the limits that bound its tasks; that of the handler itself first.
         pauses: the pauses that keep its tasks from starting.
+        outcomes: how many of its tasks have ended, by outcome.
+        run_seconds: how long its attempts have run on this server since the start, in seconds, estimated from the
+            buckets of the metric ``pexecutor_attempt_seconds``; absent before the first end.
     """
 
     limits: list[LimitUse] = msgspec.field(default_factory=list)
     pauses: list[PauseView] = msgspec.field(default_factory=list)
+    outcomes: dict[Outcome, int] = msgspec.field(default_factory=dict)
+    run_seconds: Percentiles | UnsetType = UNSET
 
 
 class ReasonView(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -237,21 +247,39 @@ def limit_uses(state: LimitState) -> list[LimitUse]:
 
 
 def handler_states(
-    handlers: Sequence[HandlerView], limits_of: dict[str, tuple[str, ...]], state: LimitState
+    handlers: Sequence[HandlerView],
+    limits_of: Mapping[str, tuple[str, ...]],
+    store: StoreStatistics,
+    run_times: Mapping[tuple[str, Outcome], Histogram],
 ) -> Iterator[HandlerState]:
-    """Yield the views of handlers with their limits and pauses.
+    """Yield the views of handlers with their limits, pauses, outcomes and run times.
 
     Parameters:
         handlers: the handlers.
         limits_of: the names of the limits that bound the tasks of a handler.
-        state: the numbers, the pauses, and the slots in use.
+        store: the limits with their slots in use, the pauses, and the outcomes.
+        run_times: the durations of attempts, by handler and outcome.
     """
+    state = store.limits
     uses = {use.which: use for use in limit_uses(state)}
     for handler in handlers:
         tables = [f"handlers.{handler.name}", *(f"limits.{name}" for name in limits_of.get(handler.name, ()))]
         pauses = [pause_view(pause) for pause in state.pauses if pause.handler in (None, handler.name)]
         shown: dict[str, Any] = {name: getattr(handler, name) for name in handler.__struct_fields__}
-        yield HandlerState(**shown, limits=[uses[each] for each in tables if each in uses], pauses=pauses)
+        yield HandlerState(
+            **shown,
+            limits=[uses[each] for each in tables if each in uses],
+            pauses=pauses,
+            outcomes=store.finished_by_handler.get(handler.name, {}),
+            run_seconds=_percentiles([times for (name, _), times in run_times.items() if name == handler.name]),
+        )
+
+
+def _percentiles(histograms: Sequence[Histogram]) -> Percentiles | UnsetType:
+    if not histograms:
+        return UNSET
+    total = reduce(add, histograms)
+    return Percentiles(round(total.quantile(0.5), 4), round(total.quantile(0.95), 4))
 
 
 def with_blocks(shown: TaskView, record: Record, state: LimitState) -> TaskView:

@@ -38,9 +38,10 @@ class LimitAnswers:
         return json_reply([reason_view(reason) for reason in reasons])
 
     async def handlers(self, _: IncomingRequest) -> Reply:
-        """List the handlers, the params of each, and the limits and pauses that apply to its tasks."""
-        handlers, state = self._executor.handlers, self._executor.limits.now()
-        return json_reply([*handler_states(handlers.describe(), handlers.limits.of_handler, state)])
+        """List the handlers: their params, limits and pauses, and the outcomes and run times of their tasks."""
+        handlers, store = self._executor.handlers, self._executor.statistics().store
+        run_times = self._executor.timings().attempts
+        return json_reply([*handler_states(handlers.describe(), handlers.limits.of_handler, store, run_times)])
 
 
 def _caller(request: IncomingRequest) -> str:

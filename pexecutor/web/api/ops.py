@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
-from typing import Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 import structlog
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from ...core.executor import Executor
 from ...core.statistics import Phase, Statistics
-from ...observe.timeline import INTERVAL_SECONDS, INTERVALS_MAX
+from ...observe.timeline import INTERVAL_SECONDS, INTERVALS_MAX, LONG_INTERVAL_SECONDS
 from ...stores import Node
 from .limit_wire import statistics_view
 from .reply import Reply, json_reply, problem_reply
 from .request import IncomingRequest
 from .wire import IntervalView, Problem, Timestamp, interval_view, timestamp
+
+HISTORY_HOURS_MAX: Final = 24
 
 _log = structlog.get_logger()
 
@@ -53,8 +55,18 @@ class NotReadyProblem(Problem):
     statistics: Statistics | UnsetType = UNSET
 
 
+class HistoryQuery(msgspec.Struct):
+    """The time to show.
+
+    Parameters:
+        hours: how many hours, in intervals of five minutes; without it, the last 15 minutes in intervals of 15 s.
+    """
+
+    hours: Annotated[float, Meta(gt=0, le=HISTORY_HOURS_MAX)] | None = None
+
+
 class TimelineView(msgspec.Struct):
-    """The throughput of the last minutes.
+    """The throughput of the last minutes or hours.
 
     Parameters:
         interval_seconds: the length of each interval, in seconds.
@@ -115,11 +127,15 @@ class OpsAnswers:
             return json_reply(Situation("ready", shown))
         return problem_reply(503, detail, extensions={} if shown is UNSET else {"statistics": shown})
 
-    async def history(self, _: IncomingRequest) -> Reply:
-        """Show the throughput of the last 15 minutes, without the intervals in which nothing happened."""
-        since = time.time() - INTERVAL_SECONDS * INTERVALS_MAX
-        intervals = [interval_view(interval) for interval in self._executor.timeline.since(since)]
-        return json_reply(TimelineView(INTERVAL_SECONDS, intervals))
+    async def history(self, request: IncomingRequest) -> Reply:
+        """Show the throughput of the last 15 minutes or hours, without the intervals in which nothing happened."""
+        query: HistoryQuery = request.query
+        timeline = self._executor.timeline
+        if query.hours is None:
+            intervals = timeline.since(time.time() - INTERVAL_SECONDS * INTERVALS_MAX)
+            return json_reply(TimelineView(INTERVAL_SECONDS, list(map(interval_view, intervals))))
+        intervals = timeline.long_since(time.time() - query.hours * 3600)
+        return json_reply(TimelineView(LONG_INTERVAL_SECONDS, list(map(interval_view, intervals))))
 
     async def nodes(self, _: IncomingRequest) -> Reply:
         """Show the processes that share the store."""

@@ -25,9 +25,9 @@ Need = Scope | Literal["open", "signed"]
 
 Answer = Callable[[IncomingRequest], Awaitable[Reply]]
 
-PARAMETERS: Final = {"id": rf"(?!(?:{'|'.join(State)})$)[^/]+"}
-"""The segments that a parameter of a path matches; without an entry, each segment. An ``id`` is not the name of a
-listing: `DELETE /tasks/pending` must be answered 405."""
+PARAMETERS: Final = {"id": rf"(?!(?:{'|'.join([*State, 'bulk'])})$)[^/]+"}
+"""The segments that a parameter of a path matches; without an entry, each segment. An ``id`` is no name that has a
+route of its own: `DELETE /tasks/pending` must be answered 405."""
 
 ANY_SEGMENT: Final = "[^/]+"
 

@@ -15,19 +15,25 @@ from msgspec import UNSET, Meta
 
 from ...config import Config
 from ...core.executor import Executor
+from ...handlers.catalogue import NOTIFY_PREFIX
 from ...limits.defaults import PAGE_RECORDS_MAX
 from ...limits.times import WAIT_SECONDS_MAX
 from ...stores import PageRequest
+from ...stores.find import Filter
 from ...task import Finished, Record, State
 from .decode import Change, decode_object
 from .deliveries import deliveries_page
 from .errors import BadRequestError
+from .filters import FilterQuery
 from .limit_wire import with_blocks
 from .reply import Reply, json_reply
 from .request import IncomingRequest, read_json_body
 from .wire import detail, view
 
 _log = structlog.get_logger()
+
+
+Limit = Annotated[int, Meta(ge=1, le=PAGE_RECORDS_MAX)]
 
 
 class PageQuery(msgspec.Struct):
@@ -38,22 +44,20 @@ class PageQuery(msgspec.Struct):
         cursor: where the page begins, from the ``Link`` header of the previous page; empty for the first page.
     """
 
-    limit: Annotated[int, Meta(ge=1, le=PAGE_RECORDS_MAX)] = PAGE_RECORDS_MAX
+    limit: Limit = PAGE_RECORDS_MAX
     cursor: str | None = None
 
 
-class TasksQuery(PageQuery):
+class TasksQuery(FilterQuery):
     """The tasks to list, and the page of the listing.
 
     Parameters:
-        name: only tasks with this name.
-        state: only tasks in this state.
-        handler: ``notify:`` and the name of a target: the notifications that wait for their delivery, not tasks.
+        limit: how many records the page has at most.
+        cursor: where the page begins, from the ``Link`` header of the previous page; empty for the first page.
     """
 
-    name: str | None = None
-    state: State | None = None
-    handler: str | None = None
+    limit: Limit = PAGE_RECORDS_MAX
+    cursor: str | None = None
 
 
 class ShowQuery(msgspec.Struct):
@@ -84,28 +88,29 @@ class TaskAnswers:
         the latest first.
         """
         query: TasksQuery = request.query
-        if query.handler is None:
-            return await self._list(request, query.state, query.name)
-        if query.name is not None or query.state is not None:
-            raise BadRequestError("`handler` cannot be combined with `name` or `state`: remove them")
+        if query.handler is None or not query.handler.startswith(NOTIFY_PREFIX):
+            return await self._list(request, query.filter())
+        if query.filter() != Filter(handler=query.handler):
+            raise BadRequestError("notifications can be listed by `handler` alone: remove the other filters")
         page = await deliveries_page(self._executor, query.handler, query.limit, query.cursor or None)
         return json_reply(page.rows, headers=_link_to_next(request, page.next_cursor))
 
     async def pending(self, request: IncomingRequest) -> Reply:
         """List pending tasks, in start order."""
-        return await self._list(request, State.PENDING)
+        return await self._list(request, Filter(State.PENDING))
 
     async def running(self, request: IncomingRequest) -> Reply:
         """List running tasks, by start time."""
-        return await self._list(request, State.RUNNING)
+        return await self._list(request, Filter(State.RUNNING))
 
     async def finished(self, request: IncomingRequest) -> Reply:
         """List the finished tasks whose records are kept, the latest first."""
-        return await self._list(request, State.FINISHED)
+        return await self._list(request, Filter(State.FINISHED))
 
-    async def _list(self, request: IncomingRequest, state: State | None, name: str | None = None) -> Reply:
-        query: PageQuery = request.query
-        page = await self._executor.page(PageRequest(state, name, limit=query.limit, cursor=query.cursor or None))
+    async def _list(self, request: IncomingRequest, wanted: Filter) -> Reply:
+        query: PageQuery | TasksQuery = request.query
+        criteria = msgspec.structs.asdict(wanted)
+        page = await self._executor.page(PageRequest(**criteria, limit=query.limit, cursor=query.cursor or None))
         now = self._executor.limits.now()
         rows = [with_blocks(view(record, self._executor.context(record)), record, now) for record in page.records]
         return json_reply(rows, headers=_link_to_next(request, page.next_cursor))
@@ -149,4 +154,4 @@ def _link_to_next(request: IncomingRequest, cursor: str | None) -> dict[str, str
         return {}
     query = msgspec.structs.replace(request.query, cursor=cursor)
     given = {key: value for key, value in msgspec.to_builtins(query).items() if value is not None}
-    return {"Link": f'<{request.path}?{urlencode(given)}>; rel="next"'}
+    return {"Link": f'<{request.path}?{urlencode(given, doseq=True)}>; rel="next"'}

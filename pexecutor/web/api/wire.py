@@ -137,6 +137,7 @@ class TaskDetail(TaskView, kw_only=True):
         on_crash: what happens to the task if the server crashes while the task runs.
         keep: how long the record can be read after the end of the task, in ms; null for the server's limit.
         traceparent: the trace that the task belongs to.
+        retry_of: the id of the finished task that this task repeats.
         attempts: the attempts that have ended.
         result: what the handler returned; any JSON.
         output: what the last attempt printed, and its exit code or HTTP status.
@@ -151,6 +152,7 @@ class TaskDetail(TaskView, kw_only=True):
     on_crash: OnCrash
     keep: int | None
     traceparent: str | UnsetType = UNSET
+    retry_of: TaskId | UnsetType = UNSET
     attempts: list[AttemptView]
     result: msgspec.Raw | UnsetType = UNSET
     output: msgspec.Raw | UnsetType = UNSET
@@ -247,6 +249,7 @@ def detail(record: Record, context: Context | None = None) -> TaskDetail:
         on_crash=task.on_crash,
         keep=task.keep,
         traceparent=UNSET if task.traceparent is None else task.traceparent,
+        retry_of=UNSET if record.rare is None or not record.rare.retry_of else format_task_id(record.rare.retry_of),
         attempts=list(map(_attempt, record.attempts)),
     )
     if isinstance(record, Finished):

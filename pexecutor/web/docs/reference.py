@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ...core.bulk import BulkResult
 from ...errors import (
     AlreadyFinishedError,
     AlreadyStartedError,
@@ -21,6 +22,7 @@ from ...errors import (
     UnknownTaskError,
 )
 from ...task import Attempt, Ending, Finished, Outcome, Pending, Running, Task, make_serial
+from ..api.bulk import BulkBody
 from ..api.decode import Change
 from ..api.errors import BadSignatureError, KeyReusedError, KeyUnderWayError, TooManyStreamsError, UnknownHookError
 from ..api.hooks.answers import SkippedDelivery
@@ -237,6 +239,33 @@ CANCEL: Final = Doc(
     description="The record of the task is kept, with its outcome.",
 )
 
+BULK_BODY: Final = (
+    _json(
+        BulkBody,
+        cancel={"action": "cancel", "filter": {"name_prefix": "import-"}, "dry_run": True},
+        retry={"action": "retry", "filter": {"outcome": "failed", "finished_since": "2030-01-31T00:00:00Z"}},
+        priority={"action": "priority", "filter": {"tag": ["nightly"]}, "priority": -10, "max": 100_000},
+    ),
+)
+
+BULK: Final = Doc(
+    "Tasks",
+    "act_on_tasks",
+    "Cancel, retry or change all tasks that a filter matches.",
+    {
+        200: _reply(
+            "What was done.", _json(BulkResult, cancelled=BulkResult(2, 1, 1, False, [_PENDING.id, _RUNNING.id]))
+        )
+    },
+    (InvalidTaskError, StoreUnavailableError),
+    description=(
+        "Only tasks that were accepted before the request are concerned. They are changed in steps, each of which is"
+        " done as a whole. A client that leaves stops the bulk before its next step. A retry submits a finished task"
+        " again without its delay, waits for room in the queue, and leaves out tasks whose name is held."
+    ),
+    body_description="The action, the filter and the bounds.",
+)
+
 HOOK_BODY: Final = (
     _json({"type": "object"}, push={"ref": "refs/heads/main", "repository": {"name": "shop"}}),
     Media(FORM_TYPE, {"type": "object"}, {"form": {"event": "paid"}}),
@@ -279,7 +308,7 @@ EVENTS: Final = Doc(
 HANDLERS: Final = Doc(
     "Server",
     "list_handlers",
-    "List the handlers, each with its params, defaults, limits and pauses.",
+    "List the handlers, each with its params, defaults, limits, pauses, outcomes and run times.",
     {200: _reply("All handlers, by name.", _list(HandlerState))},
 )
 
@@ -312,7 +341,7 @@ METRICS: Final = Doc(
 HISTORY: Final = Doc(
     "Server",
     "history",
-    "Show the throughput of the last 15 minutes.",
+    "Show the throughput of the last 15 minutes, or of up to 24 hours.",
     {200: _reply("The intervals in which something happened.", _json(TimelineView))},
 )
 

@@ -20,6 +20,7 @@ from typing import Any, Final
 import msgspec
 
 from ...config import Config
+from ...core.bulk import BulkResult
 from ...core.statistics import Counts, Statistics
 from ...errors import FieldError
 from ...handlers.catalogue import SLEEP, HandlerView
@@ -29,7 +30,9 @@ from ...observe.timeline import Percentiles
 from ...schedules.declaration import ScheduleDeclaration
 from ...stores import StoreStatistics
 from ...task import Task
+from ..api.bulk import BulkBody
 from ..api.decode import Change
+from ..api.filters import FilterQuery
 from ..api.hooks.answers import SkippedDelivery
 from ..api.limit_wire import HandlerState, LimitsView, LimitUse, PausesView, PauseView, ReasonView
 from ..api.ops import Alive, NodeView, NotReadyProblem, Situation, TimelineView
@@ -40,12 +43,12 @@ from ..api.wire import AttemptView, BatchReply, IntervalView, Problem, Progress,
 
 JsonObject = dict[str, Any]
 
-RECEIVED: Final = (Task, Change, ScheduleDeclaration, Pause)
+RECEIVED: Final = (Task, Change, BulkBody, FilterQuery, ScheduleDeclaration, Pause)
 
 SENT: Final = (
     *(TaskView, TaskDetail, AttemptView, Progress, Output, BatchReply, TaskVerdict, HandlerState, TaskDefaults),
     *(PauseView, PausesView, LimitUse, LimitsView, ReasonView),
-    *(ScheduleView, OccurrenceView, SkippedDelivery),
+    *(ScheduleView, OccurrenceView, SkippedDelivery, BulkResult),
     *(Problem, SubmitProblem, FieldError, HeldProblem, NotReadyProblem),
     *(
         SkippedDelivery,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ..conftest import Served
 
 
@@ -22,3 +24,21 @@ async def test_what_has_gone_through_is_told_by_interval(served: Served) -> None
     assert intervals[-1]["begins_at"].endswith("Z")
     assert 0.02 < intervals[-1]["run_seconds"]["p95"] < 5
     assert intervals[0]["queue_seconds"].keys() == {"p50", "p95"}
+
+
+async def test_a_day_is_told_in_long_intervals(served: Served) -> None:
+    await served.client.post("/tasks", json=[{"name": "a"}, {"name": "b"}])
+    await served.until(lambda now: now.store.history == 2)
+
+    reply = (await served.client.get("/statistics/history?hours=24")).json()
+
+    assert reply["interval_seconds"] == 300
+    assert sum(interval["finished"].get("succeeded", 0) for interval in reply["intervals"]) == 2
+
+
+@pytest.mark.parametrize("hours", ["0", "-1", "24.5", "nan", "x"])
+async def test_hours_out_of_range_are_refused(served: Served, hours: str) -> None:
+    reply = await served.client.get(f"/statistics/history?hours={hours}")
+
+    assert reply.status_code == 400
+    assert "`hours`" in reply.json()["detail"]

@@ -414,6 +414,11 @@ async def _change(witness: Witness, served: Served, full: Served) -> None:
     await witness.ask(served, "change_task", 410, f"/tasks/{running['id'][:6]}-1", **urgent)
     await witness.ask(served, "change_task", 413, f"/tasks/{running['id']}", content=b" " * 1001, headers=JSON_TYPE)
     await witness.ask(served, "change_task", 415, f"/tasks/{running['id']}", content=b"x")
+    matching = {"action": "priority", "filter": {"name_prefix": "none"}, "priority": 1}
+    await witness.ask(served, "act_on_tasks", 200, json=matching)
+    await witness.ask(served, "act_on_tasks", 400, json={"action": "cancel"})
+    await witness.ask(served, "act_on_tasks", 413, content=b" " * 1001, headers=JSON_TYPE)
+    await witness.ask(served, "act_on_tasks", 415, content=b"x")
 
 
 async def _schedule(witness: Witness, served: Served, full: Served) -> None:
@@ -517,6 +522,7 @@ async def _have_bad_luck(witness: Witness, serve_here: ServeHere) -> None:
     target = f"/tasks/{submitted['id']}"
     await witness.ask(unlucky, "submit_tasks", 408, content=slowly(), headers=JSON_TYPE)
     await witness.ask(unlucky, "change_task", 408, target, content=slowly(), headers=JSON_TYPE)
+    await witness.ask(unlucky, "act_on_tasks", 408, content=slowly(), headers=JSON_TYPE)
     hourly, schedule = {"every": 3_600_000, "task": {"name": "hourly"}}, "/schedules/hourly"
     await witness.ask(unlucky, "put_schedule", 201, schedule, json=hourly)
     await witness.ask(unlucky, "put_schedule", 429, "/schedules/another", json=hourly)
@@ -531,6 +537,7 @@ async def _have_bad_luck(witness: Witness, serve_here: ServeHere) -> None:
     await witness.ask(unlucky, "submit_tasks", 503, json={"name": "b"})
     await witness.ask(unlucky, "receive_delivery", 503, "/hooks/paid", json={"id": "b"}, headers=bearer(HOOK_SECRET))
     await witness.ask(unlucky, "cancel_task", 503, target)
+    await witness.ask(unlucky, "act_on_tasks", 503, json={"action": "cancel", "filter": {"name": "a"}})
     for action in ("pause", "pause_handler"):
         path = BY_ID[action].path.replace("{name}", "sleep")
         await witness.ask(unlucky, action, 503, path)
@@ -551,6 +558,8 @@ async def _have_bad_luck(witness: Witness, serve_here: ServeHere) -> None:
 async def _look(witness: Witness, served: Served) -> None:
     for name in ("list_handlers", "live", "ready", "openapi", "docs", "docs_style", "metrics", "history", "nodes"):
         await witness.ask(served, name, 200)
+    await witness.ask(served, "history", 200, params={"hours": 24})
+    await witness.ask(served, "history", 400, params={"hours": 25})
     await witness.ask(served, "metrics", 200, headers={"Accept": "application/openmetrics-text"})
 
 
