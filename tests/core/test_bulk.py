@@ -10,9 +10,8 @@ import trio
 from trio.testing import MockClock
 
 from pexecutor import Executor, Finished, LocalStore, Outcome, PageRequest, Record, State, StoreUnavailableError, Task
-from pexecutor.core.bulk import IDS_LISTED_MAX, BulkRequest
+from pexecutor.core.bulk import IDS_LISTED_MAX, STEP_TASKS_MAX, BulkRequest
 from pexecutor.handlers import Context
-from pexecutor.limits.defaults import STEP_RECORDS_MAX
 from pexecutor.stores.find import Filter
 
 from ..conftest import RunHere, virtual_now
@@ -188,8 +187,8 @@ async def test_a_caller_stops_a_bulk_between_two_steps(run_here: RunHere, autoju
         BulkRequest(action="cancel", filter=OURS, tasks_max=ALL), stops=lambda: next(steps)
     )
 
-    assert (result.changed, result.more) == (2 * STEP_RECORDS_MAX, True)
-    assert executor.statistics().store.history == 2 * STEP_RECORDS_MAX
+    assert (result.changed, result.more) == (2 * STEP_TASKS_MAX, True)
+    assert executor.statistics().store.history == 2 * STEP_TASKS_MAX
 
 
 async def test_other_tasks_get_their_turn_between_two_steps(run_here: RunHere, autojump_clock: MockClock) -> None:
@@ -207,7 +206,7 @@ async def test_other_tasks_get_their_turn_between_two_steps(run_here: RunHere, a
         await executor.bulk.run(BulkRequest(action="cancel", filter=OURS, tasks_max=ALL))
         nursery.cancel_scope.cancel()
 
-    assert {500, 1000, 1500} <= set(seen)
+    assert {STEP_TASKS_MAX, 2 * STEP_TASKS_MAX, 3 * STEP_TASKS_MAX} <= set(seen)
 
 
 class Failing(LocalStore):
@@ -231,7 +230,7 @@ async def test_a_store_that_fails_later_ends_the_bulk_with_what_was_done(
 
     result = await executor.bulk.run(BulkRequest(action="cancel", filter=OURS, tasks_max=ALL))
 
-    assert (result.changed, result.more) == (500, True)
+    assert (result.changed, result.more) == (STEP_TASKS_MAX, True)
     with pytest.raises(StoreUnavailableError):
         await executor.bulk.run(BulkRequest(action="cancel", filter=OURS, tasks_max=ALL))
 

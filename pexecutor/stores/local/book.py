@@ -124,6 +124,9 @@ class Book:
         """Put records, each in the place of the earlier state of its task."""
         for record in records:
             self._put(record)
+        if ended := [record for record in records if isinstance(record, Finished)]:
+            self._ended.add_all(ended)
+            self.history.add(ended)
         self.changed(records)
 
     def accept(self, records: Sequence[Pending]) -> None:
@@ -184,7 +187,7 @@ class Book:
                 self.running[record.serial] = record
                 self.slots.take([record])
             case Finished():
-                self._end(record)
+                self._wake_awaiting(record)
         self._pass_name(old, record)
 
     def _note_crashes(self, record: Record) -> None:
@@ -220,11 +223,6 @@ class Book:
         serials = [record.serial for record in records]
         self._records.remove_all(serials)
         self._report_forgotten(serials)
-
-    def _end(self, record: Finished) -> None:
-        self._ended.add_all([record])
-        self._wake_awaiting(record)
-        self.history.add([record])
 
     def _wake_awaiting(self, record: Finished) -> None:
         if (awaited := self._awaited.pop(record.serial, None)) is not None:

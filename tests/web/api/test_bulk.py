@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import trio
 
+from pexecutor.core.bulk import STEP_TASKS_MAX
+
 from ...fakes import Gate
 from ..conftest import Served, ServeHere, every_launch
 from ..raw import connected
@@ -117,4 +119,4 @@ async def test_a_client_that_leaves_stops_it(
     go_on.set()
     await trio.sleep(0.2)
 
-    assert served.executor.statistics().store.history == 500
+    assert served.executor.statistics().store.history == STEP_TASKS_MAX
