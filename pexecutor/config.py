@@ -28,6 +28,8 @@ from .limits.defaults import (
     HISTORY_RECORDS_MAX,
     HISTORY_SECONDS_MAX,
     HOST,
+    LOG_BYTES_MAX,
+    LOGS_BYTES_MAX,
     POOL_SIZE,
     PORT,
     QUEUE_SIZE,
@@ -59,6 +61,7 @@ _SERVICE_ADDRESS: Final = re.compile(r"(?:tcp|udp|sctp)://.*", re.IGNORECASE)
 
 Count = Annotated[int, Meta(ge=1, le=10_000_000)]
 Bytes = Annotated[int, Meta(ge=1, le=2**40)]
+LogBytes = Annotated[int, Meta(ge=64 * 1024, le=2**40)]
 Seconds = Annotated[float, Meta(ge=0, le=SPAN_SECONDS_MAX)]
 
 Durability = Literal["full", "normal", "none", "aof", "fsync"]
@@ -96,6 +99,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     history_seconds_max: Seconds = HISTORY_SECONDS_MAX
     history_failed_seconds_max: Annotated[float, Meta(ge=0, le=366 * 24 * 60 * 60)] = HISTORY_FAILED_SECONDS_MAX
     history_bytes_max: Bytes = HISTORY_BYTES_MAX
+    log_bytes_max: LogBytes = LOG_BYTES_MAX
+    logs_bytes_max: LogBytes = LOGS_BYTES_MAX
+    logs_dir: str | None = None
     crashes_max: Annotated[int, Meta(ge=1, le=1000)] = CRASHES_MAX
     body_bytes_max: Bytes = BODY_BYTES_MAX
     batch_tasks_max: Count = 10_000
@@ -180,8 +186,12 @@ def database_file(config: Config) -> Path:
     address = parse_store(config.store)
     if isinstance(address, SqliteAddress) and address.file is not None:
         return address.file
-    directory = Path(config.data_dir) if config.data_dir is not None else platformdirs.user_data_path("pexecutor")
-    return directory / "pexecutor.db"
+    return data_directory(config) / "pexecutor.db"
+
+
+def data_directory(config: Config) -> Path:
+    """Return the directory for the server's data: that of the settings, or else the user's data directory."""
+    return Path(config.data_dir) if config.data_dir is not None else platformdirs.user_data_path("pexecutor")
 
 
 def where_tasks_are(config: Config) -> str:

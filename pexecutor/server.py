@@ -6,6 +6,7 @@ during the whole drain, and a crash of the executor ends the server visibly.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import socket
@@ -14,13 +15,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple, cast
 
 import msgspec
 import structlog
 import trio
 
-from .config import Config, database_file, durability_of
+from .config import Config, data_directory, database_file, durability_of
 from .core.executor import Executor
 from .errors import ConfigError, UnusableStoreError, first_cause
 from .handlers import Catalogue, load_catalogue
@@ -28,6 +30,9 @@ from .handlers.descriptors import connections_bound, raise_limit
 from .handlers.processes.leftovers import end_leftovers, file_identity
 from .handlers.processes.mark import marking_for
 from .log import TaskLog, log_skip
+from .logs.bounds import LogBounds
+from .logs.directory import Directory, KeptDirectory, NodeDirectory, TemporaryDirectory
+from .logs.files import LogFiles
 from .notifications.settings import load_targets
 from .process.stop import StopBound, StopSignals, log_drain, log_stopped
 from .schedules.tables import DeclaredSchedules, fields_given, load_tables
@@ -65,8 +70,9 @@ def make_executor(config: Config, handlers: Catalogue | None = None) -> Executor
     if config.unknown_handlers == "fail" and not shared:
         handlers = handlers.claiming_unknown()
     declared = load_tables(config.schedules, handlers.check, time.time())
+    store = _make_store(config, handlers, identity)
     return Executor(
-        _make_store(config, handlers, identity),
+        store,
         pool_size=config.pool_size,
         drain_timeout_seconds=config.drain_timeout_seconds,
         handlers=handlers.with_resource(partial(_marking, identity, shared=shared)),
@@ -74,6 +80,7 @@ def make_executor(config: Config, handlers: Catalogue | None = None) -> Executor
         targets=load_targets(config.notify, handlers.names(), os.environ),
         on_change=TaskLog(config.log_level),
         on_skip=log_skip,
+        logs=_make_logs(config, store),
     )
 
 
@@ -152,6 +159,34 @@ def _make_shared_store(config: Config, address: ValkeyAddress) -> ValkeyStore:
         history_bytes_max=config.history_bytes_max,
         lease_seconds=config.lease_seconds,
     )
+
+
+def _make_logs(config: Config, store: Store) -> LogFiles:
+    bounds = LogBounds(config.log_bytes_max, config.logs_bytes_max)
+    node = store.node if isinstance(store, ValkeyStore) else ""
+    return LogFiles(_logs_directory(config), bounds, node=node, on_trouble=_log_lost_output)
+
+
+def _logs_directory(config: Config) -> Directory:
+    """Return where the logs are: beside the tasks' file, or in a directory of this node, or in a temporary one."""
+    given = None if config.logs_dir is None else Path(config.logs_dir)
+    match address := parse_store(config.store):
+        case SqliteAddress():
+            file = database_file(config)
+            return KeptDirectory(given or file.with_name(f"{file.name}.logs"))
+        case ValkeyAddress():
+            # The same queue may be on several servers, such as one for tests.
+            queue = f"{config.queue}-{hashlib.sha256(address.shown.encode()).hexdigest()[:8]}"
+            return NodeDirectory((given or data_directory(config) / "logs") / queue)
+        case _:
+            return TemporaryDirectory(given)
+
+
+def _log_lost_output(trouble: str | None) -> None:
+    if trouble is None:
+        _log.info("whole logs are kept again")
+    else:
+        _log.warning("a log is not kept, only the end of its output", reason=trouble)
 
 
 def _log_lost_lease(tasks: int) -> None:

@@ -1,17 +1,17 @@
 """The command ``logs``: print the output of a task, and follow it while the task runs.
 
-The command polls the task's record. This works with every version of the server and through every proxy, it handles
-lost connections without further code, and the record contains the end of the output anyway. The price: output that a
-failed attempt printed after the last poll is lost, and if a task prints more than the server keeps between two polls,
-the beginning of it is lost.
+The command reads the log as lines of JSON, because these have the stream and the place of each piece of output. So it
+prints exactly the bytes that the task printed, each stream where it belongs, and after a lost connection it goes on
+where it was.
 """
 
 from __future__ import annotations
 
 import base64
-import re
+import sys
 import time
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
@@ -19,115 +19,165 @@ import msgspec
 from .client_command import ClientCommand, Session
 from .completion import complete_task
 from .output import echo_json
-from .retrying import persist
+from .retrying import PAUSE_SECONDS, persist
 from .streams import notify
 from .task_lookup import find_latest
 
 if TYPE_CHECKING:
-    from ..client.client import Document
+    from ..client.client import Client
 
-LOOK_SECONDS: Final = 0.5
 LOST_SECONDS_MAX: Final = 60.0
 
-STREAMS: Final = ("stdout", "stderr", "log", "body")
 
-_UNFINISHED_CHARACTER: Final = re.compile(rb"(?:[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]?|[\xf0-\xf4][\x80-\xbf]{0,2})\Z")
-"""The incomplete last character of a text in UTF-8."""
+class LogRow(msgspec.Struct):
+    """A line of a log, or a gap in it."""
+
+    offset: int
+    stream: str = "stdout"
+    text: str = ""
+    time: str | None = None
+    base64: str | None = None
+    missing_bytes: int = 0
+
+    @property
+    def data(self) -> bytes:
+        """The bytes that were printed."""
+        return self.text.encode() if self.base64 is None else base64.b64decode(self.base64)
+
+
+Print = Callable[[LogRow, bytes, bytes], None]
+"""Prints a row: the row, its bytes that were not printed before, and the row as JSON."""
 
 
 @click.command(cls=ClientCommand)
 @click.argument("task", shell_complete=complete_task)
 @click.option("-f", "--follow", is_flag=True, help="Follow the output until the task has its outcome.")
+@click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="The attempt, from 1. [default: the last one]")
+@click.option("--timestamps", is_flag=True, help="Print the time and the stream before each line.")
 @click.pass_obj
-def logs(session: Session, task: str, follow: bool) -> None:
+def logs(session: Session, task: str, follow: bool, attempt: int | None, timestamps: bool) -> None:
     """Print the output of a task's last attempt, as far as the server keeps it.
 
     TASK is an id or a name. A name means the task in flight with that name, or else the last finished one.
     """
-    task_id = find_latest(session.client, task)
-    output: _Output = JsonOutput() if session.as_json else TextOutput()
+    client = session.client
+    task_id = find_latest(client, task)
+    show = print_json if session.as_json else Stamped().print if timestamps else print_bytes
+    if not follow:
+        persist(lambda: AttemptReader(client, task_id, attempt, show).read(follow=False), until=_deadline())
+    elif attempt is not None:
+        follow_attempt(client, task_id, attempt, show)
+    else:
+        follow_task(client, task_id, show)
+
+
+def follow_task(client: Client, task_id: str, show: Print) -> None:
+    """Print the output of the present attempt and of all later ones."""
+    record = _record(client, task_id)
+    attempt = len(record["attempts"]) + (record["state"] != "finished")
+    while attempt:
+        record = follow_attempt(client, task_id, attempt, show)
+        ended = record["state"] == "finished" and attempt >= len(record["attempts"])
+        attempt = 0 if ended else attempt + 1
+
+
+def follow_attempt(client: Client, task_id: str, attempt: int, show: Print) -> dict[str, Any]:
+    """Print the output of an attempt until it ends, and return the record of the task then."""
+    reader = AttemptReader(client, task_id, attempt, show)
     while True:
-        document = persist(lambda: session.client.show(task_id), until=time.monotonic() + LOST_SECONDS_MAX)
-        output.show(document)
-        if not follow or document.value["state"] == "finished":
+        persist(lambda: reader.read(follow=True), until=_deadline())
+        record = _record(client, task_id)
+        if record["state"] == "finished" or len(record["attempts"]) >= attempt:
+            return record
+        time.sleep(PAUSE_SECONDS)  # the log ended before the attempt, as at the stop of a server
+
+
+def _record(client: Client, task_id: str) -> dict[str, Any]:
+    return persist(lambda: client.show(task_id), until=_deadline()).value
+
+
+def _deadline() -> float:
+    return time.monotonic() + LOST_SECONDS_MAX
+
+
+class AttemptReader:
+    """Reads the log of an attempt, as often as needed, and prints each byte once.
+
+    Parameters:
+        client: the client of the server.
+        task_id, attempt: the attempt; ``None`` for the last one.
+        show: prints a row.
+    """
+
+    def __init__(self, client: Client, task_id: str, attempt: int | None, show: Print) -> None:
+        self._client = client
+        self._task_id = task_id
+        self._attempt = attempt
+        self._show = show
+        self._printed = 0  # the place in the output up to which everything was printed
+        self._named_node = False
+
+    def read(self, *, follow: bool) -> None:
+        """Print what was not printed yet."""
+        with self._client.log(self._task_id, attempt=self._attempt, follow=follow) as log:
+            if log.node is not None and not self._named_node:
+                self._named_node = True
+                notify(f"pexecutor: this is the end of the output; the node {log.node} has all of it")
+            for line in log.lines:
+                self._print(line)
+
+    def _print(self, line: bytes) -> None:
+        row = msgspec.json.decode(line, type=LogRow)
+        data = row.data
+        new = max(0, self._printed - row.offset)
+        if row.missing_bytes:
+            if row.offset + row.missing_bytes > self._printed:
+                self._show(row, b"", line)
+        elif data[new:]:
+            self._show(row, data[new:], line)
+        self._printed = max(self._printed, row.offset + len(data) + row.missing_bytes)
+
+
+def print_bytes(row: LogRow, data: bytes, _: bytes) -> None:
+    """Print bytes as they are, on the stream on which they were printed; report a gap on standard error."""
+    if row.missing_bytes:
+        _flush()
+        notify(f"pexecutor: {row.missing_bytes} bytes of the output were not kept")
+    else:
+        _write(data, to_stderr=row.stream == "stderr")
+
+
+def print_json(_row: LogRow, _data: bytes, line: bytes) -> None:
+    """Print a row as the API's JSON."""
+    echo_json(line)
+
+
+class Stamped:
+    """Prints the time and the stream before each line, and everything on standard output."""
+
+    def __init__(self) -> None:
+        self._open_stream: str | None = None  # the stream of the line that has not ended
+
+    def print(self, row: LogRow, data: bytes, _: bytes) -> None:
+        """Print a row."""
+        at = row.time or "-"
+        if self._open_stream not in (None, row.stream) or (row.missing_bytes and self._open_stream is not None):
+            _write(b"\n")
+            self._open_stream = None
+        if row.missing_bytes:
+            _write(f"- gap {row.missing_bytes} bytes were not kept\n".encode())
             return
-        time.sleep(LOOK_SECONDS)
+        head = b"" if self._open_stream is not None else f"{at} {row.stream} ".encode()
+        _write(head + data)
+        self._open_stream = None if data.endswith(b"\n") else row.stream
 
 
-class _Output(Protocol):
-    def show(self, document: Document) -> None: ...
+def _write(data: bytes, *, to_stderr: bool = False) -> None:
+    stream = sys.stderr if to_stderr else sys.stdout
+    stream.flush()
+    stream.buffer.write(data)
+    stream.buffer.flush()
 
 
-class _Record(msgspec.Struct):
-    output: msgspec.Raw = msgspec.Raw(b"")
-
-
-class JsonOutput:
-    """Output as the API's JSON, printed each time that it changes."""
-
-    def __init__(self) -> None:
-        self._shown = b""
-
-    def show(self, document: Document) -> None:
-        """Print the output of a record if it has changed."""
-        output = bytes(msgspec.json.decode(document.raw, type=_Record).output)
-        if output != self._shown:
-            echo_json(output)
-        self._shown = output
-
-
-class TextOutput:
-    """Output as text, printed incrementally."""
-
-    def __init__(self) -> None:
-        self._attempt = 0
-        self._streams = {name: Stream() for name in STREAMS}
-
-    def show(self, document: Document) -> None:
-        """Print the new output of a record."""
-        record = document.value
-        ended = record["state"] == "finished"
-        attempt = len(record["attempts"]) + (not ended)
-        if attempt != self._attempt:
-            self.__init__()  # type: ignore[misc]
-            self._attempt = attempt
-        self._show(record.get("output", {}), ended=ended)
-
-    def _show(self, output: dict[str, Any], *, ended: bool) -> None:
-        for name, stream in self._streams.items():
-            news, missed = stream.news(_kept(output, name), output.get(f"{name}_bytes", 0), ended=ended)
-            if missed:
-                notify(f"pexecutor: {missed} bytes of {name} were not kept by the server")
-            if news:
-                click.echo(news, nl=False, err=name == "stderr")
-
-
-def _kept(output: dict[str, Any], name: str) -> bytes:
-    """Return the end of a stream that the server keeps, as bytes; an older server sends only its text."""
-    if encoded := output.get(f"{name}_base64"):
-        return base64.b64decode(encoded)
-    text: str = output.get(name, "")
-    return text.encode()
-
-
-class Stream:
-    """The position in one stream up to which it was printed."""
-
-    def __init__(self) -> None:
-        self._printed = 0
-
-    def news(self, kept: bytes, seen: int, *, ended: bool) -> tuple[bytes, int]:
-        """Return the new bytes since the last call, and the number of bytes before them that are lost.
-
-        Parameters:
-            kept: the end of the stream that the server keeps.
-            seen: the total number of bytes of the stream.
-            ended: whether the stream has ended; before that, an incomplete last character is held back.
-        """
-        begin = max(0, seen - len(kept))
-        if not ended and (unfinished := _UNFINISHED_CHARACTER.search(kept[-3:])) is not None:
-            kept = kept[: -len(unfinished[0])]
-        lost = max(0, begin - self._printed)
-        new = kept[max(0, self._printed - begin) :]
-        self._printed = max(self._printed, begin + len(kept))
-        return new, lost
+def _flush() -> None:
+    sys.stdout.flush()

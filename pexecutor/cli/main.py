@@ -114,6 +114,9 @@ for _command in COMMANDS:
     "--data-dir", metavar="DIRECTORY", help="Directory of the tasks' file. [default: the user's data directory]"
 )
 @click.option(
+    "--logs-dir", metavar="DIRECTORY", help="Directory of the tasks' whole output. [default: beside the tasks' file]"
+)
+@click.option(
     "--durability",
     metavar="LEVEL",
     help="sqlite: full or normal; valkey: none, aof or fsync. [default: full; aof]",

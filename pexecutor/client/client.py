@@ -14,6 +14,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 from urllib.parse import quote
@@ -25,7 +26,18 @@ import msgspec
 from ..errors import ConfigError, ForeignReplyError, PexecutorError, RefusedError, UnreachableError
 from ..limits.defaults import PAGE_RECORDS_MAX
 from ..limits.times import CLIENT_CONNECT_SECONDS_MAX, CLIENT_REPLY_SECONDS_MAX
-from .transport import DirectTransport
+from .log_stream import NDJSON_TYPE, LogStream, lines_of
+from .shapes import (
+    BulkCountsShape,
+    CountsShape,
+    HandlerShape,
+    PausesShape,
+    ReadinessShape,
+    ReasonShape,
+    RecordShape,
+    ScheduleShape,
+)
+from .transport import STREAMED, DirectTransport
 
 _GATEWAY_STATUSES: Final = {502, 503, 504}
 _ERROR_NUMBER: Final = re.compile(r"\[Errno -?\d+\] ")
@@ -36,75 +48,6 @@ class Document(NamedTuple):
 
     raw: bytes
     value: dict[str, Any]
-
-
-class _Record(msgspec.Struct):
-    """The members that every record has. A reply without them does not come from a pexecutor server.
-
-    The other structs serve as checks, too.
-    """
-
-    id: str
-    name: str
-    state: str
-    handler: str
-    submitted_at: str
-
-
-class _Schedule(msgspec.Struct):
-    name: str
-    task: dict[str, Any]
-    paused: bool
-    next: list[str]
-    occurrences: list[dict[str, Any]]
-
-
-class _Handler(msgspec.Struct):
-    name: str
-    description: str
-    params: dict[str, Any]
-
-
-class _Pauses(msgspec.Struct):
-    pauses: list[dict[str, Any]]
-
-
-class _Reason(msgspec.Struct):
-    reason: str
-    detail: str
-
-
-class _StoreStatistics(msgspec.Struct):
-    queue_size: int
-    pending: int
-    scheduled: int
-    running: int
-    finished: dict[str, int]
-
-
-class _Statistics(msgspec.Struct):
-    phase: str
-    pool_size: int
-    finished_per_second: float
-    store: _StoreStatistics
-
-
-class _Readiness(msgspec.Struct):
-    statistics: _Statistics
-
-
-class _BulkCounts(msgspec.Struct):
-    matched: int
-    changed: int
-    unchanged: int
-    more: bool
-
-
-class _Counts(msgspec.Struct, rename="pascal"):
-    requested_task: int
-    submitted_tasks: int
-    duplicate_tasks: int
-    rejected_tasks: int
 
 
 class Client:
@@ -157,7 +100,7 @@ class Client:
         return self._document(
             "POST",
             "/tasks",
-            _Record,
+            RecordShape,
             params=query,
             timeout=self._timeout(wait_for_room_seconds),
             **_json(task),
@@ -172,9 +115,9 @@ class Client:
         return self._document(
             "POST",
             "/tasks",
-            _Counts,
+            CountsShape,
             content=chunks,
-            headers={"Content-Type": "application/x-ndjson"},
+            headers={"Content-Type": NDJSON_TYPE},
             timeout=httpx2.Timeout(None, connect=CLIENT_CONNECT_SECONDS_MAX),
         )
 
@@ -184,11 +127,33 @@ class Client:
         """Return the full record of a task; with ``wait_seconds``, wait that long for the outcome first."""
         query = {"wait": wait_seconds} if wait_seconds else {}
         path = _task_path(task_id)
-        return self._document("GET", path, _Record, params=query, timeout=self._timeout(wait_seconds))
+        return self._document("GET", path, RecordShape, params=query, timeout=self._timeout(wait_seconds))
+
+    @contextmanager
+    def log(self, task_id: str, *, attempt: int | None = None, follow: bool = False) -> Iterator[LogStream]:
+        """Open the log of an attempt, to read it line by line.
+
+        Parameters:
+            task_id: the id of the task.
+            attempt: the number of the attempt; by default the last one.
+            follow: whether to read on until the attempt ends.
+        """
+        query = {"follow": "true"} if follow else {}
+        if attempt is not None:
+            query["attempt"] = str(attempt)
+        headers, path = {"Accept": NDJSON_TYPE}, f"{_task_path(task_id)}/log"
+        with (
+            self._reporting_failures(),
+            self._http.stream("GET", path, params=query, headers=headers, extensions={STREAMED: True}) as reply,
+        ):
+            if not reply.is_success:
+                reply.read()
+                raise _refusal(self.url, reply)
+            yield LogStream(lines_of(reply.iter_bytes()), reply.headers.get("Pexecutor-Log-Node"))
 
     def why(self, task_id: str) -> list[Document]:
         """Return the reasons for which a task does not run."""
-        return _documents(self._ask("GET", f"{_task_path(task_id)}/why"), _Reason)
+        return _documents(self._ask("GET", f"{_task_path(task_id)}/why"), ReasonShape)
 
     def pages(self, *, records_max: int | None = None, **criteria: str | list[str]) -> Iterator[list[Document]]:
         """Yield listed records, one page at a time. A page may be empty although others follow.
@@ -197,7 +162,7 @@ class Client:
             records_max: the maximum number of records; ``None`` for all.
             criteria: only tasks that meet these criteria, by the names of the query parameters.
         """
-        yield from self._pages("/tasks", _Record, httpx2.QueryParams(criteria), records_max)
+        yield from self._pages("/tasks", RecordShape, httpx2.QueryParams(criteria), records_max)
 
     def _pages(
         self, path: str, kind: type[msgspec.Struct], query: httpx2.QueryParams, documents_max: int | None
@@ -216,24 +181,24 @@ class Client:
 
     def handlers(self) -> list[Document]:
         """Return the handlers of the server, with the JSON Schema of their params."""
-        return _documents(self._ask("GET", "/handlers"), _Handler)
+        return _documents(self._ask("GET", "/handlers"), HandlerShape)
 
     def readiness(self) -> Document:
         """Return the reply of ``/readyz`` with its ``statistics``, also from a server that accepts no tasks."""
         reply = self._send("GET", "/readyz")
         if not reply.is_success and b'"statistics"' not in reply.content:
             raise _refusal(self.url, reply)
-        return _document(reply.content, _Readiness)
+        return _document(reply.content, ReadinessShape)
 
     # Act
 
     def cancel(self, task_id: str) -> Document:
         """Cancel a task, and return its record: finished, or still running."""
-        return self._document("DELETE", _task_path(task_id), _Record)
+        return self._document("DELETE", _task_path(task_id), RecordShape)
 
     def change(self, task_id: str, changes: Mapping[str, Any]) -> Document:
         """Change the priority or the time of a waiting task, and return its record."""
-        return self._document("PATCH", _task_path(task_id), _Record, **_json(changes))
+        return self._document("PATCH", _task_path(task_id), RecordShape, **_json(changes))
 
     def act_on_many(self, request: Mapping[str, Any]) -> Document:
         """Cancel, retry or change all tasks that a filter matches, and return the counts.
@@ -241,37 +206,37 @@ class Client:
         The reply may take long: it comes after the last step.
         """
         timeout = httpx2.Timeout(None, connect=CLIENT_CONNECT_SECONDS_MAX)
-        return self._document("POST", "/tasks/bulk", _BulkCounts, timeout=timeout, **_json(request))
+        return self._document("POST", "/tasks/bulk", BulkCountsShape, timeout=timeout, **_json(request))
 
     def drain(self) -> Document:
         """Begin the drain of the server, and return its readiness."""
-        return self._document("POST", "/drain", _Readiness)
+        return self._document("POST", "/drain", ReadinessShape)
 
     def pause(self, handler: str | None = None) -> Document:
         """Start no more tasks of a handler, or none at all, and return all pauses."""
-        return self._document("POST", f"{_pause_path(handler)}/pause", _Pauses)
+        return self._document("POST", f"{_pause_path(handler)}/pause", PausesShape)
 
     def resume(self, handler: str | None = None) -> Document:
         """End the pause of a handler, or that of everything, and return the pauses that are left."""
-        return self._document("POST", f"{_pause_path(handler)}/resume", _Pauses)
+        return self._document("POST", f"{_pause_path(handler)}/resume", PausesShape)
 
     # Schedules
 
     def schedules(self, *, schedules_max: int | None = None) -> Iterator[list[Document]]:
         """Yield the schedules by name, one page at a time; all of them without ``schedules_max``."""
-        yield from self._pages("/schedules", _Schedule, httpx2.QueryParams(), schedules_max)
+        yield from self._pages("/schedules", ScheduleShape, httpx2.QueryParams(), schedules_max)
 
     def schedule(self, name: str) -> Document:
         """Return a schedule."""
-        return self._document("GET", _schedule_path(name), _Schedule)
+        return self._document("GET", _schedule_path(name), ScheduleShape)
 
     def put_schedule(self, name: str, schedule: Mapping[str, Any]) -> Document:
         """Store a schedule, in the place of one with the same name, and return it."""
-        return self._document("PUT", _schedule_path(name), _Schedule, **_json(schedule))
+        return self._document("PUT", _schedule_path(name), ScheduleShape, **_json(schedule))
 
     def pause_schedule(self, name: str, *, paused: bool) -> Document:
         """Pause or resume a schedule, and return it."""
-        return self._document("PATCH", _schedule_path(name), _Schedule, **_json({"paused": paused}))
+        return self._document("PATCH", _schedule_path(name), ScheduleShape, **_json({"paused": paused}))
 
     def remove_schedule(self, name: str, *, force: bool = False) -> None:
         """Remove a schedule; with ``force``, even if a settings file declares it."""
@@ -283,7 +248,7 @@ class Client:
         Raises:
             RefusedError: the task was refused; 409 if its name is held, 429 if the queue is full.
         """
-        return self._document("POST", f"{_schedule_path(name)}/run", _Record)
+        return self._document("POST", f"{_schedule_path(name)}/run", RecordShape)
 
     # One exchange
 
@@ -297,8 +262,13 @@ class Client:
         return reply
 
     def _send(self, method: str, path: str, **request: Any) -> httpx2.Response:
-        try:
+        with self._reporting_failures():
             return self._http.request(method, path, **request)
+
+    @contextmanager
+    def _reporting_failures(self) -> Iterator[None]:
+        try:
+            yield
         except httpx2.RequestError as error:
             raise UnreachableError(f"cannot reach {self.url}: {_reason(error)}") from error
 

@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import http.client
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from typing import Final
 
 import httpx2
 
+STREAMED: Final = "pexecutor.streamed"
+STREAM_BYTES: Final = 64 * 1024
+
 
 class DirectTransport(httpx2.BaseTransport):
-    """A transport that sends each request over a connection of its own, with HTTP/1.1."""
+    """A transport that sends each request over a connection of its own, with HTTP/1.1.
+
+    With the extension ``STREAMED``, the content of the response is read as it arrives.
+    """
 
     def __init__(self) -> None:
         self._usual: httpx2.BaseTransport | None = None
@@ -29,12 +36,17 @@ class DirectTransport(httpx2.BaseTransport):
         connection = http.client.HTTPConnection(
             url.raw_host.decode(), url.port or http.client.HTTP_PORT, timeout=limits["connect"]
         )
-        with closing(connection):
+        with ExitStack() as opened:
+            opened.enter_context(closing(connection))
             with _errors(httpx2.ConnectTimeout, httpx2.ConnectError):
                 connection.connect()
             connection.sock.settimeout(limits["read"])
             with _errors(httpx2.ReadTimeout, httpx2.ReadError):
-                return _exchanged(connection, request)
+                reply = _exchanged(connection, request)
+                headers = reply.getheaders()
+                if STREAMED in request.extensions:
+                    return httpx2.Response(reply.status, headers=headers, stream=_Stream(reply, opened.pop_all()))
+                return httpx2.Response(reply.status, headers=headers, content=reply.read())
 
     def close(self) -> None:
         """Close the usual transport, if it was used."""
@@ -42,15 +54,31 @@ class DirectTransport(httpx2.BaseTransport):
             self._usual.close()
 
 
-def _exchanged(connection: http.client.HTTPConnection, request: httpx2.Request) -> httpx2.Response:
+class _Stream(httpx2.SyncByteStream):
+    """The content of a response, read as it arrives."""
+
+    def __init__(self, reply: http.client.HTTPResponse, opened: ExitStack) -> None:
+        self._reply = reply
+        self._opened = opened
+
+    def __iter__(self) -> Iterator[bytes]:
+        with _errors(httpx2.ReadTimeout, httpx2.ReadError):
+            while data := self._reply.read1(STREAM_BYTES):
+                yield data
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._opened.close()
+
+
+def _exchanged(connection: http.client.HTTPConnection, request: httpx2.Request) -> http.client.HTTPResponse:
     target = request.url.raw_path.decode("ascii")
     connection.putrequest(request.method, target, skip_host=True, skip_accept_encoding=True)
     for name, value in request.headers.raw:
         connection.putheader(name, value)
     with suppress(BrokenPipeError, ConnectionResetError):  # a server may refuse a body before it has read all of it
         connection.endheaders(request.read())
-    reply = connection.getresponse()
-    return httpx2.Response(reply.status, headers=reply.getheaders(), content=reply.read())
+    return connection.getresponse()
 
 
 @contextmanager

@@ -25,6 +25,7 @@ because for a task that awaits nothing, a scope of its own would cost as much as
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -32,6 +33,7 @@ import trio
 
 from ..handlers import CancelledBy, Catalogue, Context, EndedBySignalError, failure_of
 from ..limits.times import DRAIN_FOLLOWS_SECONDS
+from ..logs.files import LogFiles
 from ..task import Ending, Outcome, Running
 from ..values import error_text, leaf_exceptions, result_json, sole_exception
 
@@ -87,12 +89,13 @@ class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
     cut_off: CutOff
 
     @classmethod
-    def of(cls, running: Running, stopping: trio.CancelScope) -> LiveAttempt:
+    def of(cls, running: Running, stopping: trio.CancelScope, logs: LogFiles | None = None) -> LiveAttempt:
         """Make an attempt of a task that was just claimed.
 
         Parameters:
             running: the task's record.
             stopping: the scope that the hard stop cancels.
+            logs: keeps the whole output; ``None`` if only its end is kept.
         """
         task, cut_off = running.task, CutOff(stopping)
         context = Context(
@@ -102,6 +105,7 @@ class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
             token=running.token,
             traceparent=task.traceparent,
             cut_off_by=cut_off,
+            open_log=None if logs is None else partial(logs.open, running),
         )
         return cls(running, context, cut_off)
 

@@ -33,6 +33,7 @@ import trio
 from ..handlers import BUILT_IN, Catalogue, Complaint, Context
 from ..limits.defaults import POOL_SIZE
 from ..limits.times import DRAIN_TIMEOUT_SECONDS
+from ..logs.files import LogFiles, opened, watching
 from ..notifications.dispatcher import Dispatcher
 from ..notifications.loading import open_http_sender
 from ..notifications.sending import OpenSender
@@ -76,6 +77,7 @@ class Executor:
             It must return quickly. Its exceptions do not reach the executor; the first one is logged.
         on_skip: called with the name of a schedule and each skip of its times by this executor; a repeated skip has a
             ``count`` above 1.
+        logs: keeps the whole output of attempts in files; without it, only the end of each output is kept.
     """
 
     def __init__(
@@ -90,13 +92,15 @@ class Executor:
         open_sender: OpenSender = open_http_sender,
         on_change: Callable[[Sequence[Record]], None] | None = None,
         on_skip: Callable[[str, Skipped], None] = lambda *_: None,
+        logs: LogFiles | None = None,
     ) -> None:
         if drain_timeout_seconds < 0:
             raise ValueError("drain_timeout_seconds must not be negative")
-        self.pool_size = pool_size
-        self.drain_timeout_seconds = drain_timeout_seconds
+        self.pool_size: int = pool_size
+        self.drain_timeout_seconds: float = drain_timeout_seconds
         self.stopped: trio.Event = trio.Event()
         self._store = store
+        self.logs: LogFiles | None = logs
         self.handlers = handlers
         self._on_change = None if on_change is None else notifier(on_change)
         self._declared = declared
@@ -109,12 +113,11 @@ class Executor:
         self.events: Feed = Feed()
         self.timeline: Timeline = Timeline()
         self._pool = Pool(
-            store, handlers, pool_size, tally=self._tally, ended=self._count_endings, is_busy=self._note_busy
+            *(store, handlers, pool_size), logs, tally=self._tally, ended=self._count_endings, is_busy=self._note_busy
         )
         self._submits = TaskSubmits(store, handlers, self._tally, self._serving, superseded=self._pool.cancel)
         self.notifications: Dispatcher = Dispatcher(store.deliveries, targets or {}, open_sender)
-        self._occurrences = OccurrenceCounts()
-        self._on_skip = on_skip
+        self._occurrences, self._on_skip = OccurrenceCounts(), on_skip
         self.clock: ScheduleClock = ScheduleClock(
             store,
             draining=self.draining,
@@ -129,7 +132,7 @@ class Executor:
         self.requests: Requests = Requests(store, self._submits)
         self.bulk: Bulk = Bulk(store, self._submits.submit_again, self._pool.cancel, self._count_endings)
         watcher = Watcher(self._note, self._pool.cancel, self._pool.lose, self._describe, self.clock.wake)
-        self.limits: Limits = Limits(store, handlers, self.events, self.notifications.watching(watcher))
+        self.limits: Limits = Limits(store, handlers, self.events, watching(logs, self.notifications.watching(watcher)))
 
     # Run and stop
 
@@ -143,7 +146,7 @@ class Executor:
             raise RuntimeError("this Executor has run before: make a new one")
         self._rate = FinishRate(trio.current_time)
         try:
-            async with self.handlers.opened(), self._store.opened():
+            async with self.handlers.opened(), self._store.opened(), opened(self.logs, self._store):
                 if self._phase is Phase.NEW:
                     self._phase = Phase.SERVING
                 if self._phase is Phase.SERVING:

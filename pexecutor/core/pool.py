@@ -28,6 +28,7 @@ import trio
 from ..errors import StoreUnavailableError
 from ..handlers import Catalogue, Context
 from ..limits.times import SETTLE_SECONDS_MAX, STORE_RETRY_SECONDS
+from ..logs.files import LogFiles
 from ..stores import Store
 from ..task import Ending, Finished, Record, Running, Scheduled
 from .attempt import LiveAttempt
@@ -51,6 +52,7 @@ class Pool:
         store: the store whose tasks are claimed and settled.
         handlers: the handlers that run tasks.
         size: the number of workers.
+        logs: keeps the whole output of attempts; ``None`` if only its end is kept.
         tally: the counters of starts, ends and releases of attempts.
         ended: called with the number of tasks that have reached their outcome here.
         is_busy: called with ``True`` when the idle pool claims a task, and with ``False`` when no task is left.
@@ -61,6 +63,7 @@ class Pool:
         store: Store,
         handlers: Catalogue,
         size: int,
+        logs: LogFiles | None = None,
         *,
         tally: Tally,
         ended: Callable[[int], None],
@@ -74,6 +77,7 @@ class Pool:
         self._tally = tally
         self._ended = ended
         self._is_busy = is_busy
+        self._logs = logs
         self._draining = False
         self._until_drained = trio.CancelScope()
         self._hard_stop = trio.CancelScope()
@@ -186,7 +190,7 @@ class Pool:
         self._tally.count_started(claimed)
         if not self._attempts:
             self._is_busy(True)
-        attempts = [LiveAttempt.of(running, self._hard_stop) for running in claimed]
+        attempts = [LiveAttempt.of(running, self._hard_stop, self._logs) for running in claimed]
         self._attempts.update({attempt.running.serial: attempt for attempt in attempts})
         return attempts
 
@@ -239,6 +243,9 @@ class Pool:
 
     def _forget(self, attempts: Sequence[LiveAttempt]) -> None:
         """Remove settled attempts and count their workers as idle."""
+        if self._logs is not None and self._logs.writing:
+            for attempt in attempts:
+                self._logs.end(attempt.running)
         for attempt in attempts:
             # The entry can be a newer attempt of a task whose lease was lost: that one still runs.
             if self._attempts.get(attempt.running.serial) is attempt:

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from ..task import format_task_id
 from ..values import call_safely, progress_number, raw_text
-from .output import LiveOutput, Output
+from .output import LiveOutput, Output, WholeLog
 
 CancelledBy = Literal["timeout", "cancel", "shutdown", "lease"]
 """Why an attempt is cut off. ``lease``: this node lost contact with the store, and another node may run the task
@@ -37,6 +37,7 @@ class Context:
         cut_off_by: returns why the attempt is being cut off, or ``None``.
         on_progress: called with each progress report, in the thread of the report.
         on_log: called with each log line, in the thread of the report.
+        open_log: opens the log that keeps the whole output; ``None`` if only the end of the output is kept.
     """
 
     __slots__ = (
@@ -44,6 +45,7 @@ class Context:
         "_id",
         "_on_log",
         "_on_progress",
+        "_open_log",
         "_output",
         "_progress",
         "attempt",
@@ -64,6 +66,7 @@ class Context:
         cut_off_by: Callable[[], CancelledBy | None] = lambda: None,
         on_progress: Callable[[float, float | None], None] | None = None,
         on_log: Callable[[str], None] | None = None,
+        open_log: Callable[[], WholeLog] | None = None,
     ) -> None:
         self._id = id
         self.name: str = name
@@ -75,6 +78,7 @@ class Context:
         self._cut_off_by = cut_off_by
         self._on_progress = on_progress
         self._on_log = on_log
+        self._open_log = open_log
         self._progress: tuple[float, float | None] | None = None
         self._output: LiveOutput | None = None
 
@@ -106,7 +110,9 @@ class Context:
         line = f"{text}\n".encode(errors="replace")
         output = self.output
         with _output_lock:
-            output.log.append(line)
+            output.log.keep(line)
+        if output.log.pass_on is not None:
+            output.log.pass_on(line)  # without the lock: a thread may have to wait for a slow disk
         if self._on_log is not None:
             self._on_log(text)
 
@@ -131,7 +137,7 @@ class Context:
         if self._output is None:
             with _output_lock:
                 if self._output is None:  # another thread may have made it since the first check
-                    self._output = LiveOutput()
+                    self._output = LiveOutput(None if self._open_log is None else self._open_log())
         return self._output
 
     def snapshot(self) -> Output | None:

@@ -3,24 +3,22 @@
 A command may print for days, so each stream is kept as a ``Tail``: its last bytes and the number of all bytes.
 ``LiveOutput`` grows while the attempt runs, and ``Output`` is a snapshot of it.
 
-Road not taken: keeping the beginning of a stream as well. Errors are usually reported at the end, and a command whose
-whole output matters can write it to a file.
+The whole output also goes to a ``WholeLog``, if the attempt has one.
 """
 
 from __future__ import annotations
 
-from base64 import b64encode
-from typing import Final
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from functools import partial
+from typing import Final, Protocol
 
 import msgspec
 
 from ..values import WHOLE_MAX
+from .cuts import cut_character
 
 TAIL_BYTES_MAX: Final = 64 * 1024
-
-_CONTINUATION: Final = bytes(range(0x80, 0xC0))
-_CONTINUATIONS_MAX: Final = 3
-"""The maximum number of bytes after the first byte of a character in UTF-8."""
 
 
 class Tail:
@@ -31,17 +29,25 @@ class Tail:
 
     Parameters:
         bytes_max: how many of the last bytes are kept.
+        pass_on: called with all bytes that are appended; ``None`` if only the end is kept.
     """
 
-    __slots__ = ("_held", "bytes_max", "seen")
+    __slots__ = ("_held", "bytes_max", "pass_on", "seen")
 
-    def __init__(self, bytes_max: int = TAIL_BYTES_MAX) -> None:
+    def __init__(self, bytes_max: int = TAIL_BYTES_MAX, pass_on: Callable[[bytes], None] | None = None) -> None:
         self.bytes_max: int = bytes_max
+        self.pass_on: Callable[[bytes], None] | None = pass_on
         self.seen: int = 0
         self._held = bytearray()
 
     def append(self, data: bytes) -> None:
         """Append the next bytes of the stream."""
+        self.keep(data)
+        if self.pass_on is not None:
+            self.pass_on(data)
+
+    def keep(self, data: bytes) -> None:
+        """Append bytes without passing them on."""
         self.seen += len(data)
         if len(data) >= self.bytes_max:
             self._held.clear()
@@ -60,8 +66,7 @@ class Tail:
         """Return the tail as text, and also in base64 if the bytes are not valid UTF-8 (otherwise ``""``)."""
         held = kept = bytes(self)
         if self.seen > len(kept):
-            cut = kept[:_CONTINUATIONS_MAX]
-            kept = cut.lstrip(_CONTINUATION) + kept[len(cut) :]
+            kept = kept[cut_character(kept) :]
         try:
             return kept.decode(), ""
         except UnicodeDecodeError:
@@ -69,6 +74,24 @@ class Tail:
 
     def __repr__(self) -> str:
         return f"<Tail {min(self.seen, self.bytes_max)} of {self.seen} bytes>"
+
+
+class WholeLog(Protocol):
+    """The log of an attempt, which keeps more than the ends of the streams. It never raises."""
+
+    @property
+    def node(self) -> str:
+        """The name of the node that keeps the log; empty for a store of one process."""
+
+    def append(self, stream: int, data: bytes) -> None:
+        """Append the next bytes of a stream, which is a number: the place of its name in ``STREAMS``."""
+
+    async def pace(self) -> None:
+        """Wait a moment if the log grows faster than it is written."""
+
+
+STREAMS: Final = ("stdout", "stderr", "log", "body")
+"""The names of the streams of an attempt."""
 
 
 class Output(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -82,6 +105,7 @@ class Output(msgspec.Struct, frozen=True, omit_defaults=True):
         stdout_bytes, stderr_bytes, log_bytes, body_bytes: the total number of bytes.
         exit_code: the exit code of the process once it has ended; negated for the signal that ended it.
         status: the status of the HTTP response once it has begun.
+        log_node: the node of a shared store that keeps the whole output.
     """
 
     stdout: str = ""
@@ -97,18 +121,39 @@ class Output(msgspec.Struct, frozen=True, omit_defaults=True):
     body_bytes: int = 0
     exit_code: int | None = None
     status: int | None = None
+    log_node: str = ""
+
+    def kept(self, stream: str) -> bytes:
+        """Return the end of a stream."""
+        encoded: str = getattr(self, f"{stream}_base64", "")
+        text: str = getattr(self, stream)
+        return b64decode(encoded) if encoded else text.encode()
+
+    def seen(self, stream: str) -> int:
+        """Return the total number of bytes of a stream."""
+        seen: int = getattr(self, f"{stream}_bytes")
+        return seen
 
 
 class LiveOutput:
-    """The growing output of a running attempt. It is false while it is empty."""
+    """The growing output of a running attempt. It is false while it is empty.
 
-    __slots__ = ("body", "exit_code", "log", "status", "stderr", "stdout")
 
-    def __init__(self) -> None:
-        self.stdout: Tail = Tail()
-        self.stderr: Tail = Tail()
-        self.log: Tail = Tail()
-        self.body: Tail = Tail()
+    Parameters:
+        whole: the log of the attempt; ``None`` if only the ends of the streams are kept.
+    """
+
+    __slots__ = ("body", "exit_code", "log", "status", "stderr", "stdout", "whole")
+
+    def __init__(self, whole: WholeLog | None = None) -> None:
+        self.whole: WholeLog | None = whole
+        self.stdout: Tail
+        self.stderr: Tail
+        self.log: Tail
+        self.body: Tail
+        self.stdout, self.stderr, self.log, self.body = (
+            Tail(pass_on=None if whole is None else partial(whole.append, number)) for number in range(len(STREAMS))
+        )
         self.exit_code: int | None = None
         self.status: int | None = None
 
@@ -131,6 +176,7 @@ class LiveOutput:
             body_bytes=self.body.seen,
             exit_code=_whole(self.exit_code),
             status=_whole(self.status),
+            log_node="" if self.whole is None else self.whole.node,
         )
 
     def __bool__(self) -> bool:

@@ -22,6 +22,15 @@ HISTORY_FAILED_RECORDS_MAX: Final = 10_000
 HISTORY_FAILED_SECONDS_MAX: Final = 30 * 24 * 60 * 60.0
 HISTORY_BYTES_MAX: Final = 128 * 1024 * 1024
 
+LOG_BYTES_MAX: Final = 10 * 1024 * 1024
+"""The size of the log of one attempt."""
+
+LOG_HEAD_BYTES: Final = 1024 * 1024
+"""How much of the beginning of a log is kept when it is too long."""
+
+LOGS_BYTES_MAX: Final = 1024 * 1024 * 1024
+"""The size of the logs of all attempts."""
+
 BODY_BYTES_MAX: Final = 8 * 1024 * 1024
 """The longest body of a request. A client reads no longer file of params."""
 

@@ -31,6 +31,15 @@ JOURNAL_CLOSE_SECONDS_MAX: Final = 3.0
 LISTENER_STOP_SECONDS_MAX: Final = 3.0
 """How long connections may take to end once the server stops."""
 
+LOGS_CLOSE_SECONDS_MAX: Final = 2.0
+"""How long the end of the server waits until the last output is in the log files."""
+
+LOGS_OPEN_SECONDS_MAX: Final = 10.0
+"""How long a start may look for log files of an earlier process."""
+
+LOG_PACE_SECONDS_MAX: Final = 5.0
+"""How long a command's output waits for a slow disk before the attempt's log is given up."""
+
 # The end of an attempt.
 
 KILL_AFTER_SECONDS: Final = 5.0

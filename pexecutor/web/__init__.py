@@ -15,6 +15,7 @@ from .api.bulk import BulkAnswers
 from .api.events import EventAnswers
 from .api.hooks.answers import HookAnswers
 from .api.limits import LimitAnswers
+from .api.logs import LogAnswers
 from .api.metrics import MetricsAnswers
 from .api.ops import OpsAnswers
 from .api.route import RouteTable
@@ -63,7 +64,7 @@ def create_web(executor: Executor, config: Config, table: RouteTable = TABLE) ->
         ScheduleAnswers(executor, config, submits, submit.path),
         LimitAnswers(executor),
         HookAnswers(executor, config, os.environ, table.route_of(TaskAnswers.show)),
-        *(EventAnswers(executor, config), OpsAnswers(executor), MetricsAnswers(executor)),
+        *(EventAnswers(executor, config), LogAnswers(executor, config), OpsAnswers(executor), MetricsAnswers(executor)),
         *(SessionAnswers(gate, config), DocsAnswers(table.routes, executor, config), DashboardAnswers()),
     ]
     answering = Answering(gate, table, services)

@@ -14,6 +14,7 @@ from .api.events import EventAnswers
 from .api.filters import FilterQuery
 from .api.hooks.answers import HookAnswers
 from .api.limits import LimitAnswers
+from .api.logs import LogAnswers, LogQuery
 from .api.metrics import MetricsAnswers
 from .api.ops import HistoryQuery, OpsAnswers
 from .api.route import Route, RouteTable
@@ -22,6 +23,7 @@ from .api.submit import SubmitAnswers, SubmitQuery
 from .api.tasks import NoQuery, PageQuery, ShowQuery, TaskAnswers, TasksQuery
 from .dashboard.answers import DashboardAnswers
 from .docs import limit_reference as limit_docs
+from .docs import log_reference as log_docs
 from .docs import reference as docs
 from .docs import schedule_reference as schedule_docs
 from .docs.page import DocsAnswers
@@ -60,6 +62,15 @@ ROUTES: Final = (
         "PATCH", TASK, scope="submit", answer=TaskAnswers.change, query=NoQuery, body=docs.CHANGE_BODY, doc=docs.CHANGE
     ),
     Route("GET", "/tasks/{id}/why", scope="read", answer=LimitAnswers.why, query=NoQuery, doc=limit_docs.WHY),
+    Route(
+        "GET",
+        "/tasks/{id}/log",
+        scope="read",
+        answer=LogAnswers.show,
+        query=LogQuery,
+        prompt=False,
+        doc=log_docs.LOG,
+    ),
     Route("DELETE", TASK, scope="submit", answer=TaskAnswers.cancel, query=NoQuery, doc=docs.CANCEL),
     Route(
         "GET",

@@ -1,16 +1,19 @@
-"""Tests of ``logs``: the output that is kept, and new output while the task runs."""
+"""Tests of ``logs``: the whole output, and new output while the task runs."""
 
 from __future__ import annotations
 
-import base64
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+import msgspec
+import pytest
 
-from pexecutor.cli.logs import Stream
-from pexecutor.handlers.output import Tail
+from pexecutor.cli.logs import AttemptReader, LogRow, Stamped
+from pexecutor.client.log_stream import LogStream
+from pexecutor.errors import UnreachableError
 
 from ..server.process import ServerProcess, eventually
 from .conftest import SECONDS_MAX, Run, take_step
@@ -30,7 +33,30 @@ def test_what_a_function_logged(run: Run) -> None:
     assert log.startswith("about to fail\nTraceback (most recent call last):\n")
     assert log.endswith("RuntimeError: because\n")
     assert run("logs", task_id, "-f") == (0, log, "")
-    assert run("logs", task_id, "--json").json == {"log": log, "log_bytes": len(log)}
+    lines = list(map(json.loads, run("logs", task_id, "--json").out.splitlines()))
+    assert "".join(line["text"] for line in lines) == log
+    assert {line["stream"] for line in lines} == {"log"}
+
+
+def test_each_line_with_its_time_and_stream(run: Run) -> None:
+    code = "import sys; print('to out', flush=True); print('to err', file=sys.stderr)"
+    task_id = run("submit", "stamped", "--handler", "speak", f"code={code}", "--wait").fields[0][0]
+    status, out, err = run("logs", task_id, "--timestamps")
+    assert (status, err) == (0, "")
+    assert sorted(line.partition(" ")[2] for line in out.splitlines()) == ["stderr to err", "stdout to out"]
+    assert all(line.partition(" ")[0].endswith("Z") for line in out.splitlines())
+
+
+def test_an_attempt_is_chosen_by_its_number(run: Run) -> None:
+    task_id = run("submit", "thrice", "--handler", "fails", "--retries", "1", "--retry-delay", "0", "--wait").fields[0][
+        0
+    ]
+    first, second = (run("logs", task_id, "--attempt", number) for number in "12")
+    assert (first.status, first.out) == (0, second.out)
+    assert first.out.startswith("about to fail")
+    status, out, err = run("logs", task_id, "--attempt", "3")
+    assert (status, out) == (10, "")
+    assert "has no attempt 3: it has had 2" in err
 
 
 def test_nothing_is_nothing(run: Run) -> None:
@@ -59,7 +85,8 @@ def test_it_is_followed_as_json(server: ServerProcess, run: Run, steps_file: Pat
     with started("logs", "--follow", "walk-2", "--json", url=server.url) as following:
         take_step(steps_file)
         out, _ = following.communicate(timeout=SECONDS_MAX)
-    assert json.loads(out.splitlines()[-1]) == {"log": "step 1 of 1\n", "log_bytes": 12}
+    row = json.loads(out.splitlines()[-1])
+    assert (row["offset"], row["stream"], row["text"]) == (0, "log", "step 1 of 1\n")
 
 
 def test_each_attempt_is_told_from_its_start(server: ServerProcess, run: Run, tmp_path: Path) -> None:
@@ -111,52 +138,55 @@ for number in range(1, 4):
         assert following.communicate(timeout=SECONDS_MAX) == (b"", b"")
 
 
-class TestStream:
-    """The new part of an output stream of which only the end is kept."""
-
-    @given(st.data())
-    @settings(max_examples=200, deadline=None)
-    def test_every_byte_that_is_kept_is_printed_once(self, data: st.DataObject) -> None:
-        pieces = data.draw(
-            st.lists(st.one_of(st.binary(max_size=20), st.text(max_size=9).map(str.encode)), max_size=12)
-        )
-        whole, tail, stream, printed = b"".join(pieces), Tail(16), Stream(), b""
-        for number, piece in enumerate(pieces, 1):
-            tail.append(piece)
-            if number < len(pieces) and data.draw(st.booleans()):
-                continue
-            new, lost = stream.news(kept(tail), tail.seen, ended=number == len(pieces))
-            printed += b"?" * lost + new
-        assert len(printed) == len(whole)
-        assert all(said in (ord("?"), byte) for said, byte in zip(printed, whole, strict=True))
-        if len(whole) <= tail.bytes_max:
-            assert printed == whole
-
-    @given(st.lists(st.text(max_size=20).map(str.encode), max_size=12), st.integers(1, 7))
-    def test_no_character_is_cut_between_two_looks(self, texts: list[bytes], size: int) -> None:
-        whole = b"".join(texts)
-        tail, stream = Tail(), Stream()
-        for place in range(0, len(whole), size):
-            tail.append(whole[place : place + size])
-            new, lost = stream.news(kept(tail), tail.seen, ended=place + size >= len(whole))
-            new.decode()
-            assert lost == 0
-
-    def test_what_is_lost_is_counted(self) -> None:
-        tail, stream = Tail(), Stream()
-        tail.append(b"a" * 10)
-        assert stream.news(kept(tail), tail.seen, ended=False) == (b"a" * 10, 0)
-        tail.append(b"b" * 100_000)
-        new, lost = stream.news(kept(tail), tail.seen, ended=False)
-        assert (new, lost) == (b"b" * 65536, 100_000 - 65536)
-        assert stream.news(kept(tail), tail.seen, ended=True) == (b"", 0)
-
-    def test_an_older_server_has_only_the_text(self) -> None:
-        stream = Stream()
-        assert stream.news("a\ufffd\n".encode(), 3, ended=True) == ("a\ufffd\n".encode(), 0)
+def row(offset: int, text: str, stream: str = "stdout", **others: Any) -> bytes:
+    return msgspec.json.encode({"offset": offset, "stream": stream, "text": text, **others})
 
 
-def kept(tail: Tail) -> bytes:
-    """Return the output that the command reads from a record."""
-    text, encoded = tail.texts()
-    return base64.b64decode(encoded) if encoded else text.encode()
+class FakeClient:
+    """A client whose logs are given; an exception among the lines is raised there."""
+
+    def __init__(self, *logs: list[bytes | Exception]) -> None:
+        self._logs = list(logs)
+
+    @contextmanager
+    def log(self, task_id: str, *, attempt: int | None, follow: bool) -> Iterator[LogStream]:
+        def lines() -> Iterator[bytes]:
+            for line in self._logs.pop(0):
+                if isinstance(line, Exception):
+                    raise line
+                yield line
+
+        yield LogStream(lines(), None)
+
+
+def test_after_a_lost_connection_each_byte_is_printed_once() -> None:
+    printed = []
+    client: Any = FakeClient(
+        [row(0, "one\n"), row(4, "tw"), UnreachableError("lost")],
+        [row(0, "one\n"), row(4, "two\n"), row(8, "three\n")],
+    )
+    reader = AttemptReader(client, "1-1", 1, lambda _, data, __: printed.append(data))
+    with pytest.raises(UnreachableError):
+        reader.read(follow=True)
+    reader.read(follow=True)
+    assert printed == [b"one\n", b"tw", b"o\n", b"three\n"]
+
+
+def test_a_gap_is_reported_once() -> None:
+    printed = []
+    gap = msgspec.json.encode({"offset": 4, "missing_bytes": 100})
+    log: list[bytes | Exception] = [row(0, "one\n"), gap, row(104, "two\n")]
+    client: Any = FakeClient(log, log)
+    reader = AttemptReader(client, "1-1", 1, lambda row, data, _: printed.append(data or row.missing_bytes))
+    reader.read(follow=True)
+    reader.read(follow=True)
+    assert printed == [b"one\n", 100, b"two\n"]
+
+
+def test_a_line_that_another_stream_interrupts_is_printed_in_parts(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    stamped = Stamped()
+    for data, stream in ((b"half", "stdout"), (b"warning\n", "stderr"), (b" line\n", "stdout")):
+        stamped.print(LogRow(0, stream, time="T"), data, b"")
+    stamped.print(LogRow(0, missing_bytes=7), b"", b"")
+    out = capfdbinary.readouterr().out
+    assert out == b"T stdout half\nT stderr warning\nT stdout  line\n- gap 7 bytes were not kept\n"

@@ -15,6 +15,7 @@ import trio.testing
 
 from pexecutor import Executor, Task
 from pexecutor.config import Config
+from pexecutor.logs.files import LogFiles
 from pexecutor.stores import Store
 from pexecutor.task import Finished, Record
 from pexecutor.web import create_web, make_http
@@ -126,7 +127,7 @@ async def _submit_singly(clients: Sequence[socket.socket], prefix: str) -> None:
             assert client.recv(4096).startswith(b"HTTP/1.1 202")
 
 
-async def count_finishing(store: Store, commands: Callable[[], int]) -> Cost:
+async def count_finishing(store: Store, commands: Callable[[], int], logs: LogFiles | None = None) -> Cost:
     """Count the cost of a batch from its submit to its last outcome."""
     left, done = 0, trio.Event()
 
@@ -142,7 +143,7 @@ async def count_finishing(store: Store, commands: Callable[[], int]) -> Cost:
         await executor.submit(tasks)
         await done.wait()
 
-    executor = Executor(store, pool_size=POOL_SIZE, on_change=note)
+    executor = Executor(store, pool_size=POOL_SIZE, on_change=note, logs=logs)
     async with trio.open_nursery() as nursery:
         await nursery.start(executor.run)
         await finish(make_tasks("before"))

@@ -15,6 +15,8 @@ import trio
 
 from pexecutor import LocalStore
 from pexecutor.log import configure_logging
+from pexecutor.logs.directory import KeptDirectory
+from pexecutor.logs.files import LogFiles
 from pexecutor.stores import Store
 from pexecutor.stores.address import ValkeyAddress
 from pexecutor.stores.sqlite.database import Database
@@ -101,6 +103,16 @@ async def test_a_thousand_tasks_are_finished_for_no_more(kind: str, store: Store
         cost = await count_finishing(store, commands)
 
     assert cost.exceeds(FINISHING[kind]) == {}
+
+
+async def test_tasks_without_output_are_finished_for_no_more_where_logs_are_kept(tmp_path: Path) -> None:
+    logs = LogFiles(KeptDirectory(tmp_path / "logs"))
+    with trio.fail_after(60):
+        cost = await count_finishing(LocalStore(queue_size=QUEUE_SIZE), lambda: 0, logs)
+
+    assert cost.exceeds(FINISHING["memory"]) == {}
+    assert logs.statistics() == (0, 0, 0)
+    assert not await trio.Path(logs.directory).exists()
 
 
 @pytest.mark.usefixtures("quiet")

@@ -14,6 +14,7 @@ from pexecutor import Executor, LocalStore
 from pexecutor.config import Config, HttpKind
 from pexecutor.core.statistics import Statistics
 from pexecutor.handlers import BUILT_IN, Catalogue, Handler
+from pexecutor.logs.files import LogFiles
 from pexecutor.notifications.settings import load_targets
 from pexecutor.web import create_web, make_http
 from pexecutor.web.serving.listener import HttpServer, listen
@@ -98,6 +99,7 @@ async def serve_here(nursery: trio.Nursery, server: HttpKind) -> AsyncIterator[S
         handler: Handler | None = None,
         store: LocalStore | None = None,
         catalogue: Catalogue = BUILT_IN,
+        logs: LogFiles | None = None,
         **settings: Any,
     ) -> Served:
         config = msgspec.structs.replace(Config(), **{"port": 0, "server": server, **settings})
@@ -109,7 +111,7 @@ async def serve_here(nursery: trio.Nursery, server: HttpKind) -> AsyncIterator[S
         )
         handlers = catalogue if handler is None else Catalogue({"sleep": handler})
         targets = load_targets(config.notify, handlers.names(), {})
-        executor = Executor(store, pool_size=config.pool_size, handlers=handlers, targets=targets)
+        executor = Executor(store, pool_size=config.pool_size, handlers=handlers, targets=targets, logs=logs)
         http = http_server(executor, config)
         clients.append(httpx2.AsyncClient(base_url=http.url, timeout=20, verify=False))  # loading roots is slow
         served = Served(executor, http, clients[-1])

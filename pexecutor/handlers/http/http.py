@@ -223,8 +223,16 @@ class HttpHandler:
             if len(body) <= limit:
                 raise
         finally:
-            into.append(self._secrets.out_of(bytes(body), is_whole=is_whole, kept_bytes=into.bytes_max))
+            self._keep(bytes(body), into, is_whole=is_whole)
         return is_whole
+
+    def _keep(self, body: bytes, into: Tail, *, is_whole: bool) -> None:
+        """Append a response to ``into`` without its secrets."""
+        clean = self._secrets.out_of(body, is_whole=is_whole, kept_bytes=into.bytes_max)
+        into.keep(clean)
+        if into.pass_on is not None:
+            # Only the end of a long response was searched for secrets, because the search takes the loop's time.
+            into.pass_on(clean if self._secrets.is_empty else clean[-into.bytes_max :])
 
     def _judge(self, response: httpx2.Response) -> None:
         """Raise ``HandlerFailedError`` unless the response is a success."""

@@ -76,6 +76,11 @@ class Secrets:
         self._anywhere = re.compile(b"|".join(b"".join(form) for form in forms)) if forms else None
         self._bytes_max = max((16 * len(form) for form in forms), default=0)
 
+    @property
+    def is_empty(self) -> bool:
+        """Return whether there are no secrets, so that nothing is removed."""
+        return self._anywhere is None
+
     def out_of(self, text: bytes, *, is_whole: bool = True, kept_bytes: int | None = None) -> bytes:
         """Return a text without its secrets.
 

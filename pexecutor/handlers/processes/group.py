@@ -124,7 +124,8 @@ async def _start(
     proc.adopt_orphans()
     outlet = None if stdin is None else pipes.enter_context(Outlet(stdin))
     sinks: list[Callable[[bytes], None]] = [output.stdout.append, output.stderr.append]
-    inlets = [pipes.enter_context(Inlet(sink)) for sink in [*sinks, *([] if reports is None else [reports])]]
+    pace = None if output.whole is None else output.whole.pace
+    inlets = [pipes.enter_context(Inlet(sink, pace)) for sink in [*sinks, *([] if reports is None else [reports])]]
     stdout, stderr, *others = (inlet.their_end for inlet in inlets)
     argv = [_encoded(argument) for argument in program.argv] + [b"%d" % other for other in others]
     environment = {_encoded(name): _encoded(value) for name, value in program.environment.items()}

@@ -8,7 +8,7 @@ content is read without waiting, and the pipe is closed.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, Self
@@ -59,17 +59,25 @@ class _Pipe:
 
 
 class Inlet(_Pipe):
-    """A pipe that a process writes to."""
+    """A pipe that a process writes to.
 
-    def __init__(self, sink: Sink) -> None:
+    Parameters:
+        sink: takes the data.
+        pace: called after each piece; waits if the data arrive faster than the sink can pass them on.
+    """
+
+    def __init__(self, sink: Sink, pace: Callable[[], Awaitable[None]] | None = None) -> None:
         ours, theirs = os.pipe()
         super().__init__(ours, theirs)
         self._sink = sink
+        self._pace = pace
 
     async def drain(self) -> None:
         """Pass all data to the sink until the end of the stream."""
         while data := await self.stream.receive_some(READ_BYTES_MAX):
             self._sink(data)
+            if self._pace is not None:
+                await self._pace()
 
     def sweep(self) -> None:
         """Pass the present content of the pipe to the sink. Call this when no writer is left."""

@@ -75,6 +75,8 @@ class Book:
         self._awaited: dict[int, _Awaited] = {}
         self.changed: Callable[[Sequence[Record]], None] = lambda _: None
         """Called with the records that were put, in the order of the changes, once every caller can see them."""
+        self.forgotten: Callable[[Sequence[int]], None] = lambda _: None
+        """Called with the serials of records that are no longer kept."""
         self.startable: Callable[[], object] = lambda: None
         """Called once a limit key has a free slot again, so that blocked tasks may start."""
         self._report_forgotten = forget
@@ -223,6 +225,7 @@ class Book:
         serials = [record.serial for record in records]
         self._records.remove_all(serials)
         self._report_forgotten(serials)
+        self.forgotten(serials)
 
     def _wake_awaiting(self, record: Finished) -> None:
         if (awaited := self._awaited.pop(record.serial, None)) is not None:

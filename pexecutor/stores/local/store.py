@@ -166,7 +166,7 @@ class LocalStore:
 
     def watch(self, watcher: Watcher) -> None:
         """Register the callbacks that are notified of each change from now on."""
-        self._book.changed = watcher.changed
+        self._book.changed, self._book.forgotten = watcher.changed, watcher.forgotten
         self.schedules.changed = watcher.schedules_changed
         self.deliveries.watch(watcher.deliveries_changed, watcher.deliveries_ended)
         self._facts.watch(watcher.brings, watcher.limit_keys)

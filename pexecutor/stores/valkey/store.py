@@ -132,7 +132,7 @@ class ValkeyStore:
         self.queue_size = queue_size
         self.commits: Histogram = Histogram(COMMIT_SECONDS)
         self._link = link
-        self._node = node
+        self.node: str = node
         self._bounds = (history_records_max, history_bytes_max, crashes_max, delivery_bounds.deliveries_max)
         self._keep_seconds_max = history_seconds_max
         self._durability: Durability = durability
@@ -193,7 +193,7 @@ class ValkeyStore:
                 finally:
                     nursery.cancel_scope.cancel()
                     with trio.move_on_after(STORE_CALL_SECONDS_MAX, shield=True), suppress(StoreUnavailableError):
-                        while not await self._calls.call("leave", self._node, self._holdings.claim):
+                        while not await self._calls.call("leave", self.node, self._holdings.claim):
                             pass  # its tasks are given back in several steps
 
     async def _join(self, *, to_end_seconds: float = 0) -> None:
@@ -222,7 +222,7 @@ class ValkeyStore:
         if self._must_join:
             await self._join(to_end_seconds=self._lease.to_end_seconds)
         described = about(self._calls.watcher)
-        arguments = (self._node, next(self._beats), self._lease_seconds, described, holdings, *self._bounds)
+        arguments = (self.node, next(self._beats), self._lease_seconds, described, holdings, *self._bounds)
         beat: Beat = await self._calls.call("beat", *arguments)
         if not beat.lost:
             self._messages.room.unpark_all()
@@ -282,7 +282,7 @@ class ValkeyStore:
             self._holdings.claim = next(self._claims)
         known = known_handlers(self._calls.watcher)
         most = min(limit, CLAIMED_AT_ONCE_MAX)
-        claimed: Claimed = await self._calls.call("claim", self._node, self._holdings.claim, most, known)
+        claimed: Claimed = await self._calls.call("claim", self.node, self._holdings.claim, most, known)
         if not self._lease.is_good(term):  # too late to start; the id of the claim stays, so that it is repeated
             return []
         self._holdings.claim = NO_CLAIM

@@ -69,6 +69,14 @@ class UnknownHookError(PexecutorError):
     """The caller sent a delivery to a hook that does not exist."""
 
 
+class UnknownAttemptError(PexecutorError):
+    """The caller asked for the log of an attempt that the task has not made."""
+
+
+class UnsatisfiableRangeError(RefusalWithHeadersError):
+    """The caller asked for a range of a log that has no bytes there."""
+
+
 class RequestTimeoutError(PexecutorError):
     """The caller did not send the body in time."""
 
@@ -126,6 +134,7 @@ STATUS_OF: Final[dict[type[PexecutorError], int]] = {
     UnknownTaskError: 404,
     UnknownHandlerError: 404,
     UnknownHookError: 404,
+    UnknownAttemptError: 404,
     UnknownScheduleError: 404,
     RequestTimeoutError: 408,
     AlreadyFinishedError: 409,
@@ -136,6 +145,7 @@ STATUS_OF: Final[dict[type[PexecutorError], int]] = {
     ExpiredTaskError: 410,
     TooLargeError: 413,
     UnsupportedMediaTypeError: 415,
+    UnsatisfiableRangeError: 416,
     MisdirectedError: 421,
     KeyReusedError: 422,
     TooManyAttemptsError: 429,

@@ -60,6 +60,14 @@ FRAME: Final[JsonObject] = {
             "description": "The path of the task's record, or of the schedule; absent in the reply to a list.",
             "schema": {"type": "string", "format": "uri-reference"},
         },
+        "Content-Range": {
+            "description": "The range of the bytes in the reply, and the number of bytes of the whole output.",
+            "schema": {"type": "string"},
+        },
+        "Pexecutor-Log-Node": {
+            "description": "The server that keeps the whole log; absent if this server keeps it.",
+            "schema": {"type": "string"},
+        },
         "Link": {
             "description": 'The path of the next page, with `rel="next"`; absent on the last page.',
             "schema": {"type": "string"},

@@ -35,6 +35,7 @@ from ..api.decode import Change
 from ..api.filters import FilterQuery
 from ..api.hooks.answers import SkippedDelivery
 from ..api.limit_wire import HandlerState, LimitsView, LimitUse, PausesView, PauseView, ReasonView
+from ..api.log_lines import LogGap, LogLine
 from ..api.ops import Alive, NodeView, NotReadyProblem, Situation, TimelineView
 from ..api.schedule_wire import OccurrenceView, ScheduleView
 from ..api.schedules import Pause
@@ -47,6 +48,7 @@ RECEIVED: Final = (Task, Change, BulkBody, FilterQuery, ScheduleDeclaration, Pau
 
 SENT: Final = (
     *(TaskView, TaskDetail, AttemptView, Progress, Output, BatchReply, TaskVerdict, HandlerState, TaskDefaults),
+    *(LogLine, LogGap),
     *(PauseView, PausesView, LimitUse, LimitsView, ReasonView),
     *(ScheduleView, OccurrenceView, SkippedDelivery, BulkResult),
     *(Problem, SubmitProblem, FieldError, HeldProblem, NotReadyProblem),

@@ -274,7 +274,8 @@ class _Http1(H11Protocol):
         )
         self._server = server
         self.connection = _Connection(h11.SERVER, max_incomplete_event_size=server.config.h11_max_incomplete_size)
-        # The head of a reply, held back until the next part of the reply, so that both are sent together.
+        # The head of a reply of known length, held back until the next part, so that both are sent together. The head
+        # of a stream is sent at once: its next part may come much later.
         self._unsent = b""
 
     async def stream_send(self, event: StreamEvent) -> None:
@@ -289,7 +290,7 @@ class _Http1(H11Protocol):
             await super().stream_send(event)
 
     async def _send_h11_event(self, event: H11SendableEvent) -> None:
-        """Send an event; a head is sent together with the event after it."""
+        """Send an event; the head of a reply of known length is sent together with the event after it."""
         if isinstance(event, h11.InformationalResponse):
             status = event.status_code
             event = h11.InformationalResponse(status_code=status, headers=event.headers, reason=_REASONS[status])
@@ -298,7 +299,8 @@ class _Http1(H11Protocol):
         except h11.LocalProtocolError:
             if self.connection.their_state is not h11.ERROR:
                 raise
-        if self._unsent and not isinstance(event, h11.Response):
+        is_held = isinstance(event, h11.Response) and any(name == b"content-length" for name, _ in event.headers)
+        if self._unsent and not is_held:
             data, self._unsent = self._unsent, b""
             await self.send(RawData(data))
 

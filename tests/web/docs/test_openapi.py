@@ -186,7 +186,7 @@ def test_an_id_has_an_example(document: JsonObject) -> None:
     ]
     record = document["components"]["schemas"]["TaskView"]["properties"]["id"]
 
-    assert len(asked) == 4
+    assert len(asked) == 5
     assert {parameter["example"] for parameter in asked} == set(record["examples"])
     assert re.fullmatch(record["pattern"], record["examples"][0])
 
@@ -398,6 +398,20 @@ async def _read(witness: Witness, served: Served) -> None:
     assert ended["output"]["log"] == "at work\n"
     await witness.ask(served, "cancel_task", 409, f"/tasks/{finished['id']}")
     await witness.ask(served, "cancel_task", 410, f"/tasks/{running[:6]}-1")
+    await _read_logs(witness, served, finished["id"])
+
+
+async def _read_logs(witness: Witness, served: Served, finished: str) -> None:
+    log = f"/tasks/{finished}/log"
+    assert await witness.ask(served, "show_log", 200, log) == "at work\n"
+    assert await witness.ask(served, "show_log", 206, log, headers={"Range": "bytes=3-6"}) == "work"
+    await witness.ask(served, "show_log", 416, log, headers={"Range": "bytes=8-"})
+    await witness.ask(served, "show_log", 400, f"{log}?attempt=x")
+    await witness.ask(served, "show_log", 404, f"{log}?attempt=2")
+    await witness.ask(served, "show_log", 410, f"/tasks/{finished[:6]}-1/log")
+    [running] = await served.listing("/tasks/running")
+    async with served.client.stream("GET", f"/tasks/{running['id']}/log?follow=true"):
+        await witness.ask(served, "show_log", 503, f"/tasks/{running['id']}/log?follow=true")
 
 
 async def _change(witness: Witness, served: Served, full: Served) -> None:
