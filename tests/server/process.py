@@ -95,9 +95,9 @@ class ServerProcess:
         self._directory.cleanup()
 
 
-def eventually(condition: Any) -> Any:
+def eventually(condition: Any, seconds_max: float = WAIT_SECONDS_MAX) -> Any:
     """Call `condition` until its result is true; return the result."""
-    end = time.monotonic() + WAIT_SECONDS_MAX
+    end = time.monotonic() + seconds_max
     while not (answer := condition()):
         assert time.monotonic() < end, "it never came true"
         time.sleep(0.02)

@@ -1,7 +1,8 @@
-"""Kill a server under load repeatedly while schedules fire every second: each occurrence is fired exactly once.
+"""Kill servers under load repeatedly while schedules fire every second and tasks fail.
 
-The count is what the handlers wrote into a file, not what the servers report. ``TEST_KILLS=30`` in the environment of
-pytest sets the number of kills; the default is a few. ``pytest -s`` prints the counts.
+Each occurrence is fired exactly once, and each failure is notified under exactly one id. The counts are what the
+handlers wrote into a file and what a receiver of notifications took, not what the servers report. ``TEST_KILLS=30`` in
+the environment of pytest sets the number of kills; the default is a few. ``pytest -s`` prints the counts.
 """
 
 from __future__ import annotations
@@ -9,139 +10,206 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
-from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 import httpx2
 import pytest
 
+from pexecutor.limits.times import DELIVERY_TAKEN_SECONDS
+
+from ..stores.valkey.server import valkey_server
+from .accounts import Schedules, check_notifications, check_occurrences, finished_records, read_runs
 from .conftest import StartServer
 from .process import ServerProcess, eventually
+from .receiver import Receiver
+from .test_crash import in_flight
 
-KILLS = int(os.environ.get("TEST_KILLS", "3"))
-SCHEDULES = 4
-SECONDS_TO_LIVE = (1.5, 3.5)
-"""Short enough that a schedule remembers every occurrence of a life: ten."""
+KILLS: Final = int(os.environ.get("TEST_KILLS", "2"))
+SECONDS_TO_LIVE: Final = (0.5, 3.0)
+NODES: Final = 3
+LOOK_SECONDS: Final = 0.2
+SETTLE_SECONDS_MAX: Final = 3 * DELIVERY_TAKEN_SECONDS
+"""On a queue, a notification that a dead node was sending is not sent again before ``DELIVERY_TAKEN_SECONDS``."""
 
-SETTINGS = """
+SETTINGS: Final = """
 pool_size = 8
+queue_size = 5000
 history_records_max = 1000000
+crashes_max = {crashes_max}
 
 [handlers.note]
-command = ["sh", "{script}", "{{schedule}}", "{{at}}"]
+command = ["sh", "{script}", "{{schedule}}", "{{at}}", "{{status}}", "{{seconds}}"]
+
+[notify.ops]
+url = "http://127.0.0.1:{port}/"
+on = ["failed", "abandoned", "skipped"]
+allow_private = true
 """
 
-SCHEDULE = """
-[schedules.tick-{number}]
-every = 1000
-task = {{name = "tick-{number}", handler = "note", params = {{schedule = "tick-{number}", at = "{{scheduled_for}}"}}}}
-"""
+SCHEDULES: Final = {
+    "quick": {"status": "0", "seconds": "0"},
+    "fails": {"status": "1", "seconds": "0"},
+    "fails-later": {"status": "1", "seconds": "0.4"},
+    "long": {"status": "0", "seconds": "2.3"},
+    "rare": {"status": "0", "seconds": "0"},
+}
+"""The parameters of the tasks of each schedule. ``long`` skips occurrences, because its task still runs."""
 
-SCRIPT = 'echo "$1 $2 $PEXECUTOR_TASK_ID" >> "{file}"\n'
+PERIODS: Final = dict.fromkeys(SCHEDULES, 1) | {"rare": 30}
+"""The periods in seconds. A server that starts fires the latest missed time alone. So only the time of a period that is
+longer than a restart would be fired again if a kill undid what was recorded about it."""
 
-Occurrence = tuple[str, str]
-"""The name of a schedule, and a time."""
-
-
-class Accounts:
-    """The occurrences that were seen in the store, and what the handlers wrote about them."""
-
-    def __init__(self, written: Path) -> None:
-        self._written = written
-        self.fired: defaultdict[Occurrence, set[str]] = defaultdict(set)
-        self.skipped: dict[Occurrence, int] = {}
-
-    def look(self, client: httpx2.Client) -> None:
-        """Take down the last ten occurrences of each schedule."""
-        reply = client.get("/schedules")
-        for schedule in reply.json() if reply.status_code == 200 else []:  # a store in trouble answers 503
-            for occurrence in schedule["occurrences"]:
-                place = schedule["name"], occurrence["at"]
-                if "task_id" in occurrence:
-                    self.fired[place].add(occurrence["task_id"])
-                else:
-                    self.skipped[place] = occurrence["count"]
-
-    def runs(self) -> dict[Occurrence, list[str]]:
-        """Return the ids of the tasks that each occurrence has run, one for each start."""
-        found: defaultdict[Occurrence, list[str]] = defaultdict(list)
-        for line in self._written.read_text().splitlines():
-            schedule, at, task_id = line.split()
-            found[schedule, at].append(task_id)
-        return found
-
-    def check(self, client: httpx2.Client) -> dict[str, int]:
-        """Check that each occurrence was fired once and its task ran; return the counts."""
-        runs = self.runs()
-        assert {place: ids for place, ids in self.fired.items() if len(ids) != 1} == {}, "fired twice"
-        assert {place: set(ids) for place, ids in runs.items()} == dict(self.fired), (
-            "fired without a run, or the reverse"
-        )
-        for ids in self.fired.values():
-            record = client.get(f"/tasks/{next(iter(ids))}").json()
-            assert record["outcome"] == "succeeded", record
-        return {
-            "fired": len(self.fired),
-            "runs": sum(map(len, runs.values())),
-            "started again after a kill": sum(len(ids) > 1 for ids in runs.values()),
-            "skipped": sum(self.skipped.values()),
-        }
+SCRIPT: Final = 'echo "$PEXECUTOR_TASK_ID $1 $2 $3" >> "{file}"\nsleep "$4"\nexit "$3"\n'
 
 
-def submit_load(client: httpx2.Client, chance: Random) -> None:
-    """Submit tasks that take places in the pool beside the schedules."""
-    tasks = [{"name": f"load-{chance.randrange(1000)}", "duration": chance.randrange(60)} for _ in range(20)]
-    client.post("/tasks", json=tasks)
+class Servers:
+    """Servers that share a store, any of which can be killed."""
+
+    def __init__(self, start: StartServer, flags: tuple[str, ...], number: int) -> None:
+        self._start = start
+        self._flags = flags
+        self.up = [start(*flags) for _ in range(number)]
+
+    def start_one(self) -> None:
+        self.up.append(self._start(*self._flags))
+
+    def kill_one(self, chance: Random) -> None:
+        victim = chance.choice(self.up)
+        victim.signal(signal.SIGKILL)
+        self.up.remove(victim)
+        victim.wait()
 
 
-def live(server: ServerProcess, accounts: Accounts, chance: Random) -> None:
-    """Put a server under load for a random time."""
-    end = time.monotonic() + chance.uniform(*SECONDS_TO_LIVE)
-    while time.monotonic() < end:
-        submit_load(server.client, chance)
-        accounts.look(server.client)
-        time.sleep(0.2)
+class Clients:
+    """Threads that put servers under load, and look at their schedules."""
+
+    def __init__(self, servers: Servers, chance: Random) -> None:
+        self.schedules = Schedules(PERIODS)
+        self._servers = servers
+        self._chance = chance
+        self._stopped = threading.Event()
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        threads = [threading.Thread(target=self._repeat, args=(work,)) for work in (self._look, self._submit)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self._stopped.set()
+            for thread in threads:
+                thread.join()
+
+    def _repeat(self, work: Any) -> None:
+        chance = Random(self._chance.random())
+        while not self._stopped.wait(LOOK_SECONDS):
+            if up := [*self._servers.up]:
+                with suppress(httpx2.TransportError):  # it was killed
+                    work(chance.choice(up), chance)
+
+    def _look(self, server: ServerProcess, _: Random) -> None:
+        self.schedules.look(server.client)
+
+    def _submit(self, server: ServerProcess, chance: Random) -> None:
+        tasks: list[dict[str, Any]] = [
+            {"name": f"load-{chance.randrange(1000)}", "duration": chance.randrange(60)} for _ in range(20)
+        ]
+        params = {"schedule": "-", "at": "-", "status": "1", "seconds": "0.2"}
+        name, on_crash = f"load-fails-{chance.randrange(10)}", chance.choice(["rerun", "fail"])
+        tasks.append({"name": name, "handler": "note", "params": params, "on_crash": on_crash})
+        server.client.post("/tasks", json=tasks)
 
 
-def settle(client: httpx2.Client, accounts: Accounts) -> None:
-    """Pause all schedules, and wait until everything has ended."""
-    for number in range(SCHEDULES):
-        path = f"/schedules/tick-{number}"
-        eventually(lambda: client.patch(path, json={"paused": True}).status_code == 200)  # noqa: B023
-    accounts.look(client)
-    eventually(lambda: not client.get("/tasks?state=running").json() + client.get("/tasks?state=pending").json())
-    accounts.look(client)
+def put_schedules(client: httpx2.Client) -> None:
+    """Put the schedules, all of which fire at the same instants, for the first time in a moment."""
+    start_at = datetime.fromtimestamp(round(time.time()) + 1, UTC).isoformat()
+    for name, params in SCHEDULES.items():
+        task = {"name": name, "handler": "note", "params": {"schedule": name, "at": "{scheduled_for}", **params}}
+        definition = {"every": PERIODS[name] * 1000, "start_at": start_at, "task": task}
+        client.put(f"/schedules/{name}", json=definition).raise_for_status()
+
+
+def settle(server: ServerProcess, schedules: Schedules) -> None:
+    """Pause the schedules, and wait until all tasks have ended and all notifications are delivered."""
+    client = server.client
+    for name in SCHEDULES:
+        eventually(lambda: client.patch(f"/schedules/{name}", json={"paused": True}).status_code == 200)  # noqa: B023
+    schedules.look(client)
+    eventually(lambda: is_idle(server), SETTLE_SECONDS_MAX)
+    eventually(lambda: client.get("/tasks?handler=notify:ops").json() == [], SETTLE_SECONDS_MAX)
+
+
+def is_idle(server: ServerProcess) -> bool:
+    """Return whether no task is in flight."""
+    server.client.get("/tasks?limit=1")  # a node knows the counts of a queue from its last call
+    return in_flight(server) == 0
 
 
 @pytest.fixture
-def flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+def receiver() -> Iterator[Receiver]:
+    with Receiver(Random(5)).opened() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, receiver: Receiver) -> tuple[str, ...]:
     (tmp_path / "written").touch()
     (tmp_path / "note.sh").write_text(SCRIPT.format(file=tmp_path / "written"))
-    tables = "".join(SCHEDULE.format(number=number) for number in range(SCHEDULES))
-    (tmp_path / "settings.toml").write_text(SETTINGS.format(script=tmp_path / "note.sh") + tables)
+    settings = SETTINGS.format(crashes_max=KILLS + 1, script=tmp_path / "note.sh", port=receiver.port)
+    (tmp_path / "settings.toml").write_text(settings)
     monkeypatch.setenv("PEXECUTOR_DATA_DIR", str(tmp_path / "data"))
     return ("--config", str(tmp_path / "settings.toml"))
 
 
-def report(store: str, kills: int, counts: dict[str, Any]) -> None:
+def kill_repeatedly(servers: Servers, receiver: Receiver, chance: Random) -> Schedules:
+    """Kill servers under load, with a receiver that is down at times; return what was seen of the schedules."""
+    put_schedules(servers.up[0].client)
+    clients = Clients(servers, chance)
+    with clients.at_work():
+        for _ in range(KILLS):
+            with nullcontext() if chance.randrange(3) == 0 else receiver.up():
+                time.sleep(chance.uniform(*SECONDS_TO_LIVE))
+                servers.kill_one(chance)
+            with receiver.up():
+                servers.start_one()
+    receiver.is_steady = True
+    with receiver.up():
+        settle(servers.up[0], clients.schedules)
+    return clients.schedules
+
+
+def check(store: str, schedules: Schedules, servers: Servers, receiver: Receiver, written: Path) -> None:
+    records, runs = [*finished_records(servers.up[0].client, SCHEDULES)], read_runs(written)
+    counts = check_occurrences(schedules, records, runs)
+    counts |= check_notifications(receiver.taken, records, runs, schedules)
     shown = ", ".join(f"{number} {what}" for what, number in counts.items())
-    sys.stderr.write(f"\n{store}: {kills} kills, {shown}\n")
+    sys.stderr.write(f"\n{store}: {KILLS} kills, {shown}, {receiver.refused} refused requests\n")
+    assert counts["occurrences fired"] >= KILLS
+    assert counts["failed"] >= KILLS
 
 
-def test_in_a_file_each_occurrence_is_fired_once(
-    start_server: StartServer, flags: tuple[str, ...], tmp_path: Path
+def test_killed_servers_on_a_file(
+    start_server: StartServer, flags: tuple[str, ...], receiver: Receiver, tmp_path: Path
 ) -> None:
-    accounts, chance = Accounts(tmp_path / "written"), Random(3)
-    for _ in range(KILLS):
-        server = start_server(*flags)
-        live(server, accounts, chance)
-        server.signal(signal.SIGKILL)
-        server.wait()
-    server = start_server(*flags)
-    settle(server.client, accounts)
-    counts = accounts.check(server.client)
-    report("SQLite", KILLS, counts)
-    assert counts["fired"] >= KILLS
+    servers = Servers(start_server, flags, 1)
+    schedules = kill_repeatedly(servers, receiver, Random(3))
+    check("SQLite", schedules, servers, receiver, tmp_path / "written")
+
+
+def test_killed_nodes_on_a_queue(
+    start_server: StartServer, flags: tuple[str, ...], receiver: Receiver, tmp_path: Path
+) -> None:
+    with valkey_server(tmp_path / "valkey", "--appendonly", "yes", "--appendfsync", "always") as queue:
+        servers = Servers(start_server, (*flags, "--store", queue.url, "--lease", "3"), NODES)
+        schedules = kill_repeatedly(servers, receiver, Random(4))
+        check("Valkey", schedules, servers, receiver, tmp_path / "written")
+        for server in servers.up:
+            server.close()
