@@ -23,6 +23,7 @@ from trio.testing import MockClock
 
 from pexecutor.errors import PexecutorError, StoreUnavailableError, UnusableStoreError
 from pexecutor.stores.limits import no_limit_keys
+from pexecutor.stores.local import changes, listing
 from pexecutor.stores.sqlite import database, journal, statements
 from pexecutor.stores.sqlite.database import Durability
 from pexecutor.task import make_serial
@@ -32,6 +33,7 @@ from ..determinism import deterministic_scheduling
 from .callers import Callers
 from .deliveries import NotifiedWork
 from .disk import SURVIVES, FakeDisk
+from .finding import Finding
 from .inside import trouble, work
 from .ledger import BrokenInvariantError, Ledger, demand
 from .limits import Limits, limit_keys
@@ -81,6 +83,7 @@ class World:
         self.has_trouble = chance.random() < 0.5
         self.schedules = ScheduledWork(seed, EPOCH)
         self.limits = Limits(seed)
+        self.finding = Finding(seed)
         self.log = FailingLog(Random(seed), chance.choice([0, 0, 0.1, 1]))
         self.group_min = chance.choice([statements.GROUP_MIN, 1])
         self.ledger = Ledger(
@@ -106,6 +109,7 @@ class World:
             f"{', schedules' if self.schedules.definitions else ''}"
             f"{f', at most {self.notified.bounds.deliveries_max} deliveries' if self.notified.are_made else ''}"
             f"{', limits' if self.limits.are_used else ''}"
+            f"{f', steps of {self.finding.step_records_max} records' if self.finding.is_done else ''}"
         )
         self._marks = count(1)
         self._crashes = 0
@@ -140,6 +144,8 @@ class World:
             mock.patch.object(database, "RECORDS_A_READ", self.records_at_once),
             mock.patch.object(journal, "CHANGES_A_TRANSACTION_MAX", self.records_at_once),
             mock.patch.object(statements, "GROUP_MIN", self.group_min),
+            mock.patch.object(changes, "STEP_RECORDS_MAX", self.finding.step_records_max),
+            mock.patch.object(listing, "EXAMINED_RECORDS_MAX", self.finding.examined_max),
         ):
             yield
 
@@ -242,6 +248,8 @@ class World:
                 below.start_soon(partial(trouble, process, chance=self.chance, say=self.say))
             if self.limits.are_used:
                 below.start_soon(self.limits.change, process)
+            if self.finding.is_done:
+                below.start_soon(self.finding.act, process)
             async with trio.open_nursery() as nursery:
                 for number in range(3):
                     nursery.start_soon(callers.call, f"caller {number + 1}", self.chance.randint(3, 25))
