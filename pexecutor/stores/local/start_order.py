@@ -126,6 +126,8 @@ class StartOrder:
         self.is_cut = False
         if len(handlers) == 1:
             return handlers[0].plain.front(number)
+        if number == 1:
+            return self._first_of(handlers)
         first: list[Pending] = []
         orders = [tasks.plain for tasks in handlers]
         for priority in sorted({priority for order in orders for priority in order.priorities}):
@@ -135,6 +137,15 @@ class StartOrder:
             if len(first) == number:
                 break
         return first
+
+    def _first_of(self, handlers: Sequence[HandlerTasks]) -> list[Pending]:
+        """Return the first task of all. Most claims are for one task, so this path is the shortest."""
+        first: Place | None = None
+        for tasks in handlers:
+            place = tasks.plain.first_place()
+            if first is None or place < first:
+                first = place
+        return [] if first is None else [self._records[first[1]]]
 
     def open_queues(self, key: LimitKey) -> None:
         """Let the tasks that wait for a key be claimed, because the key has a free slot."""
@@ -149,18 +160,33 @@ class StartOrder:
             tasks.plain.remove_first(len(records))
             if not tasks.plain.lanes:
                 self._handlers.clear()
+        elif len(records) == 1:
+            self._remove_first_of(records[0].task.handler, records)
+        elif self.is_plain and records:
+            self._remove_up_to(place_of(records[-1]))
         else:
             for handler, some in by_handler(records):
                 self._remove_first_of(handler, some)
         self._length -= len(records)
 
+    def _remove_up_to(self, place: Place) -> None:
+        """Remove all tasks up to this place. Counting them by handler takes longer than finding the place in each."""
+        for tasks in [*self._handlers.values()]:
+            if number := tasks.plain.before((place[0], place[1] + 1)):
+                tasks.plain.remove_first(number)
+                if not tasks.plain.lanes:
+                    del self._handlers[tasks.handler]
+
     def _remove_first_of(self, handler: str, records: Sequence[Record]) -> None:
         tasks = self._handlers[handler]
-        keyed = [] if tasks.keyed is None else [record for record in records if has_limit_keys(record)]
-        tasks.plain.remove_first(len(records) - len(keyed))
-        for record in keyed:
-            tasks.remove_keyed(record)
-        self._keyed -= len(keyed)
+        if tasks.keyed is None:
+            tasks.plain.remove_first(len(records))
+        else:
+            keyed = [record for record in records if has_limit_keys(record)]
+            tasks.plain.remove_first(len(records) - len(keyed))
+            for record in keyed:
+                tasks.remove_keyed(record)
+            self._keyed -= len(keyed)
         if not tasks:
             del self._handlers[handler]
 
