@@ -130,6 +130,7 @@ class Process:
             delivery_bounds=notified.bounds,
             queue_size=ledger.queue_size,
             history_records_max=history_records_max,
+            history_failed_records_max=history_records_max,
             crashes_max=ledger.crashes_max,
             journal=_Journal(self),
             ends_with_us={"sleep"} if starts_are_free else (),
