@@ -156,6 +156,7 @@ def _make_shared_store(config: Config, address: ValkeyAddress) -> ValkeyStore:
         queue_size=config.queue_size,
         history_records_max=config.history_records_max,
         history_seconds_max=config.history_seconds_max,
+        history_failed_seconds_max=config.history_failed_seconds_max,
         history_bytes_max=config.history_bytes_max,
         lease_seconds=config.lease_seconds,
     )

@@ -60,6 +60,10 @@ class Gate(Doing):
     def open(self) -> None:
         self._open.set()
 
+    def close(self) -> None:
+        """Hold the tasks that start from now on."""
+        self._open = trio.Event()
+
 
 async def fail_at_cleaning_up() -> None:
     """Work until cancelled, then raise an error."""

@@ -98,10 +98,11 @@ def _side(option: str, text: str, config: Config, *, must_exist: bool, volatile:
 
             with valkey.needs_driver():
                 from ..stores.moves.valkey_side import QueueSide
+                from ..stores.valkey.wire import KeepSeconds
             return QueueSide(
                 address,
                 config.queue,
-                keep_seconds_max=config.history_seconds_max,
+                keep_seconds_max=KeepSeconds(config.history_seconds_max, config.history_failed_seconds_max),
                 may_forget=volatile,
             )
 

@@ -66,6 +66,9 @@ class Renumbering:
 
     def _with_new_serials(self, record: Record) -> Record:
         serial = self._serials[record.serial]
+        if record.rare is not None and record.rare.retry_of:
+            again = self._serials.get(record.rare.retry_of, 0)  # 0: the task that it repeats is not moved
+            record = msgspec.structs.replace(record, rare=msgspec.structs.replace(record.rare, retry_of=again))
         if isinstance(record, Following):
             return msgspec.structs.replace(record, serial=serial, follows=self._serials[record.follows])
         return msgspec.structs.replace(record, serial=serial)

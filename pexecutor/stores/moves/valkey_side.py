@@ -36,7 +36,7 @@ from ..valkey.queue_rows import MarkRow, QueueIdentity, UpgradeStep, to_mark
 from ..valkey.rare import to_rare
 from ..valkey.schedule_rows import RESULTS, ScheduleRow, to_schedule, to_schedule_row
 from ..valkey.upgrade import upgrade
-from ..valkey.wire import AttemptRow, KeptAnswer, Row, StoredRecord, decoder, to_arguments, to_text
+from ..valkey.wire import AttemptRow, KeepSeconds, KeptAnswer, Row, StoredRecord, decoder, to_arguments, to_text
 from .marks import Mark, Role
 from .renumbering import More
 
@@ -74,11 +74,11 @@ class QueueSide:
     Parameters:
         address: the server.
         queue: the name of the queue.
-        keep_seconds_max: how long a finished task can be read there, in seconds.
+        keep_seconds_max: how long finished tasks can be read there.
         may_forget: whether to accept a server that loses everything when it restarts.
     """
 
-    def __init__(self, address: ValkeyAddress, queue: str, *, keep_seconds_max: float, may_forget: bool) -> None:
+    def __init__(self, address: ValkeyAddress, queue: str, *, keep_seconds_max: KeepSeconds, may_forget: bool) -> None:
         self.shown: str = f"{address.shown} --queue {queue}"
         self._link = ValkeyLink(address, queue, flushed=True)
         self._keep_seconds_max = keep_seconds_max
@@ -306,7 +306,7 @@ def _number(serial: int) -> int:
     return serial & make_serial(1, 0) - 1
 
 
-def _to_table(record: Record, keep_seconds_max: float) -> dict[str, Any]:
+def _to_table(record: Record, keep_seconds_max: KeepSeconds) -> dict[str, Any]:
     """Return a record in the form in which the functions on the server handle it."""
     assert not isinstance(record, Running), "no task runs while it is moved"
     arguments = to_arguments(record.task, keep_seconds_max)
@@ -328,6 +328,7 @@ def _to_table(record: Record, keep_seconds_max: float) -> dict[str, Any]:
         rare=to_rare(record.rare, record.task.handler),
         task_bytes=len(arguments.task.encode()),
         handler=record.task.handler,
+        keep_failed=arguments.keep_failed,
     )
     return {"number": _number(record.serial), "task": arguments.task, **stored._asdict()}
 

@@ -17,7 +17,7 @@ from ...task import Task, Verdict, make_serial
 from ..answers import Answer, AnswerBounds, KeyedAnswer, RequestKey, RequestKind, answer_bytes, answer_of, fixed_bytes
 from .calls import Calls, Link
 from .replies import verdicts_of
-from .wire import KeptAnswer, OnceReply, RequestArguments, StoredAnswer, to_arguments
+from .wire import KeepSeconds, KeptAnswer, OnceReply, RequestArguments, StoredAnswer, to_arguments
 
 _NUMBERS: Final = make_serial(1, 0) - 1
 """The bits of a serial that are the task's number in its queue."""
@@ -31,7 +31,7 @@ class ValkeyAnswers:
         calls: the calls of the node.
         link: the client for the server.
         queue_size: how many tasks may wait.
-        keep_seconds_max: how long a finished task can be read, in seconds.
+        keep_seconds_max: how long finished tasks can be read.
         commits: measures how long submits take to become durable.
     """
 
@@ -41,7 +41,7 @@ class ValkeyAnswers:
         calls: Calls,
         link: Link,
         queue_size: int,
-        keep_seconds_max: float,
+        keep_seconds_max: KeepSeconds,
         commits: Histogram,
     ) -> None:
         self._bounds = bounds

@@ -33,7 +33,7 @@ from ..limits import HOLDERS_SHOWN_MAX, LANES_A_STEP_MAX
 from ..moves.marks import SEALED, Role
 from ..schedules import OCCURRENCES_MAX, Owner, SkipReason
 
-LAYOUT: Final = "5"
+LAYOUT: Final = "6"
 """The layout of the keys of a queue."""
 
 NO_RUN_AT: Final = -1

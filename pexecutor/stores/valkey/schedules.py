@@ -44,7 +44,7 @@ from .schedule_rows import (
     to_step_row,
     with_numbers,
 )
-from .wire import to_arguments
+from .wire import KeepSeconds, to_arguments
 
 
 class ValkeySchedules:
@@ -55,7 +55,7 @@ class ValkeySchedules:
         calls: the node's calls to its queue.
         link: the connection, which waits until all replies so far are as durable as requested.
         queue_size: how many tasks may wait.
-        keep_seconds_max: how long a finished task can be read, in seconds.
+        keep_seconds_max: how long finished tasks can be read.
         commits: measures how long occurrences took to become durable.
     """
 
@@ -65,7 +65,7 @@ class ValkeySchedules:
         calls: Calls,
         link: Link,
         queue_size: int,
-        keep_seconds_max: float,
+        keep_seconds_max: KeepSeconds,
         commits: Histogram,
     ) -> None:
         self._bounds = bounds

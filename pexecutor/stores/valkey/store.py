@@ -25,13 +25,8 @@ from typing import Any, Final, Literal
 import msgspec
 import trio
 
-from ...errors import (
-    AlreadyFinishedError,
-    ExpiredTaskError,
-    StoreUnavailableError,
-    UnknownTaskError,
-)
-from ...limits.defaults import CRASHES_MAX, HISTORY_BYTES_MAX, HISTORY_RECORDS_MAX, HISTORY_SECONDS_MAX, QUEUE_SIZE
+from ...errors import AlreadyFinishedError, ExpiredTaskError, StoreUnavailableError, UnknownTaskError
+from ...limits import defaults
 from ...limits.times import LEASE_SECONDS, STORE_CALL_SECONDS_MAX
 from ...observe.histogram import COMMIT_SECONDS, Histogram
 from ...task import (
@@ -69,7 +64,7 @@ from .snapshot import take_snapshot
 from .steps import EndingSteps
 from .upgrade import check_layout, upgrade
 from .waiting import change_waiting
-from .wire import Beat, Claimed, Found, Row, ServerReply, to_arguments
+from .wire import Beat, Claimed, Found, KeepSeconds, Row, ServerReply, to_arguments
 
 LINGERING: Final = True
 """Argument of ``get``: also return an expired record that is kept for callers that wait for its end."""
@@ -88,8 +83,10 @@ class ValkeyStore:
         link: the client for the server and the queue.
         node: the name of this node; unique, and new with each start.
         queue_size: how many tasks may wait, for all nodes together.
-        history_records_max: how many finished tasks can be read.
-        history_seconds_max: how long a finished task can be read, in seconds.
+        history_records_max: how many tasks that succeeded can be read.
+        history_seconds_max: how long a task that succeeded can be read, in seconds.
+        history_failed_records_max: how many tasks with another outcome can be read.
+        history_failed_seconds_max: how long a task with another outcome can be read, in seconds.
         history_bytes_max: the bytes of endings that are kept in all.
         answer_bounds: how many answers to requests with a key are remembered, and for how long.
         durability: how durable an accepted task is; the link provides it, and the store only reports it.
@@ -110,16 +107,18 @@ class ValkeyStore:
         link: Link,
         *,
         node: str,
-        queue_size: int = QUEUE_SIZE,
-        history_records_max: int = HISTORY_RECORDS_MAX,
-        history_seconds_max: float = HISTORY_SECONDS_MAX,
-        history_bytes_max: int = HISTORY_BYTES_MAX,
+        queue_size: int = defaults.QUEUE_SIZE,
+        history_records_max: int = defaults.HISTORY_RECORDS_MAX,
+        history_seconds_max: float = defaults.HISTORY_SECONDS_MAX,
+        history_failed_records_max: int = defaults.HISTORY_FAILED_RECORDS_MAX,
+        history_failed_seconds_max: float = defaults.HISTORY_FAILED_SECONDS_MAX,
+        history_bytes_max: int = defaults.HISTORY_BYTES_MAX,
         answer_bounds: AnswerBounds = ANSWER_BOUNDS,
         durability: Durability = "aof",
         on_doubt: Callable[[str], None] = lambda _: None,
         on_damage: Callable[[str], None] = lambda _: None,
         on_lease_lost: Callable[[int], None] = lambda _: None,
-        crashes_max: int = CRASHES_MAX,
+        crashes_max: int = defaults.CRASHES_MAX,
         schedule_bounds: ScheduleBounds = SCHEDULE_BOUNDS,
         delivery_bounds: DeliveryBounds = DELIVERY_BOUNDS,
         lease_seconds: float = LEASE_SECONDS,
@@ -133,8 +132,9 @@ class ValkeyStore:
         self.commits: Histogram = Histogram(COMMIT_SECONDS)
         self._link = link
         self.node: str = node
-        self._bounds = (history_records_max, history_bytes_max, crashes_max, delivery_bounds.deliveries_max)
-        self._keep_seconds_max = history_seconds_max
+        history_max = (history_records_max, history_failed_records_max, history_bytes_max)
+        self._bounds = (*history_max, crashes_max, delivery_bounds.deliveries_max)
+        self._keep_seconds_max = KeepSeconds(history_seconds_max, history_failed_seconds_max)
         self._durability: Durability = durability
         self._on_doubt = on_doubt
         self._lease_seconds = lease_seconds
@@ -148,7 +148,7 @@ class ValkeyStore:
         self._calls = Calls(
             link, node, work_is_there=self._work_is_there, other_queue=self._lose_queue, damage=self._damage
         )
-        submitting = (self._calls, link, queue_size, history_seconds_max, self.commits)
+        submitting = (self._calls, link, queue_size, self._keep_seconds_max, self.commits)
         self.answers: ValkeyAnswers = ValkeyAnswers(answer_bounds, *submitting)
         self.schedules: ValkeySchedules = ValkeySchedules(schedule_bounds, *submitting)
         self.deliveries: ValkeyDeliveries = ValkeyDeliveries(delivery_bounds, self._calls, link)

@@ -44,10 +44,18 @@ _TEXT_HEADS: Final = {0xD9: 2, 0xDA: 3, 0xDB: 5}
 """The length of the head of a MessagePack text, by its first byte."""
 
 
+class KeepSeconds(NamedTuple):
+    """How long finished tasks can be read, in seconds: those that succeeded, and those with another outcome."""
+
+    succeeded: float
+    failed: float
+
+
 class TaskArguments(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A task as ``submit`` gets it; ``task`` is JSON. Waits are in seconds; ``run_at`` is below 0 if there is none.
 
-    ``rare`` is false unless the task brings deliveries or has limit keys.
+    ``rare`` is false unless the task brings deliveries or has limit keys. ``keep`` is how long the task can be read if
+    it succeeds, and ``keep_failed`` if it does not.
     """
 
     name: str
@@ -60,6 +68,7 @@ class TaskArguments(msgspec.Struct, frozen=True, gc=False, array_like=True):
     task: str
     rare: StoredRare | bool
     handler: str
+    keep_failed: float
 
 
 class AttemptRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -75,8 +84,11 @@ _decode_attempts = msgspec.msgpack.Decoder(list[AttemptRow]).decode
 
 
 class StoredRecord(NamedTuple):
-    """The fields of a record in the order in which the server packs them. Layout 1 had only the first 14,
-    and layouts 2 to 4 lacked the handler."""
+    """The fields of a record in the order in which the server packs them.
+
+    Layout 1 had only the first 14. Layouts 2 to 4 lacked ``handler``, and layouts 2 to 5 ``keep_failed``: then ``keep``
+    stands for both.
+    """
 
     state: str
     name: str
@@ -95,6 +107,7 @@ class StoredRecord(NamedTuple):
     rare: StoredRare | bool
     task_bytes: int
     handler: str
+    keep_failed: float
 
 
 class Row(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -271,7 +284,7 @@ def decoder(result: Any) -> msgspec.msgpack.Decoder[Any]:
     return msgspec.msgpack.Decoder(ServerReply[result])
 
 
-def to_arguments(task: Task, keep_seconds_max: float, rare: Rare | None = None) -> TaskArguments:
+def to_arguments(task: Task, keep_seconds_max: KeepSeconds, rare: Rare | None = None) -> TaskArguments:
     """Return a task with its rare facts as ``submit`` gets it."""
     return TaskArguments(
         task.name,
@@ -280,11 +293,16 @@ def to_arguments(task: Task, keep_seconds_max: float, rare: Rare | None = None) 
         NO_RUN_AT if task.run_at is None else task.run_at.timestamp(),
         task.on_conflict,
         task.on_crash,
-        keep_seconds_max if task.keep is None else min(task.keep / 1000, keep_seconds_max),
+        _kept(task, keep_seconds_max.succeeded),
         to_task_text(task),
         rare is not None and to_rare(rare, task.handler),
         task.handler,
+        _kept(task, keep_seconds_max.failed),
     )
+
+
+def _kept(task: Task, seconds_max: float) -> float:
+    return seconds_max if task.keep is None else min(task.keep / 1000, seconds_max)
 
 
 def to_task_text(task: Task) -> str:

@@ -38,7 +38,7 @@ from .schedules import ScheduledWork
 
 DERIVED: Final = (
     *("names", "following", "pending", "later", "due", "running", "crashed", "history", "expiry"),
-    *("schedules", "upcoming"),
+    *("schedules", "upcoming", "failures"),
 )
 LIVES_MAX: Final = 20
 """How many nodes may die in peace, by their tasks."""

@@ -36,6 +36,7 @@ KEYS: Final = [
         "running",
         "crashed",
         "history",
+        "failures",
     ),
     *("expiry", "nodes", "leases", "node", "seen", "damaged", "moves", "seekers"),
 ]
@@ -92,7 +93,7 @@ BAD_TASKS: Final = {
 def entry_cases() -> dict[str, Case]:
     """Each kind of entry is lost or garbage, for a task in each state."""
     cases: dict[str, Case] = {}
-    for name in ("run-1", "wait-1", "later", "follows", "done"):
+    for name in ("run-1", "wait-1", "later", "follows", "done", "succeeded"):
         lost = ALL & {name}
         for key in ("record", "task"):
             cases[f"{key} of {name} lost"] = Case(f"redis.call('HDEL', k .. ':{key}', id['{name}'])", lost)
@@ -110,7 +111,8 @@ def entry_cases() -> dict[str, Case]:
         "later": "later",
         "due": "later",
         "running": "run-1",
-        "history": "done",
+        "history": "succeeded",
+        "failures": "done",
         "expiry": "done",
     }
     for index, name in indexes.items():
@@ -189,6 +191,10 @@ async def populated(server: ValkeyServer, queue: str) -> AsyncIterator[tuple[ANo
     """A node with tasks in every state, and their ids as the keys have them."""
     async with a_node(server.url, queue=queue, lease_seconds=3.0, patience_seconds=4.0) as node:
         ids: dict[str, str] = {}
+        node.gate.open()
+        await node.accept("succeeded")
+        await eventually(lambda: have_succeeded(node, frozenset({"succeeded"})))
+        node.gate.close()
         await node.executor.submit([Task("run-1"), Task("run-2")])
         await eventually_runs(node, "run-1", "run-2")
         tasks = [Task("done"), Task("wait-1"), Task("wait-2"), Task("wait-3"), Task("later", delay=1500)]
@@ -197,7 +203,7 @@ async def populated(server: ValkeyServer, queue: str) -> AsyncIterator[tuple[ANo
             ids[verdict.record.task.name] = as_key(verdict.record.id)
         await node.executor.cancel(next(r.id for r in await listed(node) if r.task.name == "done"))
         ids["follows"] = ids["run-1"]
-        ids |= {r.task.name: as_key(r.id) for r in await listed(node) if r.state == "running"}
+        ids |= {r.task.name: as_key(r.id) for r in await listed(node) if r.task.name in ("run-1", "run-2", "succeeded")}
         yield node, ids
 
 

@@ -24,6 +24,7 @@ from pexecutor.stores.moves.move import Terms, move, undo
 from pexecutor.stores.moves.sqlite_side import FileSide
 from pexecutor.stores.moves.valkey_side import QueueSide
 from pexecutor.stores.schedules import Fired, Schedule
+from pexecutor.stores.valkey.wire import KeepSeconds
 
 from ..moves.test_move import CutShortError, death_at, everything, full, here, is_served, serving, there
 from ..moves.test_move_deliveries import deliveries_in, deliveries_of, finish_all, notified
@@ -60,7 +61,9 @@ async def schedules_there(server: ValkeyServer, queue: str) -> list[Schedule]:
 
 
 def side(server: ValkeyServer, queue: str, *, may_forget: bool = False) -> QueueSide:
-    return QueueSide(address_of(server), queue, keep_seconds_max=604_800.0, may_forget=may_forget)
+    return QueueSide(
+        address_of(server), queue, keep_seconds_max=KeepSeconds(604_800.0, 2_592_000.0), may_forget=may_forget
+    )
 
 
 @asynccontextmanager

@@ -1,8 +1,8 @@
 """Queues of earlier versions open and are repaired, and a crash on the way costs nothing.
 
-``layout-1.txt`` and ``layout-4.txt`` are queues that the last programs of layout 1 and of layout 4 wrote, whose nodes
-then died. That of layout 4, from before there were limits, has tasks in every state, a schedule, a remembered answer
-and a delivery.
+``layout-1.txt``, ``layout-4.txt`` and ``layout-5.txt`` are queues that the last programs of these layouts wrote, whose
+nodes then died. That of layout 4, from before there were limits, has tasks in every state, a schedule, a remembered
+answer and a delivery. That of layout 5, from before there were two parts of history, has tasks with every outcome.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from pexecutor.stores.valkey import client as links
 from pexecutor.stores.valkey.calls import _DECODERS
 from pexecutor.stores.valkey.client import ValkeyLink
 from pexecutor.stores.valkey.library import read_functions
+from pexecutor.stores.valkey.protocol import LAYOUT
 
 from .conftest import KEEPS_ALL
 from .node import WAIT_SECONDS_MAX, ANode, a_node, address_of, eventually
@@ -36,6 +37,9 @@ from .server import ValkeyServer, valkey_server
 
 LAYOUT_1: Final = Path(__file__).with_name("layout-1.txt")
 LAYOUT_4: Final = Path(__file__).with_name("layout-4.txt")
+LAYOUT_5: Final = Path(__file__).with_name("layout-5.txt")
+ENDED_OF_LAYOUT_4: Final = 3
+LAYOUT_NOW: Final = b"$1\r\n%b\r\n" % LAYOUT.encode()
 NODE: Final = "node-0000000001"
 STEPS: Final = 12
 """Before so many calls an upgrade is cut short; some are done then."""
@@ -129,30 +133,30 @@ async def test_a_queue_of_the_version_before(damaged: bool, server: ValkeyServer
         assert bool(damages) == damaged, damages
     key = f"pexecutor:{{{queue}}}"
     assert server.command("HGETALL", f"{key}:meta").startswith(b"*"), "programs of layout 1 look for it"
-    assert server.command("HGET", f"{key}:meta", "layout") == b"$1\r\n5\r\n"
+    assert server.command("HGET", f"{key}:meta", "layout") == LAYOUT_NOW
     assert server.command("HEXISTS", f"{key}:meta", "tag") == b":0\r\n"
-    assert server.command("HGET", f"{key}:head", "layout") == b"$1\r\n5\r\n"
+    assert server.command("HGET", f"{key}:head", "layout") == LAYOUT_NOW
 
 
 async def give_layout(layout: str, server: ValkeyServer, queue: str) -> None:
-    """Make a queue of layout 2, 3 or 4 with a pending task. It is one of today without the keys that are new."""
+    """Make a queue of layout 2 to 5 with a pending task. It is one of today without the keys that are new."""
     async with a_node(server.url, queue=queue, pool_size=1) as node:
         await node.accept("runs", "waits")
     for key in ("head", "meta"):
         server.command("HSET", f"pexecutor:{{{queue}}}:{key}", "layout", layout)
 
 
-@pytest.mark.parametrize("layout", ["2", "3", "4"])
+@pytest.mark.parametrize("layout", ["2", "3", "4", "5"])
 async def test_a_queue_that_only_lacks_keys(layout: str, server: ValkeyServer) -> None:
     queue = f"test-{secrets.token_hex(4)}"
     await give_layout(layout, server, queue)
     async with a_node(server.url, queue=queue) as node:
         assert {"runs", "waits"} <= (await records_of(node)).keys()
     for key in ("head", "meta"):
-        assert server.command("HGET", f"pexecutor:{{{queue}}}:{key}", "layout") == b"$1\r\n5\r\n"
+        assert server.command("HGET", f"pexecutor:{{{queue}}}:{key}", "layout") == LAYOUT_NOW
 
 
-@pytest.mark.parametrize("layout", ["2", "3", "4"])
+@pytest.mark.parametrize("layout", ["2", "3", "4", "5"])
 async def test_nodes_of_a_later_layout_are_named(layout: str, server: ValkeyServer) -> None:
     queue = f"test-{secrets.token_hex(4)}"
     await give_layout(layout, server, queue)
@@ -268,10 +272,10 @@ async def test_tasks_from_before_there_were_limits_obey_them(server: ValkeyServe
 
 @pytest.mark.usefixtures("small_steps")
 async def test_a_crash_at_any_step_of_the_upgrade_of_a_queue_without_limits(own_server: ValkeyServer) -> None:
-    queues = [f"test-{steps}" for steps in range(3)]
+    queues = [f"test-{steps}" for steps in range(ENDED_OF_LAYOUT_4 + 3)]
     for steps, queue in enumerate(queues):
         load(own_server, queue, LAYOUT_4)
-        assert await upgrade_some(own_server, queue, steps) == (steps > 0)
+        assert await upgrade_some(own_server, queue, steps) == (steps > ENDED_OF_LAYOUT_4)
     own_server.kill()
     own_server.start()
     for queue in queues:
@@ -279,19 +283,94 @@ async def test_a_crash_at_any_step_of_the_upgrade_of_a_queue_without_limits(own_
             await obeys_limits(store)
 
 
-async def test_a_program_without_limits_refuses_the_queue(
+async def test_a_program_of_the_layout_before_refuses_the_queue(
     server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue = f"test-{secrets.token_hex(4)}"
     async with a_store(server, queue):
         pass
     name, text = read_functions()
-    text = text.replace("local LAYOUT = '5'", "local LAYOUT = '4'")
-    text = text.replace("or layout == '4' then", "then").replace(name, f"{name}_older")
+    for newer, older in ((f"local LAYOUT = '{LAYOUT}'", "local LAYOUT = '5'"), (", ['5'] = true}", "}")):
+        assert newer in text
+        text = text.replace(newer, older)
+    text = text.replace(name, f"{name}_older")
     monkeypatch.setattr(links, "read_functions", lambda: (f"{name}_older", text))
-    monkeypatch.setattr(upgrade, "LAYOUT", "4")
-    wanted = "has layout 5, and this version uses layout 4: use the version that"
+    monkeypatch.setattr(upgrade, "LAYOUT", "5")
+    wanted = "has layout 6, and this version uses layout 5: use the version that"
     with pytest.raises(UnusableStoreError, match=wanted), unwrapped_unusable_store():
         async with a_store(server, queue):
             pass
-    assert server.command("HGET", f"pexecutor:{{{queue}}}:head", "layout") == b"$1\r\n5\r\n"
+    assert server.command("HGET", f"pexecutor:{{{queue}}}:head", "layout") == LAYOUT_NOW
+
+
+# Two parts of history
+
+
+ENDED: Final = {
+    **{f"done-{number}": Outcome.SUCCEEDED for number in (0, 2, 5, 7)},
+    "done-1": Outcome.FAILED,
+    "done-3": Outcome.TIMED_OUT,
+    "done-4": Outcome.CANCELLED,
+    "done-6": Outcome.ABANDONED,
+    "cancelled-0": Outcome.CANCELLED,
+}
+"""The tasks that have ended in the queue of layout 5, in the order of their acceptance, and their outcomes."""
+
+IN_ORDER: Final = ["cancelled-0", *[f"done-{number}" for number in reversed(range(8))]]
+
+
+def members(server: ValkeyServer, queue: str, key: str) -> list[int]:
+    """Return the numbers of the tasks in a sorted set, in its order."""
+    answer = server.command("ZRANGE", f"pexecutor:{{{queue}}}:{key}", "0", "-1")
+    return [int(line) for line in answer.split(b"\r\n")[2::2]]
+
+
+async def has_two_parts(node: ANode, server: ValkeyServer, queue: str) -> None:
+    """The tasks that have ended are in their parts, listed as one, and the others run."""
+    page = await node.executor.page(PageRequest(state=State.FINISHED))
+    ended = [record for record in page.records if record.task.name in ENDED]
+    assert [record.task.name for record in ended] == IN_ORDER
+    assert {record.task.name: record.outcome for record in ended if isinstance(record, Finished)} == ENDED
+    assert members(server, queue, "history")[:4] == [1, 3, 6, 8]
+    assert members(server, queue, "failures")[:5] == [2, 4, 5, 7, 9]
+    node.gate.open()
+    await eventually(lambda: have_ended(node, {"waits", "notifies", "runs"}))
+    assert server.command("HGET", f"pexecutor:{{{queue}}}:head", "layout") == LAYOUT_NOW
+    assert server.command("HGET", f"pexecutor:{{{queue}}}:meta", "layout") == LAYOUT_NOW
+
+
+async def test_a_history_is_divided(server: ValkeyServer) -> None:
+    queue = f"test-{secrets.token_hex(4)}"
+    load(server, queue, LAYOUT_5)
+    damages: list[str] = []
+    async with a_node(server.url, queue=queue, damages=damages) as node:
+        await has_two_parts(node, server, queue)
+    assert damages == []
+
+
+@pytest.mark.usefixtures("small_steps")
+async def test_a_queue_is_sealed_while_its_history_is_divided(own_server: ValkeyServer) -> None:
+    load(own_server, "half", LAYOUT_5)
+    assert not await upgrade_some(own_server, "half", 3)
+    key = "pexecutor:{half}:head"
+    assert own_server.command("HGET", key, "layout") == b"$1\r\n5\r\n", "the new number comes last"
+    assert b"start a node of the newer version" in own_server.command("HGET", key, "sealed")
+    assert own_server.command("HEXISTS", key, "converting") == b":0\r\n", "a program of layout 5 would continue that"
+
+
+@pytest.mark.usefixtures("small_steps")
+async def test_a_crash_while_a_history_is_divided(own_server: ValkeyServer) -> None:
+    queues = [f"divided-{steps}" for steps in range(12)]
+    for steps, queue in enumerate(queues):
+        load(own_server, queue, LAYOUT_5)
+        assert await upgrade_some(own_server, queue, steps) == (steps > len(ENDED))
+    own_server.kill()
+    own_server.start()
+
+    async def go_on(queue: str) -> None:
+        async with a_node(own_server.url, queue=queue, patience_seconds=4.0) as node:
+            await has_two_parts(node, own_server, queue)
+
+    async with trio.open_nursery() as nursery:
+        for queue in queues:
+            nursery.start_soon(go_on, queue)

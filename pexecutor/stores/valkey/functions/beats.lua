@@ -65,7 +65,8 @@ end)
 
 -- Extends the lease of all tasks of a node. A beat without `holdings` is refused if the node has to compare its tasks first.
 -- A beat that was processed before, or arrives after a later one, is refused because its data are out of date.
-verb('beat', function(node, beat, lease, about, holdings, records_max, bytes_max, crashes_most, deliveries_max)
+verb('beat', function(node, beat, lease, about, holdings, records_max, failed_records_max, bytes_max,
+    crashes_most, deliveries_max)
   notice_restart()
   local is_node = call('ZSCORE', key('nodes'), node)
   local has_compared = is_node and call('SISMEMBER', key('seen'), node) == 1
@@ -74,8 +75,8 @@ verb('beat', function(node, beat, lease, about, holdings, records_max, bytes_max
     return LIST.beat{extended = false, lost = {}, cancelled = {}, limits = false}
   end
   call('HSET', key('node'), node, packed_beat(about, beat))
-  call('HSET', key('head'), 'history_records_max', records_max, 'history_bytes_max', bytes_max, 'crashes_max', crashes_most,
-    'deliveries_max', deliveries_max)
+  call('HSET', key('head'), 'history_records_max', records_max, 'history_failed_records_max', failed_records_max,
+    'history_bytes_max', bytes_max, 'crashes_max', crashes_most, 'deliveries_max', deliveries_max)
   extend(node, lease)
   local lost, cancelled, extended = {}, cancels_of(node), true
   if holdings then lost, cancelled, extended = compare(node, unpack(holdings)) end

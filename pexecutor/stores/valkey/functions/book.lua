@@ -14,7 +14,8 @@
 --   names      hash    name -> number of the task that holds it
 --   following  hash    number -> number of the task that follows it
 --   pending    zset    by start order       later    zset   not due, by acceptance     due      zset  by time
---   running    zset    by start time        history  zset   by order of the endings    expiry   zset  by time
+--   running    zset    by start time                                                   expiry   zset  finished, by time
+--   history    zset    succeeded            failures zset   other outcomes; both by order of the endings
 --   crashed    zset    tasks in flight that have a crash, by number
 --   delivery, deliveries, deliveries:targets, deliveries:due  (`deliveries.lua`)
 --   tag        string  a copy of the tag, because the ids of all tasks depend on it
@@ -49,6 +50,7 @@ local damages, aside           -- descriptions of damage found; ids that were se
 local damaged, mending         -- how many entries were set aside so far; whether mending is needed
 local notice_damage, set_aside, mend_soon, has_its_tag_back  -- defined in `damage.lua` and `nodes.lua`
 local names, following, tasks  -- hashes, as far as they have been read
+local Endings = {}             -- functions about finished records
 local Deliveries = {}          -- defined in `deliveries.lua`
 local Lanes = {}               -- defined in `lanes.lua`
 local records                  -- id -> the current record, or false if there is none. An id is a number as by `digits`
@@ -204,11 +206,12 @@ end
 local function read_record(id, packed)
   local r = unpack_record(id, packed, fields_of(packed))
   r.rare, r.task_bytes = r.rare or false, r.task_bytes or 0  -- layout 1 had neither
+  local keep_failed = r.keep_failed or 0
   local keep, token, follows, task_bytes = r.keep, r.token, r.follows, r.task_bytes
   if STATE[r.state] and ON_CRASH[r.on_crash] and r.name >= '' and r.node >= '' and r.ending >= ''  -- or an error
     and r.priority >= -LIMIT.priority_max and r.priority <= LIMIT.priority_max and r.priority % 1 == 0
     and is_time(r.submitted_at) and is_time(r.at)
-    and keep > -NUMBER_MAX and keep < NUMBER_MAX and token > -NUMBER_MAX and token < NUMBER_MAX and token % 1 == 0
+    and keep > -NUMBER_MAX and keep < NUMBER_MAX and keep_failed > -NUMBER_MAX and keep_failed < NUMBER_MAX and token > -NUMBER_MAX and token < NUMBER_MAX and token % 1 == 0
     and follows > -NUMBER_MAX and follows < NUMBER_MAX and follows % 1 == 0
     and task_bytes > -NUMBER_MAX and task_bytes < NUMBER_MAX and task_bytes % 1 == 0
     and (r.supersedes == true or r.supersedes == false) and (r.cancelled == true or r.cancelled == false)
@@ -291,11 +294,23 @@ local function crashes_of(record)
 end
 
 -- Returns the outcome of a finished task, or nil if its ending cannot be read. A node writes the outcome first.
-local function outcome_of(record)
+function Endings.outcome_of(record)
   local outcome = record.outcome or string.match(record.ending, '^{"outcome":"([%l_]+)"')
   if outcome then return outcome end
   local readable, fields = pcall(cjson.decode, record.ending)
   return readable and type(fields) == 'table' and fields.outcome or nil
+end
+
+-- Returns the part of history of a finished record: the name of its index.
+function Endings.part_of(record)
+  return Endings.outcome_of(record) == OUTCOME.succeeded and 'history' or 'failures'
+end
+
+-- Returns when a finished record can no longer be read.
+function Endings.expires_at(record)
+  local keep = record.keep
+  if record.keep_failed and Endings.part_of(record) == 'failures' then keep = record.keep_failed end
+  return record.at + keep
 end
 
 -- Returns rare facts with another number of crashes, or false if there are none.

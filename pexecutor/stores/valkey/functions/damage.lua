@@ -1,7 +1,7 @@
 -- Damage: keys and entries can be lost (by a server that evicts keys) or changed by other programs. An entry that cannot be
 -- used is set aside and noted in `damaged`; everything else continues. Its traces in other keys are removed by `mending.lua`.
 
-local INDEXES = {'pending', 'laned', 'later', 'due', 'running', 'crashed', 'history', 'expiry'}
+local INDEXES = {'pending', 'laned', 'later', 'due', 'running', 'crashed', 'history', 'failures', 'expiry'}
 -- The states of the records that belong in an index.
 local BELONGS = {
   pending = {[STATE.pending] = true},
@@ -11,6 +11,7 @@ local BELONGS = {
   running = {[STATE.running] = true},
   crashed = {[STATE.scheduled] = true, [STATE.following] = true, [STATE.pending] = true, [STATE.running] = true},
   history = {[STATE.finished] = true},
+  failures = {[STATE.finished] = true},
   expiry = {[STATE.finished] = true},
 }
 
@@ -94,12 +95,12 @@ end
 
 -- Removes an entry from an index where it does not belong. Entries that this call has changed are skipped: their index is
 -- only updated by `write`.
-local OTHER = {pending = 'laned'}  -- pending tasks are in one of two indexes, and listed from both
+local OTHER = {pending = 'laned', history = 'failures'}  -- these tasks are in one of two indexes, and listed from both
 
 local function drop_entry(index, id)
   if before[id] ~= nil then return 0 end
   local dropped = call('ZREM', key(index), id)
-  if OTHER[index] and Lanes.is_used() then dropped = math.max(dropped, call('ZREM', key(OTHER[index]), id)) end
+  if OTHER[index] then dropped = math.max(dropped, call('ZREM', key(OTHER[index]), id)) end
   if aside[id] then return 1 end
   local record = records[id]
   if record then
@@ -125,12 +126,15 @@ local function each_of(index, ids, body)
   return dropped
 end
 
--- Returns the part of a finished record that is needed to drop it; nil if it was set aside.
-local function remains_of(id, packed)
+-- Returns what is needed of a finished record in a part of history to drop it; nil if it was set aside.
+local function remains_of(part, id, packed)
   local readable, remains = pcall(unpack_remains, id, packed, fields_of(packed))
-  if readable and remains.state == STATE.finished and is_whole_number(remains.task_bytes) then return remains end
+  if readable and remains.state == STATE.finished and is_whole_number(remains.task_bytes) then
+    remains.part = part
+    return remains
+  end
   learn(id, packed)
-  drop_entry('history', id)
+  drop_entry(part, id)
 end
 
 -- Cheap checks
@@ -150,7 +154,7 @@ local function are_complete()
   local nodes, schedules = call('ZCARD', key('nodes')), call('HLEN', key('schedule'))
   return kept == pending + later + running + ended and call('HLEN', key('task')) == kept
     and call('HLEN', key('names')) == pending + running + due and call('HLEN', key('following')) == later - due
-    and call('ZCARD', key('history')) <= ended
+    and call('ZCARD', key('history')) + call('ZCARD', key('failures')) <= ended
     and call('HLEN', key('node')) == nodes and call('HLEN', key('leases')) == nodes
     and call('HLEN', key('definition')) == schedules and call('ZCARD', key('schedules')) == schedules
     and call('ZCARD', key('upcoming')) == schedules and Deliveries.are_complete()

@@ -54,8 +54,11 @@ local function running_after(order, number, limit)
   return words
 end
 
-local function finished_after(order, number, limit)
-  return downwards('history', order and exclusive(number) or '+inf', limit)
+local function finished_after(order, number, limit, filter)
+  local first = order and exclusive(number) or '+inf'
+  local function read(part) return downwards(part, first, limit) end
+  if filter.outcome then return read(filter.outcome == OUTCOME.succeeded and 'history' or 'failures') end
+  return merged(read('history'), read('failures'), limit, true)
 end
 
 local function number_place(_, score)
@@ -140,7 +143,7 @@ local function error_of(record)
 end
 
 local function matches_ending(filter, record)
-  return (not filter.outcome or outcome_of(record) == filter.outcome)
+  return (not filter.outcome or Endings.outcome_of(record) == filter.outcome)
     and (not filter.finished_since or record.at >= filter.finished_since)
     and (not filter.error or string.find(error_of(record), filter.error, 1, true) ~= nil)
 end
@@ -203,7 +206,7 @@ function Listing:read(section, order, number)
   if self.filter.name and section.state ~= STATE.finished then after = in_flight(section, self.filter.name) end
   repeat
     local at_once = self:at_once()
-    local words, ids = after(order, number, at_once), {}
+    local words, ids = after(order, number, at_once, self.filter), {}
     for i = 1, #words, 2 do ids[#ids + 1] = words[i] end
     if self:is_cut() and #ids > 0 then return true end
     local packed = read_packed_of(ids)

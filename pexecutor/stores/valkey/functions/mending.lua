@@ -14,7 +14,7 @@ do
 
 local KEYS = {{'damaged', 'list'}, {'head', 'hash'}, {'task', 'hash'}, {'record', 'hash'}, {'names', 'hash'},
   {'following', 'hash'}, {'pending', 'zset'}, {'later', 'zset'}, {'due', 'zset'}, {'running', 'zset'}, {'crashed', 'zset'},
-  {'history', 'zset'}, {'expiry', 'zset'}, {'nodes', 'zset'}, {'leases', 'hash'}, {'node', 'hash'}, {'seen', 'set'},
+  {'history', 'zset'}, {'failures', 'zset'}, {'expiry', 'zset'}, {'nodes', 'zset'}, {'leases', 'hash'}, {'node', 'hash'}, {'seen', 'set'},
   {'moves', 'hash'}, {'arrivals', 'set'}, {'answers:hook', 'hash'}, {'answers:token', 'hash'}, {'answered:hook', 'zset'},
   {'answered:token', 'zset'}, {'answer_arrivals', 'set'}, {'schedule', 'hash'}, {'definition', 'hash'},
   {'schedules', 'zset'}, {'upcoming', 'zset'}, {'schedule_arrivals', 'set'}, {'delivery', 'hash'}, {'deliveries', 'zset'},
@@ -94,8 +94,9 @@ local function settle_follower(record)
 end
 
 local function settle_history(record)
-  if is_kept(record) and not call('ZSCORE', key('history'), record.id) then
-    order('ZADD', 'history', call('HINCRBY', key('head'), 'endings', 1), record.id)
+  local part = Endings.part_of(record)
+  if is_kept(record) and not call('ZSCORE', key(part), record.id) then
+    order('ZADD', part, call('HINCRBY', key('head'), 'endings', 1), record.id)
   end
   if is_kept(record) or not call('ZSCORE', key('expiry'), record.id) then put_in(record, record.id) end
 end
@@ -192,9 +193,12 @@ local function mend_crashed(record)
   if crashes_of(record) == 0 then call('ZREM', key('crashed'), record.id) end
 end
 
-local function mend_place(record)
-  local place = tonumber(call('ZSCORE', key('history'), record.id))
-  if place and not is_whole_number(place) then call('ZREM', key('history'), record.id) end
+-- Returns the function that removes a record from a part of history if it belongs in the other one, or has an invalid place.
+local function mend_place(part)
+  return function(record)
+    local place = tonumber(call('ZSCORE', key(part), record.id))
+    if place and not (is_whole_number(place) and Endings.part_of(record) == part) then call('ZREM', key(part), record.id) end
+  end
 end
 
 -- Restores missing data of nodes, and removes data of unknown ones.
@@ -255,7 +259,8 @@ end
 local STEPS = {
   {'keys', once_through(check_keys)},
   {'mark', once_through(Lanes.mend_mark)},
-  {'history', mend_index('history', mend_place)},
+  {'history', mend_index('history', mend_place('history'))},
+  {'failures', mend_index('failures', mend_place('failures'))},
   {'record', mend_records},
   {'task', mend_hash('task', mend_task)},
   {'names', mend_hash('names', mend_name)},

@@ -60,7 +60,7 @@ end)
 
 move_verb('numbers', function()
   local numbers = {}
-  for _, index in ipairs({'later', 'pending', 'laned', 'running', 'history'}) do
+  for _, index in ipairs({'later', 'pending', 'laned', 'running', 'history', 'failures'}) do
     for _, id in ipairs(call('ZRANGE', key(index), 0, -1)) do
       if is_id(id) then numbers[#numbers + 1] = tonumber(id) end
     end

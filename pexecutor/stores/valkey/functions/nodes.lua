@@ -52,10 +52,14 @@ local function restore_numbers()
     call('HSET', key('head'), 'claims', 1)
     return acceptances
   end
-  local _, last = unpack(call('ZRANGE', key('history'), 0, 0, 'REV', 'WITHSCORES'))
+  local endings = number_in_head('endings', 0)
+  for _, part in ipairs({'history', 'failures'}) do
+    local _, last = unpack(call('ZRANGE', key(part), 0, 0, 'REV', 'WITHSCORES'))
+    endings = math.max(endings, math.ceil(tonumber(last or 0)))
+  end
   call('HSET', key('head'), 'acceptances', math.max(acceptances, number_in_head('acceptances', 0)))
   call('HSET', key('head'), 'claims', math.max(claims, number_in_head('claims', 0)))
-  call('HSET', key('head'), 'endings', math.max(math.ceil(tonumber(last or 0)), number_in_head('endings', 0)))
+  call('HSET', key('head'), 'endings', endings)
   skip_numbers()
   notice_damage('the last numbers of ids, tokens and endings were missing')
   return number_in_head('acceptances', 0)

@@ -111,7 +111,7 @@ end
 
 -- Returns whether a record can be read. It is stored for a while longer (`LINGER`).
 local function is_kept(record)
-  return record.state ~= STATE.finished or record.at + record.keep > now
+  return record.state ~= STATE.finished or Endings.expires_at(record) > now
 end
 
 -- Time
@@ -120,7 +120,7 @@ end
 local function expire(record)
   local until_when = record.at + LINGER
   if until_when <= now then return put(record, false) end
-  order('ZREM', 'history', record.id)
+  order('ZREM', Endings.part_of(record), record.id)
   order('ZADD', 'expiry', until_when, record.id)
 end
 
@@ -132,37 +132,63 @@ local function sweep()
   write()
 end
 
--- Drops the oldest finished records until history is within its bounds, which the last beat has set. One record stays,
--- however big it is.
-local function bound_history()
-  local kept = call('ZCARD', key('history'))
-  local over = kept - number_in_head('history_records_max', math.huge)
-  local bytes = number_in_head('history_bytes', 0) - number_in_head('history_bytes_max', math.huge)
-  while over > 0 or (bytes > 0 and kept > 1) do
-    local oldest = call('ZRANGE', key('history'), 0, math.max(over, 1) - 1)
-    if #oldest == 0 then return end
-    each_packed(oldest, function(id, packed)
-      local remains = remains_of(id, packed)
-      if remains then put(remains, false) end
-      over, bytes, kept = over - 1, bytes - bytes_of(remains), kept - 1
-    end)
-    write()
+do  -- Lua allows 200 locals at once, and no other part uses these
+
+-- Drops the oldest records of a part of history. Returns how many it dropped, and their bytes.
+local function drop_oldest(part, count)
+  local oldest, bytes = call('ZRANGE', key(part), 0, count - 1), 0
+  each_packed(oldest, function(id, packed)
+    local remains = remains_of(part, id, packed)
+    if remains then put(remains, false) end
+    bytes = bytes + bytes_of(remains)
+  end)
+  write()
+  return #oldest, bytes
+end
+
+-- Returns whether the oldest record of a part is not the latest of all: that one stays, however big it is.
+local function has_older(part)
+  local _, place = unpack(call('ZRANGE', key(part), 0, 0, 'WITHSCORES'))
+  return place and tonumber(place) < number_in_head('endings', 0)
+end
+
+-- Drops the oldest finished records until history is within its bounds, which the last beat has set. Over the bound of bytes,
+-- those that have succeeded go first.
+function Endings.bound_history()
+  local bounds = call('HMGET', key('head'), 'history_bytes', 'history_bytes_max', 'history_records_max',
+    'history_failed_records_max')
+  local over = (tonumber(bounds[1] or 0) or 0) - (tonumber(bounds[2] or math.huge) or math.huge)
+  local kept = {history = call('ZCARD', key('history')), failures = call('ZCARD', key('failures'))}
+  local function drop(part, count)
+    local dropped, bytes = drop_oldest(part, count)
+    kept[part], over = kept[part] - dropped, over - bytes
+    return dropped > 0
   end
+  for i, part in ipairs({'history', 'failures'}) do
+    local too_many = kept[part] - (tonumber(bounds[2 + i] or math.huge) or math.huge)
+    if too_many > 0 then drop(part, too_many) end
+  end
+  while over > 0 and kept.history + kept.failures > 1 do
+    if not drop(kept.history > 0 and has_older('history') and 'history' or 'failures', 1) then return end
+  end
+end
+
 end
 
 -- Calls
 
 local function counts()
-  local _, due_at = unpack(call('ZRANGE', key('due'), 0, 0, 'WITHSCORES'))
-  return LIST.counts{pending = Lanes.pending(), later = call('ZCARD', key('later')),
-    running = call('ZCARD', key('running')), history = call('ZCARD', key('history')),
+  local later, due_at = call('ZCARD', key('later')), nil
+  if later > 0 then due_at = call('ZRANGE', key('due'), 0, 0, 'WITHSCORES')[2] end
+  return LIST.counts{pending = Lanes.pending(), later = later,
+    running = call('ZCARD', key('running')), history = call('ZCARD', key('history')) + call('ZCARD', key('failures')),
     next_due_seconds = due_at and tonumber(due_at) - now or NONE.due, damaged = damaged, mending = mending and true or false,
     schedules = call('ZCARD', key('schedules')), deliveries = Deliveries.count}
 end
 
 local function answer(result)
   write()
-  if #endings > 0 then bound_history() end
+  if #endings > 0 then Endings.bound_history() end
   if #endings > 0 then tell(MESSAGE.ended .. ' ' .. table.concat(endings, ' ')) end
   return cmsgpack.pack(LIST.reply{result = result, changes = changes, counts = counts(), at = now, damages = damages,
     made = Deliveries.made > 0, dropped = Deliveries.dropped})

@@ -27,8 +27,8 @@ function Submission:take(task, holder, supersedes)
   self.acceptances = self.acceptances + 1
   local number = self.acceptances
   local record = {id = digits(number), number = number, name = task[TASK.name], priority = task[TASK.priority],
-    submitted_at = now, at = due_at(task, now), on_crash = task[TASK.on_crash], keep = task[TASK.keep], token = 0, node = '',
-    follows = 0, supersedes = false, attempts = {}, ending = '', cancelled = false, rare = task[TASK.rare],
+    submitted_at = now, at = due_at(task, now), on_crash = task[TASK.on_crash], keep = task[TASK.keep],
+    keep_failed = task[TASK.keep_failed], token = 0, node = '', follows = 0, supersedes = false, attempts = {}, ending = '', cancelled = false, rare = task[TASK.rare],
     handler = task[TASK.handler], task = task[TASK.task], task_bytes = #task[TASK.task]}
   if holder then
     record.state, record.follows, record.supersedes = STATE.following, holder.number, supersedes
@@ -46,7 +46,7 @@ function Submission:renew(task, holder)
     target = holder
   end
   local renewed = with(target, {priority = task[TASK.priority], on_crash = task[TASK.on_crash], keep = task[TASK.keep],
-    task = task[TASK.task], task_bytes = #task[TASK.task], handler = task[TASK.handler],
+    keep_failed = task[TASK.keep_failed], task = task[TASK.task], task_bytes = #task[TASK.task], handler = task[TASK.handler],
     rare = with_crashes(task[TASK.rare], crashes_of(target))})
   if target.state == STATE.following then renewed.at = due_at(task, target.submitted_at) end
   self:put(target, renewed)

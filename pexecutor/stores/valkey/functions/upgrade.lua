@@ -1,11 +1,20 @@
--- Upgrade: converts a queue of layout 1 to this layout, some records per call. The queue is sealed meanwhile, and an
--- interrupted upgrade is continued by the next call. No node may use the queue. `meta` becomes `head`; a `meta` with only the
--- layout stays, so that programs of layout 1 refuse the queue. Layouts 2 to 4 only lack keys, rare facts and the
--- handler of a record: they get the number of this one.
+-- Upgrade: converts a queue of an earlier layout to this one, some records per call. The queue is sealed meanwhile, and an
+-- interrupted upgrade is continued by the next call. No node may use the queue. The new number of the layout is written last.
 --
---   head       hash    converting: the position; converted_bytes: the bytes of history so far
+-- Layout 1: each record is converted. `meta` becomes `head`; a `meta` with only the layout stays, so that programs of layout 1
+-- refuse the queue. Layouts 2 to 4 only lack keys, rare facts and the handler of a record. Up to layout 5, `history` has all
+-- finished tasks: those that have not succeeded move to `failures`, with their places.
+--
+--   head       hash    converting: the position among the records of layout 1; converted_bytes: the bytes of history so far;
+--                      parting: the place in `history` up to which tasks were moved. Programs of layout 5 do not know this
+--                      field, so they do not continue the conversion: they find the queue sealed
 
+local PARTED_BY_THIS_LAYOUT = {['2'] = true, ['3'] = true, ['4'] = true, ['5'] = true}
 local CONVERTING = 'its stored form is being converted: start a node of the newer version to complete the conversion'
+
+local convert
+
+do  -- Lua allows 200 locals at once, and no other part uses these
 
 local function bounded_attempts(attempts)
   local some = {}
@@ -35,7 +44,7 @@ local function repaired(record, task)
 end
 
 -- Converts one record. Returns how many bytes it takes in history.
-local function convert(id, packed, task)
+function convert(id, packed, task)
   records[id] = nil
   learn(id, packed)
   local record = records[id] and repaired(records[id], task)
@@ -44,6 +53,8 @@ local function convert(id, packed, task)
     ending = bounded_ending(record.ending), task_bytes = #(record.task or task)}))
   order('HSET', 'record', id, packed_now)
   return record.state == STATE.finished and #packed_now + #(record.task or task) or 0
+end
+
 end
 
 local function begin_upgrade()
@@ -57,17 +68,49 @@ local function begin_upgrade()
   call('HSET', key('meta'), 'layout', LAYOUT)
 end
 
-local function finish_upgrade()
-  call('HSET', key('head'), 'history_bytes', number_in_head('converted_bytes', 0))
-  call('HDEL', key('head'), 'converting', 'converted_bytes', 'sealed')
+local begin_parting, part_step
+
+do  -- Lua allows 200 locals at once, and no other part uses the others
+
+function begin_parting()
+  call('HSET', key('head'), 'sealed', CONVERTING, 'parting', '-inf')
+end
+
+local function finish_parting()
+  call('HDEL', key('head'), 'parting', 'sealed')
   seal_as_marked()
+  call('HSET', key('meta'), 'layout', LAYOUT)
   call('HSET', key('head'), 'layout', LAYOUT)
 end
 
--- Converts some records. Returns whether there is more to do.
-local function upgrade_step()
-  local at = call('HGET', key('head'), 'converting')
-  if not at then return false end
+-- Moves some records to their part of history.
+function part_step(at)
+  local words = call('ZRANGE', key('history'), at, '+inf', 'BYSCORE', 'LIMIT', 0, MENDED_AT_ONCE_MAX, 'WITHSCORES')
+  if #words == 0 then return finish_parting() end
+  local ids = {}
+  for i = 1, #words, 2 do ids[#ids + 1] = words[i] end
+  read_records(ids)
+  for i, id in ipairs(ids) do
+    local record = records[id]
+    if record and Endings.part_of(record) == 'failures' then
+      order('ZREM', 'history', id)
+      order('ZADD', 'failures', words[2 * i], id)
+    end
+  end
+  write()
+  call('HSET', key('head'), 'parting', '(' .. words[#words])
+end
+
+end
+
+local function finish_converting()
+  call('HSET', key('head'), 'history_bytes', number_in_head('converted_bytes', 0))
+  call('HDEL', key('head'), 'converting', 'converted_bytes')
+  begin_parting()
+end
+
+-- Converts some records of layout 1.
+local function convert_step(at)
   local cursor = cursor_of(at)
   if cursor == '0' then call('HSET', key('head'), 'converted_bytes', 0) end
   local next_cursor, words = scanned('HSCAN', 'record', cursor)
@@ -78,8 +121,14 @@ local function upgrade_step()
   write()
   call('HINCRBY', key('head'), 'converted_bytes', bytes)
   call('HSET', key('head'), 'converting', next_cursor .. ' ' .. this_life())
-  if next_cursor == '0' then finish_upgrade() end
-  return next_cursor ~= '0'
+  if next_cursor == '0' then finish_converting() end
+end
+
+-- Makes one step of an upgrade. Returns whether there is more to do.
+local function upgrade_step()
+  local converting, parting = unpack(call('HMGET', key('head'), 'converting', 'parting'))
+  if converting then convert_step(converting) elseif parting then part_step(parting) end
+  return call('HEXISTS', key('head'), 'converting') == 1 or call('HEXISTS', key('head'), 'parting') == 1
 end
 
 local function nodes_alive()
@@ -93,12 +142,8 @@ end
 -- Returns what begins an upgrade, or nil if the queue needs none.
 local function first_step()
   local layout = call('HGET', key('head'), 'layout')
-  if layout == '2' or layout == '3' or layout == '4' then
-    return function()
-      call('HSET', key('meta'), 'layout', LAYOUT)
-      call('HSET', key('head'), 'layout', LAYOUT)
-    end
-  end
+  local is_begun = call('HEXISTS', key('head'), 'parting') == 1
+  if PARTED_BY_THIS_LAYOUT[layout] and not is_begun then return begin_parting end
   if not layout and call('HGET', key('meta'), 'layout') == '1' then return begin_upgrade end
 end
 

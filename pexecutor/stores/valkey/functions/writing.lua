@@ -105,7 +105,8 @@ local function take_out(old, id)
   elseif state == STATE.following then
     order('ZREM', 'later', id)
   else
-    order('ZREM', 'history', id)
+    if old.part ~= 'failures' then order('ZREM', 'history', id) end
+    if old.part ~= 'history' then order('ZREM', 'failures', id) end
     order('ZREM', 'expiry', id)
   end
 end
@@ -125,7 +126,7 @@ function put_in(record, id)
   elseif state == STATE.following then
     order('ZADD', 'later', record.number, id)
   else
-    order('ZADD', 'expiry', record.at + record.keep, id)
+    order('ZADD', 'expiry', Endings.expires_at(record), id)
   end
 end
 
@@ -155,7 +156,7 @@ local function enter_history()
   if #ends == 0 then return end
   local place = call('HINCRBY', key('head'), 'endings', #ends) - #ends
   for i, record in ipairs(ends) do
-    order('ZADD', 'history', place + i, record.id)
+    order('ZADD', Endings.part_of(record), place + i, record.id)
     endings[#endings + 1] = record.id
   end
 end
