@@ -187,7 +187,7 @@ def test_a_command_that_prints_much_keeps_its_beginning_and_its_end(start: Start
             follower.join()
     last = LINE % (PRINTED_BYTES // LINE_BYTES - 1)
     assert {(follower.first, follower.last) for follower in followers} == {(LINE % 0, last)}
-    assert max(size for size, _ in seen) <= LOG_BYTES_MAX + 1024
+    assert max(size for size, _ in seen) <= LOG_BYTES_MAX + 2048, "two logs, of which one is small"
     assert max(memory for _, memory in seen) - seen[0][1] < MEMORY_BYTES_MAX
 
     def part(requested: str) -> tuple[int, int]:
