@@ -20,6 +20,10 @@ LOOK_SECONDS_MAX: Final = 0.6
 LATE_SECONDS_MAX: Final = 2.0
 """How long before and after an occurrence the servers must have replied promptly, so that they could not miss it."""
 
+STALL_SECONDS_MAX: Final = 2
+"""How long the servers may be too slow to fire although they reply, on a machine with much to do, in seconds. Only the
+latest of the times that pass meanwhile fires, so a schedule with a shorter period may miss some."""
+
 Occurrence = tuple[str, str]
 """The name of a schedule, and a time."""
 
@@ -90,12 +94,14 @@ class Schedules:
             self._served.append([now, now])
 
     def missed(self, schedule: str, fired: Iterable[Occurrence]) -> list[float]:
-        """Return the times of a schedule that were neither fired nor seen as skipped."""
+        """Return the times of a schedule that were neither fired nor seen as skipped; check that none was both."""
         period = self.periods[schedule]
         known = {seconds_of(at) for name, at in fired if name == schedule}
         for (name, at), entry in self.skipped.items():
             if name == schedule:
-                known.update(times_between(seconds_of(at), seconds_of(entry["last_at"]), period))
+                skipped = times_between(seconds_of(at), seconds_of(entry["last_at"]), period)
+                assert known.isdisjoint(skipped), f"{name} was fired and skipped, or skipped twice: {entry}"
+                known.update(skipped)
         return sorted(set(times_between(min(known), max(known), period)) - known) if known else []
 
     def was_served(self, time: float) -> bool:
@@ -129,12 +135,13 @@ def check_occurrences(schedules: Schedules, records: Iterable[dict[str, Any]], r
     assert without_run | without_task == set(), f"no run of {without_run}, no task of {without_task}"
     assert {place: set(ids) for place, ids in started.items()} == submitted, "an occurrence ran as another task"
     missed = {name: schedules.missed(name, submitted) for name in schedules.periods}
-    lost = [(name, time) for name, times in missed.items() for time in times if schedules.was_served(time)]
+    slow = [name for name, period in schedules.periods.items() if period > STALL_SECONDS_MAX]
+    lost = [(name, at) for name in slow for at in missed[name] if schedules.was_served(at)]
     assert lost == [], f"neither fired nor skipped while a server was ready: {lost}"
     return {
         "occurrences fired": len(submitted),
         "skipped": sum(entry["count"] for entry in schedules.skipped.values()),
-        "missed while no server was ready": sum(map(len, missed.values())),
+        "missed while no server was quick enough": sum(map(len, missed.values())),
         "runs": sum(map(len, started.values())),
         "runs repeated after a kill": sum(len(ids) - 1 for ids in started.values()),
     }
