@@ -45,6 +45,8 @@ def _parameter(name: str, value: Any, case: Case[Any]) -> Any:
             return f"{listing}.0.{len(value)}"
         case "wait" | "wait_for_room":  # keeps the test from waiting for minutes
             return min(float(value), WAIT_SECONDS_MAX)
+        case "follow":  # the log of a task that waits would be followed for as long
+            return False
         case _:
             return value
 
