@@ -79,8 +79,8 @@ def retry(session: Session, /, tasks: tuple[str, ...], **options: Any) -> int:
     """Submit finished tasks again, without their delay.
 
     TASK is an id, or the name of a finished task. Instead of tasks, give a filter: then all matching finished tasks
-    are submitted, the latest first, after a confirmation on a terminal. A task whose name is held is left out. While
-    the queue is full, the command waits for room.
+    are submitted, the latest first, after a confirmation on a terminal. Of several tasks with one name, the latest is
+    submitted. A task whose name is held is left out. While the queue is full, the command waits for room.
     """
     if _names_tasks(tasks, options):
         ids = [find_latest(session.client, task) for task in tasks]
@@ -111,8 +111,10 @@ def _names_tasks(tasks: tuple[str, ...], options: dict[str, Any]) -> bool:
         click.UsageError: neither is given, or both.
     """
     options["filter"] = criteria_of(options)
-    if bool(tasks) == bool(options["filter"]):
-        raise click.UsageError("name tasks, or give a filter such as --name-prefix; but not both")
+    if tasks and options["filter"]:
+        raise click.UsageError("name tasks or give a filter, but not both")
+    if not tasks and not options["filter"]:
+        raise click.UsageError("name tasks, or give a filter such as --name-prefix")
     if tasks and options["dry_run"]:
         raise click.UsageError("--dry-run is for a filter: the tasks are named")
     return bool(tasks)

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from ..errors import ExpiredTaskError, StoreUnavailableError, UnknownTaskError
 from ..stores import PageRequest, Store
@@ -26,6 +27,9 @@ IDS_LISTED_MAX: Final = 1000
 
 STEP_TASKS_MAX: Final = 200
 """How many tasks a step changes at most, so that it holds the loop for less than 5 ms."""
+
+ROOM_SECONDS_MAX: Final = 60
+"""How long a retry waits in all while the queue is full, in seconds."""
 
 STATES: Final[dict[Action, tuple[State, ...]]] = {
     "cancel": (State.SCHEDULED, State.PENDING, State.RUNNING),
@@ -63,7 +67,7 @@ class BulkRequest(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("`filter` and `ids` exclude each other: give only one of them")
         if self.filter == Filter() and not self.task_ids:
             raise ValueError(
-                "`filter` has no criterion: give at least one, so that no bulk concerns all tasks by mistake"
+                "no task is named: give `filter` with at least one criterion, or `ids` with at least one id"
             )
         if not self.states():
             states = " or ".join(STATES[self.action])
@@ -83,6 +87,7 @@ class BulkResult(msgspec.Struct):
         changed: how many of them were cancelled, submitted anew, or got the new priority.
         unchanged: how many of them were left as they were: they had just started or ended, or their name is held.
         more: whether further tasks match that the bulk has not come to.
+        stopped: why the bulk ended before that: ``full`` if the queue had no room, ``draining`` if the server stops.
         ids: the ids of the first 1000 tasks that matched.
     """
 
@@ -90,6 +95,7 @@ class BulkResult(msgspec.Struct):
     changed: int = 0
     unchanged: int = 0
     more: bool = False
+    stopped: Literal["full", "draining"] | UnsetType = UNSET
     ids: list[str] = []
 
     def add_matched(self, records: Sequence[Record]) -> None:
@@ -113,6 +119,7 @@ class Bulk:
     Parameters:
         store: the store that keeps the tasks.
         submit: submits tasks again, with the serials of the finished tasks that they repeat.
+        wait_for_room: waits up to a second for room in the queue.
         cancel: stops the attempt of a running task, by its serial.
         count_ended: called with the number of tasks that a step has ended.
     """
@@ -121,11 +128,13 @@ class Bulk:
         self,
         store: Store,
         submit: Callable[[Sequence[Task], Sequence[int]], Awaitable[Sequence[Verdict | None]]],
+        wait_for_room: Callable[[], Awaitable[object]],
         cancel: Callable[[int], None],
         count_ended: Callable[[int], None],
     ) -> None:
         self._store = store
         self._submit = submit
+        self._wait_for_room = wait_for_room
         self._cancel = cancel
         self._count_ended = count_ended
 
@@ -140,24 +149,25 @@ class Bulk:
             StoreUnavailableError: the store cannot be read or written, and no task was changed. After the first step
                 such an error ends the bulk, and the result has what was done.
         """
-        walk = _Walk(self._store, request, self._step_of(request), stops)
+        result = BulkResult()
+        walk = _Walk(self._store, request, result, self._step_of(request, result), self._wait_for_room, stops)
         try:
             if request.task_ids:
                 await walk.through_ids()
             for state in [] if request.task_ids else request.states():
                 await walk.through(state)
         except StoreUnavailableError:
-            if not walk.result.changed:
+            if not result.changed:
                 raise
-            walk.result.more = True
-        return walk.result
+            result.more = True
+        return result
 
-    def _step_of(self, request: BulkRequest) -> Step:
+    def _step_of(self, request: BulkRequest, result: BulkResult) -> Step:
         match request.action:
             case "cancel":
                 return self._cancel_some
             case "retry":
-                return self._retry_some
+                return _Retries(self._submit, result).retry
             case "priority":
                 return partial(self._change_some, request.priority)
 
@@ -173,13 +183,40 @@ class Bulk:
         changed = await self._store.change_many([record.id for record in records], priority=priority)
         return [record is not None for record in changed]
 
-    async def _retry_some(self, records: Sequence[Record]) -> Sequence[bool]:
-        tasks = [msgspec.structs.replace(record.task, delay=0, run_at=None) for record in records]
-        verdicts = await self._submit(tasks, [record.serial for record in records])
-        room = next(
-            (index for index, verdict in enumerate(verdicts) if isinstance(verdict, Full | Draining)), len(tasks)
-        )
-        return [isinstance(verdict, Accepted) for verdict in verdicts[:room]]
+
+class _Retries:
+    """The steps of one retry. Of several tasks with one name, only the first is submitted: the one that ended last.
+
+    Parameters:
+        submit: submits tasks again.
+        result: is told why tasks were refused.
+    """
+
+    def __init__(
+        self,
+        submit: Callable[[Sequence[Task], Sequence[int]], Awaitable[Sequence[Verdict | None]]],
+        result: BulkResult,
+    ) -> None:
+        self._submit = submit
+        self._result = result
+        self._names: set[str] = set()
+
+    async def retry(self, records: Sequence[Record]) -> Sequence[bool]:
+        """Submit tasks again; end before the first one for which there is no room."""
+        first = {record.task.name: record for record in reversed(records) if record.task.name not in self._names}
+        chosen = [record for record in records if first.get(record.task.name) is record]
+        tasks = [msgspec.structs.replace(record.task, delay=0, run_at=None) for record in chosen]
+        verdicts = await self._submit(tasks, [record.serial for record in chosen]) if tasks else ()
+        of = {record.serial: verdict for record, verdict in zip(chosen, verdicts, strict=True)}
+        done: list[bool] = []
+        for record in records:
+            verdict = of.get(record.serial)
+            if isinstance(verdict, Full | Draining):
+                self._result.stopped = "full" if isinstance(verdict, Full) else "draining"
+                break
+            self._names.add(record.task.name)
+            done.append(isinstance(verdict, Accepted))
+        return done
 
 
 class _Walk:
@@ -188,16 +225,28 @@ class _Walk:
     Parameters:
         store: the store that has the tasks.
         request: what to do with which tasks.
+        result: counts what was done.
         step: does it.
+        wait_for_room: waits up to a second for room in the queue.
         stops: called before each step; ``True`` ends the walk.
     """
 
-    def __init__(self, store: Store, request: BulkRequest, step: Step, stops: Callable[[], bool]) -> None:
-        self.result: BulkResult = BulkResult()
+    def __init__(
+        self,
+        store: Store,
+        request: BulkRequest,
+        result: BulkResult,
+        step: Step,
+        wait_for_room: Callable[[], Awaitable[object]],
+        stops: Callable[[], bool],
+    ) -> None:
+        self.result = result
         self._store = store
         self._request = request
         self._step = step
+        self._wait_for_room = wait_for_room
         self._stops = stops
+        self._waits_left = ROOM_SECONDS_MAX
         self._serial_max: int | None = None  # of the task that was accepted last before the walk
         self._seen: set[int] = set()  # a task that gets another priority may come again on a later page
 
@@ -235,12 +284,23 @@ class _Walk:
                 self.result.more = True
                 return
             done = records if self._request.dry_run else records[: await self._act(records)]
+            if done:
+                self.result.stopped = UNSET  # the next step finds out whether there is more room
             self._seen.update(record.serial for record in done)
             self.result.add_matched(done)
-            if not done:  # no room, or a drain
+            if not done and not await self._finds_room():
                 self.result.more = True
                 return
             records = records[len(done) :]
+
+    async def _finds_room(self) -> bool:
+        """Wait a moment for room, and return whether the step may be tried again."""
+        if self.result.stopped == "draining" or not self._waits_left:
+            return False
+        self._waits_left -= 1
+        self.result.stopped = UNSET
+        await self._wait_for_room()
+        return True
 
     async def _act(self, records: Sequence[Record]) -> int:
         """Do one step, and return for how many of the first records it was done."""

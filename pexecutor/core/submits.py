@@ -8,7 +8,6 @@ import trio
 
 from ..errors import FieldError, InvalidTaskError, StoreUnavailableError
 from ..handlers import Catalogue
-from ..limits.times import WAIT_FOR_ROOM_SECONDS_MAX
 from ..stores import Store
 from ..task import DRAINING, Accepted, Full, Task, Verdict
 from .room_waiters import RoomWaiters
@@ -86,15 +85,15 @@ class TaskSubmits:
     async def submit_again(self, tasks: Sequence[Task], retry_of: Sequence[int]) -> list[Verdict | None]:
         """Submit tasks that repeat finished ones. The verdict on a task that its handler refuses by now is ``None``."""
         fit = [index for index, task in enumerate(tasks) if self.fault(task) is None]
-        taken = await self.submit(
-            [tasks[index] for index in fit],
-            wait_for_room_seconds=WAIT_FOR_ROOM_SECONDS_MAX,
-            retry_of=[retry_of[index] for index in fit],
-        )
+        taken = await self.submit([tasks[index] for index in fit], retry_of=[retry_of[index] for index in fit])
         verdicts: list[Verdict | None] = [None] * len(tasks)
         for index, verdict in zip(fit, taken, strict=True):
             verdicts[index] = verdict
         return verdicts
+
+    async def wait_for_room(self) -> None:
+        """Wait until there is likely room for a task, or for a second."""
+        await self.room.wait(1, 1, trio.current_time() + 1)
 
     async def _submit_once(self, tasks: Sequence[Task], atomic: bool, retry_of: Sequence[int]) -> list[Verdict]:
         if not self.is_serving():

@@ -62,8 +62,8 @@ def test_a_priority_is_given_to_what_matches(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["cancel"], "name tasks, or give a filter such as --name-prefix; but not both"),
-        (["cancel", "a", "--tag", "b"], "name tasks, or give a filter such as --name-prefix; but not both"),
+        (["cancel"], "name tasks, or give a filter such as --name-prefix"),
+        (["cancel", "a", "--tag", "b"], "name tasks or give a filter, but not both"),
         (["retry", "a", "--dry-run"], "--dry-run is for a filter: the tasks are named"),
         (["cancel", "--outcome", "failed"], "`filter` matches no scheduled or pending or running task"),
         (["priority", "101", "a"], "101 is not in the range -100<=x<=100"),

@@ -135,6 +135,37 @@ async def test_a_retry_that_finds_no_room_says_that_more_is_left(run_here: RunHe
     result = await executor.bulk.run(BulkRequest(action="retry", filter=OURS, tasks_max=ALL))
 
     assert (result.matched, result.changed, result.unchanged, result.more) == (0, 0, 0, True)
+    assert result.stopped == "full"
+
+
+async def test_a_caller_who_stops_ends_the_wait_for_room(run_here: RunHere, autojump_clock: MockClock) -> None:
+    executor = await failed(run_here, 10, queue_size=1000)
+    await executor.submit([Task(f"blocks-{number}", delay=3_600_000) for number in range(1000)])
+    began = trio.current_time()
+
+    result = await executor.bulk.run(
+        BulkRequest(action="retry", filter=OURS, tasks_max=ALL), stops=lambda: trio.current_time() > began + 2
+    )
+
+    assert (result.changed, result.more) == (0, True)
+    assert trio.current_time() < began + 5
+
+
+async def test_of_several_failures_of_one_name_one_is_repeated(run_here: RunHere, autojump_clock: MockClock) -> None:
+    executor = await failed(run_here, 3)
+    for _ in range(2):
+        await executor.submit(ours(3))
+        await trio.sleep(1)
+    latest = {record.task.name: record.serial for record in reversed(await records(executor, State.FINISHED))}
+
+    result = await executor.bulk.run(BulkRequest(action="retry", filter=OURS, tasks_max=ALL))
+
+    assert (result.matched, result.changed, result.unchanged) == (9, 3, 6)
+    await trio.sleep(1)
+    again = {
+        record.task.name: record.rare.retry_of for record in await records(executor, State.FINISHED) if record.rare
+    }
+    assert again == latest
 
 
 async def test_a_retry_leaves_out_what_its_handler_refuses_by_now(run_here: RunHere, autojump_clock: MockClock) -> None:
@@ -238,8 +269,8 @@ async def test_a_store_that_fails_later_ends_the_bulk_with_what_was_done(
 @pytest.mark.parametrize(
     ("request_fields", "why"),
     [
-        ({"action": "cancel"}, "no criterion"),
-        ({"action": "cancel", "filter": Filter()}, "no criterion"),
+        ({"action": "cancel"}, "no task is named"),
+        ({"action": "cancel", "filter": Filter()}, "no task is named"),
         ({"action": "cancel", "filter": OURS, "task_ids": ["000000-1"]}, "exclude each other"),
         ({"action": "cancel", "filter": Filter(State.FINISHED)}, "matches no scheduled or pending or running task"),
         ({"action": "cancel", "filter": Filter(outcome=Outcome.FAILED)}, "matches no scheduled or pending or running"),

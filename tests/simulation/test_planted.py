@@ -256,7 +256,10 @@ PLANTED: Final[dict[Plant, str]] = {
 """Each with the promise that it breaks."""
 
 SEEDS_THAT_FIND: Final[dict[Plant, int]] = {
-    try_all_at_once: 92,
+    try_all_at_once: 64,
+    lose_the_retry_counter_in_a_crash: 50,
+    set_the_next_time_before_the_task: 110,
+    set_the_next_time_after_the_task: 373,
     leave_doubt_in_the_file: 44,
     keep_to_itself_what_was_written_instead: 2,
 }

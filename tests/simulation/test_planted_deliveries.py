@@ -121,8 +121,8 @@ def count_no_failed_attempt(patch: pytest.MonkeyPatch) -> None:
 def give_newer_content_no_targets(patch: pytest.MonkeyPatch) -> None:
     of = RareFacts.of
 
-    def of_new_tasks(self: RareFacts, task: Task, crashes: int = 0) -> Rare | None:
-        return None if task.on_conflict == "latest" else of(self, task, crashes)
+    def of_new_tasks(self: RareFacts, task: Task, crashes: int = 0, retry_of: int = 0) -> Rare | None:
+        return None if task.on_conflict == "latest" else of(self, task, crashes, retry_of)
 
     patch.setattr(RareFacts, "of", of_new_tasks)
 

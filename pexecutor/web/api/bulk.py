@@ -12,11 +12,11 @@ from msgspec import UNSET, Meta, UnsetType
 from ...config import Config
 from ...core.bulk import Action, BulkRequest
 from ...core.executor import Executor
-from ...task import Priority
+from ...task import DRAINING, Full, Priority, Verdict
 from .client_input import ClientInput
 from .decode import decode_object
 from .filters import FilterQuery
-from .reply import Reply, json_reply
+from .reply import Reply, json_reply, refusal_reply
 from .request import IncomingRequest, read_json_body
 
 BULK_TASKS: Final = 1000
@@ -86,6 +86,9 @@ class BulkAnswers:
         result = await self._executor.bulk.run(bulk.request(), stops=_left(request.input))
         if not bulk.dry_run:
             _log.info(f"bulk {bulk.action}", changed=result.changed, unchanged=result.unchanged, more=result.more)
+        if result.stopped is not UNSET and not result.matched:
+            refused: Verdict = DRAINING if result.stopped == "draining" else Full()
+            return refusal_reply([refused], self._executor.retry_after_seconds, {})
         return json_reply(result)
 
 

@@ -260,11 +260,7 @@ BULK: Final = Doc(
     "Tasks",
     "act_on_tasks",
     "Cancel, retry or change all tasks that a filter matches.",
-    {
-        200: _reply(
-            "What was done.", _json(BulkResult, cancelled=BulkResult(2, 1, 1, False, [_PENDING.id, _RUNNING.id]))
-        )
-    },
+    {200: _reply("What was done.", _json(BulkResult, cancelled=BulkResult(2, 1, 1, ids=[_PENDING.id, _RUNNING.id])))},
     (InvalidTaskError, StoreUnavailableError),
     description=(
         "Only tasks that were accepted before the request are concerned. They are changed in steps, each of which is"

@@ -61,9 +61,10 @@ async def test_a_retry_names_what_it_repeats(busy: Served) -> None:
     ("body", "detail"),
     [
         ({}, "`action` is required"),
-        ({"action": "cancel"}, "`filter` has no criterion"),
-        ({"action": "cancel", "filter": {}}, "`filter` has no criterion"),
-        ({"action": "cancel", "filter": {"tag": []}}, "`filter` has no criterion"),
+        ({"action": "cancel"}, "no task is named: give `filter` with at least one criterion, or `ids`"),
+        ({"action": "cancel", "filter": {}}, "no task is named"),
+        ({"action": "cancel", "filter": {"tag": []}}, "no task is named"),
+        ({"action": "cancel", "ids": []}, "no task is named"),
         ({"action": "stop", "filter": {"tag": ["a"]}}, "`action`"),
         ({"action": "cancel", "filter": {"tags": ["a"]}}, "`filter.tags`"),
         ({"action": "cancel", "filter": {"tag": "a"}}, "`filter.tag`"),
@@ -90,6 +91,17 @@ async def test_the_path_has_one_method(served: Served) -> None:
     for method in ("GET", "DELETE", "PATCH"):
         reply = await served.client.request(method, "/tasks/bulk")
         assert (reply.status_code, set(reply.headers["Allow"].split(", "))) == (405, {"POST", "OPTIONS"})
+
+
+async def test_a_server_that_stops_refuses_a_retry(busy: Served) -> None:
+    await bulk(busy, action="cancel", filter={"name": "our-4"})
+    busy.executor.drain()
+
+    problem = problem_in(
+        await busy.client.post("/tasks/bulk", json={"action": "retry", "filter": {"outcome": "cancelled"}}), 503
+    )
+
+    assert "draining" in problem["detail"]
 
 
 @every_launch
