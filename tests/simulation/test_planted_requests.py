@@ -87,7 +87,7 @@ PLANTED: Final[dict[Plant, str]] = {
 
 SEEDS_THAT_FIND: Final[dict[Plant, int]] = {
     write_the_tasks_before_the_answer: 118,
-    write_the_answer_before_the_tasks: 78,
+    write_the_answer_before_the_tasks: 298,
     leave_an_answer_in_doubt: 1618,
 }
 """For bugs that few seeds find. When other seeds do, after a change of the simulation, enter one of those."""

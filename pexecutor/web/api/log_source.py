@@ -86,6 +86,7 @@ class LogFollower:
         self._input = client_input
         self._at = 0
         self._log: AttemptLog | None = None
+        self._total = 0  # of the log, as long as there was one
         self._readable: ReadableLog | None = None
         self._is_up_to_date = False
         self._has_ended = False
@@ -103,6 +104,7 @@ class LogFollower:
     async def _next(self) -> Part | None:
         log = self._source.find(self._record, self._attempt)
         if log is not self._log:
+            self._total = 0 if self._log is None else self._log.total
             self._log = log
             self._readable = None if log is None else FileLog(log)
         if log is None or self._readable is None:
@@ -115,7 +117,9 @@ class LogFollower:
     async def _next_without_files(self) -> Part | None:
         record = await self._source.latest(self._record)
         self._has_ended = record is None or isinstance(record, Finished) or len(record.attempts) >= self._attempt
-        if record is None or not self._has_ended:
+        if record is None:  # the files went with the record
+            return Missing(self._at, self._total) if self._total > self._at else None
+        if not self._has_ended:
             return None
         tail = TailLog(self._source.output(record, self._attempt))
         if not self._at or isinstance(self._readable, TailLog):

@@ -101,7 +101,7 @@ def ask_for_settings_once(patch: pytest.MonkeyPatch) -> None:
 
 
 PLANTED: Final[dict[str, tuple[int, Plant]]] = {
-    "a node never gives up": (26, never_give_up),
+    "a node never gives up": (92, never_give_up),
     "a lease is counted from the answer": (26, count_a_lease_from_the_answer),
     "an answer that is late undoes that all was given up": (2, let_a_late_answer_undo_that_all_was_given_up),
     "an outcome is taken without its token": (

@@ -17,6 +17,7 @@ from pexecutor.logs.bounds import LogBounds
 from pexecutor.logs.directory import KeptDirectory
 from pexecutor.logs.files import LogFiles
 from pexecutor.task import parse_task_id
+from pexecutor.web.api.log_source import LogSource
 
 from ...fakes import Doing
 from ..conftest import Served, ServeHere
@@ -260,6 +261,29 @@ async def test_a_followed_log_that_is_given_up_ends_with_what_is_missing(serve: 
             printer.end()
     assert follower.received == b"begin\n[pexecutor: 8 bytes of the output are not kept]\n"
     assert (await served.client.get(log)).text == "the end\nbegin\n"
+
+
+async def test_a_followed_log_whose_record_goes_ends_with_what_is_missing(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_record(*_: object) -> None:
+        return None
+
+    printer = Printer()
+    served = await serve(printer.print)
+    log = await submitted(served, ended=False)
+    follower = Follower()
+    with trio.fail_after(20):
+        async with trio.open_nursery() as following:
+            following.start_soon(follower.follow, served, log)
+            await follower.until(b"begin\n")
+            assert served.executor.logs is not None
+            [written] = served.executor.logs.writing.values()
+            written.take(0.0, 0, b"the end\n")  # the follower reads it only after a pause
+            monkeypatch.setattr(LogSource, "latest", no_record)
+            served.executor.logs.forget([written.serial])
+    assert follower.received == b"begin\n[pexecutor: 8 bytes of the output are not kept]\n"
+    printer.end()
 
 
 async def test_a_follower_gets_the_head_of_the_reply_before_there_is_any_output(serve: Serve) -> None:
