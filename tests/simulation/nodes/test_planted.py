@@ -102,10 +102,10 @@ def ask_for_settings_once(patch: pytest.MonkeyPatch) -> None:
 
 PLANTED: Final[dict[str, tuple[int, Plant]]] = {
     "a node never gives up": (92, never_give_up),
-    "a lease is counted from the answer": (26, count_a_lease_from_the_answer),
+    "a lease is counted from the answer": (25, count_a_lease_from_the_answer),
     "an answer that is late undoes that all was given up": (2, let_a_late_answer_undo_that_all_was_given_up),
     "an outcome is taken without its token": (
-        5,
+        71,
         on_the_server(
             ("if not record or record.token ~= token then return false end", "if not record then return false end"),
             ("  if record.node ~= node then return false end\n  if delay", "  if delay"),
@@ -186,7 +186,7 @@ PLANTED: Final[dict[str, tuple[int, Plant]]] = {
         ),
     ),
     "an outcome that is recorded again makes a delivery again": (
-        84,
+        41,
         on_the_server(
             (
                 "then return finished_before(record) end",
