@@ -102,6 +102,10 @@ class Ledger:
         """Whether the server has a task, or has had it."""
         return serial - make_serial(self._tag, 0) in self._records or serial in self._outcomes
 
+    def records(self) -> dict[int, StoredRecord]:
+        """The records that the server has, by number."""
+        return {number: record for number, (_, record) in self._records.items()}
+
     def by_mark(self, data: dict[str, Any]) -> dict[int, object]:
         """The numbers of tasks by the marks in them."""
         submitted: dict[str, str] = data.get(f"{KEY}:task", {})

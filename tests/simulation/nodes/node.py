@@ -14,6 +14,7 @@ import trio
 
 from pexecutor import Executor, Outcome, Task
 from pexecutor.handlers import Catalogue, Context
+from pexecutor.limits.keys import LimitKey
 from pexecutor.log import TaskLog
 from pexecutor.stores import Watcher
 from pexecutor.stores.valkey.store import ValkeyStore
@@ -33,19 +34,24 @@ RESOLUTION_SECONDS: Final = 1e-6
 """Of its clock: nobody wakes a moment too early by it, and finds that he has to sleep for no time at all."""
 
 
+LimitKeys = Callable[[Task], tuple[LimitKey, ...]]
+
+
 class BringingStore(ValkeyStore):
-    """A store whose tasks bring deliveries, whatever its executor registers.
+    """A store whose tasks bring deliveries and have limit keys, whatever its executor registers.
 
     Parameters:
         deliveries: decides what they bring.
+        keys: returns the limit keys of a task.
     """
 
-    def __init__(self, deliveries: DeliveredWork, *arguments: Any, **settings: Any) -> None:
+    def __init__(self, deliveries: DeliveredWork, keys: LimitKeys, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self._brings = deliveries.brings
+        self._keys = keys
 
     def watch(self, watcher: Watcher) -> None:
-        super().watch(watcher._replace(brings=self._brings))
+        super().watch(watcher._replace(brings=self._brings, limit_keys=self._keys))
 
 
 class SimulatedNode:
@@ -64,6 +70,7 @@ class SimulatedNode:
         log: where the node writes its log; it may fail.
         kills: whether the task with this serial ends the node that runs it.
         deliveries: the accounts of the deliveries, which decide what tasks bring.
+        limit_keys: returns the limit keys of a task.
     """
 
     def __init__(
@@ -81,6 +88,7 @@ class SimulatedNode:
         log: FailingLog,
         kills: Callable[[int], bool],
         deliveries: DeliveredWork,
+        limit_keys: LimitKeys,
     ) -> None:
         self.name = name
         self.ledger = ledger
@@ -104,6 +112,7 @@ class SimulatedNode:
         self._deliveries = deliveries
         self._store = BringingStore(
             deliveries,
+            limit_keys,
             SimulatedLink(network, self),
             node=name,
             queue_size=ledger.queue_size,

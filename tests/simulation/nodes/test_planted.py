@@ -198,6 +198,28 @@ PLANTED: Final[dict[str, tuple[int, Plant]]] = {
         0,
         on_the_server(("        postpone(delivery, seconds, delivery.attempts)\n", "")),
     ),
+    "a limit is exceeded by one": (
+        5,
+        on_the_server(("return self.used[slot] >= number", "return self.used[slot] > number")),
+    ),
+    "a claim does not count what it has chosen": (
+        5,
+        on_the_server(("      if self.used[slot] then self.used[slot] = self.used[slot] + 1 end\n", "")),
+    ),
+    "a blocked task never wakes": (
+        5,
+        on_the_server(("      if is_there == 1 then settle_queue(queues[first + i - 1], true) end\n", "")),
+    ),
+    "a slot is kept when its task no longer runs": (5, on_the_server(("    Lanes.free_slots(old, id)\n", ""))),
+    "a later task overtakes an earlier one of its lane": (
+        5,
+        on_the_server(("order('ZADD', 'lane:' .. lane, place, id)", "order('ZADD', 'lane:' .. lane, -place, id)")),
+    ),
+    "a pause of a handler is not asked for": (5, on_the_server(("and not self.settings.pause[handler]", ""))),
+    "a pause of everything is not asked for": (
+        5,
+        on_the_server(("  if settings.pause[''] then return {}, false end\n", "")),
+    ),
     "nobody asks which queue is meant": (9, on_the_server(("own_tag ~= tag", "false"))),
 }
 """Each with a seed that finds it, as long as nothing changes what seeds decide; then another one does."""

@@ -21,6 +21,7 @@ from trio.testing import MockClock
 
 from pexecutor.errors import StoreUnavailableError, UnusableStoreError
 from pexecutor.stores.answers import Answer, RequestKey, RequestKind
+from pexecutor.stores.limits import no_limit_keys
 from pexecutor.stores.valkey.answers import to_answer, to_key
 from pexecutor.stores.valkey.wire import StoredAnswer
 
@@ -32,6 +33,7 @@ from ..requests import Requests
 from ..world import EPOCH, Report, broken_by, first_of
 from .deliveries import DeliveredWork
 from .ledger import Ledger
+from .limits import LimitedWork
 from .network import KEY, Network
 from .node import SimulatedNode
 from .schedules import ScheduledWork
@@ -124,12 +126,15 @@ class NodesWorld:
         self.killer_every = chance.choice([0, 0, 0, 4])
         self.schedules = ScheduledWork(seed, EPOCH, submits_killers=self.killer_every > 0)
         self.deliveries = DeliveredWork(seed)
+        self.limits = LimitedWork(seed)
         self.work_seconds: Sequence[float] = WORK_SECONDS
         self.log = FailingLog(Random(seed), chance.choice([0, 0, 0.1, 1]))
         self.peace_seconds = chance.choice([0.5, 2, 8])
         self.focus: Focus | None = None
         if chance.random() < FOCUSED_SEEDS:
             self._concentrate_on(chance.choice(FOCUSES))
+        if "damage" in self.mood:
+            self.limits.are_used = False  # the slots are looked at with each call, also before they are mended
         self.nodes: list[SimulatedNode] = []
         self.network: Network
         self._marks = count(1)
@@ -143,6 +148,7 @@ class NodesWorld:
             f"{'no trouble' if not self.mood else 'trouble: ' + ', '.join(self.mood)} each {self.peace_seconds} s, "
             f"{self.log.failing:.0%} of the lines of the log fail"
             f"{', schedules' if self.schedules.definitions else ''}{', deliveries' if self.deliveries.are_made else ''}"
+            f"{', limits' if self.limits.are_used else ''}"
         )
 
     def _concentrate_on(self, focus: Focus) -> None:
@@ -213,6 +219,7 @@ class NodesWorld:
         self.ledger.look(self.network.server.data)
         self.schedules.look(self.network.server.data)
         self.deliveries.look(self.network.server.data)
+        self.limits.look(self.network.server.data, self.ledger.records())
         if self.requests.are_made:
             self.requests.look(self._answers(), self.ledger.by_mark(self.network.server.data), self.ledger.is_known)
 
@@ -252,6 +259,7 @@ class NodesWorld:
             log=self.log,
             kills=self._kills,
             deliveries=self.deliveries,
+            limit_keys=self.limits.limit_keys if self.limits.are_used else no_limit_keys,
         )
 
     def _kills(self, serial: int) -> bool:
@@ -274,12 +282,21 @@ class NodesWorld:
     async def _use(self, node: SimulatedNode) -> None:
         await self.schedules.declare(node)
         callers = Callers(node, self.chance, self.say, lambda: next(self._marks), requests=self.requests, pace=BRISK)
-        async with trio.open_nursery() as nursery:
-            for number in range(2):
-                nursery.start_soon(callers.call, f"caller {number + 1}", self.chance.randint(3, 30))
+        if self.limits.are_used:
+            async with trio.open_nursery() as below:
+                below.start_soon(self.limits.change, node)
+                await self._call(callers)
+                below.cancel_scope.cancel()
+        else:
+            await self._call(callers)
         if self.mood and self.chance.random() < 0.2:
             node.die()
         await self._stop(node, self.chance.choice([0, 1, 30]))
+
+    async def _call(self, callers: Callers) -> None:
+        async with trio.open_nursery() as nursery:
+            for number in range(2):
+                nursery.start_soon(callers.call, f"caller {number + 1}", self.chance.randint(3, 30))
 
     async def _stop(self, node: SimulatedNode, seconds: float) -> None:
         self.say(node.name, "drains")
@@ -346,6 +363,7 @@ class NodesWorld:
         self.requests.forgive(self._answers().keys())
         self.schedules.forgot(self.network.server.data)
         self.deliveries.forgot(self.network.server.data, self.now())
+        self.limits.forgot(self.network.server.data, self.ledger.records())
 
     def _damage(self) -> None:
         """Have the server lose an entry, or a whole key, of what is derived from the records."""
@@ -379,6 +397,8 @@ class NodesWorld:
         if "damage" in self.mood:
             await trio.sleep(1)
             self._damage()  # which no node that joins later mends
+        if self.limits.are_used:
+            await self.limits.settle(node)
         while True:
             await trio.sleep(5)
             store = node.executor.statistics().store
