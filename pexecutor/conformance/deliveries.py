@@ -171,7 +171,7 @@ async def nothing_else_brings_deliveries(place: Place) -> None:
 async def targets_are_kept(place: Place) -> None:
     async with place.open() as store:
         watch(store)
-        [later, first] = await accept(store, Task("later", delay=30), Task("first"))
+        [later, first] = await accept(store, Task("later", delay=30), Task("first", priority=1))
         [running] = await start(store)
         await accept(store, Task("first", on_conflict="latest"))
         watch(store, None)

@@ -18,7 +18,8 @@ from msgspec import UNSET, UnsetType
 from ..errors import ExpiredTaskError, StoreUnavailableError, UnknownTaskError
 from ..stores import PageRequest, Store
 from ..stores.find import Filter
-from ..task import Accepted, Draining, Finished, Full, Record, Running, State, Task, Verdict
+from ..task import Accepted, Draining, Finished, Full, Record, Running, State
+from .submits import TaskSubmits
 
 Action = Literal["cancel", "retry", "priority"]
 
@@ -118,8 +119,7 @@ class Bulk:
 
     Parameters:
         store: the store that keeps the tasks.
-        submit: submits tasks again, with the serials of the finished tasks that they repeat.
-        wait_for_room: waits up to a second for room in the queue.
+        submits: submits tasks again, and waits for room.
         cancel: stops the attempt of a running task, by its serial.
         count_ended: called with the number of tasks that a step has ended.
     """
@@ -127,14 +127,12 @@ class Bulk:
     def __init__(
         self,
         store: Store,
-        submit: Callable[[Sequence[Task], Sequence[int]], Awaitable[Sequence[Verdict | None]]],
-        wait_for_room: Callable[[], Awaitable[object]],
+        submits: TaskSubmits,
         cancel: Callable[[int], None],
         count_ended: Callable[[int], None],
     ) -> None:
         self._store = store
-        self._submit = submit
-        self._wait_for_room = wait_for_room
+        self._submits = submits
         self._cancel = cancel
         self._count_ended = count_ended
 
@@ -150,7 +148,7 @@ class Bulk:
                 such an error ends the bulk, and the result has what was done.
         """
         result = BulkResult()
-        walk = _Walk(self._store, request, result, self._step_of(request, result), self._wait_for_room, stops)
+        walk = _Walk(self._store, request, result, self._step_of(request, result), self._submits, stops)
         try:
             if request.task_ids:
                 await walk.through_ids()
@@ -167,7 +165,7 @@ class Bulk:
             case "cancel":
                 return self._cancel_some
             case "retry":
-                return _Retries(self._submit, result).retry
+                return _Retries(self._submits, result).retry
             case "priority":
                 return partial(self._change_some, request.priority)
 
@@ -188,16 +186,12 @@ class _Retries:
     """The steps of one retry. Of several tasks with one name, only the first is submitted: the one that ended last.
 
     Parameters:
-        submit: submits tasks again.
+        submits: submits tasks again.
         result: is told why tasks were refused.
     """
 
-    def __init__(
-        self,
-        submit: Callable[[Sequence[Task], Sequence[int]], Awaitable[Sequence[Verdict | None]]],
-        result: BulkResult,
-    ) -> None:
-        self._submit = submit
+    def __init__(self, submits: TaskSubmits, result: BulkResult) -> None:
+        self._submits = submits
         self._result = result
         self._names: set[str] = set()
 
@@ -206,7 +200,7 @@ class _Retries:
         first = {record.task.name: record for record in reversed(records) if record.task.name not in self._names}
         chosen = [record for record in records if first.get(record.task.name) is record]
         tasks = [msgspec.structs.replace(record.task, delay=0, run_at=None) for record in chosen]
-        verdicts = await self._submit(tasks, [record.serial for record in chosen]) if tasks else ()
+        verdicts = await self._submits.submit_again(tasks, [record.serial for record in chosen]) if tasks else ()
         of = {record.serial: verdict for record, verdict in zip(chosen, verdicts, strict=True)}
         done: list[bool] = []
         for record in records:
@@ -227,7 +221,7 @@ class _Walk:
         request: what to do with which tasks.
         result: counts what was done.
         step: does it.
-        wait_for_room: waits up to a second for room in the queue.
+        submits: waits for room in the queue.
         stops: called before each step; ``True`` ends the walk.
     """
 
@@ -237,14 +231,14 @@ class _Walk:
         request: BulkRequest,
         result: BulkResult,
         step: Step,
-        wait_for_room: Callable[[], Awaitable[object]],
+        submits: TaskSubmits,
         stops: Callable[[], bool],
     ) -> None:
         self.result = result
         self._store = store
         self._request = request
         self._step = step
-        self._wait_for_room = wait_for_room
+        self._submits = submits
         self._stops = stops
         self._waits_left = ROOM_SECONDS_MAX
         self._serial_max: int | None = None  # of the task that was accepted last before the walk
@@ -299,7 +293,7 @@ class _Walk:
             return False
         self._waits_left -= 1
         self.result.stopped = UNSET
-        await self._wait_for_room()
+        await self._submits.wait_for_room()
         return True
 
     async def _act(self, records: Sequence[Record]) -> int:

@@ -130,9 +130,7 @@ class Executor:
         )
         self.schedules: Schedules = Schedules(self.clock, fault=self.fault, removed=self._occurrences.forget)
         self.requests: Requests = Requests(store, self._submits)
-        self.bulk: Bulk = Bulk(
-            store, self._submits.submit_again, self._submits.wait_for_room, self._pool.cancel, self._count_endings
-        )
+        self.bulk: Bulk = Bulk(store, self._submits, self._pool.cancel, self._count_endings)
         watcher = Watcher(self._note, self._pool.cancel, self._pool.lose, self._describe, self.clock.wake)
         self.limits: Limits = Limits(store, handlers, self.events, watching(logs, self.notifications.watching(watcher)))
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import trio
 
 from ..errors import FieldError, InvalidTaskError, StoreUnavailableError
-from ..handlers import Catalogue
+from ..handlers import Catalogue, Complaint
 from ..stores import Store
 from ..task import DRAINING, Accepted, Full, Task, Verdict
 from .room_waiters import RoomWaiters
@@ -34,8 +34,8 @@ class TaskSubmits:
         superseded: Callable[[int], None],
     ) -> None:
         self.room: RoomWaiters = RoomWaiters(store, is_serving)
-        self.is_serving = is_serving
-        self.fault = handlers.check
+        self.is_serving: Callable[[], bool] = is_serving
+        self.fault: Callable[[Task], Complaint | None] = handlers.check
         self._store = store
         self._tally = tally
         self._superseded = superseded

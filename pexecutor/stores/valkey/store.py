@@ -139,8 +139,7 @@ class ValkeyStore:
         self._on_doubt = on_doubt
         self._lease_seconds = lease_seconds
         self._must_join = True
-        self._beats = count(1)
-        self._claims = count(1)
+        self._beats, self._claims = count(1), count(1)
         self._holdings = Holdings()
         self._claiming = trio.Lock()  # a claim and its repetition share one id, so only one may be under way
         self._turn = trio.Lock()  # held by the first caller in line for room
