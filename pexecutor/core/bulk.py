@@ -27,7 +27,7 @@ IDS_LISTED_MAX: Final = 1000
 """How many ids of matching tasks a result lists."""
 
 STEP_TASKS_MAX: Final = 200
-"""How many tasks a step changes at most, so that it holds the loop for less than 5 ms."""
+"""How many tasks a step changes at most, so that it holds the loop for a few milliseconds."""
 
 ROOM_SECONDS_MAX: Final = 60
 """How long a retry waits in all while the queue is full, in seconds."""
