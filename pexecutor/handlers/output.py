@@ -138,7 +138,6 @@ class Output(msgspec.Struct, frozen=True, omit_defaults=True):
 class LiveOutput:
     """The growing output of a running attempt. It is false while it is empty.
 
-
     Parameters:
         whole: the log of the attempt; ``None`` if only the ends of the streams are kept.
     """

@@ -29,6 +29,11 @@ from .broken_schedules import BROKEN_KEPT_SCHEDULES, BROKEN_SCHEDULES, Plant
 
 each_guarantee = pytest.mark.parametrize("guarantee", GUARANTEES, ids=lambda guarantee: guarantee.name)
 BY_NAME = {guarantee.name: guarantee for guarantee in GUARANTEES}
+BROKEN_STORES = BROKEN | BROKEN_FINDING
+PLANTED_IN_MEMORY = BROKEN_SCHEDULES | BROKEN_LIMITS | BROKEN_PAUSES | BROKEN_DELIVERIES | PLANTED_IN_FINDING
+PLANTED_IN_FILES = (
+    BROKEN_CRASHES | BROKEN_ANSWERS | BROKEN_KEPT_SCHEDULES | BROKEN_KEPT_DELIVERIES | PLANTED_IN_KEPT_FINDING
+)
 SHARING = [guarantee for guarantee in GUARANTEES if Need.SHARED in guarantee.needs]
 
 
@@ -55,9 +60,9 @@ async def test_in_a_file(guarantee: Guarantee, tmp_path: Path) -> None:
     assert finding.standing is (Standing.HOLDS if applies else Standing.DOES_NOT_APPLY), finding.reason
 
 
-@pytest.mark.parametrize("store", BROKEN, ids=lambda store: store.__name__)
+@pytest.mark.parametrize("store", BROKEN_STORES, ids=lambda store: store.__name__)
 async def test_a_store_that_breaks_a_promise_is_told(store: type[LocalStore], autojump_clock: MockClock) -> None:
-    finding = await try_in(MemorySubject(virtual(store)), BY_NAME[BROKEN[store]])
+    finding = await try_in(MemorySubject(virtual(store)), BY_NAME[BROKEN_STORES[store]])
     assert finding.standing is Standing.BROKEN
 
 
@@ -67,92 +72,19 @@ async def test_a_store_that_keeps_too_little_is_told(journal: type[SqliteJournal
     assert finding.standing is Standing.BROKEN
 
 
-@pytest.mark.parametrize("plant", BROKEN_CRASHES, ids=lambda plant: plant.__name__)
-async def test_a_store_that_miscounts_crashes_is_told(
-    plant: Callable[[pytest.MonkeyPatch], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plant(monkeypatch)
-    finding = await try_in(SqliteSubject(tmp_path), BY_NAME[BROKEN_CRASHES[plant]])
-    assert finding.standing is Standing.BROKEN
-
-
-@pytest.mark.parametrize("plant", BROKEN_ANSWERS, ids=lambda plant: plant.__name__)
-async def test_a_store_that_remembers_wrongly_is_told(
-    plant: Callable[[pytest.MonkeyPatch], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plant(monkeypatch)
-    finding = await try_in(SqliteSubject(tmp_path), BY_NAME[BROKEN_ANSWERS[plant]])
-    assert finding.standing is Standing.BROKEN
-
-
-@pytest.mark.parametrize("plant", BROKEN_SCHEDULES, ids=lambda plant: plant.__name__)
-async def test_a_store_that_mistakes_schedules_is_told(
+@pytest.mark.parametrize("plant", PLANTED_IN_MEMORY, ids=lambda plant: plant.__name__)
+async def test_a_bug_in_memory_is_told(
     plant: Plant, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant(monkeypatch)
-    finding = await try_in(MemorySubject(virtual(LocalStore)), BY_NAME[BROKEN_SCHEDULES[plant]])
+    finding = await try_in(MemorySubject(virtual(LocalStore)), BY_NAME[PLANTED_IN_MEMORY[plant]])
     assert finding.standing is Standing.BROKEN
 
 
-@pytest.mark.parametrize("plant", [*BROKEN_LIMITS, *BROKEN_PAUSES], ids=lambda plant: plant.__name__)
-async def test_a_store_that_mistakes_limits_is_told(
-    plant: Plant, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("plant", PLANTED_IN_FILES, ids=lambda plant: plant.__name__)
+async def test_a_bug_in_a_file_is_told(plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)
-    finding = await try_in(MemorySubject(virtual(LocalStore)), BY_NAME[(BROKEN_LIMITS | BROKEN_PAUSES)[plant]])
-    assert finding.standing is Standing.BROKEN
-
-
-@pytest.mark.parametrize("plant", BROKEN_KEPT_SCHEDULES, ids=lambda plant: plant.__name__)
-async def test_a_file_that_mistakes_schedules_is_told(
-    plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plant(monkeypatch)
-    finding = await try_in(SqliteSubject(tmp_path), BY_NAME[BROKEN_KEPT_SCHEDULES[plant]])
-    assert finding.standing is Standing.BROKEN
-
-
-@pytest.mark.parametrize("plant", BROKEN_DELIVERIES, ids=lambda plant: plant.__name__)
-async def test_a_store_that_mistakes_deliveries_is_told(
-    plant: Plant, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plant(monkeypatch)
-    finding = await try_in(MemorySubject(virtual(LocalStore)), BY_NAME[BROKEN_DELIVERIES[plant]])
-    assert finding.standing is Standing.BROKEN
-
-
-@pytest.mark.parametrize("plant", BROKEN_KEPT_DELIVERIES, ids=lambda plant: plant.__name__)
-async def test_a_file_that_mistakes_deliveries_is_told(
-    plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plant(monkeypatch)
-    finding = await try_in(SqliteSubject(tmp_path), BY_NAME[BROKEN_KEPT_DELIVERIES[plant]])
-    assert finding.standing is Standing.BROKEN
-
-
-@pytest.mark.parametrize("store", BROKEN_FINDING, ids=lambda store: store.__name__)
-async def test_a_store_that_finds_or_changes_wrongly_is_told(
-    store: type[LocalStore], autojump_clock: MockClock
-) -> None:
-    finding = await try_in(MemorySubject(virtual(store)), BY_NAME[BROKEN_FINDING[store]])
-    assert finding.standing is Standing.BROKEN
-
-
-@pytest.mark.parametrize("plant", PLANTED_IN_FINDING, ids=lambda plant: plant.__name__)
-async def test_a_store_that_mistakes_steps_of_many_is_told(
-    plant: Plant, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plant(monkeypatch)
-    finding = await try_in(MemorySubject(virtual(LocalStore)), BY_NAME[PLANTED_IN_FINDING[plant]])
-    assert finding.standing is Standing.BROKEN
-
-
-@pytest.mark.parametrize("plant", PLANTED_IN_KEPT_FINDING, ids=lambda plant: plant.__name__)
-async def test_a_file_that_mistakes_steps_of_many_is_told(
-    plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plant(monkeypatch)
-    finding = await try_in(SqliteSubject(tmp_path), BY_NAME[PLANTED_IN_KEPT_FINDING[plant]])
+    finding = await try_in(SqliteSubject(tmp_path), BY_NAME[PLANTED_IN_FILES[plant]])
     assert finding.standing is Standing.BROKEN
 
 

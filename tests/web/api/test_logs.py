@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx2
 import pytest
@@ -13,6 +14,7 @@ import trio
 
 from pexecutor import Context, Task
 from pexecutor.handlers import Catalogue
+from pexecutor.logs.attempt_log import AttemptLog
 from pexecutor.logs.bounds import LogBounds
 from pexecutor.logs.directory import KeptDirectory
 from pexecutor.logs.files import LogFiles
@@ -244,23 +246,39 @@ async def test_a_follower_that_comes_before_the_attempt_waits_for_it(serve: Serv
     assert follower.received == b"one\ncaf\xe9\nthree\n"
 
 
-async def test_a_followed_log_that_is_given_up_ends_with_what_is_missing(serve: Serve) -> None:
-    printer = Printer()
-    served = await serve(printer.print)
-    log = await submitted(served, ended=False)
+class Followed(NamedTuple):
+    """A log that is followed while its attempt runs; the follower has received the first line."""
+
+    path: str
+    follower: Follower
+    files: LogFiles
+    log: AttemptLog
+
+
+@asynccontextmanager
+async def followed(served: Served) -> AsyncIterator[Followed]:
+    """Submit a task that prints, and follow it until the log ends."""
+    path = await submitted(served, ended=False)
     follower = Follower()
     with trio.fail_after(20):
         async with trio.open_nursery() as following:
-            following.start_soon(follower.follow, served, log)
+            following.start_soon(follower.follow, served, path)
             await follower.until(b"begin\n")
-            logs = served.executor.logs
-            assert logs is not None
-            [written] = logs.writing.values()
-            logs.give_up(written, "a test")
-            await printer.to_print.send(b"the end\n")
-            printer.end()
-    assert follower.received == b"begin\n[pexecutor: 8 bytes of the output are not kept]\n"
-    assert (await served.client.get(log)).text == "the end\nbegin\n"
+            files = served.executor.logs
+            assert files is not None
+            [log] = files.writing.values()
+            yield Followed(path, follower, files, log)
+
+
+async def test_a_followed_log_that_is_given_up_ends_with_what_is_missing(serve: Serve) -> None:
+    printer = Printer()
+    served = await serve(printer.print)
+    async with followed(served) as it:
+        it.files.give_up(it.log, "a test")
+        await printer.to_print.send(b"the end\n")
+        printer.end()
+    assert it.follower.received == b"begin\n[pexecutor: 8 bytes of the output are not kept]\n"
+    assert (await served.client.get(it.path)).text == "the end\nbegin\n"
 
 
 async def test_a_followed_log_whose_record_goes_ends_with_what_is_missing(
@@ -271,18 +289,11 @@ async def test_a_followed_log_whose_record_goes_ends_with_what_is_missing(
 
     printer = Printer()
     served = await serve(printer.print)
-    log = await submitted(served, ended=False)
-    follower = Follower()
-    with trio.fail_after(20):
-        async with trio.open_nursery() as following:
-            following.start_soon(follower.follow, served, log)
-            await follower.until(b"begin\n")
-            assert served.executor.logs is not None
-            [written] = served.executor.logs.writing.values()
-            written.take(0.0, 0, b"the end\n")  # the follower reads it only after a pause
-            monkeypatch.setattr(LogSource, "latest", no_record)
-            served.executor.logs.forget([written.serial])
-    assert follower.received == b"begin\n[pexecutor: 8 bytes of the output are not kept]\n"
+    async with followed(served) as it:
+        it.log.take(0.0, 0, b"the end\n")  # the follower reads it only after a pause
+        monkeypatch.setattr(LogSource, "latest", no_record)
+        it.files.forget([it.log.serial])
+    assert it.follower.received == b"begin\n[pexecutor: 8 bytes of the output are not kept]\n"
     printer.end()
 
 
