@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar
+from collections.abc import Mapping
+from typing import Any, Final
 
 import click
 
 from ..errors import PexecutorError
+from ..limits.defaults import BULK_TASKS_MAX
 from ..task import PRIORITY_MAX
 from .client_command import ClientCommand, Session
 from .completion import complete_task
@@ -16,33 +17,23 @@ from .exit_status import Exit, exit_of, explain
 from .filters import criteria_of, filter_options
 from .streams import report_failure
 from .task_lookup import find_in_flight, find_latest
+from .task_options import all_options
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-TASKS_MAX: Final = 100_000
-"""The most tasks that one request may concern."""
-
-_BULK_OPTIONS: Final[list[Callable[..., Any]]] = [
+_bulk_options: Final = all_options(
     click.argument("tasks", nargs=-1, metavar="[TASK]...", shell_complete=complete_task),
     filter_options,
     click.option(
         "--max",
         "tasks_max",
-        type=click.IntRange(1, TASKS_MAX),
-        default=TASKS_MAX,
+        type=click.IntRange(1, BULK_TASKS_MAX),
+        default=BULK_TASKS_MAX,
         show_default=True,
         help="Maximum number of tasks.",
     ),
     click.option("--dry-run", is_flag=True, help="Only count the tasks that match."),
     click.option("--yes", is_flag=True, help="Do not ask for a confirmation."),
     click.pass_obj,
-]
-
-
-def _bulk_options(function: F) -> F:
-    for option in reversed(_BULK_OPTIONS):
-        function = option(function)
-    return function
+)
 
 
 @click.command(cls=ClientCommand)

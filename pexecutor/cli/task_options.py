@@ -57,7 +57,7 @@ milliseconds: Final = milliseconds_up_to(SPAN_MS_MAX)
 
 def run_at(ctx: click.Context, _param: click.Parameter, text: str | None) -> str | None:
     """Return a time in RFC 3339; of a time of day, the next such time in the local time zone, which is reported."""
-    if text is None or _DATE.match(text):
+    if text is None or DATE.match(text):
         return text  # the server checks it
     if (instant := next_local_time(text, datetime.now(UTC))) is None:
         raise click.BadParameter(f"{text!r} is not a time: write 03:00, 'tomorrow 03:00' or {TIME_EXAMPLE}")
@@ -66,7 +66,7 @@ def run_at(ctx: click.Context, _param: click.Parameter, text: str | None) -> str
     return instant.isoformat()
 
 
-_DATE: Final = re.compile(r"\d{4}-")
+DATE: Final = re.compile(r"\d{4}-")
 
 _RUN_AT: Final = click.option(
     "--run-at",
@@ -103,15 +103,19 @@ _OPTIONS: Final = [
 ]
 
 
-def task_fields(function: F) -> F:
-    """Add an option for each field of a task except name and params; an option that is not given is ``None``."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+def all_options(*options: Callable[[Any], Any]) -> Callable[[F], F]:
+    """Return a decorator that adds options and arguments to a command, in this order."""
+
+    def add(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return add
 
 
-def scheduled_task_fields(function: F) -> F:
-    """Add the options of ``task_fields`` without ``--run-at``: a schedule sets the times of its tasks."""
-    for option in reversed(_OPTIONS):
-        function = function if option is _RUN_AT else option(function)
-    return function
+task_fields: Final = all_options(*_OPTIONS)
+"""Add an option for each field of a task except name and params; an option that is not given is ``None``."""
+
+scheduled_task_fields: Final = all_options(*(option for option in _OPTIONS if option is not _RUN_AT))
+"""Add the options of ``task_fields`` without ``--run-at``: a schedule sets the times of its tasks."""

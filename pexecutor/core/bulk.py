@@ -16,6 +16,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from ..errors import ExpiredTaskError, StoreUnavailableError, UnknownTaskError
+from ..limits.times import WAIT_FOR_ROOM_SECONDS_MAX
 from ..stores import PageRequest, Store
 from ..stores.find import Filter
 from ..task import Accepted, Draining, Finished, Full, Record, Running, State
@@ -28,9 +29,6 @@ IDS_LISTED_MAX: Final = 1000
 
 STEP_TASKS_MAX: Final = 200
 """How many tasks a step changes at most, so that it holds the loop for a few milliseconds."""
-
-ROOM_SECONDS_MAX: Final = 60
-"""How long a retry waits in all while the queue is full, in seconds."""
 
 STATES: Final[dict[Action, tuple[State, ...]]] = {
     "cancel": (State.SCHEDULED, State.PENDING, State.RUNNING),
@@ -183,11 +181,11 @@ class Bulk:
 
 
 class _Retries:
-    """The steps of one retry. Of several tasks with one name, only the first is submitted: the one that ended last.
+    """The steps of one retry. Of several tasks with one name, the one that ended last is submitted.
 
     Parameters:
         submits: submits tasks again.
-        result: is told why tasks were refused.
+        result: gets the reason for which tasks were refused.
     """
 
     def __init__(self, submits: TaskSubmits, result: BulkResult) -> None:
@@ -240,7 +238,7 @@ class _Walk:
         self._step = step
         self._submits = submits
         self._stops = stops
-        self._waits_left = ROOM_SECONDS_MAX
+        self._waits_left = int(WAIT_FOR_ROOM_SECONDS_MAX)  # each of them takes a second
         self._serial_max: int | None = None  # of the task that was accepted last before the walk
         self._seen: set[int] = set()  # a task that gets another priority may come again on a later page
 
@@ -265,8 +263,8 @@ class _Walk:
         await self._act_on([record for record in records if record.state in self._request.states()])
 
     def _page_request(self, state: State, cursor: str | None) -> PageRequest:
-        criteria = msgspec.structs.asdict(self._request.filter) | {"state": state}
-        return PageRequest(**criteria, limit=STEP_TASKS_MAX, cursor=cursor, serial_max=self._serial_max)
+        criteria = msgspec.structs.replace(self._request.filter, state=state)
+        return PageRequest.of(criteria, limit=STEP_TASKS_MAX, cursor=cursor, serial_max=self._serial_max)
 
     async def _act_on(self, records: Sequence[Record]) -> None:
         """Act on the records of a page, in one or more steps."""

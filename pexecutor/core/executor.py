@@ -113,26 +113,30 @@ class Executor:
         self.events: Feed = Feed()
         self.timeline: Timeline = Timeline()
         self._pool = Pool(
-            *(store, handlers, pool_size), logs, tally=self._tally, ended=self._count_endings, is_busy=self._note_busy
+            store, handlers, pool_size, logs, tally=self._tally, ended=self._count_endings, is_busy=self._note_busy
         )
         self._submits = TaskSubmits(store, handlers, self._tally, self._serving, superseded=self._pool.cancel)
         self.notifications: Dispatcher = Dispatcher(store.deliveries, targets or {}, open_sender)
-        self._occurrences, self._on_skip = OccurrenceCounts(), on_skip
-        self.clock: ScheduleClock = ScheduleClock(
-            store,
-            draining=self.draining,
-            handlers=handlers,
-            fill=handlers.fill,
-            took=lambda task, verdict: self._submits.settle([task], [verdict]),
-            skip_targets=self.notifications.for_skip,
-            on_fire=self._occurrences.count_fired,
-            on_skip=self._note_skip,
-        )
+        self._occurrences = OccurrenceCounts()
+        self._on_skip = on_skip
+        self.clock: ScheduleClock = self._new_clock()
         self.schedules: Schedules = Schedules(self.clock, fault=self.fault, removed=self._occurrences.forget)
         self.requests: Requests = Requests(store, self._submits)
         self.bulk: Bulk = Bulk(store, self._submits, self._pool.cancel, self._count_endings)
         watcher = Watcher(self._note, self._pool.cancel, self._pool.lose, self._describe, self.clock.wake)
         self.limits: Limits = Limits(store, handlers, self.events, watching(logs, self.notifications.watching(watcher)))
+
+    def _new_clock(self) -> ScheduleClock:
+        return ScheduleClock(
+            self._store,
+            draining=self.draining,
+            handlers=self.handlers,
+            fill=self.handlers.fill,
+            took=lambda task, verdict: self._submits.settle([task], [verdict]),
+            skip_targets=self.notifications.for_skip,
+            on_fire=self._occurrences.count_fired,
+            on_skip=self._note_skip,
+        )
 
     # Run and stop
 

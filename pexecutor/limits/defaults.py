@@ -37,6 +37,9 @@ BODY_BYTES_MAX: Final = 8 * 1024 * 1024
 PAGE_RECORDS_MAX: Final = 1000
 """The largest page of a listing, and its default size."""
 
+BULK_TASKS_MAX: Final = 100_000
+"""The largest number of tasks that one request may cancel, retry or change."""
+
 STEP_RECORDS_MAX: Final = 500
 """The largest number of records that one step of many changes, deliveries counted."""
 

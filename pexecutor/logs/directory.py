@@ -1,4 +1,4 @@
-"""Where the log files are: beside the file of the store, in memory's stead in a temporary directory, or per node."""
+"""The directories of log files: beside the file of a store, a temporary one for a store in memory, or one per node."""
 
 from __future__ import annotations
 

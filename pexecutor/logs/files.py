@@ -247,7 +247,7 @@ class LogFiles:
     # Room
 
     def reserve(self, log: AttemptLog, size: int) -> bool:
-        """Take room for bytes of a log. Return ``False`` if there is none: then the log was given up."""
+        """Take room for bytes of a log. Return ``False`` if the bounds leave no room: then the log was given up."""
         if self.writer.backlog > BACKLOG_BYTES_MAX:
             self.give_up(log, "the disk is too slow")
             return False

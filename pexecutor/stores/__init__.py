@@ -121,8 +121,8 @@ twice, but is never missed.
 
 A page examines a bounded number of records, so that it holds the loop (and a shared server) for at most 20 ms. A page
 that is cut by this bound may be short or empty although more records match: only a page without ``next_cursor`` is the
-last. ``find.py`` says which records a filter matches. Each page also has the serial of the task that was accepted last;
-a request with this number as ``serial_max`` leaves out tasks that were accepted later.
+last. ``find.py`` says which records a filter matches. Each page also has the highest serial that the store has
+given; a request with this number as ``serial_max`` leaves out tasks that were accepted later.
 
 **History.** Records of finished tasks are kept in two parts: successes, and other outcomes. Each part is bounded by
 count and by age. Both together are bounded by the bytes of params, errors, attempts, results and output; beyond this
@@ -190,6 +190,11 @@ class PageRequest(Filter, frozen=True, kw_only=True):
     cursor: str | None = None
     serial_max: int | None = None
 
+    @classmethod
+    def of(cls, criteria: Filter, *, limit: int, cursor: str | None, serial_max: int | None = None) -> PageRequest:
+        """Return a request for a page of the records that a filter matches."""
+        return cls(**msgspec.structs.asdict(criteria), limit=limit, cursor=cursor, serial_max=serial_max)
+
 
 class Page(msgspec.Struct, frozen=True):
     """One page of a listing.
@@ -197,7 +202,7 @@ class Page(msgspec.Struct, frozen=True):
     Parameters:
         records: the records, in listing order.
         next_cursor: the cursor of the next page; ``None`` on the last page.
-        serial_last: the serial of the task that was accepted last, as of this page; 0 if there is none.
+        serial_last: the highest serial that the store had given when it read this page; 0 for none.
     """
 
     records: list[Record]

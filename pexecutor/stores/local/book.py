@@ -96,10 +96,6 @@ class Book:
         record: Record | None = self._records.get(serial)
         return record
 
-    def serial_last(self) -> int:
-        """Return the highest serial of a record, or 0."""
-        return self._records.last() or 0
-
     def holder(self, name: str) -> Holder | None:
         """Return the record that holds a name, or ``None``."""
         serial = self.registry.get(name)

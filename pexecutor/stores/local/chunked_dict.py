@@ -23,10 +23,6 @@ class BySerial(MutableMapping[int, V]):
         # Keyed by the high bits of the serials. A part that becomes empty is removed by __delitem__.
         self._parts: defaultdict[int, dict[int, V]] = defaultdict(dict)
 
-    def last(self) -> int | None:
-        """Return the highest serial, or ``None``."""
-        return max(self._parts[max(self._parts)]) if self._parts else None
-
     def put_all(self, serials: Sequence[int], records: Sequence[V]) -> None:
         """Set many entries."""
         if (part := self._part_of_all(serials)) is not None:

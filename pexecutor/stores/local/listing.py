@@ -36,8 +36,13 @@ class Section(NamedTuple):
     place_of: Callable[[Any], Place]
 
 
-def list_page(book: Book, request: PageRequest) -> Page:
+def list_page(book: Book, request: PageRequest, serial_last: int) -> Page:
     """Return at most ``limit`` records that match and follow the cursor.
+
+    Parameters:
+        book: the records.
+        request: which records to list, and from where.
+        serial_last: the serial that was drawn last.
 
     Raises:
         InvalidCursorError: the cursor does not belong to this listing.
@@ -47,7 +52,7 @@ def list_page(book: Book, request: PageRequest) -> Page:
     first, place = _enter(sections, request.cursor) if request.cursor is not None else (0, None)
     fill = _fill if _has_criteria(request) else _fill_with_all
     records, cursor = fill(sections[first:], place, request)
-    return Page(records, cursor, book.serial_last())
+    return Page(records, cursor, serial_last)
 
 
 def _has_criteria(request: PageRequest) -> bool:

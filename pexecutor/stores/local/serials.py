@@ -23,6 +23,11 @@ class Serials:
         self.drawn += number
         return range(first, first + number)
 
+    @property
+    def last(self) -> int:
+        """Return the serial that was drawn last, or 0."""
+        return make_serial(self.tag, self.drawn) if self.drawn else 0
+
     def __contains__(self, serial: int) -> bool:
         """Return whether a serial was drawn."""
         return make_serial(self.tag, 0) < serial <= make_serial(self.tag, self.drawn)

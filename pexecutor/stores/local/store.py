@@ -374,7 +374,7 @@ class LocalStore:
         """Return one page of records in listing order."""
         await trio.lowlevel.checkpoint()
         self._book.advance(self._now())
-        return list_page(self._book, request)
+        return list_page(self._book, request, self._serials.last)
 
     async def nodes(self) -> list[Node]:
         """Return no nodes: this store is not shared."""

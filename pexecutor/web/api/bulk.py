@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 from ...config import Config
 from ...core.bulk import Action, BulkRequest
 from ...core.executor import Executor
+from ...limits.defaults import BULK_TASKS_MAX
 from ...task import DRAINING, Full, Priority, Verdict
 from .client_input import ClientInput
 from .decode import decode_object
@@ -22,7 +23,6 @@ from .request import IncomingRequest, read_json_body
 BULK_TASKS: Final = 1000
 """How many tasks a bulk concerns at most, unless its body says otherwise."""
 
-BULK_TASKS_MAX: Final = 100_000
 BULK_IDS_MAX: Final = 1000
 
 _log = structlog.get_logger()

@@ -8,8 +8,8 @@ themselves when the drain ends.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
 from typing import Final
 
 import msgspec
@@ -32,12 +32,12 @@ from ...observe.events import (
 )
 from ...stores.find import Filter
 from .client_input import ClientInput
-from .errors import TooManyStreamsError
 from .filters import FilterQuery
 from .limit_wire import pause_view, resumed_view
 from .reply import Reply
 from .request import IncomingRequest
 from .schedule_wire import skipped_view
+from .stream_places import StreamPlaces
 from .wire import Progress as ProgressView
 from .wire import view
 
@@ -54,12 +54,11 @@ _encode = msgspec.json.Encoder().encode
 
 
 class EventAnswers:
-    """Answers with event streams; counts the open ones."""
+    """Answers with event streams."""
 
     def __init__(self, executor: Executor, config: Config) -> None:
         self._feed = executor.events
-        self._streams_max = config.event_streams_max
-        self._streams = 0  # how many are open; owned by _reserved_place()
+        self._places = StreamPlaces(config.event_streams_max, "event streams are open, which is the limit: close one")
 
     async def events(self, request: IncomingRequest) -> Reply:
         """Stream the events from now on, or those after ``Last-Event-ID``."""
@@ -67,22 +66,10 @@ class EventAnswers:
         if request.method != "GET":
             return reply
         with ExitStack() as entered:
-            entered.enter_context(self._reserved_place())
+            entered.enter_context(self._places.reserved())
             reading = self._feed.reading(after=_last_event_id(request), wanted=_filter(request.query))
             stream = _stream(self._feed, entered.enter_context(reading), request.input)
             return reply._replace(content=stream, until_sent=entered.pop_all())
-
-    @contextmanager
-    def _reserved_place(self) -> Iterator[None]:
-        if self._streams >= self._streams_max:
-            raise TooManyStreamsError(
-                f"{self._streams_max} event streams are open, which is the limit: close one, or try again later"
-            )
-        self._streams += 1
-        try:
-            yield
-        finally:
-            self._streams -= 1
 
 
 def _last_event_id(request: IncomingRequest) -> int | None:

@@ -6,8 +6,8 @@ shared store a header names the node that has the files.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from typing import Annotated, Final
 
 import msgspec
@@ -18,11 +18,12 @@ from ...core.executor import Executor
 from ...logs.ranges import parse_range, resolve
 from ...logs.reading import Missing, ReadableLog, end_of
 from ...task import Finished, Record, Running
-from .errors import TooManyStreamsError, UnknownAttemptError, UnsatisfiableRangeError
+from .errors import UnknownAttemptError, UnsatisfiableRangeError
 from .log_lines import NDJSON_TYPE, LineEncoder, LogEncoder, TextEncoder
 from .log_source import LogFollower, LogSource
 from .reply import Reply
 from .request import IncomingRequest
+from .stream_places import StreamPlaces
 
 TEXT_TYPE: Final = "text/plain; charset=utf-8"
 NODE_HEADER: Final = "Pexecutor-Log-Node"
@@ -47,13 +48,14 @@ class LogQuery(msgspec.Struct):
 
 
 class LogAnswers:
-    """Answers with logs; counts the followers."""
+    """Answers with logs."""
 
     def __init__(self, executor: Executor, config: Config) -> None:
         self._executor = executor
         self._source = LogSource(executor)
-        self._followers_max = config.event_streams_max
-        self._followers = 0  # owned by _reserved_place()
+        self._places = StreamPlaces(
+            config.event_streams_max, "logs are followed, which is the limit: stop following one"
+        )
 
     async def show(self, request: IncomingRequest) -> Reply:
         """Send the log of an attempt, or follow it."""
@@ -68,7 +70,7 @@ class LogAnswers:
         encoder = LineEncoder() if as_lines else TextEncoder()
         if query.follow:
             with ExitStack() as entered:
-                entered.enter_context(self._reserved_place())
+                entered.enter_context(self._places.reserved())
                 follower = LogFollower(self._source, record, attempt, request.input)
                 return reply._replace(content=_followed(follower, encoder), until_sent=entered.pop_all())
         log = self._source.readable(record, attempt)
@@ -77,18 +79,6 @@ class LogAnswers:
     def _node_header(self, record: Record, attempt: int) -> dict[str, str]:
         node = self._source.output(record, attempt).log_node
         return {} if not node or self._source.find(record, attempt) is not None else {NODE_HEADER: node}
-
-    @contextmanager
-    def _reserved_place(self) -> Iterator[None]:
-        if self._followers >= self._followers_max:
-            raise TooManyStreamsError(
-                f"{self._followers_max} logs are followed, which is the limit: stop following one, or try again later"
-            )
-        self._followers += 1
-        try:
-            yield
-        finally:
-            self._followers -= 1
 
 
 def _attempt(record: Record, query: LogQuery) -> int:

@@ -109,8 +109,7 @@ class TaskAnswers:
 
     async def _list(self, request: IncomingRequest, wanted: Filter) -> Reply:
         query: PageQuery | TasksQuery = request.query
-        criteria = msgspec.structs.asdict(wanted)
-        page = await self._executor.page(PageRequest(**criteria, limit=query.limit, cursor=query.cursor or None))
+        page = await self._executor.page(PageRequest.of(wanted, limit=query.limit, cursor=query.cursor or None))
         now = self._executor.limits.now()
         rows = [with_blocks(view(record, self._executor.context(record)), record, now) for record in page.records]
         return json_reply(rows, headers=_link_to_next(request, page.next_cursor))
