@@ -78,7 +78,7 @@ class History:
         self._first_expiry = math.inf
 
     def add(self, records: Sequence[Finished]) -> None:
-        """Add records, and drop what now exceeds the bounds. The records end at one time."""
+        """Add records in the order of their ends, and drop what now exceeds the bounds."""
         if not records:
             return
         numbers = range(self._endings + 1, self._endings + 1 + len(records))
@@ -98,7 +98,7 @@ class History:
             self._drop(self._first_to_go().remove_front(1))
 
     def _append(self, numbers: Sequence[int], part: _Part, ended_at: float) -> None:
-        """Add the numbers of tasks that ended at one time to a part, and drop what the part has too many."""
+        """Add the numbers of tasks to a part, the first of which ended at this time; drop what the part has too many."""
         part.numbers.append_all(numbers)
         records_max, seconds_max = part.bounds
         if ended_at + seconds_max < self._first_expiry:
