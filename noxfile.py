@@ -90,3 +90,16 @@ def bench(session: nox.Session) -> None:
     """Run the benchmark and write ``bench/README.md``: ``nox -s bench -- shared http --rounds 5``, or ``--quick``."""
     install(session, "bench")
     session.run("python", "-m", "bench", *session.posargs)
+
+
+@nox.session
+def vendor(session: nox.Session) -> None:
+    """Write the dashboard's libraries, in the versions of ``vendor/manifest.json``, from npm packages."""
+    session.run("python", "-m", "tests.project.vendoring", session.create_tmp())
+
+
+@nox.session
+def shots(session: nox.Session) -> None:
+    """Write pictures of each page and state of the dashboard and a contact sheet into ``tests/browser/screenshots``."""
+    install(session, "test")
+    session.run("python", "-m", "tests.browser.shots", *session.posargs)

@@ -144,8 +144,11 @@ ROUTES: Final = (
     Route("GET", "/docs", scope="read", answer=DocsAnswers.docs, doc=docs.DOCS),
     Route("GET", "/docs/style.css", scope="open", answer=DocsAnswers.style, doc=docs.DOCS_STYLE),
     # For browsers: the framework handles conditional requests and replies without a body.
-    Route("GET", "/", scope="open", answer=DashboardAnswers.page, prompt=False),
-    Route("GET", "/dashboard/{file}", scope="open", answer=DashboardAnswers.file, prompt=False),
+    Route("GET", "/", scope="open", answer=DashboardAnswers.overview, prompt=False),
+    Route("GET", "/ui", scope="open", answer=DashboardAnswers.overview_below, prompt=False),
+    Route("GET", "/ui/{page}", scope="open", answer=DashboardAnswers.page, prompt=False),
+    Route("GET", "/ui/{page}/{item}", scope="open", answer=DashboardAnswers.item, prompt=False),
+    Route("GET", "/ui/static/{version}/{folder}/{file}", scope="open", answer=DashboardAnswers.file, prompt=False),
     Route("POST", SESSION, scope="open", answer=SessionAnswers.sign_in, prompt=False),
     Route("GET", SESSION, scope="read", answer=SessionAnswers.show_session, prompt=False),
     Route("DELETE", SESSION, scope="open", answer=SessionAnswers.sign_out, prompt=False),

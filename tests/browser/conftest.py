@@ -5,17 +5,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
 from ..server.process import ServerProcess
+from . import scenes
 from .page import Page
-
-WORK = str(Path(__file__).with_name("work.py"))
-SETTINGS = str(Path(__file__).with_name("settings.toml"))
 
 FLAGS = [
     "--headless=new",
@@ -39,15 +36,20 @@ def program(name: str) -> str:
     return path
 
 
+def start_browser(profile: str) -> Chrome:
+    """Start a browser with an empty profile folder."""
+    options = ChromeOptions()
+    options.binary_location = program("chromium")
+    for flag in [*FLAGS, f"--user-data-dir={profile}"]:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    return Chrome(options=options, service=Service(program("chromedriver")))
+
+
 @pytest.fixture(scope="session")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     """A browser with a new profile."""
-    options = ChromeOptions()
-    options.binary_location = program("chromium")
-    for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = Chrome(options=options, service=Service(program("chromedriver")))
+    driver = start_browser(str(tmp_path_factory.mktemp("profile")))
     yield driver
     driver.quit()
 
@@ -64,11 +66,17 @@ def page(driver: Chrome) -> Iterator[Page]:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[ServerProcess]:
-    """A server that no test may stop."""
-    server = start_server()
-    yield server
-    server.close()
+def busy() -> Iterator[ServerProcess]:
+    """A server with tasks in each state and with each outcome, which no test may stop."""
+    with scenes.busy(pending=200) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def empty() -> Iterator[ServerProcess]:
+    """A server that has had no task, which no test may change."""
+    with scenes.empty() as server:
+        yield server
 
 
 @pytest.fixture
@@ -77,14 +85,9 @@ def start(driver: Chrome) -> Iterator[Start]:
     with ExitStack() as stack:
 
         def start(*flags: str) -> ServerProcess:
-            server = start_server(*flags)
+            server = scenes.start(*flags)
             stack.callback(server.close)
             return server
 
         yield start
         driver.get("about:blank")
-
-
-def start_server(*flags: str) -> ServerProcess:
-    own = ("--port", "0", "--handlers", WORK, "--config", SETTINGS, "--queue-size", "50000")
-    return ServerProcess(*own, *flags)

@@ -9,11 +9,13 @@ from typing import Any, TypeVar
 
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver import Chrome
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
 WAIT_SECONDS_MAX = 20
 POLL_SECONDS = 0.05
+PHONE_WIDTH_MAX = 600
 
 T = TypeVar("T")
 
@@ -27,14 +29,15 @@ class Page:
         self._expected: list[str] = []
 
     def open(self, url: str, *, until: str = "Live") -> None:
-        """Load the page, and wait until it shows `connection` as the state of its connection."""
+        """Load a page; wait until the sidebar shows `until` as the state of the connection, if it is not empty."""
         self.driver.get("about:blank")
         self.log()
         self.driver.get(url)
-        self.shows("#connection", until)
+        if until:
+            self.until(lambda: until in self.run("return document.querySelector('.live').title"), f"it is not {until}")
 
     def until(self, condition: Callable[[], T], what: str) -> T:
-        """Retry `ask` until its result is true. Elements may appear and disappear meanwhile."""
+        """Call `condition` until its result is true. Elements may appear and disappear meanwhile."""
         end = time.monotonic() + WAIT_SECONDS_MAX
         while True:
             with suppress(WebDriverException):
@@ -47,6 +50,10 @@ class Page:
         """Wait until an element that matches shows this text."""
         self.until(lambda: any(text in shown for shown in self.texts(selector)), f"{selector} never showed {text!r}")
 
+    def shows_no(self, selector: str) -> None:
+        """Wait until no visible element matches."""
+        self.until(lambda: not self.texts(selector), f"{selector} stayed")
+
     def texts(self, selector: str) -> list[str]:
         """Return the texts of the visible elements that match."""
         script = """return [...document.querySelectorAll(arguments[0])]
@@ -55,29 +62,43 @@ class Page:
         return texts
 
     def run(self, script: str, *arguments: Any) -> Any:
+        """Run a script in the page; return its result."""
         return self.driver.execute_script(script, *arguments)
 
     def element(self, selector: str) -> WebElement:
+        """Return the first element that matches."""
         return self.until(lambda: self.driver.find_element(By.CSS_SELECTOR, selector), f"there is no {selector}")
 
     def click(self, selector: str) -> None:
+        """Click the first element that matches."""
         self.until(lambda: clicked(self.driver.find_element(By.CSS_SELECTOR, selector)), f"no click on {selector}")
 
     def press(self, name: str) -> None:
-        """Click the button with this accessible name."""
-        script = """return [...document.querySelectorAll('button')]
-            .find((it) => it.checkVisibility() && (it.ariaLabel ?? it.textContent) === arguments[0])"""
-        self.until(lambda: clicked(self.run(script, name)), f"no button {name!r}")
+        """Click the button or link with this accessible name."""
+        self.until(lambda: clicked(self.run(NAMED, name)), f"no button {name!r}")
 
-    def fill(self, selector: str, text: str) -> None:
-        field = self.element(selector)
+    def field(self, label: str) -> WebElement:
+        """Return the input with this label."""
+        script = """const label = [...document.querySelectorAll("label")]
+                .find((it) => it.checkVisibility() && it.innerText.split("\\n")[0].trim() === arguments[0]);
+            return label?.control ?? label?.querySelector("input, select, textarea")"""
+        return self.until(lambda: self.run(script, label), f"there is no field {label!r}")  # type: ignore[no-any-return]
+
+    def fill(self, label: str, text: str) -> None:
+        """Write a text into the input with this label."""
+        field = self.field(label)
         field.clear()
         field.send_keys(text)
+
+    def keys(self, *keys: str) -> None:
+        """Press keys, one after another."""
+        for key in keys:
+            ActionChains(self.driver).send_keys(key).perform()
 
     def look(self, *, scheme: str = "light", width: int = 1440, height: int = 1200) -> None:
         """Set the size of the screen, and light or dark mode."""
         features = [{"name": "prefers-color-scheme", "value": scheme}]
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < PHONE_WIDTH_MAX}
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
@@ -108,7 +129,13 @@ class Page:
         self.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
 
 
+NAMED = """const named = (it) => it.ariaLabel ?? it.innerText.trim();
+    const isNamed = (it) => it.checkVisibility() && named(it) === arguments[0];
+    return [...document.querySelectorAll("button, a, summary")].find(isNamed)"""
+
+
 def clicked(element: WebElement | None) -> bool:
+    """Click an element; return whether there is one."""
     if element is not None:
         element.click()
     return element is not None

@@ -70,7 +70,7 @@ LIMITS = page("reference/limits")
 def routes() -> set[str]:
     app = create_app(Executor(LocalStore()), Config())
     return {
-        method + " " + re.sub(r"<(?:.*:)?(?:task_)?(.*)>", r"{\1}", rule.rule)
+        method + " " + re.sub(r"<(?:[^<>]*:)?(?:task_)?([^<>]*)>", r"{\1}", rule.rule)
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }

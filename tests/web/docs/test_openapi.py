@@ -35,7 +35,8 @@ from ..tokens import bearer
 OPERATIONS = [(route, route.doc) for route in ROUTES if route.doc is not None]
 
 FOR_BROWSERS = {
-    *(("GET", "/"), ("GET", "/dashboard/{file}")),
+    *(("GET", path) for path in ("/", "/ui", "/ui/{page}", "/ui/{page}/{item}")),
+    ("GET", "/ui/static/{version}/{folder}/{file}"),
     *((method, "/session") for method in ("GET", "POST", "DELETE")),
 }
 
@@ -91,7 +92,7 @@ def test_it_is_valid(document: JsonObject) -> None:
 def test_it_has_every_route_and_no_other() -> None:
     app = create_app(Executor(LocalStore()), Config())
     served = {
-        (method, re.sub("<(?:.*:)?(.*)>", r"{\1}", rule.rule).replace("task_id", "id"))
+        (method, re.sub("<(?:[^<>]*:)?([^<>]*)>", r"{\1}", rule.rule).replace("task_id", "id"))
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }

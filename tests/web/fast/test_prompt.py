@@ -138,7 +138,7 @@ ASIDE = [
     request("PATCH /tasks/x", SUBMIT, SAME_ID, body=b"{}"),
     request("PATCH /tasks/x", JSON, "Content-Encoding: gzip", SUBMIT, SAME_ID, body=b"{}"),
     request("GET /session", SUBMIT, SAME_ID),
-    request("GET /dashboard/app.js", SUBMIT, SAME_ID),
+    request("GET /ui/static/0/app/main.js", SUBMIT, SAME_ID),
 ]
 
 

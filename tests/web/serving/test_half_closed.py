@@ -30,7 +30,7 @@ TURNS = 8
 """The number of repetitions. A race between the end of the input and a reply goes either way about half of the time."""
 
 PATHS = (
-    *("/", "/dashboard/app.js", "/docs", "/docs/style.css", "/openapi.json", "/livez", "/readyz", "/session"),
+    *("/", "/ui/static/0/app/main.js", "/docs", "/docs/style.css", "/openapi.json", "/livez", "/readyz", "/session"),
     *("/handlers", "/metrics", "/statistics/history", "/nodes", "/tasks", "/tasks?limit=1", "/tasks/finished"),
     *("/tasks/pending", "/tasks/running", "/tasks/{}", "/tasks/{}?wait=0.2", "/tasks/none-1", "/none"),
 )

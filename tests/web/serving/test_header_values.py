@@ -82,7 +82,16 @@ VALUES: Final[dict[str, tuple[str, ...]]] = {
     "User-Agent": ("", "\xff"),
 }
 
-TARGETS: Final = ("/", "/dashboard/app.js", "/metrics", "/tasks", "/tasks/000000-1", "/livez", "/session", "/docs")
+TARGETS: Final = (
+    "/",
+    "/ui/static/0/app/main.js",
+    "/metrics",
+    "/tasks",
+    "/tasks/000000-1",
+    "/livez",
+    "/session",
+    "/docs",
+)
 QUERIES: Final = (
     *("/tasks?limit={}", "/tasks?cursor={}", "/tasks?state={}", "/tasks?name={}", "/tasks/000000-1?wait={}"),
     *(
