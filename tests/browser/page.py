@@ -112,6 +112,10 @@ class Page:
         self._errors += [entry["message"] for entry in entries if entry["level"] == "SEVERE"]
         return entries
 
+    def forget_log(self) -> None:
+        """Drop the browser's messages since the last call of `log`."""
+        self.driver.get_log("browser")  # type: ignore[no-untyped-call]
+
     def expect(self, *texts: str) -> None:
         """Expect errors that contain one of these texts. The browser reports each reply above 399 as an error."""
         self._expected += texts

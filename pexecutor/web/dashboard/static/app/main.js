@@ -77,6 +77,8 @@ effect(() => {
 });
 
 setInterval(() => session.value.state === "unreachable" && readSession(), RETRY_MS);
+// The page's address changes, and with it what a relative address means.
+for (const icon of document.querySelectorAll("link[rel=icon]")) icon.setAttribute("href", icon.href);
 watchVersion();
 readSession();
 render(html`<${App} />`, document.getElementById("app"));

@@ -45,10 +45,11 @@ export function Chart({ label, times, series, write, logarithmic = false, top })
   const data = [times, ...series.map(({ values }) => values)];
   const kinds = series.map(({ kind }) => kind).join(" ");
   useEffect(() => {
-    plot.current = new uPlot(options({ kinds: kinds.split(" "), logarithmic, width: box.current.clientWidth, top, setAt }), data, box.current);
-    const resize = new ResizeObserver(() => plot.current.setSize({ width: box.current.clientWidth, height: HEIGHT }));
-    resize.observe(box.current);
-    const redraw = () => plot.current.redraw();
+    const element = box.current;
+    const chart = (plot.current = new uPlot(options({ kinds: kinds.split(" "), logarithmic, width: element.clientWidth, top, setAt }), data, element));
+    const resize = new ResizeObserver(() => chart.setSize({ width: element.clientWidth, height: HEIGHT }));
+    resize.observe(element);
+    const redraw = () => chart.redraw();
     const scheme = matchMedia("(prefers-color-scheme: dark)");
     addEventListener("themechange", redraw);
     scheme.addEventListener("change", redraw);
@@ -56,7 +57,7 @@ export function Chart({ label, times, series, write, logarithmic = false, top })
       removeEventListener("themechange", redraw);
       scheme.removeEventListener("change", redraw);
       resize.disconnect();
-      plot.current.destroy();
+      chart.destroy();
     };
   }, [kinds, logarithmic, top]);
   useEffect(() => plot.current.setData(data), [times, series]);

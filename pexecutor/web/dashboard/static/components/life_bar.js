@@ -1,9 +1,10 @@
 // What a task did with its time, to scale: waiting is striped, backoff is a dashed line, an attempt is a block.
 
 import { clockTime, exactTime, span, words } from "./format.js";
-import { html, useId } from "./html.js";
+import { html, useId, useLayoutEffect, useRef, useState } from "./html.js";
 
-const LABEL_PERCENT_MIN = 9; // a label over a narrower part does not fit
+const CHARACTER_PX = 7; // about as wide as a character of a label is
+const GAP_PX = 10;
 const LISTED_MAX = 8;
 
 /**
@@ -44,6 +45,7 @@ export function partInWords({ kind, from, to, number, outcome }) {
  */
 export function LifeBar({ record, now, likelyEnd }) {
   const stripes = useId();
+  const [svg, width] = useWidth();
   const parts = partsOf(record, now);
   const begin = Date.parse(record.submitted_at);
   const end = Math.max(parts.at(-1)?.to ?? now, likelyEnd ?? 0, begin + 1);
@@ -52,11 +54,11 @@ export function LifeBar({ record, now, likelyEnd }) {
   const isOver = record.state === "finished";
   const listed = parts.length > LISTED_MAX ? [...parts.slice(0, 3), null, ...parts.slice(-4)] : parts;
   const label = `Submitted ${clockTime(begin)}. ${parts.slice(-20).map(partInWords).join(". ")}`;
-  return html`<svg class="life" role="img" aria-label=${label}><g class="life__body">
+  return html`<svg ref=${svg} class="life" role="img" aria-label=${label}><g class="life__body">
       <defs><pattern id=${stripes} width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><path class="life__stripe" d="M0 0v6" /></pattern></defs>
       ${likelyEnd > now && html`<${Rest} x=${x(now)} width=${x(likelyEnd) - x(now)} at=${likelyEnd} />`}
       ${parts.map((part, index) => html`<${Part} key=${index} part=${part} x=${x} stripes=${stripes} isFinal=${isOver && index === final} />`)}
-      ${labels(parts, x).map(({ at, text }) => html`<text class="life__label" x=${percent(at)} y="14">${text}</text>`)}
+      ${labels(parts, x, width).map(({ at, text }) => html`<text class="life__label" x=${percent(at)} y="14">${text}</text>`)}
       ${!isOver && html`<line class="life__now" x1=${percent(x(now))} x2=${percent(x(now))} y1="19" y2="51" />`}
       ${ticks(parts, x, { begin, end, now, isOver }).map((tick) => html`<${Tick} ...${tick} />`)}
     </g></svg>
@@ -79,15 +81,27 @@ function Part({ part, x, stripes, isFinal }) {
 const Rest = ({ x, width, at }) => html`<rect class="life__rest" x=${percent(x)} y="24.5" width=${percent(width)} height="21" rx="3">
   <title>${`likely to end at ${clockTime(at)}`}</title></rect>`;
 
-/** The labels that fit over their parts. */
-function labels(parts, x) {
+/** The width of an element in pixels, as it changes. */
+function useWidth() {
+  const element = useRef();
+  const [width, setWidth] = useState(0);
+  useLayoutEffect(() => {
+    const observer = new ResizeObserver(([entry]) => setWidth(entry.contentRect.width));
+    observer.observe(element.current);
+    return () => observer.disconnect();
+  }, []);
+  return [element, width];
+}
+
+/** The labels that fit over their parts, none over another. */
+function labels(parts, x, width) {
   const found = [];
   let free = 0;
   for (const part of parts) {
     const at = x(part.from);
     const text = partInWords(part);
-    const needed = Math.max(LABEL_PERCENT_MIN, text.length * 0.72);
-    if (at >= free && x(part.to) - at > 1.5 && at + needed <= 100) {
+    const needed = (100 * (text.length * CHARACTER_PX + GAP_PX)) / width;
+    if (at >= free && x(part.to) - at > 1.5 && at + needed <= 101) {
       found.push({ at, text });
       free = at + needed;
     }

@@ -55,11 +55,11 @@ function classesOf({ fg, bg, decorations }) {
 
 const isNamed = (name) => !name.startsWith("ansi-palette") && name !== "ansi-truecolor";
 
-/** Colours beyond the sixteen named ones have no role: they are the program's own. */
+/** Colours beyond the sixteen named ones have no role: they are the program's own, mixed with that of text to be read. */
 function paint(span, { fg, bg, fg_truecolor: trueFore, bg_truecolor: trueBack }) {
   const [fore, back] = [colourOf(fg, trueFore), colourOf(bg, trueBack)];
-  if (fore) span.style.setProperty("color", fore);
-  if (back) span.style.setProperty("background", back);
+  if (fore) span.style.setProperty("color", `color-mix(in oklab, ${fore} 50%, var(--color-text))`);
+  if (back) span.style.setProperty("background", `color-mix(in oklab, ${back} 25%, var(--color-surface-sunken))`);
 }
 
 function colourOf(name, truecolor) {

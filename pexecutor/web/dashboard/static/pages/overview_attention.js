@@ -1,7 +1,7 @@
 // What needs somebody, most urgent first: one line each, with what to do about it.
 
 import { now, serverTime } from "../api/clock.js";
-import { get, request } from "../api/client.js";
+import { BASE, get, request } from "../api/client.js";
 import { handlers, pausesOf, readHandlers, statistics, unready } from "../api/server.js";
 import { may } from "../api/session.js";
 import { listTasks } from "../api/tasks.js";
@@ -13,12 +13,10 @@ import { count, countOf, roughSpan, span, words } from "../components/format.js"
 import { html, useEffect } from "../components/html.js";
 import { Status } from "../components/status.js";
 import { Ago } from "../components/time.js";
-import { BASE } from "../api/client.js";
+import { isLate, usualOf } from "./task_progress.js";
 
 const DAY_MS = 86_400_000;
 const COUNTED_MAX = 100;
-const LATE_FACTOR = 3; // so many times as long as 95 % of its like
-const LATE_MS_MIN = 60_000;
 const READ_EVERY_MS = 10_000;
 
 const since = () => new Date(serverTime() - DAY_MS).toISOString();
@@ -100,12 +98,12 @@ function endedOf(outcome, { data, more }, one, several = one) {
 }
 
 /** A task that runs for much longer than tasks of its handler do. */
-function lateOf({ id, name, handler, started_at: from }) {
-  const usual = handlers.value?.find((each) => each.name === handler)?.run_seconds?.p95 * 1000;
-  const ran = now.peek() - Date.parse(from);
-  if (!(ran > Math.max(LATE_MS_MIN, LATE_FACTOR * usual))) return [];
-  const detail = `95 % of the tasks of ${handler} take less than ${span(usual)}`;
-  return [{ key: id, status: "late", what: `${name} has run for ${roughSpan(ran)}`, detail, when: from, action: show(hrefOf("tasks", id)) }];
+function lateOf(record) {
+  const { id, name, handler, started_at: from } = record;
+  const usual = usualOf(record, handlers.value);
+  if (record.progress || !isLate(record, usual, now.peek())) return [];
+  const detail = `95 % of the tasks of ${handler} take less than ${span(usual.most)}`;
+  return [{ key: id, status: "late", what: `${name} has run for ${roughSpan(now.peek() - Date.parse(from))}`, detail, when: from, action: show(hrefOf("tasks", id)) }];
 }
 
 function nodeOf({ name, beat_at: beat, lease_until: lease, draining }) {

@@ -96,8 +96,8 @@ function Throughput({ history }) {
   const amber = points.map((point) => drawn(point.finished?.timed_out));
   const neutral = points.map((point) => Math.max(0, total(point.finished) - failures(point.finished) - (point.finished?.timed_out ?? 0)));
   const series = [
-    { kind: "failure-bars", values: neutral.map((each, at) => each + amber[at] + red[at]) },
-    { kind: "late-bars", values: neutral.map((each, at) => each + amber[at]) },
+    { kind: "failure-bars", values: neutral.map((each, at) => (red[at] ? each + amber[at] + red[at] : null)) },
+    { kind: "late-bars", values: neutral.map((each, at) => (amber[at] ? each + amber[at] : null)) },
     { kind: "bars", values: neutral },
   ];
   const sum = sumOf(points);

@@ -1,6 +1,7 @@
 // The lists of the overview: running and recently finished tasks, the next occurrences of schedules, nodes.
 
 import { get } from "../api/client.js";
+import { now } from "../api/clock.js";
 import { handlers, statistics } from "../api/server.js";
 import { may } from "../api/session.js";
 import { listTasks } from "../api/tasks.js";
@@ -12,7 +13,7 @@ import { html, signal } from "../components/html.js";
 import { Status, statusOf } from "../components/status.js";
 import { Ago, Since } from "../components/time.js";
 import { CancelTask, cancelOrAsk } from "./task_actions.js";
-import { Progress, progressInWords } from "./task_progress.js";
+import { isLate, Progress, progressInWords, usualOf } from "./task_progress.js";
 
 const SHOWN_MAX = 8;
 
@@ -46,7 +47,8 @@ export function RunningTasks() {
 }
 
 function RunningRow({ record }) {
-  const usual = handlers.value?.find(({ name }) => name === record.handler)?.run_seconds?.p50 * 1000;
+  const usual = usualOf(record, handlers.value);
+  const late = !record.progress && isLate(record, usual, now.value) ? " table__note--late" : "";
   const progress = progressInWords(record, usual);
   return html`<tr>
     <td class="table__mark"><${Status} status="running" wordless /></td>
@@ -54,7 +56,7 @@ function RunningRow({ record }) {
       <div class="table__below" title=${`${record.handler} · ${progress}`}>${record.handler} · <${Since} at=${record.started_at} /> ${progress && `· ${progress}`}</div></td>
     <td class="table__short table__wide" title=${record.handler}>${record.handler}</td>
     <td class="table__progress"><${Progress} record=${record} usual=${usual} /></td>
-    <td class="table__short table__medium" title=${progress}>${progress}</td>
+    <td class=${`table__short table__medium${late}`} title=${progress}>${progress}</td>
     <td class="table__number table__medium"><${Since} at=${record.started_at} /></td>
     ${may("submit") && html`<td class="table__actions"><span class="table__buttons">
       <${Button} kind="quiet" small icon="x" label=${`Cancel ${record.name}`} onClick=${() => cancelOrAsk(record, (asked) => (cancelled.value = asked))} />

@@ -18,7 +18,7 @@ import { runAgain, runNow } from "./task_actions.js";
 import { Attempts, Details, Earlier, Params, Result } from "./task_facts.js";
 import { askToCancel, RowMenu, TaskDialogs } from "./task_menu.js";
 import { cancelOrAsk } from "./task_actions.js";
-import { Progress, progressInWords } from "./task_progress.js";
+import { Progress, progressInWords, usualOf } from "./task_progress.js";
 import { Why } from "./task_why.js";
 
 const EARLIER = 30;
@@ -74,21 +74,19 @@ function Head({ record }) {
   </div>`;
 }
 
-const usualOf = (record) => handlers.value?.find(({ name }) => name === record.handler)?.run_seconds?.p50 * 1000;
-
 /** When a running task is likely to end: by its own progress, or else by how long tasks of its handler usually take. */
 function likelyEndOf(record, usual) {
   if (record.state !== "running") return null;
   const from = Date.parse(record.started_at);
   const { done, total } = record.progress ?? {};
   if (total && done) return from + ((now.value - from) * total) / done;
-  return usual > now.value - from ? from + usual : null;
+  return usual?.half > now.value - from ? from + usual.half : null;
 }
 
 function Life({ record }) {
   const isOver = record.state === "finished";
   const begin = Date.parse(record.submitted_at);
-  const usual = usualOf(record);
+  const usual = usualOf(record, handlers.value);
   const likelyEnd = likelyEndOf(record, usual);
   const note = isOver ? `${span(Date.parse(record.finished_at) - begin)} from submit to end`
     : `${wholeSpan(now.value - begin)} since it was submitted${likelyEnd ? `, likely done at ${clockTime(likelyEnd)}` : ""}`;

@@ -9,7 +9,7 @@ import { exactTime, relative, span } from "../components/format.js";
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../components/html.js";
 import { isFailure, Status, statusOf, wordOf } from "../components/status.js";
 import { Ago, Since } from "../components/time.js";
-import { progressInWords } from "./task_progress.js";
+import { isLate, progressInWords, usualOf } from "./task_progress.js";
 import { RowMenu, TaskDialogs } from "./task_menu.js";
 
 const DRAWN_ALL_MAX = 120;
@@ -57,7 +57,8 @@ function Row({ record, index, pauses, isSelected, toggle }) {
   const status = statusOf(record, pauses);
   const note = noteOf(record);
   const failed = isFailure(status);
-  const tone = failed ? " table__note--failure" : status === "timed-out" ? " table__note--late" : "";
+  const late = status === "timed-out" || (status === "running" && !record.progress && isLate(record, usualOf(record, handlers.value), now.value));
+  const tone = failed ? " table__note--failure" : late ? " table__note--late" : "";
   const role = failed ? "failure" : undefined;
   return html`<tr aria-rowindex=${index + 2} aria-selected=${toggle ? String(isSelected) : undefined}>
     ${toggle && html`<td class="table__check"><input class="checkbox" type="checkbox" aria-label=${`Select ${record.name}`} checked=${isSelected}
@@ -88,8 +89,7 @@ export function noteOf(record) {
   if (record.state === "pending") return record.blocked_by?.join("; ") ?? "";
   if (record.follows) return `follows ${record.follows}`;
   if (record.due_at) return `due ${relative(Date.parse(record.due_at), now.value)}`;
-  const usual = handlers.value?.find(({ name }) => name === record.handler)?.run_seconds?.p50 * 1000;
-  return progressInWords(record, usual);
+  return progressInWords(record, usualOf(record, handlers.value));
 }
 
 function Space({ rows }) {
