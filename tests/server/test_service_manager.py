@@ -1,0 +1,193 @@
+"""The messages to a service manager, received from a real socket; the beats of the watchdog are in virtual time."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+from structlog.testing import capture_logs
+from trio.testing import MockClock
+
+from pexecutor.process.service_manager import BEAT, RETRY_SECONDS, UNSENT_MAX, ServiceManager
+
+
+class Receiver:
+    """The socket of a service manager.
+
+    Parameters:
+        address: the address as the variable ``NOTIFY_SOCKET`` has it.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self.socket.bind(f"\0{address[1:]}" if address.startswith("@") else address)
+
+    def messages(self) -> list[list[str]]:
+        """Return the lines of each message that has arrived."""
+        arrived: list[list[str]] = []
+        while True:
+            try:
+                arrived.append(self.socket.recv(4096).decode().split("\n"))
+            except BlockingIOError:
+                return arrived
+
+
+@pytest.fixture(params=["path", "abstract"])
+def receiver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Receiver]:
+    address = str(tmp_path / "notify") if request.param == "path" else f"@pexecutor-test-{os.getpid()}"
+    receiver = Receiver(address)
+    yield receiver
+    receiver.socket.close()
+
+
+def manager_of(receiver: Receiver, **variables: str) -> ServiceManager:
+    return ServiceManager.from_environment({"NOTIFY_SOCKET": receiver.address, **variables})
+
+
+def healthy() -> bool:
+    return True
+
+
+def test_each_message_arrives_as_its_own_datagram(receiver: Receiver) -> None:
+    manager = manager_of(receiver)
+
+    manager.ready("serving at http://127.0.0.1:8080")
+    manager.stopping(40.5)
+
+    assert receiver.messages() == [
+        ["READY=1", "STATUS=serving at http://127.0.0.1:8080"],
+        ["STOPPING=1", "EXTEND_TIMEOUT_USEC=40500000", "STATUS=draining"],
+    ]
+
+
+def test_a_reload_has_the_time_of_the_monotonic_clock(receiver: Receiver) -> None:
+    before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    manager_of(receiver).reloading()
+    after = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+
+    [[reloading, at, status]] = receiver.messages()
+
+    assert (reloading, status) == ("RELOADING=1", "STATUS=reloading the settings")
+    assert before <= int(at.removeprefix("MONOTONIC_USEC=")) <= after
+
+
+def test_a_status_cannot_add_a_line_to_a_message(receiver: Receiver) -> None:
+    manager_of(receiver).ready("the file is broken\nSTOPPING=1\n")
+
+    assert receiver.messages() == [["READY=1", "STATUS=the file is broken STOPPING=1"]]
+
+
+def test_the_variables_are_removed() -> None:
+    environment = {"NOTIFY_SOCKET": "/run/x", "WATCHDOG_USEC": "1", "WATCHDOG_PID": "1", "PATH": "/bin"}
+
+    ServiceManager.from_environment(environment)
+
+    assert environment == {"PATH": "/bin"}
+
+
+@pytest.mark.parametrize("address", ["/nowhere/notify", "@pexecutor-nobody", "/" + "x" * 200])
+def test_a_broken_socket_is_logged_once_and_stops_nothing(address: str) -> None:
+    manager = ServiceManager.from_environment({"NOTIFY_SOCKET": address})
+
+    with capture_logs() as logs:
+        manager.ready("serving")
+        manager.stopping(1)
+
+    [log] = logs
+    assert (log["event"], log["socket"]) == ("the service manager gets no messages", address)
+
+
+def test_an_unknown_kind_of_address_is_logged() -> None:
+    with capture_logs() as logs:
+        ServiceManager.from_environment({"NOTIFY_SOCKET": "vsock:2:1234"}).ready("serving")
+
+    assert [log["event"] for log in logs] == ["the service manager gets no messages: NOTIFY_SOCKET is not a path"]
+
+
+async def test_without_a_manager_nothing_is_sent_and_nothing_is_logged() -> None:
+    manager = ServiceManager.from_environment({})
+    with capture_logs() as logs:
+        manager.ready("serving")
+        await manager.run(healthy)
+    assert logs == []
+
+
+async def test_the_watchdog_gets_a_beat_in_each_half_of_its_period(
+    receiver: Receiver, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    manager = manager_of(receiver, WATCHDOG_USEC="30000000", WATCHDOG_PID=str(os.getpid()))
+    nursery.start_soon(manager.run, healthy)
+
+    for seconds in (14, 15, 15):
+        await trio.sleep(seconds)
+        assert receiver.messages() == [[BEAT]]
+
+
+async def test_the_watchdog_gets_no_beat_while_the_server_is_not_healthy(
+    receiver: Receiver, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    manager = manager_of(receiver, WATCHDOG_USEC="2000000")
+    health = [True, False, False, True, True]
+    with capture_logs() as logs:
+        nursery.start_soon(manager.run, lambda: health[int(trio.current_time())])
+        arrived = []
+        await trio.sleep(0.5)
+        for _ in range(4):
+            arrived.append(len(receiver.messages()))
+            await trio.sleep(1)
+
+    assert arrived == [1, 0, 0, 1]
+    assert [log["event"] for log in logs] == ["the watchdog gets no beat: the store's writer is stuck"]
+
+
+@pytest.mark.parametrize(
+    ("period", "pid", "warnings"), [("", "", 0), ("30000000", "1", 0), ("0", "", 1), ("soon", "", 1), ("-1", "", 1)]
+)
+async def test_no_beat_without_a_period_for_this_process(
+    receiver: Receiver, autojump_clock: MockClock, nursery: trio.Nursery, period: str, pid: str, warnings: int
+) -> None:
+    with capture_logs() as logs:
+        manager = manager_of(receiver, WATCHDOG_USEC=period, WATCHDOG_PID=pid)
+    nursery.start_soon(manager.run, healthy)
+
+    await trio.sleep(120)
+
+    assert receiver.messages() == []
+    assert len(logs) == warnings
+
+
+async def test_messages_without_room_are_sent_later_and_in_order(
+    receiver: Receiver, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    receiver.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    manager = manager_of(receiver)
+    sent = 0
+    while not manager.unsent:
+        manager.ready(f"{sent}")
+        sent += 1
+        assert sent < 10_000, "the socket takes everything"
+    manager.stopping(1)
+    nursery.start_soon(manager.run, healthy)
+    arrived = receiver.messages()
+    assert len(arrived) == sent - 1
+
+    await trio.sleep(2 * RETRY_SECONDS)
+
+    assert receiver.messages()[-2:] == [
+        ["READY=1", f"STATUS={sent - 1}"],
+        ["STOPPING=1", "EXTEND_TIMEOUT_USEC=1000000", "STATUS=draining"],
+    ]
+    assert manager.unsent == 0
+
+
+def test_the_number_of_unsent_messages_is_bounded(receiver: Receiver) -> None:
+    manager = manager_of(receiver)
+    for _ in range(10_000):
+        manager.ready("serving")
+    assert 0 < manager.unsent <= UNSENT_MAX
