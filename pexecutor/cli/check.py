@@ -38,7 +38,7 @@ def print_check(config: Config) -> None:
         ListenError: the host has no address.
     """
     prepared = prepare(config)
-    check_access(config, address_of(config.host, config.port).host)
+    check_access(config, address_of(config.host, config.port).host, f"--host {config.host}")
     for section in _SECTIONS:
         for line in section(config, prepared):
             click.echo("\t".join(map(one_line, line)))

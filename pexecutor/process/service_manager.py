@@ -20,6 +20,9 @@ from typing import Final, Self
 import structlog
 import trio
 
+from ..core.statistics import Phase, Statistics
+from ..limits.times import WRITE_SECONDS_MAX
+
 VARIABLES: Final = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 """The variables of the protocol. They are removed, because a command that a task runs must not report as the server."""
 
@@ -33,6 +36,16 @@ UNSENT_MAX: Final = 20
 BEAT: Final = "WATCHDOG=1"
 
 _log = structlog.get_logger()
+
+
+def is_working(statistics: Statistics) -> bool:
+    """Return whether the watchdog gets its beat.
+
+    The beats come from the event loop, so a loop that does not turn sends none. Besides, the executor must run, and no
+    write of its store may have been under way for ``WRITE_SECONDS_MAX``. A store that refuses writes, such as on a full
+    disk, gets its beats: a restart would not help.
+    """
+    return statistics.phase is not Phase.STOPPED and statistics.store.writing_seconds <= WRITE_SECONDS_MAX
 
 
 class ServiceManager:
@@ -97,7 +110,7 @@ class ServiceManager:
             if healthy and not self._unsent:  # beats that had no room need not pile up
                 self._send(BEAT)
             if was_healthy and not healthy:
-                _log.error("the watchdog gets no beat: the store's writer is stuck", restart_after=period_seconds * 2)
+                _log.error("the watchdog gets no beat: a write of the store does not end")
             was_healthy = healthy
             await trio.sleep(period_seconds)
 

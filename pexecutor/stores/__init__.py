@@ -227,6 +227,7 @@ class StoreStatistics(msgspec.Struct, frozen=True):
         schedules: the number of schedules.
         deliveries: the number of deliveries.
         limits: the numbers of limits, the pauses, and the slots in use.
+        writing_seconds: for how long the present write to the disk has been under way; 0 if there is none.
     """
 
     queue_size: int
@@ -242,6 +243,7 @@ class StoreStatistics(msgspec.Struct, frozen=True):
     schedules: int = 0
     deliveries: int = 0
     limits: LimitState = NO_LIMITS
+    writing_seconds: float = 0.0
 
 
 class NodeState(msgspec.Struct, frozen=True):

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 import pytest
 import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
-from pexecutor.process.service_manager import BEAT, RETRY_SECONDS, UNSENT_MAX, ServiceManager
+from pexecutor import Executor, LocalStore
+from pexecutor.limits.times import STOP_MARGIN_SECONDS, WRITE_SECONDS_MAX
+from pexecutor.process.service_manager import BEAT, RETRY_SECONDS, UNSENT_MAX, ServiceManager, is_working
+from pexecutor.task import Task
+
+from ..conftest import RunHere
+from ..fakes import FakeJournal
+from .conftest import Launch, StartServer
+from .process import ServerProcess, eventually
+
+PROTOCOL: Final = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
+FUNCTIONS: Final = Path(__file__).with_name("environment.py")
 
 
 class Receiver:
@@ -143,7 +156,7 @@ async def test_the_watchdog_gets_no_beat_while_the_server_is_not_healthy(
             await trio.sleep(1)
 
     assert arrived == [1, 0, 0, 1]
-    assert [log["event"] for log in logs] == ["the watchdog gets no beat: the store's writer is stuck"]
+    assert [log["event"] for log in logs] == ["the watchdog gets no beat: a write of the store does not end"]
 
 
 @pytest.mark.parametrize(
@@ -191,3 +204,109 @@ def test_the_number_of_unsent_messages_is_bounded(receiver: Receiver) -> None:
     for _ in range(10_000):
         manager.ready("serving")
     assert 0 < manager.unsent <= UNSENT_MAX
+
+
+# When the watchdog gets its beat
+
+
+async def test_a_write_that_does_not_end_is_not_healthy(run_here: RunHere, autojump_clock: MockClock) -> None:
+    journal = FakeJournal()
+    executor = await run_here(LocalStore(journal=journal))
+    assert is_working(executor.statistics())
+
+    journal.writing_seconds = WRITE_SECONDS_MAX + 1
+
+    assert not is_working(executor.statistics())
+
+
+async def test_a_store_that_refuses_writes_is_healthy(run_here: RunHere, autojump_clock: MockClock) -> None:
+    journal = FakeJournal()
+    executor = await run_here(LocalStore(journal=journal))
+
+    journal.trouble = "the disk is full"
+
+    assert is_working(executor.statistics())
+
+
+async def test_an_executor_is_healthy_until_it_has_stopped(run_here: RunHere, autojump_clock: MockClock) -> None:
+    executor: Executor = await run_here()
+    await executor.submit([Task("report", 5000)])
+    await trio.sleep(1)
+    executor.drain()
+    assert is_working(executor.statistics())
+
+    await executor.stopped.wait()
+
+    assert not is_working(executor.statistics())
+
+
+# A real server
+
+
+def test_a_server_reports_its_start_its_beats_and_its_stop(
+    start_server: StartServer, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", receiver.address)
+    monkeypatch.setenv("WATCHDOG_USEC", "100000")
+    server = start_server("--drain-timeout", "7")
+    started = arrived_until(receiver, [BEAT], [BEAT])
+    assert [message for message in started if message != [BEAT]] == [["READY=1", f"STATUS=serves at {server.url}"]]
+
+    server.signal(signal.SIGTERM)
+    assert server.wait() == 0
+
+    extension = int((7 + STOP_MARGIN_SECONDS) * 1_000_000)
+    stopping = ["STOPPING=1", f"EXTEND_TIMEOUT_USEC={extension}", "STATUS=draining"]
+    assert [message for message in receiver.messages() if message != [BEAT]] == [stopping]
+
+
+@pytest.mark.parametrize("receiver", ["path"], indirect=True)
+def test_a_worker_of_hypercorn_reports_its_start_its_beats_and_its_stop(
+    launch: Launch, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", receiver.address)
+    monkeypatch.setenv("WATCHDOG_USEC", "100000")
+    process, _ = launch()
+    arrived_until(receiver, ["READY=1", "STATUS=serves under Hypercorn"], [BEAT])
+
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 0
+
+    assert "STOPPING=1" in [line for message in receiver.messages() for line in message]
+
+
+def test_a_task_does_not_inherit_the_variables_of_the_protocol(
+    start_server: StartServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in PROTOCOL:
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere")
+    server = start_server("--handlers", str(FUNCTIONS))
+
+    assert variables_of(server, "in_a_process").isdisjoint(PROTOCOL)
+    assert variables_of(server, "in_the_server").isdisjoint(PROTOCOL)
+
+
+def variables_of(server: ServerProcess, handler: str) -> set[str]:
+    """Return the names of the environment variables that a task of a handler has."""
+    reply = server.client.post("/tasks?wait=20", json={"name": handler, "handler": handler})
+    names: list[str] = reply.json()["result"]
+    assert "PATH" in names
+    return set(names)
+
+
+def arrived_until(receiver: Receiver, *wanted: list[str]) -> list[list[str]]:
+    """Wait for messages, in this order, possibly with others between them; return all that have arrived."""
+    arrived: list[list[str]] = []
+
+    def have_arrived() -> bool:
+        arrived.extend(receiver.messages())
+        return is_within(wanted, arrived)
+
+    eventually(have_arrived)
+    return arrived
+
+
+def is_within(wanted: Sequence[list[str]], arrived: Sequence[list[str]]) -> bool:
+    rest = iter(arrived)
+    return all(message in rest for message in wanted)

@@ -50,9 +50,14 @@ class FastHttp:
             nursery.start_soon(self._rounds.run)
             nursery.start_soon(self._idle.run)
 
+    async def close_after_replies(self) -> None:
+        """Close each connection after its next reply, which says so."""
+        self._shared.closing = True
+        await trio.lowlevel.checkpoint()
+
     async def stop(self) -> None:
         """Close idle connections at once, and the others after their current reply."""
-        self._shared.stopping = True
+        self._shared.closing = self._shared.stopping = True
         self._idle.end_all()
         await trio.lowlevel.checkpoint()
 
