@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .core.executor import Executor
+    from .core.settings import ExecutorSettings
     from .core.statistics import Phase, Statistics
     from .errors import (
         AlreadyFinishedError,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         InvalidCursorError,
         InvalidScheduleError,
         InvalidTaskError,
+        NotServingError,
         OwnedScheduleError,
         PexecutorError,
         StoreUnavailableError,
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
         UnknownScheduleError,
         UnknownTaskError,
     )
-    from .handlers import Catalogue, Context, HandlerFailedError, handler, load_catalogue
+    from .handlers import Catalogue, Context, HandlerFailedError, handler, load_catalogue, reload_catalogue
     from .schedules.declaration import ScheduleDeclaration
     from .schedules.operations import Schedules
     from .stores import Page, PageRequest, Store, StoreStatistics
@@ -70,6 +72,7 @@ __all__ = [
     "Duplicate",
     "Ending",
     "Executor",
+    "ExecutorSettings",
     "ExpiredTaskError",
     "FieldError",
     "Finished",
@@ -80,6 +83,7 @@ __all__ = [
     "InvalidScheduleError",
     "InvalidTaskError",
     "LocalStore",
+    "NotServingError",
     "Outcome",
     "OwnedScheduleError",
     "Page",
@@ -106,10 +110,12 @@ __all__ = [
     "Verdict",
     "handler",
     "load_catalogue",
+    "reload_catalogue",
 ]
 
 _MODULES = {
     "core.executor": ("Executor",),
+    "core.settings": ("ExecutorSettings",),
     "core.statistics": ("Phase", "Statistics"),
     "errors": (
         "AlreadyFinishedError",
@@ -120,6 +126,7 @@ _MODULES = {
         "InvalidCursorError",
         "InvalidScheduleError",
         "InvalidTaskError",
+        "NotServingError",
         "OwnedScheduleError",
         "PexecutorError",
         "StoreUnavailableError",
@@ -128,7 +135,7 @@ _MODULES = {
         "UnknownScheduleError",
         "UnknownTaskError",
     ),
-    "handlers": ("Catalogue", "Context", "HandlerFailedError", "handler", "load_catalogue"),
+    "handlers": ("Catalogue", "Context", "HandlerFailedError", "handler", "load_catalogue", "reload_catalogue"),
     "schedules.declaration": ("ScheduleDeclaration",),
     "schedules.operations": ("Schedules",),
     "stores": ("Page", "PageRequest", "Store", "StoreStatistics"),

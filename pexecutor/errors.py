@@ -11,6 +11,7 @@ The name of an error says who acts next:
   ``TooManySchedulesError``;
 * the caller, after another limit or pause was removed: ``TooManyLimitsError``;
 * the operator, with another file or another version of the program: ``UnusableStoreError``;
+* the operator, at the next start: ``NotServingError``;
 * no one, because trying again later may work: ``StoreUnavailableError``, and in the client ``UnreachableError``;
 * the caller of the client, with another request or URL: ``RefusedError``, ``ForeignReplyError``.
 
@@ -82,7 +83,7 @@ class OwnedScheduleError(PexecutorError):
     def __init__(self, name: str) -> None:
         self.name = name
         super().__init__(
-            f"the schedule {name!r} is declared in a settings file: change `[schedules.{name}]` there, and restart"
+            f"the schedule {name!r} is declared in a settings file: change `[schedules.{name}]` there, and reload"
         )
 
 
@@ -100,6 +101,13 @@ class InvalidCursorError(PexecutorError):
 
 class ConfigError(PexecutorError):
     """The operator gave an invalid setting. The message names the setting and its source."""
+
+
+class NotServingError(PexecutorError):
+    """The operator changed the settings of an executor that is draining or does not run. Nothing was changed."""
+
+    def __init__(self) -> None:
+        super().__init__("the settings can be changed only while the executor serves: the next start reads them")
 
 
 class UnusableStoreError(PexecutorError):

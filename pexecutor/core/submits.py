@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 
 import trio
 
 from ..errors import FieldError, InvalidTaskError, StoreUnavailableError
-from ..handlers import Catalogue, Complaint
+from ..handlers import Complaint
 from ..stores import Store
 from ..task import DRAINING, Accepted, Full, Task, Verdict
 from .room_waiters import RoomWaiters
+from .settings import CurrentSettings
 from .statistics import Tally
 
 
@@ -19,7 +20,7 @@ class TaskSubmits:
 
     Parameters:
         store: the store that decides about tasks.
-        handlers: the handlers, which may refuse tasks.
+        settings: the owner of the handlers, which may refuse tasks.
         tally: counts the verdicts.
         is_serving: returns whether the executor accepts tasks.
         superseded: called with the serial of a running task that an accepted one supersedes.
@@ -28,17 +29,25 @@ class TaskSubmits:
     def __init__(
         self,
         store: Store,
-        handlers: Catalogue,
+        settings: CurrentSettings,
         tally: Tally,
         is_serving: Callable[[], bool],
         superseded: Callable[[int], None],
     ) -> None:
         self.room: RoomWaiters = RoomWaiters(store, is_serving)
         self.is_serving: Callable[[], bool] = is_serving
-        self.fault: Callable[[Task], Complaint | None] = handlers.check
         self._store = store
+        self._settings = settings
         self._tally = tally
         self._superseded = superseded
+
+    def fault(self, task: Task) -> Complaint | None:
+        """Return why a task's handler would refuse the task, or ``None``."""
+        return self._settings.handlers.check(task)
+
+    def fill(self, task: Task, given: Container[str]) -> Task:
+        """Return a task with the defaults of its handler, except for the fields that were given."""
+        return self._settings.handlers.fill(task, given)
 
     async def submit(
         self,
@@ -116,7 +125,7 @@ class TaskSubmits:
 
     def check(self, tasks: Sequence[Task]) -> None:
         """Check that the handlers accept all tasks. Raises ``InvalidTaskError`` with the faults of all tasks."""
-        check = self.fault
+        check = self._settings.handlers.check
         faults = [FieldError(index, *fault) for index, task in enumerate(tasks) if (fault := check(task)) is not None]
         if faults:
             raise InvalidTaskError(faults)

@@ -216,6 +216,10 @@ class StartOrder:
         orders = [order for tasks in some for order in tasks.after(place)]
         return orders[0] if len(orders) == 1 else merge(*orders, key=place_of)
 
+    def handlers(self) -> list[str]:
+        """Return the names of the handlers that have a task here."""
+        return [*self._handlers]
+
     def __len__(self) -> int:
         return self._length
 
