@@ -284,9 +284,10 @@ async def serve(
                 if inherited is not None:
                     nursery.start_soon(_leave_new_clients, executor, http)
                 nursery.start_soon(manager.run, lambda: is_working(executor.statistics()))
-                announce(http.url)
-                manager.ready(f"serves at {http.url}")
-                _log.info("serving", url=http.url, pool_size=config.pool_size, queue_size=config.queue_size)
+                url = http.url if http.url.startswith("unix:") else http.url + config.base_path
+                announce(url)
+                manager.ready(f"serves at {url}")
+                _log.info("serving", url=url, pool_size=config.pool_size, queue_size=config.queue_size)
                 await executor.stopped.wait()
                 http.stop()
             nursery.cancel_scope.cancel()

@@ -45,7 +45,7 @@ def print_check(config: Config) -> None:
 
 
 def _address(config: Config, prepared: Prepared) -> Iterator[Line]:
-    url = url_of(address_of(config.host, config.port).host, config.port, prepared.tls)
+    url = url_of(address_of(config.host, config.port).host, config.port, prepared.tls) + config.base_path
     yield "address", url, *(["the system chooses the port"] if config.port == 0 else [])
 
 

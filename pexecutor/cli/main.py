@@ -134,6 +134,7 @@ for _command in COMMANDS:
     default=None,
     help="Allow requests without a token on any address: everyone who reaches the server may do everything.",
 )
+@click.option("--base-path", metavar="PATH", help="Path below which the server is served, like /px. [default: none]")
 @click.option("--certfile", "tls_certfile", metavar="FILE", help="Serve HTTPS with this certificate, in PEM.")
 @click.option("--keyfile", "tls_keyfile", metavar="FILE", help="The certificate's key, if it is in another file.")
 @click.option("--log-level", metavar="LEVEL", help=f"debug, info, warning or error. [default: {DEFAULTS.log_level}]")

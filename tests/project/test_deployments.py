@@ -60,8 +60,8 @@ def parameters_of(arguments: Sequence[str]) -> Mapping[str, Any]:
 
 
 def settings_on(page: str) -> str:
-    """Return the settings on a page."""
-    [shown] = [part.text for part in parts(DOCS / f"{page}.md") if part.kind is Kind.SETTINGS]
+    """Return the first settings on a page."""
+    [shown, *_] = [part.text for part in parts(DOCS / f"{page}.md") if part.kind is Kind.SETTINGS]
     return shown
 
 

@@ -78,7 +78,7 @@ MAY_IMPORT: Final = {
     "web/api/hooks": {"web/api", "core", "handlers", "stores", "config", "task", "validation", "errors"},
     "web/access": {"web/api", "config", "access", "errors"},
     "web/serving": {"web/api", "web/access", "access", "errors"},
-    "web/fast": {"web/api", "web/serving", "access", "errors", "task"},
+    "web/fast": {"web/api", "web/access", "web/serving", "access", "errors", "task"},
     "web/docs": {
         ".",
         "web/api",

@@ -88,6 +88,9 @@ class Gate:
         Parameters:
             need: the scope that the route needs; ``None`` refuses every caller.
         """
+        side = request.client_side
+        if side is not None and side.fault:
+            raise BadRequestError(side.fault)
         host = self._host(request)
         if need is None:
             _log.error("a route without an access rule was refused", path=request.path)
@@ -177,8 +180,9 @@ class Gate:
         return identity, True
 
     def _anonymous(self, request: IncomingRequest) -> Identity:
-        local = request.local_address
-        if self._allow_anonymous or local is None or is_loopback(local):
+        local, side = request.local_address, request.client_side
+        is_local = (local is None or is_loopback(local)) and (side is None or not side.is_remote)
+        if self._allow_anonymous or is_local:
             return ANONYMOUS
         raise NotAllowedError(
             "no token is configured, so only requests over the loopback address are allowed:"
@@ -206,7 +210,7 @@ class Gate:
 
 def peer_of(request: IncomingRequest) -> str:
     """Return the client's address, by which failed attempts are counted."""
-    return request.peer_address or "local"
+    return request.client_address or "local"
 
 
 def session_of(request: IncomingRequest) -> str | None:

@@ -28,7 +28,7 @@ from .decode import WHITE_SPACE, TaskBody, decode_body
 from .errors import BadRequestError, UnsupportedMediaTypeError
 from .idempotency import KeyedSubmits, digest_of, expired, refuse_key, sent_key
 from .reply import Reply, json_reply, problem_reply, refusal_reply
-from .request import IncomingRequest, read_body, with_trace
+from .request import IncomingRequest, link_to, read_body, with_trace
 from .wire import (
     BatchReply,
     Problem,
@@ -147,11 +147,12 @@ class SubmitAnswers:
             verdicts = await self._keyed.submit(
                 key, digest, sent.tasks, atomic=query.atomic, wait_for_room_seconds=query.wait_for_room
             )
+        path = link_to(request, request.path)
         if isinstance(verdicts, Answer):
-            return await self._repeated(sent, verdicts, request.path, query)
-        reply = self.reply(sent, verdicts, request.path, query.verdicts)
+            return await self._repeated(sent, verdicts, path, query)
+        reply = self.reply(sent, verdicts, path, query.verdicts)
         if query.wait and isinstance(verdicts[0], Accepted):
-            return await self._reply_with_outcome(verdicts[0].record, request.path, query.wait)
+            return await self._reply_with_outcome(verdicts[0].record, path, query.wait)
         return reply
 
     async def _repeated(self, sent: TaskBody, answer: Answer, path: str, query: SubmitQuery) -> Reply:
@@ -193,7 +194,7 @@ class SubmitAnswers:
         Parameters:
             sent: the tasks.
             verdicts: the verdict on each task.
-            path: the path of the request; the path of a record begins with it.
+            path: the link to the tasks; the link to a record begins with it.
             listed: which verdicts the reply to a list lists one by one.
             context: added to the log line.
         """

@@ -13,7 +13,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.http import generate_etag, quote_etag
 
 from ..api.reply import Reply
-from ..api.request import IncomingRequest
+from ..api.request import IncomingRequest, link_to
 
 PAGE: Final = "index.html"
 
@@ -43,8 +43,10 @@ class DashboardAnswers:
         files = resources.files(__package__) / "static"
         self._files = {file.name: file.read_bytes() for file in files.iterdir()}
 
-    async def page(self, _: IncomingRequest) -> Reply:
-        """Show the page."""
+    async def page(self, request: IncomingRequest) -> Reply:
+        """Show the page. Its links are relative, so its path has to end with a slash."""
+        if request.client_side is not None and request.client_side.lacks_slash:
+            return Reply(b"", 308, {"Location": link_to(request, "/")}, content_type="")
         return self._file(PAGE)
 
     async def file(self, request: IncomingRequest) -> Reply:

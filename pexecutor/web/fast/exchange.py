@@ -143,7 +143,7 @@ class Exchange:
 
 
 def _scope(request: Request, client_input: ClientInput) -> HTTPScope:
-    path, _, query = request.target.partition(b"?")
+    path, _, query = request.received_target.partition(b"?")
     scope: dict[str, Any] = {
         "type": "http",
         "http_version": request.http_version,

@@ -18,7 +18,7 @@ export const reason = (error) => (error instanceof ApiError ? error.message : "t
 let signIn;
 export const onUnknownCaller = (callback) => (signIn = callback);
 
-/** The reply's JSON as `data`, and the path of the next page. Throws ApiError; other errors mean that no reply came. */
+/** The reply's JSON as `data`, and the path of the next page: this path, with the query of the link. Throws ApiError; other errors mean that no reply came. */
 export async function ask(method, path, content) {
 	const body = content && JSON.stringify(content);
 	const headers = content ? { "Content-Type": "application/json" } : {};
@@ -27,7 +27,8 @@ export async function ask(method, path, content) {
 	const data = reply.headers.get("Content-Type")?.includes("json") ? await reply.json() : {};
 	if (reply.status === 401) signIn();
 	if (!reply.ok) throw new ApiError(reply.status, data);
-	return { data, next: reply.headers.get("Link")?.match(/<\/(.*)>/)[1] };
+	const following = reply.headers.get("Link")?.match(/<[^?]*(.*)>/)[1];
+	return { data, next: following && path.replace(/\?.*/, "") + following };
 }
 
 export const get = async (path) => (await ask("GET", path)).data;
