@@ -129,7 +129,7 @@ class Executor:
         self._tables = StoredTables(lambda: self.settings.declared, self.schedules)
         self._changes = SettingsChanges(
             self._settings,
-            *(store.limits, self._pool, self.limits, self._tables, self.notifications, self._tally),
+            *(store.limits, self._submits, self._pool, self.limits, self._tables, self.notifications, self._tally),
             watch=self._watch,
             is_serving=self._serving,
         )

@@ -68,10 +68,10 @@ class HandlerResources:
     def release(self, resources: Iterable[Resource]) -> None:
         """Note one use less of resources; a resource without a use is closed."""
         for resource in resources:
-            found = self._open[resource]
-            found.uses -= 1
-            if not found.uses:
-                found.unused.set()
+            if (found := self._open.get(resource)) is not None:  # otherwise the executor has ended
+                found.uses -= 1
+                if not found.uses:
+                    found.unused.set()
 
     async def release_after(self, ended: trio.Event, resources: Iterable[Resource]) -> None:
         """Release resources once an event is set."""

@@ -13,6 +13,7 @@ A caller that is cancelled before step 3 has changed nothing. Afterwards the cha
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -28,6 +29,7 @@ from .pool import Pool
 from .resources import HandlerResources
 from .settings import CurrentSettings, ExecutorSettings
 from .statistics import Tally
+from .submits import TaskSubmits
 
 
 class SettingsChanges:
@@ -36,6 +38,7 @@ class SettingsChanges:
     Parameters:
         current: the owner of the settings.
         stored_limits: the limits of its store.
+        submits: its submits.
         pool: its workers.
         limits: its limits.
         tables: its schedules that a settings file declares.
@@ -49,6 +52,7 @@ class SettingsChanges:
         self,
         current: CurrentSettings,
         stored_limits: LimitStore,
+        submits: TaskSubmits,
         pool: Pool,
         limits: Limits,
         tables: StoredTables,
@@ -60,6 +64,7 @@ class SettingsChanges:
     ) -> None:
         self._current = current
         self._stored_limits = stored_limits
+        self._submits = submits
         self._pool = pool
         self._limits = limits
         self._tables = tables
@@ -75,18 +80,23 @@ class SettingsChanges:
     async def running(self, nursery: trio.Nursery) -> AsyncIterator[None]:
         """Open the resources of the handlers; handlers can run and settings can be changed inside this context."""
         self._nursery = nursery
-        async with self._resources.kept(nursery, self._current.handlers.resources):
-            yield
+        try:
+            async with self._resources.kept(nursery, self._current.handlers.resources):
+                yield
+        finally:
+            self._nursery = None
 
     def check(self, new: ExecutorSettings) -> None:
         """Check new settings; see ``Executor.check_settings``."""
-        missing = self._stored_limits.handlers_missing_from(new.handlers)
+        missing = self._stored_limits.handlers_missing_from(new.handlers, self._submits.under_way())
         for handler, tasks in missing.items():
             raise ConfigError(
                 f"the handler `{handler}` is not declared and {tasks} tasks in flight need it: keep its table until "
                 "they have ended, or cancel them"
             )
         self._check_number_of_limits(new)
+        if new.declared is not None:
+            new.declared.check(new.handlers.check, time.time())
 
     def _check_number_of_limits(self, new: ExecutorSettings) -> None:
         limits, state = new.handlers.limits, self._limits.now()
@@ -103,31 +113,28 @@ class SettingsChanges:
     async def apply(self, new: ExecutorSettings) -> None:
         """Exchange the settings; see ``Executor.apply_settings``."""
         async with self._one_at_a_time:
-            self._check_serving()
+            self._serving_nursery()
             self.check(new)
             old = self._current.handlers.resources
             added = [resource for resource in new.handlers.resources if resource not in old]
             await self._resources.acquire(added)
             try:
-                self._check_serving()
+                nursery = self._serving_nursery()
                 self.check(new)  # tasks may have been accepted meanwhile
             except BaseException:
                 self._resources.release(added)
                 raise
-            self._exchange(new)
+            self._exchange(new, nursery)
             stored = trio.Event()
-            self._serving_nursery().start_soon(self._store_settings, stored)
+            nursery.start_soon(self._store_settings, nursery, stored)
             await stored.wait()
 
-    def _check_serving(self) -> None:
+    def _serving_nursery(self) -> trio.Nursery:
         if not self._is_serving() or self._nursery is None:
             raise NotServingError
-
-    def _serving_nursery(self) -> trio.Nursery:
-        assert self._nursery is not None, "the executor serves"
         return self._nursery
 
-    def _exchange(self, new: ExecutorSettings) -> None:
+    def _exchange(self, new: ExecutorSettings, nursery: trio.Nursery) -> None:
         """Put new settings into effect. This does not await, so all of them take effect at once."""
         old, self._current.now = self._current.now, new
         self._tally.add(new.handlers.names())
@@ -135,13 +142,12 @@ class SettingsChanges:
         self._watch()
         unused = [resource for resource in old.handlers.resources if resource not in new.handlers.resources]
         if unused:
-            self._serving_nursery().start_soon(self._resources.release_after, self._pool.ends_of_present(), unused)
+            nursery.start_soon(self._resources.release_after, self._pool.ends_of_present(), unused)
         self._pool.resize()
 
-    async def _store_settings(self, stored: trio.Event) -> None:
+    async def _store_settings(self, nursery: trio.Nursery, stored: trio.Event) -> None:
         """Store what the settings say about limits and schedules; set the event after the first try."""
         try:
-            nursery = self._serving_nursery()
             await nursery.start(self._limits.keep_numbers)
             await nursery.start(self._tables.store)
         finally:

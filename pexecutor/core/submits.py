@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
 
 import trio
 
@@ -38,6 +40,8 @@ class TaskSubmits:
         self.is_serving: Callable[[], bool] = is_serving
         self._store = store
         self._settings = settings
+        # The tasks of the submits that have not returned. Only submitting() changes it.
+        self._under_way: dict[object, Sequence[Task]] = {}
         self._tally = tally
         self._superseded = superseded
 
@@ -59,7 +63,13 @@ class TaskSubmits:
     ) -> list[Verdict]:
         """Submit tasks; see ``Executor.submit``. ``retry_of`` has the serials of the tasks that they repeat, if any."""
         self.check(tasks)
-        deadline = trio.current_time() + wait_for_room_seconds
+        with self.submitting(tasks):
+            return await self._submit(tasks, atomic, trio.current_time() + wait_for_room_seconds, retry_of)
+
+    async def _submit(
+        self, tasks: Sequence[Task], atomic: bool, deadline: float, retry_of: Sequence[int]
+    ) -> list[Verdict]:
+        """Submit tasks, and those for which there is no room again until the deadline."""
         verdicts = await self._submit_once(tasks, atomic, retry_of)
         if set(map(type, verdicts)) == {Accepted}:
             return verdicts
@@ -111,6 +121,20 @@ class TaskSubmits:
         verdicts = await self._store.submit(tasks, atomic=atomic, retry_of=retry_of)
         self._take(tasks, verdicts)
         return verdicts
+
+    @contextmanager
+    def submitting(self, tasks: Sequence[Task]) -> Iterator[None]:
+        """Note tasks that were checked and may still be accepted, so that their handlers are not removed meanwhile."""
+        key = object()
+        self._under_way[key] = tasks
+        try:
+            yield
+        finally:
+            del self._under_way[key]
+
+    def under_way(self) -> Iterator[Task]:
+        """Return the tasks that were checked and are being submitted."""
+        return chain.from_iterable(self._under_way.values())
 
     def _take(self, tasks: Sequence[Task], verdicts: Sequence[Verdict]) -> None:
         self._tally.count_taken(tasks, verdicts)

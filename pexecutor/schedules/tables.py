@@ -134,6 +134,19 @@ class DeclaredSchedules:
         self._given = given
         self._shared = shared
 
+    def check(self, fault: Fault, now: float) -> None:
+        """Raise ``ConfigError`` if a handler would refuse the task of a schedule.
+
+        Parameters:
+            fault: returns why a handler would refuse a task, or ``None``.
+            now: the time that is filled into params, in seconds since 1970.
+        """
+        for name, declaration in self._declarations.items():
+            try:
+                check_declaration(declaration, now, fault)
+            except InvalidScheduleError as error:
+                raise ConfigError(f"schedules.{name}.{error.field}: {error}") from error
+
     async def store_once(self, schedules: Schedules) -> None:
         """Store the schedules and remove those whose table is gone. Raises ``StoreUnavailableError``."""
         for name, declaration in self._declarations.items():

@@ -66,8 +66,8 @@ would delay its start. A running or finished task has none. ``why`` reads in one
   are paused, unknown or at their number do not count. Tasks with keys count whether or not their keys have a free slot.
 
 **Missing handlers.** ``handlers_missing_from`` returns how many tasks in flight need each handler that is not among the
-given ones. It is empty unless such tasks make the store unusable when it is opened, as they never do in a shared store.
-The method neither awaits nor changes anything.
+given ones; ``arriving`` has tasks that count, too. It is empty unless such tasks make the store unusable when it is
+opened, as they never do in a shared store. The method neither awaits nor changes anything.
 
 **State.** ``state`` returns the numbers, the pauses and the slots in use, as of one instant. ``blocked_by`` computes
 from it which pauses and limits block a task. ``StoreStatistics.limits`` is the latest state that the node
@@ -290,7 +290,7 @@ class LimitStore(Protocol):
 
     async def why(self, task_id: str) -> tuple[Reason, ...]: ...
 
-    def handlers_missing_from(self, known: Container[str]) -> dict[str, int]: ...
+    def handlers_missing_from(self, known: Container[str], arriving: Iterable[Task] = ()) -> dict[str, int]: ...
 
 
 def blocked_by(record: Record, state: LimitState) -> tuple[Block, ...]:

@@ -12,7 +12,7 @@ from itertools import chain
 import trio
 
 from ...limits.defaults import LIMIT_SETTINGS_MAX
-from ...task import Record
+from ...task import Record, Task
 from .. import NodeState
 from ..limits import (
     NO_LIMITS,
@@ -85,13 +85,13 @@ class LocalLimits:
         await trio.lowlevel.checkpoint()
         return reasons(self._book, self._find(task_id), self.current(), self._describe(), self._steps.trouble)
 
-    def handlers_missing_from(self, known: Container[str]) -> dict[str, int]:
+    def handlers_missing_from(self, known: Container[str], arriving: Iterable[Task] = ()) -> dict[str, int]:
         """Return how many tasks in flight need each handler that is not known, if this store refuses such tasks."""
         if not self._refuses_unknown:
             return {}
         book = self._book
-        others = chain(book.later.from_key(0), book.running.values())
-        missing = Counter(record.task.handler for record in others if record.task.handler not in known)
+        in_flight = (record.task for record in chain(book.later.from_key(0), book.running.values()))
+        missing = Counter(task.handler for task in chain(arriving, in_flight) if task.handler not in known)
         for handler in book.pending.handlers():
             if handler not in known:
                 missing[handler] += sum(1 for _ in book.pending.after(START, handler))

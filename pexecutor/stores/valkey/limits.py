@@ -5,12 +5,12 @@ The functions in ``functions/limits.lua`` decide; those in ``functions/lanes.lua
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from ...task import Finished, Following, Record, Running, Scheduled, format_task_id, make_serial
+from ...task import Finished, Following, Record, Running, Scheduled, Task, format_task_id, make_serial
 from .. import NodeState, Watcher
 from ..limits import (
     NO_LIMITS,
@@ -103,7 +103,7 @@ class ValkeyLimits:
         self.latest = NO_LIMITS if isinstance(reply, bool) else to_state(reply)
         return self.latest
 
-    def handlers_missing_from(self, known: Container[str]) -> dict[str, int]:  # noqa: ARG002  # as in the contract
+    def handlers_missing_from(self, known: Container[str], arriving: Iterable[Task] = ()) -> dict[str, int]:  # noqa: ARG002  # as in the contract
         """Return no handler: another node may know a handler that this node does not know, so its tasks wait."""
         return {}
 
