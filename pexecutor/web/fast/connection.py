@@ -75,7 +75,7 @@ class FastConnection:
                 return
             keep = await self._answer(request)
         await self._flush()
-        if self.is_closing and self.has_unread_input():
+        if self.is_closing and (self.has_unread_input() or self.parser.requests or not self.parser.is_between):
             await self._let_client_read()
 
     async def _let_client_read(self) -> None:

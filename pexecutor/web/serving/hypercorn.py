@@ -221,8 +221,8 @@ class Http1Server(TCPServer):
                 if self._http.connection.their_state is h11.ERROR and not self._dropping:
                     self._dropping = True
                     await self._drop_the_rest()
-                elif self.is_closing() and not self._dropping and self.has_unread_input():
-                    self._dropping = True
+                elif self.is_closing() and not self._dropping and self._has_more_input():
+                    self._dropping = self._http.connection.is_over = True
                     await self._let_client_read()
                 await super().protocol_send(event)
 
@@ -243,6 +243,10 @@ class Http1Server(TCPServer):
             self._answered.set()
         else:
             self._idle.add(self)
+
+    def _has_more_input(self) -> bool:
+        """Return whether the client has sent something after its last request."""
+        return self.has_unread_input() or bool(self._http.connection.trailing_data[0])
 
     async def _let_client_read(self) -> None:
         """Read and drop further requests for a moment: closing the connection with unread input would reset it."""
@@ -275,7 +279,12 @@ class _Connection(h11.Connection):
     Old clients send an empty line after a body, which h11 would take for a request line.
     """
 
+    is_over = False
+    """Whether the last reply was sent. Without this, Hypercorn would wait forever to read a request after it."""
+
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        if self.is_over:
+            return h11.NEED_DATA
         if self.their_state is not h11.SEND_BODY and self._drop_empty_lines():
             return h11.NEED_DATA
         return super().next_event()
@@ -306,7 +315,9 @@ class _Http1(H11Protocol):
             server.protocol_send,
         )
         self._server = server
-        self.connection = _Connection(h11.SERVER, max_incomplete_event_size=server.config.h11_max_incomplete_size)
+        self.connection: _Connection = _Connection(
+            h11.SERVER, max_incomplete_event_size=server.config.h11_max_incomplete_size
+        )
         # The head of a reply of known length, held back until the next part, so that both are sent together. The head
         # of a stream is sent at once: its next part may come much later.
         self._unsent = b""
