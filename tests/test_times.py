@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pexecutor.client.client import Client
+from pexecutor.client.documents import DocumentClient
 from pexecutor.limits import times
 from pexecutor.limits.times import (
     BEAT_SECONDS,
@@ -126,5 +126,5 @@ def test_every_coupled_limit_is_compared() -> None:
 
 
 def test_a_client_waits_longer_than_the_server_is_asked_to() -> None:
-    with Client("http://127.0.0.1:1") as client:
-        assert client._timeout(WAIT_SECONDS_MAX).read == WAIT_SECONDS_MAX + CLIENT_REPLY_SECONDS_MAX
+    with DocumentClient("http://127.0.0.1:1") as client:
+        assert client._http._timeout(WAIT_SECONDS_MAX).read == WAIT_SECONDS_MAX + CLIENT_REPLY_SECONDS_MAX

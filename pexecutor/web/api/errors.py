@@ -93,7 +93,7 @@ class BadCredentialsError(AccessError):
     """The caller sent more than one Authorization header."""
 
 
-class NotAuthenticatedError(AccessError):
+class UnauthenticatedError(AccessError):
     """The caller sent no token, or an unknown one."""
 
 
@@ -101,7 +101,7 @@ class BadSignatureError(AccessError):
     """The caller sent a delivery that no holder of the hook's secret has signed, or that is too old."""
 
 
-class NotAllowedError(AccessError):
+class TooSmallScopeError(AccessError):
     """The caller lacks the scope that the request needs."""
 
 
@@ -127,9 +127,9 @@ STATUS_OF: Final[dict[type[PexecutorError], int]] = {
     InvalidScheduleError: 400,
     InvalidCursorError: 400,
     BadCredentialsError: 400,
-    NotAuthenticatedError: 401,
+    UnauthenticatedError: 401,
     BadSignatureError: 401,
-    NotAllowedError: 403,
+    TooSmallScopeError: 403,
     OtherSiteError: 403,
     UnknownTaskError: 404,
     UnknownHandlerError: 404,

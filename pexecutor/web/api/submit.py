@@ -9,7 +9,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import structlog
@@ -80,6 +80,7 @@ class SubmitProblem(Problem, kw_only=True):
     """A submit was refused, in whole or in part. The tasks that it counts as submitted stay accepted.
 
     Parameters:
+        verdict: why tasks were refused: the queue is full, or the server is draining.
         errors: the faults of the invalid tasks. Of a list, no task was accepted; of a stream, none after the fault.
         RequestedTask: how many tasks of a list or a stream were processed.
         SubmittedTasks: how many tasks were accepted.
@@ -88,6 +89,7 @@ class SubmitProblem(Problem, kw_only=True):
         Tasks: the verdicts on single tasks; the parameter ``verdicts`` selects which.
     """
 
+    verdict: Literal["full", "draining"] | UnsetType = UNSET
     errors: list[FieldError] | UnsetType = UNSET
     requested_task: int | UnsetType = msgspec.field(default=UNSET, name="RequestedTask")
     submitted_tasks: int | UnsetType = msgspec.field(default=UNSET, name="SubmittedTasks")
