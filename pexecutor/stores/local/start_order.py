@@ -80,6 +80,15 @@ class StartOrder:
         if not tasks:
             del self._handlers[record.task.handler]
 
+    def remove_all(self, records: Sequence[Record]) -> None:
+        """Remove many tasks without limit keys. Raises ``KeyError`` if one is missing."""
+        for handler, some in by_handler(records):
+            tasks = self._handlers[handler]
+            tasks.plain.remove_all(some)
+            self._length -= len(some)
+            if not tasks:
+                del self._handlers[handler]
+
     def add_all(self, records: Sequence[Pending]) -> None:
         """Add many tasks at their places; their serials ascend."""
         if len(records) == 1:

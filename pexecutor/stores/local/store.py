@@ -360,12 +360,12 @@ class LocalStore:
     def _find(self, task_id: str) -> Record:
         self._book.advance(self._now())
         serial = parse_task_id(task_id)
+        record = None if serial is None else self._book.get(serial)
+        if record is not None:
+            return record
         if serial is None or serial not in self._serials:
             raise UnknownTaskError(task_id)
-        record = self._book.get(serial)
-        if record is None:
-            raise ExpiredTaskError(task_id)
-        return record
+        raise ExpiredTaskError(task_id)
 
     async def wait(self, task_id: str) -> Finished:
         """Wait until a task has its outcome, and return its record."""
