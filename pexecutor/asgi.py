@@ -26,17 +26,19 @@ from typing import Any
 
 import structlog
 import trio
-from hypercorn.typing import ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCallable, Scope
+from hypercorn.typing import ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCallable, ASGISendEvent, Scope
 
 from .config import Config, load_config
 from .errors import UnusableStoreError
 from .log import configure_logging, log_ignored_variables
 from .process.host import Host
-from .process.stop import StopBound, StopSignals, log_drain, log_stopped
+from .process.service_manager import ServiceManager, is_working
+from .process.stop import StopBound, StopSignals, log_stopped, report_drain
 from .process.streams import background_streams, replace_streams
 from .server import make_executor, unwrapped_unusable_store
 from .web import create_app as create_web_app
 from .web.serving.hosted import HostedConnections
+from .web.serving.inherited import drop_variables
 
 _log = structlog.get_logger()
 
@@ -86,19 +88,22 @@ class ExecutorApp:
     async def _live(self, bound: StopBound, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         executor, host = self._executor, Host()
         host.wait_for_lifespan(self._config.drain_timeout_seconds + bound.margin_seconds)
-        signals = StopSignals(executor, bound)
+        signals, manager = StopSignals(executor, bound), ServiceManager.from_environment(os.environ)
+        drop_variables(os.environ)
         try:
             with unwrapped_unusable_store():
                 async with trio.open_nursery() as nursery:
                     await nursery.start(bound.run)
                     await nursery.start(signals.run)
                     await nursery.start(HostedConnections().run)
-                    nursery.start_soon(log_drain, executor, bound)
+                    nursery.start_soon(report_drain, executor, bound, manager)
+                    nursery.start_soon(manager.run, lambda: is_working(executor.statistics()))
                     nursery.start_soon(host.stop_with, executor)
                     nursery.start_soon(host.report_stop, signals.parent_signalled)
                     await nursery.start(executor.run)
                     _log.info("serving", pool_size=self._config.pool_size, queue_size=self._config.queue_size)
-                    await self._app(scope, self._drained_before_shutdown(receive, signals), send)
+                    inner_receive = self._drained_before_shutdown(receive, signals)
+                    await self._app(scope, inner_receive, _reporting_ready(send, manager))
                     nursery.cancel_scope.cancel()
         except UnusableStoreError as error:
             await _refuse(receive, send, str(error))
@@ -115,6 +120,15 @@ class ExecutorApp:
             return event
 
         return receive_drained
+
+
+def _reporting_ready(send: ASGISendCallable, manager: ServiceManager) -> ASGISendCallable:
+    async def send_and_report(event: ASGISendEvent) -> None:
+        await send(event)
+        if event["type"] == "lifespan.startup.complete":
+            manager.ready("serves under Hypercorn")
+
+    return send_and_report
 
 
 async def _refuse(receive: ASGIReceiveCallable, send: ASGISendCallable, message: str) -> None:

@@ -111,6 +111,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     tokens: dict[str, dict[str, Any]] = {}
     allow_anonymous: bool = False
     allowed_hosts: tuple[str, ...] = ()
+    base_path: str = ""
+    trusted_proxies: tuple[str, ...] = ()
     tls_certfile: str | None = None
     tls_keyfile: str | None = None
 
@@ -245,7 +247,7 @@ _DURABILITIES: Final[dict[type[StoreAddress], tuple[Durability, ...]]] = {
 """The levels that a store supports, its default first."""
 
 _FLAGS: Final = {"handler_modules": "handlers", "tls_certfile": "certfile", "tls_keyfile": "keyfile"}
-_LISTS: Final = {"handler_modules", "allowed_hosts"}
+_LISTS: Final = {"handler_modules", "allowed_hosts", "trusted_proxies"}
 _NEVER_SHOWN: Final = {"tokens", "hooks", "notify", "store"}
 """Settings whose values are never shown, because they may contain a secret."""
 

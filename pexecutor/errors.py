@@ -11,8 +11,10 @@ The name of an error says who acts next:
   ``TooManySchedulesError``;
 * the caller, after another limit or pause was removed: ``TooManyLimitsError``;
 * the operator, with another file or another version of the program: ``UnusableStoreError``;
+* the operator, at the next start: ``NotServingError``;
 * no one, because trying again later may work: ``StoreUnavailableError``, and in the client ``UnreachableError``;
-* the caller of the client, with another request or URL: ``RefusedError``, ``ForeignReplyError``.
+* the caller of the client, with another request or URL: ``RefusedError``, ``ForeignReplyError``; or by waiting longer:
+  ``StillWaitingError``. ``client/errors.py`` has the refusals that need their own names.
 
 A full queue and a held name are not errors but verdicts (see ``task.py``), because in a batch they concern some tasks
 and not others.
@@ -82,7 +84,7 @@ class OwnedScheduleError(PexecutorError):
     def __init__(self, name: str) -> None:
         self.name = name
         super().__init__(
-            f"the schedule {name!r} is declared in a settings file: change `[schedules.{name}]` there, and restart"
+            f"the schedule {name!r} is declared in a settings file: change `[schedules.{name}]` there, and reload"
         )
 
 
@@ -100,6 +102,13 @@ class InvalidCursorError(PexecutorError):
 
 class ConfigError(PexecutorError):
     """The operator gave an invalid setting. The message names the setting and its source."""
+
+
+class NotServingError(PexecutorError):
+    """The operator changed the settings of an executor that is draining or does not run. Nothing was changed."""
+
+    def __init__(self) -> None:
+        super().__init__("the settings can be changed only while the executor serves: the next start reads them")
 
 
 class UnusableStoreError(PexecutorError):
@@ -157,6 +166,15 @@ class RefusedError(PexecutorError):
         self.retry_after = retry_after
         super().__init__(problem.get("detail") or f"the server answered with the status {status}")
 
+    @property
+    def retry_after_seconds(self) -> float | None:
+        """How many seconds the server asks to wait before the request is sent again; ``None`` if it does not say."""
+        return None if self.retry_after is None else _seconds_of(self.retry_after)
+
+
+class StillWaitingError(PexecutorError):
+    """The wait has timed out, and the task or drain goes on. The caller acts next."""
+
 
 class UnreachableError(PexecutorError):
     """A server is unreachable, or the connection to it was lost. Trying again later may work."""
@@ -164,6 +182,11 @@ class UnreachableError(PexecutorError):
 
 class ForeignReplyError(PexecutorError):
     """The caller gave the URL of a server that is not a pexecutor server."""
+
+
+def _seconds_of(retry_after: str) -> float | None:
+    """Return the seconds of a ``Retry-After`` header; pexecutor servers send whole seconds, never a date."""
+    return float(retry_after) if retry_after.isascii() and retry_after.isdecimal() else None
 
 
 def first_cause(error: BaseException) -> BaseException:

@@ -34,7 +34,8 @@ from .logs.bounds import LogBounds
 from .logs.directory import Directory, KeptDirectory, NodeDirectory, TemporaryDirectory
 from .logs.files import LogFiles
 from .notifications.settings import load_targets
-from .process.stop import StopBound, StopSignals, log_drain, log_stopped
+from .process.service_manager import ServiceManager, is_working
+from .process.stop import StopBound, StopSignals, log_stopped, report_drain
 from .schedules.tables import DeclaredSchedules, fields_given, load_tables
 from .stores import Store
 from .stores.address import SqliteAddress, ValkeyAddress, parse_store
@@ -248,6 +249,8 @@ async def serve(
     announce: Callable[[str], None],
     handlers: Catalogue | None = None,
     bound: StopBound | None = None,
+    manager: ServiceManager | None = None,
+    inherited: socket.socket | None = None,
 ) -> None:
     """Serve until a signal or ``POST /drain``, then stop without losing a task.
 
@@ -256,6 +259,9 @@ async def serve(
         announce: called with the URL once the server answers requests.
         handlers: the handlers; by default those of the settings.
         bound: the bound on the stop. An owner of the process passes it, and then signals are handled.
+        manager: gets reports of the start and of the stop; by default there is no service manager.
+        inherited: a listening socket to serve on instead of the host and port of the settings. Its owner keeps it open,
+            so the server accepts no connection once the stop has begun: new clients wait for the next server.
 
     Raises:
         ConfigError: a handler, a schedule, a token or a certificate is invalid, or the server would be open to other
@@ -264,47 +270,60 @@ async def serve(
         UnusableStoreError: the store of the settings cannot keep tasks.
     """
     executor, speaks, tls = prepare(config, handlers)
-    with _listen_guarded(config) as listener, unwrapped_unusable_store():
-        http = HttpServer(
-            speaks,
-            listener,
-            connections_max=_connections_max(config),
-            tls=tls,
-        )
+    manager = manager or ServiceManager()
+    with _listen_guarded(config, inherited) as listener, unwrapped_unusable_store():
+        http = HttpServer(speaks, listener, connections_max=_connections_max(config), tls=tls)
         async with trio.open_nursery() as nursery:
             if bound is not None:
                 await nursery.start(bound.run)
                 await nursery.start(StopSignals(executor, bound).run)
-            nursery.start_soon(log_drain, executor, bound)
+            nursery.start_soon(report_drain, executor, bound, manager)
             await nursery.start(executor.run)
             async with trio.open_nursery() as serving:
                 await serving.start(http.run)
-                announce(http.url)
-                _log.info("serving", url=http.url, pool_size=config.pool_size, queue_size=config.queue_size)
+                if inherited is not None:
+                    nursery.start_soon(_leave_new_clients, executor, http)
+                nursery.start_soon(manager.run, lambda: is_working(executor.statistics()))
+                url = http.url if http.url.startswith("unix:") else http.url + config.base_path
+                announce(url)
+                manager.ready(f"serves at {url}")
+                _log.info("serving", url=url, pool_size=config.pool_size, queue_size=config.queue_size)
                 await executor.stopped.wait()
                 http.stop()
             nursery.cancel_scope.cancel()
     log_stopped(executor.statistics())
 
 
-def _listen_guarded(config: Config) -> socket.socket:
-    """Listen on the configured address, unless that would allow anonymous requests from other machines."""
-    listener = listen(config.host, config.port)
+async def _leave_new_clients(executor: Executor, http: HttpServer) -> None:
+    """Leave new clients to the next server once the drain has begun."""
+    await executor.draining.wait()
+    await http.stop_accepting()
+
+
+def _listen_guarded(config: Config, inherited: socket.socket | None) -> socket.socket:
+    """Return a listening socket, unless it would allow anonymous requests from other machines."""
+    listener = inherited or listen(config.host, config.port)
     try:
         # The check uses the bound address, because a host name may resolve to any address.
-        check_access(config, listener.getsockname()[0])
+        if listener.family != socket.AF_UNIX:
+            address = listener.getsockname()[0]
+            check_access(config, address, f"--host {config.host}" if inherited is None else f"the socket on {address}")
     except ConfigError:
         listener.close()
         raise
     return listener
 
 
-def check_access(config: Config, address: str) -> None:
-    """Raise ``ConfigError`` if a server on this IP address would allow anonymous requests from other machines."""
+def check_access(config: Config, address: str, named: str) -> None:
+    """Raise ``ConfigError`` if a server on this IP address would allow anonymous requests from other machines.
+
+    Parameters:
+        named: what has the address, for the message.
+    """
     if config.tokens or config.allow_anonymous or is_loopback(address):
         return
     raise ConfigError(
-        f"--host {config.host} is reachable from other machines and no token is configured: write the output of "
+        f"{named} is reachable from other machines and no token is configured: write the output of "
         "`pexecutor token new NAME --scope submit` into a file and add --config FILE; "
         "or add --allow-anonymous if a proxy or a firewall keeps other clients out"
     )

@@ -88,6 +88,7 @@ class FakeJournal:
     """
 
     trouble: str | None = None
+    writing_seconds = 0.0
     after_crash = False
     repairs = (0, 0)
     lost_transactions = 0

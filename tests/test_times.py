@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pexecutor.client.client import Client
+from pexecutor.client.documents import DocumentClient
 from pexecutor.limits import times
 from pexecutor.limits.times import (
     BEAT_SECONDS,
@@ -18,6 +18,7 @@ from pexecutor.limits.times import (
     DELIVERY_TAKEN_SECONDS,
     DRAIN_FOLLOWS_SECONDS,
     DRAIN_TIMEOUT_SECONDS,
+    FIRST_REQUEST_SECONDS,
     FUNCTION_CLOSE_SECONDS_MAX,
     HEARTBEAT_SECONDS,
     INPUT_CHECK_SECONDS,
@@ -47,6 +48,7 @@ from pexecutor.limits.times import (
     TIMER_SHARE,
     WAIT_FOR_ROOM_SECONDS_MAX,
     WAIT_SECONDS_MAX,
+    WRITE_SECONDS_MAX,
 )
 from pexecutor.process.guard import SAME_REQUEST_SECONDS, STACKS_SHARE
 from pexecutor.stores.sqlite.database import BUSY_SECONDS_MAX
@@ -65,6 +67,7 @@ NOT_LONGER = [
     (LOG_PACE_SECONDS_MAX, TIMER_SECONDS, "nor the output of a command that waits for such a disk"),
     (LOGS_CLOSE_SECONDS_MAX, LOGS_OPEN_SECONDS_MAX, "a start may read what an end has written"),
     (JOURNAL_CLOSE_SECONDS_MAX + LISTENER_STOP_SECONDS_MAX, TIMER_SECONDS, "nor slow clients after a slow disk"),
+    (FIRST_REQUEST_SECONDS + LINGER_SECONDS_MAX, LISTENER_STOP_SECONDS_MAX, "the last reply is read before the cut"),
     (LAST_EVENT_SECONDS_MAX, TIMER_SECONDS, "nor a reply that its client does not read"),
     (SAME_REQUEST_SECONDS, STOP_MARGIN_SECONDS, "the guard must see a second signal within the margin"),
     (DRAIN_FOLLOWS_SECONDS, SETTLE_SECONDS_MAX, "an attempt that waits for a drain still has time to be released"),
@@ -79,6 +82,11 @@ NOT_LONGER = [
     (2 * CONNECT_SECONDS_MAX, LINK_CALL_SECONDS_MAX, "a call survives one failed attempt to connect"),
     (LINK_CALL_SECONDS_MAX, STORE_CALL_SECONDS_MAX, "the link says why a server is unreachable before the shield ends"),
     (BUSY_SECONDS_MAX, STORE_CALL_SECONDS_MAX, "SQLite reports a locked file before the shield ends"),
+    (
+        STORE_CALL_SECONDS_MAX,
+        WRITE_SECONDS_MAX,
+        "a slow disk first refuses submits, and only a stuck one ends the server",
+    ),
     (STORE_CALL_SECONDS_MAX, SETTLE_SECONDS_MAX, "a hard stop waits for one whole call of the store"),
     (STORE_CALL_SECONDS_MAX, COALESCED_SECONDS_MAX, "a submit is answered by the store and not by the step around it"),
     # the lease
@@ -118,5 +126,5 @@ def test_every_coupled_limit_is_compared() -> None:
 
 
 def test_a_client_waits_longer_than_the_server_is_asked_to() -> None:
-    with Client("http://127.0.0.1:1") as client:
-        assert client._timeout(WAIT_SECONDS_MAX).read == WAIT_SECONDS_MAX + CLIENT_REPLY_SECONDS_MAX
+    with DocumentClient("http://127.0.0.1:1") as client:
+        assert client._http._timeout(WAIT_SECONDS_MAX).read == WAIT_SECONDS_MAX + CLIENT_REPLY_SECONDS_MAX

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ..errors import UnreachableError
+from ..errors import StillWaitingError, UnreachableError
 from ..limits.times import CLIENT_DRAIN_SECONDS
 from ..task import PRIORITY_MAX
 from .client_command import ClientCommand, Session
 from .completion import complete_task
 from .confirmation import is_confirmed
-from .exit_status import Exit, StillWaitingError
+from .exit_status import Exit
 from .streams import report_failure
 from .task_lookup import find_in_flight
 
 if TYPE_CHECKING:
-    from ..client.client import Client
+    from ..client.documents import DocumentClient
 
 LOOK_SECONDS: Final = 0.2
 
@@ -65,7 +65,7 @@ def drain(session: Session, wait: bool, wait_timeout: float, yes: bool) -> int:
     return Exit.DONE
 
 
-def _drain_question(client: Client) -> str:
+def _drain_question(client: DocumentClient) -> str:
     store = client.readiness().value["statistics"]["store"]
     waiting = store["pending"] + store["scheduled"]
     return f"Stop the server {client.url}? Tasks: {store['running']} running, {waiting} waiting"

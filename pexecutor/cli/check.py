@@ -38,14 +38,14 @@ def print_check(config: Config) -> None:
         ListenError: the host has no address.
     """
     prepared = prepare(config)
-    check_access(config, address_of(config.host, config.port).host)
+    check_access(config, address_of(config.host, config.port).host, f"--host {config.host}")
     for section in _SECTIONS:
         for line in section(config, prepared):
             click.echo("\t".join(map(one_line, line)))
 
 
 def _address(config: Config, prepared: Prepared) -> Iterator[Line]:
-    url = url_of(address_of(config.host, config.port).host, config.port, prepared.tls)
+    url = url_of(address_of(config.host, config.port).host, config.port, prepared.tls) + config.base_path
     yield "address", url, *(["the system chooses the port"] if config.port == 0 else [])
 
 

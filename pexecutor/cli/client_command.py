@@ -10,7 +10,7 @@ from ..limits.defaults import HOST, PORT
 from .output import Report, report_for
 
 if TYPE_CHECKING:
-    from ..client.client import Client
+    from ..client.documents import DocumentClient
 
 URL: Final = f"http://{HOST}:{PORT}"
 
@@ -23,7 +23,7 @@ class Session:
         as_json: whether to print the API's JSON unchanged.
     """
 
-    def __init__(self, client: Client, *, as_json: bool) -> None:
+    def __init__(self, client: DocumentClient, *, as_json: bool) -> None:
         self.client = client
         self.as_json = as_json
         self.report: Report = report_for(as_json=as_json)
@@ -58,9 +58,9 @@ class ClientCommand(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command with a session."""
         # Imported here, because loading the HTTP client takes long and `--help` does not need it.
-        from ..client.client import Client
+        from ..client.documents import DocumentClient
 
         url, token, as_json = (ctx.params.pop(name) for name in ("url", "token", "as_json"))
-        with Client(url, token) as client:
+        with DocumentClient(url, token) as client:
             ctx.obj = Session(client, as_json=as_json)
             return super().invoke(ctx)

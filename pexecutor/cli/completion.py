@@ -16,7 +16,7 @@ from ..errors import PexecutorError
 from .schedule_text import times_of
 
 if TYPE_CHECKING:
-    from ..client.client import Client
+    from ..client.documents import DocumentClient
 
 REPLY_SECONDS_MAX: Final = 0.5
 OFFERED_MAX: Final = 200
@@ -37,21 +37,21 @@ def complete_task(ctx: click.Context, _param: click.Parameter, incomplete: str) 
     return _ask(ctx, lambda client: _tasks(client, incomplete))
 
 
-def _ask(ctx: click.Context, ask: Callable[[Client], list[CompletionItem]]) -> list[CompletionItem]:
+def _ask(ctx: click.Context, ask: Callable[[DocumentClient], list[CompletionItem]]) -> list[CompletionItem]:
     # Imported here, because only a completion needs the HTTP client to list commands.
-    from ..client.client import Client
+    from ..client.documents import DocumentClient
 
     url = ctx.params.get("url")
     if url is None:  # the option is not valid text
         return []
     try:
-        with Client(url, ctx.params.get("token"), reply_seconds_max=REPLY_SECONDS_MAX) as client:
+        with DocumentClient(url, ctx.params.get("token"), reply_seconds_max=REPLY_SECONDS_MAX) as client:
             return ask(client)
     except PexecutorError:
         return []
 
 
-def _handlers(client: Client, incomplete: str) -> list[CompletionItem]:
+def _handlers(client: DocumentClient, incomplete: str) -> list[CompletionItem]:
     known = [document.value for document in client.handlers()]
     return [
         CompletionItem(handler["name"], help=handler["description"])
@@ -60,7 +60,7 @@ def _handlers(client: Client, incomplete: str) -> list[CompletionItem]:
     ]
 
 
-def _schedules(client: Client, incomplete: str) -> list[CompletionItem]:
+def _schedules(client: DocumentClient, incomplete: str) -> list[CompletionItem]:
     """Return names; a name that contains white space is left out, as the shell would read several words."""
     [page, *_] = client.schedules(schedules_max=OFFERED_MAX)
     return [
@@ -70,7 +70,7 @@ def _schedules(client: Client, incomplete: str) -> list[CompletionItem]:
     ]
 
 
-def _tasks(client: Client, incomplete: str) -> list[CompletionItem]:
+def _tasks(client: DocumentClient, incomplete: str) -> list[CompletionItem]:
     """Return ids and names; a name that contains white space is left out, as the shell would read several words."""
     offered: dict[str, str] = {}
     for page in client.pages(records_max=OFFERED_MAX):

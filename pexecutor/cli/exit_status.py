@@ -9,7 +9,14 @@ import enum
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ..errors import ConfigError, ForeignReplyError, PexecutorError, RefusedError, UnreachableError
+from ..errors import (
+    ConfigError,
+    ForeignReplyError,
+    PexecutorError,
+    RefusedError,
+    StillWaitingError,
+    UnreachableError,
+)
 from .streams import OutputClosedError, StreamError
 
 
@@ -31,10 +38,6 @@ class Exit(enum.IntEnum):
     STILL_WAITING = 12
     INTERRUPTED = 130
     OUTPUT_CLOSED = 141
-
-
-class StillWaitingError(PexecutorError):
-    """The wait has timed out, and the task or drain goes on. The caller acts next."""
 
 
 class NoSuchTaskError(PexecutorError):

@@ -7,15 +7,14 @@ where it was.
 
 from __future__ import annotations
 
-import base64
 import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-import msgspec
 
+from ..client.log_stream import LogPlace, LogRow
 from .client_command import ClientCommand, Session
 from .completion import complete_task
 from .output import echo_json
@@ -24,26 +23,9 @@ from .streams import notify
 from .task_lookup import find_latest
 
 if TYPE_CHECKING:
-    from ..client.client import Client
+    from ..client.documents import DocumentClient
 
 LOST_SECONDS_MAX: Final = 60.0
-
-
-class LogRow(msgspec.Struct):
-    """A line of a log, or a gap in it."""
-
-    offset: int
-    stream: str = "stdout"
-    text: str = ""
-    time: str | None = None
-    base64: str | None = None
-    missing_bytes: int = 0
-
-    @property
-    def data(self) -> bytes:
-        """The bytes that were printed."""
-        return self.text.encode() if self.base64 is None else base64.b64decode(self.base64)
-
 
 Print = Callable[[LogRow, bytes, bytes], None]
 """Prints a row: the row, its bytes that were not printed before, and the row as JSON."""
@@ -71,7 +53,7 @@ def logs(session: Session, task: str, follow: bool, attempt: int | None, timesta
         follow_task(client, task_id, show)
 
 
-def follow_task(client: Client, task_id: str, show: Print) -> None:
+def follow_task(client: DocumentClient, task_id: str, show: Print) -> None:
     """Print the output of the present attempt and of all later ones."""
     record = _record(client, task_id)
     attempt = len(record["attempts"]) + (record["state"] != "finished")
@@ -81,7 +63,7 @@ def follow_task(client: Client, task_id: str, show: Print) -> None:
         attempt = 0 if ended else attempt + 1
 
 
-def follow_attempt(client: Client, task_id: str, attempt: int, show: Print) -> dict[str, Any]:
+def follow_attempt(client: DocumentClient, task_id: str, attempt: int, show: Print) -> dict[str, Any]:
     """Print the output of an attempt until it ends, and return the record of the task then."""
     reader = AttemptReader(client, task_id, attempt, show)
     while True:
@@ -92,7 +74,7 @@ def follow_attempt(client: Client, task_id: str, attempt: int, show: Print) -> d
         time.sleep(PAUSE_SECONDS)  # the log ended before the attempt, as at the stop of a server
 
 
-def _record(client: Client, task_id: str) -> dict[str, Any]:
+def _record(client: DocumentClient, task_id: str) -> dict[str, Any]:
     return persist(lambda: client.show(task_id), until=_deadline()).value
 
 
@@ -109,12 +91,12 @@ class AttemptReader:
         show: prints a row.
     """
 
-    def __init__(self, client: Client, task_id: str, attempt: int | None, show: Print) -> None:
+    def __init__(self, client: DocumentClient, task_id: str, attempt: int | None, show: Print) -> None:
         self._client = client
         self._task_id = task_id
         self._attempt = attempt
         self._show = show
-        self._printed = 0  # the place in the output up to which everything was printed
+        self._place = LogPlace()
         self._named_node = False
 
     def read(self, *, follow: bool) -> None:
@@ -127,15 +109,8 @@ class AttemptReader:
                 self._print(line)
 
     def _print(self, line: bytes) -> None:
-        row = msgspec.json.decode(line, type=LogRow)
-        data = row.data
-        new = max(0, self._printed - row.offset)
-        if row.missing_bytes:
-            if row.offset + row.missing_bytes > self._printed:
-                self._show(row, b"", line)
-        elif data[new:]:
-            self._show(row, data[new:], line)
-        self._printed = max(self._printed, row.offset + len(data) + row.missing_bytes)
+        if (taken := self._place.take(line)) is not None:
+            self._show(*taken, line)
 
 
 def print_bytes(row: LogRow, data: bytes, _: bytes) -> None:

@@ -11,6 +11,7 @@ import gc
 import os
 import sys
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -133,6 +134,7 @@ for _command in COMMANDS:
     default=None,
     help="Allow requests without a token on any address: everyone who reaches the server may do everything.",
 )
+@click.option("--base-path", metavar="PATH", help="Path below which the server is served, like /px. [default: none]")
 @click.option("--certfile", "tls_certfile", metavar="FILE", help="Serve HTTPS with this certificate, in PEM.")
 @click.option("--keyfile", "tls_keyfile", metavar="FILE", help="The certificate's key, if it is in another file.")
 @click.option("--log-level", metavar="LEVEL", help=f"debug, info, warning or error. [default: {DEFAULTS.log_level}]")
@@ -169,16 +171,21 @@ def _serve(config: Config) -> None:
     import trio
 
     from ..log import configure_logging, log_ignored_variables
+    from ..process.service_manager import ServiceManager
     from ..process.stop import StopBound
     from ..process.streams import background_streams
     from ..server import serve as serve_http
+    from ..web.serving.inherited import take_inherited
     from ..web.serving.listener import ListenError
 
     with background_streams(), StopBound(config.drain_timeout_seconds) as bound:
         configure_logging(config.log_level, config.log_format)
         log_ignored_variables(os.environ)
+        manager = ServiceManager.from_environment(os.environ)
+        announce = partial(_begin_serving, config=config)
         try:
-            trio.run(lambda: serve_http(config, announce=lambda url: _begin_serving(url, config), bound=bound))
+            inherited = take_inherited(os.environ)
+            trio.run(lambda: serve_http(config, announce=announce, bound=bound, manager=manager, inherited=inherited))
         except ListenError as error:
             raise click.ClickException(str(error)) from error
 

@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from ..errors import UnreachableError
+from ..errors import StillWaitingError, UnreachableError
 from ..limits.times import CLIENT_WAIT_SECONDS_MAX
-from .exit_status import StillWaitingError
 from .streams import report_failure
 
 if TYPE_CHECKING:
-    from ..client.client import Client, Document
+    from ..client.documents import DocumentClient
+    from ..client.replies import Document
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ PAUSE_SECONDS: Final = 0.2
 PAUSE_SECONDS_MAX: Final = 2.0
 
 
-def wait_for_outcome(client: Client, task_id: str, *, until: float) -> Document:
+def wait_for_outcome(client: DocumentClient, task_id: str, *, until: float) -> Document:
     """Wait for a task's outcome, and return its record.
 
     Parameters:

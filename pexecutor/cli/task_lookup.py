@@ -9,13 +9,13 @@ from ..task import parse_task_id
 from .exit_status import NoSuchTaskError
 
 if TYPE_CHECKING:
-    from ..client.client import Client
+    from ..client.documents import DocumentClient
 
 _SHOWN_MAX = 3
 """Enough for the holder of a name, the task that follows it, and the last finished task."""
 
 
-def find_in_flight(client: Client, task: str) -> str:
+def find_in_flight(client: DocumentClient, task: str) -> str:
     """Return the id of the task in flight with this id or name.
 
     Raises:
@@ -24,7 +24,7 @@ def find_in_flight(client: Client, task: str) -> str:
     return _find(client, task, or_ended=False)
 
 
-def find_latest(client: Client, task: str) -> str:
+def find_latest(client: DocumentClient, task: str) -> str:
     """Return the id of the task with this id or name: of the task in flight, or else of the last finished task.
 
     Raises:
@@ -33,7 +33,7 @@ def find_latest(client: Client, task: str) -> str:
     return _find(client, task, or_ended=True)
 
 
-def _find(client: Client, task: str, *, or_ended: bool) -> str:
+def _find(client: DocumentClient, task: str, *, or_ended: bool) -> str:
     if parse_task_id(task) is not None and _is_id(client, task):
         return task
     listed = [document.value for page in client.pages(name=task, records_max=_SHOWN_MAX) for document in page]
@@ -48,7 +48,7 @@ def _find(client: Client, task: str, *, or_ended: bool) -> str:
     raise NoSuchTaskError(f"no task {'has' if or_ended else 'in flight has'} the name {task!r}")
 
 
-def _is_id(client: Client, task: str) -> bool:
+def _is_id(client: DocumentClient, task: str) -> bool:
     """Return whether the server knows a task with this id: a name may look like an id."""
     try:
         client.show(task)

@@ -13,21 +13,17 @@ from typing import Final
 
 import httpx2
 
-STREAMED: Final = "pexecutor.streamed"
 STREAM_BYTES: Final = 64 * 1024
 
 
 class DirectTransport(httpx2.BaseTransport):
-    """A transport that sends each request over a connection of its own, with HTTP/1.1.
-
-    With the extension ``STREAMED``, the content of the response is read as it arrives.
-    """
+    """A transport that sends each request over a connection of its own, with HTTP/1.1."""
 
     def __init__(self) -> None:
         self._usual: httpx2.BaseTransport | None = None
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send a request, and return the response after reading it to its end."""
+        """Send a request, and return the response, whose content is read as it arrives."""
         if not isinstance(request.stream, httpx2.ByteStream):
             self._usual = self._usual or httpx2.HTTPTransport(verify=False, trust_env=False)
             return self._usual.handle_request(request)
@@ -43,10 +39,8 @@ class DirectTransport(httpx2.BaseTransport):
             connection.sock.settimeout(limits["read"])
             with _errors(httpx2.ReadTimeout, httpx2.ReadError):
                 reply = _exchanged(connection, request)
-                headers = reply.getheaders()
-                if STREAMED in request.extensions:
-                    return httpx2.Response(reply.status, headers=headers, stream=_Stream(reply, opened.pop_all()))
-                return httpx2.Response(reply.status, headers=headers, content=reply.read())
+                stream = _Stream(reply, opened.pop_all())
+                return httpx2.Response(reply.status, headers=reply.getheaders(), stream=stream)
 
     def close(self) -> None:
         """Close the usual transport, if it was used."""
@@ -65,6 +59,8 @@ class _Stream(httpx2.SyncByteStream):
         with _errors(httpx2.ReadTimeout, httpx2.ReadError):
             while data := self._reply.read1(STREAM_BYTES):
                 yield data
+        if self._reply.length:  # read1() does not check this
+            raise httpx2.ReadError("the reply is incomplete")
 
     def close(self) -> None:
         """Close the connection."""

@@ -80,20 +80,25 @@ class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
 
     Parameters:
         running: the task's record.
+        handlers: the handlers at the claim; a reload gives other handlers to later attempts alone.
         context: the handler's view of the attempt.
         cut_off: the reason why the attempt is cut off, if it is.
     """
 
     running: Running
+    handlers: Catalogue
     context: Context
     cut_off: CutOff
 
     @classmethod
-    def of(cls, running: Running, stopping: trio.CancelScope, logs: LogFiles | None = None) -> LiveAttempt:
+    def of(
+        cls, running: Running, handlers: Catalogue, stopping: trio.CancelScope, logs: LogFiles | None = None
+    ) -> LiveAttempt:
         """Make an attempt of a task that was just claimed.
 
         Parameters:
             running: the task's record.
+            handlers: the handlers, one of which runs the task.
             stopping: the scope that the hard stop cancels.
             logs: keeps the whole output; ``None`` if only its end is kept.
         """
@@ -107,7 +112,7 @@ class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
             cut_off_by=cut_off,
             open_log=None if logs is None else partial(logs.open, running),
         )
-        return cls(running, context, cut_off)
+        return cls(running, handlers, context, cut_off)
 
     def cancel(self) -> None:
         """Cancel the attempt, now or as soon as it begins."""
@@ -131,7 +136,7 @@ class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
 
     # With this protection, Trio never raises a Ctrl-C in here. So a KeyboardInterrupt in here is the handler's own.
     @trio.lowlevel.enable_ki_protection
-    async def run(self, handlers: Catalogue, scope: trio.CancelScope) -> Ending | None:
+    async def run(self, scope: trio.CancelScope) -> Ending | None:
         """Call the handler inside a scope that the caller has entered, and return the ending.
 
         Returns ``None`` when the handler raised because the pool is being cancelled. ``Cancelled`` passes through to
@@ -144,7 +149,7 @@ class LiveAttempt(msgspec.Struct, frozen=True, eq=False):
         if task.timeout is not None:
             self.context.deadline = scope.deadline = trio.current_time() + task.timeout / 1000
         try:
-            result = await handlers.run(self.context, task)
+            result = await self.handlers.run(self.context, task)
         except BaseException as error:
             if (failure := _failure(error)) is None:
                 if issubclass(type(error), BaseExceptionGroup):

@@ -27,7 +27,7 @@ Action = Literal["cancel", "retry", "priority"]
 IDS_LISTED_MAX: Final = 1000
 """How many ids of matching tasks a result lists."""
 
-STEP_TASKS_MAX: Final = 200
+STEP_TASKS_MAX: Final = 400
 """How many tasks a step changes at most, so that it holds the loop for a few milliseconds."""
 
 STATES: Final[dict[Action, tuple[State, ...]]] = {

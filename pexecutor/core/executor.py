@@ -28,6 +28,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+import msgspec
 import trio
 
 from ..handlers import BUILT_IN, Catalogue, Complaint, Context
@@ -44,7 +45,7 @@ from ..observe.timeline import Timeline
 from ..schedules.clock import ScheduleClock
 from ..schedules.counts import OccurrenceCounts
 from ..schedules.operations import Schedules
-from ..schedules.tables import DeclaredSchedules, run_schedules
+from ..schedules.tables import DeclaredSchedules, StoredTables, run_schedules
 from ..stores import Node, NodeState, Page, PageRequest, Store, Watcher
 from ..stores.schedules import Skipped
 from ..task import Finished, Record, Running, Task, Verdict
@@ -54,6 +55,8 @@ from .pool import Pool
 from .progress import publish_progress
 from .rate import FinishRate
 from .requests import Requests
+from .settings import CurrentSettings, ExecutorSettings
+from .settings_changes import SettingsChanges
 from .statistics import Phase, Statistics, Tally, Timings, add_up
 from .submits import TaskSubmits
 
@@ -96,14 +99,12 @@ class Executor:
     ) -> None:
         if drain_timeout_seconds < 0:
             raise ValueError("drain_timeout_seconds must not be negative")
-        self.pool_size: int = pool_size
+        self._settings = CurrentSettings(ExecutorSettings(pool_size, handlers, declared, targets or {}))
         self.drain_timeout_seconds: float = drain_timeout_seconds
         self.stopped: trio.Event = trio.Event()
         self._store = store
         self.logs: LogFiles | None = logs
-        self.handlers = handlers
         self._on_change = None if on_change is None else notifier(on_change)
-        self._declared = declared
         self._phase = Phase.NEW
         self.draining: trio.Event = trio.Event()
         # The scopes of callers that wait for an end. Only wait() changes the set, and the end of run() cancels them.
@@ -113,9 +114,9 @@ class Executor:
         self.events: Feed = Feed()
         self.timeline: Timeline = Timeline()
         self._pool = Pool(
-            store, handlers, pool_size, logs, tally=self._tally, ended=self._count_endings, is_busy=self._note_busy
+            store, self._settings, logs, tally=self._tally, ended=self._count_endings, is_busy=self._note_busy
         )
-        self._submits = TaskSubmits(store, handlers, self._tally, self._serving, superseded=self._pool.cancel)
+        self._submits = TaskSubmits(store, self._settings, self._tally, self._serving, superseded=self._pool.cancel)
         self.notifications: Dispatcher = Dispatcher(store.deliveries, targets or {}, open_sender)
         self._occurrences = OccurrenceCounts()
         self._on_skip = on_skip
@@ -123,20 +124,68 @@ class Executor:
         self.schedules: Schedules = Schedules(self.clock, fault=self.fault, removed=self._occurrences.forget)
         self.requests: Requests = Requests(store, self._submits)
         self.bulk: Bulk = Bulk(store, self._submits, self._pool.cancel, self._count_endings)
-        watcher = Watcher(self._note, self._pool.cancel, self._pool.lose, self._describe, self.clock.wake)
-        self.limits: Limits = Limits(store, handlers, self.events, watching(logs, self.notifications.watching(watcher)))
+        self.limits: Limits = Limits(store, self._settings, self.events)
+        self._watch()
+        self._tables = StoredTables(lambda: self.settings.declared, self.schedules)
+        self._changes = SettingsChanges(
+            self._settings,
+            *(store.limits, self._submits, self._pool, self.limits, self._tables, self.notifications, self._tally),
+            watch=self._watch,
+            is_serving=self._serving,
+        )
 
     def _new_clock(self) -> ScheduleClock:
         return ScheduleClock(
             self._store,
             draining=self.draining,
-            handlers=self.handlers,
-            fill=self.handlers.fill,
+            knows=lambda handler: handler in self.handlers,
+            fill=self._submits.fill,
             took=lambda task, verdict: self._submits.settle([task], [verdict]),
             skip_targets=self.notifications.for_skip,
             on_fire=self._occurrences.count_fired,
             on_skip=self._note_skip,
         )
+
+    def _watch(self) -> None:
+        watcher = Watcher(self._note, self._pool.cancel, self._pool.lose, self._describe, self.clock.wake)
+        self.limits.watch(watching(self.logs, self.notifications.watching(watcher)))
+
+    # Settings
+
+    @property
+    def settings(self) -> ExecutorSettings:
+        """Return the settings in effect."""
+        return self._settings.now
+
+    @property
+    def handlers(self) -> Catalogue:
+        """Return the handlers in effect; a change replaces them."""
+        return self._settings.now.handlers
+
+    @property
+    def pool_size(self) -> int:
+        """Return how many tasks run at once."""
+        return self._settings.now.pool_size
+
+    def check_settings(self, new: ExecutorSettings) -> None:
+        """Check whether ``apply_settings`` would accept new settings now; nothing is changed.
+
+        Raises:
+            ConfigError: the settings are invalid, or tasks in flight need a handler that is missing from them.
+        """
+        self._changes.check(new)
+
+    async def apply_settings(self, new: ExecutorSettings) -> None:
+        """Exchange the settings while tasks run: all of them, or none if this raises; see ``settings_changes.py``.
+
+        Running attempts keep their handlers. A smaller pool lets running tasks end. Limits and schedules are stored as
+        at a start, and later if the store is unavailable.
+
+        Raises:
+            ConfigError: as ``check_settings`` does.
+            NotServingError: the executor does not run, or is draining.
+        """
+        await self._changes.apply(new)
 
     # Run and stop
 
@@ -150,7 +199,7 @@ class Executor:
             raise RuntimeError("this Executor has run before: make a new one")
         self._rate = FinishRate(trio.current_time)
         try:
-            async with self.handlers.opened(), self._store.opened(), opened(self.logs, self._store):
+            async with self.handlers.surrounded(), self._store.opened(), opened(self.logs, self._store):
                 if self._phase is Phase.NEW:
                     self._phase = Phase.SERVING
                 if self._phase is Phase.SERVING:
@@ -168,13 +217,14 @@ class Executor:
 
     async def _run_pool(self, task_status: trio.TaskStatus[None]) -> None:
         async with trio.open_nursery() as nursery:
-            await nursery.start(self.limits.keep_numbers)
-            await nursery.start(run_schedules, self._declared, self.schedules, self.clock)
-            task_status.started()
-            nursery.start_soon(publish_progress, self._pool, self.events)
-            await nursery.start(self.notifications.run)
-            await self._pool.run()
-            await self.notifications.finish()
+            async with self._changes.running(nursery):
+                await nursery.start(self.limits.keep_numbers)
+                await nursery.start(run_schedules, self._tables, self.clock)
+                task_status.started()
+                nursery.start_soon(publish_progress, self._pool, self.events)
+                await nursery.start(self.notifications.run)
+                await self._pool.run()
+                await self.notifications.finish()
             nursery.cancel_scope.cancel()
 
     def _note(self, records: Sequence[Record]) -> None:
@@ -247,7 +297,7 @@ class Executor:
 
     def fault(self, task: Task) -> Complaint | None:
         """Return why the task's handler would refuse the task (the field and a sentence), or ``None``."""
-        return self.handlers.check(task)
+        return self._submits.fault(task)
 
     def check(self, tasks: Sequence[Task]) -> None:
         """Check that the handlers accept all tasks. Raises ``InvalidTaskError`` with the faults of all tasks."""
@@ -315,17 +365,11 @@ class Executor:
     def statistics(self) -> Statistics:
         """Return a snapshot for observers."""
         handlers = self._tally.by_handler()
-        total = add_up(handlers.values())
         return Statistics(
             phase=self._phase,
             pool_size=self.pool_size,
             busy=self._pool.busy,
-            submitted=total.submitted,
-            duplicates=total.duplicates,
-            rejected=total.rejected,
-            started=total.started,
-            released=total.released,
-            retried=total.retried,
+            **msgspec.structs.asdict(add_up(handlers.values())),
             finished_per_second=self._rate.per_second() if self._rate is not None else 0.0,
             waiting_for_room=len(self._submits.room),
             handlers=handlers,

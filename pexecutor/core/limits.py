@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 
 import trio
@@ -14,6 +15,7 @@ from ..observe.events import Feed, TasksPaused, TasksResumed
 from ..observe.notify import safe_logger
 from ..stores import Store, Watcher
 from ..stores.limits import LimitState, LimitStore, Reason, TaskPause
+from .settings import CurrentSettings
 
 _log: Final = safe_logger(__name__)
 
@@ -23,27 +25,33 @@ class Limits:
 
     Parameters:
         store: the store that keeps the tasks, the numbers and the pauses.
-        handlers: the handlers, with their limits.
+        settings: the owner of the handlers, with their limits.
         events: the feed that gets an event when something is paused or resumed.
-        watcher: the callbacks of the executor; the store also gets the known handlers and the limit keys of tasks.
     """
 
-    def __init__(self, store: Store, handlers: Catalogue, events: Feed, watcher: Watcher) -> None:
+    def __init__(self, store: Store, settings: CurrentSettings, events: Feed) -> None:
         self._store = store
-        self._handlers = handlers
+        self._settings = settings
         self._events = events
-        self._watch(watcher)
+        self._declaring = trio.Lock()
+        self._has_logged_pauses = False
+        self._is_retrying = False
+        """Whether a Trio task tries to store the numbers again. Owned by ``keep_numbers``."""
+
+    @property
+    def _handlers(self) -> Catalogue:
+        return self._settings.handlers
 
     @property
     def store(self) -> LimitStore:
         """Return the limits of the store."""
         return self._store.limits
 
-    def _watch(self, watcher: Watcher) -> None:
+    def watch(self, watcher: Watcher) -> None:
         """Register a watcher with the store, which also names the known handlers and the limit keys of tasks."""
-        known = None if self._handlers.claims_unknown else frozenset(self._handlers.names())
-        watcher = watcher._replace(handlers=known)
-        limits = self._handlers.limits
+        handlers, limits = self._handlers, self._handlers.limits
+        known = None if handlers.claims_unknown else frozenset(handlers.names())
+        watcher = watcher._replace(handlers=known, ends_with_us=handlers.ending_with_us())
         self._store.watch(watcher._replace(limit_keys=limits.keys_of) if limits.of_handler else watcher)
 
     async def keep_numbers(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -61,23 +69,29 @@ class Limits:
             task_status.started()
 
     async def _declare_later(self) -> None:
-        while True:
+        if self._is_retrying:
+            return  # the other Trio task stores the numbers that are in effect at its next try
+        self._is_retrying = True
+        while self._is_retrying:
             await trio.sleep(DECLARE_RETRY_SECONDS)
-            try:
+            with suppress(StoreUnavailableError, TooManyLimitsError):
                 await self._declare()
-            except (StoreUnavailableError, TooManyLimitsError):
-                continue
-            return
+                self._is_retrying = False
 
     async def _declare(self) -> None:
-        """Store the numbers unless the store has them, and log the pauses in effect."""
+        async with self._declaring:  # so that the numbers of a reload are never replaced by earlier ones
+            await self._declare_present()
+
+    async def _declare_present(self) -> None:
+        """Store the numbers unless the store has them, and log the pauses that a start finds."""
         limits = self._handlers.limits
         handlers: Mapping[str, int | None] = {name: limits.handler_numbers.get(name) for name in self._handlers.names()}
         state = await self.store.state()  # not now(): a process that shares a store knows it only after a beat
         if state.numbers.replaced_by(limits.numbers, handlers) != state.numbers:
             await self.store.set_numbers(limits.numbers, handlers)
-        for pause in state.pauses:
+        for pause in () if self._has_logged_pauses else state.pauses:
             _log.warning("%s paused since an earlier start, by %s", _shown(pause.handler), pause.by)
+        self._has_logged_pauses = True
 
     def now(self) -> LimitState:
         """Return the latest numbers, pauses and slots in use that this process knows."""

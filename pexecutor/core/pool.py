@@ -1,6 +1,6 @@
 """``Pool``: the feeder and the workers.
 
-One nursery owns the feeder and a fixed number of workers. The feeder alone claims tasks, at most as many as workers are
+One nursery owns the feeder and the workers. The feeder alone claims tasks, at most as many as workers are
 idle, and sends them through a bounded memory channel as one *batch*. A worker that receives the batch runs its tasks in
 order. When a task has to wait for something, the event loop goes on to the feeder, which sends the rest of the batch
 to the next worker. So tasks start in the order of the store, a task that waits holds up no other, and a batch of
@@ -11,6 +11,8 @@ Invariants:
 * A claimed task is settled exactly once, by the ``Recorder`` or by ``release``, unless its lease was lost.
 * From its claim until it is settled, the attempt of a task is in ``_attempts``. So a cancel always reaches it, and it
   counts against the size of the pool.
+* There are as many workers as the size of the pool says, and at least as many as there are unsettled attempts. So each
+  claimed task has a worker, also after the pool has become smaller.
 
 Road not taken: sending tasks one by one. Trio resumes the receivers of one turn of its loop in any order, so the feeder
 would have to wait for a turn after each task to keep them in order.
@@ -21,18 +23,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from contextvars import copy_context
 from typing import Final
 
 import trio
 
 from ..errors import StoreUnavailableError
-from ..handlers import Catalogue, Context
+from ..handlers import Context
 from ..limits.times import SETTLE_SECONDS_MAX, STORE_RETRY_SECONDS
 from ..logs.files import LogFiles
 from ..stores import Store
 from ..task import Ending, Finished, Record, Running, Scheduled
 from .attempt import LiveAttempt
 from .recorder import Recorder
+from .settings import CurrentSettings
 from .statistics import Tally
 
 BATCH_TASKS_MAX: Final = 48
@@ -46,12 +50,11 @@ Batch = deque[LiveAttempt]
 
 
 class Pool:
-    """A fixed number of workers that run the tasks of a store.
+    """The workers that run the tasks of a store.
 
     Parameters:
         store: the store whose tasks are claimed and settled.
-        handlers: the handlers that run tasks.
-        size: the number of workers.
+        settings: the owner of the handlers and of the size of the pool; ``resize`` is called after a change.
         logs: keeps the whole output of attempts; ``None`` if only its end is kept.
         tally: the counters of starts, ends and releases of attempts.
         ended: called with the number of tasks that have reached their outcome here.
@@ -61,19 +64,15 @@ class Pool:
     def __init__(
         self,
         store: Store,
-        handlers: Catalogue,
-        size: int,
+        settings: CurrentSettings,
         logs: LogFiles | None = None,
         *,
         tally: Tally,
         ended: Callable[[int], None],
         is_busy: Callable[[bool], None],
     ) -> None:
-        if size < 1:
-            raise ValueError("pool_size must be at least 1")
         self._store = store
-        self._handlers = handlers
-        self._size = size
+        self._settings = settings
         self._tally = tally
         self._ended = ended
         self._is_busy = is_busy
@@ -81,12 +80,22 @@ class Pool:
         self._draining = False
         self._until_drained = trio.CancelScope()
         self._hard_stop = trio.CancelScope()
-        # The number of workers without a task. _begin subtracts, _forget adds.
-        self._idle = size
+        # The number of unsettled attempts. _begin adds, _forget subtracts.
+        self._unsettled = 0
         self._some_idle = trio.lowlevel.ParkingLot()
+        # The number of workers. _add_workers adds, _dismiss_idle and _work subtract.
+        self._workers = 0
+        self._start_worker: Callable[[], object] | None = None
+        self._to_workers: trio.MemorySendChannel[Batch] | None = None
+        # A claim that waits. resize() cancels it, because it may claim more tasks than a smaller pool can run.
+        self._claiming = trio.CancelScope()
         # The attempt of each task that is claimed here, by serial. _begin adds, _forget removes. A task whose lease was
         # lost can be claimed again while its old attempt still ends: then the entry is the newer attempt.
         self._attempts: dict[int, LiveAttempt] = {}
+        # The unsettled attempts whose lease was lost. lose() adds, _forget removes.
+        self._lost: set[LiveAttempt] = set()
+        # The attempts that each caller of ends_of_present() waits for. _forget removes.
+        self._awaited: dict[trio.Event, set[LiveAttempt]] = {}
         self._recorder = Recorder(store, self._recorded)
 
     async def run(self) -> None:
@@ -109,8 +118,11 @@ class Pool:
         to_workers, from_feeder = trio.open_memory_channel[Batch](0)
         with self._hard_stop, from_feeder:
             async with trio.open_nursery() as nursery:
-                for _ in range(self._size):
-                    nursery.start_soon(self._work, from_feeder.clone())
+                # A worker that a reload starts has the context of this Trio task, as all others do.
+                context = copy_context()
+                self._start_worker = lambda: context.run(lambda: nursery.start_soon(self._work, from_feeder.clone()))
+                self._to_workers = to_workers
+                self._add_workers()
                 nursery.start_soon(self._feed, to_workers)
 
     def drain(self, seconds_max: float) -> None:
@@ -123,6 +135,22 @@ class Pool:
         """Cancel and release all running tasks at once."""
         self._hard_stop.cancel()
 
+    def resize(self) -> None:
+        """Adapt the workers to a changed size of the pool: start new ones now, end others as their tasks end."""
+        self._add_workers()
+        self._dismiss_idle()
+        self._some_idle.unpark_all()
+        self._claiming.cancel()
+
+    def ends_of_present(self) -> trio.Event:
+        """Return an event that is set once all attempts that have not ended by now have ended."""
+        ended, present = trio.Event(), self._lost.union(self._attempts.values())
+        if present:
+            self._awaited[ended] = present
+        else:
+            ended.set()
+        return ended
+
     def cancel(self, serial: int) -> None:
         """Cancel a task if it runs here; otherwise do nothing."""
         if (attempt := self._attempts.get(serial)) is not None:
@@ -131,6 +159,7 @@ class Pool:
     def lose(self, serial: int) -> None:
         """Stop the attempt of a task whose lease was lost: another node may run the task now."""
         if (attempt := self._attempts.get(serial)) is not None:
+            self._lost.add(attempt)
             attempt.lose()
 
     @property
@@ -159,6 +188,8 @@ class Pool:
                         await self._send(batch, to_workers)
                         self._recorder.flush()
         finally:
+            # No worker can be started or dismissed any more: the nursery and the channel end after this Trio task.
+            self._start_worker = self._to_workers = None
             unbegun = list(batch)
             batch.clear()  # before the await: a worker may still hold the batch
             await self._release(unbegun)
@@ -174,25 +205,51 @@ class Pool:
     async def _claim(self) -> list[LiveAttempt]:
         """Wait until a worker is idle and a task is pending; claim at least one task."""
         while True:
-            while not self._idle:
+            while (idle := self._settings.now.pool_size - self._unsettled) <= 0:
                 await self._some_idle.park()
             try:
-                room = min(self._idle, BATCH_TASKS_MAX)
-                claimed = self._store.claim_nowait(room) or await self._store.claim(room)
+                room = min(idle, BATCH_TASKS_MAX)
+                claimed = self._store.claim_nowait(room) or await self._claim_later(room)
             except StoreUnavailableError:
                 await trio.sleep(STORE_RETRY_SECONDS)
             else:
                 if claimed:
                     return self._begin(claimed)
 
+    async def _claim_later(self, room: int) -> list[Running]:
+        """Wait until a task is pending, and claim some; return none if the size of the pool has changed."""
+        with trio.CancelScope() as self._claiming:
+            return await self._store.claim(room)
+        return []
+
     def _begin(self, claimed: Sequence[Running]) -> list[LiveAttempt]:
-        self._idle -= len(claimed)
+        self._unsettled += len(claimed)
+        if self._unsettled > self._workers:
+            self._add_workers()  # the store repeated a claim that was made before the pool became smaller
         self._tally.count_started(claimed)
         if not self._attempts:
             self._is_busy(True)
-        attempts = [LiveAttempt.of(running, self._hard_stop, self._logs) for running in claimed]
+        handlers, stopping, logs = self._settings.now.handlers, self._hard_stop, self._logs
+        attempts = [LiveAttempt.of(running, handlers, stopping, logs) for running in claimed]
         self._attempts.update({attempt.running.serial: attempt for attempt in attempts})
         return attempts
+
+    @property
+    def _workers_needed(self) -> int:
+        return max(self._settings.now.pool_size, self._unsettled)
+
+    def _add_workers(self) -> None:
+        """Start workers that are missing, unless the pool has ended or has not begun."""
+        while self._start_worker is not None and self._workers < self._workers_needed:
+            self._start_worker()
+            self._workers += 1
+
+    def _dismiss_idle(self) -> None:
+        """Wake workers that have nothing to do and are no longer needed, with an empty batch: they end."""
+        if self._to_workers is not None:
+            with suppress(trio.WouldBlock):  # no worker is idle; a busy one ends after its batch
+                for _ in range(self._workers - self._workers_needed):
+                    self._to_workers.send_nowait(deque())
 
     async def _work(self, from_feeder: trio.MemoryReceiveChannel[Batch]) -> None:
         """Run the tasks of each batch in order; while one waits, the feeder sends the rest to another worker."""
@@ -201,6 +258,9 @@ class Pool:
                 while batch and not self._draining:
                     await self._run_in_scope(batch)
                 self._recorder.flush()
+                if self._workers > self._workers_needed:
+                    break
+        self._workers -= 1
 
     async def _run_in_scope(self, batch: Batch) -> None:
         """Run tasks in one cancel scope, until a task has used the scope up.
@@ -218,7 +278,7 @@ class Pool:
         """Run a task, and settle it whatever happens."""
         ending: Ending | None = None
         try:
-            ending = await attempt.run(self._handlers, scope)
+            ending = await attempt.run(scope)
         except BaseException:  # Cancelled, or a group of them from a nursery of the handler
             ending = attempt.cut_off_ending()
             raise
@@ -252,8 +312,21 @@ class Pool:
                 del self._attempts[attempt.running.serial]
         if not self._attempts:
             self._is_busy(False)
-        self._idle += len(attempts)
+        self._unsettled -= len(attempts)
         self._some_idle.unpark_all()
+        self._lost.difference_update(attempts)
+        if self._workers > self._workers_needed:
+            self._dismiss_idle()
+        if self._awaited:
+            self._note_ends(attempts)
+
+    def _note_ends(self, attempts: Sequence[LiveAttempt]) -> None:
+        """Set the events of callers whose last attempt has ended."""
+        for ended, present in [*self._awaited.items()]:
+            present.difference_update(attempts)
+            if not present:
+                del self._awaited[ended]
+                ended.set()
 
     async def _release(self, attempts: Sequence[LiveAttempt]) -> None:
         """Make tasks pending again that were claimed but have no ending."""

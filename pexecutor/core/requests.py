@@ -70,4 +70,5 @@ class Requests:
                 return answer
             self._submits.check(tasks)
             return [DRAINING] * len(tasks)
-        return await self._store.answers.submit(key, digest, tasks, atomic=atomic)
+        with self._submits.submitting(tasks):
+            return await self._store.answers.submit(key, digest, tasks, atomic=atomic)

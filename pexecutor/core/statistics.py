@@ -113,12 +113,18 @@ class Tally:
     """
 
     def __init__(self, handlers: Iterable[str]) -> None:
-        names = list(handlers)
-        self._queued = defaultdict(_task_histogram, {name: _task_histogram() for name in names})
+        self._queued: defaultdict[str, Histogram] = defaultdict(_task_histogram)
         self._attempts: defaultdict[tuple[str, Outcome], Histogram] = defaultdict(_task_histogram)
-        self._of = defaultdict(_Counters, {name: _Counters() for name in names})
+        self._of: defaultdict[str, _Counters] = defaultdict(_Counters)
+        self.add(handlers)
         self._started = Gathered(self._count_starts)
         self._ended = Gathered(self._count_ends)
+
+    def add(self, handlers: Iterable[str]) -> None:
+        """Let observers see these handlers, too. The counters of all others stay, because counters never go back."""
+        for name in handlers:
+            self._queued.setdefault(name, _task_histogram())
+            self._of.setdefault(name, _Counters())
 
     def count_taken(self, tasks: Sequence[Task], verdicts: Sequence[Verdict]) -> None:
         """Count accepted tasks and duplicates. Other tasks of the submit may still find room."""

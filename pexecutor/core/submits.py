@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
 
 import trio
 
 from ..errors import FieldError, InvalidTaskError, StoreUnavailableError
-from ..handlers import Catalogue, Complaint
+from ..handlers import Complaint
 from ..stores import Store
 from ..task import DRAINING, Accepted, Full, Task, Verdict
 from .room_waiters import RoomWaiters
+from .settings import CurrentSettings
 from .statistics import Tally
 
 
@@ -19,7 +22,7 @@ class TaskSubmits:
 
     Parameters:
         store: the store that decides about tasks.
-        handlers: the handlers, which may refuse tasks.
+        settings: the owner of the handlers, which may refuse tasks.
         tally: counts the verdicts.
         is_serving: returns whether the executor accepts tasks.
         superseded: called with the serial of a running task that an accepted one supersedes.
@@ -28,17 +31,27 @@ class TaskSubmits:
     def __init__(
         self,
         store: Store,
-        handlers: Catalogue,
+        settings: CurrentSettings,
         tally: Tally,
         is_serving: Callable[[], bool],
         superseded: Callable[[int], None],
     ) -> None:
         self.room: RoomWaiters = RoomWaiters(store, is_serving)
         self.is_serving: Callable[[], bool] = is_serving
-        self.fault: Callable[[Task], Complaint | None] = handlers.check
         self._store = store
+        self._settings = settings
+        # The tasks of the submits that have not returned. Only submitting() changes it.
+        self._under_way: dict[object, Sequence[Task]] = {}
         self._tally = tally
         self._superseded = superseded
+
+    def fault(self, task: Task) -> Complaint | None:
+        """Return why a task's handler would refuse the task, or ``None``."""
+        return self._settings.handlers.check(task)
+
+    def fill(self, task: Task, given: Container[str]) -> Task:
+        """Return a task with the defaults of its handler, except for the fields that were given."""
+        return self._settings.handlers.fill(task, given)
 
     async def submit(
         self,
@@ -50,7 +63,13 @@ class TaskSubmits:
     ) -> list[Verdict]:
         """Submit tasks; see ``Executor.submit``. ``retry_of`` has the serials of the tasks that they repeat, if any."""
         self.check(tasks)
-        deadline = trio.current_time() + wait_for_room_seconds
+        with self.submitting(tasks):
+            return await self._submit(tasks, atomic, trio.current_time() + wait_for_room_seconds, retry_of)
+
+    async def _submit(
+        self, tasks: Sequence[Task], atomic: bool, deadline: float, retry_of: Sequence[int]
+    ) -> list[Verdict]:
+        """Submit tasks, and those for which there is no room again until the deadline."""
         verdicts = await self._submit_once(tasks, atomic, retry_of)
         if set(map(type, verdicts)) == {Accepted}:
             return verdicts
@@ -103,6 +122,20 @@ class TaskSubmits:
         self._take(tasks, verdicts)
         return verdicts
 
+    @contextmanager
+    def submitting(self, tasks: Sequence[Task]) -> Iterator[None]:
+        """Note tasks that were checked and may still be accepted, so that their handlers are not removed meanwhile."""
+        key = object()
+        self._under_way[key] = tasks
+        try:
+            yield
+        finally:
+            del self._under_way[key]
+
+    def under_way(self) -> Iterator[Task]:
+        """Return the tasks that were checked and are being submitted."""
+        return chain.from_iterable(self._under_way.values())
+
     def _take(self, tasks: Sequence[Task], verdicts: Sequence[Verdict]) -> None:
         self._tally.count_taken(tasks, verdicts)
         for superseded in [verdict.superseded for verdict in verdicts if isinstance(verdict, Accepted)]:
@@ -116,7 +149,7 @@ class TaskSubmits:
 
     def check(self, tasks: Sequence[Task]) -> None:
         """Check that the handlers accept all tasks. Raises ``InvalidTaskError`` with the faults of all tasks."""
-        check = self.fault
+        check = self._settings.handlers.check
         faults = [FieldError(index, *fault) for index, task in enumerate(tasks) if (fault := check(task)) is not None]
         if faults:
             raise InvalidTaskError(faults)

@@ -1,15 +1,14 @@
 """``Catalogue``: all handlers of a server, by name.
 
-A client cannot send code: a task names a handler and gives it params, and a submit checks both here. The operator
-declares commands and HTTP calls in the configuration file, and functions in modules. ``sleep`` is always available.
+A client cannot send code: a task names a handler and gives it params, and a submit checks both here. ``loading.py``
+makes a catalogue from the tables of a settings file.
 
-The key in a handler's table decides its kind: ``command`` declares a command, ``url`` an HTTP call. A table without
-either configures a function or ``sleep``.
+A catalogue never changes. A reload makes another one, and running attempts keep theirs.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Container, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from types import MappingProxyType
@@ -19,16 +18,13 @@ import msgspec
 
 from ..errors import ConfigError
 from ..task import Task
-from ..validation import similar, table_from, unknown
 from ..values import attribute, error_text
-from .command import command_handler
 from .complaints import checked
 from .context import Context
 from .contract import Complaint, Handler, HandlerFailedError
 from .functions.containment import call_contained, system_tasks_contained
-from .functions.function import load_functions
-from .limits import NO_DECLARED_LIMITS, DeclaredLimits, load_limits
-from .settings import Defaults, HandlerSettings, TaskDefaults, read_settings
+from .limits import NO_DECLARED_LIMITS, DeclaredLimits
+from .settings import Defaults, HandlerSettings, TaskDefaults
 from .sleep import Sleep
 
 
@@ -49,7 +45,7 @@ class HandlerView(msgspec.Struct):
 
 
 Resource = Callable[[], AbstractAsyncContextManager[object]]
-"""Makes a context manager that is open while the handlers can run, such as a connection pool."""
+"""Makes a context manager that is open while the handlers can run, such as a connection pool. Equal ones are one."""
 
 
 NOTIFY_PREFIX: Final = "notify:"
@@ -65,6 +61,9 @@ class Catalogue:
         settings: the settings of handlers that have a table, by name.
         limits: the limits that bound the tasks of the handlers.
         claims_unknown: whether stored tasks of unknown handlers are started, and fail; otherwise they wait.
+        surroundings: the resources of the process. They are opened first, and a reload neither opens nor closes them.
+        tabled: the names of the handlers that tables of the settings declare, not modules or code.
+        client: the resource that the tabled handlers share, if there is one: an HTTP client.
 
     Raises:
         ConfigError: the name of a handler is reserved.
@@ -78,6 +77,9 @@ class Catalogue:
         limits: DeclaredLimits = NO_DECLARED_LIMITS,
         *,
         claims_unknown: bool = False,
+        surroundings: Sequence[Resource] = (),
+        tabled: Collection[str] = (),
+        client: Resource | None = None,
     ) -> None:
         for name in handlers:
             if name.startswith(NOTIFY_PREFIX):
@@ -88,8 +90,13 @@ class Catalogue:
         self.defaults: Defaults | None = Defaults(settings) or None
         """The defaults for fields of tasks; ``None`` if no handler has any."""
         self._handlers = dict(handlers)
-        self._resources = resources
+        self.untabled_resources: tuple[Resource, ...] = tuple(resources)
+        """The resources of the handlers that no table declares."""
+        self.client = client
+        """The resource that the tabled handlers share; ``None`` if there is none."""
         self._settings = settings
+        self._surroundings = tuple(surroundings)
+        self._tabled = frozenset(tabled)
         self._runs = {name: _run_of(handler) for name, handler in self._handlers.items()}
 
     def __getitem__(self, name: str) -> Handler:
@@ -155,22 +162,52 @@ class Catalogue:
         return TaskDefaults() if settings is None else TaskDefaults(**settings.fields())
 
     def with_resource(self, resource: Resource) -> Catalogue:
-        """Return a catalogue of the same handlers with one more resource, which is opened first."""
-        return self._with([resource, *self._resources], self.claims_unknown)
+        """Return a catalogue of the same handlers with one more resource of the process, which is opened first."""
+        return self._with(self.claims_unknown, [resource, *self._surroundings])
 
     def claiming_unknown(self) -> Catalogue:
         """Return a catalogue of the same handlers that also starts tasks of unknown handlers, which then fail."""
-        return self._with(self._resources, True)
+        return self._with(True, self._surroundings)
 
-    def _with(self, resources: Sequence[Resource], claims_unknown: bool) -> Catalogue:
-        return Catalogue(self._handlers, resources, self._settings, self.limits, claims_unknown=claims_unknown)
+    def _with(self, claims_unknown: bool, surroundings: Sequence[Resource]) -> Catalogue:
+        return Catalogue(
+            self._handlers,
+            self.untabled_resources,
+            self._settings,
+            self.limits,
+            claims_unknown=claims_unknown,
+            surroundings=surroundings,
+            tabled=self._tabled,
+            client=self.client,
+        )
+
+    @property
+    def resources(self) -> tuple[Resource, ...]:
+        """Return the resources of all handlers, without those of the process."""
+        return self.untabled_resources if self.client is None else (*self.untabled_resources, self.client)
+
+    def untabled(self) -> dict[str, Handler]:
+        """Return the handlers that no table declares, by name: ``sleep``, functions, and handlers given in code."""
+        return {name: handler for name, handler in self._handlers.items() if name not in self._tabled}
+
+    def continued_by(self, other: Catalogue) -> Catalogue:
+        """Return a catalogue with the handlers of another one, and what belongs to the process from this one."""
+        return other._with(self.claims_unknown, self._surroundings)
+
+    @asynccontextmanager
+    async def surrounded(self) -> AsyncIterator[None]:
+        """Open the resources of the process; the resources of handlers can be opened inside this context."""
+        async with AsyncExitStack() as stack:
+            stack.enter_context(system_tasks_contained())
+            for resource in self._surroundings:
+                await stack.enter_async_context(resource())
+            yield
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Open all resources; handlers can run inside this context."""
-        async with AsyncExitStack() as stack:
-            stack.enter_context(system_tasks_contained())
-            for resource in self._resources:
+        async with self.surrounded(), AsyncExitStack() as stack:
+            for resource in self.resources:
                 await stack.enter_async_context(resource())
             yield
 
@@ -184,82 +221,3 @@ def _run_of(handler: Handler) -> Callable[[Context, Task], Awaitable[Any]]:
 
 SLEEP: Final = "sleep"
 BUILT_IN: Final = Catalogue({SLEEP: Sleep()})
-
-
-def load_catalogue(
-    *,
-    declared: Mapping[str, Any],
-    modules: Sequence[str],
-    environment: Mapping[str, str],
-    limits: Mapping[str, Any] = MappingProxyType({}),
-) -> Catalogue:
-    """Load the handlers that the settings declare.
-
-    Parameters:
-        declared: the tables of the configuration file, by handler name.
-        modules: the names or paths of modules with handler functions.
-        environment: the source of secrets and of the variables that commands inherit.
-        limits: the tables of the limits that handlers name, by limit name.
-
-    Raises:
-        ConfigError: a handler or a limit is invalid; the message names its table and the key.
-    """
-    handlers: dict[str, Handler] = {SLEEP: Sleep()}
-    resources: list[Resource] = []
-    kinds = {name: _kind(name, table) for name, table in declared.items()}
-    settings = {name: read_settings(name, table) for name, table in declared.items()}
-    calls = {name: table for name, table in declared.items() if kinds[name] == "url"}
-    for name in [name for name, kind in kinds.items() if kind == "command"]:
-        _add(handlers, name, command_handler(name, declared[name], environment))
-    if calls:
-        resources.append(_add_calls(handlers, calls, environment))
-    for module in modules:
-        for name, function in load_functions(module):
-            _add(handlers, name, function)
-    for name in [name for name, kind in kinds.items() if kind is None]:
-        _check_configured(name, declared[name], handlers)
-    return Catalogue(handlers, resources, settings, DeclaredLimits(load_limits(limits), settings))
-
-
-_KINDS: Final = ("command", "url")
-"""The keys of a handler's table that say what the handler runs."""
-
-
-def _kind(name: str, table: Any) -> str | None:
-    """Return the key that says what a handler runs, or ``None`` if its table configures a function or ``sleep``."""
-    if not isinstance(table, Mapping):
-        raise ConfigError(f"handlers.{name} must be a table, such as [handlers.{name}] with a line `command = [...]`")
-    kinds = [kind for kind in _KINDS if kind in table]
-    if len(kinds) > 1:
-        raise ConfigError(f"handlers.{name} must have either `command` or `url`, not both")
-    for key in () if kinds else table.keys() - set(HandlerSettings.__struct_fields__):
-        if (meant := similar(key, _KINDS)) is not None:
-            raise ConfigError(f"unknown key `{key}` in [handlers.{name}]: did you mean `{meant}`?")
-    return kinds[0] if kinds else None
-
-
-def _check_configured(name: str, table: Mapping[str, Any], handlers: Mapping[str, Handler]) -> None:
-    """Raise ``ConfigError`` if a table without ``command`` and ``url`` names no handler, or has an unknown key."""
-    if name not in handlers:
-        raise ConfigError(
-            f"[handlers.{name}] has neither `command` nor `url`, so it must name a function or `{SLEEP}`: "
-            + unknown("handler", name, sorted(handlers))
-        )
-    table_from(table, HandlerSettings, f"handlers.{name}")
-
-
-def _add_calls(handlers: dict[str, Handler], calls: Mapping[str, Any], environment: Mapping[str, str]) -> Resource:
-    """Add handlers for HTTP calls, and return the resource that they share."""
-    # Imported here: loading an HTTP client takes long, and a server without HTTP calls does not need it.
-    from .http.http import HttpPool, http_handler
-
-    pool = HttpPool()
-    for name, table in calls.items():
-        _add(handlers, name, http_handler(name, table, environment, pool))
-    return pool.opened
-
-
-def _add(handlers: dict[str, Handler], name: str, handler: Handler) -> None:
-    if name in handlers:
-        raise ConfigError(f"there are two handlers `{name}`: give one of them another name")
-    handlers[name] = handler

@@ -31,6 +31,9 @@ JOURNAL_CLOSE_SECONDS_MAX: Final = 3.0
 LISTENER_STOP_SECONDS_MAX: Final = 3.0
 """How long connections may take to end once the server stops."""
 
+FIRST_REQUEST_SECONDS: Final = 0.5
+"""How long a connection that was accepted just before a stop may take to send its request."""
+
 LOGS_CLOSE_SECONDS_MAX: Final = 2.0
 """How long the end of the server waits until the last output is in the log files."""
 
@@ -60,6 +63,9 @@ SYSTEM_TASKS_SECONDS_MAX: Final = 1.0
 
 STORE_CALL_SECONDS_MAX: Final = 5.0
 """How long a verb of a store waits for its change to be durable, or for the server's reply: the bound of the shield."""
+
+WRITE_SECONDS_MAX: Final = 30.0
+"""How long one write of a store may take before the watchdog of a service manager gets no more beats."""
 
 LINK_CALL_SECONDS_MAX: Final = 4.0
 """How long a call of a Valkey server may take, including the wait for a new connection."""

@@ -32,11 +32,18 @@ class NotificationCounts:
     """
 
     def __init__(self, targets: Iterable[str]) -> None:
-        # Changed by count() alone.
+        # Changed by count() and replace() alone.
         self._counts: dict[str, Counter[NotificationResult]] = {}
-        for name in targets:
-            self._counts[name] = Counter({"delivered": 0})
         self._others: Counter[NotificationResult] = Counter()
+        self.replace(targets)
+
+    def replace(self, targets: Iterable[str]) -> None:
+        """Count these targets by name from now on, and add the counts of all others to those of ``OTHERS``."""
+        before, self._counts = self._counts, {}
+        for name in targets:
+            self._counts[name] = before.pop(name, Counter({"delivered": 0}))
+        for counts in before.values():
+            self._others.update({result: number for result, number in counts.items() if number})
 
     def count(self, target: str, result: NotificationResult) -> None:
         """Count one result of a notification to a target."""

@@ -2,7 +2,8 @@
 
 One loop takes the deliveries that are due for idle targets. Each target has one worker, which makes one attempt at a
 time, so a receiver that stalls delays no other target. A second loop ends the deliveries that are one day old; it also
-runs on a node without targets, because no node may have the target of a delivery any more.
+runs on a node without targets, because no node may have the target of a delivery any more. A reload may replace the
+targets at any time.
 
 During a drain, deliveries are still sent. The executor calls ``finish`` once its tasks have ended. Then ``run`` returns
 as soon as no delivery is due, and at the latest when the drain timeout is over. A delivery that was cut off, or that
@@ -56,7 +57,8 @@ class Dispatcher:
 
     def __init__(self, store: DeliveryStore, targets: Mapping[str, Target], open_sender: OpenSender) -> None:
         self._store = store
-        self._declared = targets
+        # The targets of the settings, which the sender reads, too. Only replace() changes it.
+        self._declared = dict(targets)
         self._open_sender = open_sender
         self._targets = Targets(targets)
         self._counts = NotificationCounts(targets)
@@ -73,6 +75,21 @@ class Dispatcher:
     def for_skip(self, task: Task) -> tuple[str, ...]:
         """Return the targets that are notified if an occurrence that would submit this task is skipped."""
         return self._targets.for_skip(task)
+
+    # Change
+
+    def replace(self, targets: Mapping[str, Target]) -> None:
+        """Send to these targets from now on; a target that was switched off is on again.
+
+        An attempt that is under way ends as it began. Deliveries of a target that is gone stay in the store until they
+        are too old. Tasks that are accepted from now on bring deliveries for these targets, once the store has the new
+        watcher (see ``watching``).
+        """
+        self._declared.clear()
+        self._declared.update(targets)
+        self._targets = Targets(targets)
+        self._counts.replace(targets)
+        self.wake()
 
     # Observe
 
@@ -128,9 +145,11 @@ class Dispatcher:
 
     async def _send_due(self) -> None:
         """Send deliveries until ``finish`` is called and none is due."""
-        if not self._targets:
-            await self._finishing.wait()
-            return
+        while not self._targets:  # the sender takes long to load, so it is opened for the first target
+            self._changed = trio.Event()
+            if self._finishing.is_set():
+                return
+            await self._changed.wait()
         async with self._open_sender(self._declared) as send, trio.open_nursery() as workers:
             while True:
                 self._changed = trio.Event()
@@ -157,17 +176,19 @@ class Dispatcher:
     async def _attempt(self, send: Send, delivery: Delivery) -> None:
         """Make one attempt, and record its result."""
         try:
+            if (target := self._declared.get(delivery.target)) is None:
+                return  # a reload has removed the target meanwhile
             result = await _result_of(send, delivery)
             # Shielded: a delivery that is not recorded would be sent again. Bounded: the store may hang.
             with trio.move_on_after(SETTLE_SECONDS_MAX, shield=True):
-                await self._settle(delivery, result)
+                await self._settle(delivery, target, result)
         finally:
             self._busy.discard(delivery.target)
             self.wake()
 
-    async def _settle(self, delivery: Delivery, result: SendResult) -> None:
+    async def _settle(self, delivery: Delivery, target: Target, result: SendResult) -> None:
         """Record the result of an attempt; try again while the store is unavailable."""
-        self._note(delivery, result)
+        self._note(delivery, target, result)
         while True:
             try:
                 if result.kind == "delivered":
@@ -178,19 +199,19 @@ class Dispatcher:
             except StoreUnavailableError:
                 await trio.sleep(STORE_RETRY_SECONDS)
 
-    def _note(self, delivery: Delivery, result: SendResult) -> None:
-        target = delivery.target
+    def _note(self, delivery: Delivery, target: Target, result: SendResult) -> None:
         match result.kind:
             case "delivered":
-                self._counts.count(target, "delivered")
-                self._reports.delivered(target)
+                self._counts.count(target.name, "delivered")
+                self._reports.delivered(target.name)
             case "failed":
-                self._counts.count(target, "retried")
+                self._counts.count(target.name, "retried")
                 self._reports.failed(delivery, result.why)
             case "gone":
-                self._counts.count(target, "gone")
-                self._targets.switch_off(target)
-                self._reports.gone(self._declared[target])
+                self._counts.count(target.name, "gone")
+                if self._declared.get(target.name) == target:  # not a target that has changed meanwhile
+                    self._targets.switch_off(target.name)
+                    self._reports.gone(target)
 
     # The end of old deliveries
 

@@ -61,7 +61,7 @@ class Reports:
     def gone(self, target: Target) -> None:
         """Log that a target was switched off."""
         self._log.error(
-            "notifications to %r are switched off until the next start: %s replied with status 410; "
+            "notifications to %r are switched off until the next start or reload: %s replied with status 410; "
             "change the url of [notify.%s], or remove the table",
             target.name,
             target.address.origin,

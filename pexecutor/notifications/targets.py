@@ -44,7 +44,7 @@ class Targets:
         return iter(self._targets)
 
     def switch_off(self, name: str) -> None:
-        """Choose a target no more until the next start."""
+        """Choose a target no more until the next start or reload."""
         self._targets.pop(name, None)
         self._of_handler.clear()
         self._shared.clear()

@@ -35,6 +35,7 @@ from ..core.statistics import Phase, Statistics
 from ..handlers.processes.leader import disregard
 from ..limits.times import STOP_MARGIN_SECONDS, TIMER_SHARE
 from . import guard
+from .service_manager import ServiceManager
 
 _log = structlog.get_logger()
 
@@ -220,12 +221,13 @@ def _is_ignored(number: signal.Signals) -> bool:
     return signal.getsignal(number) is signal.SIG_IGN
 
 
-async def log_drain(executor: Executor, bound: StopBound | None) -> None:
-    """Wait for a drain, log it, and start the bound on the stop."""
+async def report_drain(executor: Executor, bound: StopBound | None, manager: ServiceManager) -> None:
+    """Wait for a drain, report it to the log and to the service manager, and start the bound on the stop."""
     await executor.draining.wait()
     if executor.statistics().phase is Phase.STOPPED:  # the executor has failed, or has never run
         return
     _log.info("draining", timeout_seconds=executor.drain_timeout_seconds, running=executor.statistics().store.running)
+    manager.stopping(executor.drain_timeout_seconds + STOP_MARGIN_SECONDS)
     if bound is not None:
         bound.begin()
 

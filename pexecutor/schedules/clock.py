@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Container
+from collections.abc import Callable, Collection
 from typing import Final
 
 import msgspec
@@ -70,7 +70,7 @@ class ScheduleClock:
     Parameters:
         store: the store with the schedules.
         draining: set once nothing may fire any more; the next start treats the times of a drain as missed.
-        handlers: the names of the handlers that this node has.
+        knows: returns whether this node has a handler of a name at present.
         took: called with each task that was submitted, and its verdict.
         fill: returns a task with the defaults of its handler, except for the fields that were given.
         skip_targets: returns the targets that are notified if an occurrence that would submit a task is skipped.
@@ -83,7 +83,7 @@ class ScheduleClock:
         store: Store,
         *,
         draining: trio.Event,
-        handlers: Container[str],
+        knows: Callable[[str], bool],
         took: Callable[[Task, Verdict], None],
         fill: Callable[[Task, Collection[str]], Task] = lambda task, _: task,
         skip_targets: Callable[[Task], tuple[str, ...]] = lambda _: (),
@@ -98,7 +98,7 @@ class ScheduleClock:
         """The schedules of the store. The functions of ``changes.py`` change them."""
         self._store = store
         self._draining = draining
-        self._handlers = handlers
+        self._knows = knows
         self._took = took
         self._fill = fill
         self._skip_targets = skip_targets
@@ -205,7 +205,7 @@ class ScheduleClock:
             raise failed[0]
 
     async def _handle(self, schedule: Schedule, now: float) -> None:
-        knows = schedule.definition.task.handler in self._handlers
+        knows = self._knows(schedule.definition.task.handler)
         try:
             decision = decide(schedule, now, knows_handler=knows, missed_before=self._missed_before)
         except FAULTS as error:

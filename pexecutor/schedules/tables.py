@@ -1,14 +1,15 @@
 """The tables ``[schedules.NAME]`` of a settings file: read and check them, and store them when the executor starts.
 
-The file owns its schedules. The store is compared with the tables before the first schedule can fire: an equal table
-changes nothing, so neither a restart nor a second node adds an occurrence. On a store of one process, a schedule whose
-table is gone is removed. On a shared store it stays, with a warning, as another node's file may have the table.
+The file owns its schedules. The store is compared with the tables before the first schedule can fire, and after each
+reload: an equal table changes nothing, so neither a restart nor a reload nor a second node adds an occurrence. On a
+store of one process, a schedule whose table is gone is removed. On a shared store it stays, with a warning, as another
+node's file may have the table.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, Final
@@ -102,26 +103,19 @@ def fields_given(tables: Mapping[str, Any]) -> dict[str, frozenset[str]]:
     return {name: frozenset(table["task"]) for name, table in tables.items()}
 
 
-async def run_schedules(
-    declared: DeclaredSchedules | None,
-    schedules: Schedules,
-    clock: ScheduleClock,
-    *,
-    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+async def run_schedules(  # StoredTables.store() reports that it has started
+    tables: StoredTables, clock: ScheduleClock, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
     """Store the schedules of the settings, if there are settings, then fire schedules until a drain begins.
 
     ``started`` is reported after the first try to store them.
     """
-    if declared is None:
-        task_status.started()
-    else:
-        await declared.store(schedules, task_status=task_status)
+    await tables.store(task_status=task_status)
     await clock.run()
 
 
 class DeclaredSchedules:
-    """The schedules of a settings file, to be stored at the start.
+    """The schedules of a settings file, to be stored at the start or after a reload.
 
     Parameters:
         declarations: the schedules, by name.
@@ -140,30 +134,21 @@ class DeclaredSchedules:
         self._given = given
         self._shared = shared
 
-    async def store(
-        self, schedules: Schedules, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
-        """Store the schedules and remove those whose table is gone; try again while the store cannot be written.
+    def check(self, fault: Fault, now: float) -> None:
+        """Raise ``ConfigError`` if a handler would refuse the task of a schedule.
 
-        ``started`` is reported after the first try.
+        Parameters:
+            fault: returns why a handler would refuse a task, or ``None``.
+            now: the time that is filled into params, in seconds since 1970.
         """
-        try:
-            await self._store_once(schedules)
-        except StoreUnavailableError as error:
-            _log.error("the schedules of the settings cannot be stored yet: %s", error)
-            task_status.started()
-            await self._store_later(schedules)
-        else:
-            task_status.started()
+        for name, declaration in self._declarations.items():
+            try:
+                check_declaration(declaration, now, fault)
+            except InvalidScheduleError as error:
+                raise ConfigError(f"schedules.{name}.{error.field}: {error}") from error
 
-    async def _store_later(self, schedules: Schedules) -> None:
-        while True:
-            await trio.sleep(DECLARE_RETRY_SECONDS)
-            with suppress(StoreUnavailableError):
-                await self._store_once(schedules)
-                return
-
-    async def _store_once(self, schedules: Schedules) -> None:
+    async def store_once(self, schedules: Schedules) -> None:
+        """Store the schedules and remove those whose table is gone. Raises ``StoreUnavailableError``."""
         for name, declaration in self._declarations.items():
             try:
                 await schedules.put(name, declaration, owner="file", given=self._given.get(name, ()))
@@ -180,6 +165,51 @@ class DeclaredSchedules:
             )
         elif gone:
             await _remove(schedules, gone)
+
+
+class StoredTables:
+    """Keeps the store equal to the schedules of the settings.
+
+    Parameters:
+        declared: returns the schedules of the present settings, or ``None`` without a settings file.
+        schedules: the schedules of the executor.
+    """
+
+    def __init__(self, declared: Callable[[], DeclaredSchedules | None], schedules: Schedules) -> None:
+        self._declared = declared
+        self._schedules = schedules
+        self._storing = trio.Lock()
+        self._is_retrying = False
+        """Whether a Trio task tries to store the tables again. Owned by ``store``."""
+
+    async def store(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Store the schedules and remove those whose table is gone; try again while the store cannot be written.
+
+        ``started`` is reported after the first try.
+        """
+        try:
+            await self._store_once()
+        except StoreUnavailableError as error:
+            _log.error("the schedules of the settings cannot be stored yet: %s", error)
+            task_status.started()
+            await self._store_later()
+        else:
+            task_status.started()
+
+    async def _store_later(self) -> None:
+        if self._is_retrying:
+            return  # the other Trio task stores the tables that are in effect at its next try
+        self._is_retrying = True
+        while self._is_retrying:
+            await trio.sleep(DECLARE_RETRY_SECONDS)
+            with suppress(StoreUnavailableError):
+                await self._store_once()
+                self._is_retrying = False
+
+    async def _store_once(self) -> None:
+        async with self._storing:  # so that the tables of a reload are never replaced by earlier ones
+            if (declared := self._declared()) is not None:
+                await declared.store_once(self._schedules)
 
 
 async def _declared_names(schedules: Schedules) -> list[str]:

@@ -227,6 +227,7 @@ class StoreStatistics(msgspec.Struct, frozen=True):
         schedules: the number of schedules.
         deliveries: the number of deliveries.
         limits: the numbers of limits, the pauses, and the slots in use.
+        writing_seconds: for how long the present write to the disk has been under way; 0 if there is none.
     """
 
     queue_size: int
@@ -242,6 +243,7 @@ class StoreStatistics(msgspec.Struct, frozen=True):
     schedules: int = 0
     deliveries: int = 0
     limits: LimitState = NO_LIMITS
+    writing_seconds: float = 0.0
 
 
 class NodeState(msgspec.Struct, frozen=True):
@@ -285,6 +287,8 @@ class Watcher(NamedTuple):
         limit_keys: returns the keys of the limits that bound a task, in ascending order; called when it is accepted.
         handlers: the names of the handlers that this node knows, or ``None`` for any. If they change, the watcher is
             registered again.
+        ends_with_us: the names of the handlers whose work always ends with this process, even if it is killed; ``None``
+            for those that the store was made with. If they change, the watcher is registered again.
         forgotten: called with the serials of finished tasks whose records are gone; a shared store never calls it.
     """
 
@@ -298,6 +302,7 @@ class Watcher(NamedTuple):
     deliveries_ended: Callable[[Sequence[Delivery]], None] = lambda _: None
     limit_keys: Callable[[Task], tuple[LimitKey, ...]] = no_limit_keys
     handlers: frozenset[str] | None = None
+    ends_with_us: frozenset[str] | None = None
     forgotten: Callable[[Sequence[int]], None] = lambda _: None
 
 

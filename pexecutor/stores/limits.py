@@ -65,6 +65,10 @@ would delay its start. A running or finished task has none. ``why`` reads in one
 * ``Ahead``: for a pending task, the number of tasks that start before this one, unless it is 0. Tasks of handlers that
   are paused, unknown or at their number do not count. Tasks with keys count whether or not their keys have a free slot.
 
+**Missing handlers.** ``handlers_missing_from`` returns how many tasks in flight need each handler that is not among the
+given ones; ``arriving`` has tasks that count, too. It is empty unless such tasks make the store unusable when it is
+opened, as they never do in a shared store. The method neither awaits nor changes anything.
+
 **State.** ``state`` returns the numbers, the pauses and the slots in use, as of one instant. ``blocked_by`` computes
 from it which pauses and limits block a task. ``StoreStatistics.limits`` is the latest state that the node
 knows.
@@ -75,7 +79,7 @@ is not valid is set aside and counted, like a task. A cancelled call leaves all 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Annotated, Final, NamedTuple, Protocol
 
 import msgspec
@@ -285,6 +289,8 @@ class LimitStore(Protocol):
     async def state(self) -> LimitState: ...
 
     async def why(self, task_id: str) -> tuple[Reason, ...]: ...
+
+    def handlers_missing_from(self, known: Container[str], arriving: Iterable[Task] = ()) -> dict[str, int]: ...
 
 
 def blocked_by(record: Record, state: LimitState) -> tuple[Block, ...]:

@@ -10,6 +10,7 @@ from quart_trio import QuartTrio
 from ..config import Config
 from ..core.executor import Executor
 from .access.gate import Gate
+from .access.proxies import Proxies
 from .access.session_answers import SessionAnswers
 from .api.bulk import BulkAnswers
 from .api.events import EventAnswers
@@ -33,10 +34,11 @@ from .serving.listener import Http
 
 
 class Web(NamedTuple):
-    """An ASGI app, its gate, and what a listener may call without the app: prompt routes and the steps of a submit."""
+    """An ASGI app, its gate and proxies, and what a listener may call without the app: prompt routes, and submits."""
 
     app: QuartTrio
     gate: Gate
+    proxies: Proxies
     prompt: PromptRoutes
     submits: Submits
 
@@ -55,9 +57,10 @@ def create_web(executor: Executor, config: Config, table: RouteTable = TABLE) ->
         table: the routes.
 
     Raises:
-        ConfigError: a token, a host or a hook in the settings cannot be used.
+        ConfigError: a token, a host, a proxy or a hook in the settings cannot be used.
     """
     gate = Gate(config)
+    proxies = Proxies(config, [route.path for route in table.routes if route.anywhere])
     submits, submit = SubmitAnswers(executor, config), table.route_of(SubmitAnswers.submit)
     services = [
         *(submits, TaskAnswers(executor, config), BulkAnswers(executor, config)),
@@ -69,7 +72,7 @@ def create_web(executor: Executor, config: Config, table: RouteTable = TABLE) ->
     ]
     answering = Answering(gate, table, services)
     prompt = PromptRoutes(table, answering)
-    return Web(App(table, answering), gate, prompt, Submits(answering, submits, prompt, submit))
+    return Web(App(table, answering, proxies), gate, proxies, prompt, Submits(answering, submits, prompt, submit))
 
 
 def make_http(web: Web, config: Config) -> Http:
@@ -79,5 +82,5 @@ def make_http(web: Web, config: Config) -> Http:
         ConfigError: the implementation is not installed.
     """
     if config.server == "fast":
-        return make_fast(web.app, web.prompt, web.submits, idle_seconds_max=config.request_timeout_seconds)
+        return make_fast(web.app, web.prompt, web.submits, web.proxies, idle_seconds_max=config.request_timeout_seconds)
     return Hypercorn(web.app, idle_seconds_max=config.request_timeout_seconds)

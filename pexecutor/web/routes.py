@@ -132,9 +132,9 @@ ROUTES: Final = (
         doc=limit_docs.RESUME_HANDLER,
     ),
     Route("GET", "/handlers", scope="read", answer=LimitAnswers.handlers, doc=docs.HANDLERS),
-    Route("GET", "/livez", scope="open", answer=OpsAnswers.livez, doc=docs.LIVE),
+    Route("GET", "/livez", scope="open", answer=OpsAnswers.livez, anywhere=True, doc=docs.LIVE),
     # The reply holds statistics only for callers with the scope `read`.
-    Route("GET", "/readyz", scope="open", answer=OpsAnswers.readyz, doc=docs.READY),
+    Route("GET", "/readyz", scope="open", answer=OpsAnswers.readyz, anywhere=True, doc=docs.READY),
     Route("GET", "/metrics", scope="read", answer=MetricsAnswers.metrics, doc=docs.METRICS),
     Route("GET", "/statistics/history", scope="read", answer=OpsAnswers.history, query=HistoryQuery, doc=docs.HISTORY),
     Route("GET", "/nodes", scope="read", answer=OpsAnswers.nodes, doc=docs.NODES),

@@ -25,6 +25,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
     "--force-prefers-reduced-motion",
+    "--host-resolver-rules=MAP example.org 127.0.0.1",  # the name at which a proxy serves a path
+    "--ignore-certificate-errors",
 ]
 
 Start = Callable[..., ServerProcess]

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from pexecutor.cli.logs import AttemptReader, LogRow, Stamped
-from pexecutor.client.log_stream import LogStream
+from pexecutor.cli.logs import AttemptReader, Stamped
+from pexecutor.client.log_stream import LogRow, LogStream
 from pexecutor.errors import UnreachableError
 
 from ..server.process import ServerProcess, eventually

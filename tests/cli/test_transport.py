@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import httpx2
 import pytest
 
-from pexecutor.client.client import Client
+from pexecutor.client.documents import DocumentClient
 from pexecutor.client.transport import DirectTransport
 from pexecutor.errors import RefusedError, UnreachableError
 
@@ -40,14 +40,22 @@ def answering(*replies: bytes) -> Iterator[str]:
 
 def test_a_refusal_before_the_end_of_the_body_is_read() -> None:
     body = b'{"detail":"large"}'
-    with answering(REFUSAL + body) as url, Client(url) as client, pytest.raises(RefusedError, match="large") as refused:
+    with (
+        answering(REFUSAL + body) as url,
+        DocumentClient(url) as client,
+        pytest.raises(RefusedError, match="large") as refused,
+    ):
         client.submit({"name": "a", "params": {"text": "x" * 4_000_000}})
     assert refused.value.status == 413
 
 
 @pytest.mark.parametrize("reply", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n[", b"nonsense\r\n\r\n"])
 def test_a_broken_reply_is_a_lost_connection(reply: bytes) -> None:
-    with answering(reply) as url, Client(url) as client, pytest.raises(UnreachableError, match="connection was lost"):
+    with (
+        answering(reply) as url,
+        DocumentClient(url) as client,
+        pytest.raises(UnreachableError, match="connection was lost"),
+    ):
         client.handlers()
 
 
@@ -55,7 +63,7 @@ def test_a_silent_server_is_unreachable_after_the_time_limit() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         with (
-            Client(url, reply_seconds_max=0.05) as client,
+            DocumentClient(url, reply_seconds_max=0.05) as client,
             pytest.raises(UnreachableError, match="did not reply in time"),
         ):
             client.handlers()
@@ -79,8 +87,8 @@ def test_tls_and_proxies_are_left_to_the_usual_transport(
         monkeypatch.delenv(name.upper(), raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    with Client(url) as client:
-        assert isinstance(client._http._transport, DirectTransport) is is_direct
+    with DocumentClient(url) as client:
+        assert isinstance(client._http._client._transport, DirectTransport) is is_direct
 
 
 def test_the_headers_are_those_of_the_usual_transport() -> None:

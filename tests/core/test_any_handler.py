@@ -107,9 +107,10 @@ async def _ending(deed: Deed) -> Ending:
     async def work(context: Context, _task: Task) -> Any:
         return deed(context)
 
-    attempt = LiveAttempt.of(Running(make_serial(1, 1), Task("a"), 0.0, (), 0.0), trio.CancelScope())
+    running = Running(make_serial(1, 1), Task("a"), 0.0, (), 0.0)
+    attempt = LiveAttempt.of(running, Catalogue({"sleep": Doing(work)}), trio.CancelScope())
     with trio.CancelScope() as scope:
-        ending = await attempt.run(Catalogue({"sleep": Doing(work)}), scope)
+        ending = await attempt.run(scope)
     assert ending is not None
     if attempt.context.done is not None:
         assert msgspec.json.decode(msgspec.json.encode([attempt.context.done, attempt.context.total]))[0] >= 0

@@ -116,7 +116,7 @@ def test_no_setting_is_documented_that_is_gone() -> None:
 
 def _written(default: Any) -> str:
     match default:
-        case () | {} | None:
+        case () | {} | "" | None:
             return "none"
         case bool():
             return str(default).lower()

@@ -31,7 +31,7 @@ PARTS: Final = [part for page in PAGES for part in parts(page)]
 NEEDS_ROOT: Final = "needs root and a running systemd; test_deployments checks the units and runs their commands"
 NEEDS_ENGINE: Final = "needs a container engine; test_dockerfile does what the image is told without one"
 NEEDS_CLUSTER: Final = "needs a cluster; test_deployments checks the manifest and runs its command"
-NEEDS_NAME: Final = "needs a public name and a certificate; test_deployments runs the proxies' files on the loopback"
+NEEDS_NAME: Final = "needs a public name and a certificate; tests/server runs the proxies' files on the loopback"
 INSTALLS: Final = "downloads dependencies; test_readme installs from a copy of the project in the same way"
 
 NOT_RUN: Final = {
@@ -42,6 +42,7 @@ NOT_RUN: Final = {
     ("how-to/systemd", "systemctl daemon-reload"): NEEDS_ROOT,
     ("how-to/systemd", "systemctl enable --now pexecutor-dump.timer"): NEEDS_ROOT,
     ("how-to/reverse-proxy", "nginx -t && nginx -s reload"): NEEDS_NAME,
+    ("how-to/reverse-proxy", "haproxy -c -f /etc/haproxy/haproxy.cfg && systemctl reload haproxy"): NEEDS_NAME,
     ("how-to/reverse-proxy", "caddy reload --config /etc/caddy/Caddyfile"): NEEDS_NAME,
     (
         "how-to/reverse-proxy",

@@ -33,6 +33,7 @@ RUNNING = page("reference/running")
 CLI = page("reference/cli")
 STORES = page("reference/stores")
 PYTHON = page("reference/python-api")
+CLIENT = page("reference/python-client")
 SCHEDULES = page("reference/schedules")
 SECURITY = page("explanation/security")
 MANY_MACHINES = page("explanation/many-machines")
@@ -56,6 +57,8 @@ LOOKED_AT: Final = {
     (STORES.path, "console", "Check, save and restore a file"),
     (STORES.path, "console", "Test a store against its promises"),
     (STORES.path, "console", "Move tasks to another store"),
+    (CLIENT.path, "python", "Python client"),
+    (CLIENT.path, "text", "Python client"),
     (PYTHON.path, "python", "An executor in your own Trio program"),
     (PYTHON.path, "text", "An executor in your own Trio program"),
     (SECURITY.path, "console", "Access"),
@@ -186,6 +189,26 @@ def test_an_executor_in_a_program(tmp_path: Path) -> None:
 
     assert (run.returncode, run.stderr) == (0, "")
     assert run.stdout == PYTHON.shown_after(block)
+
+
+def test_a_program_with_the_client(tmp_path: Path, launch: Launch) -> None:
+    block = CLIENT.only("python")
+    program = tmp_path / "program.py"
+    program.write_text(block.text, encoding="utf-8")
+    server = launch([sys.executable, "-m", "pexecutor", "--port", "0", "--store", "memory"])
+
+    run = subprocess.run(
+        [sys.executable, "-W", "error", str(program)],
+        env={**clean_environment(), "PEXECUTOR_URL": server.announced},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout == CLIENT.shown_after(block)
+    server.stop()
 
 
 def test_a_hook_of_the_page_can_be_used() -> None:

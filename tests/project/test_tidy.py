@@ -54,7 +54,7 @@ MAY_IMPORT: Final = {
     "stores/moves": {"stores", "stores/local", "stores/sqlite", "stores/valkey", "task", "errors"},
     "logs": {"stores", "handlers", "task", "errors"},
     "core": {"logs", "schedules", "notifications", "stores", "observe", "handlers", "values", "task", "errors"},
-    ".": {"core", "handlers", "schedules", "stores", "stores/local", "task", "errors"},
+    ".": {"client", "core", "handlers", "schedules", "stores", "stores/local", "task", "errors"},
     "config": {"stores", "validation", "errors"},
     "process": {"core", "handlers/processes", "errors"},
     "log": {"process", "config", "stores", "task"},
@@ -78,7 +78,7 @@ MAY_IMPORT: Final = {
     "web/api/hooks": {"web/api", "core", "handlers", "stores", "config", "task", "validation", "errors"},
     "web/access": {"web/api", "config", "access", "errors"},
     "web/serving": {"web/api", "web/access", "access", "errors"},
-    "web/fast": {"web/api", "web/serving", "access", "errors", "task"},
+    "web/fast": {"web/api", "web/access", "web/serving", "access", "errors", "task"},
     "web/docs": {
         ".",
         "web/api",
@@ -107,7 +107,9 @@ MAY_IMPORT: Final = {
         "log",
     },
     "asgi": {"server", "process", "log", "web", "core", "config", "errors"},
-    "client": {"errors"},
+    "client": {"client/sync", "task", "errors"},
+    "client/aio": {"client", "errors"},
+    "client/sync": {"client", "errors"},
     "cli/watch": {"cli", "client", "errors"},
     "cli": {
         ".",

@@ -92,7 +92,7 @@ async def test_the_owner_of_a_schedule_is_the_file_that_declares_it(store: Local
     declared = await declare(store, "s", EVERY, owner="file")
     assert (declared.is_changed, declared.schedule.owner) == (True, "file")
     with pytest.raises(
-        OwnedScheduleError, match=r"'s' is declared in a settings file: change `.schedules.s.` there, and restart"
+        OwnedScheduleError, match=r"'s' is declared in a settings file: change `.schedules.s.` there, and reload"
     ):
         await declare(store, "s", Definition(TASK, every=1000))
     with pytest.raises(OwnedScheduleError):

@@ -231,8 +231,8 @@ async def test_an_occurrence_on_request_keeps_the_next_time(executor: Executor, 
     assert executor.statistics().occurrences == {"s": {"fired": 1}}
 
 
-async def test_an_occurrence_on_request_fills_in_its_time(executor: Executor, autojump_clock: MockClock) -> None:
-    executor.handlers = _AnyParams(executor.handlers)  # type: ignore[assignment]
+async def test_an_occurrence_on_request_fills_in_its_time(run_here: RunHere, autojump_clock: MockClock) -> None:
+    executor = await run_here(handler=_AnyParams())
     params = {"at": "{scheduled_for}", "deep": [{"at": "{scheduled_for}", "text": "at {scheduled_for}"}]}
     await executor.schedules.put("s", every(task=Task("t", params=params, delay=1000)))
     await trio.sleep(1.5)
@@ -243,11 +243,8 @@ async def test_an_occurrence_on_request_fills_in_its_time(executor: Executor, au
     assert task.params == {"at": time, "deep": [{"at": time, "text": "at {scheduled_for}"}]}
 
 
-class _AnyParams:
-    """Handlers that refuse nothing."""
-
-    def __init__(self, handlers: Any) -> None:
-        self._handlers = handlers
+class _AnyParams(Gate):
+    """A handler that refuses nothing."""
 
     def check(self, task: Task) -> None:
         return None

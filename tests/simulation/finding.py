@@ -107,9 +107,9 @@ def _noted(process: Process) -> list[Record]:
     changes = process.store._changes
     complete = type(changes)._complete
 
-    async def noted(some: dict[int, Record]) -> dict[int, Any]:
+    async def noted(some: dict[int, Record], put: Any = None) -> dict[int, Any]:
         changed.extend(some.values())
-        return await complete(changes, some)
+        return await complete(changes, some, put)
 
     changes._complete = noted  # type: ignore[method-assign, assignment]
     return changed

@@ -142,7 +142,7 @@ PLANTED_IN_FINDING: dict[Plant, str] = {
 
 
 def write_nothing_of_many(patch: pytest.MonkeyPatch) -> None:
-    async def complete(self: changes.Changes, changed: dict[int, Record]) -> dict[int, Record]:
+    async def complete(self: changes.Changes, changed: dict[int, Record], _: Any = None) -> dict[int, Record]:
         self._steps._publish([*changed.values()], ())
         return changed
 

@@ -13,7 +13,7 @@ import trio
 from rich.console import Console
 from rich.live import Live
 
-from ...client.client import Client
+from ...client.documents import DocumentClient
 from ...errors import PexecutorError, UnreachableError
 from .drawing import draw
 from .keyboard import keys_unbuffered, quit_pressed
@@ -25,7 +25,7 @@ SIGNALLED: Final = 128
 _ENDS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-async def watch_screen(client: Client, seconds: float) -> int:
+async def watch_screen(client: DocumentClient, seconds: float) -> int:
     """Show the screen until a key or a signal ends it, and return the exit status.
 
     Parameters:
@@ -48,7 +48,7 @@ async def watch_screen(client: Client, seconds: float) -> int:
     return screen.status
 
 
-async def _take(client: Client) -> Snapshot:
+async def _take(client: DocumentClient) -> Snapshot:
     return await trio.to_thread.run_sync(take_snapshot, client, abandon_on_cancel=True)
 
 
@@ -81,7 +81,7 @@ class Screen:
         picture = draw(self._snapshot, url=self._url, lost=self._lost, lines=size.height, columns=size.width)
         self._live.update(picture, refresh=True)
 
-    async def poll(self, client: Client, seconds: float) -> None:
+    async def poll(self, client: DocumentClient, seconds: float) -> None:
         """Poll and draw for ever; a permanent error ends the screen."""
         while True:
             self.draw()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from ..record_text import seconds_of
 
 if TYPE_CHECKING:
-    from ...client.client import Client
+    from ...client.documents import DocumentClient
 
 LISTED_MAX: Final = 200
 """The maximum number of listed tasks: more than a terminal has lines."""
@@ -41,7 +41,7 @@ class Snapshot(NamedTuple):
         return min(1.0, self.elapsed(record) * 1000 / record["duration"]) if record["duration"] else None
 
 
-def take_snapshot(client: Client) -> Snapshot:
+def take_snapshot(client: DocumentClient) -> Snapshot:
     """Poll a server.
 
     Raises:
@@ -51,5 +51,5 @@ def take_snapshot(client: Client) -> Snapshot:
     return Snapshot(statistics, _listed(client, "running"), _listed(client, "finished"), time.time())
 
 
-def _listed(client: Client, state: str) -> list[dict[str, Any]]:
+def _listed(client: DocumentClient, state: str) -> list[dict[str, Any]]:
     return [document.value for page in client.pages(state=state, records_max=LISTED_MAX) for document in page]

@@ -86,12 +86,12 @@ class HttpPool:
 
     @property
     def client(self) -> httpx2.AsyncClient:
-        """Return the client. Valid only inside ``opened``."""
+        """Return the client. Valid only inside the context that a call of the pool opens."""
         assert self._client is not None, "opened by the catalogue"
         return self._client
 
     @asynccontextmanager
-    async def opened(self) -> AsyncIterator[None]:
+    async def __call__(self) -> AsyncIterator[None]:
         """Open the client; calls can be made inside this context."""
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=CONNECTIONS_KEPT_MAX)
         no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))

@@ -3,9 +3,9 @@
 ``put`` makes every kind of change: it removes a record's old state from its index and adds its new state to another.
 The name follows: a task holds its name from its first state (a ``Following`` task from its second) until its end.
 ``accept``, ``start`` and ``end`` are faster forms of ``put`` for the changes that nearly every task makes, many at
-once.
+once. ``end_waiting`` and ``change_priority`` are two for steps that change many waiting tasks.
 
-These four methods own all of the following:
+These six methods own all of the following:
 
 * ``registry``: the serial of the task that holds a name;
 * ``_records``: every record that can be read, by serial;
@@ -96,6 +96,10 @@ class Book:
         record: Record | None = self._records.get(serial)
         return record
 
+    def get_each(self, serials: Sequence[int]) -> list[Record | None]:
+        """Return the record of each serial, or ``None``."""
+        return self._records.get_each(serials)
+
     def holder(self, name: str) -> Holder | None:
         """Return the record that holds a name, or ``None``."""
         serial = self.registry.get(name)
@@ -154,6 +158,38 @@ class Book:
             del running[serial]
         if self.slots.in_use:
             self.slots.free(records)
+        self._note_ends(serials, records)
+
+    def end_waiting(self, records: Sequence[Finished]) -> None:
+        """Put the ends of due and scheduled tasks that have no follower and no rare facts."""
+        serials = [record.serial for record in records]
+        before = self._records.get_all(serials)
+        self._records.put_all(serials, records)
+        self.pending.remove_all([record for record in before if isinstance(record, Pending)])
+        scheduled = [record.serial for record in before if isinstance(record, Scheduled)]
+        self.later.remove_all(sorted(scheduled))
+        for serial in scheduled:
+            self._due.forget(serial)
+        self._note_ends(serials, records)
+
+    def change_priority(self, records: Sequence[Record]) -> None:
+        """Put waiting tasks, of which at most the priority has changed."""
+        before: list[Pending] = []
+        moved: list[Pending] = []
+        for record, old in zip(records, self._records.get_all([record.serial for record in records]), strict=True):
+            if record.rare is not None or type(old) is not type(record) or isinstance(record, Following):
+                self._put(record)
+            else:
+                self._records[record.serial] = record
+                if isinstance(old, Pending) and isinstance(record, Pending):
+                    before.append(old)
+                    moved.append(record)
+        self.pending.remove_all(before)
+        self.pending.add_all(sorted(moved, key=lambda record: record.serial))
+        self.changed(records)
+
+    def _note_ends(self, serials: Sequence[int], records: Sequence[Finished]) -> None:
+        """Free the names of ended tasks, and add the tasks to the history."""
         self._ended.add_all(records)
         if self._awaited:
             for record in records:

@@ -7,6 +7,7 @@ cannot be entered at a cursor; marking cancelled tasks and skipping them later l
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -83,8 +84,11 @@ class ByPriority(Generic[S]):
             raise KeyError(record.serial)
         lane.remove(record.serial)
         if not len(lane):
-            index = bisect_left(self.priorities, -priority)
-            del self.priorities[index], self.lanes[index]
+            self._drop_lane(priority)
+
+    def _drop_lane(self, priority: int) -> None:
+        index = bisect_left(self.priorities, -priority)
+        del self.priorities[index], self.lanes[index]
 
     def __iter__(self) -> Iterator[Pending]:
         for lane in self.lanes:
@@ -145,3 +149,16 @@ class PriorityLanes(ByPriority[Lane[Pending]]):
             number -= len(first.remove_front(number))
             if not len(first):
                 del self.priorities[0], self.lanes[0]
+
+    def remove_all(self, records: Sequence[Record]) -> None:
+        """Remove many tasks. Raises ``KeyError`` if one is missing."""
+        by_priority = defaultdict[int, list[int]](list)
+        for record in records:
+            by_priority[record.task.priority].append(record.serial)
+        for priority, serials in by_priority.items():
+            lane = self.find(priority)
+            if lane is None:
+                raise KeyError(serials[0])
+            lane.remove_all(sorted(serials))
+            if not len(lane):
+                self._drop_lane(priority)

@@ -8,18 +8,18 @@ without being the holder.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import trio
 
-from ...errors import AlreadyFinishedError, AlreadyStartedError, ExpiredTaskError, UnknownTaskError
+from ...errors import AlreadyFinishedError, AlreadyStartedError
 from ...limits.defaults import STEP_RECORDS_MAX
-from ...task import Ending, Finished, Following, Outcome, Pending, Record, Running, Scheduled
+from ...task import Ending, Finished, Following, Outcome, Pending, Record, Running, Scheduled, parse_task_id
 from .book import Book
 from .capacity import Room
 from .shard_locks import ShardsTaken
 from .steps import Steps, most_brought_by
-from .submission import end_and_pass_on
+from .submission import end, end_and_pass_on
 from .waiting import changed
 
 _CANCELLED: Final = Ending(Outcome.CANCELLED)
@@ -82,42 +82,43 @@ class Changes:
     async def cancel_many(self, task_ids: Sequence[str]) -> list[Running | Finished | None]:
         """End the waiting tasks among the first ones of the list; return running ones unchanged."""
         task_ids = task_ids[:STEP_RECORDS_MAX]
-        async with self._locked(task_ids):
-            step = _Cancels(self._book, self._now())
-            results = step.decide(self._found(task_ids))
-            written = await self._complete(step.changes)
+        serials = [parse_task_id(task_id) or 0 for task_id in task_ids]  # no task has the serial 0
+        async with self._locked(serials):
+            step = _Cancels(self._book, now := self._now())
+            results = step.decide(self._found(serials, now))
+            written = await self._complete(step.changes, self._book.end_waiting if step.is_plain else None)
             self._room.offer()
         return [written.get(record.serial, record) if isinstance(record, Finished) else record for record in results]
 
     async def change_many(self, task_ids: Sequence[str], priority: int) -> list[Record | None]:
         """Give the waiting tasks among the first ones of the list another priority."""
         task_ids = task_ids[:STEP_RECORDS_MAX]
-        async with self._locked(task_ids):
-            now = self._now()
-            waiting = [None if isinstance(record, Running | Finished) else record for record in self._found(task_ids)]
+        serials = [parse_task_id(task_id) or 0 for task_id in task_ids]  # no task has the serial 0
+        async with self._locked(serials):
+            found = self._found(serials, now := self._now())
+            waiting = [None if isinstance(record, Running | Finished) else record for record in found]
             results = [None if record is None else changed(record, priority, None, now) for record in waiting]
-            await self._complete({record.serial: record for record in results if record is not None})
+            changes: dict[int, Record] = {record.serial: record for record in results if record is not None}
+            await self._complete(changes, self._book.change_priority)
         return [*results]
 
-    def _locked(self, task_ids: Iterable[str]) -> ShardsTaken:
+    def _locked(self, serials: Sequence[int]) -> ShardsTaken:
         """Return an async context in which only the caller decides about the names of these tasks."""
-        return self._book.registry.locked([record.task.name for record in self._found(task_ids) if record is not None])
+        found = self._found(serials, self._now())
+        return self._book.registry.locked([record.task.name for record in found if record is not None])
 
-    def _found(self, task_ids: Iterable[str]) -> list[Record | None]:
-        """Return the record of each id, or ``None`` if it cannot be read."""
-        found: list[Record | None] = []
-        for task_id in task_ids:
-            try:
-                found.append(self._find(task_id))
-            except (UnknownTaskError, ExpiredTaskError):
-                found.append(None)
-        return found
+    def _found(self, serials: Sequence[int], now: float) -> list[Record | None]:
+        """Return the record of each serial, or ``None`` if it cannot be read."""
+        self._book.advance(now)
+        return self._book.get_each(serials)
 
-    async def _complete(self, changes: dict[int, Record]) -> dict[int, Any]:
+    async def _complete(
+        self, changes: dict[int, Record], put: Callable[[Sequence[Any]], None] | None = None
+    ) -> dict[int, Any]:
         """Complete one step, and return its changes by serial as they were made durable."""
         if not changes:
             return changes
-        return {record.serial: record for record in await self._steps.complete([*changes.values()])}
+        return {record.serial: record for record in await self._steps.complete([*changes.values()], put=put)}
 
 
 class _Cancels:
@@ -131,6 +132,8 @@ class _Cancels:
     def __init__(self, book: Book, now: float) -> None:
         self.changes: dict[int, Record] = {}
         """By serial, in an order in which each name is freed before it is passed on."""
+        self.is_plain = True
+        """Whether only tasks end whose end changes nothing else."""
         self._book = book
         self._now = now
         self._size = 0
@@ -141,6 +144,12 @@ class _Cancels:
         for record in records:
             if isinstance(record, Running):
                 results.append(record)
+            elif record is not None and self._just_ends(record):
+                if self._size >= STEP_RECORDS_MAX:
+                    break
+                self._size += 1
+                self.changes[record.serial] = finished = end(record, _CANCELLED, self._now)
+                results.append(finished)
             elif record is None or not (ends := self._ends(record)):
                 results.append(None)
             elif self._take(ends, always=not results):
@@ -149,11 +158,21 @@ class _Cancels:
                 break
         return results
 
+    def _just_ends(self, record: Record) -> TypeGuard[Scheduled | Pending]:
+        """Return whether the end of a task changes nothing but this task, which no earlier decision concerns."""
+        return (
+            record.rare is None
+            and not isinstance(record, Following | Finished)
+            and record.serial not in self._book.following
+            and record.serial not in self.changes
+        )
+
     def _ends(self, record: Record) -> list[Any]:
         """Return the end of a task and the next state of its follower, or nothing if the task has ended."""
         record = self.changes.get(record.serial, record)
         if isinstance(record, Finished):
             return []
+        self.is_plain = False
         changes = end_and_pass_on(self._book, record, _CANCELLED, self._now)
         return [change for change in changes if not isinstance(self.changes.get(change.serial), Finished)]
 

@@ -37,6 +37,13 @@ class BySerial(MutableMapping[int, V]):
         there = self if part is None else part
         return [there[serial] for serial in serials]
 
+    def get_each(self, serials: Sequence[int]) -> list[V | None]:
+        """Return the record of each serial, or ``None`` if it is missing."""
+        if not serials or (high := min(serials) >> PART_BITS) != max(serials) >> PART_BITS:
+            return [self.get(serial) for serial in serials]
+        part = self._parts.get(high, {})
+        return [part.get(serial) for serial in serials]
+
     def remove_all(self, serials: Sequence[int]) -> None:
         """Delete many entries."""
         part = self._part_of_all(serials)

@@ -98,7 +98,7 @@ class History:
             self._drop(self._first_to_go().remove_front(1))
 
     def _append(self, numbers: Sequence[int], part: _Part, ended_at: float) -> None:
-        """Add the numbers of tasks to a part, the first of which ended at this time; drop what the part has too many."""
+        """Add the numbers of tasks to a part, the first of which ended at this time; drop those beyond its bound."""
         part.numbers.append_all(numbers)
         records_max, seconds_max = part.bounds
         if ended_at + seconds_max < self._first_expiry:

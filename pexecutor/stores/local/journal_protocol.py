@@ -69,6 +69,10 @@ class Journal(Protocol):
         """The reason why changes cannot be made durable at present, or ``None``."""
 
     @property
+    def writing_seconds(self) -> float:
+        """For how long the present write has been under way, or 0."""
+
+    @property
     def after_crash(self) -> bool:
         """Whether the previous process died without closing the journal; known once the journal is opened."""
 

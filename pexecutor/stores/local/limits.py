@@ -5,12 +5,14 @@ A step takes the lock of all of them, decides, makes the decision durable, and p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Mapping
+from itertools import chain
 
 import trio
 
 from ...limits.defaults import LIMIT_SETTINGS_MAX
-from ...task import Record
+from ...task import Record, Task
 from .. import NodeState
 from ..limits import (
     NO_LIMITS,
@@ -26,6 +28,7 @@ from .book import Book
 from .journal_protocol import BesideRecords
 from .limit_settings import LimitChange, Setting, SettingKey, changes_between, numbers_and_pauses, settings_of
 from .reasons import reasons
+from .start_order import START
 from .steps import Steps
 
 
@@ -35,6 +38,7 @@ class LocalLimits:
     Parameters:
         book: the records.
         steps: completes decided steps.
+        known_handlers: the handlers that the tasks of an earlier process may need; ``None`` for any.
         find: returns the record of an id.
         now: the wall clock, in seconds since 1970.
     """
@@ -43,6 +47,7 @@ class LocalLimits:
         self,
         book: Book,
         steps: Steps,
+        known_handlers: Container[str] | None,
         *,
         find: Callable[[str], Record],
         now: Callable[[], float],
@@ -50,6 +55,7 @@ class LocalLimits:
         self._describe: Callable[[], NodeState] = NodeState
         self._book = book
         self._steps = steps
+        self._refuses_unknown = known_handlers is not None
         self._find = find
         self._now = now
         self._lock = trio.Lock()
@@ -78,6 +84,18 @@ class LocalLimits:
         """Return the reasons for which a task does not run."""
         await trio.lowlevel.checkpoint()
         return reasons(self._book, self._find(task_id), self.current(), self._describe(), self._steps.trouble)
+
+    def handlers_missing_from(self, known: Container[str], arriving: Iterable[Task] = ()) -> dict[str, int]:
+        """Return how many tasks in flight need each handler that is not known, if this store refuses such tasks."""
+        if not self._refuses_unknown:
+            return {}
+        book = self._book
+        in_flight = (record.task for record in chain(book.later.from_key(0), book.running.values()))
+        missing = Counter(task.handler for task in chain(arriving, in_flight) if task.handler not in known)
+        for handler in book.pending.handlers():
+            if handler not in known:
+                missing[handler] += sum(1 for _ in book.pending.after(START, handler))
+        return dict(sorted(missing.items()))
 
     # Change
 

@@ -38,4 +38,5 @@ def take_snapshot(
         schedules=schedules,
         deliveries=deliveries,
         limits=limits,
+        writing_seconds=0.0 if journal is None else journal.writing_seconds,
     )

@@ -15,9 +15,12 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
+
+_REMOVALS_A_REBUILD: Final = 64
+"""Testing whether one key is to go takes about as long as shifting this many keys."""
 
 
 class Lane(Generic[T]):
@@ -62,6 +65,24 @@ class Lane(Generic[T]):
             self._advance(1)
         else:
             del self._keys[index]
+
+    def remove_all(self, keys: Sequence[int]) -> None:
+        """Remove ascending keys. Raises ``KeyError`` if one is missing."""
+        if not keys:
+            return
+        begin, end = self._index(keys[0]), self._index(keys[-1]) + 1
+        if (end - begin) * _REMOVALS_A_REBUILD > len(keys) * (len(self._keys) - begin):
+            for key in keys:
+                self.remove(key)
+            return
+        gone = set(keys)
+        kept = array("q", [key for key in self._keys[begin:end] if key not in gone])
+        if end - begin - len(kept) != len(keys):
+            raise KeyError(keys)
+        if begin == self._front and not kept:
+            self._advance(end - begin)
+        else:
+            self._keys[begin:end] = kept
 
     def _advance(self, places: int) -> None:
         self._front += places

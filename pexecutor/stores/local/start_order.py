@@ -80,6 +80,15 @@ class StartOrder:
         if not tasks:
             del self._handlers[record.task.handler]
 
+    def remove_all(self, records: Sequence[Record]) -> None:
+        """Remove many tasks without limit keys. Raises ``KeyError`` if one is missing."""
+        for handler, some in by_handler(records):
+            tasks = self._handlers[handler]
+            tasks.plain.remove_all(some)
+            self._length -= len(some)
+            if not tasks:
+                del self._handlers[handler]
+
     def add_all(self, records: Sequence[Pending]) -> None:
         """Add many tasks at their places; their serials ascend."""
         if len(records) == 1:
@@ -215,6 +224,10 @@ class StartOrder:
         some = [tasks for tasks in self._handlers.values() if handler in (None, tasks.handler)]
         orders = [order for tasks in some for order in tasks.after(place)]
         return orders[0] if len(orders) == 1 else merge(*orders, key=place_of)
+
+    def handlers(self) -> list[str]:
+        """Return the names of the handlers that have a task here."""
+        return [*self._handlers]
 
     def __len__(self) -> int:
         return self._length

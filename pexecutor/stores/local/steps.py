@@ -6,7 +6,7 @@ made durable in one transaction with the outcomes, and published at the same ins
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import trio
@@ -64,6 +64,7 @@ class Steps:
         known_with_it: Sequence[Record] = (),
         beside: BesideRecords = NOTHING_BESIDE,
         made: Sequence[Delivery] = (),
+        put: Callable[[Sequence[Any]], None] | None = None,
     ) -> Sequence[Any]:
         """Complete a step with any changes; return the changes of records as they were made durable.
 
@@ -72,6 +73,7 @@ class Steps:
             known_with_it: present states of records, which have to be durable with the changes.
             beside: what changes beside records; the caller publishes this.
             made: new deliveries, in addition to those that outcomes bring.
+            put: puts the changes into the book; ``None`` for ``Book.put``.
         """
         changing = {record.serial for record in changes}
         self.changing |= changing
@@ -82,11 +84,13 @@ class Steps:
             if self._book.crashed:
                 self._arrivals.unpark_all()  # the change of a task that has a crash may let others start
         changes = durable[len(known_with_it) :]
-        self._publish(changes, brought)
+        self._publish(changes, brought, put)
         return changes
 
-    def _publish(self, changes: Sequence[Record], brought: Sequence[Delivery]) -> None:
-        self._book.put(changes)
+    def _publish(
+        self, changes: Sequence[Record], brought: Sequence[Delivery], put: Callable[[Sequence[Any]], None] | None = None
+    ) -> None:
+        (self._book.put if put is None else put)(changes)
         if brought:
             self._deliveries.put(brought)
         if any(isinstance(record, Pending | Scheduled) for record in changes):

@@ -86,7 +86,8 @@ class LocalStore:
         delivery_bounds: how many deliveries are kept, and for how long.
         journal: makes changes durable; ``None`` if tasks may be lost with the process.
         known_handlers: the handlers that stored tasks may need; opening fails if a task needs another one.
-        ends_with_us: the handlers whose work ends with this process, so that a start need not be durable.
+        ends_with_us: the handlers whose work ends with this process, so that a start need not be durable. If there are
+            any, those of the watcher replace them; otherwise every start is durable.
         end_leftovers: called with the tasks that ran when an earlier process died; ends the work that they left behind.
         on_recovered: called with the result of the recovery, once it is durable.
         now: the wall clock, in seconds since 1970.
@@ -118,7 +119,7 @@ class LocalStore:
     ) -> None:
         self._crashes_max = crashes_max
         self._known_handlers = known_handlers
-        self._ends_with_us = ends_with_us
+        self._ends_with_us, self._has_free_starts = ends_with_us, bool(ends_with_us)
         self._end_leftovers = end_leftovers
         self._on_recovered = notifier(on_recovered)
         self._now = now
@@ -152,7 +153,7 @@ class LocalStore:
         )
         self.deliveries: LocalDeliveries = LocalDeliveries(delivery_book, complete=complete, now=now)
         self._changes = Changes(self._book, self._steps, room, find=self._find, now=now)
-        self.limits: LocalLimits = LocalLimits(self._book, self._steps, find=self._find, now=now)
+        self.limits: LocalLimits = LocalLimits(self._book, self._steps, known_handlers, find=self._find, now=now)
 
     @property
     def queue_size(self) -> int:
@@ -171,6 +172,8 @@ class LocalStore:
         self.deliveries.watch(watcher.deliveries_changed, watcher.deliveries_ended)
         self._facts.watch(watcher.brings, watcher.limit_keys)
         self.limits.watch(watcher.handlers, watcher.describe)
+        if watcher.ends_with_us is not None and self._has_free_starts:
+            self._ends_with_us = watcher.ends_with_us
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -357,12 +360,12 @@ class LocalStore:
     def _find(self, task_id: str) -> Record:
         self._book.advance(self._now())
         serial = parse_task_id(task_id)
+        record = None if serial is None else self._book.get(serial)
+        if record is not None:
+            return record
         if serial is None or serial not in self._serials:
             raise UnknownTaskError(task_id)
-        record = self._book.get(serial)
-        if record is None:
-            raise ExpiredTaskError(task_id)
-        return record
+        raise ExpiredTaskError(task_id)
 
     async def wait(self, task_id: str) -> Finished:
         """Wait until a task has its outcome, and return its record."""

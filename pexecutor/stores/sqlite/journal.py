@@ -136,7 +136,13 @@ class SqliteJournal:
         self._forgotten: list[int] = []
         self._forgotten_beside: set[BesideKey] = set()
         self._acceptances = 0
+        self._writing_since: float | None = None
         self._last_changes = 0  # the number of changes in the last transaction
+
+    @property
+    def writing_seconds(self) -> float:
+        """Return for how long the present write has been under way, or 0 if there is none."""
+        return 0.0 if self._writing_since is None else trio.current_time() - self._writing_since
 
     @asynccontextmanager
     async def opened(
@@ -331,6 +337,7 @@ class SqliteJournal:
         beside: Mapping[BesideKind, Changes],
     ) -> Unwritten | StoreUnavailableError:
         self._acceptances = max([self._acceptances, *acceptances])
+        self._writing_since = trio.current_time()
         try:
             unwritten: Unwritten = await self._in_thread(
                 self._database.write, changes, gone, self._acceptances, doubtful, beside
@@ -338,6 +345,8 @@ class SqliteJournal:
         except StoreUnavailableError as error:
             self._report(str(error))
             return error
+        finally:
+            self._writing_since = None
         self._report(None)
         return unwritten
 

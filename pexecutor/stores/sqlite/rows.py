@@ -179,6 +179,11 @@ def attempts_by_serial(records: Iterable[Finished]) -> str:
     return text({record.serial: record.attempts for record in records})
 
 
+def serials_of(records: Iterable[Record]) -> str:
+    """Return the serials of records as a JSON list."""
+    return text([record.serial for record in records])
+
+
 def ending_text(ending: Ending) -> str:
     """Return an ending as JSON, without the parts that have columns of their own."""
     return text(_Ending(ending.outcome, ending.error, ending.retryable, ending.retry_after_seconds))

@@ -26,6 +26,7 @@ from .rows import (
     Row,
     attempts_by_serial,
     ending_text,
+    serials_of,
     tasks_by_serial,
     text,
     to_ended_row,
@@ -58,6 +59,12 @@ END: Final = (
     " FROM json_each(?) AS own WHERE serial = CAST(own.key AS INTEGER)"
 )
 
+END_UNTRIED: Final = (
+    "UPDATE tasks SET state = 'finished', at = ?, ending = ?, result = ?, output = ?, attempts = NULL, follows = NULL,"
+    " supersedes = NULL WHERE serial IN (SELECT value FROM json_each(?))"
+)
+"""Ends tasks that have no attempt. A task that was a follower has columns that its end no longer has."""
+
 FORGET: Final = "DELETE FROM tasks WHERE serial IN (SELECT value FROM json_each(?))"
 
 
@@ -80,10 +87,11 @@ def write_records(connection: SqliteConnection, records: Sequence[Record], unsur
     accepted, ended, others = _sort(latest.values(), unsure if len(latest) == len(records) else latest)
     for submitted_at, pending in _large_groups(accepted, others):
         connection.execute(ACCEPT, (submitted_at, tasks_by_serial(pending)))
-    for (finished_at, ending), finished in _large_groups(ended, others):
+    for (finished_at, ending, is_tried), finished in _large_groups(ended, others):
+        statement, own = (END, attempts_by_serial) if is_tried else (END_UNTRIED, serials_of)
         shared = (finished_at, ending_text(ending), ending.result, ending.output)
-        if connection.execute(END, (*shared, attempts_by_serial(finished))).rowcount != len(finished):
-            others += finished  # END updates rows, and some of these tasks have none: write them all as whole rows
+        if connection.execute(statement, (*shared, own(finished))).rowcount != len(finished):
+            others += finished  # it updates rows, and some of these tasks have none: write them all as whole rows
     for columns, rows in _rows_by_columns(others):
         _write_rows(connection, columns, rows)
 
@@ -108,19 +116,22 @@ def forget(connection: SqliteConnection, serials: Sequence[int]) -> None:
 
 
 _Accepted = defaultdict[float, list[Pending]]
-_Ended = defaultdict[tuple[float, Ending], list[Finished]]
+_Ended = defaultdict[tuple[float, Ending, bool], list[Finished]]
 
 
 def _sort(records: Iterable[Record], unsure: Container[int]) -> tuple[_Accepted, _Ended, list[Record]]:
-    """Group accepted tasks by time, and ended tasks that have a row by time and ending; return the rest as a list."""
+    """Group accepted tasks by time, and ended tasks that have a row by time, ending and whether they were tried.
+
+    Return the rest as a list.
+    """
     accepted, ended, others = _Accepted(list), _Ended(list), list[Record]()
     for record in records:
         if record.rare is not None:
             others.append(record)
         elif isinstance(record, Pending) and not record.attempts:
             accepted[record.submitted_at].append(record)
-        elif isinstance(record, Finished) and record.attempts and record.serial not in unsure:
-            ended[record.finished_at, record.ending].append(record)
+        elif isinstance(record, Finished) and record.serial not in unsure:
+            ended[record.finished_at, record.ending, bool(record.attempts)].append(record)
         else:
             others.append(record)
     return accepted, ended, others

@@ -5,12 +5,12 @@ The functions in ``functions/limits.lua`` decide; those in ``functions/lanes.lua
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from ...task import Finished, Following, Record, Running, Scheduled, format_task_id, make_serial
+from ...task import Finished, Following, Record, Running, Scheduled, Task, format_task_id, make_serial
 from .. import NodeState, Watcher
 from ..limits import (
     NO_LIMITS,
@@ -102,6 +102,10 @@ class ValkeyLimits:
         """Return the state in a reply, and keep it as the latest one. ``False`` stands for a queue without limits."""
         self.latest = NO_LIMITS if isinstance(reply, bool) else to_state(reply)
         return self.latest
+
+    def handlers_missing_from(self, known: Container[str], arriving: Iterable[Task] = ()) -> dict[str, int]:  # noqa: ARG002  # as in the contract
+        """Return no handler: another node may know a handler that this node does not know, so its tasks wait."""
+        return {}
 
     async def why(self, task_id: str) -> tuple[Reason, ...]:
         """Return the reasons for which a task does not run."""

@@ -26,10 +26,10 @@ from ..api.errors import (
     BadCredentialsError,
     BadRequestError,
     MisdirectedError,
-    NotAllowedError,
-    NotAuthenticatedError,
     OtherSiteError,
     TooManyAttemptsError,
+    TooSmallScopeError,
+    UnauthenticatedError,
 )
 from ..api.request import IncomingRequest
 from ..api.route import Need
@@ -88,10 +88,13 @@ class Gate:
         Parameters:
             need: the scope that the route needs; ``None`` refuses every caller.
         """
+        side = request.client_side
+        if side is not None and side.fault:
+            raise BadRequestError(side.fault)
         host = self._host(request)
         if need is None:
             _log.error("a route without an access rule was refused", path=request.path)
-            raise NotAllowedError("this route has no access rule, so every request is refused; report this as a bug")
+            raise TooSmallScopeError("this route has no access rule, so every request is refused; report this as a bug")
         is_safe = request.method in _SAFE
         is_own_page = False
         if not (is_safe and need == "open"):
@@ -100,7 +103,7 @@ class Gate:
             return  # Authorization may hold the secret of a hook, which is no token and must not count as a wrong one
         try:
             identity, by_cookie = self._identify(request)
-        except (BadCredentialsError, NotAuthenticatedError, NotAllowedError, TooManyAttemptsError):
+        except (BadCredentialsError, UnauthenticatedError, TooSmallScopeError, TooManyAttemptsError):
             if need != "open":
                 raise
             return  # an open route serves unknown callers, without an identity
@@ -111,7 +114,7 @@ class Gate:
             )
         if need != "open" and not identity.may(need):
             challenge = {"WWW-Authenticate": f'{_REALM}, error="insufficient_scope", scope="{need}"'}
-            raise NotAllowedError(
+            raise TooSmallScopeError(
                 f"this request needs a token with the scope {need}; yours has the scope {identity.scope}", challenge
             )
         request.identity = identity
@@ -171,16 +174,17 @@ class Gate:
         session_id = session_of(request)
         identity = None if session_id is None else self.sessions.find(session_id)
         if identity is None:
-            raise NotAuthenticatedError(
+            raise UnauthenticatedError(
                 "this request needs a token: send it as Authorization: Bearer TOKEN", {"WWW-Authenticate": _REALM}
             )
         return identity, True
 
     def _anonymous(self, request: IncomingRequest) -> Identity:
-        local = request.local_address
-        if self._allow_anonymous or local is None or is_loopback(local):
+        local, side = request.local_address, request.client_side
+        is_local = (local is None or is_loopback(local)) and (side is None or not side.is_remote)
+        if self._allow_anonymous or is_local:
             return ANONYMOUS
-        raise NotAllowedError(
+        raise TooSmallScopeError(
             "no token is configured, so only requests over the loopback address are allowed:"
             " configure a token, or set allow_anonymous"
         )
@@ -189,7 +193,7 @@ class Gate:
         """Return the identity that a token belongs to.
 
         Raises:
-            NotAuthenticatedError: the token is unknown.
+            UnauthenticatedError: the token is unknown.
             TooManyAttemptsError: the token is unknown, and this peer has sent too many unknown tokens.
         """
         identity = self._tokens.identify(token)
@@ -201,12 +205,12 @@ class Gate:
             raise TooManyAttemptsError("too many attempts with unknown tokens: wait, then try again", headers)
         _log.warning("refused a token", peer=peer)
         challenge = {"WWW-Authenticate": f'{_REALM}, error="invalid_token"'}
-        raise NotAuthenticatedError("unknown token: use a token that this server is configured with", challenge)
+        raise UnauthenticatedError("unknown token: use a token that this server is configured with", challenge)
 
 
 def peer_of(request: IncomingRequest) -> str:
     """Return the client's address, by which failed attempts are counted."""
-    return request.peer_address or "local"
+    return request.client_address or "local"
 
 
 def session_of(request: IncomingRequest) -> str | None:

@@ -11,7 +11,7 @@ from werkzeug.http import dump_cookie
 from ...config import Config
 from ..api.errors import BadRequestError, NothingToSignInToError
 from ..api.reply import Reply, json_reply
-from ..api.request import IncomingRequest, read_json_body
+from ..api.request import IncomingRequest, link_to, read_json_body
 from .gate import SESSION_COOKIE, Gate, peer_of, session_of
 from .session_store import SESSION_SECONDS_MAX
 
@@ -74,6 +74,14 @@ def _is_over_tls(request: IncomingRequest) -> bool:
 
 def _with_cookie(request: IncomingRequest, session_id: str, **lifetime: Any) -> Reply:
     """Return a reply without a body that sets the session's cookie."""
-    secure = _is_over_tls(request)
-    cookie = dump_cookie(SESSION_COOKIE, session_id, secure=secure, httponly=True, samesite="Strict", **lifetime)
+    path = link_to(request, "") or "/"
+    cookie = dump_cookie(
+        SESSION_COOKIE,
+        session_id,
+        path=path,
+        secure=_is_over_tls(request),
+        httponly=True,
+        samesite="Strict",
+        **lifetime,
+    )
     return Reply(b"", 204, {"Set-Cookie": cookie}, content_type="")

@@ -93,7 +93,7 @@ class BadCredentialsError(AccessError):
     """The caller sent more than one Authorization header."""
 
 
-class NotAuthenticatedError(AccessError):
+class UnauthenticatedError(AccessError):
     """The caller sent no token, or an unknown one."""
 
 
@@ -101,7 +101,7 @@ class BadSignatureError(AccessError):
     """The caller sent a delivery that no holder of the hook's secret has signed, or that is too old."""
 
 
-class NotAllowedError(AccessError):
+class TooSmallScopeError(AccessError):
     """The caller lacks the scope that the request needs."""
 
 
@@ -127,9 +127,9 @@ STATUS_OF: Final[dict[type[PexecutorError], int]] = {
     InvalidScheduleError: 400,
     InvalidCursorError: 400,
     BadCredentialsError: 400,
-    NotAuthenticatedError: 401,
+    UnauthenticatedError: 401,
     BadSignatureError: 401,
-    NotAllowedError: 403,
+    TooSmallScopeError: 403,
     OtherSiteError: 403,
     UnknownTaskError: 404,
     UnknownHandlerError: 404,
@@ -156,15 +156,17 @@ STATUS_OF: Final[dict[type[PexecutorError], int]] = {
 }
 
 _HTTP_DETAIL: Final = {
-    404: "unknown path; see /docs for the paths of this server",
+    404: "unknown path; see {prefix}/docs for the paths of this server",
     405: "this path does not support this method; see the Allow header for the methods it supports",
 }
 
 
-def problem_of(error: Exception, extensions: dict[str, Any] | None = None) -> Reply:
-    """Return the reply to an error; ``extensions`` are further members of its problem details.
+def problem_of(error: Exception, extensions: dict[str, Any] | None = None, *, prefix: str = "") -> Reply:
+    """Return the reply to an error. An unexpected error is logged, and the reply reveals nothing about it.
 
-    An unexpected error is logged, and the reply reveals nothing about it.
+    Parameters:
+        extensions: further members of its problem details.
+        prefix: what the client writes before each path of this server.
     """
     match error:
         case PexecutorError():
@@ -172,9 +174,9 @@ def problem_of(error: Exception, extensions: dict[str, Any] | None = None) -> Re
         case HTTPException(code=int(status)):
             headers = {name: value for name, value in error.get_headers() if name.lower() != "content-type"}
             detail = _HTTP_DETAIL.get(status, "the server cannot answer this request")
-            return problem_reply(status, detail, headers=headers)
+            return problem_reply(status, detail.format(prefix=prefix), headers=headers)
         case ExceptionGroup():
-            return problem_of(error.exceptions[0], extensions)
+            return problem_of(error.exceptions[0], extensions, prefix=prefix)
         case _:
             _log.error("a request failed", exc_info=error)
             return problem_reply(500, "internal server error; the server's log has the cause")

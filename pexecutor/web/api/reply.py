@@ -74,13 +74,16 @@ def refusal_reply(
 ) -> Reply:
     """Return the reply to a submit that was refused, in whole or in part, with ``Retry-After``.
 
-    The status is 503 if the executor is draining, else 429.
+    The status is 503 if the executor is draining, else 429. The member ``verdict`` says so to programs, because other
+    refusals have these statuses, too.
     """
     refused = sum(isinstance(verdict, Full | Draining) for verdict in verdicts)
     if any(isinstance(verdict, Draining) for verdict in verdicts):
         status, detail = 503, f"the server is draining and refused {_tasks(refused)}: use another server"
+        extensions = {"verdict": "draining", **extensions}
     else:
         status, detail = 429, f"the queue has no room for {_tasks(refused)}: try again later"
+        extensions = {"verdict": "full", **extensions}
     headers = {"Retry-After": str(retry_after_seconds(refused))}
     return problem_reply(status, detail, headers=headers, extensions=extensions)
 

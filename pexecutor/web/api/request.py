@@ -17,6 +17,7 @@ from ...limits.defaults import CHARACTERS_SHOWN_MAX
 from ...task import Task
 from ...traceparent import parse_traceparent
 from .client_input import ClientInput
+from .client_side import ClientSide
 from .errors import RequestTimeoutError, TooLargeError, UnsupportedMediaTypeError
 
 Arguments = Mapping[str, list[str]]
@@ -94,11 +95,25 @@ class IncomingRequest(Protocol):
         """The server's address on the connection, or ``None`` for a Unix socket."""
 
     @property
-    def peer_address(self) -> str | None:
-        """The client's address, or ``None`` for a Unix socket."""
+    def client_address(self) -> str | None:
+        """The client's address, or ``None`` for a client of a Unix socket."""
+
+    @property
+    def client_side(self) -> ClientSide | None:
+        """The request as its client sent it, or ``None`` if no proxy is configured that could have changed it."""
 
     def header_values(self, name: bytes) -> list[str]:
         """Return the values of the headers with this name, which is in lower case, one for each header."""
+
+
+def link_to(request: IncomingRequest, path: str) -> str:
+    """Return the link to a path of this server, as the client of a request has to write it; every link is made here.
+
+    Parameters:
+        path: the path, encoded, with its query if it has one.
+    """
+    side = request.client_side
+    return path if side is None else side.prefix + path
 
 
 def sent_traceparent(request: IncomingRequest) -> str | None:

@@ -86,6 +86,8 @@ class Route:
         body: the media types of the body that the route reads; empty if it reads none.
         prompt: whether the reply comes at once, as bytes, so that the fast listener may answer without the framework.
             A request whose query has a parameter with ``wait`` in its name is never prompt, nor is a stream of tasks.
+        anywhere: whether the path is also answered outside of the base path, because those who request it reach the
+            server without a proxy.
         doc: the documentation; ``None`` for routes that only the pages of this server use.
     """
 
@@ -97,6 +99,7 @@ class Route:
     query: type[msgspec.Struct] | None = None
     body: tuple[Media, ...] = ()
     prompt: bool = True
+    anywhere: bool = False
     doc: Doc | None = None
 
     @cached_property

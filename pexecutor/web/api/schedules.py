@@ -18,7 +18,7 @@ from ...schedules.next_times import NextTimes
 from ...stores.schedules import Schedule
 from .decode import TaskBody, decode_object, fields_of_task
 from .reply import Reply, encode, json_reply, refusal_reply
-from .request import IncomingRequest, read_json_body, sent_traceparent
+from .request import IncomingRequest, link_to, read_json_body, sent_traceparent
 from .schedule_wire import ScheduleView, schedule_view
 from .submit import SubmitAnswers
 
@@ -93,7 +93,7 @@ class ScheduleAnswers:
         headers = {}
         if len(listed) < len(found):
             following = {"limit": query.limit, "cursor": found[len(listed) - 1].name}
-            headers["Link"] = f'<{request.path}?{urlencode(following)}>; rel="next"'
+            headers["Link"] = f'<{link_to(request, request.path)}?{urlencode(following)}>; rel="next"'
         return Reply(b"[%b]" % b",".join(listed), headers=headers)
 
     async def _encoded(self, schedules: list[Schedule]) -> list[bytes]:
@@ -124,7 +124,7 @@ class ScheduleAnswers:
         stored = await self._executor.schedules.put(name, declaration, given=fields_of_task(body))
         if stored.is_changed:
             _log.info("schedule stored", name=name, generation=stored.schedule.generation)
-        headers = {"Location": quote(request.path)} if stored.is_new else None
+        headers = {"Location": link_to(request, quote(request.path))} if stored.is_new else None
         return json_reply(self._view(stored.schedule), 201 if stored.is_new else 200, headers)
 
     async def change(self, request: IncomingRequest) -> Reply:
@@ -150,7 +150,7 @@ class ScheduleAnswers:
         if submitted.task is None:
             return refusal_reply([submitted.verdict], self._executor.retry_after_seconds, {})
         sent = TaskBody([submitted.task], is_list=False)
-        return self._submits.reply(sent, [submitted.verdict], self._tasks_path, "none", schedule=name)
+        return self._submits.reply(sent, [submitted.verdict], link_to(request, self._tasks_path), "none", schedule=name)
 
     async def _body(self, request: IncomingRequest) -> bytes:
         return await read_json_body(

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import structlog
@@ -28,7 +28,7 @@ from .decode import WHITE_SPACE, TaskBody, decode_body
 from .errors import BadRequestError, UnsupportedMediaTypeError
 from .idempotency import KeyedSubmits, digest_of, expired, refuse_key, sent_key
 from .reply import Reply, json_reply, problem_reply, refusal_reply
-from .request import IncomingRequest, read_body, with_trace
+from .request import IncomingRequest, link_to, read_body, with_trace
 from .wire import (
     BatchReply,
     Problem,
@@ -80,6 +80,7 @@ class SubmitProblem(Problem, kw_only=True):
     """A submit was refused, in whole or in part. The tasks that it counts as submitted stay accepted.
 
     Parameters:
+        verdict: why tasks were refused: the queue is full, or the server is draining.
         errors: the faults of the invalid tasks. Of a list, no task was accepted; of a stream, none after the fault.
         RequestedTask: how many tasks of a list or a stream were processed.
         SubmittedTasks: how many tasks were accepted.
@@ -88,6 +89,7 @@ class SubmitProblem(Problem, kw_only=True):
         Tasks: the verdicts on single tasks; the parameter ``verdicts`` selects which.
     """
 
+    verdict: Literal["full", "draining"] | UnsetType = UNSET
     errors: list[FieldError] | UnsetType = UNSET
     requested_task: int | UnsetType = msgspec.field(default=UNSET, name="RequestedTask")
     submitted_tasks: int | UnsetType = msgspec.field(default=UNSET, name="SubmittedTasks")
@@ -147,11 +149,12 @@ class SubmitAnswers:
             verdicts = await self._keyed.submit(
                 key, digest, sent.tasks, atomic=query.atomic, wait_for_room_seconds=query.wait_for_room
             )
+        path = link_to(request, request.path)
         if isinstance(verdicts, Answer):
-            return await self._repeated(sent, verdicts, request.path, query)
-        reply = self.reply(sent, verdicts, request.path, query.verdicts)
+            return await self._repeated(sent, verdicts, path, query)
+        reply = self.reply(sent, verdicts, path, query.verdicts)
         if query.wait and isinstance(verdicts[0], Accepted):
-            return await self._reply_with_outcome(verdicts[0].record, request.path, query.wait)
+            return await self._reply_with_outcome(verdicts[0].record, path, query.wait)
         return reply
 
     async def _repeated(self, sent: TaskBody, answer: Answer, path: str, query: SubmitQuery) -> Reply:
@@ -193,7 +196,7 @@ class SubmitAnswers:
         Parameters:
             sent: the tasks.
             verdicts: the verdict on each task.
-            path: the path of the request; the path of a record begins with it.
+            path: the link to the tasks; the link to a record begins with it.
             listed: which verdicts the reply to a list lists one by one.
             context: added to the log line.
         """

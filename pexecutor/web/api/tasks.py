@@ -27,7 +27,7 @@ from .errors import BadRequestError
 from .filters import FilterQuery
 from .limit_wire import with_blocks
 from .reply import Reply, json_reply
-from .request import IncomingRequest, read_json_body
+from .request import IncomingRequest, link_to, read_json_body
 from .wire import detail, view
 
 _log = structlog.get_logger()
@@ -153,4 +153,4 @@ def _link_to_next(request: IncomingRequest, cursor: str | None) -> dict[str, str
         return {}
     query = msgspec.structs.replace(request.query, cursor=cursor)
     given = {key: value for key, value in msgspec.to_builtins(query).items() if value is not None}
-    return {"Link": f'<{request.path}?{urlencode(given, doseq=True)}>; rel="next"'}
+    return {"Link": f'<{link_to(request, request.path)}?{urlencode(given, doseq=True)}>; rel="next"'}

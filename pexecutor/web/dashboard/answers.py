@@ -12,7 +12,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.http import parse_accept_header, quote_etag
 
 from ..api.reply import Reply
-from ..api.request import IncomingRequest
+from ..api.request import IncomingRequest, link_to
 from .static_files import StaticFile, make_static_file, page_text, static_files, version
 
 HEADERS: Final = {
@@ -44,7 +44,9 @@ class DashboardAnswers:
         }
 
     async def overview(self, request: IncomingRequest) -> Reply:
-        """Show the overview."""
+        """Show the overview. Its links are relative, so its path has to end with a slash."""
+        if request.client_side is not None and request.client_side.lacks_slash:
+            return Reply(b"", 308, {"Location": link_to(request, "/")}, content_type="")
         return self._page(request)
 
     async def overview_below(self, request: IncomingRequest) -> Reply:

@@ -28,10 +28,10 @@ from ..api.errors import (
     STATUS_OF,
     BadCredentialsError,
     MisdirectedError,
-    NotAllowedError,
-    NotAuthenticatedError,
     OtherSiteError,
     TooManyAttemptsError,
+    TooSmallScopeError,
+    UnauthenticatedError,
 )
 from ..api.idempotency import HEADER
 from ..api.reply import PROBLEM_TYPE
@@ -40,7 +40,7 @@ from ..api.wire import EXAMPLE_ID, Problem
 from .schemas import REF, JsonObject, all_schemas, complete, described, ref, with_status
 
 AT_THE_GATE: Final = (
-    *(BadCredentialsError, NotAuthenticatedError, NotAllowedError),
+    *(BadCredentialsError, UnauthenticatedError, TooSmallScopeError),
     *(OtherSiteError, MisdirectedError, TooManyAttemptsError),
 )
 """The errors of the gate, which any request can get."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.resources import files
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from markupsafe import Markup, escape
 from ...config import Config
 from ...core.executor import Executor
 from ..api.reply import Reply, json_reply
-from ..api.request import IncomingRequest
+from ..api.request import IncomingRequest, link_to
 from ..api.route import Route
 from ..api.wire import EXAMPLE_ID
 from .openapi import NDJSON, openapi_document
@@ -53,9 +53,9 @@ class DocsAnswers:
         self._executor = executor
         self._config = config
 
-    async def openapi(self, _: IncomingRequest) -> Reply:
-        """Show the OpenAPI document."""
-        return json_reply(self.document)
+    async def openapi(self, request: IncomingRequest) -> Reply:
+        """Show the OpenAPI document; its paths begin with the prefix of the client."""
+        return json_reply(self.document | {"servers": [{"url": link_to(request, "") or "/"}]})
 
     async def docs(self, _: IncomingRequest) -> Reply:
         """Show the page of the API's documentation."""
@@ -72,7 +72,8 @@ class DocsAnswers:
 
     @cached_property
     def _page(self) -> bytes:
-        return render(self._document(split_problems=False)).encode()  # people need only one schema for all statuses
+        document = self._document(split_problems=False)  # people need only one schema for all statuses
+        return render(document, self._config.base_path).encode()
 
     def _document(self, *, split_problems: bool) -> JsonObject:
         handlers = self._executor.handlers.describe()
@@ -81,10 +82,10 @@ class DocsAnswers:
         )
 
 
-def render(document: JsonObject) -> str:
-    """Return the HTML page that shows an OpenAPI document."""
+def render(document: JsonObject, base_path: str = "") -> str:
+    """Return the HTML page that shows an OpenAPI document. Its links are relative, so they fit every prefix."""
     templates = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    templates.filters |= {"prose": _prose, "shown": _shown, "kind": _kind, "curl": _curl}
+    templates.filters |= {"prose": _prose, "shown": _shown, "kind": _kind, "curl": partial(_curl, base_path)}
     return templates.from_string(_TEMPLATE).render(document=document)
 
 
@@ -131,10 +132,10 @@ def _bounds(schema: JsonObject) -> Iterator[str]:
             yield f"{schema.get(low, '')}..{schema.get(high, '')}"
 
 
-def _curl(operation: JsonObject, method: str, path: str) -> str:
-    """Return a ``curl`` command that requests an operation."""
+def _curl(base_path: str, operation: JsonObject, method: str, path: str) -> str:
+    """Return a ``curl`` command that requests an operation, from the machine of the server."""
     words = ["curl", *([] if method == "get" else ["-X", method.upper()])]
-    words.append("127.0.0.1:8080" + path.replace("{id}", EXAMPLE_ID))
+    words.append(f"127.0.0.1:8080{base_path}" + path.replace("{id}", EXAMPLE_ID))
     if "requestBody" in operation:
         media, content = next(iter(operation["requestBody"]["content"].items()))
         example = next(iter(content["examples"].values()))["value"]

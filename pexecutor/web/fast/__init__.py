@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from hypercorn.typing import ASGIFramework
 
 from ...errors import ConfigError
+from ..access.proxies import Proxies
 from .prompt import PromptRoutes
 from .submits import Submits
 
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["PromptRoutes", "Submits", "make_fast"]
 
 
-def make_fast(app: ASGIFramework, prompt: PromptRoutes, submits: Submits, *, idle_seconds_max: float) -> FastHttp:
+def make_fast(
+    app: ASGIFramework, prompt: PromptRoutes, submits: Submits, proxies: Proxies, *, idle_seconds_max: float
+) -> FastHttp:
     """Return the fast listener for an app; see ``FastHttp``.
 
     Raises:
@@ -35,4 +38,4 @@ def make_fast(app: ASGIFramework, prompt: PromptRoutes, submits: Submits, *, idl
         raise ConfigError(
             "the fast listener needs a parser: install it with `pip install 'pexecutor[fast]'`, or omit --server fast"
         ) from error
-    return FastHttp(app, prompt, submits, idle_seconds_max=idle_seconds_max)
+    return FastHttp(app, prompt, submits, proxies, idle_seconds_max=idle_seconds_max)

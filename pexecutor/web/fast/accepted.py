@@ -29,11 +29,11 @@ def is_new(record: Record) -> TypeGuard[Pending]:
     return task.traceparent is None and not task.tags
 
 
-def encode_accepted(record: Pending, path: str, request_id: str) -> bytes:
+def encode_accepted(record: Pending, tasks_link: str, request_id: str) -> bytes:
     """Return the bytes of the reply to the submit of a new task, for a connection that stays open.
 
     Parameters:
-        path: the path of the submit; the path of the record begins with it.
+        tasks_link: the link to the tasks; the link to the record begins with it.
     """
     task, task_id = record.task, record.id
     content = encode(
@@ -57,7 +57,7 @@ def encode_accepted(record: Pending, path: str, request_id: str) -> bytes:
         )
     )
     head = (
-        f"HTTP/1.1 202 Accepted\r\nlocation: {path}/{task_id}\r\ncontent-type: application/json\r\n"
+        f"HTTP/1.1 202 Accepted\r\nlocation: {tasks_link}/{task_id}\r\ncontent-type: application/json\r\n"
         f"content-length: {len(content)}\r\nx-request-id: {request_id}\r\n"
     )
     return b"%b%b%b" % (head.encode("ascii"), date_line(), content)

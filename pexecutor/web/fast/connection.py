@@ -21,6 +21,7 @@ from ..api.request import CutOffError
 from ..api.route import Route
 from ..serving import quart_app as exchanges
 from ..serving.half_closed import wait_for_reset
+from ..serving.idle import has_unread_input
 from .exchange import Exchange
 from .parser import Parser, Refusal
 from .request import Ends, Request
@@ -74,6 +75,15 @@ class FastConnection:
                 return
             keep = await self._answer(request)
         await self._flush()
+        if self.is_closing and (self.has_unread_input() or self.parser.requests or not self.parser.is_between):
+            await self._let_client_read()
+
+    async def _let_client_read(self) -> None:
+        """Read and drop input for a moment: closing the connection with unread input would reset it."""
+        self._transport.end_sending()
+        with trio.move_on_after(exchanges.LINGER_SECONDS_MAX):
+            while await self._transport.receive():
+                pass
 
     async def _next(self) -> Request | None:
         """Return the next request, or ``None`` if the connection has to end."""
@@ -119,13 +129,13 @@ class FastConnection:
             await self._flush()
             await self._refuse(self.parser.refusal)
             return False
-        return request.keep_alive and request.chunks.ended and not self._shared.stopping
+        return request.keep_alive and request.chunks.ended and not self.is_closing
 
     async def _answer_promptly(self, request: Request, route: Route) -> None:
         reply = await self._shared.prompt.answer(request, route)
         if not request.chunks.ended:
             await self._linger(request)
-        if self._shared.stopping or not request.chunks.ended:
+        if self.is_closing or not request.chunks.ended:
             request.keep_alive = False
         data = encode_reply(reply, request.id, keep_alive=request.keep_alive)
         self._out.append(data)
@@ -152,10 +162,7 @@ class FastConnection:
 
     async def _refuse(self, refusal: Refusal) -> None:
         await self._transport.send(encode_refusal(refusal))
-        self._transport.end_sending()
-        with trio.move_on_after(exchanges.LINGER_SECONDS_MAX):
-            while await self._transport.receive():
-                pass
+        await self._let_client_read()
 
     # Called by the rounds, by IdleConnections and by Exchange
 
@@ -163,6 +170,15 @@ class FastConnection:
         """Make the connection's own Trio task end it."""
         self.is_ending = True
         self._scope.cancel()
+
+    def has_unread_input(self) -> bool:
+        """Return whether the client has sent something, or closed the connection, and nobody has read it."""
+        return has_unread_input(self._transport.socket.fileno())
+
+    @property
+    def is_closing(self) -> bool:
+        """Return whether the connection ends after the next reply."""
+        return self._shared.closing
 
     async def send(self, data: bytes) -> None:
         """Send a part of a reply."""

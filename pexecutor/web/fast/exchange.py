@@ -30,6 +30,10 @@ class ClientConnection(Protocol):
 
     input: ClientInput
 
+    @property
+    def is_closing(self) -> bool:
+        """Return whether the connection ends after the reply."""
+
     async def send(self, data: bytes) -> None:
         """Send a part of a reply."""
 
@@ -107,6 +111,8 @@ class Exchange:
         status, headers = self._head
         names = {name for name, _ in headers}
         self._silent = self._silent or status in BODILESS
+        if self._connection.is_closing:
+            self._request.keep_alive = False
         if CLOSE in [(name.lower(), value.lower()) for name, value in headers]:
             self._request.keep_alive = False
             headers = [header for header in headers if header[0].lower() != b"connection"]
@@ -137,7 +143,7 @@ class Exchange:
 
 
 def _scope(request: Request, client_input: ClientInput) -> HTTPScope:
-    path, _, query = request.target.partition(b"?")
+    path, _, query = request.received_target.partition(b"?")
     scope: dict[str, Any] = {
         "type": "http",
         "http_version": request.http_version,

@@ -14,7 +14,9 @@ from urllib.parse import parse_qs
 import trio
 
 from ...access import Identity
+from ..access.proxies import Front
 from ..api.client_input import ClientInput
+from ..api.client_side import ClientSide
 from ..api.request import Arguments
 from ..serving.quart_app import REQUEST_ID_HEADER, request_id
 
@@ -31,11 +33,17 @@ _NO_ARGUMENTS: Final[Arguments] = {}
 
 
 class Ends(NamedTuple):
-    """The scheme of a connection and the addresses of its two ends, as in an ASGI scope."""
+    """The two ends of a connection.
+
+    Parameters:
+        scheme, client, server: as in an ASGI scope.
+        front: how requests of this client are read, or ``None`` if they are taken as they are.
+    """
 
     scheme: str
     client: tuple[str, int] | None
     server: tuple[str, int] | None
+    front: Front | None = None
 
 
 class Body:
@@ -108,13 +116,14 @@ class Request:
     """One request of the fast listener; an ``IncomingRequest`` (see ``api/request.py``).
 
     Parameters:
-        ends: the addresses of the client and the server.
+        ends: the two ends of the connection.
+        target: the path and the query, as received.
         keep_alive: whether the connection may be used for another request.
     """
 
     __slots__ = (
-        *("_id", "chunks", "ends", "headers", "http_version", "identity", "keep_alive", "method", "parameters"),
-        *("query", "target"),
+        *("_id", "chunks", "client_side", "ends", "headers", "http_version", "identity", "keep_alive", "method"),
+        *("parameters", "query", "received_target", "target"),
     )
 
     def __init__(
@@ -130,7 +139,9 @@ class Request:
     ) -> None:
         self.ends: Ends = ends
         self.method: str = method
+        self.received_target: bytes = target
         self.target: bytes = target
+        """The part of the target that is routed."""
         self.http_version: str = http_version
         self.headers: Headers = headers
         self.chunks: Body = chunks
@@ -139,6 +150,14 @@ class Request:
         self.parameters: Mapping[str, str] = _NO_PARAMETERS
         self.query: Any = None
         self._id = ""
+        self.client_side: ClientSide | None = None
+        if ends.front is not None:
+            self._read_with(ends.front)
+
+    def _read_with(self, front: Front) -> None:
+        peer = None if self.ends.client is None else self.ends.client[0]
+        self.client_side = front.client_side(self.target, peer, self.ends.scheme, self.hosts, self.header_values)
+        self.target = self.client_side.target
 
     @property
     def id(self) -> str:
@@ -165,19 +184,21 @@ class Request:
 
     @property
     def scheme(self) -> str:
-        return self.ends.scheme
+        return self.ends.scheme if self.client_side is None else self.client_side.scheme
 
     @property
     def local_address(self) -> str | None:
         return None if self.ends.server is None else self.ends.server[0]
 
     @property
-    def peer_address(self) -> str | None:
+    def client_address(self) -> str | None:
+        if self.client_side is not None:
+            return self.client_side.address
         return None if self.ends.client is None else self.ends.client[0]
 
     @property
     def hosts(self) -> list[str]:
-        return self.header_values(b"host")
+        return self.header_values(b"host") if self.client_side is None else self.client_side.hosts
 
     @property
     def content_length(self) -> int | None:

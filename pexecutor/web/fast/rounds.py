@@ -179,12 +179,12 @@ class Rounds:
         if len(parser.requests) == 1 and parser.refusal is None and not self._is_ending(wait):
             return self._prepare(wait, parser.requests[0], data if was_between else None)
         wait.is_open = bool(data)
-        if parser.requests or parser.refusal is not None or not data:
+        if parser.requests or parser.refusal is not None or not data or self._shared.stopping:
             self._wake(wait)
         return None
 
     def _is_ending(self, wait: Wait) -> bool:
-        return self._shared.stopping or wait.connection.is_ending
+        return self._shared.closing or wait.connection.is_ending
 
     def _prepare(self, wait: Wait, request: Request, data: bytes | None) -> Submit | None:
         """Return the submit of a request, or ``None`` if the connection's own Trio task has to answer the request."""

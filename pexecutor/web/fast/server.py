@@ -8,6 +8,7 @@ import trio
 from hypercorn.typing import ASGIFramework
 from hypercorn.utils import parse_socket_addr
 
+from ..access.proxies import Proxies
 from ..serving.idle import IdleConnections
 from ..serving.listener import Stream
 from .connection import FastConnection
@@ -26,10 +27,20 @@ class FastHttp:
         app: the app, which answers the requests that are not prompt.
         prompt: the routes to answer without the app.
         submits: answers submits in the steps of a round.
+        proxies: reads the requests before they are routed.
         idle_seconds_max: how long a connection may take to send the head of a request, and stay idle between requests.
     """
 
-    def __init__(self, app: ASGIFramework, prompt: PromptRoutes, submits: Submits, *, idle_seconds_max: float) -> None:
+    def __init__(
+        self,
+        app: ASGIFramework,
+        prompt: PromptRoutes,
+        submits: Submits,
+        proxies: Proxies,
+        *,
+        idle_seconds_max: float,
+    ) -> None:
+        self._proxies = proxies
         self._idle = IdleConnections(idle_seconds_max)
         self._shared = Shared(app, prompt, submits, self._idle)
         self._rounds = Rounds(self._shared)
@@ -38,7 +49,7 @@ class FastHttp:
         """Answer the requests of one connection, until it ends."""
         transport = transport_of(stream)
         try:
-            ends = _ends(stream)
+            ends = self._ends(stream)
         except OSError:  # a socket whose client is gone has no peer address
             transport.close()
         else:
@@ -50,19 +61,21 @@ class FastHttp:
             nursery.start_soon(self._rounds.run)
             nursery.start_soon(self._idle.run)
 
+    async def close_after_replies(self) -> None:
+        """Close each connection after its next reply, which says so."""
+        self._shared.closing = True
+        await trio.lowlevel.checkpoint()
+
     async def stop(self) -> None:
         """Close idle connections at once, and the others after their current reply."""
-        self._shared.stopping = True
+        self._shared.closing = self._shared.stopping = True
         self._idle.end_all()
         await trio.lowlevel.checkpoint()
 
-
-def _ends(stream: Stream) -> Ends:
-    is_secured = isinstance(stream, trio.SSLStream)
-    socket: Any = stream.transport_stream.socket if isinstance(stream, trio.SSLStream) else stream.socket
-    client, server = socket.getpeername(), socket.getsockname()
-    return Ends(
-        "https" if is_secured else "http",
-        parse_socket_addr(socket.family, client),
-        parse_socket_addr(socket.family, server),
-    )
+    def _ends(self, stream: Stream) -> Ends:
+        is_secured = isinstance(stream, trio.SSLStream)
+        socket: Any = stream.transport_stream.socket if isinstance(stream, trio.SSLStream) else stream.socket
+        client = parse_socket_addr(socket.family, socket.getpeername())
+        server = parse_socket_addr(socket.family, socket.getsockname())
+        front = self._proxies.front_of(None if client is None else client[0])
+        return Ends("https" if is_secured else "http", client, server, front)

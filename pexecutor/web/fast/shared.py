@@ -20,11 +20,13 @@ class Shared:
         prompt: the routes to answer without the app.
         submits: answers submits in the steps of a round.
         idle: the connections that wait for the head of a request.
-        stopping: whether connections end after their current reply.
+        closing: whether connections end after their next reply, which says so.
+        stopping: whether connections end after their current reply, and idle ones at once.
     """
 
     app: ASGIFramework
     prompt: PromptRoutes
     submits: Submits
     idle: IdleConnections
+    closing: bool = False
     stopping: bool = False

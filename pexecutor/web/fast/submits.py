@@ -17,7 +17,7 @@ from ..api.decode import TaskBody
 from ..api.errors import problem_of
 from ..api.idempotency import KEY_HEADER
 from ..api.reply import Reply
-from ..api.request import with_trace
+from ..api.request import link_to, with_trace
 from ..api.route import Route
 from ..api.submit import SubmitAnswers
 from ..serving.answering import Answering, log_context
@@ -37,12 +37,14 @@ class Submit(msgspec.Struct, frozen=True, gc=False):
     Parameters:
         request_id: the id of the request.
         identity: the caller, or ``None`` if unknown.
+        tasks_link: the link to the tasks, with which links to records begin.
         sent: the tasks; none if there is an error.
         error: the error reply to a request without valid tasks.
     """
 
     request_id: str
     identity: Identity | None
+    tasks_link: str
     sent: TaskBody
     error: Reply | None = None
 
@@ -74,7 +76,9 @@ class Submits:
             sent = self._answers.read(body)
         except Exception:  # submit_of() finds the same fault again, and makes the error reply
             return None
-        return Submit(new_request_id(), known.identity, sent) if len(sent.tasks) <= TASKS_TOGETHER_MAX else None
+        if len(sent.tasks) > TASKS_TOGETHER_MAX:
+            return None
+        return Submit(new_request_id(), known.identity, known.tasks_link, sent)
 
     def submit_of(self, request: Request, data: bytes | None) -> Submit | None:
         """Return the submit of one task or a short list that a request holds, or ``None`` if it is another request.
@@ -85,11 +89,12 @@ class Submits:
         sent = self.tasks_of(request)
         if sent is None:
             return None
+        link = link_to(request, self._route.path)
         if data is not None and request.identity is not None:
-            self._heads.remember(data, request, self._answering.gate.generation)
+            self._heads.remember(data, request, self._answering.gate.generation, link)
         if isinstance(sent, Reply):
-            return Submit(request.id, request.identity, _NO_TASKS, sent)
-        return Submit(request.id, request.identity, sent)
+            return Submit(request.id, request.identity, link, _NO_TASKS, sent)
+        return Submit(request.id, request.identity, link, sent)
 
     def tasks_of(self, request: Request) -> TaskBody | Reply | None:
         """Return the tasks of a short submit, or its error reply; ``None`` if the request is another one."""
@@ -130,7 +135,7 @@ class Submits:
             if type(verdict) is Accepted and is_new(record := verdict.record):
                 if self._answers.logs_submits:
                     self._answers.log_one(record.task, **_context(submit))
-                return encode_accepted(record, self._route.path, submit.request_id)
+                return encode_accepted(record, submit.tasks_link, submit.request_id)
         return encode_reply(self._reply_to(submit, verdicts), submit.request_id)
 
     def _reply_to(self, submit: Submit, verdicts: Sequence[Verdict] | Reply) -> Reply:
@@ -139,7 +144,7 @@ class Submits:
         if isinstance(verdicts, Reply):
             return verdicts
         try:
-            return self._answers.reply(submit.sent, verdicts, self._route.path, "refused", **_context(submit))
+            return self._answers.reply(submit.sent, verdicts, submit.tasks_link, "refused", **_context(submit))
         except Exception as error:
             return problem_of(error)
 

@@ -11,6 +11,7 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import NotFound
 from werkzeug.routing import BaseConverter
 
+from ..access.proxies import Proxies
 from ..api.errors import problem_of
 from ..api.reply import Reply, problem_reply
 from ..api.request import IncomingRequest
@@ -25,14 +26,16 @@ class App(QuartTrio):
     Parameters:
         table: the routes.
         answering: answers the requests.
+        proxies: reads the requests before they are routed.
     """
 
     asgi_http_class = Connection
     request_class = StreamedRequest
 
-    def __init__(self, table: RouteTable, answering: Answering) -> None:
+    def __init__(self, table: RouteTable, answering: Answering, proxies: Proxies) -> None:
         super().__init__("pexecutor", static_folder=None)
         self._answering = answering
+        self.proxies: Proxies = proxies
         self._routes = {route.rule: route for route in table.routes}
         self.config["MAX_CONTENT_LENGTH"] = None  # each route reads its own body, with its own limit
         self.config["RESPONSE_TIMEOUT"] = None  # the listener drops slow readers

@@ -15,7 +15,7 @@ from ..access.gate import Gate
 from ..api.decode import decode_query
 from ..api.errors import problem_of
 from ..api.reply import Reply
-from ..api.request import CutOffError, IncomingRequest
+from ..api.request import CutOffError, IncomingRequest, link_to
 from ..api.route import Answer, Route, RouteTable
 
 
@@ -50,7 +50,7 @@ class Answering:
             except CutOffError:  # the client is gone, so a reply would be useless
                 raise
             except Exception as error:
-                return problem_of(error)
+                return problem_of(error, prefix=link_to(request, ""))
 
     def admit(self, request: IncomingRequest, route: Route | None) -> None:
         """Admit a request and set its ``identity``, or raise the error to answer it with.

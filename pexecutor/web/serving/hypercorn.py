@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Final, cast
@@ -41,7 +41,7 @@ from hypercorn.utils import parse_socket_addr
 from ..api.client_input import ClientInput
 from ..api.reply import PROBLEM_TYPE, problem
 from .half_closed import wait_for_reset
-from .idle import IdleConnections
+from .idle import IdleConnections, has_unread_input
 from .listener import Stream
 from .quart_app import LAST_EVENT_SECONDS_MAX, LINGER_SECONDS_MAX, REQUEST_ID_HEADER, new_request_id
 
@@ -74,18 +74,26 @@ class Hypercorn:
         self._config.include_server_header = False
         self._config.errorlog = None
         self._idle = IdleConnections(idle_seconds_max)
+        self._closing = False
 
     async def speak(self, stream: Stream) -> None:
         """Answer the requests of one connection, until it ends."""
         ready: Any = stream  # Hypercorn annotates its parameter as TLS, but also accepts a plain stream
-        await Http1Server(self._app, self._config, self._context, ready, self._idle).run()
+        parts = self._app, self._config, self._context, ready, self._idle
+        await Http1Server(*parts, is_closing=lambda: self._closing).run()
 
     async def run(self) -> None:
         """Close connections that have been idle for too long."""
         await self._idle.run()
 
+    async def close_after_replies(self) -> None:
+        """Close each connection after its next reply, which says so."""
+        self._closing = True
+        await trio.lowlevel.checkpoint()
+
     async def stop(self) -> None:
         """Close idle connections, and the others after the reply they are sending."""
+        self._closing = True
         await self._context.terminated.set()
         self._idle.end_all()
 
@@ -98,6 +106,7 @@ class Http1Server(TCPServer):
         stream: the connection.
         idle: the connections that wait for a request; replaces Hypercorn's timers, each of which is a Trio task.
         state: the state that the app's lifespan passes to requests.
+        is_closing: returns whether the connection has to end after its next reply; by default, when the server stops.
     """
 
     def __init__(
@@ -108,6 +117,7 @@ class Http1Server(TCPServer):
         stream: Any,
         idle: IdleConnections,
         state: Mapping[str, Any] = NO_STATE,
+        is_closing: Callable[[], bool] | None = None,
     ) -> None:
         self._input = ClientInput()
         super().__init__(app, config, context, ConnectionState({**state, "input": self._input}), stream)
@@ -115,6 +125,8 @@ class Http1Server(TCPServer):
         self._answered = trio.Event()
         self._client_gone = False
         self._dropping = False
+        self._input_ended = trio.Event()
+        self.is_closing = is_closing or context.terminated.is_set
 
     async def run(self) -> None:
         """Serve until the client or the server has ended the connection."""
@@ -140,13 +152,21 @@ class Http1Server(TCPServer):
     async def _read_data(self) -> None:
         """Read until the client is gone; after the end of its input, answer its complete requests first."""
         with suppress(trio.ClosedResourceError, trio.BrokenResourceError, trio.TooSlowError):
-            while data := await self._receive():
-                await self.protocol.handle(RawData(bytes(data)))
+            await self._read_requests()
             self._client_gone = True
             self._input.end()
             await self.protocol.handle(RawData(b""))
             await self._wait_until_answered()
         await self.protocol.handle(Closed())
+
+    async def _read_requests(self) -> None:
+        """Read to the end of the input; input after the last reply is dropped."""
+        try:
+            while data := await self._receive():
+                if not self._dropping:
+                    await self.protocol.handle(RawData(bytes(data)))
+        finally:
+            self._input_ended.set()
 
     async def _receive(self) -> bytes | bytearray:
         if self.config.read_timeout is None:
@@ -166,6 +186,10 @@ class Http1Server(TCPServer):
     def end(self) -> None:
         """Close the connection while it waits for a request."""
         self._task_group.spawn(self._end)
+
+    def has_unread_input(self) -> bool:
+        """Return whether the client has sent something, or closed the connection, and nobody has read it."""
+        return has_unread_input(self.socket.fileno())
 
     async def _end(self) -> None:
         with trio.move_on_after(LAST_EVENT_SECONDS_MAX, shield=True):
@@ -197,6 +221,9 @@ class Http1Server(TCPServer):
                 if self._http.connection.their_state is h11.ERROR and not self._dropping:
                     self._dropping = True
                     await self._drop_the_rest()
+                elif self.is_closing() and not self._dropping and self._has_more_input():
+                    self._dropping = self._http.connection.is_over = True
+                    await self._let_client_read()
                 await super().protocol_send(event)
 
     def _send_at_once(self, data: bytes) -> bytes:
@@ -216,6 +243,16 @@ class Http1Server(TCPServer):
             self._answered.set()
         else:
             self._idle.add(self)
+
+    def _has_more_input(self) -> bool:
+        """Return whether the client has sent something after its last request."""
+        return self.has_unread_input() or bool(self._http.connection.trailing_data[0])
+
+    async def _let_client_read(self) -> None:
+        """Read and drop further requests for a moment: closing the connection with unread input would reset it."""
+        await self.end_sending()
+        with trio.move_on_after(LINGER_SECONDS_MAX):
+            await self._input_ended.wait()
 
     async def _drop_the_rest(self) -> None:
         with trio.move_on_after(LINGER_SECONDS_MAX), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
@@ -242,7 +279,12 @@ class _Connection(h11.Connection):
     Old clients send an empty line after a body, which h11 would take for a request line.
     """
 
+    is_over = False
+    """Whether the last reply was sent. Without this, Hypercorn would wait forever to read a request after it."""
+
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        if self.is_over:
+            return h11.NEED_DATA
         if self.their_state is not h11.SEND_BODY and self._drop_empty_lines():
             return h11.NEED_DATA
         return super().next_event()
@@ -273,7 +315,9 @@ class _Http1(H11Protocol):
             server.protocol_send,
         )
         self._server = server
-        self.connection = _Connection(h11.SERVER, max_incomplete_event_size=server.config.h11_max_incomplete_size)
+        self.connection: _Connection = _Connection(
+            h11.SERVER, max_incomplete_event_size=server.config.h11_max_incomplete_size
+        )
         # The head of a reply of known length, held back until the next part, so that both are sent together. The head
         # of a stream is sent at once: its next part may come much later.
         self._unsent = b""
@@ -282,7 +326,7 @@ class _Http1(H11Protocol):
         """Send a part of a reply."""
         if isinstance(event, Response):
             headers = [*event.headers, *self.config.response_headers("h11")]
-            if self.keep_alive_requests >= self.config.keep_alive_max_requests:
+            if self.keep_alive_requests >= self.config.keep_alive_max_requests or self._server.is_closing():
                 headers.append((b"connection", b"close"))
             status, reason = event.status_code, _REASONS.get(event.status_code, b"")
             await self._send_h11_event(h11.Response(status_code=status, headers=headers, reason=reason))

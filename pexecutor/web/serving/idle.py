@@ -6,6 +6,7 @@ order in which they began to wait is the order of their deadlines.
 
 from __future__ import annotations
 
+import select
 from typing import Protocol
 
 import trio
@@ -16,6 +17,9 @@ class Idle(Protocol):
 
     def end(self) -> None:
         """Make the connection close itself."""
+
+    def has_unread_input(self) -> bool:
+        """Return whether the client has sent something, or closed the connection, and nobody has read it."""
 
 
 class IdleConnections:
@@ -54,10 +58,17 @@ class IdleConnections:
             await trio.sleep_until(next(iter(self._deadlines.values()), now + self._seconds_max))
 
     def end_all(self) -> None:
-        """End all waiting connections."""
-        self._end(list(self._deadlines))
+        """End all waiting connections, except those whose next request has arrived: they end after their reply."""
+        self._end([connection for connection in self._deadlines if not connection.has_unread_input()])
 
     def _end(self, connections: list[Idle]) -> None:
         for connection in connections:
             self.discard(connection)
             connection.end()
+
+
+def has_unread_input(fd: int) -> bool:
+    """Return whether a read from this socket would not block."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))

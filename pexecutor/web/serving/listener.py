@@ -14,6 +14,8 @@ The tests over real sockets cover this module with both implementations.
 from __future__ import annotations
 
 import errno
+import math
+import os
 import socket
 import ssl
 from collections.abc import Iterator
@@ -37,6 +39,10 @@ STALLED_SECONDS_MAX: Final = 30
 """How long sent data may stay without progress before the kernel drops the connection."""
 
 
+FIRST_REQUEST_SECONDS: Final = times.FIRST_REQUEST_SECONDS
+"""How long connections stay open after ``stop_accepting``, so that those just accepted can send their request."""
+
+
 Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 """A connection: plain, or under TLS."""
 
@@ -49,6 +55,9 @@ class Http(Protocol):
 
     async def run(self) -> None:
         """Run the work that all connections share, if there is any, until cancelled."""
+
+    async def close_after_replies(self) -> None:
+        """Close each connection after its next reply, which says so; leave idle ones open until then."""
 
     async def stop(self) -> None:
         """Close idle connections, and the others after the reply they are sending."""
@@ -93,6 +102,14 @@ def url_of(host: str, port: int, tls: ssl.SSLContext | None) -> str:
     return f"{'http' if tls is None else 'https'}://{authority}"
 
 
+def url_of_socket(listener: socket.socket, tls: ssl.SSLContext | None) -> str:
+    """Return the URL of a server on a listening socket, or the path of a Unix socket as ``unix:PATH``."""
+    address = listener.getsockname()
+    if listener.family == socket.AF_UNIX:
+        return f"unix:{address if isinstance(address, str) else '@' + os.fsdecode(address[1:])}"
+    return url_of(address[0], address[1], tls)
+
+
 def listen(host: str, port: int) -> socket.socket:
     """Return a bound, listening TCP socket; with port 0 the system chooses the port.
 
@@ -106,8 +123,7 @@ def listen(host: str, port: int) -> socket.socket:
         raise ListenError(f"cannot listen on {host}: {error.strerror}") from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_SECONDS_MAX * 1000)
+        set_options(listener)
         listener.bind(address)
         listener.listen(BACKLOG)
         listener.setblocking(False)
@@ -116,6 +132,12 @@ def listen(host: str, port: int) -> socket.socket:
         in_use = "; choose another port with --port" if error.errno == errno.EADDRINUSE else ""
         raise ListenError(f"cannot listen on {host} port {port}: {error.strerror}{in_use}") from error
     return listener
+
+
+def set_options(listener: socket.socket) -> None:
+    """Set the options of TCP that accepted connections take over from their listening socket."""
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_SECONDS_MAX * 1000)
 
 
 class HttpServer:
@@ -138,11 +160,14 @@ class HttpServer:
     ) -> None:
         self._http = http
         self._listener = _BoundedListener(listener, connections_max)
+        self._not_accepting = trio.Event()
         self._stopping = trio.Event()
+        # Owned by stop_accepting(): when connections may be closed that have sent no request.
+        self._may_close_at = -math.inf
         self._tls = tls
         # Owned by _secured(): the current handshakes.
         self._handshakes: set[trio.CancelScope] = set()
-        self.url: str = url_of(listener.getsockname()[0], listener.getsockname()[1], tls)
+        self.url: str = url_of_socket(listener, tls)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Accept and serve connections; return after ``stop``, when all connections have ended."""
@@ -160,16 +185,28 @@ class HttpServer:
                         )
                     )
                     task_status.started()
-                    await self._stopping.wait()
+                    await self._not_accepting.wait()
                     accepting.cancel_scope.cancel()
+                await self._stopping.wait()
+                await trio.sleep_until(self._may_close_at)
+                for handshake in self._handshakes:
+                    handshake.cancel()
                 await self._http.stop()
             nursery.cancel_scope.cancel()
 
+    async def stop_accepting(self) -> None:
+        """Accept no more connections, and close the others after their next reply, which says so.
+
+        Clients that connect from now on wait in the backlog of the socket, as long as its owner keeps it open.
+        """
+        self._may_close_at = trio.current_time() + FIRST_REQUEST_SECONDS
+        self._not_accepting.set()
+        await self._http.close_after_replies()
+
     def stop(self) -> None:
         """Accept no more connections; close idle ones at once, and the others after their current reply."""
+        self._not_accepting.set()
         self._stopping.set()
-        for scope in self._handshakes:
-            scope.cancel()
 
     async def _serve_connection(self, stream: trio.SocketStream) -> None:
         with self._listener.place_of(stream):

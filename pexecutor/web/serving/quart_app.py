@@ -18,6 +18,7 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from itertools import count
 from typing import Any, Final, cast
 from urllib.parse import quote, unquote_to_bytes
@@ -31,7 +32,9 @@ from quart_trio.wrappers import TrioRequest
 
 from ...access import Identity
 from ...limits import times
+from ..access.proxies import Proxies
 from ..api.client_input import ClientInput
+from ..api.client_side import ClientSide
 from ..api.request import Arguments
 
 LAST_EVENT_SECONDS_MAX: Final = times.LAST_EVENT_SECONDS_MAX
@@ -113,9 +116,16 @@ class StreamedRequest(TrioRequest):
         return _address(self.scope.get("server"))
 
     @property
-    def peer_address(self) -> str | None:
-        """Return the client's address, or ``None`` for a Unix socket."""
-        return _address(self.scope.get("client"))
+    def client_address(self) -> str | None:
+        """Return the client's address, or ``None`` for a client of a Unix socket."""
+        side = self.client_side
+        return _address(self.scope.get("client")) if side is None else side.address
+
+    @property
+    def client_side(self) -> ClientSide | None:
+        """Return the request as its client sent it, or ``None`` if no proxy is configured."""
+        side: ClientSide | None = self.scope["state"].get("client_side")
+        return side
 
     @property
     def has_ambiguous_length(self) -> bool:
@@ -131,12 +141,17 @@ class Connection(TrioASGIHTTPConnection):
     """
 
     def __init__(self, app: Quart, scope: HTTPScope) -> None:
-        path, host = _split(scope)
+        target, host = _split(scope)
         hosts = _values(scope["headers"], b"host") + ([] if host is None else [host])
         headers = [(name, value) for name, value in scope["headers"] if name != b"host"]
         self._request_id = request_id([value for name, value in headers if name == REQUEST_ID_HEADER])
         state: Any = {**scope.get("state", {}), "hosts": hosts, "request_id": self._request_id}
-        super().__init__(app, {**scope, "path": path, "headers": headers, "state": state})
+        changed: dict[str, Any] = {"headers": headers, "state": state}
+        side = _client_side(cast(Any, app).proxies, scope, target, hosts)
+        if side is not None:
+            target, changed["scheme"] = side.target, side.scheme
+            state["hosts"], state["client_side"] = side.hosts, side
+        super().__init__(app, cast(HTTPScope, {**scope, "path": _path(target), **changed}))
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Answer the request, with the request id in the reply."""
@@ -191,18 +206,30 @@ def request_id(sent: Sequence[bytes]) -> str:
     return new_request_id()
 
 
-def _split(scope: HTTPScope) -> tuple[str, str | None]:
-    """Return the path of a request, and the host of a target in absolute form.
+def _split(scope: HTTPScope) -> tuple[bytes, str | None]:
+    """Return the encoded path of a request, and the host of a target in absolute form."""
+    target: bytes = scope.get("raw_path") or quote(scope["path"], safe="/").encode()
+    origin = _ORIGIN.match(target)
+    if origin is None:
+        return target, None
+    return target[origin.end() :] or b"/", origin[1].decode("latin1")
+
+
+def _client_side(proxies: Proxies, scope: HTTPScope, target: bytes, hosts: list[str]) -> ClientSide | None:
+    peer = _address(scope.get("client"))
+    front = proxies.front_of(peer)
+    if front is None:
+        return None
+    return front.client_side(target, peer, scope["scheme"], hosts, partial(_values, scope["headers"]))
+
+
+def _path(target: bytes) -> str:
+    """Return the decoded path if it has its one spelling, else ``NOWHERE``.
 
     A path has one spelling, because a proxy compares the path with its rules as it was sent: ``//drain`` must not be
     taken for ``/drain``, as the framework would do.
     """
-    target: bytes = scope.get("raw_path") or quote(scope["path"], safe="/").encode()
-    origin = _ORIGIN.match(target)
-    if origin is not None:
-        target = target[origin.end() :] or b"/"
-    path = unquote_to_bytes(target).decode("utf-8", "replace")
-    return path if _ONE_SPELLING.fullmatch(target) else NOWHERE, None if origin is None else origin[1].decode("latin1")
+    return unquote_to_bytes(target).decode("utf-8", "replace") if _ONE_SPELLING.fullmatch(target) else NOWHERE
 
 
 def _address(end: tuple[str, int | None] | None) -> str | None:

@@ -225,8 +225,8 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalogue]:
 async def ending(catalogue: Catalogue, name: str, do: str) -> Ending:
     running = Running(make_serial(1, 1), Task("a", handler=name, params={"do": do}), 0.0, (), 0.0)
     with trio.fail_after(60), trio.CancelScope() as scope:
-        attempt = LiveAttempt.of(running, trio.CancelScope())
-        found = await attempt.run(catalogue, scope)
+        attempt = LiveAttempt.of(running, catalogue, trio.CancelScope())
+        found = await attempt.run(scope)
     assert found is not None
     return msgspec.structs.replace(found, output=None)
 

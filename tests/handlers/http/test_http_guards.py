@@ -89,7 +89,7 @@ async def test_an_answer_is_kept_as_it_was_sent_whatever_its_coding(lab: Lab, co
 async def test_all_calls_share_one_client() -> None:
     urls = {name: {"url": f"http://127.0.0.1/{name}"} for name in ("a", "b")}
     catalogue = load_catalogue(declared=urls, modules=[], environment={})
-    assert len(catalogue._resources) == 1
+    assert len(catalogue.resources) == 1
     async with catalogue.opened():
         pass
 

@@ -38,6 +38,7 @@ def test_many_at_once_are_as_one_by_one(batches: list[tuple[str, list[int]]]) ->
         else:
             assert parted.get_all(there) == [plain.pop(serial) for serial in there]
             parted.remove_all(there)
+        assert parted.get_each(serials) == [plain.get(serial) for serial in serials]
         assert dict(parted) == plain
         assert len(parted._parts) == len({serial >> PART_BITS for serial in plain})
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pexecutor import Accepted, Ending, Finished, Following, LocalStore, Outcome, Pending, Running, Scheduled, Task
 from pexecutor.limits.defaults import STEP_RECORDS_MAX
@@ -152,3 +154,35 @@ async def test_a_task_whose_content_is_replaced_repeats_what_the_new_content_rep
     assert isinstance(joined, Accepted)
     assert joined.record.rare is None
     assert len((await store.page(PageRequest())).records) == 1
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("ab"), st.integers(-1, 1), st.sampled_from([0, 5000])), max_size=30),
+    st.sets(st.integers(0, 29)),
+    st.sampled_from([None, -1, 0, 1]),
+)
+async def test_a_step_leaves_the_store_as_single_changes_do(
+    tasks: list[tuple[str, int, int]], which: set[int], priority: int | None
+) -> None:
+    """``priority`` is the new one; ``None`` stands for a cancel."""
+    now = 1e9
+    one, many = (LocalStore(tag=1, now=lambda: now) for _ in range(2))
+    submitted = [
+        Task(f"task-{number}", handler=handler, priority=priority, delay=delay)
+        for number, (handler, priority, delay) in enumerate(tasks)
+    ]
+    for store in (one, many):
+        await store.submit([*submitted, Task("stays", delay=5000)])
+    ids = [record.id for record in (await many.page(PageRequest())).records if record.task.name != "stays"]
+    chosen = [task_id for number, task_id in enumerate(ids) if number in which]
+    for task_id in chosen:
+        await (one.cancel(task_id) if priority is None else one.change_waiting(task_id, priority=priority))
+    if priority is None:
+        assert len(await many.cancel_many(chosen)) == len(chosen)
+    else:
+        assert len(await many.change_many(chosen[::-1], priority=priority)) == len(chosen)
+    for _ in range(2):
+        assert await many.page(PageRequest()) == await one.page(PageRequest())
+        assert many.statistics() == one.statistics()
+        now += 10.0  # what was scheduled becomes due, except for the cancelled tasks
+    assert await many.claim(50) == await one.claim(50)

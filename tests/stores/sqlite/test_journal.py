@@ -122,6 +122,26 @@ async def test_who_commits_is_answered_once_it_is_written(disk: Disk, autojump_c
     assert disk.database.rows == {1: pending(1)}
 
 
+@pytest.mark.parametrize("fault", [None, "the disk is full"])
+async def test_the_time_of_a_write_under_way_is_known(
+    disk: Disk, nursery: trio.Nursery, autojump_clock: MockClock, fault: str | None
+) -> None:
+    disk.seconds, disk.database.fault = 40.0, fault
+    assert disk.journal.writing_seconds == 0
+    nursery.start_soon(commit_in_vain if fault else disk.journal.commit, *([disk] if fault else [[pending(1)], 1]))
+
+    await trio.sleep(39)
+    assert disk.journal.writing_seconds == 39
+
+    await trio.sleep(1.5)
+    assert disk.journal.writing_seconds == 0
+
+
+async def commit_in_vain(disk: Disk) -> None:
+    with pytest.raises(StoreUnavailableError):
+        await disk.journal.commit([pending(1)], 1)
+
+
 async def test_all_who_wait_share_a_transaction(disk: Disk, nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     disk.seconds = 1.0
     for serial in range(100):

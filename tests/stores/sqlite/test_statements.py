@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from pexecutor import Attempt, Ending, Finished, Outcome, Pending, Record, Task
+from pexecutor import Attempt, Ending, Finished, Following, Outcome, Pending, Record, Scheduled, Task
 from pexecutor.stores.sqlite.rows import to_row
 from pexecutor.stores.sqlite.schema import migrate
 from pexecutor.stores.sqlite.statements import (
     END,
+    END_UNTRIED,
     FORGET,
     GROUP_MAX,
     GROUP_MIN,
@@ -26,6 +27,7 @@ from pexecutor.task import make_serial
 FIRST = make_serial(2**23 - 1, 2**40 - 10_000)
 NOW = 1_764_272_871.2224317
 MANY = 2 * GROUP_MIN
+CANCELLED = Ending(Outcome.CANCELLED)
 
 ENDINGS = [
     Ending(Outcome.SUCCEEDED),
@@ -133,6 +135,30 @@ def test_everything_in_one_transaction(connection: Counting) -> None:
     assert connection.rows() == one_by_one([*rest, *cancelled, *finished])
 
 
+def test_tasks_in_every_waiting_state_are_cancelled_by_one_statement(connection: Counting) -> None:
+    pending = accepted(3 * MANY, params={"a": 1}, delay=5)
+    waiting: list[Record] = [
+        *pending[:MANY],
+        *(Scheduled(record.serial, record.task, NOW, (), NOW + 5) for record in pending[MANY : 2 * MANY]),
+        *(Following(record.serial, record.task, NOW, (), FIRST, True) for record in pending[2 * MANY :]),
+    ]
+    write_records(connection, waiting)
+    assert connection.rows() == one_by_one(waiting)
+    cancelled = [Finished(record.serial, record.task, NOW, (), NOW + 1, CANCELLED) for record in waiting]
+    connection.asked.clear()
+    write_records(connection, cancelled)
+    assert connection.rows() == one_by_one(cancelled)
+    assert connection.asked == [END_UNTRIED]
+
+
+def test_a_cancelled_task_without_a_row_is_written_whole(connection: Counting) -> None:
+    pending = accepted(MANY)
+    write_records(connection, pending[1:])
+    cancelled = [Finished(record.serial, record.task, NOW, (), NOW + 1, CANCELLED) for record in pending]
+    write_records(connection, cancelled)
+    assert connection.rows() == one_by_one(cancelled)
+
+
 def test_what_has_no_row_yet_is_written_whole(connection: Counting) -> None:
     pending = accepted(MANY)
     write_records(connection, pending[1:])
@@ -175,7 +201,7 @@ def test_what_differs_goes_together_in_whole_rows(connection: Counting) -> None:
     assert len(connection.asked) == 1
 
 
-@pytest.mark.parametrize(("sql", "bound"), [(END, 5), (FORGET, 1)])
+@pytest.mark.parametrize(("sql", "bound"), [(END, 5), (END_UNTRIED, 5), (FORGET, 1)])
 def test_rows_are_found_by_their_serial(connection: Counting, sql: str, bound: int) -> None:
     plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", [None] * bound).fetchall()
     assert any("SEARCH tasks USING INTEGER PRIMARY KEY" in step for *_, step in plan)

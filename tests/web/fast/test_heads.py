@@ -15,6 +15,7 @@ from pexecutor.access import ANONYMOUS
 from pexecutor.config import Config, HttpKind
 from pexecutor.errors import ConfigError
 from pexecutor.web import create_web
+from pexecutor.web.access.proxies import BasePath, Front
 from pexecutor.web.fast import Submits
 from pexecutor.web.fast.heads import HEAD_BYTES_REMEMBERED_MAX, HEADS_REMEMBERED_MAX, KnownHeads
 from pexecutor.web.fast.parser import Parser
@@ -233,10 +234,11 @@ def parsed(data: bytes, ends: Ends = ENDS) -> Request:
 
 def test_a_head_is_known_at_the_end_that_it_came_to() -> None:
     heads = KnownHeads()
-    heads.remember(named("a"), parsed(named("a")), 1)
+    heads.remember(named("a"), parsed(named("a")), 1, "/tasks")
 
     assert heads.find(named("b"), ENDS, 1) is not None
     assert heads.find(named("b"), ENDS._replace(server=("192.0.2.1", 8080)), 1) is None
+    assert heads.find(named("b"), ENDS._replace(front=Front(BasePath("", ()), None)), 1) is None
     assert heads.find(named("b"), ENDS, 2) is None
 
 
@@ -244,7 +246,7 @@ def test_there_is_a_bound_on_what_is_remembered() -> None:
     heads = KnownHeads()
     many = [named("a", f"X: {number}") for number in range(HEADS_REMEMBERED_MAX + 1)]
     for data in [*many, named("a", f"X: {'x' * HEAD_BYTES_REMEMBERED_MAX}")]:
-        heads.remember(data, parsed(data), 1)
+        heads.remember(data, parsed(data), 1, "/tasks")
 
     assert [data for data in many if heads.find(data, ENDS, 1) is None] == [many[0]]
     assert heads.find(data, ENDS, 1) is None

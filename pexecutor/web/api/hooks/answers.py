@@ -18,7 +18,7 @@ from ....task import Accepted, Draining, Duplicate, Full, Record, Task, Verdict
 from ....validation import unknown
 from ..errors import UnknownHookError
 from ..reply import Reply, json_reply, refusal_reply
-from ..request import IncomingRequest, read_raw_body
+from ..request import IncomingRequest, link_to, read_raw_body
 from ..route import Route
 from ..wire import TaskView, detail, view
 from .hook import BODY_BYTES_MAX, Hook
@@ -74,7 +74,7 @@ class HookAnswers:
         try:
             arrival = hook.arrival(request.header_values, request.mimetype, body, time.time())
         except PexecutorError as error:
-            _log.warning("delivery refused", hook=name, peer=request.peer_address, reason=str(error))
+            _log.warning("delivery refused", hook=name, peer=request.client_address, reason=str(error))
             raise
         if isinstance(arrival.task, str):
             _log.info("delivery skipped", hook=name, delivery=arrival.delivery_id, reason=arrival.task)
@@ -86,14 +86,16 @@ class HookAnswers:
             key = RequestKey(RequestKind.HOOK, name, arrival.delivery_id)
             verdicts = await self._executor.requests.submit(key, b"", [task])
         if isinstance(verdicts, Answer):
-            return await self._repeated(name, arrival.delivery_id, verdicts)
-        return self._reply(name, arrival.delivery_id, task, verdicts[0])
+            return await self._repeated(request, name, arrival.delivery_id, verdicts)
+        return self._reply(request, name, arrival.delivery_id, task, verdicts[0])
 
-    def _reply(self, name: str, delivery_id: str | None, task: Task, verdict: Verdict) -> Reply:
+    def _reply(
+        self, request: IncomingRequest, name: str, delivery_id: str | None, task: Task, verdict: Verdict
+    ) -> Reply:
         match verdict:
             case Accepted(record):
                 _log.info("delivery accepted", hook=name, delivery=delivery_id, id=record.id, name=task.name)
-                return self._accepted(record)
+                return self._accepted(request, record)
             case Duplicate(holder):
                 held = f"the name {task.name!r} is held by the {holder.state} task {holder.id}"
                 _log.info("delivery skipped", hook=name, delivery=delivery_id, reason=held)
@@ -101,17 +103,17 @@ class HookAnswers:
             case Full() | Draining():
                 return refusal_reply([verdict], self._executor.retry_after_seconds, {})
 
-    async def _repeated(self, name: str, delivery_id: str | None, answer: Answer) -> Reply:
+    async def _repeated(self, request: IncomingRequest, name: str, delivery_id: str | None, answer: Answer) -> Reply:
         """Return the reply to a repeated delivery: the task that it submitted the first time, as it is now."""
         task_id = answer.verdicts[0].id
         _log.info("delivery repeated", hook=name, delivery=delivery_id, id=task_id)
         assert task_id is not None, "only answers with an accepted task are remembered"
         try:
-            return self._accepted(await self._executor.get(task_id))
+            return self._accepted(request, await self._executor.get(task_id))
         except ExpiredTaskError:
             gone = f"this delivery submitted the task {task_id}, whose record is no longer kept"
             return json_reply(SkippedDelivery("repeated", gone))
 
-    def _accepted(self, record: Record) -> Reply:
+    def _accepted(self, request: IncomingRequest, record: Record) -> Reply:
         shown = detail(record)
-        return json_reply(shown, 202, {"Location": self._record.path_with(lambda _: shown.id)})
+        return json_reply(shown, 202, {"Location": link_to(request, self._record.path_with(lambda _: shown.id))})

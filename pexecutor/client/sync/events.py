@@ -1,0 +1,74 @@
+"""``Events``: iterate over the events of a server, over lost connections and restarts."""
+
+from __future__ import annotations
+
+from collections import deque
+from types import TracebackType
+from typing import Self
+
+from ...errors import PexecutorError, UnreachableError
+from .. import requests
+from ..event_stream import EventParser, ServerEvent
+from ..repeating import Repeats
+from .lines import Lines
+from .requester import Requester
+
+
+class Events:
+    """The events of a server, in their order. A ``GapEvent`` says that events were missed.
+
+    After a lost connection the events go on where they were. Use it as a context manager: the events then begin
+    with the ``with`` statement, instead of the first step of the loop, and the connection is closed at its end.
+    """
+
+    def __init__(self, requester: Requester, criteria: requests.Query, after: int | None) -> None:
+        self._requester = requester
+        self._criteria = criteria
+        # Owned by _read(): the parser, which knows the last event, the events at hand, and how to go on.
+        self._parser = EventParser()
+        self._parser.last_id = after
+        self._events: deque[ServerEvent] = deque()
+        self._closed = False
+        self._repeats: Repeats | None = None
+        self._lines = Lines(requester.http)
+
+    def __enter__(self) -> Self:
+        while not self._lines.is_open:
+            self._read()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> ServerEvent:
+        while not self._events:
+            if self._closed:
+                raise StopIteration
+            self._read()
+        return self._events.popleft()
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._closed = True
+        self._events.clear()
+        self._lines.close()
+
+    def _read(self) -> None:
+        request = requests.events(self._criteria, self._parser.last_id)
+        self._repeats = self._repeats or self._requester.repeats(request)
+        try:
+            if not self._lines.is_open:
+                self._lines.open(request)
+            lines = self._lines.read()
+            if lines is None:
+                raise UnreachableError("the server has ended its stream of events")
+        except PexecutorError as error:
+            self._requester.pause(request, self._repeats, error)
+            return
+        self._repeats = None
+        self._events.extend(event for line in lines if (event := self._parser.take(line)) is not None)
