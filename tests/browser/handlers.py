@@ -38,7 +38,7 @@ async def fail(context: pexecutor.Context, *, message: str = "there is no such t
 
 
 @pexecutor.handler
-async def build(context: pexecutor.Context, *, seconds: float = 600, fails: bool = False) -> str:
+async def build(context: pexecutor.Context, *, seconds: float = 3600, fails: bool = False) -> str:
     """Prints what a build prints, with colours"""
     context.log(
         "\x1b[1;34m==>\x1b[0m \x1b[1mcloning web\x1b[0m \x1b[2m(refs/heads/feature/checkout-redesign, 4f1c2ab)\x1b[0m"

@@ -55,7 +55,8 @@ IN_FAILURE_COLOUR = """
         if (property === "outlineColor" && style.outlineStyle === "none") return false;
         return colours.has(style[property]);
     };
-    const found = [...document.querySelectorAll("body *")].filter((it) => properties.some((each) => shows(it, each)));
+    const all = [...document.querySelectorAll("body *")];
+    const found = all.filter((it) => properties.some((each) => shows(it, each)));
     const isFailure = (it) => it.closest("[data-role=failure], [aria-invalid=true]") !== null;
     return {
         right: found.filter(isFailure).length,
@@ -81,7 +82,8 @@ OFF_THE_LINE = """
             const line = group.filter(({ top }) => Math.abs(top - group[0].top) < 12);
             const bottoms = line.map(({ bottom }) => bottom);
             const isOff = Math.max(...bottoms) - Math.min(...bottoms) > 1;
-            return isOff ? [line.map(({ it, bottom }) => `${it.textContent.trim().slice(0, 30)} ${bottom}`).join(" | ")] : [];
+            const shown = line.map(({ it, bottom }) => `${it.textContent.trim().slice(0, 30)} ${bottom}`);
+            return isOff ? [shown.join(" | ")] : [];
         });
     })"""
 
@@ -96,9 +98,10 @@ CLIPPED = """
 
 OUT_OF_THE_WINDOW = """
     const scrolls = (it) => it && (getComputedStyle(it).overflowX !== "visible" || scrolls(it.parentElement));
+    const isFixed = (it) => getComputedStyle(it).position === "fixed";
+    const isOut = (it) => it.getBoundingClientRect().right > innerWidth + 1 && !isFixed(it);
     return [...document.querySelectorAll("body *")]
-        .filter((it) => it.checkVisibility() && it.getBoundingClientRect().right > innerWidth + 1 && !scrolls(it.parentElement)
-            && getComputedStyle(it).position !== "fixed")
+        .filter((it) => it.checkVisibility() && isOut(it) && !scrolls(it.parentElement))
         .map((it) => it.outerHTML.slice(0, 200))"""
 
 RULES = {"label-content-name-mismatch": {"enabled": True}, "target-size": {"enabled": True}}

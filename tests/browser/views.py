@@ -21,12 +21,12 @@ class View(NamedTuple):
 
     path: Callable[[ServerProcess], str]
     ready: tuple[str, str]
-    steps: Callable[[Page], None] = lambda page: None
+    steps: Callable[[Page], None] = lambda _: None
 
 
 def at(path: str) -> Callable[[ServerProcess], str]:
     """Return a function that returns a path."""
-    return lambda server: path
+    return lambda _: path
 
 
 def of_task(name: str, query: str = "") -> Callable[[ServerProcess], str]:

@@ -3,6 +3,7 @@
 import { noteServerTime } from "./clock.js";
 
 const REPLY_MS_MAX = 20_000;
+const AGAIN_MS = 250; // a change of the network cuts requests off
 
 /** Where the server is, perhaps below a proxy's path: this module is at `ui/static/VERSION/api/` below it. */
 export const BASE = new URL("../../../../", import.meta.url);
@@ -42,14 +43,26 @@ const tell = (status, problem) => observers.forEach((observer) => observer(statu
 export async function send(method, path, { body, headers = {}, signal } = {}) {
   const sent = body === undefined ? {} : { "Content-Type": "application/json" };
   const content = body === undefined ? undefined : JSON.stringify(body);
+  const options = { method, body: content, headers: { ...sent, ...headers }, signal };
   try {
-    const reply = await fetch(apiUrl(path), { method, body: content, headers: { ...sent, ...headers }, signal });
+    const reply = await (method === "GET" ? fetchTwice(apiUrl(path), options) : fetch(apiUrl(path), options));
     noteServerTime(reply.headers.get("Date"));
     return reply;
   } catch (error) {
     if (signal?.aborted) throw error;
     tell(0);
     throw new NoReplyError();
+  }
+}
+
+/** Fetch, and fetch once more if there is no reply. */
+async function fetchTwice(url, options) {
+  try {
+    return await fetch(url, options);
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+    return fetch(url, options);
   }
 }
 

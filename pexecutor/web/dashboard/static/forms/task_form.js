@@ -1,7 +1,7 @@
 // What the form of a new task holds, and the task that it stands for.
 
 import { inMs, inUnits } from "./fields.js";
-import { FieldFault, kindOf, propertiesOf, shownOf, valueOf } from "./schema.js";
+import { FieldFault, kindOf, propertiesOf, resolve, shownOf, valueOf } from "./schema.js";
 
 const EMPTY_DURATION = { number: "", unit: "s" };
 
@@ -34,7 +34,7 @@ export function formOf(handler, task = {}) {
   return { ...values, tags: task.tags?.join(", ") ?? "", start: "now", delay: { number: "10", unit: "min" }, runAt: "" };
 }
 
-const asGroup = (schema) => ({ type: "object", properties: {}, ...schema });
+const asGroup = (schema) => ({ type: "object", properties: {}, ...resolve(schema, schema) });
 
 /** The form after another handler was chosen: it keeps what both have. */
 export function withHandler(form, handler) {
