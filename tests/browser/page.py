@@ -102,9 +102,11 @@ class Page:
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
-    def complaints(self) -> list[str]:
-        """Return the browser's severe messages: script errors, policy violations, failed loads."""
-        return [entry["message"] for entry in self.log() if entry["level"] in ("SEVERE", "WARNING")]
+    def offline(self, is_offline: bool) -> None:
+        """Cut the browser off the network, or connect it again."""
+        conditions = {"offline": is_offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        self.driver.execute_cdp_cmd("Network.enable", {})
+        self.driver.execute_cdp_cmd("Network.emulateNetworkConditions", conditions)
 
     def log(self) -> list[dict[str, Any]]:
         """Return the browser's messages since the last call."""

@@ -93,16 +93,11 @@ def test_a_lost_connection_says_what_is_old_and_is_found_again(page: Page, start
     server = start()
     page.expect("net::", "Failed to load")
     page.open(server.url)
-    page.driver.execute_cdp_cmd("Network.enable", {})
-    offline = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
-    page.driver.execute_cdp_cmd("Network.emulateNetworkConditions", offline)
+    page.offline(True)
     page.shows(".banner", "Connection lost.")
     page.shows(".banner", "Everything here is as of")
 
-    page.driver.execute_cdp_cmd(
-        "Network.emulateNetworkConditions",
-        {**offline, "offline": False, "downloadThroughput": -1, "uploadThroughput": -1},
-    )
+    page.offline(False)
     page.press("Try now")
     page.shows_no(".banner")
 

@@ -23,6 +23,8 @@ export async function readStatistics() {
   const { statistics: found, detail } = situation;
   if (!found) return;
   statistics.value = found;
+  const present = found.store.limits.pauses;
+  if (JSON.stringify(present) !== JSON.stringify(pauses.peek())) pauses.value = present;
   const kind = found.phase === "serving" ? "trouble" : "draining";
   unready.value = detail ? { kind, detail } : null;
 }
@@ -33,8 +35,8 @@ export async function readHandlers({ anew = false } = {}) {
   return handlers.value;
 }
 
-/** The pauses of everything and of handlers. */
-export const pausesOf = (found) => found?.store.limits.pauses ?? [];
+/** The pauses of everything and of handlers; it changes only with them, not with each reading of the statistics. */
+export const pauses = signal([]);
 
 /** Read the statistics every two seconds while the page is visible. */
 export function watchServer() {

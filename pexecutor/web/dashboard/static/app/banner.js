@@ -2,7 +2,7 @@
 
 import { now } from "../api/clock.js";
 import { connect, connection } from "../api/live.js";
-import { pausesOf, statistics, unready } from "../api/server.js";
+import { pauses, statistics, unready } from "../api/server.js";
 import { may } from "../api/session.js";
 import { request } from "../api/client.js";
 import { Button } from "../components/basics.js";
@@ -60,7 +60,7 @@ function crowded() {
 const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;
 
 function paused() {
-  const pause = pausesOf(statistics.value).find(({ what, handler }) => what === "everything" || (what === undefined && !handler));
+  const pause = pauses.value.find(({ what }) => what === "everything");
   if (!pause) return null;
   const resume = () => attempt("resume everything", () => request("POST", "resume"));
   const action = may("admin") && html`<${Button} small onClick=${resume}>Resume<//>`;

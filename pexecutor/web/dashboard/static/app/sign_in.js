@@ -38,7 +38,7 @@ export function SignIn() {
       setBusy(false);
     }
   };
-  const text = session.value.ended ? "The session has ended. Sign in again to go on where you were." : "This server wants to know who you are.";
+  const text = session.value.ended ? "The session has ended. Sign in again to go on where you were." : "This server answers only callers with a token.";
   return html`<${FullPage} title="Sign in">
     <p class="full-page__text">${text}</p>
     <form class="full-page__form" novalidate onSubmit=${submit}>

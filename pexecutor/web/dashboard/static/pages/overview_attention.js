@@ -2,7 +2,7 @@
 
 import { now, serverTime } from "../api/clock.js";
 import { BASE, get, request } from "../api/client.js";
-import { handlers, pausesOf, readHandlers, statistics, unready } from "../api/server.js";
+import { handlers, pauses, readHandlers, unready } from "../api/server.js";
 import { may } from "../api/session.js";
 import { listTasks } from "../api/tasks.js";
 import { useData } from "../app/data.js";
@@ -76,7 +76,7 @@ function itemsOf(data) {
     ...running.flatMap(lateOf),
     ...nodes.flatMap(nodeOf),
     ...blockedOf(pending),
-    ...pausesOf(statistics.value).map(pauseOf),
+    ...pauses.value.map(pauseOf),
     ...schedules.flatMap(scheduleOf),
   ];
 }

@@ -1,7 +1,7 @@
 // The list of tasks, with all filters of the API, selection and bulk actions.
 
 import { now } from "../api/clock.js";
-import { pausesOf, readHandlers, statistics } from "../api/server.js";
+import { pauses, readHandlers, statistics } from "../api/server.js";
 import { may } from "../api/session.js";
 import { BASE } from "../api/client.js";
 import { Page } from "../app/frame.js";
@@ -18,6 +18,7 @@ import { TaskTable } from "./tasks_table.js";
 import { Toolbar } from "./tasks_toolbar.js";
 
 const REFRESH_PAUSE_MS = 2000;
+const ROWS_REFRESHED_MAX = 200;
 
 export default function Tasks() {
   const search = query.value.toString();
@@ -43,15 +44,14 @@ export default function Tasks() {
 
 /** Show changes by themselves, as long as that moves nothing under the reader's pointer, focus or selection. */
 function useAutoRefresh(list, panel, selected) {
-  const changes = list.changes.value;
   useEffect(() => {
-    if (!changes) return;
     const timer = setInterval(() => {
       const isUsed = panel.current.matches(":hover") || panel.current.contains(document.activeElement) || selected.size > 0;
-      if (!isUsed && scrollY < 200 && list.rows.value.length <= 100) list.refresh();
+      const isAtBegin = scrollY < 200 && list.rows.peek().length <= ROWS_REFRESHED_MAX;
+      if (list.changes.peek() && !document.hidden && !isUsed && isAtBegin) list.refresh();
     }, REFRESH_PAUSE_MS);
     return () => clearInterval(timer);
-  }, [list, changes > 0, selected.size]);
+  }, [list, selected.size]);
 }
 
 function Views() {
@@ -105,8 +105,7 @@ function Content({ list, filters, selected, setSelected }) {
   if (!rows.length && problem) return html`<${Empty} icon="warn" title="The tasks could not be read"><p class="empty__text">${problem.message}</p>
     <${Button} onClick=${() => list.refresh()}>Try again<//><//>`;
   if (!rows.length && state === "complete") return html`<${Nothing} filters=${filters} />`;
-  const pauses = pausesOf(statistics.value);
-  return html`<${TaskTable} rows=${rows} pauses=${pauses} selected=${selected} setSelected=${setSelected} />
+  return html`<${TaskTable} rows=${rows} pauses=${pauses.value} selected=${selected} setSelected=${setSelected} />
     <${Sentinel} key=${rows.length} list=${list} />
     <${Foot} list=${list} />`;
 }

@@ -6,7 +6,7 @@ import { may } from "../api/session.js";
 import { hrefOf } from "../app/router.js";
 import { Name } from "../components/basics.js";
 import { exactTime, relative, span } from "../components/format.js";
-import { html, useEffect, useLayoutEffect, useRef, useState } from "../components/html.js";
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../components/html.js";
 import { isFailure, Status, statusOf, wordOf } from "../components/status.js";
 import { Ago, Since } from "../components/time.js";
 import { isLate, progressInWords, usualOf } from "./task_progress.js";
@@ -28,6 +28,7 @@ export function TaskTable({ rows, pauses, selected, setSelected }) {
     last.current = index;
     setSelected(changed);
   };
+  const rowOf = useRowCache(toggle, [pauses, canSelect, handlers.value]);
   const toggleAll = () => setSelected(selected.size === rows.length ? new Set() : new Set(rows.map(({ id }) => id)));
   const isSome = selected.size > 0 && selected.size < rows.length;
   return html`<table class="table" aria-rowcount=${rows.length + 1}>
@@ -45,12 +46,26 @@ export function TaskTable({ rows, pauses, selected, setSelected }) {
     </tr></thead>
     <tbody ref=${body}>
       <${Space} rows=${above} />
-      ${rows.slice(from, to).map((record, at) => html`<${Row} key=${record.id} record=${record} index=${from + at} pauses=${pauses}
-        isSelected=${selected.has(record.id)} toggle=${canSelect && toggle} />`)}
+      ${rows.slice(from, to).map((record, at) => rowOf(record, from + at, selected.has(record.id), pauses, canSelect))}
       <${Space} rows=${below} />
     </tbody>
   </table>
   <${TaskDialogs} />`;
+}
+
+/** Make the views of rows; a row whose record is the same gets the same view, so that it is not drawn again. */
+function useRowCache(toggle, needs) {
+  const latest = useRef();
+  latest.current = toggle;
+  const cache = useMemo(() => new Map(), needs);
+  const toggleLatest = useMemo(() => (...change) => latest.current(...change), []);
+  return (record, index, isSelected, pauses, canSelect) => {
+    const known = cache.get(record.id);
+    if (known?.record === record && known.index === index && known.isSelected === isSelected) return known.view;
+    const view = html`<${Row} key=${record.id} record=${record} index=${index} pauses=${pauses} isSelected=${isSelected} toggle=${canSelect && toggleLatest} />`;
+    cache.set(record.id, { record, index, isSelected, view });
+    return view;
+  };
 }
 
 function Row({ record, index, pauses, isSelected, toggle }) {
