@@ -120,3 +120,7 @@ onReply((status) => {
     connection.value = { ...connection.value, at: serverTime() };
   }
 });
+
+// A browser keeps a page that the reader has left, with its stream, and has six connections to one server: close it.
+addEventListener("pagehide", () => source?.close());
+addEventListener("pageshow", (event) => event.persisted && source && connect());
