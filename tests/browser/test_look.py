@@ -25,6 +25,7 @@ class Look(NamedTuple):
 LOOKS = {
     "light": Look("light", 1440, 1200),
     "dark": Look("dark", 1440, 1200),
+    "laptop": Look("light", 1280, 800),
     "tablet": Look("light", 768, 1000),
     "phone": Look("dark", 390, 844),
     "narrow": Look("light", 320, 700),
@@ -99,9 +100,10 @@ CLIPPED = """
 OUT_OF_THE_WINDOW = """
     const scrolls = (it) => it && (getComputedStyle(it).overflowX !== "visible" || scrolls(it.parentElement));
     const isFixed = (it) => getComputedStyle(it).position === "fixed";
-    const isOut = (it) => it.getBoundingClientRect().right > innerWidth + 1 && !isFixed(it);
+    const edge = (it) => it.parentElement.closest(".panel")?.getBoundingClientRect().right ?? innerWidth;
+    const isOut = (it) => it.getBoundingClientRect().right > Math.min(edge(it), innerWidth) + 1 && !isFixed(it);
     return [...document.querySelectorAll("body *")]
-        .filter((it) => it.checkVisibility() && isOut(it) && !scrolls(it.parentElement))
+        .filter((it) => it.checkVisibility() && isOut(it) && !scrolls(it.parentElement) && !it.closest(".menu"))
         .map((it) => it.outerHTML.slice(0, 200))"""
 
 RULES = {"label-content-name-mismatch": {"enabled": True}, "target-size": {"enabled": True}}
@@ -130,7 +132,7 @@ def check(page: Page, look: Look) -> dict[str, list[str]]:
         "in the colour of failures": page.run(IN_FAILURE_COLOUR, FAILURE_TOKENS)["wrong"],
         "not on one line": page.run(OFF_THE_LINE, LINES),
         "clipped without a title": page.run(CLIPPED),
-        "out of the window": page.run(OUT_OF_THE_WINDOW),
+        "out of the window or the panel": page.run(OUT_OF_THE_WINDOW),
         "violations": violations(page),
     }
     if page.run("return document.documentElement.scrollWidth") > look.width:
