@@ -77,3 +77,8 @@ export function bytes(number) {
 
 /** The words of a name of the API: `timed_out` is `timed out`. */
 export const words = (name) => name.replaceAll("_", " ");
+
+const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]/;
+
+/** A name inside of a text: one that is written from right to left does not turn the words around it. */
+export const isolated = (name) => (RIGHT_TO_LEFT.test(name) ? `\u2068${name}\u2069` : name);

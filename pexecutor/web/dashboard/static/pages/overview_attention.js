@@ -9,7 +9,7 @@ import { useData } from "../app/data.js";
 import { hrefOf } from "../app/router.js";
 import { attempt } from "../app/toasts.js";
 import { Button, ButtonLink, Empty, ShellLine, Skeleton } from "../components/basics.js";
-import { count, countOf, roughSpan, span, words } from "../components/format.js";
+import { count, countOf, isolated, roughSpan, span, words } from "../components/format.js";
 import { html, useEffect } from "../components/html.js";
 import { Status } from "../components/status.js";
 import { Ago } from "../components/time.js";
@@ -57,7 +57,7 @@ function FirstTask() {
 function Item({ status, what, detail, when, action }) {
   return html`<li class="attention__item">
     <${Status} status=${status} wordless />
-    <div class="attention__text"><span class="attention__what" dir="auto">${what}</span>
+    <div class="attention__text"><span class="attention__what" title=${what}>${what}</span>
       <span class="attention__detail" title=${detail}>${detail}</span></div>
     <span class="attention__when">${when && html`<${Ago} at=${when} />`}</span>
     <span class="attention__action">${action}</span>
@@ -93,7 +93,7 @@ function endedOf(outcome, { data, more }, one, several = one) {
   const what = data.length === 1 ? `1 task ${one}` : `${number} tasks ${several}`;
   const rest = data.length > 1 ? ` · and ${more ? "more" : `${count(data.length - 1)} more`}` : "";
   const href = data.length === 1 ? hrefOf("tasks", first.id) : hrefOf("tasks", null, { state: "finished", outcome });
-  const detail = `${first.name}: ${first.error ?? words(outcome)}${rest}`;
+  const detail = `${isolated(first.name)}: ${first.error ?? words(outcome)}${rest}`;
   return [{ key: outcome, status: outcome.replaceAll("_", "-"), what, detail, when: first.finished_at, action: show(href) }];
 }
 
@@ -103,7 +103,7 @@ function lateOf(record) {
   const usual = usualOf(record, handlers.value);
   if (record.progress || !isLate(record, usual, now.peek())) return [];
   const detail = `95 % of the tasks of ${handler} take less than ${span(usual.most)}`;
-  return [{ key: id, status: "late", what: `${name} has run for ${roughSpan(now.peek() - Date.parse(from))}`, detail, when: from, action: show(hrefOf("tasks", id)) }];
+  return [{ key: id, status: "late", what: `${isolated(name)} has run for ${roughSpan(now.peek() - Date.parse(from))}`, detail, when: from, action: show(hrefOf("tasks", id)) }];
 }
 
 function nodeOf({ name, beat_at: beat, lease_until: lease, draining }) {
@@ -139,10 +139,12 @@ function pauseOf({ what, handler, since: from, by }) {
   return { key: `pause ${path}`, status: "paused", what: `${subject} is paused`, detail: `by ${by}`, when: from, action };
 }
 
+const SKIPPED = { held: "its name was held", full: "the queue was full", late: "it was too late", no_such_handler: "no server had its handler" };
+
 function scheduleOf({ name, paused, occurrences: [last] }) {
   const action = show(hrefOf("schedules", name));
-  if (paused) return [{ key: `schedule ${name}`, status: "paused", what: `Schedule ${name} is paused`, detail: "its times are skipped", action }];
+  if (paused) return [{ key: `schedule ${name}`, status: "paused", what: `Schedule ${isolated(name)} is paused`, detail: "its times are skipped", action }];
   if (!last?.skipped || last.skipped === "paused") return [];
-  const detail = `${last.count > 1 ? `${count(last.count)} times, ` : ""}because of: ${words(last.skipped)}`;
-  return [{ key: `schedule ${name}`, status: "late", what: `Schedule ${name} was skipped`, detail, when: last.last_at ?? last.at, action }];
+  const detail = `${SKIPPED[last.skipped] ?? words(last.skipped)}${last.count > 1 ? `, ${count(last.count)} times` : ""}`;
+  return [{ key: `schedule ${name}`, status: "late", what: `Schedule ${isolated(name)} was skipped`, detail, when: last.last_at ?? last.at, action }];
 }

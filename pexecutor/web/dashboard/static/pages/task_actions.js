@@ -5,7 +5,7 @@ import { cancelTask, changeTask, retryTask, submitTask, taskOf } from "../api/ta
 import { go, hrefOf } from "../app/router.js";
 import { attempt, say } from "../app/toasts.js";
 import { Button, InlineName } from "../components/basics.js";
-import { wholeSpan } from "../components/format.js";
+import { isolated, wholeSpan } from "../components/format.js";
 import { html, useState } from "../components/html.js";
 import { Confirm, Dialog } from "../components/overlays.js";
 import { Field, Text } from "../forms/fields.js";
@@ -16,13 +16,13 @@ const ASKS_AFTER_MS = 60_000;
 /** Cancel a task; `ask` is called with its record instead if it has run for a minute. */
 export function cancelOrAsk(record, ask) {
   if (record.state === "running" && serverTime() - Date.parse(record.started_at) > ASKS_AFTER_MS) return ask(record);
-  return attempt(`cancel ${record.name}`, () => cancel(record));
+  return attempt(`cancel ${isolated(record.name)}`, () => cancel(record));
 }
 
 async function cancel(record) {
   const { status } = await cancelTask(record.id);
-  if (status === 202) return say(`${record.name} was asked to stop`);
-  say(`${record.name} was cancelled while it waited`, { action: "Run again", act: () => runAgain(record) });
+  if (status === 202) return say(`${isolated(record.name)} was asked to stop`);
+  say(`${isolated(record.name)} was cancelled while it waited`, { action: "Run again", act: () => runAgain(record) });
 }
 
 /** The question before the cancel of a task that has run for long. */
@@ -35,22 +35,22 @@ export function CancelTask({ record, onClose }) {
 
 /** Run a task again: a finished one as it was submitted, another one as a new task of the same name. */
 export function runAgain(record) {
-  return attempt(`run ${record.name} again`, async () => {
+  return attempt(`run ${isolated(record.name)} again`, async () => {
     if (record.state === "finished") {
       const { changed } = await retryTask(record.id);
       if (!changed) throw new Error("a task of this name is in flight");
-      return say(`${record.name} runs again`, { action: "Show", act: () => go(hrefOf("tasks", null, { name: record.name })) });
+      return say(`${isolated(record.name)} runs again`, { action: "Show", act: () => go(hrefOf("tasks", null, { name: record.name })) });
     }
     const submitted = await submitTask(taskOf(record));
-    say(`${record.name} runs again`, { action: "Show", act: () => go(hrefOf("tasks", submitted.id)) });
+    say(`${isolated(record.name)} runs again`, { action: "Show", act: () => go(hrefOf("tasks", submitted.id)) });
   });
 }
 
 /** Start a waiting task as soon as a worker is free. */
 export const runNow = (record) =>
-  attempt(`start ${record.name} now`, async () => {
+  attempt(`start ${isolated(record.name)} now`, async () => {
     await changeTask(record.id, { run_at: "now" });
-    say(`${record.name} is due now`);
+    say(`${isolated(record.name)} is due now`);
   });
 
 const PRIORITY = { type: "integer", minimum: -100, maximum: 100 };
@@ -83,7 +83,7 @@ export function ChangePriority({ title, priority, change, onClose }) {
 export function TaskPriority({ record, onClose }) {
   const change = async (priority) => {
     await changeTask(record.id, { priority });
-    say(`${record.name} has the priority ${priority}`, { action: "Undo", act: () => changeTask(record.id, { priority: record.priority }) });
+    say(`${isolated(record.name)} has the priority ${priority}`, { action: "Undo", act: () => changeTask(record.id, { priority: record.priority }) });
   };
-  return html`<${ChangePriority} title=${`Priority of ${record.name}`} priority=${record.priority} change=${change} onClose=${onClose} />`;
+  return html`<${ChangePriority} title=${`Priority of ${isolated(record.name)}`} priority=${record.priority} change=${change} onClose=${onClose} />`;
 }

@@ -4,6 +4,7 @@ import { may } from "../api/session.js";
 import { taskOf, showTask } from "../api/tasks.js";
 import { go, hrefOf } from "../app/router.js";
 import { attempt } from "../app/toasts.js";
+import { isolated } from "../components/format.js";
 import { html, signal } from "../components/html.js";
 import { Menu, MenuItem } from "../components/overlays.js";
 import { openNewTask } from "../forms/new_task.js";
@@ -15,7 +16,7 @@ const open = (Component) => (record) => (opened.value = { Component, record });
 
 /** Open the form of a new task with the content of a record. */
 export const runWithChanges = (record) =>
-  attempt(`read ${record.name}`, async () => openNewTask(taskOf(record.params ? record : await showTask(record.id))));
+  attempt(`read ${isolated(record.name)}`, async () => openNewTask(taskOf(record.params ? record : await showTask(record.id))));
 
 /** The dialogs that a menu opens; one is enough on a page. */
 export function TaskDialogs() {
@@ -27,7 +28,7 @@ export function TaskDialogs() {
 /** The menu in the row of a task, or in its head. */
 export function RowMenu({ record, small = true, inHead = false }) {
   const content = (close) => itemsOf(record, inHead).map(({ icon, text, act }) => html`<${MenuItem} key=${text} icon=${icon} close=${close} onClick=${() => act(record)}>${text}<//>`);
-  return html`<${Menu} icon="more" label=${inHead ? "More" : `Actions for ${record.name}`} kind=${inHead ? undefined : "quiet"} small=${small} content=${content} />`;
+  return html`<${Menu} icon="more" label=${inHead ? "More" : `Actions for ${isolated(record.name)}`} kind=${inHead ? undefined : "quiet"} small=${small} content=${content} />`;
 }
 
 /** The actions for a record. */
