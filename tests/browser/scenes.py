@@ -69,7 +69,18 @@ SCHEDULES: dict[str, dict[str, Any]] = {
     "report-hourly": {"cron": "0 * * * *", "timezone": "Europe/Berlin", "task": {"name": "report/hourly"}},
     "sales-emea": {"cron": "0 8,12,16 * * MON-FRI", "timezone": "Europe/Berlin", "task": {"name": "report/sales-emea"}},
     ARABIC_NAME: {"cron": "0 22 L * *", "timezone": "Europe/Berlin", "task": {"name": "report/monthly"}},
+    "backup-crm": {
+        "cron": "0 3 * * *",
+        "timezone": "America/New_York",
+        "jitter": 60_000,
+        "task": {"name": "backup/crm-nightly", "handler": "fail"},
+    },
+    "newsletter-weekly": {"cron": "0 9 * * TUE", "paused": True, "task": {"name": "newsletter/weekly"}},
+    "cache-eu": {"every": 1000, "task": {"name": "warmup/cache-eu"}},
 }
+
+OCCURRENCES: dict[str, int] = {"report-hourly": 9, "sales-emea": 4, "backup-crm": 3, "newsletter-weekly": 10}
+"""How often each schedule has run its task."""
 
 ABANDONED: dict[str, Any] = {"name": "export/ledger-2026-11", "duration": 600_000, "on_crash": "fail"}
 
@@ -113,19 +124,30 @@ def _fill(server: ServerProcess, waiting: list[dict[str, Any]]) -> None:
     submit(server, [{"name": f"newsletter/batch-{number:04}", "duration": 5} for number in range(FINISHED - 11)])
     submit(server, ENDING)
     for name, schedule in SCHEDULES.items():
-        server.client.put(f"/schedules/{name}", json=schedule).raise_for_status()
+        if name != "cache-eu":
+            server.client.put(f"/schedules/{name}", json=schedule).raise_for_status()
+    for name, runs in OCCURRENCES.items():
+        run_schedule(server, name, runs)
     eventually(lambda: server.client.get("/readyz").json()["statistics"]["store"]["pending"] == 0)
     eventually(lambda: _named(server, "reports/weekly")["state"] == "finished")
     submit(server, RUNNING)
     eventually(lambda: len(server.client.get("/tasks/running").json()) == POOL_SIZE)
     submit(server, [*SCHEDULED, {"name": "encode/draft-v3.mov", "delay": 600_000}, *waiting])
     server.client.delete(f"/tasks/{_named(server, 'encode/draft-v3.mov')['id']}").raise_for_status()
+    server.client.put("/schedules/cache-eu", json=SCHEDULES["cache-eu"]).raise_for_status()
 
 
 def submit(server: ServerProcess, tasks: list[dict[str, Any]]) -> None:
     """Submit tasks, all of which the server must accept."""
     reply = server.client.post("/tasks?verdicts=none", json=tasks)
     assert reply.status_code == 200, reply.text
+
+
+def run_schedule(server: ServerProcess, name: str, runs: int = 1) -> None:
+    """Run the task of a schedule several times, one after another."""
+    for _ in range(runs):
+        task = server.client.post(f"/schedules/{name}/run").raise_for_status().json()["id"]
+        server.client.get(f"/tasks/{task}?wait=20").raise_for_status()
 
 
 def _named(server: ServerProcess, name: str) -> dict[str, Any]:

@@ -79,6 +79,36 @@ def search_the_log(page: Page) -> None:
     page.shows(".log__found", "of 40")
 
 
+def ask(button: str) -> Callable[[Page], None]:
+    """Return the step of pressing a button that asks first."""
+
+    def step(page: Page) -> None:
+        page.press(button)
+        page.shows("dialog p", "")
+
+    return step
+
+
+def cause_events(page: Page) -> None:
+    """Submit, change and cancel a few tasks, and pause a handler for a moment, so that there are events to show."""
+    page.run(
+        """const send = (method, path, body) => fetch(`../${path}`, { method, body: body && JSON.stringify(body),
+            headers: { "Content-Type": "application/json" } });
+        const names = arguments[0];
+        (async () => {
+            for (const name of names) {
+                const { id } = await (await send("POST", "tasks", { name, delay: 600000 })).json();
+                await send("PATCH", `tasks/${id}`, { priority: 5 });
+                await send("DELETE", `tasks/${id}`);
+            }
+            await send("POST", "handlers/resize/pause");
+            await send("POST", "handlers/resize/resume");
+        })()""",
+        [f"{scenes.EMOJI_NAME}-2", f"{scenes.ARABIC_NAME}-2", f"{scenes.LONG_NAME}-2"],
+    )
+    page.shows("td", "resumed by")
+
+
 BUSY = {
     "overview": View(at("/"), (".table", "reports/weekly")),
     "overview-24h": View(at("/?range=24h"), (".table", "reports/weekly")),
@@ -100,6 +130,20 @@ BUSY = {
     "task-arabic": View(of_task(scenes.ARABIC_NAME), (".log__lines", "FAIL")),
     "new-task": View(at("/"), (".table", "reports/weekly"), open_new_task),
     "new-task-faults": View(at("/"), (".table", "reports/weekly"), fill_in_badly),
+    "schedules": View(at("/ui/schedules"), (".table", "report-hourly")),
+    "schedules-paused": View(at("/ui/schedules?show=paused"), (".table", "newsletter-weekly")),
+    "schedule-failed": View(at("/ui/schedules/backup-crm"), ("td .status", "failed")),
+    "schedule-skipped": View(at("/ui/schedules/cache-eu"), ("td .status", "skipped")),
+    "schedule-remove": View(at("/ui/schedules/report-hourly"), ("td .status", "succeeded"), ask("Remove…")),
+    "handlers": View(at("/ui/handlers"), (".table", "stark")),
+    "handler-failed": View(at("/ui/handlers/fail"), (".table", "reports/weekly")),
+    "handler-limited": View(at("/ui/handlers/import_invoices"), (".table", "stark")),
+    "nodes": View(at("/ui/nodes"), (".table", "8 of 8")),
+    "node": View(at("/ui/nodes/this-server"), (".facts", "8 of 8")),
+    "events": View(at("/ui/events"), (".empty", "Waiting for events"), cause_events),
+    "events-nothing": View(at("/ui/events?name=none"), (".empty", "Waiting for events that match")),
+    "settings": View(at("/ui/settings"), (".facts", "in one submit")),
+    "settings-drain": View(at("/ui/settings"), (".facts", "in one submit"), ask("Drain…")),
     "not-found": View(at("/ui/nothing"), (".empty", "no such page")),
 }
 """The views of a busy server, by name."""
@@ -107,6 +151,11 @@ BUSY = {
 EMPTY = {
     "empty-overview": View(at("/"), (".empty", "No tasks yet")),
     "empty-tasks": View(at("/ui/tasks"), (".empty", "No tasks yet")),
+    "empty-schedules": View(at("/ui/schedules"), (".empty", "No schedules yet")),
+    "empty-handlers": View(at("/ui/handlers"), (".table", "sleep")),
+    "empty-events": View(at("/ui/events"), (".empty", "Waiting for events")),
+    "empty-nodes": View(at("/ui/nodes"), (".table", "0 of 8")),
+    "empty-settings": View(at("/ui/settings"), (".facts", "in one submit")),
 }
 """The views of a server that has had no task, by name."""
 

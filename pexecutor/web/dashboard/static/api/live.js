@@ -99,7 +99,9 @@ function flush() {
   const [all, events] = [wantsAll, gathered];
   [wantsAll, gathered] = [false, []];
   if (connection.value.state === "live") connection.value = { state: "live", at: serverTime() };
-  const parsed = all ? null : events.map(({ kind, event }) => ({ kind, id: event.lastEventId, data: JSON.parse(event.data) }));
+  if (all) for (const receive of subscribers) receive(null);
+  if (!events.length) return;
+  const parsed = events.map(({ kind, event }) => ({ kind, id: event.lastEventId, data: JSON.parse(event.data) }));
   for (const receive of subscribers) receive(parsed);
 }
 

@@ -21,6 +21,25 @@ export const PAGES = [
     load: () => import("../pages/tasks.js"),
     item: () => import("../pages/task.js"),
   },
+  {
+    path: "schedules",
+    name: "Schedules",
+    icon: "schedules",
+    count: store("schedules"),
+    load: () => import("../pages/schedules.js"),
+    item: () => import("../pages/schedule.js"),
+  },
+  {
+    path: "handlers",
+    name: "Handlers",
+    icon: "handlers",
+    minor: true,
+    load: () => import("../pages/handlers.js"),
+    item: () => import("../pages/handler.js"),
+  },
+  { path: "nodes", name: "Nodes", icon: "nodes", minor: true, load: () => import("../pages/nodes.js"), item: () => import("../pages/node.js") },
+  { path: "events", name: "Events", icon: "events", minor: true, load: () => import("../pages/events.js") },
+  { path: "settings", name: "Settings", icon: "settings", minor: true, load: () => import("../pages/settings.js") },
 ];
 
 /** The row of a page, or undefined. */

@@ -28,6 +28,7 @@ const DRAWN = {
   play: () => html`<path d="M5 3.2l7.5 4.8L5 12.8z"/>`,
   plus: () => html`<path d="M8 3v10M3 8h10"/>`,
   queue: () => html`<path d="M3 4.5h10M3 8h10M3 11.5h6"/>`,
+  resume: () => html`<path d="M3.8 3.5v9" stroke-width="2"/><path d="M7 3.5l6.5 4.5L7 12.5z"/>`,
   right: () => html`<path d="M6 4l4 4-4 4"/>`,
   schedules: () => html`<rect x="2.5" y="3.5" width="11" height="10" rx="2"/><path d="M5.5 2v3M10.5 2v3M2.5 7h11M8 9.2v1.8h1.6"/>`,
   search: () => html`<circle cx="7" cy="7" r="4.3"/><path d="M10.3 10.3L13.5 13.5"/>`,

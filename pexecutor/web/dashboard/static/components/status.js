@@ -41,11 +41,12 @@ export function statusOf(record, pauses = []) {
  * @param status one of STATUSES
  * @param pill whether it stands alone, on a ground of its colour
  * @param wordless whether only screen readers get the word
+ * @param word another word than that of the status, for what is no task
  */
-export function Status({ status, pill = false, wordless = false }) {
+export function Status({ status, pill = false, wordless = false, word = wordOf(status) }) {
   const kind = `status status--${status}${pill ? " status--pill" : ""}`;
   return html`<span class=${kind} data-role=${isFailure(status) ? "failure" : undefined}>
     <svg class="status__shape" viewBox="0 0 16 16" aria-hidden="true">${SHAPES[status]()}</svg>
-    <span class=${wordless ? "visually-hidden" : "status__word"}>${wordOf(status)}</span>
+    <span class=${wordless ? "visually-hidden" : "status__word"}>${word}</span>
   </span>`;
 }
