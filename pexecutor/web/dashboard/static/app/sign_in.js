@@ -41,7 +41,7 @@ export function SignIn() {
   const text = session.value.ended ? "The session has ended. Sign in again to go on where you were." : "This server answers only callers with a token.";
   return html`<${FullPage} title="Sign in">
     <p class="full-page__text">${text}</p>
-    <form class="full-page__form" novalidate onSubmit=${submit}>
+    <form class="full-page__form" noValidate onSubmit=${submit}>
       <label class="field">
         <span class="field__label">Token</span>
         <input ref=${field} class="input" id="token" type="password" autocomplete="current-password" spellcheck=${false}

@@ -58,7 +58,7 @@ export function Panel({ title, note, action, flush = false, foot, children, clas
     <div class="panel__head">
       <h2 id=${id}>${title}</h2>
       ${note && html`<span class="panel__note">${note}</span>`}
-      ${action && html`<span class="panel__action">${action}</span>`}
+      ${action && html`<div class="panel__action">${action}</div>`}
     </div>
     ${flush ? children : html`<div class="panel__body">${children}</div>`}
     ${foot && html`<div class="panel__foot">${foot}</div>`}

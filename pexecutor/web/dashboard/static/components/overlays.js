@@ -26,7 +26,7 @@ export function Dialog({ title, wide = false, onClose, children, foot, onSubmit 
   };
   const onClick = (event) => event.target === dialog.current && onClose();
   return html`<dialog ref=${dialog} class=${`dialog${wide ? " dialog--wide" : ""}`} aria-labelledby=${id} onCancel=${onCancel} onClick=${onClick}>
-    <form class="dialog__form" novalidate onSubmit=${submit}>
+    <form class="dialog__form" noValidate onSubmit=${submit}>
       <div class="dialog__head">
         <h2 class="dialog__title" id=${id}>${title}</h2>
         <${Button} kind="quiet" small icon="x" label="Close" onClick=${onClose} />
@@ -85,7 +85,7 @@ export function Menu({ icon, label, text, small = false, kind, content, pressed,
   }, [open]);
   const onKeyDown = (event) => moveFocus(event, menu.current);
   const children = text === undefined ? [] : [text, html`<${Icon} name="down" />`];
-  return html`<span class=${`menu-anchor ${more}`}>
+  return html`<div class=${`menu-anchor ${more}`}>
     <button ref=${button} type="button" popovertarget=${id} aria-haspopup="true" aria-expanded=${String(open)} aria-label=${label} title=${label}
       class=${`button${kind ? ` button--${kind}` : ""}${small ? " button--small" : ""}${text === undefined ? " button--icon" : ""}${pressed ? " button--set" : ""}`}>
       ${icon && html`<${Icon} name=${icon} />`}${children}
@@ -93,7 +93,7 @@ export function Menu({ icon, label, text, small = false, kind, content, pressed,
     <div ref=${menu} class="menu" id=${id} popover="auto" onKeyDown=${onKeyDown}>
       ${open && (typeof content === "function" ? content(close) : content)}
     </div>
-  </span>`;
+  </div>`;
 }
 
 /** An entry of a menu. */

@@ -107,7 +107,7 @@ const STARTS = [["now", "Now"], ["delay", "After a delay"], ["at", "At a time"]]
 
 function Options({ handler, form, set, faults }) {
   return html`<div class="field"><span class="field__label">Start</span>
-      <span><${Segments} label="Start" options=${STARTS} value=${form.start} onChange=${(start) => set({ start })} /></span></div>
+      <div><${Segments} label="Start" options=${STARTS} value=${form.start} onChange=${(start) => set({ start })} /></div></div>
     ${form.start === "delay" && html`<${Field} label="Delay" field="delay" fault=${faults.delay}
       input=${(attributes) => html`<${Duration} ...${attributes} label="Delay" value=${form.delay} onInput=${(delay) => set({ delay })} />`} />`}
     ${form.start === "at" && html`<${Field} label="Start at" field="runAt" fault=${faults.runAt} hint=${zone()}

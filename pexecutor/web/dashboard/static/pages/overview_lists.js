@@ -58,9 +58,9 @@ function RunningRow({ record }) {
     <td class="table__progress"><${Progress} record=${record} usual=${usual} /></td>
     <td class=${`table__short table__medium${late}`} title=${progress}>${progress}</td>
     <td class="table__number table__medium"><${Since} at=${record.started_at} /></td>
-    ${may("submit") && html`<td class="table__actions"><span class="table__buttons">
+    ${may("submit") && html`<td class="table__actions"><div class="table__buttons">
       <${Button} kind="quiet" small icon="x" label=${`Cancel ${record.name}`} onClick=${() => cancelOrAsk(record, (asked) => (cancelled.value = asked))} />
-    </span></td>`}
+    </div></td>`}
   </tr>`;
 }
 

@@ -37,7 +37,7 @@ function AttemptRow({ attempt: { number, outcome, error, started_at: from, ended
     <td class=${`table__note table__note--only${tone}`} data-role=${failed ? "failure" : undefined} title=${error}>${error}</td>
     <td class="table__number table__medium"><${Clock} at=${from} /></td>
     <td class="table__number">${to ? span(Date.parse(to) - Date.parse(from)) : html`<${Since} at=${from} />`}</td>
-    <td class="table__actions"><span class="table__buttons"><${Button} kind="quiet" small aria-label=${`Log of attempt ${number}`} onClick=${() => setQuery({ attempt: String(number) })}>Log<//></span></td>
+    <td class="table__actions"><div class="table__buttons"><${Button} kind="quiet" small aria-label=${`Log of attempt ${number}`} onClick=${() => setQuery({ attempt: String(number) })}>Log<//></div></td>
   </tr>`;
 }
 

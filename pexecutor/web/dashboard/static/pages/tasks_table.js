@@ -86,7 +86,7 @@ function Row({ record, index, pauses, isSelected, toggle }) {
     <td class=${`table__number table__wide${record.priority ? "" : " text-faint"}`}>${record.priority}</td>
     <td class="table__number table__wide"><${RanFor} record=${record} /></td>
     <td class="table__number"><${Ago} at=${changedAt(record)} /></td>
-    <td class="table__actions table__medium"><span class="table__buttons"><${RowMenu} record=${record} /></span></td>
+    <td class="table__actions table__medium"><div class="table__buttons"><${RowMenu} record=${record} /></div></td>
   </tr>`;
 }
 
