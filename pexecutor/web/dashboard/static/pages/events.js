@@ -15,6 +15,8 @@ import { EventLog, KEPT_MAX } from "./events_log.js";
 import { eventInWords, statusOfEvent, subjectOf } from "./events_words.js";
 
 const DRAWN = 100; // while the list moves, no more rows are drawn
+const DRAWN_FAST = 40; // the same, if it moves fast
+const FAST_PER_SECOND = 200;
 const HOLDS_BELOW = 120; // a list that is scrolled further does not move
 
 export default function Events() {
@@ -27,6 +29,7 @@ export default function Events() {
   useEffect(() => void readHandlers().catch(() => {}), []);
   useHoldWhileScrolled(log);
   const isHeld = log.held.value !== null;
+  const shown = !isHeld && log.perSecond.value > FAST_PER_SECOND ? DRAWN_FAST : drawn;
   const release = () => {
     scrollTo(0, 0);
     setDrawn(DRAWN);
@@ -42,8 +45,8 @@ export default function Events() {
       </span>
     </div>
     <section class="panel" aria-label="Events">
-      <${Table} rows=${log.rows.value.slice(0, drawn)} filters=${filters} />
-      <${Foot} log=${log} drawn=${drawn} more=${() => (log.hold(), setDrawn(drawn * 3))} />
+      <${Table} rows=${log.rows.value.slice(0, shown)} filters=${filters} />
+      <${Foot} log=${log} drawn=${shown} more=${() => (log.hold(), setDrawn(drawn * 3))} />
     </section>
   <//>`;
 }

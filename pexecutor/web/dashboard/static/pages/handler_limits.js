@@ -47,7 +47,8 @@ function LimitRows({ limit, found }) {
   const names = handlers.join(", ");
   return html`<tr>
       <td class="table__name"><span class="truncate" title=${which}>${limitName(which)}</span>
-        <span class="text-faint truncate" dir="auto" title=${names}>${names}</span></td>
+        <span class="text-faint truncate" dir="auto" title=${names}>${names}</span>
+        ${!byKey && html`<div class="table__below"><${Holders} records=${records} /></div>`}</td>
       <td class="table__slots table__slots--words">${isKeyed ? text : html`<span class="row row--fixed"><${Slots} used=${used} size=${concurrency} label=${text} /><span>${text}</span></span>`}
         ${full > 0 && isKeyed && html`<div class="text-faint">${countOf(full, "value")} without a free slot</div>`}</td>
       <td class="table__medium table__holders"><${Holders} records=${records} /></td>
@@ -60,7 +61,8 @@ function KeyRow({ full: { key, concurrency, ids = [], blocked }, records }) {
   const text = `${count(ids.length)} of ${count(concurrency)}`;
   const known = ids.map((id) => records.find((record) => record.id === id) ?? { id, name: id });
   return html`<tr class="table__detail">
-    <td class="table__name"><span class="limit-key" dir="auto" title=${key}>${key}</span></td>
+    <td class="table__name"><span class="limit-key" dir="auto" title=${key}>${key}</span>
+      <div class="table__below"><${Holders} records=${known} /></div></td>
     <td class="table__slots"><span class="row row--fixed"><${Slots} used=${ids.length} size=${concurrency} label=${text} /><span>${text}</span></span></td>
     <td class="table__medium table__holders"><${Holders} records=${known} /></td>
     <td class="table__number">${count(blocked)}</td>

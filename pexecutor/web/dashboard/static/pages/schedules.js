@@ -96,7 +96,8 @@ function Row({ schedule, again }) {
   return html`<tr>
     <td class="table__name"><${Name} name=${name} href=${hrefOf("schedules", name)} />
       <div class="text-faint truncate" dir="auto" title=${task.name}>${task.name}</div>
-      <div class="table__below" title=${words}>${words}</div></td>
+      <div class="table__below" title=${words}>${words}</div>
+      ${occurrences.length > 0 && html`<div class="table__below"><${OccurrenceStrip} occurrences=${occurrences} /></div>`}</td>
     <td class="table__words table__medium"><span class="truncate" title=${words}>${words}</span>
       <span class="text-faint truncate" title=${exact}>${exact}${every && schedule.until && "until a day"}</span></td>
     <td class="table__wide table__timeline"><${Timeline} schedule=${schedule} /></td>
