@@ -7,6 +7,7 @@ commands, and ``exit_status.py`` their exit statuses.
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import os
 import sys
@@ -182,6 +183,8 @@ def _serve(config: Config) -> None:
         configure_logging(config.log_level, config.log_format)
         log_ignored_variables(os.environ)
         manager = ServiceManager.from_environment(os.environ)
+        if manager.has_watchdog:
+            faulthandler.enable(file=2)  # the watchdog's SIGABRT then writes the stacks of all threads
         announce = partial(_begin_serving, config=config)
         try:
             inherited = take_inherited(os.environ)
