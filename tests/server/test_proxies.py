@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 
 from pexecutor.access import new_token
-from pexecutor.client.client import Client
+from pexecutor.client.documents import DocumentClient
 from pexecutor.limits.times import WAIT_SECONDS_MAX
 from pexecutor.web.access.login_throttle import TRIES_MAX
 
@@ -130,7 +130,7 @@ def test_a_client_reads_each_page_and_each_line_at_once(
     proxy: Proxy, site: Site, resolving: None, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     go = tmp_path / "go"
-    with Client(f"https://{site.name}{site.path}/", proxy.token) as client:
+    with DocumentClient(f"https://{site.name}{site.path}/", proxy.token) as client:
         task = client.submit({"name": name_of(request), "handler": "chatty", "params": {"go": str(go)}}).value
         others = [{"name": f"{name_of(request)}-{number}", "delay": 600_000} for number in range(3)]
         for other in others:
