@@ -110,6 +110,7 @@ MAY_IMPORT: Final = {
     "client": {"client/sync", "task", "errors"},
     "client/aio": {"client", "errors"},
     "client/sync": {"client", "errors"},
+    "testing": {"client/aio", "client/sync", "errors"},
     "cli/watch": {"cli", "client", "errors"},
     "cli": {
         ".",
@@ -166,7 +167,7 @@ EXTRA_DEPENDENCIES: Final = {
     for extra, requirements in METADATA["optional-dependencies"].items()
 }
 
-EXTRAS: Final = {"valkey", "fast"}
+EXTRAS: Final = {"valkey", "fast", "testing"}
 """Folders that may import the packages of the extra with their name."""
 
 MAY_KNOW_FRAMEWORKS: Final = {"web", "process", "server", "asgi", "cli", "log", "__main__"}
