@@ -137,7 +137,7 @@ def launch_any(tmp_path: Path) -> Iterator[LaunchAny]:
         yield start
 
 
-def kill_group(process: subprocess.Popen[bytes]) -> None:
+def kill_group(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
