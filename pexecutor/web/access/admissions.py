@@ -1,0 +1,62 @@
+"""The requests that are being answered, by caller: when a token is removed, the requests of its callers end.
+
+A request with a wait, a stream of tasks, an event stream and a followed log can last for a long time after the gate has
+admitted them. Each is registered while it is answered. When the settings change, ``Admissions.keep`` cancels those
+whose caller is no longer known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing, contextmanager
+from typing import cast
+
+from ...access import Identity
+from ..api.admission import Admission
+from ..api.errors import NotAuthenticatedError
+from ..api.request import CutOffError
+
+
+class Admissions:
+    """The admissions of the requests that are being answered."""
+
+    def __init__(self) -> None:
+        # Owned by of(): each request that is being answered for a known caller.
+        self._open: set[Admission] = set()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    @contextmanager
+    def of(self, identity: Identity) -> Iterator[Admission]:
+        """Register a request of this caller inside this context."""
+        admission = Admission(identity)
+        self._open.add(admission)
+        try:
+            yield admission
+        finally:
+            self._open.discard(admission)
+
+    def keep(self, is_known: Callable[[Identity], bool]) -> None:
+        """Revoke the admissions of callers that are no longer known."""
+        for admission in self._open:
+            if not is_known(admission.identity):
+                admission.revoke()
+
+
+async def cut_when_revoked(parts: AsyncIterator[bytes], admission: Admission) -> AsyncIterator[bytes]:
+    """Yield the parts of a reply. If the admission ends, cut the reply off, so that it does not look complete.
+
+    Raises:
+        CutOffError: the admission has ended.
+    """
+    async with aclosing(cast("AsyncGenerator[bytes, None]", parts)):
+        while True:
+            try:
+                with admission.until_revoked():
+                    part = await anext(parts, None)
+            except NotAuthenticatedError as error:
+                raise CutOffError from error
+            if part is None:
+                return
+            yield part
