@@ -11,6 +11,7 @@ import faulthandler
 import gc
 import os
 import sys
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -143,12 +144,15 @@ for _command in COMMANDS:
 @click.option("--config", "file", type=click.Path(path_type=Path), help="A TOML file of settings.")
 @click.option("--check", is_flag=True, help="Check all settings, print what would be served, and exit.")
 def serve(file: Path | None, check: bool, **flags: Any) -> None:
-    """Serve until SIGTERM, SIGINT, SIGHUP or POST /drain. A second signal stops at once."""
-    config = load_config(file=file, environment=os.environ, flags=flags)
+    """Serve until SIGTERM, SIGINT or POST /drain. A second signal stops at once.
+
+    SIGHUP and POST /reload read the settings again.
+    """
+    load = partial(load_config, file=file, environment=os.environ, flags=flags)
     if check:
-        _check(config)
+        _check(load())
     else:
-        _serve(config)
+        _serve(load)
 
 
 def _check(config: Config) -> None:
@@ -167,7 +171,8 @@ def _check(config: Config) -> None:
         raise click.ClickException(str(error)) from error
 
 
-def _serve(config: Config) -> None:
+def _serve(load: Callable[[], Config]) -> None:
+    config = load()
     # Imported here, because they take most of a second to load and only `serve` needs them.
     import trio
 
@@ -188,7 +193,8 @@ def _serve(config: Config) -> None:
         announce = partial(_begin_serving, config=config)
         try:
             inherited = take_inherited(os.environ)
-            trio.run(lambda: serve_http(config, announce=announce, bound=bound, manager=manager, inherited=inherited))
+            serve_here = partial(serve_http, config, announce=announce, bound=bound, load=load)
+            trio.run(partial(serve_here, manager=manager, inherited=inherited))
         except ListenError as error:
             raise click.ClickException(str(error)) from error
 

@@ -8,12 +8,11 @@ whose caller is no longer known.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import aclosing, contextmanager
-from typing import cast
+from contextlib import contextmanager
 
 from ...access import Identity
 from ..api.admission import Admission
-from ..api.errors import NotAuthenticatedError
+from ..api.errors import UnauthenticatedError
 from ..api.request import CutOffError
 
 
@@ -44,19 +43,34 @@ class Admissions:
                 admission.revoke()
 
 
-async def cut_when_revoked(parts: AsyncIterator[bytes], admission: Admission) -> AsyncIterator[bytes]:
-    """Yield the parts of a reply. If the admission ends, cut the reply off, so that it does not look complete.
+class RevocableParts:
+    """The parts of a streamed reply. When the admission ends, the reply is cut off, so that it does not look complete.
 
-    Raises:
-        CutOffError: the admission has ended.
+    Parameters:
+        parts: the parts.
+        admission: the admission of the request.
     """
-    async with aclosing(cast("AsyncGenerator[bytes, None]", parts)):
-        while True:
-            try:
-                with admission.until_revoked():
-                    part = await anext(parts, None)
-            except NotAuthenticatedError as error:
-                raise CutOffError from error
-            if part is None:
-                return
-            yield part
+
+    def __init__(self, parts: AsyncIterator[bytes], admission: Admission) -> None:
+        self._parts = parts
+        self._admission = admission
+
+    def __aiter__(self) -> RevocableParts:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Return the next part.
+
+        Raises:
+            CutOffError: the admission has ended.
+        """
+        try:
+            with self._admission.until_revoked():
+                return await anext(self._parts)
+        except UnauthenticatedError as error:
+            raise CutOffError from error
+
+    async def aclose(self) -> None:
+        """Close the parts. The framework calls this at the end of the reply."""
+        if isinstance(self._parts, AsyncGenerator):
+            await self._parts.aclose()

@@ -9,7 +9,7 @@ from typing import Final
 import trio
 
 from ...access import Identity
-from .errors import NotAuthenticatedError
+from .errors import UnauthenticatedError
 
 REVOKED: Final = "the token of this request was removed while the request was answered: use another token"
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="pexecutor", error="invalid_token"'}
@@ -39,7 +39,7 @@ class Admission:
         """Cancel the body when the admission ends. While an inner context is open, only its body is cancelled.
 
         Raises:
-            NotAuthenticatedError: the body was cancelled.
+            UnauthenticatedError: the body was cancelled.
         """
         if self.is_revoked:
             raise _revoked()
@@ -53,5 +53,5 @@ class Admission:
             raise _revoked()
 
 
-def _revoked() -> NotAuthenticatedError:
-    return NotAuthenticatedError(REVOKED, _CHALLENGE)
+def _revoked() -> UnauthenticatedError:
+    return UnauthenticatedError(REVOKED, _CHALLENGE)

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 import msgspec
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
-from ..access.admissions import cut_when_revoked
+from ..access.admissions import RevocableParts
 from ..access.gate import Gate
 from ..api.decode import decode_query
 from ..api.errors import problem_of
@@ -64,7 +64,7 @@ class Answering:
                 return reply
             if reply.until_sent is not None:
                 registered.push(reply.until_sent)
-            content = cut_when_revoked(reply.content, admission)
+            content = RevocableParts(reply.content, admission)
             return reply._replace(content=content, until_sent=registered.pop_all())
 
     def admit(self, request: IncomingRequest, route: Route | None) -> None:
