@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -28,11 +27,8 @@ from pexecutor import (
 
 from ..cli.proxy import Proxy, proxy_to
 from ..server.process import ServerProcess
-from .drivers import Run
+from .drivers import SUBMITS, Run
 from .standins import Scripted, Seen, losing_replies, scripted
-
-SUBMITS: Final = int(os.environ.get("PEXECUTOR_TEST_CLIENT_SUBMITS", "50"))
-"""How many tasks each client submits through a proxy that loses replies. The full size is 1000."""
 
 RECORD: Final = {
     "id": "a3f09c-42",
