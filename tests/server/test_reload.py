@@ -23,8 +23,8 @@ from pexecutor.access import hash_token
 from .conftest import is_ready, kill_group, launch_on_free_port
 from .process import WAIT_SECONDS_MAX, eventually
 
-RELOADS: Final = int(os.environ.get("PEXECUTOR_TEST_RELOADS", "20"))
-"""How many reloads there are under load."""
+RELOADS: Final = int(os.environ.get("RELOADS_UNDER_LOAD", "20"))
+"""How many reloads there are under load. The variable must not begin with ``PEXECUTOR_``: it would be a setting."""
 
 REVOKED_SECONDS_MAX: Final = 1.0
 
