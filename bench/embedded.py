@@ -23,7 +23,7 @@ import msgspec
 import trio
 
 from pexecutor import Executor, LocalStore, Task
-from pexecutor.handlers.catalogue import Catalogue, load_catalogue
+from pexecutor.handlers import Catalogue, load_catalogue
 from pexecutor.stores import Store
 from pexecutor.stores.address import SqliteAddress, ValkeyAddress, parse_store
 from pexecutor.stores.sqlite.database import Database

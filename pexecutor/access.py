@@ -38,10 +38,17 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """The identity of a caller: the name of its token, for the log, and its scope."""
+    """The identity of a caller.
+
+    Parameters:
+        name: the name of the caller's token, for the log.
+        scope: the scope of the token.
+        sha256: the hash of the token, which tells a token from a later one with the same name.
+    """
 
     name: str
     scope: Scope
+    sha256: str = ""
 
     def may(self, needed: Scope) -> bool:
         """Return whether the identity may use a route that needs this scope."""
@@ -81,10 +88,14 @@ class Tokens:
             settings = table_from(table, TokenSettings, f"tokens.{name}")
             if settings.sha256 in self._hashes:
                 raise ConfigError(f"tokens.{name} has the sha256 of tokens.{self._hashes[settings.sha256].name}")
-            self._hashes[settings.sha256] = Identity(name, settings.scope)
+            self._hashes[settings.sha256] = Identity(name, settings.scope, settings.sha256)
 
     def __len__(self) -> int:
         return len(self._hashes)
+
+    def __contains__(self, identity: object) -> bool:
+        """Return whether an identity belongs to one of these tokens, with the same name and scope."""
+        return isinstance(identity, Identity) and self._hashes.get(identity.sha256) == identity
 
     def identify(self, token: str) -> Identity | None:
         """Return the identity of a token, or ``None`` if the token is unknown."""

@@ -19,8 +19,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,8 @@ from .process.host import Host
 from .process.service_manager import ServiceManager, is_working
 from .process.stop import StopBound, StopSignals, log_stopped, report_drain
 from .process.streams import background_streams, replace_streams
-from .server import make_executor, unwrapped_unusable_store
-from .web import create_app as create_web_app
+from .reload import Reloader
+from .server import make_serving, unwrapped_unusable_store
 from .web.serving.hosted import HostedConnections
 from .web.serving.inherited import drop_variables
 
@@ -58,16 +59,24 @@ def create_app(file: str | None = None, **settings: Any) -> ExecutorApp:
     if host.is_worker:
         replace_streams()  # before handler modules set up loggers, which keep the present streams
     path = None if file is None else Path(file)
-    return ExecutorApp(load_config(file=path, environment=os.environ, flags=settings))
+    return ExecutorApp(partial(load_config, file=path, environment=os.environ, flags=settings))
 
 
 class ExecutorApp:
-    """An ASGI app whose lifespan runs an executor."""
+    """An ASGI app whose lifespan runs an executor.
 
-    def __init__(self, config: Config) -> None:
-        self._config = config
-        self._executor = make_executor(config)
-        self._app = create_web_app(self._executor, config)
+    Parameters:
+        load: reads the settings, at the start and for each reload.
+
+    Raises:
+        ConfigError: a setting is invalid.
+    """
+
+    def __init__(self, load: Callable[[], Config]) -> None:
+        self._load = load
+        self._config = load()
+        self._serving = make_serving(self._config)
+        self._executor, self._app = self._serving.executor, self._serving.web.app
 
     async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Serve one request, or run the lifespan."""
@@ -88,7 +97,9 @@ class ExecutorApp:
     async def _live(self, bound: StopBound, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         executor, host = self._executor, Host()
         host.wait_for_lifespan(self._config.drain_timeout_seconds + bound.margin_seconds)
-        signals, manager = StopSignals(executor, bound), ServiceManager.from_environment(os.environ)
+        manager = ServiceManager.from_environment(os.environ)
+        reloader = Reloader(self._config, self._load, self._serving, os.environ, manager=manager)
+        signals = StopSignals(executor, bound, reloader.on_signal)
         drop_variables(os.environ)
         try:
             with unwrapped_unusable_store():

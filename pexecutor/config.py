@@ -213,6 +213,7 @@ def flag_of(setting: str) -> str:
 
 
 def _read_file(path: Path) -> dict[str, Any]:
+    content = b""
     try:
         content = path.read_bytes()
         if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content[:2]:
@@ -221,7 +222,8 @@ def _read_file(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+        end = f"at line {len(content.splitlines())}, the end of the file"
+        raise ConfigError(f"{path} is not valid TOML: {str(error).replace('at end of document', end)}") from error
 
 
 def _checked(name: str, value: Any, source: str, *, strict: bool = True) -> Any:

@@ -48,14 +48,21 @@ def configure_logging(level: LogLevel, log_format: LogFormat) -> None:
     ]
     structlog.configure(
         processors=[_Renderer(processors, log_format)],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+    set_log_level(level)
     logging.getLogger("coredis").setLevel(logging.CRITICAL)  # its errors are raised to the store's callers anyway
     own = logging.getLogger("pexecutor")
     own.handlers, own.propagate = [_Forwarder()], False
     report_drops(lambda stream, lines: _log.warning("output was dropped", stream=stream, lines=lines))
+
+
+def set_log_level(level: LogLevel) -> None:
+    """Log no lines below this level from now on. A logger that was bound before keeps its level."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()])
+    )
 
 
 def log_ignored_variables(environment: Mapping[str, str]) -> None:
@@ -104,11 +111,16 @@ class TaskLog:
     """
 
     def __init__(self, level: LogLevel, *, now: Callable[[], float] = time.monotonic) -> None:
+        # Only use_level() replaces it.
         self._details = level == "debug"
         self._now = now
         self._window = 0.0
         self._warnings = 0
         self._left_out = 0
+
+    def use_level(self, level: LogLevel) -> None:
+        """Log from now on as for this level."""
+        self._details = level == "debug"
 
     def __call__(self, records: Sequence[Record]) -> None:
         """Log the new records of changed tasks."""

@@ -11,7 +11,6 @@ import os
 import secrets
 import socket
 import ssl
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -33,10 +32,9 @@ from .log import TaskLog, log_skip
 from .logs.bounds import LogBounds
 from .logs.directory import Directory, KeptDirectory, NodeDirectory, TemporaryDirectory
 from .logs.files import LogFiles
-from .notifications.settings import load_targets
 from .process.service_manager import ServiceManager, is_working
 from .process.stop import StopBound, StopSignals, log_stopped, report_drain
-from .schedules.tables import DeclaredSchedules, fields_given, load_tables
+from .reload import Reloader, Serving, executor_settings
 from .stores import Store
 from .stores.address import SqliteAddress, ValkeyAddress, parse_store
 from .stores.local.recovery import Recovered
@@ -55,8 +53,13 @@ from .web.serving.tls import tls_context
 _log = structlog.get_logger()
 
 
-def make_executor(config: Config, handlers: Catalogue | None = None) -> Executor:
+def make_executor(config: Config, handlers: Catalogue | None = None, *, task_log: TaskLog | None = None) -> Executor:
     """Make an executor with its store from the settings.
+
+    Parameters:
+        config: all settings.
+        handlers: the handlers; by default those of the settings.
+        task_log: called with changed tasks; by default the log of the settings' level.
 
     Raises:
         ConfigError: a handler, a limit, a schedule or a target of notifications in the settings is invalid.
@@ -70,16 +73,16 @@ def make_executor(config: Config, handlers: Catalogue | None = None) -> Executor
     shared = _is_shared(config)
     if config.unknown_handlers == "fail" and not shared:
         handlers = handlers.claiming_unknown()
-    declared = load_tables(config.schedules, handlers.check, time.time())
+    settings = executor_settings(config, handlers, os.environ, shared=shared)
     store = _make_store(config, handlers, identity)
     return Executor(
         store,
-        pool_size=config.pool_size,
+        pool_size=settings.pool_size,
         drain_timeout_seconds=config.drain_timeout_seconds,
         handlers=handlers.with_resource(partial(_marking, identity, shared=shared)),
-        declared=DeclaredSchedules(declared, given=fields_given(config.schedules), shared=shared),
-        targets=load_targets(config.notify, handlers.names(), os.environ),
-        on_change=TaskLog(config.log_level),
+        declared=settings.declared,
+        targets=settings.targets,
+        on_change=TaskLog(config.log_level) if task_log is None else task_log,
         on_skip=log_skip,
         logs=_make_logs(config, store),
     )
@@ -224,10 +227,21 @@ def _log_trouble(trouble: str | None) -> None:
         _log.error("submits are refused", reason=trouble)
 
 
+def make_serving(config: Config, handlers: Catalogue | None = None) -> Serving:
+    """Make an executor and its HTTP API from the settings. No socket and no store is opened.
+
+    Raises:
+        ConfigError: a handler, a schedule, a hook or a token is invalid.
+    """
+    task_log = TaskLog(config.log_level)
+    executor = make_executor(config, handlers, task_log=task_log)
+    return Serving(executor, create_web(executor, config), task_log, shared=_is_shared(config))
+
+
 class Prepared(NamedTuple):
     """What a server consists of, before it opens a socket or its store."""
 
-    executor: Executor
+    serving: Serving
     http: Http
     tls: ssl.SSLContext | None
 
@@ -238,9 +252,8 @@ def prepare(config: Config, handlers: Catalogue | None = None) -> Prepared:
     Raises:
         ConfigError: a handler, a schedule, a hook, a token or a certificate is invalid, or a part is not installed.
     """
-    executor = make_executor(config, handlers)
-    http = make_http(create_web(executor, config), config)
-    return Prepared(executor, http, tls_context(config.tls_certfile, config.tls_keyfile))
+    serving = make_serving(config, handlers)
+    return Prepared(serving, make_http(serving.web, config), tls_context(config.tls_certfile, config.tls_keyfile))
 
 
 async def serve(
@@ -251,6 +264,7 @@ async def serve(
     bound: StopBound | None = None,
     manager: ServiceManager | None = None,
     inherited: socket.socket | None = None,
+    load: Callable[[], Config] | None = None,
 ) -> None:
     """Serve until a signal or ``POST /drain``, then stop without losing a task.
 
@@ -262,36 +276,48 @@ async def serve(
         manager: gets reports of the start and of the stop; by default there is no service manager.
         inherited: a listening socket to serve on instead of the host and port of the settings. Its owner keeps it open,
             so the server accepts no connection once the stop has begun: new clients wait for the next server.
+        load: reads the settings again for a reload; without it, a reload changes nothing.
 
     Raises:
-        ConfigError: a handler, a schedule, a token or a certificate is invalid, or the server would be open to other
-            machines.
+        ConfigError: a setting is invalid, or the server would be open to other machines.
         ListenError: the server cannot listen on the address.
         UnusableStoreError: the store of the settings cannot keep tasks.
     """
-    executor, speaks, tls = prepare(config, handlers)
+    serving, speaks, tls = prepare(config, handlers)
+    executor = serving.executor
     manager = manager or ServiceManager()
     with _listen_guarded(config, inherited) as listener, unwrapped_unusable_store():
         http = HttpServer(speaks, listener, connections_max=_connections_max(config), tls=tls)
+        serving = serving._replace(use_certificate=http.use_certificate)
+        check = partial(_check_listener, listener=listener, is_inherited=inherited is not None)
+        reloader = Reloader(config, load, serving, os.environ, check=check, manager=manager)
         async with trio.open_nursery() as nursery:
             if bound is not None:
-                await nursery.start(bound.run)
-                await nursery.start(StopSignals(executor, bound).run)
+                await _handle_signals(nursery, StopSignals(executor, bound, reloader.on_signal), bound)
             nursery.start_soon(report_drain, executor, bound, manager)
             await nursery.start(executor.run)
-            async with trio.open_nursery() as serving:
-                await serving.start(http.run)
+            async with trio.open_nursery() as connections:
+                await connections.start(http.run)
                 if inherited is not None:
                     nursery.start_soon(_leave_new_clients, executor, http)
                 nursery.start_soon(manager.run, lambda: is_working(executor.statistics()))
-                url = http.url if http.url.startswith("unix:") else http.url + config.base_path
-                announce(url)
-                manager.ready(f"serves at {url}")
-                _log.info("serving", url=url, pool_size=config.pool_size, queue_size=config.queue_size)
+                _report_start(config, http.url, announce, manager)
                 await executor.stopped.wait()
                 http.stop()
             nursery.cancel_scope.cancel()
     log_stopped(executor.statistics())
+
+
+async def _handle_signals(nursery: trio.Nursery, signals: StopSignals, bound: StopBound) -> None:
+    await nursery.start(bound.run)
+    await nursery.start(signals.run)
+
+
+def _report_start(config: Config, url: str, announce: Callable[[str], None], manager: ServiceManager) -> None:
+    url = url if url.startswith("unix:") else url + config.base_path
+    announce(url)
+    manager.ready(f"serves at {url}")
+    _log.info("serving", url=url, pool_size=config.pool_size, queue_size=config.queue_size)
 
 
 async def _leave_new_clients(executor: Executor, http: HttpServer) -> None:
@@ -304,14 +330,19 @@ def _listen_guarded(config: Config, inherited: socket.socket | None) -> socket.s
     """Return a listening socket, unless it would allow anonymous requests from other machines."""
     listener = inherited or listen(config.host, config.port)
     try:
-        # The check uses the bound address, because a host name may resolve to any address.
-        if listener.family != socket.AF_UNIX:
-            address = listener.getsockname()[0]
-            check_access(config, address, f"--host {config.host}" if inherited is None else f"the socket on {address}")
+        _check_listener(config, listener=listener, is_inherited=inherited is not None)
     except ConfigError:
         listener.close()
         raise
     return listener
+
+
+def _check_listener(config: Config, *, listener: socket.socket, is_inherited: bool) -> None:
+    """Raise ``ConfigError`` if a server on this socket would allow anonymous requests from other machines."""
+    # The check uses the bound address, because a host name may resolve to any address.
+    if listener.family != socket.AF_UNIX:
+        address = listener.getsockname()[0]
+        check_access(config, address, f"the socket on {address}" if is_inherited else f"--host {config.host}")
 
 
 def check_access(config: Config, address: str, named: str) -> None:

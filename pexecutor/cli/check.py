@@ -65,12 +65,12 @@ def _access(config: Config, _: Prepared) -> Iterator[Line]:
 
 
 def _handlers(_: Config, prepared: Prepared) -> Iterator[Line]:
-    for handler in prepared.executor.handlers.describe():
+    for handler in prepared.serving.executor.handlers.describe():
         yield "handler", handler.name, handler.description
 
 
 def _limits(config: Config, prepared: Prepared) -> Iterator[Line]:
-    limits = prepared.executor.handlers.limits
+    limits = prepared.serving.executor.handlers.limits
     for name, number in limits.numbers.items():
         per = config.limits[name].get("per")
         yield "limit", f"limits.{name}", _at_once(number), *([] if per is None else [f"for each {per}"])
@@ -84,7 +84,7 @@ def _at_once(number: int) -> str:
 
 def _schedules(config: Config, prepared: Prepared) -> Iterator[Line]:
     now = time.time()
-    for name, declaration in load_tables(config.schedules, prepared.executor.handlers.check, now).items():
+    for name, declaration in load_tables(config.schedules, prepared.serving.executor.handlers.check, now).items():
         times = times_of(msgspec.to_builtins(declaration) | {"timezone": declaration.timezone})
         yield "schedule", name, times, *_next_times(name, declaration, now)
 
@@ -103,7 +103,7 @@ def _hooks(config: Config, _: Prepared) -> Iterator[Line]:
 
 
 def _targets(config: Config, prepared: Prepared) -> Iterator[Line]:
-    for name, target in load_targets(config.notify, prepared.executor.handlers.names(), os.environ).items():
+    for name, target in load_targets(config.notify, prepared.serving.executor.handlers.names(), os.environ).items():
         yield "notify", name, target.address.origin, "on " + ", ".join(sorted(target.on))
 
 

@@ -19,6 +19,7 @@ from .logs import logs
 from .move import move
 from .pausing import pause, resume, status, why
 from .read import handlers, list_tasks, show
+from .reload import reload
 from .schedule import schedule
 from .submit import submit
 from .token import token
@@ -41,6 +42,7 @@ COMMANDS: tuple[click.Command, ...] = (
     pause,
     resume,
     drain,
+    reload,
     handlers,
     schedule,
     db,

@@ -7,9 +7,11 @@ commands, and ``exit_status.py`` their exit statuses.
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import os
 import sys
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -142,12 +144,15 @@ for _command in COMMANDS:
 @click.option("--config", "file", type=click.Path(path_type=Path), help="A TOML file of settings.")
 @click.option("--check", is_flag=True, help="Check all settings, print what would be served, and exit.")
 def serve(file: Path | None, check: bool, **flags: Any) -> None:
-    """Serve until SIGTERM, SIGINT, SIGHUP or POST /drain. A second signal stops at once."""
-    config = load_config(file=file, environment=os.environ, flags=flags)
+    """Serve until SIGTERM, SIGINT or POST /drain. A second signal stops at once.
+
+    SIGHUP and POST /reload read the settings again.
+    """
+    load = partial(load_config, file=file, environment=os.environ, flags=flags)
     if check:
-        _check(config)
+        _check(load())
     else:
-        _serve(config)
+        _serve(load)
 
 
 def _check(config: Config) -> None:
@@ -166,7 +171,8 @@ def _check(config: Config) -> None:
         raise click.ClickException(str(error)) from error
 
 
-def _serve(config: Config) -> None:
+def _serve(load: Callable[[], Config]) -> None:
+    config = load()
     # Imported here, because they take most of a second to load and only `serve` needs them.
     import trio
 
@@ -182,10 +188,13 @@ def _serve(config: Config) -> None:
         configure_logging(config.log_level, config.log_format)
         log_ignored_variables(os.environ)
         manager = ServiceManager.from_environment(os.environ)
+        if manager.has_watchdog:
+            faulthandler.enable(file=2)  # the watchdog's SIGABRT then writes the stacks of all threads
         announce = partial(_begin_serving, config=config)
         try:
             inherited = take_inherited(os.environ)
-            trio.run(lambda: serve_http(config, announce=announce, bound=bound, manager=manager, inherited=inherited))
+            serve_here = partial(serve_http, config, announce=announce, bound=bound, load=load)
+            trio.run(partial(serve_here, manager=manager, inherited=inherited))
         except ListenError as error:
             raise click.ClickException(str(error)) from error
 

@@ -36,6 +36,7 @@ from .shapes import (
     ReadinessShape,
     ReasonShape,
     RecordShape,
+    ReloadedShape,
     ScheduleShape,
 )
 from .sync.http import HttpLink
@@ -170,6 +171,14 @@ class DocumentClient:
     def drain(self) -> Document:
         """Begin the drain of the server, and return its readiness."""
         return self._document(requests.drain(), ReadinessShape)
+
+    def reload(self) -> Document:
+        """Make the server read its settings again, and return what has changed.
+
+        Raises:
+            RefusedError: the settings are invalid, and nothing has changed; the message says where.
+        """
+        return self._document(requests.reload(), ReloadedShape)
 
     def pause(self, handler: str | None = None) -> Document:
         """Start no more tasks of a handler, or none at all, and return all pauses."""

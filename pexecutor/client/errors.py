@@ -62,10 +62,10 @@ class UnsuccessfulTaskError(PexecutorError):
     verb: ClassVar[str] = "did not succeed"
 
     def __init__(self, record: TaskRecord) -> None:
-        self.record = record
+        self.record: TaskRecord = record
         output = record.output
         parts = () if output is None else (output.stdout, output.stderr, output.log, output.body)
-        self.log_end = "".join(parts)
+        self.log_end: str = "".join(parts)
         reason = f": {record.error}" if record.error else ""
         super().__init__(f"the task {record.name!r} ({record.id}) {self.verb}{reason}")
 

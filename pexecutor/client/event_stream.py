@@ -80,7 +80,7 @@ class EventParser:
 
     def __init__(self) -> None:
         self.last_id: int | None = None
-        self.pause_seconds = 0.0
+        self.pause_seconds: float = 0.0
         self._fields: dict[bytes, bytes] = {}  # owned by take(): the fields of the message that is arriving
 
     def take(self, line: bytes) -> ServerEvent | None:

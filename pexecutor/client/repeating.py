@@ -50,7 +50,7 @@ class Repeats:
         self._jitter = jitter
         self._pause = PAUSE_SECONDS
         self._ends_at: float | None = None  # set by the first failure
-        self.made = 0
+        self.made: int = 0
 
     def pause_after(self, error: PexecutorError) -> float | None:
         """Return how many seconds to wait before the request is sent again; ``None`` if it must not be sent again."""

@@ -179,6 +179,11 @@ def drain() -> ApiRequest:
     return ApiRequest("POST", "/drain")
 
 
+def reload() -> ApiRequest:
+    """Read the settings of the server again."""
+    return ApiRequest("POST", "/reload")
+
+
 def pause(handler: str | None) -> ApiRequest:
     """Start no more tasks of a handler, or none at all."""
     return ApiRequest("POST", f"{_pausable(handler)}/pause")

@@ -40,6 +40,11 @@ class ReasonShape(msgspec.Struct):
     detail: str
 
 
+class ReloadedShape(msgspec.Struct):
+    changed: list[dict[str, Any]]
+    restart_needed: list[str]
+
+
 class StoreStatisticsShape(msgspec.Struct):
     queue_size: int
     pending: int

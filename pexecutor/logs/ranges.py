@@ -13,7 +13,10 @@ from typing import Final, NamedTuple
 
 from .reading import Missing
 
-_RANGE: Final = re.compile(r"bytes=\s*(\d{0,18})-(\d{0,18})\s*", re.IGNORECASE)
+_RANGE: Final = re.compile(r"bytes=\s*(\d*)-(\d*)\s*", re.IGNORECASE | re.ASCII)
+
+_DIGITS_MAX: Final = 18
+"""No log has a byte whose number has more digits."""
 
 
 class ByteRange(NamedTuple):
@@ -28,10 +31,16 @@ def parse_range(values: Sequence[str]) -> ByteRange | None:
     match = _RANGE.fullmatch(values[0]) if len(values) == 1 else None
     if match is None or not (match[1] or match[2]):
         return None
-    first, last = (int(number) if number else None for number in match.groups())
+    first, last = (_number(digits) if digits else None for digits in match.groups())
     if first is not None and last is not None and last < first:
         return None
     return ByteRange(first, last)
+
+
+def _number(digits: str) -> int:
+    """Return a number; instead of one with too many digits, a lower one that is behind the end of every log."""
+    digits = digits.lstrip("0") or "0"
+    return int(digits) if len(digits) <= _DIGITS_MAX else 10**_DIGITS_MAX
 
 
 def resolve(requested: ByteRange, total: int, gap: Missing | None) -> tuple[int, int] | None:

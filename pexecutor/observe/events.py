@@ -82,11 +82,43 @@ class TasksResumed(msgspec.Struct, frozen=True, gc=False):
     by: str
 
 
+class SettingChange(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A setting that a reload has changed, without its values.
+
+    Parameters:
+        setting: the name of the setting.
+        added, changed, removed: the names of the tables that were added, changed and removed, if it consists of tables.
+    """
+
+    setting: str
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        """Return the change as one line, such as ``tokens: added ci, removed old``."""
+        parts = {"added": self.added, "changed": self.changed, "removed": self.removed}
+        shown = ", ".join(f"{verb} {' '.join(names)}" for verb, names in parts.items() if names)
+        return f"{self.setting}: {shown}" if shown else self.setting
+
+
+class Reloaded(msgspec.Struct, frozen=True, gc=False):
+    """What a reload of the settings has changed. It is also an event.
+
+    Parameters:
+        changed: the settings that have changed, and are in effect.
+        restart_needed: the settings that have changed, and take effect at the next restart.
+    """
+
+    changed: tuple[SettingChange, ...] = ()
+    restart_needed: tuple[str, ...] = ()
+
+
 class Gap(msgspec.Struct, frozen=True, gc=False):
     """The event that a reader has missed events and must read the state of tasks anew."""
 
 
-Happening = Record | TaskProgress | DrainBegun | OccurrenceSkipped | TasksPaused | TasksResumed | Gap
+Happening = Record | TaskProgress | DrainBegun | OccurrenceSkipped | TasksPaused | TasksResumed | Reloaded | Gap
 """What an event reports. A record reports the change that produced the record."""
 
 
@@ -234,7 +266,7 @@ class Reader:
         return taken
 
 
-_BARE: Final = (TaskProgress, DrainBegun, OccurrenceSkipped, TasksPaused, TasksResumed, Gap)
+_BARE: Final = (TaskProgress, DrainBegun, OccurrenceSkipped, TasksPaused, TasksResumed, Reloaded, Gap)
 
 
 def _strip_all(records: Sequence[Record]) -> Sequence[Record]:

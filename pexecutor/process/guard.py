@@ -19,10 +19,12 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""The signals that can begin a stop. SIGHUP begins one only if the server's terminal is gone; see ``Terminal``."""
 
 STACKS_SIGNAL: Final = signal.SIGRTMIN + 5
 """The signal at which the server writes the stacks of its threads to standard error."""
@@ -34,19 +36,55 @@ SAME_REQUEST_SECONDS: Final = 1.0
 """A signal within this time after a stop without a signal is the same request: the parent process was signalled,
 too."""
 
+STAT_BYTES_MAX: Final = 4096
+"""How much is read of the file in which the system describes a process; it has one line of about fifty numbers."""
+
 STACKS_SHARE: Final = 0.05
 """The share of the margin in which the server may write its stacks."""
+
+
+class Terminal:
+    """The controlling terminal of a process, as the system reports it.
+
+    When a terminal is closed, the system takes it away from all processes of its session, and then sends SIGHUP. So a
+    process that has lost its terminal is to stop, and any other SIGHUP is for a reload.
+
+    Parameters:
+        process: the id of the process.
+    """
+
+    def __init__(self, process: int) -> None:
+        self._process = process
+        self._had_one = self._number() != 0
+
+    def is_gone(self) -> bool:
+        """Return whether the process had a terminal at first and has none now."""
+        return self._had_one and self._number() == 0
+
+    def _number(self) -> int:
+        """Return the device number of the terminal; 0 without a terminal, or if the system does not report it."""
+        try:
+            fd = os.open(f"/proc/{self._process}/stat", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                fields = os.read(fd, STAT_BYTES_MAX).rpartition(b")")[2].split()  # the program's name may have spaces
+            finally:
+                os.close(fd)
+            return int(fields[4])
+        except (OSError, IndexError, ValueError):
+            return 0
 
 
 class Deadline:
     """The time at which the server is killed.
 
     Parameters:
+        is_hung_up: returns whether the terminal of the server is gone.
         drain_seconds: how long running tasks may take after the first signal.
         margin_seconds: how long the rest of the stop may take. After a second signal, only this time is left.
     """
 
-    def __init__(self, drain_seconds: float, margin_seconds: float) -> None:
+    def __init__(self, is_hung_up: Callable[[], bool], drain_seconds: float, margin_seconds: float) -> None:
+        self._is_hung_up = is_hung_up
         self._drain_seconds = drain_seconds
         self._margin_seconds = margin_seconds
         self.at: float = math.inf
@@ -56,9 +94,9 @@ class Deadline:
         """Update the deadline for a byte from the wakeup descriptor."""
         if byte == STOP_BEGUN:
             self._begun_otherwise_at = now
-        elif byte not in STOP_SIGNALS:
+        elif byte not in STOP_SIGNALS or (byte == signal.SIGHUP and not self._is_hung_up()):
             return
-        elif self.at < math.inf and now > self._begun_otherwise_at + SAME_REQUEST_SECONDS:
+        elif byte != signal.SIGHUP and self.at < math.inf and now > self._begun_otherwise_at + SAME_REQUEST_SECONDS:
             self.at = min(self.at, now + self._margin_seconds)
         self.at = min(self.at, now + self._drain_seconds + self._margin_seconds)
 
@@ -92,7 +130,8 @@ def main(fd: int, server: int, drain_seconds: float, margin_seconds: float) -> N
     os.chdir("/")
     os.closerange(3, fd)
     stacks_seconds = margin_seconds * STACKS_SHARE
-    if watch(socket.socket(fileno=fd), Deadline(drain_seconds, margin_seconds - stacks_seconds)):
+    deadline = Deadline(Terminal(server).is_gone, drain_seconds, margin_seconds - stacks_seconds)
+    if watch(socket.socket(fileno=fd), deadline):
         end(server, stacks_seconds)
 
 

@@ -74,6 +74,11 @@ class ServiceManager:
         return cls(address or None, _watchdog_seconds(period, pid))
 
     @property
+    def has_watchdog(self) -> bool:
+        """Return whether the manager ends the server if the beats stop."""
+        return self._watchdog_seconds is not None
+
+    @property
     def unsent(self) -> int:
         """Return how many messages wait for room in the manager's socket."""
         return len(self._unsent)

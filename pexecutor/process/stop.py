@@ -22,6 +22,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -38,6 +39,9 @@ from . import guard
 from .service_manager import ServiceManager
 
 _log = structlog.get_logger()
+
+HANGUP_SECONDS: Final = 0.1
+"""The pause between SIGHUP and the reload."""
 
 _kept: Final[list[StopBound]] = []
 """The bound of a stop that has begun. The reference keeps the guard's socket open until the process has ended."""
@@ -73,8 +77,9 @@ class StopBound:
         """Return whether a stop has begun."""
         return self._timer_at < math.inf
 
-    def begin(self) -> None:
+    def begin(self, *, by_signal: bool = False) -> None:
         """Start counting now; further calls change nothing."""
+        self._is_signalled = self._is_signalled or by_signal
         if not self.begun:
             self._set_timer(self._drain_seconds + self.margin_seconds * TIMER_SHARE)
             self._notify_guard()
@@ -159,16 +164,22 @@ def _leave_links_open() -> None:
 
 
 class StopSignals:
-    """The signal handlers of a server: the first signal begins the drain, the second ends it.
+    """The signal handlers of a server: the first signal begins the drain, the second ends it. SIGHUP reloads.
+
+    SIGHUP begins the drain only if the terminal of the process is gone; during a drain, it is ignored.
 
     Parameters:
         executor: the executor to stop.
         bound: the bound on the stop.
+        reload: reloads the settings, and logs the result.
     """
 
-    def __init__(self, executor: Executor, bound: StopBound) -> None:
+    def __init__(self, executor: Executor, bound: StopBound, reload: Callable[[], Awaitable[None]]) -> None:
         self._executor = executor
         self._bound = bound
+        self._reload = reload
+        self._terminal = guard.Terminal(os.getpid())
+        self._hangup = trio.Event()  # set by _obey_hangup(), replaced by _reload_at_hangups()
         self._parent_at = -math.inf
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -180,20 +191,47 @@ class StopSignals:
         token = trio.lowlevel.current_trio_token()
 
         def handle(number: int, _frame: FrameType | None) -> None:
-            if not self._is_same_request():
-                self._bound.note_signal()
+            if number == signal.SIGHUP:
+                obey: Callable[..., None] = self._obey_hangup
+                if self._terminal.is_gone():
+                    self._bound.begin(by_signal=True)
+            else:
+                obey = self._obey
+                if not self._is_same_request():
+                    self._bound.note_signal()
             with suppress(trio.RunFinishedError):
-                token.run_sync_soon(self._obey, signal.Signals(number), time.monotonic())
+                token.run_sync_soon(obey, signal.Signals(number), time.monotonic())
 
         taken = [number for number in guard.STOP_SIGNALS if not (number == signal.SIGHUP and _is_ignored(number))]
         previous = {number: signal.signal(number, handle) for number in taken}
         try:
             task_status.started()
-            await trio.sleep_forever()
+            await self._reload_at_hangups()
         finally:
             if not self._bound.begun:  # after a stop, a late signal must not kill the process before it exits
                 for number, handler in previous.items():
                     signal.signal(number, handler)
+
+    async def _reload_at_hangups(self) -> None:
+        """Reload once for all signals that came since the last reload began."""
+        while True:
+            await self._hangup.wait()
+            self._hangup = trio.Event()
+            # A shell that ends without closing its terminal is signalled a moment before the terminal is taken away.
+            await trio.sleep(HANGUP_SECONDS)
+            if self._terminal.is_gone():
+                self._bound.begin(by_signal=True)
+                self._obey(signal.SIGHUP, time.monotonic())
+            elif not self._executor.draining.is_set():
+                await self._reload()
+
+    def _obey_hangup(self, number: signal.Signals, signalled_at: float) -> None:
+        if self._executor.draining.is_set():
+            _log.info("signal ignored during the drain", signal=number.name)
+        elif self._terminal.is_gone():
+            self._obey(number, signalled_at)
+        else:
+            self._hangup.set()
 
     def parent_signalled(self) -> None:
         """Begin the stop because the parent process stops, unless a signal has already begun it."""

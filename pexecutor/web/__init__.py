@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from quart_trio import QuartTrio
 
 from ..config import Config
 from ..core.executor import Executor
-from .access.gate import Gate
+from ..handlers import Catalogue
+from .access.gate import Gate, access_rules
 from .access.proxies import Proxies
 from .access.session_answers import SessionAnswers
 from .api.bulk import BulkAnswers
 from .api.events import EventAnswers
-from .api.hooks.answers import HookAnswers
+from .api.hooks.answers import HookAnswers, load_hooks
 from .api.limits import LimitAnswers
 from .api.logs import LogAnswers
 from .api.metrics import MetricsAnswers
 from .api.ops import OpsAnswers
+from .api.reload import ReloadAnswers
 from .api.route import RouteTable
 from .api.schedules import ScheduleAnswers
 from .api.submit import SubmitAnswers
@@ -34,13 +37,40 @@ from .serving.listener import Http
 
 
 class Web(NamedTuple):
-    """An ASGI app, its gate and proxies, and what a listener may call without the app: prompt routes, and submits."""
+    """An ASGI app, and what a listener may call without the app: prompt routes and the steps of a submit.
+
+    The other fields are the parts of the app that a reload changes. Everything else reads only settings that need a
+    restart.
+    """
 
     app: QuartTrio
-    gate: Gate
     proxies: Proxies
     prompt: PromptRoutes
     submits: Submits
+    gate: Gate
+    hooks: HookAnswers
+    submit_answers: SubmitAnswers
+    reload_answers: ReloadAnswers
+
+    def checked(self, config: Config, handlers: Catalogue, environment: Mapping[str, str]) -> Callable[[], None]:
+        """Check changed settings; return a function that applies them, and cannot fail.
+
+        Parameters:
+            config: the tokens, the hosts and the hooks.
+            handlers: the handlers that the settings declare.
+            environment: the environment variables that hold secrets.
+
+        Raises:
+            ConfigError: a token, a host or a hook in the settings cannot be used.
+        """
+        rules, hooks = access_rules(config), load_hooks(config.hooks, environment, handlers)
+
+        def apply() -> None:
+            self.hooks.apply(hooks)
+            self.submit_answers.use_present_log()
+            self.gate.apply(rules)
+
+        return apply
 
 
 def create_app(executor: Executor, config: Config) -> QuartTrio:
@@ -66,13 +96,15 @@ def create_web(executor: Executor, config: Config, table: RouteTable = TABLE) ->
         *(submits, TaskAnswers(executor, config), BulkAnswers(executor, config)),
         ScheduleAnswers(executor, config, submits, submit.path),
         LimitAnswers(executor),
-        HookAnswers(executor, config, os.environ, table.route_of(TaskAnswers.show)),
+        hooks := HookAnswers(executor, config, os.environ, table.route_of(TaskAnswers.show)),
+        reloads := ReloadAnswers(),
         *(EventAnswers(executor, config), LogAnswers(executor, config), OpsAnswers(executor), MetricsAnswers(executor)),
         *(SessionAnswers(gate, config), DocsAnswers(table.routes, executor, config), DashboardAnswers()),
     ]
     answering = Answering(gate, table, services)
     prompt = PromptRoutes(table, answering)
-    return Web(App(table, answering, proxies), gate, proxies, prompt, Submits(answering, submits, prompt, submit))
+    listened = prompt, Submits(answering, submits, prompt, submit)
+    return Web(App(table, answering, proxies), proxies, *listened, gate, hooks, submits, reloads)
 
 
 def make_http(web: Web, config: Config) -> Http:

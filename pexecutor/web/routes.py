@@ -17,6 +17,7 @@ from .api.limits import LimitAnswers
 from .api.logs import LogAnswers, LogQuery
 from .api.metrics import MetricsAnswers
 from .api.ops import HistoryQuery, OpsAnswers
+from .api.reload import ReloadAnswers
 from .api.route import Route, RouteTable
 from .api.schedules import RemoveQuery, ScheduleAnswers, SchedulesQuery
 from .api.submit import SubmitAnswers, SubmitQuery
@@ -138,6 +139,7 @@ ROUTES: Final = (
     Route("GET", "/metrics", scope="read", answer=MetricsAnswers.metrics, doc=docs.METRICS),
     Route("GET", "/statistics/history", scope="read", answer=OpsAnswers.history, query=HistoryQuery, doc=docs.HISTORY),
     Route("GET", "/nodes", scope="read", answer=OpsAnswers.nodes, doc=docs.NODES),
+    Route("POST", "/reload", scope="admin", answer=ReloadAnswers.reload, prompt=False, doc=docs.RELOAD),
     Route("POST", "/drain", scope="admin", answer=OpsAnswers.drain, doc=docs.DRAIN),
     # The document and the page show the handlers.
     Route("GET", "/openapi.json", scope="read", answer=DocsAnswers.openapi, doc=docs.OPENAPI),

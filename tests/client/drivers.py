@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Final
 
@@ -15,7 +16,10 @@ from pexecutor.client.sync.pages import Pages
 from pexecutor.client.sync.schedules import ScheduleClient
 
 DRIVERS: Final = ("sync", "asyncio", "trio")
-SECONDS_MAX: Final = 40.0
+SUBMITS: Final = int(os.environ.get("TEST_CLIENT_SUBMITS", "50"))
+"""How many tasks each client submits through a proxy that loses replies. The full size is 1000."""
+
+SECONDS_MAX: Final = 40.0 + SUBMITS / 2
 
 Test = Callable[[AsyncClient], Awaitable[None]]
 Run = Callable[..., None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -12,11 +13,16 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from pexecutor import (
+    Accepted,
     ConfigError,
     Executor,
+    Finished,
     LocalStore,
     NotServingError,
+    PageRequest,
+    Running,
     ScheduleDeclaration,
+    State,
     Task,
     load_catalogue,
     reload_catalogue,
@@ -29,11 +35,11 @@ from pexecutor.handlers.settings import HandlerSettings
 from pexecutor.limits.defaults import DECLARE_RETRY_SECONDS, LIMIT_SETTINGS_MAX
 from pexecutor.limits.keys import LimitKey
 from pexecutor.schedules.tables import DeclaredSchedules
-from pexecutor.stores.limits import LimitNumbers
+from pexecutor.stores.limits import LimitNumbers, NoSuchHandler
 from pexecutor.stores.schedules import Fired
 
 from ..conftest import EPOCH, RunHere, virtual_now
-from ..fakes import FakeJournal, Gate
+from ..fakes import Doing, FakeJournal, Gate
 from ..notifications.deliveries import target
 from .test_settings import change, tasks
 
@@ -41,8 +47,9 @@ from .test_settings import change, tasks
 class Opened:
     """A resource that notes when it is open."""
 
-    def __init__(self, fails: bool = False) -> None:
+    def __init__(self, fails: bool = False, seconds: float = 0) -> None:
         self.fails = fails
+        self.seconds = seconds
         self.is_open = False
         self.times = 0
 
@@ -52,7 +59,7 @@ class Opened:
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[None]:
         assert not self.is_open
-        await trio.lowlevel.checkpoint()
+        await trio.sleep(self.seconds)
         if self.fails:
             raise OSError("no descriptor is left")
         self.is_open, self.times = True, self.times + 1
@@ -70,21 +77,50 @@ async def test_resources_are_open_as_long_as_an_attempt_may_need_them(
 ) -> None:
     gate, first, second = Gate(), Opened(), Opened()
     executor = await run_here(handlers=Catalogue({"work": gate}, [first]), pool_size=2)
-    await executor.submit(tasks(1, "work"))
+    await executor.submit(tasks(2, "work"))
     await wait_all_tasks_blocked()
 
-    await change(executor, handlers=Catalogue({"work": (other := Gate())}, [second]))
+    await change(executor, handlers=Catalogue({"work": (other := Gate())}, [second]), pool_size=3)
+    await executor.cancel(await _id_of(executor, "work-0"))
     await executor.submit([Task("later", handler="work")])
     await wait_all_tasks_blocked()
     assert (first.is_open, second.is_open) == (True, True), "an old attempt runs, and a new one"
+    other.open()
+    await wait_all_tasks_blocked()
+    assert (first.is_open, second.is_open) == (True, True), "the old one still runs"
     gate.open()
     await wait_all_tasks_blocked()
     assert (first.is_open, second.is_open) == (False, True)
-    other.open()
     executor.drain()
     await executor.stopped.wait()
     assert (first.times, second.times) == (1, 1)
     assert not second.is_open
+
+
+async def _id_of(executor: Executor, name: str) -> str:
+    [record] = (await executor.page(PageRequest(name=name))).records
+    return record.id
+
+
+async def test_a_task_that_is_accepted_while_a_resource_opens_keeps_its_handler(
+    run_here: RunHere, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    handlers = Catalogue({"work": Gate(), "sleep": Gate()})
+    executor = await run_here(LocalStore(known_handlers=handlers), handlers=handlers)
+    resource = Opened(seconds=5)
+    nursery.start_soon(_submit_later, executor)
+
+    with pytest.raises(ConfigError, match="the handler `work` is not declared"):
+        await change(executor, handlers=Catalogue({"sleep": Gate()}, [resource]))
+
+    await wait_all_tasks_blocked()
+    assert executor.handlers is handlers
+    assert (resource.times, resource.is_open) == (1, False)
+
+
+async def _submit_later(executor: Executor) -> None:
+    await trio.sleep(1)
+    await executor.submit(tasks(1, "work"))
 
 
 async def test_a_resource_that_comes_back_stays_open(run_here: RunHere, autojump_clock: MockClock) -> None:
@@ -318,6 +354,19 @@ async def test_a_store_that_fails_is_tried_again_and_the_log_says_so(
     await executor.submit(tasks(1, "work"))
 
 
+async def test_changes_while_the_store_is_down_do_not_add_up(run_here: RunHere, autojump_clock: MockClock) -> None:
+    journal = FakeJournal()
+    executor = await run_here(LocalStore(now=virtual_now, journal=journal), handlers=limited(Gate(), 2))
+    journal.fails_at = set(range(1, 1000))
+    living = []
+    for number in range(5):
+        await change(executor, handlers=limited(Gate(), 3 + number), declared=declared(s=60_000))
+        await wait_all_tasks_blocked()
+        living.append(trio.lowlevel.current_statistics().tasks_living)
+
+    assert living == [living[0]] * 5
+
+
 @pytest.mark.parametrize("write", range(1, 5))
 async def test_each_write_of_a_change_can_fail(run_here: RunHere, autojump_clock: MockClock, write: int) -> None:
     journal = FakeJournal()
@@ -412,3 +461,99 @@ async def test_a_task_that_is_being_accepted_keeps_its_handler(run_here: RunHere
     journal.on_write = remove
     await executor.submit(tasks(2, "work"))
     assert results[0].startswith("the handler `work` is not declared and 2 tasks in flight need it")
+
+
+class Outlives(Gate):
+    """A handler whose work may outlive the process."""
+
+    ends_with_us = False
+
+
+async def test_starts_of_a_handler_that_may_outlive_the_process_become_durable(
+    run_here: RunHere, autojump_clock: MockClock
+) -> None:
+    journal = FakeJournal()
+    store = LocalStore(now=virtual_now, journal=journal, ends_with_us={"work"})
+    executor = await run_here(store, handlers=Catalogue({"work": Gate()}), pool_size=1)
+    await executor.submit([Task("before", handler="work")])
+    await wait_all_tasks_blocked()
+    await change(executor, handlers=Catalogue({"work": Outlives()}), pool_size=2)
+    await executor.submit([Task("after", handler="work")])
+    await wait_all_tasks_blocked()
+
+    assert [record.task.name for record in journal.written if isinstance(record, Running)] == ["after"]
+
+
+async def test_tasks_of_a_removed_handler_fail_if_the_settings_say_so(
+    run_here: RunHere, autojump_clock: MockClock
+) -> None:
+    gate = Gate()
+    handlers = Catalogue({"work": gate, "sleep": gate}).claiming_unknown()
+    executor = await run_here(handlers=handlers, pool_size=1)
+    await executor.submit(tasks(2, "work"))
+    await wait_all_tasks_blocked()
+    await change(executor, handlers=handlers.continued_by(Catalogue({"sleep": gate})))
+    gate.open()
+    await wait_all_tasks_blocked()
+
+    [failed, succeeded] = (await executor.page(PageRequest(State.FINISHED))).records
+    assert (failed.state, succeeded.task.name) == (State.FINISHED, "work-0")
+    assert isinstance(failed, Finished)
+    assert failed.ending.error == "the handler `work` no longer exists"
+
+
+async def test_tasks_of_a_removed_handler_wait_in_an_executor_of_your_own(
+    run_here: RunHere, autojump_clock: MockClock
+) -> None:
+    gate = Gate()
+    executor = await run_here(handlers=Catalogue({"work": gate, "sleep": gate}), pool_size=1)
+    [_, waiting] = await executor.submit(tasks(2, "work"))
+    await wait_all_tasks_blocked()
+    await change(executor, handlers=Catalogue({"sleep": gate}))
+    gate.open()
+    await wait_all_tasks_blocked()
+
+    assert isinstance(waiting, Accepted)
+    assert await executor.limits.why(waiting.record.id) == (NoSuchHandler("work"),)
+    await change(executor, handlers=Catalogue({"work": gate, "sleep": gate}))
+    await wait_all_tasks_blocked()
+    assert gate.ended == ["work-0", "work-1"]
+
+
+async def test_a_retry_has_the_new_handler(run_here: RunHere, autojump_clock: MockClock) -> None:
+    async def fail(*_: Any) -> None:
+        raise ValueError("broken")
+
+    executor = await run_here(handlers=Catalogue({"work": Doing(fail)}))
+    [verdict] = await executor.submit([Task("t", handler="work", retries=1, retry_delay=10_000)])
+    await wait_all_tasks_blocked()
+    await change(executor, handlers=Catalogue({"work": (gate := Gate())}))
+    gate.open()
+    assert isinstance(verdict, Accepted)
+    record = await executor.wait(verdict.record.id)
+    assert [attempt.outcome for attempt in record.attempts] == ["failed", "succeeded"]
+
+
+async def test_a_hundred_changes_under_load_lose_nothing(run_here: RunHere, autojump_clock: MockClock) -> None:
+    ran: Counter[str] = Counter()
+
+    async def work(_: Any, task: Task) -> None:
+        await trio.sleep(0.01)
+        ran[task.name] += 1
+
+    def catalogue(number: int) -> Catalogue:
+        settings = {"work": HandlerSettings(concurrency=number % 7 + 1)}
+        handlers = {"work": Doing(work), f"other-{number % 3}": Doing(work)}
+        return Catalogue(handlers, [Opened()], settings, DeclaredLimits({}, settings))
+
+    store = LocalStore(now=virtual_now, queue_size=10_000)
+    executor = await run_here(store, handlers=catalogue(0), pool_size=3)
+    for number in range(100):
+        await executor.submit([Task(f"{number}-{index}", handler="work") for index in range(10)])
+        await change(executor, handlers=catalogue(number), pool_size=number % 9 + 1, declared=declared())
+        await trio.sleep(0.003)
+    await trio.sleep(60)
+
+    assert ran == {f"{number}-{index}": 1 for number in range(100) for index in range(10)}
+    assert executor.statistics().store.finished == {"succeeded": 1000}
+    assert executor.statistics().released == 0

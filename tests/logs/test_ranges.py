@@ -22,7 +22,11 @@ GAP = Missing(100, 900)
         ("bytes=0-1,3-4", None),
         ("lines=0-1", None),
         ("bytes=a-b", None),
-        ("bytes=" + "9" * 50 + "-", None),
+        ("bytes=\u0663-", None),
+        ("bytes=" + "9" * 5000 + "-", ByteRange(10**18, None)),
+        ("bytes=5-" + "9" * 50, ByteRange(5, 10**18)),
+        ("bytes=-" + "9" * 19, ByteRange(None, 10**18)),
+        ("bytes=" + "0" * 50 + "5-" + "0" * 50 + "7", ByteRange(5, 7)),
     ],
 )
 def test_one_range_of_bytes_is_understood_and_everything_else_ignored(header: str, requested: ByteRange | None) -> None:

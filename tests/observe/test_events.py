@@ -17,6 +17,7 @@ from pexecutor.observe.events import (
     Happening,
     OccurrenceSkipped,
     Reader,
+    Reloaded,
     TaskProgress,
     TasksPaused,
     TasksResumed,
@@ -44,6 +45,8 @@ def short(what: Happening) -> str:
             return "drain"
         case Gap():
             return "gap"
+        case Reloaded():
+            return "reloaded"
         case OccurrenceSkipped():
             return f"{what.schedule} {what.reason}"
         case TasksPaused() | TasksResumed():

@@ -24,7 +24,7 @@ _VARYING = [
     (r"(?m)^retry-after: \d+$", "retry-after: <seconds>"),
     (r"(?m)^\S*/pexecutor\.db\b", "<file>"),
     (r"\bsqlite:/\S*/(?=monday|new)", "sqlite:<directory>/"),
-    (r'"finished_per_second": ?[\d.e+-]+', '"finished_per_second":0.0'),
+    (r'"(finished_per_second|writing_seconds)": ?[\d.e+-]+', r'"\1":0.0'),
 ]
 
 

@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -18,14 +19,19 @@ import yaml  # type: ignore[import-untyped]
 
 from pexecutor.cli.main import cli
 from pexecutor.config import Config
-from pexecutor.limits.times import STOP_MARGIN_SECONDS
+from pexecutor.limits.times import STOP_MARGIN_SECONDS, WRITE_SECONDS_MAX
+from pexecutor.stores.sqlite.database import Database
 
 from .conftest import PROJECT, Launch, clean_environment
 from .guides import DOCS, Kind, parts
 
 EXAMPLES: Final = PROJECT / "examples"
 
-UNITS: Final = ["pexecutor.service", "pexecutor-dump.service", "pexecutor-dump.timer"]
+UNITS: Final = [
+    *("pexecutor.service", "pexecutor.socket"),
+    *("pexecutor-dump.service", "pexecutor-dump.timer"),
+    *("pexecutor-backup.service", "pexecutor-backup.timer"),
+]
 CHECKED_EXAMPLES: Final = {
     *(f"systemd/{unit}" for unit in UNITS),
     "kubernetes/pexecutor.yaml",
@@ -33,13 +39,14 @@ CHECKED_EXAMPLES: Final = {
     "proxy/haproxy.cfg",
     "proxy/Caddyfile",
     "many-machines/compose.yaml",
+    *("compose/compose.yaml", "compose/environment", "compose/settings/pexecutor.toml"),
 }
 
 START_SECONDS_MAX: Final = 30
 
 
 def test_each_file_in_a_folder_of_examples_is_checked() -> None:
-    assert {str(file.relative_to(EXAMPLES)) for file in EXAMPLES.glob("*/*")} == CHECKED_EXAMPLES
+    assert {str(file.relative_to(EXAMPLES)) for file in EXAMPLES.glob("*/**/*") if file.is_file()} == CHECKED_EXAMPLES
 
 
 def parameters_of(arguments: Sequence[str]) -> Mapping[str, Any]:
@@ -102,6 +109,31 @@ def test_the_unit_gives_a_drain_its_time() -> None:
 
     assert service["KillMode"] == "mixed"
     assert float(service["TimeoutStopSec"]) > drain + STOP_MARGIN_SECONDS
+
+
+def test_the_unit_reports_reloads_and_is_watched() -> None:
+    service, socket_unit = unit("pexecutor.service"), unit("pexecutor.socket")
+
+    assert service["Service"]["Type"] == "notify"
+    assert service["Service"]["ExecReload"] == "/bin/kill -HUP $MAINPID"
+    assert float(service["Service"]["WatchdogSec"]) > WRITE_SECONDS_MAX, "a slow write is noticed before the watchdog"
+    assert service["Unit"]["Requires"] == service["Install"]["Also"] == "pexecutor.socket"
+    assert socket_unit["Socket"]["ListenStream"] == f"{Config().host}:{Config().port}"
+
+
+def test_the_backup_service_makes_a_backup(machine: Path) -> None:
+    [shell, option, command] = shlex.split(unit("pexecutor-backup.service")["Service"]["ExecStart"].replace("%%", "%"))
+    tasks, copies = machine / "var/lib/pexecutor", machine / "var/lib/pexecutor-backups"
+    copies.mkdir()
+    database = Database(tasks / "pexecutor.db")
+    database.open()
+    database.close(in_order=True)
+    command = command.replace("/opt/pexecutor/bin/pexecutor", "pexecutor").replace("/var/lib/pexecutor", str(tasks))
+
+    subprocess.run([shell, option, command], cwd=copies, env=clean_environment(), timeout=60, check=True)
+
+    [copy] = copies.iterdir()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d\.db", copy.name)
 
 
 def test_the_units_page_has_the_drain_timeout_of_the_unit() -> None:
@@ -227,6 +259,33 @@ def test_each_node_of_the_compose_file_can_drain() -> None:
     for node in nodes:
         drain = drain_seconds(parameters_of(node["command"]))
         assert float(node["stop_grace_period"].removesuffix("s")) >= drain + STOP_MARGIN_SECONDS
+
+
+def test_the_compose_file_mounts_settings_that_can_be_used(tmp_path: Path) -> None:
+    folder = EXAMPLES / "compose"
+    service = yaml.safe_load((folder / "compose.yaml").read_text(encoding="utf-8"))["services"]["pexecutor"]
+    mounted = dict(volume.split(":")[:2] for volume in service["volumes"])
+    [settings, tasks] = mounted.items()
+    shown = parameters_of(service["command"])["file"]
+    file = folder / settings[0] / Path(shown).relative_to(settings[1])
+    [variables] = service["env_file"]
+    environment = dict(
+        line.split("=", 1) for line in (folder / variables).read_text(encoding="utf-8").splitlines() if line[0] != "#"
+    )
+
+    checked = subprocess.run(
+        ["pexecutor", "serve", "--check", "--config", str(file)],
+        env=clean_environment() | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert f"VOLUME {tasks[1]}\n" in (PROJECT / "Dockerfile").read_text(encoding="utf-8")
+    drain = tomllib.loads(file.read_text(encoding="utf-8"))["drain_timeout_seconds"]
+    assert float(service["stop_grace_period"].removesuffix("s")) >= drain + STOP_MARGIN_SECONDS
 
 
 def status_of(url: str, *options: str) -> int:

@@ -24,7 +24,16 @@ from pexecutor.handlers.limits import LimitSettings
 from pexecutor.notifications.counts import NotificationResult
 from pexecutor.notifications.message import EndData, SkipData
 from pexecutor.notifications.settings import TargetSettings
-from pexecutor.observe.events import DrainBegun, Gap, OccurrenceSkipped, TaskProgress, TasksPaused, TasksResumed
+from pexecutor.observe.events import (
+    DrainBegun,
+    Gap,
+    OccurrenceSkipped,
+    Reloaded,
+    TaskProgress,
+    TasksPaused,
+    TasksResumed,
+)
+from pexecutor.reload import RELOADED
 from pexecutor.schedules.counts import Result
 from pexecutor.schedules.declaration import ScheduleDeclaration
 from pexecutor.stores.schedules import SkipReason
@@ -96,6 +105,7 @@ def test_each_setting_is_documented(field: msgspec.structs.FieldInfo) -> None:
 
     assert flag == (f"`{flag_of(field.name)}`" if has_flag else "")
     assert ("Only in the file." in meaning) == (field.name in IN_THE_FILE_ALONE)
+    assert ("Applies at a reload." in meaning) == (field.name in RELOADED)
     assert default.replace(",", "") == _written(getattr(Config(), field.name))
 
 
@@ -244,6 +254,7 @@ def test_each_kind_of_event_is_documented() -> None:
         TaskProgress(Running(1, Task("a"), 0.0, (), 0.0), 1, 2),
         OccurrenceSkipped("s", 0.0, "held"),
         *pauses,
+        Reloaded(),
         DrainBegun(),
         Gap(),
     ):

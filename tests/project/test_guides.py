@@ -40,6 +40,12 @@ NOT_RUN: Final = {
     ("how-to/systemd", "python3 -m venv /opt/pexecutor && /opt/pexecutor/bin/pip install ."): INSTALLS,
     ("how-to/systemd", "install -m 600 /dev/null /etc/pexecutor/environment"): NEEDS_ROOT,
     ("how-to/systemd", "systemctl daemon-reload"): NEEDS_ROOT,
+    ("how-to/systemd", "journalctl --unit pexecutor --follow"): NEEDS_ROOT,
+    ("how-to/systemd", "pexecutor serve --check --config /etc/pexecutor/pexecutor.toml"): NEEDS_ROOT,
+    ("how-to/systemd", "systemctl restart pexecutor"): NEEDS_ROOT,
+    ("how-to/systemd", "systemctl stop pexecutor.socket pexecutor.service"): NEEDS_ROOT,
+    ("how-to/systemd", "/opt/pexecutor/bin/pip install --upgrade . && systemctl restart pexecutor"): INSTALLS,
+    ("how-to/systemd", "systemctl enable --now pexecutor-backup.timer"): NEEDS_ROOT,
     ("how-to/systemd", "systemctl enable --now pexecutor-dump.timer"): NEEDS_ROOT,
     ("how-to/reverse-proxy", "nginx -t && nginx -s reload"): NEEDS_NAME,
     ("how-to/reverse-proxy", "haproxy -c -f /etc/haproxy/haproxy.cfg && systemctl reload haproxy"): NEEDS_NAME,
@@ -50,6 +56,10 @@ NOT_RUN: Final = {
     ): NEEDS_NAME,
     ("how-to/kubernetes", "kubectl create secret generic pexecutor --from-file=pexecutor.toml"): NEEDS_CLUSTER,
     ("how-to/kubernetes", "kubectl apply -f pexecutor.yaml"): NEEDS_CLUSTER,
+    (
+        "how-to/kubernetes",
+        "kubectl create secret generic pexecutor --from-file=pexecutor.toml --dry-run=client -o yaml \\",
+    ): NEEDS_CLUSTER,
     ("how-to/container", "docker build -t pexecutor ."): NEEDS_ENGINE,
     ("how-to/container", "docker run --rm pexecutor token new ci --scope submit"): NEEDS_ENGINE,
     (

@@ -34,6 +34,7 @@ CLI = page("reference/cli")
 STORES = page("reference/stores")
 PYTHON = page("reference/python-api")
 CLIENT = page("reference/python-client")
+PYTEST = page("reference/pytest")
 SCHEDULES = page("reference/schedules")
 SECURITY = page("explanation/security")
 MANY_MACHINES = page("explanation/many-machines")
@@ -59,6 +60,7 @@ LOOKED_AT: Final = {
     (STORES.path, "console", "Move tasks to another store"),
     (CLIENT.path, "python", "Python client"),
     (CLIENT.path, "text", "Python client"),
+    (PYTEST.path, "python", "pytest plugin"),
     (PYTHON.path, "python", "An executor in your own Trio program"),
     (PYTHON.path, "text", "An executor in your own Trio program"),
     (SECURITY.path, "console", "Access"),

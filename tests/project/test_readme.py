@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from .conftest import PROJECT, Launch
+from .conftest import PROJECT, Launch, clean_environment
 from .markdown import Block
 from .page import README
 from .session import Session
@@ -26,7 +28,7 @@ ORIGINAL = "The original's flags and requests"
 
 
 def test_every_block_is_looked_at() -> None:
-    assert {block.language for block in README.blocks} == {"sh", "toml", "console"}
+    assert {block.language for block in README.blocks} == {"sh", "toml", "console", "python"}
     assert [block.heading for block in README.find("console")] == [OWN_COMMAND, OWN_COMMAND, ORIGINAL]
 
 
@@ -80,6 +82,10 @@ def test_a_command_of_your_own(launch: Launch, tmp_path: Path) -> None:
 
     Session(server, tmp_path).play(README.find("console", OWN_COMMAND))
 
+    program = [sys.executable, "-W", "error", "-c", README.only("python", OWN_COMMAND).text]
+    variables = {**clean_environment(), "PEXECUTOR_URL": server.announced}
+    ran = subprocess.run(program, env=variables, capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.stdout, ran.stderr) == ("succeeded\n", "")
     assert server.stop()[0] == 0
 
 

@@ -26,7 +26,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 BODY_LINES_MAX: Final = 40
 MODULE_LINES_MAX: Final = 400
-ROOT_MODULES_MAX: Final = 12
+ROOT_MODULES_MAX: Final = 13
 FOLDER_LINES_MAX: Final = 10
 
 CONTRACTS: Final = {"stores"}
@@ -93,7 +93,12 @@ MAY_IMPORT: Final = {
         "errors",
     },
     "web/dashboard": {"web/api"},
+    "reload": {
+        *("web", "web/serving", "process", "core", "handlers", "schedules", "notifications", "observe", "config"),
+        *("errors", "log"),
+    },
     "server": {
+        "reload",
         "web",
         "process",
         "core",
@@ -106,10 +111,11 @@ MAY_IMPORT: Final = {
         "errors",
         "log",
     },
-    "asgi": {"server", "process", "log", "web", "core", "config", "errors"},
+    "asgi": {"reload", "server", "process", "log", "web", "core", "config", "errors"},
     "client": {"client/sync", "task", "errors"},
     "client/aio": {"client", "errors"},
     "client/sync": {"client", "errors"},
+    "testing": {"client/aio", "client/sync", "errors"},
     "cli/watch": {"cli", "client", "errors"},
     "cli": {
         ".",
@@ -166,10 +172,10 @@ EXTRA_DEPENDENCIES: Final = {
     for extra, requirements in METADATA["optional-dependencies"].items()
 }
 
-EXTRAS: Final = {"valkey", "fast"}
+EXTRAS: Final = {"valkey", "fast", "testing"}
 """Folders that may import the packages of the extra with their name."""
 
-MAY_KNOW_FRAMEWORKS: Final = {"web", "process", "server", "asgi", "cli", "log", "__main__"}
+MAY_KNOW_FRAMEWORKS: Final = {"web", "process", "reload", "server", "asgi", "cli", "log", "__main__"}
 
 DISTRIBUTIONS: Final = packages_distributions()
 """The names of the installed distributions that provide a package, by the package's name."""

@@ -6,6 +6,7 @@ The program is checked and run outside the project, with the wheel.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import assert_type
 
 import trio
@@ -14,22 +15,34 @@ import trio.lowlevel
 import pexecutor
 from pexecutor import (
     Accepted,
+    AsyncClient,
+    AsyncHandle,
+    Client,
     Context,
     Draining,
     Duplicate,
+    DuplicateError,
     Executor,
     Finished,
     Full,
+    GapEvent,
+    Handle,
     HandlerFailedError,
     LocalStore,
+    LogRow,
+    OtherEvent,
     Outcome,
     Page,
     PageRequest,
+    ProgressEvent,
     Record,
     State,
     Statistics,
     Store,
+    SubmittedTasks,
     Task,
+    TaskEvent,
+    TaskRecord,
     Verdict,
     load_catalogue,
 )
@@ -68,6 +81,38 @@ def explain(verdict: Verdict) -> str:
             return f"held by {holder.id}"
         case Full() | Draining():
             return "refused"
+
+
+def use_client(client: Client) -> None:
+    """Use a server from a thread."""
+    handle = assert_type(client.submit("a", "greet", params={"name": "you"}, timeout=timedelta(minutes=1)), Handle)
+    assert_type(handle.wait(timeout_seconds=1.0), TaskRecord)
+    assert_type(handle.record.outcome, Outcome | None)
+    for record in client.list(state="running", tags=["a"]):
+        assert_type(record, TaskRecord)
+    for row in handle.logs(follow=True):
+        assert_type(row, LogRow)
+    assert_type(client.submit_many([{"name": "a", "retries": 2}]), SubmittedTasks)
+    assert_type(client.schedules.put("s", {"name": "a"}, cron="0 3 * * *").paused, bool)
+    try:
+        client.submit("a")
+    except DuplicateError as duplicate:
+        assert_type(duplicate.holder, TaskRecord)
+
+
+async def use_async_client(client: AsyncClient) -> None:
+    """Use a server from an event loop."""
+    handle = assert_type(await client.submit("a", priority=1, on_conflict="join"), AsyncHandle)
+    assert_type(await handle.cancel(), TaskRecord)
+    async for record in client.list():
+        assert_type(record, TaskRecord)
+    async with client.events(handler="greet") as events:
+        async for event in events:
+            match event:
+                case TaskEvent(record=record):
+                    assert_type(record, TaskRecord)
+                case ProgressEvent() | GapEvent() | OtherEvent():
+                    assert_type(event.id, int)
 
 
 async def main() -> None:

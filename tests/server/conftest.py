@@ -111,33 +111,39 @@ def launch_any(tmp_path: Path) -> Iterator[LaunchAny]:
     with ExitStack() as stack:
 
         def start(launch: str, settings: Path, data: Path) -> tuple[subprocess.Popen[bytes], httpx2.Client, Path]:
-            with socket.create_server(("127.0.0.1", 0)) as free:
-                port = str(free.getsockname()[1])
-            command = {
-                "pexecutor": ["pexecutor", "--config", str(settings), "--port", port],
-                "hypercorn": [
-                    *("hypercorn", "-k", "trio", "-b", f"127.0.0.1:{port}"),
-                    f"pexecutor.asgi:create_app({str(settings)!r})",
-                ],
-            }[launch]
-            environment = {**os.environ, "PEXECUTOR_DATA_DIR": str(data)}
             log = data.with_suffix(".log")
-            with log.open("wb") as output:
-                process = subprocess.Popen(
-                    [sys.executable, "-m", *command],
-                    env=environment,
-                    stdout=output,
-                    stderr=output,
-                    start_new_session=True,
-                )
+            process, url = launch_on_free_port(launch, settings, data, log)
             stack.callback(kill_group, process)
-            client = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=WAIT_SECONDS_MAX, verify=False)
+            client = httpx2.Client(base_url=url, timeout=WAIT_SECONDS_MAX, verify=False)
             return process, stack.enter_context(client), log
 
         yield start
 
 
-def kill_group(process: subprocess.Popen[bytes]) -> None:
+def launch_on_free_port(launch: str, settings: Path, data: Path, log: Path) -> tuple[subprocess.Popen[bytes], str]:
+    """Start a server in its own process group; return the process and the URL."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    command = {
+        "pexecutor": ["pexecutor", "--config", str(settings), "--port", port],
+        "hypercorn": [
+            *("hypercorn", "-k", "trio", "-b", f"127.0.0.1:{port}"),
+            f"pexecutor.asgi:create_app({str(settings)!r})",
+        ],
+    }[launch]
+    environment = {**os.environ, "PEXECUTOR_DATA_DIR": str(data)}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            env=environment,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    return process, f"http://127.0.0.1:{port}"
+
+
+def kill_group(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -260,6 +260,18 @@ def test_a_server_reports_its_start_its_beats_and_its_stop(
     assert [message for message in receiver.messages() if message != [BEAT]] == [stopping]
 
 
+def test_the_signal_of_the_watchdog_writes_the_stacks(
+    start_server: StartServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", "60000000")
+    server = start_server()
+
+    server.signal(signal.SIGABRT)
+
+    assert server.wait() == -signal.SIGABRT
+    assert "Current thread" in server.log_text()
+
+
 @pytest.mark.parametrize("receiver", ["path"], indirect=True)
 def test_a_worker_of_hypercorn_reports_its_start_its_beats_and_its_stop(
     launch: Launch, receiver: Receiver, monkeypatch: pytest.MonkeyPatch

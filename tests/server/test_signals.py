@@ -42,6 +42,13 @@ CELLS = [
     ("hypercorn", "group"),
 ]
 
+STOPPED_BY = {
+    signal.SIGTERM: CELLS,
+    signal.SIGINT: CELLS,
+    signal.SIGHUP: [("hypercorn", "parent"), ("hypercorn", "group")],
+}
+"""The cells that each signal stops. SIGHUP makes Hypercorn's parent process stop its worker, and reloads elsewhere."""
+
 KINDS = ("command", "coroutine", "thread")
 
 
@@ -102,22 +109,22 @@ def worker_of(process: subprocess.Popen[bytes]) -> int:
     return int(worker)
 
 
-def start_all(launch_any: LaunchAny, tmp_path: Path) -> list[Cell]:
+def start_all(launch_any: LaunchAny, tmp_path: Path, cells: list[tuple[str, str]] = CELLS) -> list[Cell]:
     settings = tmp_path / "settings.toml"
     settings.write_text(SETTINGS)
-    cells = [Cell(launch_any, launch, target, settings, tmp_path / "go") for launch, target in CELLS]
-    for cell in cells:
+    started = [Cell(launch_any, launch, target, settings, tmp_path / "go") for launch, target in cells]
+    for cell in started:
         eventually(lambda cell=cell: is_ready(cell.client))
-    return cells
+    return started
 
 
 def status_of(cell: Cell) -> int:
     return cell.process.wait(WAIT_SECONDS_MAX)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", STOPPED_BY)
 def test_a_stop_is_the_same_whoever_is_signalled(launch_any: LaunchAny, tmp_path: Path, number: signal.Signals) -> None:
-    cells = start_all(launch_any, tmp_path)
+    cells = start_all(launch_any, tmp_path, STOPPED_BY[number])
     for cell in cells:
         cell.submit(
             short={"command": 0, "coroutine": 0, "thread": 0},
@@ -132,7 +139,7 @@ def test_a_stop_is_the_same_whoever_is_signalled(launch_any: LaunchAny, tmp_path
 
     assert {cell.name: status_of(cell) for cell in cells} == {cell.name: 0 for cell in cells}
     for cell in cells:
-        said = "parent" if cell.target == "parent" else number.name
+        said = "parent" if cell.target == "parent" or number == signal.SIGHUP else number.name
         assert cell.stop_lines() == [
             {"event": "signalled to stop", "level": "info", "signal": said},
             {"event": "draining", "level": "info", "timeout_seconds": DRAIN_SECONDS, "running": 6},

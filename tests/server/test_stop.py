@@ -34,7 +34,7 @@ def running(server: ServerProcess) -> list[str]:
     return [record["name"] for record in server.client.get("/tasks/running").json()]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_drains_and_exits_0(start_server: StartServer, number: signal.Signals) -> None:
     server = start_server("-pool-size", "2")
     submit(server, ("short", 300), ("long", 900), ("queued", 10), ("doomed", 10))
@@ -193,12 +193,20 @@ def test_sighup_that_is_ignored_at_the_start_stays_ignored(start_server: StartSe
     assert [event["signal"] for event in server.log_events() if "signal" in event] == ["SIGTERM"]
 
 
+HANGUP = -signal.SIGHUP
+"""SIGHUP to a server whose terminal is gone."""
+
+
 @pytest.mark.parametrize(
     ("received", "left"),
     [
         ([], math.inf),
         ([(signal.SIGTERM, 0)], 40),
-        ([(signal.SIGHUP, 0)], 40),
+        ([(signal.SIGHUP, 0)], math.inf),
+        ([(HANGUP, 0)], 40),
+        ([(HANGUP, 0), (HANGUP, 5)], 40),
+        ([(signal.SIGTERM, 0), (HANGUP, 5)], 40),
+        ([(HANGUP, 0), (signal.SIGTERM, 5)], 15),
         ([(signal.SIGINT, 3)], 43),
         ([(signal.SIGCHLD, 0), (signal.SIGUSR1, 0)], math.inf),
         ([(STOP_BEGUN, 0)], 40),
@@ -212,9 +220,11 @@ def test_sighup_that_is_ignored_at_the_start_stays_ignored(start_server: StartSe
 def test_the_guard_counts_from_the_first_signal_and_the_second_cuts_the_drain(
     received: list[tuple[int, float]], left: float
 ) -> None:
-    deadline = Deadline(30, 10)
+    hung_up = False
+    deadline = Deadline(lambda: hung_up, 30, 10)
     for byte, now in received:
-        deadline.note(byte, now)
+        hung_up = byte == HANGUP
+        deadline.note(abs(byte), now)
     assert deadline.at == left
 
 

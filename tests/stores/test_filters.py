@@ -25,6 +25,10 @@ from pexecutor.stores.find import Filter
 from pexecutor.stores.local import listing
 from pexecutor.stores.sqlite.database import Database
 from pexecutor.stores.sqlite.journal import SqliteJournal
+from pexecutor.stores.valkey import ValkeyStore
+
+from .valkey.fake import FakeValkey
+from .valkey.links import SureLink
 
 EPOCH: Final = 1_800_000_000.0
 
@@ -122,7 +126,18 @@ async def in_a_file(directory: Path, now: Callable[[], float]) -> AsyncIterator[
         yield store
 
 
-KINDS: Final = {"memory": Kind(in_memory, is_kept=False), "sqlite": Kind(in_a_file, is_kept=True)}
+@asynccontextmanager
+async def on_a_server(_: Path, now: Callable[[], float]) -> AsyncIterator[Store]:
+    store = ValkeyStore(SureLink(FakeValkey(now)), node="n", queue_size=1000)
+    async with store.opened():
+        yield store
+
+
+KINDS: Final = {
+    "memory": Kind(in_memory, is_kept=False),
+    "sqlite": Kind(in_a_file, is_kept=True),
+    "valkey": Kind(on_a_server, is_kept=False),
+}
 
 
 class Driver:

@@ -16,7 +16,7 @@ from pexecutor.core.statistics import Statistics
 from pexecutor.handlers import BUILT_IN, Catalogue, Handler
 from pexecutor.logs.files import LogFiles
 from pexecutor.notifications.settings import load_targets
-from pexecutor.web import create_web, make_http
+from pexecutor.web import Web, create_web, make_http
 from pexecutor.web.serving.listener import HttpServer, listen
 from pexecutor.web.serving.tls import tls_context
 
@@ -27,8 +27,11 @@ from .serving.hosted import HostedServer
 class Served:
     """An executor with its HTTP server and a client."""
 
-    def __init__(self, executor: Executor, http: HttpServer | HostedServer, client: httpx2.AsyncClient) -> None:
+    def __init__(
+        self, executor: Executor, http: HttpServer | HostedServer, client: httpx2.AsyncClient, web: Web
+    ) -> None:
         self.executor = executor
+        self.web = web
         self.http = http
         self.url = http.url
         self.client = client
@@ -77,9 +80,8 @@ def server(request: pytest.FixtureRequest) -> HttpKind:
     return kind
 
 
-def http_server(executor: Executor, config: Config) -> HttpServer | HostedServer:
-    web, kind = create_web(executor, config), str(config.server)
-    if kind == HOSTED:
+def http_server(web: Web, config: Config) -> HttpServer | HostedServer:
+    if str(config.server) == HOSTED:
         return HostedServer(web.app, config)
     return HttpServer(
         make_http(web, config),
@@ -112,9 +114,10 @@ async def serve_here(nursery: trio.Nursery, server: HttpKind) -> AsyncIterator[S
         handlers = catalogue if handler is None else Catalogue({"sleep": handler})
         targets = load_targets(config.notify, handlers.names(), {})
         executor = Executor(store, pool_size=config.pool_size, handlers=handlers, targets=targets, logs=logs)
-        http = http_server(executor, config)
+        web = create_web(executor, config)
+        http = http_server(web, config)
         clients.append(httpx2.AsyncClient(base_url=http.url, timeout=20, verify=False))  # loading roots is slow
-        served = Served(executor, http, clients[-1])
+        served = Served(executor, http, clients[-1], web)
         await nursery.start(executor.run)
         nursery.start_soon(served.serve)
         return served

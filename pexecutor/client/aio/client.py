@@ -62,7 +62,7 @@ class AsyncClient:
             address, token_of(token), reply_seconds_max=reply_seconds_max, ssl_context=ssl_context
         )
         self._requester = AsyncRequester(self._http, retry_seconds_max=retry_seconds_max)
-        self.schedules = AsyncScheduleClient(self._requester)
+        self.schedules: AsyncScheduleClient = AsyncScheduleClient(self._requester)
 
     async def __aenter__(self) -> Self:
         return self

@@ -60,7 +60,7 @@ class Client:
         self.url: str = address.shown
         self._http = HttpLink(address, token_of(token), reply_seconds_max=reply_seconds_max, ssl_context=ssl_context)
         self._requester = Requester(self._http, retry_seconds_max=retry_seconds_max)
-        self.schedules = ScheduleClient(self._requester)
+        self.schedules: ScheduleClient = ScheduleClient(self._requester)
 
     def __enter__(self) -> Self:
         return self

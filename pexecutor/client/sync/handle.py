@@ -28,7 +28,7 @@ class Handle:
 
     def __init__(self, requester: Requester, record: TaskRecord) -> None:
         self._requester = requester
-        self.record = record
+        self.record: TaskRecord = record
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id} {self.name!r} {self.record.outcome or self.record.state}>"

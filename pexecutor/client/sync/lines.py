@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import httpx2
 
@@ -51,15 +52,26 @@ class Lines:
         try:
             chunk = next(self._chunks, None)
         except httpx2.RequestError as error:
-            self.close()
+            self._reply = None
             raise failure(self._http.address.shown, error) from error
         if chunk is None:
-            self.close()
+            self._reply = None
             return None
         return self._splitter.take(chunk)
 
     def close(self) -> None:
-        """Close the reply."""
-        reply, self._reply, self._chunks = self._reply, None, None
-        if reply is not None:
+        """Close the reply.
+
+        The iterators of HTTPX end only by themselves: Trio warns about one that is left in the middle. So the
+        connection is closed under them, and they are read to their end, which is then an error.
+        """
+        reply, self._reply = self._reply, None
+        if reply is None or self._chunks is None:
+            return
+        try:
+            reply.extensions["network_stream"].close()
+            with suppress(httpx2.RequestError):
+                while next(self._chunks, None) is not None:
+                    pass
+        finally:
             reply.close()

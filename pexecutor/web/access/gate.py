@@ -15,7 +15,7 @@ callers over the loopback may do everything. Other callers may do nothing then, 
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -33,6 +33,7 @@ from ..api.errors import (
 )
 from ..api.request import IncomingRequest
 from ..api.route import Need
+from .admissions import Admissions
 from .login_throttle import FailedAttempts
 from .origin import Authority, ServerNames, is_loopback, parse_authority
 from .session_store import Sessions
@@ -46,8 +47,34 @@ _REALM: Final = 'Bearer realm="pexecutor"'
 _log = structlog.get_logger()
 
 
+class AccessRules(NamedTuple):
+    """The rules of a gate, which change together.
+
+    Parameters:
+        tokens: the tokens.
+        server_names: the names of this server.
+        allow_anonymous: whether callers without a token may come from other machines, if no token is configured.
+    """
+
+    tokens: Tokens
+    server_names: ServerNames
+    allow_anonymous: bool
+
+
+def access_rules(config: Config) -> AccessRules:
+    """Return the rules that the settings declare.
+
+    Raises:
+        ConfigError: a token or a host cannot be used, or the settings contradict each other.
+    """
+    rules = AccessRules(Tokens(config.tokens), ServerNames(config.host, config.allowed_hosts), config.allow_anonymous)
+    if rules.tokens and config.allow_anonymous:
+        raise ConfigError("allow_anonymous and tokens contradict each other: leave one of them out")
+    return rules
+
+
 class Gate:
-    """Admits or refuses requests; holds the sessions and the counts of failed attempts.
+    """Admits or refuses requests; holds the sessions, the admissions and the counts of failed attempts.
 
     Parameters:
         config: the tokens, and the names of this server.
@@ -58,29 +85,30 @@ class Gate:
 
     def __init__(self, config: Config) -> None:
         self._failures = FailedAttempts()
+        self.sessions: Sessions = Sessions()
+        self.admissions: Admissions = Admissions()
         self.generation: int = 0
         """The number of the settings. Every change raises it, so an admission of an earlier number is invalid."""
-        self.configure(config)
+        self._rules: AccessRules
+        self.apply(access_rules(config))
 
-    def configure(self, config: Config) -> None:
-        """Take the tokens, hosts and settings of ``config`` in place of the earlier ones, and end all sessions.
+    def apply(self, rules: AccessRules) -> None:
+        """Take these rules in place of the earlier ones.
 
-        Raises:
-            ConfigError: see ``Gate``; nothing was changed.
+        Sessions, streams and waiting requests end if their token is gone, or has another scope now.
         """
-        tokens, server_names = Tokens(config.tokens), ServerNames(config.host, config.allowed_hosts)
-        if tokens and config.allow_anonymous:
-            raise ConfigError("allow_anonymous and tokens contradict each other: leave one of them out")
-        self._tokens = tokens
-        self._server_names = server_names
-        self._allow_anonymous = config.allow_anonymous
-        self.sessions: Sessions = Sessions()
+        self._rules = rules
         self.generation += 1
+        self.sessions.keep(self._is_known)
+        self.admissions.keep(self._is_known)
+
+    def _is_known(self, identity: Identity) -> bool:
+        return identity in self._rules.tokens if self.has_tokens else identity == ANONYMOUS
 
     @property
     def has_tokens(self) -> bool:
         """Return whether any token is configured."""
-        return len(self._tokens) > 0
+        return len(self._rules.tokens) > 0
 
     def admit(self, request: IncomingRequest, need: Need | None) -> None:
         """Admit a request and set its ``identity``, or raise the error to answer it with.
@@ -131,7 +159,7 @@ class Gate:
             host = parse_authority(text)
             if host is None:
                 raise BadRequestError("invalid Host header: send a name or an address, with or without a port")
-            if not self._server_names.include(host, request.local_address):
+            if not self._rules.server_names.include(host, request.local_address):
                 raise MisdirectedError(
                     f"unknown host {host.name}: use the server's address, or add the name to allowed_hosts"
                 )
@@ -147,7 +175,9 @@ class Gate:
         is_link = is_safe and request.header_values(b"sec-fetch-dest") == ["document"]
         if sites not in ([], ["same-origin"], ["none"]) and not is_link:
             raise OtherSiteError("requests from pages of other sites are not allowed here (Sec-Fetch-Site)")
-        if origins and not (len(origins) == 1 and self._server_names.include_origin(origins[0], host, request.scheme)):
+        if origins and not (
+            len(origins) == 1 and self._rules.server_names.include_origin(origins[0], host, request.scheme)
+        ):
             raise OtherSiteError(
                 "requests from pages of other origins are not allowed here (Origin);"
                 " if the page belongs to this server, add its host to allowed_hosts"
@@ -182,7 +212,7 @@ class Gate:
     def _anonymous(self, request: IncomingRequest) -> Identity:
         local, side = request.local_address, request.client_side
         is_local = (local is None or is_loopback(local)) and (side is None or not side.is_remote)
-        if self._allow_anonymous or is_local:
+        if self._rules.allow_anonymous or is_local:
             return ANONYMOUS
         raise TooSmallScopeError(
             "no token is configured, so only requests over the loopback address are allowed:"
@@ -196,7 +226,7 @@ class Gate:
             UnauthenticatedError: the token is unknown.
             TooManyAttemptsError: the token is unknown, and this peer has sent too many unknown tokens.
         """
-        identity = self._tokens.identify(token)
+        identity = self._rules.tokens.identify(token)
         if identity is not None:
             return identity
         wait_seconds = self._failures.count(peer)

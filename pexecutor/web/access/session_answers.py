@@ -46,7 +46,8 @@ class SessionAnswers:
 
     async def show_session(self, request: IncomingRequest) -> Reply:
         """Show the caller's name and scope."""
-        return json_reply(request.identity)
+        assert request.identity is not None, "the route needs a scope"
+        return json_reply({"name": request.identity.name, "scope": request.identity.scope})
 
     async def sign_out(self, request: IncomingRequest) -> Reply:
         """End the session, if there is one."""

@@ -53,6 +53,10 @@ class Sessions:
         """End a session, if it exists."""
         self._sessions.pop(_key(session_id), None)
 
+    def keep(self, is_known: Callable[[Identity], bool]) -> None:
+        """End the sessions whose identity is no longer known."""
+        self._sessions = {key: session for key, session in self._sessions.items() if is_known(session[1])}
+
     def _end_expired(self) -> None:
         while self._sessions and self._sessions[oldest := next(iter(self._sessions))][0] <= self._now():
             del self._sessions[oldest]

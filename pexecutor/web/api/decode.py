@@ -238,9 +238,16 @@ def decode_query(arguments: Mapping[str, list[str]], query: type[Query]) -> Quer
         try:
             values[name] = _converted(value, known[name])
         except msgspec.ValidationError as error:
-            why = fault_of(error, known[name]).expected
+            why = _words_for_a_query(fault_of(error, known[name]).expected, value, known[name])
             raise BadRequestError(f"invalid value {value!r} of the query parameter `{name}`: {why}") from error
     return query(**values)
+
+
+def _words_for_a_query(why: str, value: str | list[str], kind: Any) -> str:
+    """Return why a value is invalid, for a caller who writes only text."""
+    if _plain_type(kind) is datetime and " " in value:
+        return f"{why}; in a query, + stands for a blank: write + as %2B"
+    return why.replace("expected `int`, got `str`", "expected a whole number")
 
 
 def _takes_several(kind: Any) -> bool:

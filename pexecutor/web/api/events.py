@@ -26,6 +26,7 @@ from ...observe.events import (
     Happening,
     OccurrenceSkipped,
     Reader,
+    Reloaded,
     TaskProgress,
     TasksPaused,
     TasksResumed,
@@ -92,7 +93,7 @@ def _filter(query: FilterQuery) -> Callable[[Happening], bool] | None:
                 return True
             case TaskProgress():
                 return criteria.matches(what.record)
-            case OccurrenceSkipped() | TasksPaused() | TasksResumed():
+            case OccurrenceSkipped() | TasksPaused() | TasksResumed() | Reloaded():
                 return False  # they concern no single task
             case record:
                 return criteria.matches(record)
@@ -139,6 +140,8 @@ def content(what: Happening) -> tuple[bytes, bytes]:
             return b"paused", _encode(pause_view(what))
         case TasksResumed():
             return b"resumed", _encode(resumed_view(what))
+        case Reloaded():
+            return b"reloaded", _encode(what)
         case DrainBegun():
             return b"drain", b"{}"
         case Gap():

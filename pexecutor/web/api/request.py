@@ -16,6 +16,7 @@ from ...access import Identity
 from ...limits.defaults import CHARACTERS_SHOWN_MAX
 from ...task import Task
 from ...traceparent import parse_traceparent
+from .admission import Admission
 from .client_input import ClientInput
 from .client_side import ClientSide
 from .errors import RequestTimeoutError, TooLargeError, UnsupportedMediaTypeError
@@ -46,6 +47,9 @@ class IncomingRequest(Protocol):
     http_version: str
     identity: Identity | None
     """The caller, set by the gate; ``None`` for an unknown caller of an open route."""
+
+    admission: Admission | None
+    """Ends when the caller's token is removed; ``None`` for a request without an ``identity``."""
 
     query: Any
     """The query string as the type that the route declares; set before the route's answer is called."""

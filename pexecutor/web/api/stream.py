@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from codecs import BOM_UTF8
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, suppress
+from contextlib import aclosing, nullcontext, suppress
 from typing import Final, NamedTuple
 
 import msgspec
@@ -41,10 +41,13 @@ async def submit(request: IncomingRequest, executor: Executor, config: Config, l
     refuse_coding(request)
     reply = BatchReply()
     submitter = _StreamSubmitter(request, executor, reply, listed)
+    # The admission ends in here if the caller's token is removed, so that the reply has the counts.
+    admitted = nullcontext() if request.admission is None else request.admission.until_revoked()
     try:
-        async with aclosing(_whole_lines(request, config.request_timeout_seconds)) as slices:
-            async for lines in slices:
-                await submitter.submit_lines(lines)
+        with admitted:
+            async with aclosing(_whole_lines(request, config.request_timeout_seconds)) as slices:
+                async for lines in slices:
+                    await submitter.submit_lines(lines)
     except _DrainingError as draining:
         return refusal_reply(draining.verdicts, executor.retry_after_seconds, msgspec.to_builtins(reply))
     except PexecutorError as error:

@@ -117,6 +117,11 @@ class SubmitAnswers:
         """Return whether the log level includes lines about accepted tasks."""
         return bool(self._log.is_enabled_for(logging.INFO))
 
+    def use_present_log(self) -> None:
+        """Log from now on with the present log level."""
+        for name in ("_log", "logs_submits"):
+            self.__dict__.pop(name, None)
+
     async def submit(self, request: IncomingRequest) -> Reply:
         """Submit one task, a list of tasks, or a stream."""
         query: SubmitQuery = request.query

@@ -18,6 +18,7 @@ from markupsafe import Markup, escape
 
 from ...config import Config
 from ...core.executor import Executor
+from ...handlers import Catalogue
 from ..api.reply import Reply, json_reply
 from ..api.request import IncomingRequest, link_to
 from ..api.route import Route
@@ -52,6 +53,8 @@ class DocsAnswers:
         self._routes = routes
         self._executor = executor
         self._config = config
+        # Owned by _present().
+        self._made: _Documentation | None = None
 
     async def openapi(self, request: IncomingRequest) -> Reply:
         """Show the OpenAPI document; its paths begin with the prefix of the client."""
@@ -59,24 +62,44 @@ class DocsAnswers:
 
     async def docs(self, _: IncomingRequest) -> Reply:
         """Show the page of the API's documentation."""
-        return Reply(self._page, headers=HEADERS, content_type="text/html; charset=utf-8")
+        return Reply(self._present().page, headers=HEADERS, content_type="text/html; charset=utf-8")
 
     async def style(self, _: IncomingRequest) -> Reply:
         """Show the style sheet of the page."""
         return Reply(_STYLE, headers=HEADERS, content_type="text/css; charset=utf-8")
 
-    @cached_property
+    @property
     def document(self) -> JsonObject:
         """The OpenAPI document; built at the first request, because most servers never get one."""
+        return self._present().document
+
+    def _present(self) -> _Documentation:
+        """Return the documentation of the present handlers, which a reload may have changed."""
+        handlers = self._executor.handlers
+        if self._made is None or self._made.handlers is not handlers:
+            self._made = _Documentation(handlers, self._routes, self._config)
+        return self._made
+
+
+class _Documentation:
+    """The documentation for one catalogue of handlers; each form is made when it is first requested."""
+
+    def __init__(self, handlers: Catalogue, routes: Sequence[Route], config: Config) -> None:
+        self.handlers = handlers
+        self._routes = routes
+        self._config = config
+
+    @cached_property
+    def document(self) -> JsonObject:
         return self._document(split_problems=True)
 
     @cached_property
-    def _page(self) -> bytes:
+    def page(self) -> bytes:
         document = self._document(split_problems=False)  # people need only one schema for all statuses
         return render(document, self._config.base_path).encode()
 
     def _document(self, *, split_problems: bool) -> JsonObject:
-        handlers = self._executor.handlers.describe()
+        handlers = self.handlers.describe()
         return openapi_document(
             self._routes, frame=FRAME, handlers=handlers, config=self._config, split_problems=split_problems
         )

@@ -14,13 +14,16 @@ from ...core.bulk import BulkResult
 from ...errors import (
     AlreadyFinishedError,
     AlreadyStartedError,
+    ConfigError,
     ExpiredTaskError,
     FieldError,
     InvalidCursorError,
     InvalidTaskError,
+    NotServingError,
     StoreUnavailableError,
     UnknownTaskError,
 )
+from ...observe.events import Reloaded
 from ...task import Attempt, Ending, Finished, Outcome, Pending, Running, Task, make_serial
 from ..api.bulk import BulkBody
 from ..api.decode import Change
@@ -355,6 +358,15 @@ NODES: Final = Doc(
     "List the processes that share the store.",
     {200: _reply("The nodes, ordered by the ends of their leases.", _list(NodeView))},
     description="The list is empty if the store is not a shared one.",
+)
+
+RELOAD: Final = Doc(
+    "Server",
+    "reload",
+    "Read the settings again.",
+    {200: _reply("The settings are in effect, except those that need a restart.", _json(Reloaded))},
+    (ConfigError, NotServingError),
+    description="All settings are checked before any of them takes effect. If the file is invalid, nothing changes.",
 )
 
 DRAIN: Final = Doc(

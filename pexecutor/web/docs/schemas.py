@@ -26,6 +26,7 @@ from ...errors import FieldError
 from ...handlers.catalogue import SLEEP, HandlerView
 from ...handlers.output import Output
 from ...handlers.settings import TaskDefaults
+from ...observe.events import Reloaded, SettingChange
 from ...observe.timeline import Percentiles
 from ...schedules.declaration import ScheduleDeclaration
 from ...stores import StoreStatistics
@@ -50,7 +51,7 @@ SENT: Final = (
     *(TaskView, TaskDetail, AttemptView, Progress, Output, BatchReply, TaskVerdict, HandlerState, TaskDefaults),
     *(LogLine, LogGap),
     *(PauseView, PausesView, LimitUse, LimitsView, ReasonView),
-    *(ScheduleView, OccurrenceView, SkippedDelivery, BulkResult),
+    *(ScheduleView, OccurrenceView, SkippedDelivery, BulkResult, Reloaded, SettingChange),
     *(Problem, SubmitProblem, FieldError, HeldProblem, NotReadyProblem),
     *(
         SkippedDelivery,

@@ -15,6 +15,7 @@ import trio
 
 from ...access import Identity
 from ..access.proxies import Front
+from ..api.admission import Admission
 from ..api.client_input import ClientInput
 from ..api.client_side import ClientSide
 from ..api.request import Arguments
@@ -122,8 +123,8 @@ class Request:
     """
 
     __slots__ = (
-        *("_id", "chunks", "client_side", "ends", "headers", "http_version", "identity", "keep_alive", "method"),
-        *("parameters", "query", "received_target", "target"),
+        *("_id", "admission", "chunks", "client_side", "ends", "headers", "http_version", "identity", "keep_alive"),
+        *("method", "parameters", "query", "received_target", "target"),
     )
 
     def __init__(
@@ -147,6 +148,7 @@ class Request:
         self.chunks: Body = chunks
         self.keep_alive: bool = keep_alive
         self.identity: Identity | None = None
+        self.admission: Admission | None = None
         self.parameters: Mapping[str, str] = _NO_PARAMETERS
         self.query: Any = None
         self._id = ""

@@ -6,11 +6,12 @@ The framework's adapter and the fast listener call it. So both have the same che
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import msgspec
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
+from ..access.admissions import RevocableParts
 from ..access.gate import Gate
 from ..api.decode import decode_query
 from ..api.errors import problem_of
@@ -46,11 +47,25 @@ class Answering:
         with log_context(request):
             try:
                 self.admit(request, route)
-                return await answer(request)
+                return await answer(request) if request.identity is None else await self._answer_known(request, answer)
             except CutOffError:  # the client is gone, so a reply would be useless
                 raise
             except Exception as error:
                 return problem_of(error, prefix=link_to(request, ""))
+
+    async def _answer_known(self, request: IncomingRequest, answer: Answer) -> Reply:
+        """Answer a known caller, until the caller's token is removed."""
+        assert request.identity is not None, "the gate has set it"
+        with ExitStack() as registered:
+            request.admission = admission = registered.enter_context(self.gate.admissions.of(request.identity))
+            with admission.until_revoked():
+                reply = await answer(request)
+            if isinstance(reply.content, bytes):
+                return reply
+            if reply.until_sent is not None:
+                registered.push(reply.until_sent)
+            content = RevocableParts(reply.content, admission)
+            return reply._replace(content=content, until_sent=registered.pop_all())
 
     def admit(self, request: IncomingRequest, route: Route | None) -> None:
         """Admit a request and set its ``identity``, or raise the error to answer it with.

@@ -164,6 +164,7 @@ class HttpServer:
         self._stopping = trio.Event()
         # Owned by stop_accepting(): when connections may be closed that have sent no request.
         self._may_close_at = -math.inf
+        # Only use_certificate() replaces it.
         self._tls = tls
         # Owned by _secured(): the current handshakes.
         self._handshakes: set[trio.CancelScope] = set()
@@ -202,6 +203,10 @@ class HttpServer:
         self._may_close_at = trio.current_time() + FIRST_REQUEST_SECONDS
         self._not_accepting.set()
         await self._http.close_after_replies()
+
+    def use_certificate(self, tls: ssl.SSLContext) -> None:
+        """Use this TLS context for connections from now on; open ones keep theirs."""
+        self._tls = tls
 
     def stop(self) -> None:
         """Accept no more connections; close idle ones at once, and the others after their current reply."""

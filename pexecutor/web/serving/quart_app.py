@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import count
 from typing import Any, Final, cast
@@ -33,9 +33,10 @@ from quart_trio.wrappers import TrioRequest
 from ...access import Identity
 from ...limits import times
 from ..access.proxies import Proxies
+from ..api.admission import Admission
 from ..api.client_input import ClientInput
 from ..api.client_side import ClientSide
-from ..api.request import Arguments
+from ..api.request import Arguments, CutOffError
 
 LAST_EVENT_SECONDS_MAX: Final = times.LAST_EVENT_SECONDS_MAX
 LINGER_SECONDS_MAX: Final = times.LINGER_SECONDS_MAX
@@ -72,6 +73,7 @@ class StreamedRequest(TrioRequest):
         super().__init__(*args, **kwargs)
         self.identity: Identity | None = None
         """The caller, set by the gate; ``None`` for an unknown caller of an open route."""
+        self.admission: Admission | None = None
         self.query: Any = None
         self.incoming, self.chunks = trio.open_memory_channel[bytes](CHUNKS_BUFFERED)
         self.until_answered: ExitStack[bool | None] = ExitStack()
@@ -189,8 +191,9 @@ class Connection(TrioASGIHTTPConnection):
             else:
                 await send(event)
 
-        with request.until_answered:
+        with request.until_answered, suppress(CutOffError):
             await super().handle_request(nursery, request, send_event)
+        nursery.cancel_scope.cancel()  # a reply that was cut off ends the connection
 
 
 def new_request_id() -> str:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import pytest
 import trio
 from structlog.testing import capture_logs
 
+from pexecutor import Executor, LocalStore
+from pexecutor.config import Config, HttpKind
+from pexecutor.web import create_web, make_http
 from pexecutor.web.access import login_throttle
+from pexecutor.web.serving.listener import HttpServer
 
 from ..conftest import Served, ServeHere, every_launch
 from ..raw import JSON, RawClient, RawReply, connected, request
@@ -300,3 +306,22 @@ async def test_what_a_proxy_has_removed_comes_before_each_link(serve_here: Serve
     assert (await ask(served, "GET /inner", *outer)).headers["location"] == "/outer/inner/"
     assert (await ask(served, "GET /inner/openapi.json", *outer)).json()["servers"] == [{"url": "/outer/inner"}]
     assert problem_in(await ask(served, "POST /outer/inner/tasks", JSON, *outer, body=b'{"name": "b"}'), 404)
+
+
+@pytest.mark.parametrize(("trusted", "status"), [((), 200), (("127.0.0.1",), 200), (("unix",), 403)])
+async def test_a_proxy_on_a_unix_socket_is_trusted_by_name(
+    nursery: trio.Nursery, server: HttpKind, tmp_path: Path, trusted: tuple[str, ...], status: int
+) -> None:
+    config, executor = Config(server=server, trusted_proxies=trusted), Executor(LocalStore())
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket"))
+        listener.listen()
+        listener.setblocking(False)
+        http = HttpServer(make_http(create_web(executor, config), config), listener, connections_max=10)
+        await nursery.start(executor.run)
+        await nursery.start(http.run)
+        async with await trio.open_unix_socket(tmp_path / "socket") as stream:
+            reply = await RawClient(stream).ask(request("GET /tasks", f"X-Forwarded-For: {CLIENT}"))
+        nursery.cancel_scope.cancel()
+
+    assert reply.status_code == status

@@ -79,6 +79,7 @@ async def test_the_link_of_a_page_keeps_every_criterion(filled: Served) -> None:
         ("since=2030-01-31T00:00:00", "`since`"),
         ("until=2030-01-31", "`until`"),
         ("finished_since=1", "`finished_since`"),
+        ("since=2030-01-31T00:00:00+01:00", "write + as %2B"),
         ("name=a&name=b", "`name` is given more than once"),
         ("tags=a", "did you mean `tag`"),
         ("colour=red", "unknown query parameter `colour`"),

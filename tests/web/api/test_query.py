@@ -77,6 +77,11 @@ async def test_a_number_of_seconds_may_have_a_fraction(served: Served, query: st
     assert "no task has the id" in problem_in(await served.client.get(f"/tasks/x?{query}"), 404)["detail"]
 
 
+async def test_a_text_in_the_place_of_a_number_is_refused_in_plain_words(served: Served) -> None:
+    detail = problem_in(await served.client.get("/tasks?limit=x"), 400)["detail"]
+    assert detail == "invalid value 'x' of the query parameter `limit`: expected a whole number"
+
+
 async def test_a_name_that_looks_like_a_number_stays_as_it_is(served: Served) -> None:
     await served.client.post("/tasks", json=[{"name": "5", "delay": 1000}, {"name": "5.0", "delay": 1000}])
 

@@ -15,9 +15,11 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from pexecutor import Context, Executor, LocalStore, Task
 from pexecutor.config import Config
+from pexecutor.errors import ConfigError, NotServingError
 from pexecutor.handlers import Catalogue, load_catalogue
 from pexecutor.handlers.sleep import Sleep
 from pexecutor.limits.defaults import LIMIT_SETTINGS_MAX
+from pexecutor.observe.events import Reloaded
 from pexecutor.schedules.declaration import ScheduleDeclaration
 from pexecutor.stores.schedules import ScheduleBounds
 from pexecutor.web import create_app
@@ -339,6 +341,7 @@ async def test_every_reply_that_the_document_has_is_given_as_it_is_described(
     await _listen(witness, served)
     await _have_bad_luck(witness, serve_here)
     await _look(witness, served)
+    await _reload(witness, served)
     await _drain(witness, full)
 
     described = {
@@ -576,6 +579,17 @@ async def _look(witness: Witness, served: Served) -> None:
     await witness.ask(served, "history", 200, params={"hours": 24})
     await witness.ask(served, "history", 400, params={"hours": 25})
     await witness.ask(served, "metrics", 200, headers={"Accept": "application/openmetrics-text"})
+
+
+async def _reload(witness: Witness, served: Served) -> None:
+    await witness.ask(served, "reload", 200)
+    for error, status in ((ConfigError("the file is invalid"), 422), (NotServingError(), 503)):
+
+        async def refuse(error: Exception = error) -> Reloaded:
+            raise error
+
+        served.web.reload_answers.use(refuse)
+        await witness.ask(served, "reload", status)
 
 
 async def _drain(witness: Witness, full: Served) -> None:

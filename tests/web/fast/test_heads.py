@@ -15,6 +15,7 @@ from pexecutor.access import ANONYMOUS
 from pexecutor.config import Config, HttpKind
 from pexecutor.errors import ConfigError
 from pexecutor.web import create_web
+from pexecutor.web.access.gate import access_rules
 from pexecutor.web.access.proxies import BasePath, Front
 from pexecutor.web.fast import Submits
 from pexecutor.web.fast.heads import HEAD_BYTES_REMEMBERED_MAX, HEADS_REMEMBERED_MAX, KnownHeads
@@ -208,11 +209,11 @@ async def test_a_change_of_the_gates_settings_ends_every_admission() -> None:
     for one in data:
         assert statuses() == [202, 202]
         assert web.submits.known_submit(one, ENDS) is not None
-    web.gate.configure(Config(tokens=TABLES))
+    web.gate.apply(access_rules(Config(tokens=TABLES)))
     assert statuses() == [202, 421]
-    web.gate.configure(Config(tokens={"read-only": TABLES["read-only"]}))
+    web.gate.apply(access_rules(Config(tokens={"read-only": TABLES["read-only"]})))
     assert statuses() == [401, 421]
-    web.gate.configure(before)
+    web.gate.apply(access_rules(before))
     assert statuses() == [202, 202]
 
 
@@ -220,7 +221,7 @@ def test_settings_that_contradict_each_other_change_nothing() -> None:
     gate = create_web(Executor(LocalStore()), Config(tokens=TABLES)).gate
 
     with pytest.raises(ConfigError, match="contradict"):
-        gate.configure(Config(tokens=TABLES, allow_anonymous=True))
+        access_rules(Config(tokens=TABLES, allow_anonymous=True))
     assert (gate.has_tokens, gate.generation) == (True, 1)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import structlog
@@ -13,6 +13,7 @@ from msgspec import UNSET, UnsetType
 from ....config import Config
 from ....core.executor import Executor
 from ....errors import ConfigError, ExpiredTaskError, PexecutorError
+from ....handlers import Catalogue
 from ....stores.answers import Answer, RequestKey, RequestKind
 from ....task import Accepted, Draining, Duplicate, Full, Record, Task, Verdict
 from ....validation import unknown
@@ -41,6 +42,24 @@ class SkippedDelivery(msgspec.Struct):
     holder: TaskView | UnsetType = UNSET
 
 
+def load_hooks(tables: Mapping[str, Any], environment: Mapping[str, str], handlers: Catalogue) -> Mapping[str, Hook]:
+    """Return the hooks that the settings declare, by name.
+
+    Parameters:
+        tables: the tables of the hooks, by name.
+        environment: the environment variables that hold secrets.
+        handlers: the handlers of this server.
+
+    Raises:
+        ConfigError: a table is invalid, or names a handler that this server does not have.
+    """
+    hooks = {name: Hook(name, table, environment) for name, table in tables.items()}
+    for name, hook in hooks.items():
+        if isinstance(hook.handler, str) and hook.handler not in handlers:
+            raise ConfigError(f"hooks.{name}.task: {unknown('handler', hook.handler, handlers.names())}")
+    return hooks
+
+
 class HookAnswers:
     """The hooks of one executor.
 
@@ -58,11 +77,12 @@ class HookAnswers:
         self._executor = executor
         self._record = record
         self._seconds_max = config.request_timeout_seconds
-        self._hooks = {name: Hook(name, table, environment) for name, table in config.hooks.items()}
-        for name, hook in self._hooks.items():
-            if isinstance(hook.handler, str) and hook.handler not in executor.handlers:
-                known = executor.handlers.names()
-                raise ConfigError(f"hooks.{name}.task: {unknown('handler', hook.handler, known)}")
+        # Only apply() replaces it.
+        self._hooks = load_hooks(config.hooks, environment, executor.handlers)
+
+    def apply(self, hooks: Mapping[str, Hook]) -> None:
+        """Take these hooks in place of the earlier ones. The store remembers earlier deliveries by the hook's name."""
+        self._hooks = hooks
 
     async def receive(self, request: IncomingRequest) -> Reply:
         """Check a delivery and submit its task."""
