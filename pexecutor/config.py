@@ -117,6 +117,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     tls_keyfile: str | None = None
 
 
+FILE_BYTES_MAX: Final = 4 * 1024 * 1024
+"""The maximum size of a settings file. Reading TOML takes so long that a much larger file would delay the server."""
+
 DEFAULTS: Final = Config()
 """The default of every setting."""
 
@@ -215,7 +218,10 @@ def flag_of(setting: str) -> str:
 def _read_file(path: Path) -> dict[str, Any]:
     content = b""
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(FILE_BYTES_MAX + 1)
+        if len(content) > FILE_BYTES_MAX:
+            raise ConfigError(f"{path} has more than {FILE_BYTES_MAX} bytes: is it a file of settings?")
         if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content[:2]:
             raise ConfigError(f"{path} is UTF-16: save it as UTF-8")
         return tomllib.loads(content.decode("utf-8-sig"))
@@ -224,6 +230,8 @@ def _read_file(path: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         end = f"at line {len(content.splitlines())}, the end of the file"
         raise ConfigError(f"{path} is not valid TOML: {str(error).replace('at end of document', end)}") from error
+    except (ValueError, RecursionError) as error:  # valid TOML, but more than tomllib can read
+        raise ConfigError(f"cannot read {path}: a number is too long, or a value has too many levels") from error
 
 
 def _checked(name: str, value: Any, source: str, *, strict: bool = True) -> Any:

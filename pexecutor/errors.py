@@ -164,7 +164,9 @@ class RefusedError(PexecutorError):
         self.status = status
         self.problem = problem
         self.retry_after = retry_after
-        super().__init__(problem.get("detail") or f"the server answered with the status {status}")
+        super().__init__(
+            problem.get("detail") or f"the server answered with the status {status} and no reason: check the URL"
+        )
 
     @property
     def retry_after_seconds(self) -> float | None:

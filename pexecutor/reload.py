@@ -40,6 +40,9 @@ RELOADED: Final = frozenset(
 )
 """The settings that a reload applies. All others need a restart."""
 
+LOAD_SECONDS_MAX: Final = 20.0
+"""How long reading the settings may take; a reload that waits holds up all later ones."""
+
 APPLY_SECONDS_MAX: Final = 30.0
 """How long a reload that has begun to change something goes on although its caller is gone."""
 
@@ -187,13 +190,23 @@ class Reloader:
             if self._serving.executor.draining.is_set():
                 raise NotServingError
             with self._reported():
-                found = await trio.to_thread.run_sync(self._load, abandon_on_cancel=True)
+                found = await self._loaded()
                 checked = self._checked(found)
                 # The caller may leave now, and its own token may be removed by this reload.
                 with trio.move_on_after(APPLY_SECONDS_MAX, shield=True):
                     await self._apply(checked)
             _log_reload(checked.difference)
             return checked.difference
+
+    async def _loaded(self) -> Config:
+        """Read the settings again; reading a named pipe or a lost network drive would never end."""
+        try:
+            with trio.fail_after(LOAD_SECONDS_MAX):
+                return await trio.to_thread.run_sync(self._load, abandon_on_cancel=True)
+        except trio.TooSlowError:
+            raise ConfigError(
+                f"reading the settings took more than {LOAD_SECONDS_MAX:.0f} s: check that the file is a regular file"
+            ) from None
 
     @contextmanager
     def _reported(self) -> Iterator[None]:

@@ -7,9 +7,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from ..errors import FieldError, ForeignReplyError, InvalidTaskError, RefusedError
+from ..errors import FieldError, InvalidTaskError, RefusedError
 from .fields import NewTask, json_of
 from .records import BatchCounts, SubmitVerdict
+from .replies import foreign
 
 LIST_TASKS_MAX: Final = 1000
 LIST_BYTES_MAX: Final = 1024 * 1024
@@ -40,7 +41,7 @@ def lists_of(tasks: Iterable[NewTask]) -> Iterator[list[IndexedTask]]:
 def verdicts_of(counts: BatchCounts, tasks: Sequence[IndexedTask]) -> list[SubmitVerdict]:
     """Return the verdicts of a reply, with the indexes of the call."""
     if len(counts.tasks) != len(tasks):
-        raise ForeignReplyError("the reply did not come from a pexecutor server: check the URL")
+        raise foreign()
     return [
         msgspec.structs.replace(verdict, index=task.place) for verdict, task in zip(counts.tasks, tasks, strict=True)
     ]

@@ -14,9 +14,10 @@ from typing import ClassVar
 
 import msgspec
 
-from ..errors import ForeignReplyError, PexecutorError, RefusedError
+from ..errors import PexecutorError, RefusedError
 from ..task import Outcome
 from .records import TaskRecord
+from .replies import foreign
 
 
 class DuplicateError(RefusedError):
@@ -28,7 +29,7 @@ class DuplicateError(RefusedError):
         try:
             return msgspec.convert(self.problem.get("holder"), TaskRecord)
         except msgspec.ValidationError as error:
-            raise ForeignReplyError("the reply did not come from a pexecutor server: check the URL") from error
+            raise foreign() from error
 
 
 class QueueFullError(RefusedError):

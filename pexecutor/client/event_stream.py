@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from .records import ProgressRecord, TaskRecord
-from .replies import decoded
+from .replies import decoded, foreign
 
 
 class TaskEvent(msgspec.Struct, frozen=True):
@@ -84,12 +84,22 @@ class EventParser:
         self._fields: dict[bytes, bytes] = {}  # owned by take(): the fields of the message that is arriving
 
     def take(self, line: bytes) -> ServerEvent | None:
-        """Return the event that a line ends, or ``None``. The servers of pexecutor send one line of data."""
+        """Return the event that a line ends, or ``None``. The servers of pexecutor send one line of data.
+
+        Raises:
+            ForeignReplyError: the event is not one of a pexecutor server.
+        """
         if line:
             name, _, value = line.partition(b":")
             self._fields[name] = value.strip()
             return None
         fields, self._fields = self._fields, {}
+        try:
+            return self._ended(fields)
+        except ValueError as error:  # a name that is not UTF-8, or a number with thousands of digits
+            raise foreign() from error
+
+    def _ended(self, fields: dict[bytes, bytes]) -> ServerEvent | None:
         if fields.get(b"id", b"").isdigit():
             self.last_id = int(fields[b"id"])
         if fields.get(b"retry", b"").isdigit():

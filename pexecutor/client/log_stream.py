@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from ..errors import ForeignReplyError
+from .replies import decoded, foreign
 
 NODE_HEADER: Final = "Pexecutor-Log-Node"
 
@@ -62,11 +62,11 @@ class LogPlace:
         Raises:
             ForeignReplyError: the line is not a line of a log.
         """
+        row = decoded(line, LogRow)
         try:
-            row = msgspec.json.decode(line, type=LogRow)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise ForeignReplyError("the reply did not come from a pexecutor server: check the URL") from error
-        data = row.data
+            data = row.data
+        except ValueError as error:  # not Base64
+            raise foreign() from error
         end = row.offset + len(data) + row.missing_bytes
         if end <= self._place:
             return None

@@ -13,6 +13,9 @@ from ..errors import ForeignReplyError, PexecutorError, RefusedError, Unreachabl
 T = TypeVar("T")
 
 GATEWAY_STATUSES: Final = frozenset({502, 503, 504})
+NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""The errors of bytes that are not JSON of a type; ``RecursionError`` is that of JSON with too many levels."""
+
 _ERROR_NUMBER: Final = re.compile(r"\[Errno -?\d+\] ")
 
 
@@ -42,15 +45,20 @@ def decoded(raw: bytes, kind: type[T]) -> T:
     """
     try:
         return msgspec.json.decode(raw, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ForeignReplyError("the reply did not come from a pexecutor server: check the URL") from error
+    except NOT_JSON as error:
+        raise foreign() from error
+
+
+def foreign() -> ForeignReplyError:
+    """Return the error of a reply that no pexecutor server sends."""
+    return ForeignReplyError("the reply did not come from a pexecutor server: check the URL")
 
 
 def refusal(url: str, reply: httpx2.Response) -> RefusedError | UnreachableError:
     """Return the error of a reply. A gateway's error without problem details means that the server is unreachable."""
     try:
         problem = msgspec.json.decode(reply.content, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except NOT_JSON:
         problem = {}
     if not problem and reply.status_code in GATEWAY_STATUSES:
         return UnreachableError(f"cannot reach {url}: a gateway answered with the status {reply.status_code}")

@@ -11,6 +11,7 @@ import httpx2
 import msgspec
 
 from ..limits.defaults import PAGE_RECORDS_MAX
+from .replies import foreign
 
 NDJSON_TYPE: Final = "application/x-ndjson"
 EVENTS_TYPE: Final = "text/event-stream"
@@ -114,14 +115,23 @@ def next_page(request: ApiRequest, reply: httpx2.Response, limit: int | None = N
     """Return the request of the page after this reply; ``None`` after the last page.
 
     Only the query of the link is used: behind a proxy, the server's path may differ from the client's.
+
+    Raises:
+        ForeignReplyError: the link is invalid, or leads to the same page again.
     """
     if (link := reply.links.get("next", {}).get("url")) is None:
         return None
     query: dict[str, Any] = {}
-    for name, value in httpx2.URL(link).params.multi_items():
+    try:
+        params = httpx2.URL(link).params
+    except httpx2.InvalidURL as error:
+        raise foreign() from error
+    for name, value in params.multi_items():
         query[name] = [*query.get(name, []), value]
     if limit is not None:
         query["limit"] = limit
+    if query == request.query:  # the loop over the pages would never end
+        raise foreign()
     return request._replace(query=query)
 
 

@@ -30,6 +30,7 @@ RETRY_SECONDS: Final = 0.5
 """The pause before another try if the manager's socket has no room."""
 
 STATUS_CHARACTERS_MAX: Final = 500
+PERIOD_DIGITS_MAX: Final = 20
 UNSENT_MAX: Final = 20
 """How many messages wait for room at most; the oldest go first."""
 
@@ -158,7 +159,7 @@ def _watchdog_seconds(period: str, pid: str) -> float | None:
     parent = parent_process()  # under Hypercorn's own command line, the manager has started the parent
     if not period or (pid and pid not in {str(os.getpid()), str(parent and parent.pid)}):
         return None
-    if not period.isdecimal() or int(period) == 0:
+    if not period.isdecimal() or len(period) > PERIOD_DIGITS_MAX or int(period) == 0:
         _log.warning("the watchdog gets no beats: WATCHDOG_USEC is not a number of microseconds", value=period)
         return None
     return int(period) / 1_000_000

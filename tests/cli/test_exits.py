@@ -31,7 +31,7 @@ def test_each_refusal_is_one_line_and_its_status(run: Run, status: int, expected
     [
         (502, b"<html>Bad Gateway</html>", 9, "a gateway answered with the status 502"),
         (503, b"", 9, "a gateway answered with the status 503"),
-        (404, b"<html>Not Found</html>", 10, "the server answered with the status 404"),
+        (404, b"<html>Not Found</html>", 10, "the server answered with the status 404 and no reason: check the URL"),
         (302, b"", 1, "the server answered with the status 302"),
         (200, b"<html>Welcome</html>", 1, "check the URL"),
         (200, b"[1]", 1, "check the URL"),

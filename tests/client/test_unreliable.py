@@ -277,6 +277,78 @@ def test_events_and_logs_go_on_where_they_were(run: Run, server: ServerProcess, 
         run(test, proxy.url)
 
 
+DEEP: Final = b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}"
+SAME_PAGE: Final = Scripted(200, [], {"Link": '</tasks?cursor=1>; rel="next"'})
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Scripted(200, DEEP),
+        Scripted(200, b""),
+        SAME_PAGE,
+        Scripted(200, [], {"Link": '<http://[::1/tasks?cursor=1>; rel="next"'}),
+    ],
+)
+def test_a_list_from_another_server(run: Run, reply: Scripted) -> None:
+    async def test(client: AsyncClient) -> None:
+        with pytest.raises(ForeignReplyError):
+            _ = [record async for record in client.list()]
+
+    with scripted(reply) as (url, _):
+        run(test, url)
+
+
+def test_a_refusal_that_is_nested_too_deeply_has_its_status(run: Run) -> None:
+    async def test(client: AsyncClient) -> None:
+        with pytest.raises(RefusedError, match="status 400"):
+            await client.handlers()
+
+    with scripted(Scripted(400, DEEP)) as (url, _):
+        run(test, url)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"id: " + b"9" * 5000,
+        b"retry: " + b"9" * 5000,
+        b"event: \xff\ndata: {}",
+        b"data: " + DEEP,
+        b"event: task\ndata: {}",
+    ],
+)
+def test_events_from_another_server(run: Run, message: bytes) -> None:
+    async def test(client: AsyncClient) -> None:
+        with pytest.raises(ForeignReplyError):
+            async with client.events() as events:
+                await anext(aiter(events))
+
+    with scripted(Scripted(200, message + b"\n\n")) as (url, _):
+        run(test, url)
+
+
+@pytest.mark.parametrize("row", [b'{"offset": 0, "base64": "a"}', b'{"offset": 0, "base64": "\xc3\xa4"}', DEEP])
+def test_a_log_from_another_server(run: Run, row: bytes) -> None:
+    async def test(client: AsyncClient) -> None:
+        with pytest.raises(ForeignReplyError):
+            _ = [line async for line in (await client.get("a3f09c-42")).logs()]
+
+    with scripted(Scripted(200, RECORD), Scripted(200, row + b"\n")) as (url, _):
+        run(test, url)
+
+
+def test_a_log_that_has_arrived_can_be_left_half_way(run: Run) -> None:
+    async def test(client: AsyncClient) -> None:
+        async with (await client.get("a3f09c-42")).logs() as lines:
+            assert (await anext(aiter(lines))).text == "a"
+        assert (await client.get("a3f09c-42")).name == "a"
+
+    rows = b'{"offset": 0, "text": "a"}\n{"offset": 1, "text": "b"}\n'
+    with scripted(Scripted(200, RECORD), Scripted(200, rows), Scripted(200, RECORD)) as (url, _):
+        run(test, url)
+
+
 def test_a_slow_server_is_unreachable_after_the_time_limit(run: Run) -> None:
     async def test(client: AsyncClient) -> None:
         with pytest.raises(UnreachableError, match="did not reply in time"):

@@ -41,7 +41,10 @@ NOT_RUN: Final = {
     ("how-to/systemd", "install -m 600 /dev/null /etc/pexecutor/environment"): NEEDS_ROOT,
     ("how-to/systemd", "systemctl daemon-reload"): NEEDS_ROOT,
     ("how-to/systemd", "journalctl --unit pexecutor --follow"): NEEDS_ROOT,
-    ("how-to/systemd", "pexecutor serve --check --config /etc/pexecutor/pexecutor.toml"): NEEDS_ROOT,
+    (
+        "how-to/systemd",
+        "systemd-run --pipe --wait -p User=pexecutor -p EnvironmentFile=-/etc/pexecutor/environment \\",
+    ): NEEDS_ROOT,
     ("how-to/systemd", "systemctl restart pexecutor"): NEEDS_ROOT,
     ("how-to/systemd", "systemctl stop pexecutor.socket pexecutor.service"): NEEDS_ROOT,
     ("how-to/systemd", "/opt/pexecutor/bin/pip install --upgrade . && systemctl restart pexecutor"): INSTALLS,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import os
 import ssl
 import time
 from base64 import b64decode, b64encode
@@ -20,8 +21,9 @@ import trio
 import trustme
 from structlog.testing import capture_logs
 
+from pexecutor import reload as reload_module
 from pexecutor.access import hash_token
-from pexecutor.config import Config, HttpKind, load_config
+from pexecutor.config import FILE_BYTES_MAX, Config, HttpKind, load_config
 from pexecutor.observe.events import Reloaded, SettingChange
 from pexecutor.reload import RELOADED, compare
 from pexecutor.server import serve
@@ -157,6 +159,9 @@ BROKEN = {
     "notify": ('[notify.ops]\nurl = "ftp://example.org"\n', "notify.ops"),
     "limit": ("[limits.disk]\nconcurrency = 0\n", "limits.disk"),
     "certificate": ('tls_certfile = "/nowhere.pem"\n', "/nowhere.pem"),
+    "long number": (f"pool_size = {'9' * 5000}\n", "a number is too long"),
+    "deep value": (f"limits = {'[' * 5000}\n", "too many levels"),
+    "large file": ("#" * (FILE_BYTES_MAX + 1), "is it a file of settings?"),
     "key alone": ('tls_keyfile = "/nowhere.pem"\n', "tls_certfile"),
 }
 
@@ -257,6 +262,21 @@ async def test_a_second_reload_waits_for_the_first_and_reads_the_file_again(file
             for _ in range(5):
                 nursery.start_soon(reload, live)
         assert sorted(len(reply.json()["changed"]) for reply in replies) == [0, 0, 0, 0, 1]
+
+
+async def test_a_file_that_cannot_be_read_to_its_end_holds_up_no_later_reload(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(file, "pool_size = 2\n") as live:
+        await trio.Path(file).unlink()
+        os.mkfifo(file)
+        with monkeypatch.context() as patch:
+            patch.setattr(reload_module, "LOAD_SECONDS_MAX", 0.1)
+            reply = await live.reload()
+        assert (reply.status_code, "regular file" in reply.json()["detail"]) == (422, True)
+        os.close(os.open(file, os.O_WRONLY))  # the thread that reads can end
+        await trio.Path(file).unlink()
+        assert (await live.reload("pool_size = 3\n")).json()["changed"] == [{"setting": "pool_size"}]
 
 
 async def test_a_reload_during_the_drain_is_refused(file: Path) -> None:

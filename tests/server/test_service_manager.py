@@ -160,7 +160,8 @@ async def test_the_watchdog_gets_no_beat_while_the_server_is_not_healthy(
 
 
 @pytest.mark.parametrize(
-    ("period", "pid", "warnings"), [("", "", 0), ("30000000", "1", 0), ("0", "", 1), ("soon", "", 1), ("-1", "", 1)]
+    ("period", "pid", "warnings"),
+    [("", "", 0), ("30000000", "1", 0), ("0", "", 1), ("soon", "", 1), ("-1", "", 1), ("9" * 5000, "", 1)],
 )
 async def test_no_beat_without_a_period_for_this_process(
     receiver: Receiver, autojump_clock: MockClock, nursery: trio.Nursery, period: str, pid: str, warnings: int

@@ -6,7 +6,7 @@ from collections import deque
 from types import TracebackType
 from typing import Self
 
-from ...errors import PexecutorError, UnreachableError
+from ...errors import ForeignReplyError, PexecutorError, UnreachableError
 from .. import requests
 from ..event_stream import EventParser, ServerEvent
 from ..repeating import Repeats
@@ -71,4 +71,8 @@ class AsyncEvents:
             await self._requester.pause(request, self._repeats, error)
             return
         self._repeats = None
-        self._events.extend(event for line in lines if (event := self._parser.take(line)) is not None)
+        try:
+            self._events.extend(event for line in lines if (event := self._parser.take(line)) is not None)
+        except ForeignReplyError:
+            await self.aclose()
+            raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -63,13 +64,15 @@ class AsyncLines:
         """Close the reply.
 
         The iterators of HTTPX end only by themselves: Trio warns about one that is left in the middle. So the
-        connection is closed under them, and they are read to their end, which is then an error.
+        connection is shut down under them, and they are read to their end, which is an error unless the whole reply
+        has arrived. The socket is not closed: HTTPX looks at it before it closes the connection.
         """
         reply, self._reply = self._reply, None
         if reply is None or self._chunks is None:
             return
         try:
-            await reply.extensions["network_stream"].aclose()
+            with suppress(OSError):  # the server may have closed the connection
+                reply.extensions["network_stream"].get_extra_info("socket").shutdown(socket.SHUT_RDWR)
             with suppress(httpx2.RequestError):
                 while await anext(self._chunks, None) is not None:
                     pass

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Final, Self
 
-from ...errors import PexecutorError
+from ...errors import ForeignReplyError, PexecutorError
 from .. import requests
 from ..log_stream import LogPlace, LogRow, cut
 from ..records import TaskRecord
@@ -80,7 +81,14 @@ class AsyncLogLines:
         if lines is None:
             await self._go_on()
         else:
+            await self._take(lines)
+
+    async def _take(self, lines: Iterable[bytes]) -> None:
+        try:
             self._rows.extend(cut(*taken) for line in lines if line and (taken := self._place.take(line)))
+        except ForeignReplyError:
+            await self.aclose()
+            raise
 
     async def _go_on(self) -> None:
         """Find out what comes after the end of a log."""
