@@ -38,7 +38,8 @@ class DirectTransport(httpx2.BaseTransport):
                 connection.connect()
             connection.sock.settimeout(limits["read"])
             with _errors(httpx2.ReadTimeout, httpx2.ReadError):
-                reply = _exchanged(connection, request)
+                # Closing the connection closes the reply only if the server keeps the connection open.
+                reply = opened.enter_context(closing(_exchanged(connection, request)))
                 stream = _Stream(reply, opened.pop_all())
                 return httpx2.Response(reply.status, headers=reply.getheaders(), stream=stream)
 
