@@ -39,6 +39,7 @@ CHECKED_EXAMPLES: Final = {
     "proxy/haproxy.cfg",
     "proxy/Caddyfile",
     "many-machines/compose.yaml",
+    *("clients/flask_app.py", "clients/fastapi_app.py", "clients/django_app.py"),  # by test_client_examples.py
     *("compose/compose.yaml", "compose/environment", "compose/settings/pexecutor.toml"),
 }
 

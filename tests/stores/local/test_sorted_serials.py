@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pexecutor.stores.local.sorted_serials import Lane
@@ -17,6 +17,7 @@ def lane_of(keys: range) -> Lane[int]:
     return lane
 
 
+@settings(deadline=None)
 @given(
     st.integers(0, 200),
     st.one_of(
