@@ -24,7 +24,7 @@ import trio
 from .config import Config
 from .core.executor import Executor
 from .core.settings import ExecutorSettings
-from .errors import ConfigError, NotServingError
+from .errors import ConfigError, NotServingError, PexecutorError
 from .handlers import Catalogue, reload_catalogue
 from .log import TaskLog, set_log_level
 from .notifications.settings import load_targets
@@ -192,9 +192,7 @@ class Reloader:
             with self._reported():
                 found = await self._loaded()
                 checked = self._checked(found)
-                # The caller may leave now, and its own token may be removed by this reload.
-                with trio.move_on_after(APPLY_SECONDS_MAX, shield=True):
-                    await self._apply(checked)
+                await self._apply(checked)
             _log_reload(checked.difference)
             return checked.difference
 
@@ -227,6 +225,8 @@ class Reloader:
             await self.reload()
         except ConfigError:
             pass  # reload() has logged it
+        except PexecutorError as error:
+            _log.warning("settings not reloaded", reason=str(error))
         except Exception:  # a signal must not end the server
             _log.exception("settings not reloaded")
 
@@ -263,8 +263,8 @@ class Reloader:
 
     async def _apply(self, checked: _Checked) -> None:
         """Apply checked settings. Only the first step can fail, and then it changes nothing."""
+        await self._apply_to_executor(checked.executor)
         serving = self._serving
-        await serving.executor.apply_settings(checked.executor)
         checked.web()
         set_log_level(checked.config.log_level)
         serving.task_log.use_level(checked.config.log_level)
@@ -274,6 +274,17 @@ class Reloader:
             self._certificate = checked.certificate
         self._config = checked.config
         serving.executor.events.put(checked.difference)
+
+    async def _apply_to_executor(self, settings: ExecutorSettings) -> None:
+        executor = self._serving.executor
+        # The caller may leave now, and its own token may be removed by this reload.
+        with trio.move_on_after(APPLY_SECONDS_MAX, shield=True):
+            await executor.apply_settings(settings)
+        # An executor with the new settings stores their numbers and schedules as soon as its store is available.
+        if executor.settings is not settings:
+            raise ConfigError(
+                f"the handlers were not ready after {APPLY_SECONDS_MAX:.0f} s, and nothing was changed: try again"
+            )
 
 
 def _log_reload(difference: Reloaded) -> None:

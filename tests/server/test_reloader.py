@@ -24,6 +24,8 @@ from structlog.testing import capture_logs
 from pexecutor import reload as reload_module
 from pexecutor.access import hash_token
 from pexecutor.config import FILE_BYTES_MAX, Config, HttpKind, load_config
+from pexecutor.core.executor import Executor
+from pexecutor.core.settings import ExecutorSettings
 from pexecutor.observe.events import Reloaded, SettingChange
 from pexecutor.reload import RELOADED, compare
 from pexecutor.server import serve
@@ -351,6 +353,27 @@ async def _is_for(live: Live, name: str, authority: trustme.CA) -> bool:
     finally:
         await stream.transport_stream.aclose()
     return True
+
+
+@pytest.mark.parametrize("is_whole", [True, False], ids=["after the exchange", "before the exchange"])
+async def test_a_reload_that_takes_too_long_is_whole_or_changes_nothing(
+    file: Path, monkeypatch: pytest.MonkeyPatch, *, is_whole: bool
+) -> None:
+    apply_settings = Executor.apply_settings
+
+    async def stuck(executor: Executor, new: ExecutorSettings) -> None:
+        if is_whole:
+            await apply_settings(executor, new)
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(Executor, "apply_settings", stuck)
+    monkeypatch.setattr(reload_module, "APPLY_SECONDS_MAX", 0.2)
+    async with serving(file, token("admin") + token("old")) as live:
+        live.client.headers["Authorization"] = f"Bearer {TOKENS['admin']}"
+        reply = await live.reload(token("admin"))
+        assert reply.status_code == (200 if is_whole else 422)
+        old = await live.client.get("/tasks", headers={"Authorization": f"Bearer {TOKENS['old']}"})
+        assert old.status_code == (401 if is_whole else 200)
 
 
 async def test_a_reload_whose_caller_leaves_is_whole(file: Path) -> None:
