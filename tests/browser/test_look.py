@@ -1,9 +1,13 @@
-"""The look of each view, in light and dark mode and on a phone: colours, lines, room, and accessibility by axe."""
+"""The look of each view, in light and dark mode and on a phone: colours, lines, room, and accessibility by axe.
+
+With ``ALL_LOOKS=1`` in the environment, all screens are tested, which takes some minutes more.
+"""
 
 from __future__ import annotations
 
+import os
 from importlib import resources
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pytest
 
@@ -32,7 +36,10 @@ LOOKS = {
 }
 
 
-@pytest.fixture(params=list(LOOKS))
+USUAL: Final = ("light", "phone", "narrow")
+
+
+@pytest.fixture(params=LOOKS if "ALL_LOOKS" in os.environ else USUAL)
 def look(request: pytest.FixtureRequest, page: Page) -> Look:
     """Set the page's screen."""
     look = LOOKS[request.param]
