@@ -61,6 +61,9 @@ export const zoneName = (time) => zoneFormat.formatToParts(time).find((part) => 
 /** The reader's time zone: `Europe/Berlin`. */
 export const zone = () => Intl.DateTimeFormat().resolvedOptions().timeZone;
 
+/** The reader's time zone and its name at a time: `Europe/Berlin (CET)`, or `UTC` alone. */
+export const zoneText = (time) => (zone() === zoneName(time) ? zone() : `${zone()} (${zoneName(time)})`);
+
 /** The exact time, to the millisecond, with its zone. */
 export function exactTime(time) {
   const ms = String(time.getMilliseconds()).padStart(3, "0");

@@ -6,7 +6,7 @@ import { handlers, readHandlers } from "../api/server.js";
 import { Page } from "../app/frame.js";
 import { hrefOf, query, setQuery } from "../app/router.js";
 import { Button, Empty, Name } from "../components/basics.js";
-import { count, countOf, exactTime, rate, words, zone, zoneName } from "../components/format.js";
+import { count, countOf, exactTime, rate, words, zoneText } from "../components/format.js";
 import { html, useEffect, useMemo, useState } from "../components/html.js";
 import { Icon } from "../components/icon.js";
 import { isFailure, Status } from "../components/status.js";
@@ -112,6 +112,6 @@ function Foot({ log, drawn, more }) {
   return html`<div class="panel__foot">
     <span>${kept > drawn ? `The last ${count(drawn)} of ${countOf(kept, "event")}` : countOf(kept, "event")}; the last ${count(KEPT_MAX)} are kept in this page</span>
     ${kept > drawn && html`<${Button} small onClick=${more}>Show more<//>`}
-    <span>Times in ${zone()} (${zoneName(now.peek())})</span>
+    <span>Times in ${zoneText(now.peek())}</span>
   </div>`;
 }

@@ -10,7 +10,7 @@ import { Page } from "../app/frame.js";
 import { hrefOf, query } from "../app/router.js";
 import { Button, Empty, Name, ShellLine, Skeleton } from "../components/basics.js";
 import { timesInWords } from "../components/cron_words.js";
-import { count, countOf, zone, zoneName } from "../components/format.js";
+import { count, countOf, zoneText } from "../components/format.js";
 import { html, useState } from "../components/html.js";
 import { Status } from "../components/status.js";
 import { Ago } from "../components/time.js";
@@ -130,6 +130,6 @@ function Foot({ page: { data, next }, more }) {
   return html`<div class="panel__foot">
     <span>${next === null ? countOf(data.length, "schedule") : `The first ${count(data.length)} of ${countOf(all, "schedule")}, by name`}</span>
     ${next !== null && data.length < SHOWN_MAX && html`<${Button} small onClick=${more}>Show more<//>`}
-    <span>Times in ${zone()} (${zoneName(now.peek())})</span>
+    <span>Times in ${zoneText(now.peek())}</span>
   </div>`;
 }

@@ -9,7 +9,7 @@ import { Page } from "../app/frame.js";
 import { chooseTheme, chosenTheme } from "../app/themes.js";
 import { attempt, say } from "../app/toasts.js";
 import { Button, Chip, Facts, Panel, Segments, Skeleton } from "../components/basics.js";
-import { clockTime, count, countOf, span, zone, zoneName } from "../components/format.js";
+import { clockTime, count, countOf, span, zone, zoneText } from "../components/format.js";
 import { html, useEffect, useState } from "../components/html.js";
 import { Icon } from "../components/icon.js";
 import { Confirm } from "../components/overlays.js";
@@ -115,7 +115,7 @@ function Appearance() {
   }, []);
   const difference = serverTime() - Date.now();
   const facts = [
-    ["Time zone", `${zone()} (${zoneName(now.value)}), that of this browser`],
+    ["Time zone", `${zoneText(now.value)}, that of this browser`],
     ["Server’s time", `${clockTime(now.value)}${Math.abs(difference) > CLOCK_MS_MAX ? `; this computer’s clock is ${span(Math.abs(difference))} ${difference > 0 ? "behind" : "ahead"}` : ""}`],
   ];
   return html`<${Panel} title="This page">

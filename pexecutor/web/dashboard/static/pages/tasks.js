@@ -7,7 +7,7 @@ import { BASE } from "../api/client.js";
 import { Page } from "../app/frame.js";
 import { hrefOf, query, route, setQuery } from "../app/router.js";
 import { Button, Empty, Problem, ShellLine, Skeleton } from "../components/basics.js";
-import { count, countOf, words, zone, zoneName } from "../components/format.js";
+import { count, countOf, words, zoneText } from "../components/format.js";
 import { html, useEffect, useMemo, useRef, useState } from "../components/html.js";
 import { Menu } from "../components/overlays.js";
 import { Field, Text } from "../forms/fields.js";
@@ -130,7 +130,7 @@ function Foot({ list }) {
     <span>${countOf(list.rows.value.length, "task")}, ${MORE[list.state.value]}</span>
     ${problem && html`<${Problem}>${problem.message}<//>`}
     ${changes > 0 && html`<${Button} small icon="again" onClick=${() => list.refresh()}>Show ${countOf(changes, "change")}<//>`}
-    <span>Times in ${zone()} (${zoneName(now.peek())})</span>
+    <span>Times in ${zoneText(now.peek())}</span>
   </div>`;
 }
 
