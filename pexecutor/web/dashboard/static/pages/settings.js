@@ -9,7 +9,7 @@ import { Page } from "../app/frame.js";
 import { chooseTheme, chosenTheme } from "../app/themes.js";
 import { attempt, say } from "../app/toasts.js";
 import { Button, Chip, Facts, Panel, Segments, Skeleton } from "../components/basics.js";
-import { clockTime, count, countOf, span, zone, zoneText } from "../components/format.js";
+import { clockTime, count, countOf, span, zoneText } from "../components/format.js";
 import { html, useEffect, useState } from "../components/html.js";
 import { Icon } from "../components/icon.js";
 import { Confirm } from "../components/overlays.js";

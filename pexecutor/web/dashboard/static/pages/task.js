@@ -8,7 +8,7 @@ import { useData } from "../app/data.js";
 import { Page } from "../app/frame.js";
 import { hrefOf, query, setQuery } from "../app/router.js";
 import { Button, Chip, Copy, Empty, Panel, Skeleton } from "../components/basics.js";
-import { clockTime, count, span, wholeSpan, words } from "../components/format.js";
+import { clockTime, span, wholeSpan } from "../components/format.js";
 import { html, useEffect } from "../components/html.js";
 import { Icon } from "../components/icon.js";
 import { LifeBar } from "../components/life_bar.js";

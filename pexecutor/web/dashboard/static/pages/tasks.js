@@ -5,7 +5,7 @@ import { pauses, readHandlers, statistics } from "../api/server.js";
 import { may } from "../api/session.js";
 import { BASE } from "../api/client.js";
 import { Page } from "../app/frame.js";
-import { hrefOf, query, route, setQuery } from "../app/router.js";
+import { hrefOf, query, setQuery } from "../app/router.js";
 import { Button, Empty, Problem, ShellLine, Skeleton } from "../components/basics.js";
 import { count, countOf, words, zoneText } from "../components/format.js";
 import { html, useEffect, useMemo, useRef, useState } from "../components/html.js";
