@@ -24,7 +24,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from .limits.defaults import SPAN_SECONDS_MAX
+from .limits.defaults import RETRY_DELAY_MS, RETRY_DELAY_MS_MAX, SPAN_SECONDS_MAX
 from .limits.keys import LimitKey
 from .limits.tags import Tags, check_tags
 from .traceparent import PATTERN as TRACEPARENT_PATTERN
@@ -102,8 +102,8 @@ class Task(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, om
     run_at: Annotated[datetime, Meta(tz=True)] | None = None
     timeout: Timeout | None = None
     retries: Retries = 0
-    retry_delay: Milliseconds = 1000
-    retry_delay_max: Milliseconds = 60_000
+    retry_delay: Milliseconds = RETRY_DELAY_MS
+    retry_delay_max: Milliseconds = RETRY_DELAY_MS_MAX
     on_conflict: OnConflict = "reject"
     on_crash: OnCrash = "rerun"
     keep: Milliseconds | None = None

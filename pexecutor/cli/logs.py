@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ..client.log_stream import LogPlace, LogRow
+from ..limits.times import CLIENT_PAUSE_SECONDS
 from .client_command import ClientCommand, Session
 from .completion import complete_task
 from .output import echo_json
-from .retrying import PAUSE_SECONDS, persist
+from .retrying import persist
 from .streams import notify
 from .task_lookup import find_latest
 
@@ -71,7 +72,7 @@ def follow_attempt(client: DocumentClient, task_id: str, attempt: int, show: Pri
         record = _record(client, task_id)
         if record["state"] == "finished" or len(record["attempts"]) >= attempt:
             return record
-        time.sleep(PAUSE_SECONDS)  # the log ended before the attempt, as at the stop of a server
+        time.sleep(CLIENT_PAUSE_SECONDS)  # the log ended before the attempt, as at the stop of a server
 
 
 def _record(client: DocumentClient, task_id: str) -> dict[str, Any]:

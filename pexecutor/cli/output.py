@@ -25,7 +25,7 @@ from .table import GAP_CELLS, Cell, Kind, TableLine, cells_of, lay_out, lay_out_
 from .task_params import ParamsSchema
 
 if TYPE_CHECKING:
-    from ..client.replies import Document
+    from ..client.decoding import Document
 
 COLOURS: Final = {
     "succeeded": "green",

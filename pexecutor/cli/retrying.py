@@ -7,21 +7,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from ..errors import StillWaitingError, UnreachableError
-from ..limits.times import CLIENT_WAIT_SECONDS_MAX
+from ..limits.times import CLIENT_PAUSE_SECONDS, CLIENT_PAUSE_SECONDS_MAX, CLIENT_WAIT_SECONDS_MAX
 from .streams import report_failure
 
 if TYPE_CHECKING:
+    from ..client.decoding import Document
     from ..client.documents import DocumentClient
-    from ..client.replies import Document
 
 T = TypeVar("T")
 
 
 WAIT_SECONDS: Final = 3600.0
 """The default time that a command waits for outcomes."""
-
-PAUSE_SECONDS: Final = 0.2
-PAUSE_SECONDS_MAX: Final = 2.0
 
 
 def wait_for_outcome(client: DocumentClient, task_id: str, *, until: float) -> Document:
@@ -44,7 +41,7 @@ def wait_for_outcome(client: DocumentClient, task_id: str, *, until: float) -> D
         if time.monotonic() >= until:
             state = record.value["state"]
             raise StillWaitingError(f"timed out: the task {task_id} is still {state}, and was not cancelled")
-        time.sleep(PAUSE_SECONDS)  # a server that is stopping replies at once, without waiting for the outcome
+        time.sleep(CLIENT_PAUSE_SECONDS)  # a server that is stopping replies at once, without waiting for the outcome
 
 
 def _wait_seconds(until: float) -> float:
@@ -59,7 +56,7 @@ def persist(call: Callable[[], T], *, until: float) -> T:
     Raises:
         UnreachableError: the server was still unreachable at ``until``.
     """
-    pause = PAUSE_SECONDS
+    pause = CLIENT_PAUSE_SECONDS
     while True:
         try:
             return call()
@@ -67,7 +64,7 @@ def persist(call: Callable[[], T], *, until: float) -> T:
             left = until - time.monotonic()
             if left <= 0:
                 raise
-            if pause == PAUSE_SECONDS:
+            if pause == CLIENT_PAUSE_SECONDS:
                 report_failure(f"{error}; trying again")
             time.sleep(min(pause, left))
-            pause = min(2 * pause, PAUSE_SECONDS_MAX)
+            pause = min(2 * pause, CLIENT_PAUSE_SECONDS_MAX)

@@ -8,9 +8,9 @@ from typing import Final, NamedTuple
 import msgspec
 
 from ..errors import FieldError, InvalidTaskError, RefusedError
+from .decoding import foreign
 from .fields import NewTask, json_of
 from .records import BatchCounts, SubmitVerdict
-from .replies import foreign
 
 LIST_TASKS_MAX: Final = 1000
 LIST_BYTES_MAX: Final = 1024 * 1024

@@ -26,8 +26,8 @@ from ..limits.defaults import PAGE_RECORDS_MAX
 from ..limits.times import CLIENT_REPLY_SECONDS_MAX
 from . import requests
 from .address import address_of, token_of
+from .decoding import Document, document, documents
 from .log_stream import NODE_HEADER, LogStream, lines_of
-from .replies import Document, document, documents
 from .shapes import (
     BulkCountsShape,
     CountsShape,

@@ -16,8 +16,8 @@ import msgspec
 
 from ..errors import PexecutorError, RefusedError
 from ..task import Outcome
+from .decoding import foreign
 from .records import TaskRecord
-from .replies import foreign
 
 
 class DuplicateError(RefusedError):

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
+from .decoding import decoded, foreign
 from .records import ProgressRecord, TaskRecord
-from .replies import decoded, foreign
 
 
 class TaskEvent(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from .replies import decoded, foreign
+from .decoding import decoded, foreign
 
 NODE_HEADER: Final = "Pexecutor-Log-Node"
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from ..limits.defaults import RETRY_DELAY_MS, RETRY_DELAY_MS_MAX
 from ..task import Outcome, State
 
 
@@ -116,8 +117,8 @@ class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, Any] = {}
     timeout: int | None = None
     retries: int = 0
-    retry_delay: int = 1000
-    retry_delay_max: int = 60_000
+    retry_delay: int = RETRY_DELAY_MS
+    retry_delay_max: int = RETRY_DELAY_MS_MAX
     on_conflict: str = "reject"
     on_crash: str = "rerun"
     keep: int | None = None

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..errors import PexecutorError, RefusedError, UnreachableError
+from ..limits.times import CLIENT_PAUSE_SECONDS_MAX
 from .refusals import is_under_way
 from .replies import GATEWAY_STATUSES
 from .requests import ApiRequest
@@ -19,8 +20,7 @@ from .requests import ApiRequest
 RETRY_SECONDS_MAX: Final = 30.0
 """How long a client repeats a request by default, from its first failure on."""
 
-PAUSE_SECONDS: Final = 0.1
-PAUSE_SECONDS_MAX: Final = 2.0
+FIRST_PAUSE_SECONDS: Final = 0.1
 
 
 class Repeats:
@@ -48,7 +48,7 @@ class Repeats:
         self._retry_seconds_max = retry_seconds_max
         self._until = until
         self._jitter = jitter
-        self._pause = PAUSE_SECONDS
+        self._pause = FIRST_PAUSE_SECONDS
         self._ends_at: float | None = None  # set by the first failure
         self.made: int = 0
 
@@ -69,7 +69,7 @@ class Repeats:
         if left <= 0 or asked > left:
             return None  # the server asks for a longer pause than the caller allows
         pause = max(self._pause * self._jitter(), asked)
-        self._pause = min(2 * self._pause, PAUSE_SECONDS_MAX)
+        self._pause = min(2 * self._pause, CLIENT_PAUSE_SECONDS_MAX)
         self.made += 1
         return min(pause, left)
 

@@ -11,7 +11,7 @@ import httpx2
 import msgspec
 
 from ..limits.defaults import PAGE_RECORDS_MAX
-from .replies import foreign
+from .decoding import foreign
 
 NDJSON_TYPE: Final = "application/x-ndjson"
 EVENTS_TYPE: Final = "text/event-stream"

@@ -49,6 +49,12 @@ LOOK_SECONDS: Final = 60.0
 SHORTEST_SECONDS: Final = 0.001
 """The shortest sleep of such a loop, in seconds."""
 
+RETRY_DELAY_MS: Final = 1000
+"""The default longest pause before the first retry of a task."""
+
+RETRY_DELAY_MS_MAX: Final = 60_000
+"""The default longest pause before any retry of a task."""
+
 LIMIT_SETTINGS_MAX: Final = 1000
 """How many numbers of limits, numbers of handlers and pauses a store keeps, all together."""
 

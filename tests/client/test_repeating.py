@@ -6,8 +6,9 @@ import pytest
 
 from pexecutor import ConfigError, PexecutorError, RefusedError, UnreachableError
 from pexecutor.client import requests
-from pexecutor.client.repeating import PAUSE_SECONDS_MAX, Repeats
+from pexecutor.client.repeating import Repeats
 from pexecutor.client.requests import ApiRequest
+from pexecutor.limits.times import CLIENT_PAUSE_SECONDS_MAX
 
 LOST = UnreachableError("lost")
 READ = requests.handlers()
@@ -40,7 +41,7 @@ def test_the_pauses_double_up_to_a_maximum_within_the_bound() -> None:
     found = pauses(READ, LOST)
 
     assert found[:6] == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 2.0])
-    assert max(found) == PAUSE_SECONDS_MAX
+    assert max(found) == CLIENT_PAUSE_SECONDS_MAX
     assert sum(found) == pytest.approx(30)
 
 

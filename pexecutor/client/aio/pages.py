@@ -6,7 +6,7 @@ from collections import deque
 from typing import Generic, Self, TypeVar
 
 from .. import requests
-from ..replies import decoded
+from ..decoding import decoded
 from .requester import AsyncRequester
 
 T = TypeVar("T")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from ...errors import RefusedError, StillWaitingError
-from ...limits.times import CLIENT_WAIT_SECONDS_MAX
+from ...limits.times import CLIENT_PAUSE_SECONDS, CLIENT_WAIT_SECONDS_MAX
 from .. import requests
 from ..errors import raise_unless_succeeded
 from ..fields import Instant, json_of
@@ -14,9 +14,6 @@ from ..records import TaskRecord
 from . import timing
 from .logs import LogLines
 from .requester import Requester
-
-PAUSE_SECONDS: Final = 0.2
-"""The pause after a server has replied to a wait early, as one that is stopping does."""
 
 
 class Handle:
@@ -70,7 +67,7 @@ class Handle:
                 break
             if until is not None and timing.now() >= until:
                 raise StillWaitingError(f"timed out: the task {self.id} is still {record.state}, and was not cancelled")
-            timing.sleep(PAUSE_SECONDS)
+            timing.sleep(CLIENT_PAUSE_SECONDS)  # a server that is stopping replies early
         return record
 
     def result(self, timeout_seconds: float | None = None) -> Any:

@@ -10,7 +10,8 @@ import httpx2
 from ...errors import PexecutorError
 from ...limits.times import CLIENT_CONNECT_SECONDS_MAX
 from ..address import ServerAddress
-from ..replies import decoded, failure, refusal
+from ..decoding import decoded
+from ..replies import failure, refusal
 from ..requests import ApiRequest
 
 T = TypeVar("T")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 from ...errors import ForeignReplyError, PexecutorError
+from ...limits.times import CLIENT_PAUSE_SECONDS
 from .. import requests
 from ..log_stream import LogPlace, LogRow, cut
 from ..records import TaskRecord
@@ -15,8 +16,6 @@ from ..repeating import Repeats
 from . import timing
 from .lines import Lines
 from .requester import Requester
-
-PAUSE_SECONDS: Final = 0.2
 
 
 class LogLines:
@@ -98,7 +97,7 @@ class LogLines:
         record = self._record()
         has_ended = record.is_finished or len(record.attempts) >= self._attempt
         if not has_ended:
-            timing.sleep(PAUSE_SECONDS)  # the log ended before the attempt, as at the stop of a server
+            timing.sleep(CLIENT_PAUSE_SECONDS)  # the log ended before the attempt, as at the stop of a server
         elif self._follows_all and not (record.is_finished and self._attempt >= len(record.attempts)):
             self._attempt += 1
             self._place = LogPlace()

@@ -7,9 +7,9 @@ from typing import TypeVar
 import httpx2
 
 from ...errors import PexecutorError, RefusedError
+from ..decoding import decoded
 from ..refusals import named_error
 from ..repeating import Repeats
-from ..replies import decoded
 from ..requests import ApiRequest
 from . import timing
 from .http import HttpLink

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from ...errors import InvalidTaskError, RefusedError
-from ...limits.times import WAIT_FOR_ROOM_SECONDS_MAX
+from ...limits.times import CLIENT_PAUSE_SECONDS, WAIT_FOR_ROOM_SECONDS_MAX
 from .. import requests
 from ..batches import IndexedTask, counts_of, lists_of, verdicts_of, with_indexes
 from ..errors import QueueFullError
@@ -14,9 +14,6 @@ from ..fields import NewTask
 from ..records import BatchCounts, SubmittedTasks, SubmitVerdict, TaskRecord
 from . import timing
 from .requester import Requester
-
-PAUSE_SECONDS: Final = 0.2
-"""The pause after a wait for room that was in vain."""
 
 
 def submit_one(
@@ -32,7 +29,7 @@ def submit_one(
         except QueueFullError:
             if timing.now() >= until:
                 raise
-        timing.sleep(PAUSE_SECONDS)
+        timing.sleep(CLIENT_PAUSE_SECONDS)  # the wait for room was in vain
 
 
 def submit_all(requester: Requester, tasks: Iterable[NewTask], wait_for_room_seconds: float) -> SubmittedTasks:
