@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ..client.log_stream import LogPlace, LogRow
-from ..limits.times import CLIENT_PAUSE_SECONDS
+from ..limits.defaults import CLIENT_PAUSE_SECONDS
 from .client_command import ClientCommand, Session
 from .completion import complete_task
 from .output import echo_json

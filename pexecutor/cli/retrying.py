@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from ..errors import StillWaitingError, UnreachableError
-from ..limits.times import CLIENT_PAUSE_SECONDS, CLIENT_PAUSE_SECONDS_MAX, CLIENT_WAIT_SECONDS_MAX
+from ..limits.defaults import CLIENT_PAUSE_SECONDS, CLIENT_PAUSE_SECONDS_MAX
+from ..limits.times import CLIENT_WAIT_SECONDS_MAX
 from .streams import report_failure
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..errors import PexecutorError, RefusedError, UnreachableError
-from ..limits.times import CLIENT_PAUSE_SECONDS_MAX
+from ..limits.defaults import CLIENT_PAUSE_SECONDS_MAX
 from .refusals import is_under_way
 from .replies import GATEWAY_STATUSES
 from .requests import ApiRequest

@@ -55,6 +55,12 @@ RETRY_DELAY_MS: Final = 1000
 RETRY_DELAY_MS_MAX: Final = 60_000
 """The default longest pause before any retry of a task."""
 
+CLIENT_PAUSE_SECONDS: Final = 0.2
+"""The pause of a client before it requests an outcome or the rest of a log again, in seconds."""
+
+CLIENT_PAUSE_SECONDS_MAX: Final = 2.0
+"""The longest pause between repetitions of a request that failed, in seconds."""
+
 LIMIT_SETTINGS_MAX: Final = 1000
 """How many numbers of limits, numbers of handlers and pauses a store keeps, all together."""
 

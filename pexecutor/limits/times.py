@@ -142,11 +142,5 @@ CLIENT_REPLY_SECONDS_MAX: Final = 30.0
 CLIENT_WAIT_SECONDS_MAX: Final = 20.0
 """How long one request waits for an outcome: short enough for the timeouts of common proxies."""
 
-CLIENT_PAUSE_SECONDS: Final = 0.2
-"""The pause before a client asks again for an outcome, or for the rest of a log, that the server does not have yet."""
-
-CLIENT_PAUSE_SECONDS_MAX: Final = 2.0
-"""The longest pause between repetitions of a request that failed."""
-
 CLIENT_DRAIN_SECONDS: Final = 600.0
 """The default time that ``drain --wait`` waits for the end of the stop."""

@@ -21,6 +21,7 @@ LONG_NAME = "web/build-4712 (refs/heads/feature/checkout-redesign-with-a-very-lo
 ARABIC_NAME = "تقرير-المبيعات-الشهري-2026-11"
 EMOJI_NAME = "🎉 newsletter/launch-de"
 CYRILLIC_NAME = "encode/урок-12-введение-в-алгоритмы-и-структуры-данных.mp4"
+PASSWORD_FAULT = "password authentication failed for user “backup”"
 SCRIPT_NAME = "<script>alert(1)</script>"
 
 RUNNING: list[dict[str, Any]] = [
@@ -38,7 +39,7 @@ ENDING: list[dict[str, Any]] = [
     {
         "name": "backup/crm-nightly",
         "handler": "fail",
-        "params": {"message": "password authentication failed for user “backup”"},
+        "params": {"message": PASSWORD_FAULT},
     },
     {"name": "reports/weekly", "handler": "fail", "retries": 2, "retry_delay": 300, "tags": ["reports"]},
     {"name": "thumbs/catalogue-2026", "duration": 900_000, "timeout": 60},
@@ -73,7 +74,7 @@ SCHEDULES: dict[str, dict[str, Any]] = {
         "cron": "0 3 * * *",
         "timezone": "America/New_York",
         "jitter": 60_000,
-        "task": {"name": "backup/crm-nightly", "handler": "fail"},
+        "task": {"name": "backup/crm-nightly", "handler": "fail", "params": {"message": PASSWORD_FAULT}},
     },
     "newsletter-weekly": {"cron": "0 9 * * TUE", "paused": True, "task": {"name": "newsletter/weekly"}},
     "cache-eu": {"every": 1000, "task": {"name": "warmup/cache-eu"}},

@@ -110,8 +110,8 @@ def cause_events(page: Page) -> None:
 
 
 BUSY = {
-    "overview": View(at("/"), (".table", "reports/weekly")),
-    "overview-24h": View(at("/?range=24h"), (".table", "reports/weekly")),
+    "overview": View(at("/"), (".table", "encode/")),
+    "overview-24h": View(at("/?range=24h"), (".table", "encode/")),
     "tasks": View(at("/ui/tasks"), (".table", "encode/")),
     "tasks-failed": View(at("/ui/tasks?state=finished&outcome=failed&tag=reports"), (".table", "reports/weekly")),
     "tasks-nothing": View(at("/ui/tasks?name_prefix=none"), (".empty", "Nothing matches")),
@@ -128,8 +128,8 @@ BUSY = {
     "task-abandoned": View(of_task("export/ledger-2026-11"), (".status", "abandoned")),
     "task-result": View(of_task("pictures/holiday-1"), (".code", "holiday-1.jpg")),
     "task-arabic": View(of_task(scenes.ARABIC_NAME), (".log__lines", "FAIL")),
-    "new-task": View(at("/"), (".table", "reports/weekly"), open_new_task),
-    "new-task-faults": View(at("/"), (".table", "reports/weekly"), fill_in_badly),
+    "new-task": View(at("/"), (".table", "encode/"), open_new_task),
+    "new-task-faults": View(at("/"), (".table", "encode/"), fill_in_badly),
     "schedules": View(at("/ui/schedules"), (".table", "report-hourly")),
     "schedules-paused": View(at("/ui/schedules?show=paused"), (".table", "newsletter-weekly")),
     "schedule-failed": View(at("/ui/schedules/backup-crm"), ("td .status", "failed")),

@@ -8,7 +8,7 @@ from pexecutor import ConfigError, PexecutorError, RefusedError, UnreachableErro
 from pexecutor.client import requests
 from pexecutor.client.repeating import Repeats
 from pexecutor.client.requests import ApiRequest
-from pexecutor.limits.times import CLIENT_PAUSE_SECONDS_MAX
+from pexecutor.limits.defaults import CLIENT_PAUSE_SECONDS_MAX
 
 LOST = UnreachableError("lost")
 READ = requests.handlers()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import RefusedError, StillWaitingError
-from ...limits.times import CLIENT_PAUSE_SECONDS, CLIENT_WAIT_SECONDS_MAX
+from ...limits.defaults import CLIENT_PAUSE_SECONDS
+from ...limits.times import CLIENT_WAIT_SECONDS_MAX
 from .. import requests
 from ..errors import raise_unless_succeeded
 from ..fields import Instant, json_of

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from ...errors import ForeignReplyError, PexecutorError
-from ...limits.times import CLIENT_PAUSE_SECONDS
+from ...limits.defaults import CLIENT_PAUSE_SECONDS
 from .. import requests
 from ..log_stream import LogPlace, LogRow, cut
 from ..records import TaskRecord

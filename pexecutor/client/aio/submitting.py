@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ...errors import InvalidTaskError, RefusedError
-from ...limits.times import CLIENT_PAUSE_SECONDS, WAIT_FOR_ROOM_SECONDS_MAX
+from ...limits.defaults import CLIENT_PAUSE_SECONDS
+from ...limits.times import WAIT_FOR_ROOM_SECONDS_MAX
 from .. import requests
 from ..batches import IndexedTask, counts_of, lists_of, verdicts_of, with_indexes
 from ..errors import QueueFullError
