@@ -114,11 +114,11 @@ def test_connections_are_served_as_under_pexecutor(launch: Launch, tmp_path: Pat
     _, client = launch("-b", f"unix:{path}")
     eventually(lambda: is_ready(client))
     task = client.post("/tasks", json={"name": "a", "duration": 600_000}).json()
-    request = HALF_CLOSED[status_line].replace(b"{}", task["id"].encode())
     for family, address in ((socket.AF_INET, ("127.0.0.1", client.base_url.port)), (socket.AF_UNIX, str(path))):
         with socket.socket(family) as connection:
             connection.settimeout(WAIT_SECONDS_MAX)
             connection.connect(address)
-            connection.sendall(request.replace(b"ab", b"%02d" % family))
+            request = HALF_CLOSED[status_line].replace(b"ab", b"%02d" % family)
+            connection.sendall(request.replace(b"{}", task["id"].encode()))
             connection.shutdown(socket.SHUT_WR)
             assert b"".join(iter(lambda: connection.recv(65536), b"")).startswith(status_line)
