@@ -1,8 +1,9 @@
-"""Measure the dashboard under load: ``python -m tests.browser.load [PENDING] [SECONDS]``.
+"""Measure the dashboard under load: ``python -m tests.browser.load [PENDING] [SECONDS] [PATH ...]``.
 
 A server with many waiting tasks runs short ones as fast as it can, and a log grows by 5,000 lines a second. For each
-page, the program prints how many events a second arrived, the longest frames, how busy the page was, its memory and its
-elements, and how long the server took to answer a request meanwhile.
+page, the program prints how many events a second arrived, the longest frames, how busy the page was, its memory in the
+first, second and last third of the time, its elements, and how long the server took to answer a request meanwhile.
+Without a path, it measures the overview, the list of tasks and the log that grows.
 """
 
 from __future__ import annotations
@@ -41,7 +42,6 @@ READ: Final = """const sorted = window.frames_ms.slice(5).sort((a, b) => b - a);
         longest_frames_ms: sorted.slice(0, 3).map(Math.round),
         long_tasks: window.tasks_ms.length,
         longest_task_ms: Math.round(Math.max(0, ...window.tasks_ms)),
-        heap_mib: Math.round(performance.memory.usedJSHeapSize / 2 ** 20),
         elements: document.querySelectorAll("*").length,
     }"""
 
@@ -68,10 +68,12 @@ def measure(page: Page, server: ServerProcess, path: str, seconds: float) -> dic
     page.run("window.frames_ms.length = window.tasks_ms.length = 0; window.events = 0")
     page.driver.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
     begin, slowest, before = time.monotonic(), 0.0, busy_seconds(page)
-    while time.monotonic() - begin < seconds:
+    heaps_mib: list[list[float]] = [[], [], []]
+    while (passed := time.monotonic() - begin) < seconds:
         asked = time.monotonic()
         server.client.get("/livez").raise_for_status()
         slowest = max(slowest, time.monotonic() - asked)
+        heaps_mib[int(3 * passed / seconds)].append(page.run("return performance.memory.usedJSHeapSize") / 2**20)
         time.sleep(0.1)
     found: dict[str, Any] = page.run(READ)
     busy = (busy_seconds(page) - before) / (time.monotonic() - begin)
@@ -79,12 +81,13 @@ def measure(page: Page, server: ServerProcess, path: str, seconds: float) -> dic
         **found,
         "busy_percent": round(100 * busy),
         "events_per_second": round(found["events"] / seconds),
+        "least_heap_mib": [round(min(heaps)) for heaps in heaps_mib],
         "slowest_reply_ms": round(slowest * 1000),
     }
 
 
-def main(pending: int, seconds: float) -> None:
-    """Measure the overview, the list of tasks and a log that grows."""
+def main(pending: int, seconds: float, paths: list[str]) -> None:
+    """Measure these pages, or the overview, the list of tasks and a log that grows."""
     with ExitStack() as stack:
         driver = start_browser(stack.enter_context(TemporaryDirectory()))
         stack.callback(driver.quit)
@@ -100,7 +103,7 @@ def main(pending: int, seconds: float) -> None:
         page = Page(driver)
         page.look()
         with page.running_first(WATCH):
-            for path in ("/", "/ui/tasks", f"/ui/tasks/{scenes.task_id(server, 'talking')}"):
+            for path in paths or ("/", "/ui/tasks", f"/ui/tasks/{scenes.task_id(server, 'talking')}"):
                 print(path, measure(page, server, path, seconds), flush=True)  # noqa: T201  (a program)
             driver.get("about:blank")
         stop.set()
@@ -108,4 +111,6 @@ def main(pending: int, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000, float(sys.argv[2]) if len(sys.argv) > 2 else 20)
+    [pending] = sys.argv[1:2] or ["100000"]
+    [seconds] = sys.argv[2:3] or ["20"]
+    main(int(pending), float(seconds), sys.argv[3:])
