@@ -196,3 +196,14 @@ def first_cause(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         [error, *_] = error.exceptions
     return error
+
+
+def counted(number: int, one: str, several: str | None = None) -> str:
+    """Return a number with its noun, for messages: ``1 task``, ``2 tasks``.
+
+    Parameters:
+        number: the number.
+        one: the noun after 1, with its verb if one follows: ``task is``.
+        several: the noun after other numbers; by default with an ``s`` at the end.
+    """
+    return f"{number} {one}" if number == 1 else f"{number} {several or one + 's'}"

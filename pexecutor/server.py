@@ -23,7 +23,7 @@ import trio
 
 from .config import Config, data_directory, database_file, durability_of
 from .core.executor import Executor
-from .errors import ConfigError, UnusableStoreError, first_cause
+from .errors import ConfigError, UnusableStoreError, counted, first_cause
 from .handlers import Catalogue, load_catalogue
 from .handlers.descriptors import connections_bound, raise_limit
 from .handlers.processes.leftovers import end_leftovers, file_identity
@@ -209,9 +209,10 @@ def _make_journal(config: Config) -> SqliteJournal:
 
 def _log_recovered(recovered: Recovered) -> None:
     if recovered.lost_transactions:
+        lost = counted(recovered.lost_transactions, "is", "are")
         _log.error(
             "tasks may be lost",
-            reason=f"the last {recovered.lost_transactions} changes are no longer in the file: its -wal file was "
+            reason=f"of the last changes, {lost} no longer in the file: its -wal file was "
             "truncated or removed, or the file was replaced by an older copy",
         )
     always = {"waiting", "rerun", "ended", "history"}

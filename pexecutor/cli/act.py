@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ..errors import StillWaitingError, UnreachableError
+from ..errors import StillWaitingError, UnreachableError, counted
 from ..limits.times import CLIENT_DRAIN_SECONDS
 from ..task import PRIORITY_MAX
 from .client_command import ClientCommand, Session
@@ -82,5 +82,5 @@ def _wait_for_stop(session: Session, *, until: float) -> None:
             return
         if time.monotonic() >= until:
             running = statistics["store"]["running"]
-            raise StillWaitingError(f"timed out: the server is still draining, with {running} tasks running")
+            raise StillWaitingError(f"timed out: the server is still draining, with {counted(running, 'task')} running")
         time.sleep(LOOK_SECONDS)

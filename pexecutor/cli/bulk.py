@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from ..errors import PexecutorError
+from ..errors import PexecutorError, counted
 from ..limits.defaults import BULK_TASKS_MAX
 from ..task import PRIORITY_MAX
 from .client_command import ClientCommand, Session
@@ -113,13 +113,13 @@ def _names_tasks(tasks: tuple[str, ...], options: dict[str, Any]) -> bool:
 
 def _act_on_many(session: Session, action: Mapping[str, Any], verb: str, options: Mapping[str, Any]) -> int:
     request = {**action, "filter": options["filter"], "max": options["tasks_max"]}
-    counted = {**request, "dry_run": True}
+    dry_run = {**request, "dry_run": True}
     if options["dry_run"]:
-        return _report(session, session.client.act_on_many(counted))
+        return _report(session, session.client.act_on_many(dry_run))
 
     def question() -> str:
-        matched = session.client.act_on_many(counted).value["matched"]
-        return f"{verb} {matched} task{'' if matched == 1 else 's'} of {session.client.url}?"
+        matched = session.client.act_on_many(dry_run).value["matched"]
+        return f"{verb} {counted(matched, 'task')} of {session.client.url}?"
 
     if not is_confirmed(question, yes=options["yes"]):
         report_failure("nothing was changed: it was not confirmed")

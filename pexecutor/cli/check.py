@@ -15,6 +15,7 @@ import click
 import msgspec
 
 from ..config import Config, where_tasks_are
+from ..errors import counted
 from ..notifications.settings import load_targets
 from ..schedules.changes import with_start
 from ..schedules.declaration import ScheduleDeclaration
@@ -54,7 +55,7 @@ def _store(config: Config, _: Prepared) -> Iterator[Line]:
 
 
 def _pool(config: Config, _: Prepared) -> Iterator[Line]:
-    yield "pool", f"{config.pool_size} tasks run at once, {config.queue_size} may be pending"
+    yield "pool", f"{_at_once(config.pool_size)}, {config.queue_size} may be pending"
 
 
 def _access(config: Config, _: Prepared) -> Iterator[Line]:
@@ -79,7 +80,7 @@ def _limits(config: Config, prepared: Prepared) -> Iterator[Line]:
 
 
 def _at_once(number: int) -> str:
-    return f"{number} {'task runs' if number == 1 else 'tasks run'} at once"
+    return f"{counted(number, 'task runs', 'tasks run')} at once"
 
 
 def _schedules(config: Config, prepared: Prepared) -> Iterator[Line]:

@@ -17,6 +17,7 @@ import click
 import msgspec
 
 from ..config import database_file, load_config
+from ..errors import counted
 from .streams import notify
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def check(path: Path) -> None:
     from ..stores.sqlite import inspection
 
     findings = inspection.check(path)
-    set_aside = f", {findings.set_aside} invalid rows set aside" if findings.set_aside else ""
+    set_aside = f", {counted(findings.set_aside, 'invalid row')} set aside" if findings.set_aside else ""
     beside = [f", {number} {kind}" for kind, number in findings.beside.items() if kind != "answers"]
     click.echo(f"{path}: {findings.in_flight} in flight, {findings.history} finished{''.join(beside)}{set_aside}")
     _fail_with(findings, "the file is damaged: `pexecutor db export` saves the tasks that can be read")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..errors import counted
 from .record_text import one_line, since
 
 Document = Mapping[str, Any]
@@ -38,7 +39,7 @@ def used(limit: Document) -> str:
     full = limit["keys_full"]
     if limit["which"].startswith("handlers."):
         return f"{slots} of {number} slots in use"
-    return f"{slots} slots in use, {number} per value, {full} {'value' if full == 1 else 'values'} full"
+    return f"{slots} slots in use, {number} per value, {counted(full, 'value')} full"
 
 
 def why_waiting(record: Document) -> str:

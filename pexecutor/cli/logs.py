@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ..client.log_stream import LogPlace, LogRow
+from ..errors import counted
 from ..limits.defaults import CLIENT_PAUSE_SECONDS
 from .client_command import ClientCommand, Session
 from .completion import complete_task
@@ -118,7 +119,7 @@ def print_bytes(row: LogRow, data: bytes, _: bytes) -> None:
     """Print bytes as they are, on the stream on which they were printed; report a gap on standard error."""
     if row.missing_bytes:
         _flush()
-        notify(f"pexecutor: {row.missing_bytes} bytes of the output were not kept")
+        notify(f"pexecutor: {counted(row.missing_bytes, 'byte')} of the output not kept")
     else:
         _write(data, to_stderr=row.stream == "stderr")
 

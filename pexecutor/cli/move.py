@@ -13,6 +13,7 @@ import msgspec
 from ..config import DEFAULTS, Config, database_file, load_config
 from ..errors import ConfigError
 from ..stores.address import MemoryAddress, SqliteAddress, ValkeyAddress, parse_store
+from .streams import notify
 
 if TYPE_CHECKING:
     from ..stores.moves.move import Moved
@@ -113,6 +114,11 @@ def _report(moved: Moved, *, dry_run: bool) -> None:
     states = ", ".join(f"{number} {state}" for state, number in sorted(moved.in_flight.items()))
     click.echo(f"{verb} from {moved.source} to {moved.target}: {total} in flight" + (f" ({states})" if states else ""))
     click.echo(f"their ids {'do not change' if moved.ids_kept else 'are new'}")
+    if not (total or moved.schedules or moved.deliveries or moved.history or moved.history_left):
+        notify(
+            f"pexecutor: {moved.source} has no tasks and no schedules: "
+            "if the server's store is another one, name its --config or --data-dir"
+        )
     if moved.schedules:
         click.echo(f"schedules: {moved.schedules}")
     if moved.deliveries:

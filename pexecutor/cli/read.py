@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..errors import RefusedError
+from ..errors import RefusedError, counted
 from .client_command import ClientCommand, Session
 from .completion import complete_task
 from .filters import criteria_of, filter_options
@@ -42,8 +42,8 @@ def list_tasks(session: Session, /, limit: int, without_limit: bool, why: bool, 
 
 
 def _report_left_out(tasks: int, *, more: bool) -> None:
-    number = f"over {tasks}" if more else f"{tasks}"
-    notify(f"{number} more {'task matches' if tasks == 1 else 'tasks match'}: raise --limit, or use --all")
+    matched = counted(tasks, "more task matches", "more tasks match")
+    notify(f"{'over ' if more else ''}{matched}: raise --limit, or use --all")
 
 
 @click.command(cls=ClientCommand)

@@ -27,7 +27,8 @@ from ..limits.times import CLIENT_REPLY_SECONDS_MAX
 from . import requests
 from .address import address_of, token_of
 from .decoding import Document, document, documents
-from .log_stream import NODE_HEADER, LogStream, lines_of
+from .line_splitter import lines_of
+from .log_stream import NODE_HEADER, LogStream
 from .shapes import (
     BulkCountsShape,
     CountsShape,

@@ -81,16 +81,22 @@ class EventParser:
     def __init__(self) -> None:
         self.last_id: int | None = None
         self.pause_seconds: float = 0.0
-        self._fields: dict[bytes, bytes] = {}  # owned by take(): the fields of the message that is arriving
+        self._fields: dict[bytes, bytes] = {}  # owned by begin() and take(): the fields of the message that is arriving
+
+    def begin(self) -> None:
+        """Begin with a new reply: a message whose end has not arrived is dropped, and the server sends it again."""
+        self._fields = {}
 
     def take(self, line: bytes) -> ServerEvent | None:
-        """Return the event that a line ends, or ``None``. The servers of pexecutor send one line of data.
+        """Return the event that a line ends, or ``None``.
 
         Raises:
             ForeignReplyError: the event is not one of a pexecutor server.
         """
         if line:
             name, _, value = line.partition(b":")
+            if name == b"data" and name in self._fields:
+                value = self._fields[name] + b"\n" + value
             self._fields[name] = value.strip()
             return None
         fields, self._fields = self._fields, {}

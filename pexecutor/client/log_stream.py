@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import msgspec
@@ -73,25 +73,6 @@ class LogPlace:
         new = data[max(0, self._place - row.offset) :]
         self._place = end
         return row, new
-
-
-class LineSplitter:
-    """Splits the chunks of a stream into lines without their ends."""
-
-    def __init__(self) -> None:
-        self._rest = b""  # owned by take()
-
-    def take(self, chunk: bytes) -> list[bytes]:
-        """Return the lines that have ended with this chunk, also empty ones."""
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
-        return lines
-
-
-def lines_of(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the lines of a stream without their ends; empty lines are heartbeats, and are left out."""
-    splitter = LineSplitter()
-    for chunk in chunks:
-        yield from filter(None, splitter.take(chunk))
 
 
 def cut(row: LogRow, new: bytes) -> LogRow:

@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from ..errors import ConfigError, NotServingError
+from ..errors import ConfigError, NotServingError, counted
 from ..limits.defaults import LIMIT_SETTINGS_MAX
 from ..notifications.dispatcher import Dispatcher
 from ..schedules.tables import StoredTables
@@ -90,8 +90,9 @@ class SettingsChanges:
         """Check new settings; see ``Executor.check_settings``."""
         missing = self._stored_limits.handlers_missing_from(new.handlers, self._submits.under_way())
         for handler, tasks in missing.items():
+            needs = counted(tasks, "task in flight needs", "tasks in flight need")
             raise ConfigError(
-                f"the handler `{handler}` is not declared and {tasks} tasks in flight need it: keep its table until "
+                f"the handler `{handler}` is not declared and {needs} it: keep its table until "
                 "they have ended, or cancel them"
             )
         self._check_number_of_limits(new)

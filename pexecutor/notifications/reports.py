@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from ..errors import counted
 from ..observe.notify import SafeLogger
 from ..stores.deliveries import Delivery, EndNotice
 from .counts import NotificationResult
@@ -77,15 +78,15 @@ class Reports:
             self._left_out += 1
             return
         self._lines += 1
-        left_out = f"; {self._left_out} more lines like this were left out" if self._left_out else ""
+        left_out = f"; {counted(self._left_out, 'more line')} like this left out" if self._left_out else ""
         self._left_out = 0
         self._log.error(
-            "notification %s to %r (%s) %s, after %d attempts%s",
+            "notification %s to %r (%s) %s, after %s%s",
             delivery.id,
             delivery.target,
             _subject(delivery),
             _ENDED[result],
-            delivery.attempts,
+            counted(delivery.attempts, "attempt"),
             left_out,
         )
 

@@ -70,7 +70,7 @@ from typing import Annotated, Final, Literal, NamedTuple, Protocol
 import msgspec
 from msgspec import Meta
 
-from ..errors import TooManySchedulesError
+from ..errors import TooManySchedulesError, counted
 from ..task import NAME_BYTES_MAX, SPAN_MS_MAX, Accepted, Duplicate, Milliseconds, Task, Verdict, check_name
 
 SCHEDULES_MAX: Final = 10_000
@@ -341,7 +341,7 @@ def is_current(schedule: Schedule | None, step: ScheduleStep, now: float) -> boo
 def too_many_schedules(bounds: ScheduleBounds) -> TooManySchedulesError:
     """Return the error for a new schedule beyond the bound."""
     return TooManySchedulesError(
-        f"the store keeps at most {bounds.schedules_max} schedules (`schedules_max`): remove one first"
+        f"the store keeps at most {counted(bounds.schedules_max, 'schedule')} (`schedules_max`): remove one first"
     )
 
 

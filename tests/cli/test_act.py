@@ -48,7 +48,7 @@ def test_a_drain(run: Run, start_server: StartServer) -> None:
     assert run("list", url=server.url).fields[0][1:3] == ["running", "last"]
     result = run("drain", "--wait", "--wait-timeout", "0.1", url=server.url)
     assert (result.status, ["status", "draining"] in result.fields) == (12, True)
-    assert result.err == "pexecutor: timed out: the server is still draining, with 1 tasks running\n"
+    assert result.err == "pexecutor: timed out: the server is still draining, with 1 task running\n"
     run("cancel", "last", url=server.url)
     assert run("drain", "--wait", url=server.url).status in (0, 9), "it may have ended before that"
     assert server.wait() == 0

@@ -129,7 +129,7 @@ async def test_a_handler_that_tasks_in_flight_need_cannot_be_removed(
     await wait_all_tasks_blocked()
     before = executor.settings
 
-    with pytest.raises(ConfigError, match="the handler `work` is not declared and 1 tasks in flight need it"):
+    with pytest.raises(ConfigError, match="the handler `work` is not declared and 1 task in flight needs it"):
         await change(executor, handlers=Catalogue({"other": gate}), pool_size=5)
 
     assert executor.settings is before

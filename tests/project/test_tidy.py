@@ -377,3 +377,28 @@ def test_no_file_holds(what: str) -> None:
     for path in (path for path in project_files() if path.suffix not in PICTURES):
         found = FORBIDDEN[what].search(path.read_text(encoding="utf-8"))
         assert found is None, f"{path.relative_to(PROJECT)} has {found}"
+
+
+PLURALS = re.compile(
+    r" (?:more |other |stored )?(?:tasks|changes|schedules|records|nodes|attempts|lines|rows|places|values|files)\b"
+)
+"""Matches what follows a number in a message. A word such as ``bytes`` that is rarely about 1 is left out."""
+
+SEVERAL = Counter({"stores/moves/move.py": 1, "web/api/submit.py": 1, "web/api/decode.py": 1, "core/bulk.py": 1})
+"""How many messages of a module have a number that is always over 1, or another word before such a noun."""
+
+
+def test_a_message_with_a_number_has_the_right_noun() -> None:
+    """``counted()`` writes numbers with their nouns."""
+    found: Counter[str] = Counter()
+    for path in MODULES:
+        where = path.relative_to(PACKAGE).as_posix()
+        if where.startswith("conformance/"):
+            continue
+        for text in (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.JoinedStr)):
+            for number, after in zip(text.values, text.values[1:], strict=False):
+                if isinstance(number, ast.FormattedValue) and isinstance(after, ast.Constant):
+                    is_constant = isinstance(number.value, ast.Name) and number.value.id.isupper()
+                    if PLURALS.match(str(after.value)) and not is_constant:
+                        found[where] += 1
+    assert found == SEVERAL, "write a number and its noun with counted()"

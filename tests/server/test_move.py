@@ -88,6 +88,17 @@ def test_what_ran_when_the_server_was_killed(start_server: StartServer, run: Run
     )
 
 
+def test_a_source_that_nobody_meant(start_server: StartServer, run: Run, here: str, there: str) -> None:
+    """Without the ``--config`` of the server, ``sqlite`` is a file that holds nothing, or none."""
+    missing = run("move", "--from", "sqlite", "--to", there, "--dry-run")
+    assert (missing.returncode, missing.stdout) == (1, "")
+    assert f"there is no file {here.removeprefix('sqlite:')}: check --from" in missing.stderr
+    stop(start_server())
+    dry = run("move", "--from", here, "--to", there, "--dry-run")
+    assert dry.returncode == 0
+    assert dry.stderr.startswith(f"pexecutor: {here} has no tasks and no schedules: if the server's store is another")
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "complaint"),
     [

@@ -71,7 +71,7 @@ def need_a_handler(path: Path) -> None:
             "is damaged (file is not a database): run `pexecutor db check` for details, `pexecutor db export`",
         ),
         (make_newer, "was written by a newer pexecutor"),
-        (need_a_handler, "the handler `backup` is not declared and 1 stored tasks need it"),
+        (need_a_handler, "the handler `backup` is not declared and 1 stored task needs it"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_one_line_and_exit_1(

@@ -64,15 +64,15 @@ class AsyncEvents:
         try:
             if not self._lines.is_open:
                 await self._lines.open(request)
+                self._parser.begin()
             lines = await self._lines.read()
             if lines is None:
                 raise UnreachableError("the server has ended its stream of events")
-        except PexecutorError as error:
-            await self._requester.pause(request, self._repeats, error)
-            return
-        self._repeats = None
-        try:
             self._events.extend(event for line in lines if (event := self._parser.take(line)) is not None)
         except ForeignReplyError:
             await self.aclose()
             raise
+        except PexecutorError as error:
+            await self._requester.pause(request, self._repeats, error)
+        else:
+            self._repeats = None

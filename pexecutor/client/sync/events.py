@@ -64,15 +64,15 @@ class Events:
         try:
             if not self._lines.is_open:
                 self._lines.open(request)
+                self._parser.begin()
             lines = self._lines.read()
             if lines is None:
                 raise UnreachableError("the server has ended its stream of events")
-        except PexecutorError as error:
-            self._requester.pause(request, self._repeats, error)
-            return
-        self._repeats = None
-        try:
             self._events.extend(event for line in lines if (event := self._parser.take(line)) is not None)
         except ForeignReplyError:
             self.close()
             raise
+        except PexecutorError as error:
+            self._requester.pause(request, self._repeats, error)
+        else:
+            self._repeats = None

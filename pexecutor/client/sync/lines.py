@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import httpx2
 
-from ..log_stream import LineSplitter
+from ..line_splitter import LineSplitter
 from ..replies import failure
 from ..requests import ApiRequest
 from .http import HttpLink
@@ -48,6 +48,7 @@ class Lines:
 
         Raises:
             UnreachableError: the connection was lost.
+            ForeignReplyError: a line is over the limit; the reply is still open.
         """
         assert self._chunks is not None, "no reply is open"
         try:

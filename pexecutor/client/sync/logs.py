@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
@@ -73,21 +72,16 @@ class LogLines:
             if not self._lines.is_open:
                 self._lines.open(request)
             lines = self._lines.read()
+            self._rows.extend(cut(*taken) for line in lines or () if line and (taken := self._place.take(line)))
+        except ForeignReplyError:
+            self.close()
+            raise
         except PexecutorError as error:
             self._requester.pause(request, self._repeats, error)
             return
         self._repeats = None
         if lines is None:
             self._go_on()
-        else:
-            self._take(lines)
-
-    def _take(self, lines: Iterable[bytes]) -> None:
-        try:
-            self._rows.extend(cut(*taken) for line in lines if line and (taken := self._place.take(line)))
-        except ForeignReplyError:
-            self.close()
-            raise
 
     def _go_on(self) -> None:
         """Find out what comes after the end of a log."""

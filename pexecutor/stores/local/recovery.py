@@ -18,7 +18,7 @@ from operator import attrgetter
 
 import msgspec
 
-from ...errors import UnusableStoreError
+from ...errors import UnusableStoreError, counted
 from ...task import Finished, Record, Running, wait_again
 from ..endings import ABANDONED, SUPERSEDED, abandoned_after
 from .book import Book
@@ -91,8 +91,9 @@ def check_handlers(needed: Counter[str], known: Container[str]) -> None:
     """Raise ``UnusableStoreError`` if a task in flight needs an unknown handler."""
     for name, tasks in sorted(needed.items()):
         if name not in known:
+            need = counted(tasks, "stored task needs", "stored tasks need")
             raise UnusableStoreError(
-                f"the handler `{name}` is not declared and {tasks} stored tasks need it: declare it, or let them fail "
+                f"the handler `{name}` is not declared and {need} it: declare it, or let them fail "
                 "with --unknown-handlers fail"
             )
 

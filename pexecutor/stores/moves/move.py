@@ -23,7 +23,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from ...errors import UnusableStoreError
+from ...errors import UnusableStoreError, counted
 from ...limits.defaults import QUEUE_SIZE
 from ...task import Finished, Following, Record, Running
 from ..answers import KeyedAnswer
@@ -300,7 +300,8 @@ async def _check_target(source: Side, target: Side, found: _Found, terms: Terms)
     waiting = sum(found.in_flight.values())
     if waiting > terms.queue_size:
         raise UnusableStoreError(
-            f"{waiting} tasks wait in {source.shown}, and the queue of {target.shown} has {terms.queue_size} places: "
+            f"{counted(waiting, 'task waits', 'tasks wait')} in {source.shown}, and the queue of {target.shown} has "
+            f"{counted(terms.queue_size, 'place')}: "
             f"give the target a larger queue, and pass --queue-size {waiting}"
         )
 

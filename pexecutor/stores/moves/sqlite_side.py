@@ -82,11 +82,11 @@ class FileSide:
         """Hold the locks of the file.
 
         Raises:
-            UnusableStoreError: the file is in use, missing, or cannot be used.
+            UnusableStoreError: the file is in use, missing, empty, or cannot be used.
         """
         await trio.lowlevel.checkpoint()
-        if self._must_exist and not self.path.exists():
-            raise UnusableStoreError(f"there is no file {self.path}: check --from")
+        if self._must_exist:
+            self._check_exists()
         with self._open:
             with usable(self.path):
                 self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -94,6 +94,13 @@ class FileSide:
                 if self.path.exists() and self.path.stat().st_size:
                     self._connect()
             yield
+
+    def _check_exists(self) -> None:
+        named = "check --from, and name the server's --config or --data-dir if it has one"
+        if not self.path.exists():
+            raise UnusableStoreError(f"there is no file {self.path}: {named}")
+        if not self.path.stat().st_size:
+            raise UnusableStoreError(f"{self.path} is an empty file, without a store: {named}")
 
     def _connect(self) -> SqliteConnection:
         write_again(self.path.with_name(f"{self.path.name}-wal"))

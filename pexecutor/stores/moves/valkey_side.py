@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ...errors import StoreUnavailableError, UnusableStoreError
+from ...errors import StoreUnavailableError, UnusableStoreError, counted
 from ...task import Attempt, Finished, Following, Record, Running, Scheduled, Task, make_serial
 from ..address import ValkeyAddress
 from ..answers import KeyedAnswer, RequestKind
@@ -114,8 +114,8 @@ class QueueSide:
     def _in_use(self, nodes: Sequence[str]) -> UnusableStoreError:
         shown = ", ".join(nodes[:3])
         return UnusableStoreError(
-            f"{self.shown} is in use by {len(nodes)} nodes ({shown}): stop them, or wait until the leases of killed "
-            "nodes have ended"
+            f"{self.shown} is in use by {counted(len(nodes), 'node')} ({shown}): stop them, or wait until the leases "
+            "of killed nodes have ended"
         )
 
     async def _call(self, verb: str, *arguments: Any) -> Any:

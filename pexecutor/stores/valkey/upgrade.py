@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from ...errors import UnusableStoreError
+from ...errors import UnusableStoreError, counted
 from .protocol import LAYOUT
 from .queue_rows import UpgradeStep
 
@@ -27,8 +27,9 @@ async def upgrade(call: Callable[[str], Awaitable[Any]]) -> None:
         nodes, more = step.nodes, step.more
         if nodes:
             shown = ", ".join(nodes[:NODES_SHOWN_MAX])
+            use = counted(len(nodes), "node of an earlier version uses", "nodes of an earlier version use")
             raise UnusableStoreError(
-                f"{len(nodes)} nodes of an earlier version use this queue ({shown}), and its stored form has to be "
+                f"{use} this queue ({shown}), and its stored form has to be "
                 "converted: stop them, or wait until the leases of killed nodes have ended"
             )
 

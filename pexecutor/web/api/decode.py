@@ -116,6 +116,14 @@ _WIDE: Final = (BOM_UTF16_LE, BOM_UTF16_BE, BOM_UTF32_BE)
 _NOUNS: Final[dict[type[msgspec.Struct], str]] = {ScheduleDeclaration: "schedule"}
 """The words for types whose names would not tell a caller what is invalid."""
 
+_IN_A_QUERY: Final = {
+    "expected `int`, got `str`": "expected a whole number",
+    "expected `float`, got `str`": "expected a number",
+    "expected `bool`, got `str`": "the values are: true, false",
+    "expected `str` of length >= 1": "it is empty: write a value, or leave the parameter out",
+}
+"""The words of the decoder of JSON, and the same for a query, where everything is text."""
+
 Query = TypeVar("Query", bound=msgspec.Struct)
 Decoded = TypeVar("Decoded", bound=msgspec.Struct)
 
@@ -247,7 +255,9 @@ def _words_for_a_query(why: str, value: str | list[str], kind: Any) -> str:
     """Return why a value is invalid, for a caller who writes only text."""
     if _plain_type(kind) is datetime and " " in value:
         return f"{why}; in a query, + stands for a blank: write + as %2B"
-    return why.replace("expected `int`, got `str`", "expected a whole number")
+    for of_json, of_query in _IN_A_QUERY.items():
+        why = why.replace(of_json, of_query)
+    return why
 
 
 def _takes_several(kind: Any) -> bool:

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from ...core.statistics import Statistics
+from ...errors import counted
 from ...handlers.catalogue import HandlerView
 from ...limits.keys import LimitKey
 from ...observe.events import TasksPaused, TasksResumed
@@ -173,7 +174,7 @@ def reason_view(reason: Reason) -> ReasonView:
         case AtLimit():
             return _at_limit(reason)
         case Ahead(tasks, exact):
-            before = "1 task starts" if tasks == 1 else f"{tasks} tasks start"
+            before = counted(tasks, "task starts", "tasks start")
             estimate = UNSET if exact else True
             return ReasonView(reason="ahead", detail=f"{before} before this task", tasks=tasks, estimate=estimate)
         case NodeDraining() | PoolBusy():

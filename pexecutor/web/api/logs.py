@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from ...config import Config
 from ...core.executor import Executor
+from ...errors import counted
 from ...logs.ranges import parse_range, resolve
 from ...logs.reading import Missing, ReadableLog, end_of
 from ...task import Finished, Record, Running
@@ -128,7 +129,8 @@ async def _text_reply(request: IncomingRequest, reply: Reply, log: ReadableLog) 
     total = log.total
     if (found := resolve(requested, total, gap)) is None:
         raise UnsatisfiableRangeError(
-            f"the range begins behind the end of the output, which has {total} bytes: request an earlier range",
+            f"the range begins behind the end of the output, which has {counted(total, 'byte')}:"
+            " request an earlier range",
             {"Content-Range": f"bytes */{total}"},
         )
     begin, end = found

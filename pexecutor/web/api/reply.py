@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from ...errors import counted
 from ...task import Draining, Full, Verdict
 from .wire import Problem
 
@@ -79,14 +80,10 @@ def refusal_reply(
     """
     refused = sum(isinstance(verdict, Full | Draining) for verdict in verdicts)
     if any(isinstance(verdict, Draining) for verdict in verdicts):
-        status, detail = 503, f"the server is draining and refused {_tasks(refused)}: use another server"
+        status, detail = 503, f"the server is draining and refused {counted(refused, 'task')}: use another server"
         extensions = {"verdict": "draining", **extensions}
     else:
-        status, detail = 429, f"the queue has no room for {_tasks(refused)}: try again later"
+        status, detail = 429, f"the queue has no room for {counted(refused, 'task')}: try again later"
         extensions = {"verdict": "full", **extensions}
     headers = {"Retry-After": str(retry_after_seconds(refused))}
     return problem_reply(status, detail, headers=headers, extensions=extensions)
-
-
-def _tasks(number: int) -> str:
-    return "1 task" if number == 1 else f"{number} tasks"

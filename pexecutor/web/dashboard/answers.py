@@ -7,6 +7,7 @@ need. The page refers to its files by relative URLs, so the dashboard works behi
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import urlencode
 
 from werkzeug.exceptions import NotFound
 from werkzeug.http import parse_accept_header, quote_etag
@@ -46,7 +47,8 @@ class DashboardAnswers:
     async def overview(self, request: IncomingRequest) -> Reply:
         """Show the overview. Its links are relative, so its path has to end with a slash."""
         if request.client_side is not None and request.client_side.lacks_slash:
-            return Reply(b"", 308, {"Location": link_to(request, "/")}, content_type="")
+            query = f"?{urlencode(request.arguments, doseq=True)}" if request.arguments else ""
+            return Reply(b"", 308, {"Location": link_to(request, f"/{query}")}, content_type="")
         return self._page(request)
 
     async def overview_below(self, request: IncomingRequest) -> Reply:

@@ -159,6 +159,11 @@ class TestRefused:
         with pytest.raises(UnusableStoreError, match="there is no file"):
             await move_files(here, there)
 
+    async def test_a_source_without_a_store(self, here: Path, there: Path) -> None:
+        await trio.Path(here).touch()
+        with pytest.raises(UnusableStoreError, match=f"{here} is an empty file"):
+            await move_files(here, there)
+
     async def test_itself(self, full: list[Record], here: Path) -> None:
         with pytest.raises(UnusableStoreError, match="is in use by"):
             await move_files(here, here)

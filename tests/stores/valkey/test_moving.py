@@ -269,7 +269,7 @@ async def test_schedules_that_have_arrived_are_undone(
 async def test_nodes_at_work_refuse_it(full: list[Record], here: Path, server: ValkeyServer, queue: str) -> None:
     async with node(server, queue):
         await wait_for_node(server, queue)
-        with pytest.raises(UnusableStoreError, match="is in use by 1 nodes"):
+        with pytest.raises(UnusableStoreError, match="is in use by 1 node "):
             async with sides(here, server, queue):
                 pass
 

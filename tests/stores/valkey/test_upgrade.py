@@ -161,7 +161,10 @@ async def test_nodes_of_a_later_layout_are_named(layout: str, server: ValkeyServ
     queue = f"test-{secrets.token_hex(4)}"
     await give_layout(layout, server, queue)
     server.command("ZADD", f"pexecutor:{{{queue}}}:nodes", str(time.time() + 60), NODE)
-    with pytest.raises(UnusableStoreError, match=rf"1 nodes of an earlier version.*{NODE}"), unwrapped_unusable_store():
+    with (
+        pytest.raises(UnusableStoreError, match=rf"1 node of an earlier version uses.*{NODE}"),
+        unwrapped_unusable_store(),
+    ):
         async with a_node(server.url, queue=queue):
             pass
     assert server.command("HGET", f"pexecutor:{{{queue}}}:head", "layout") == b"$1\r\n%b\r\n" % layout.encode()
@@ -171,7 +174,10 @@ async def test_nodes_of_the_version_before_are_named(server: ValkeyServer) -> No
     queue = f"test-{secrets.token_hex(4)}"
     load(server, queue, lease_until=time.time() + 60)
     before = server.command("HGETALL", f"pexecutor:{{{queue}}}:meta")
-    with pytest.raises(UnusableStoreError, match=rf"1 nodes of an earlier version.*{NODE}"), unwrapped_unusable_store():
+    with (
+        pytest.raises(UnusableStoreError, match=rf"1 node of an earlier version uses.*{NODE}"),
+        unwrapped_unusable_store(),
+    ):
         async with a_node(server.url, queue=queue):
             pass
     assert server.command("HGETALL", f"pexecutor:{{{queue}}}:meta") == before

@@ -295,6 +295,9 @@ async def test_the_base_path_without_its_slash_leads_to_the_page(serve_here: Ser
 
     redirect = await ask(served, "GET /a/px")
     assert (redirect.status_code, redirect.headers["location"]) == (308, "/a/px/")
+    for query in ("?a=1&b=%C3%A9+x", "?state=pending&tag=x&tag=y&z="):
+        redirect = await ask(served, f"GET /a/px{query}")
+        assert (redirect.status_code, redirect.headers["location"]) == (308, f"/a/px/{query}")
     assert problem_in(await ask(served, "GET /a"), 404)
     assert problem_in(await ask(served, "POST /a/px"), 405)
 

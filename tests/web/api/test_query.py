@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
+
+from pexecutor.web.api.tasks import NoQuery
+from pexecutor.web.routes import ROUTES
 
 from ..conftest import Served
 from ..replies import problem_in
@@ -77,9 +83,45 @@ async def test_a_number_of_seconds_may_have_a_fraction(served: Served, query: st
     assert "no task has the id" in problem_in(await served.client.get(f"/tasks/x?{query}"), 404)["detail"]
 
 
-async def test_a_text_in_the_place_of_a_number_is_refused_in_plain_words(served: Served) -> None:
-    detail = problem_in(await served.client.get("/tasks?limit=x"), 400)["detail"]
-    assert detail == "invalid value 'x' of the query parameter `limit`: expected a whole number"
+@pytest.mark.parametrize("value", ["x", ""])
+async def test_a_parameter_with_listed_values_is_checked(served: Served, value: str) -> None:
+    """On each route, the reply names the parameter, the value and what is allowed."""
+    checked = set()
+    for route in ROUTES:
+        schema = msgspec.json.schema(route.query or NoQuery)
+        for name, shape in schema["$defs"][(route.query or NoQuery).__name__]["properties"].items():
+            if allowed := values_of(shape, schema["$defs"]):
+                path = route.path_with(lambda _: "x")
+                reply = await served.client.request(route.method, f"{path}?{name}={value}")
+                begin, _, listed = problem_in(reply, 400)["detail"].partition(": the values are: ")
+                assert begin == f"invalid value {value!r} of the query parameter `{name}`"
+                assert sorted(listed.split(", ")) == sorted(allowed)
+                checked.add(name)
+    assert {"state", "outcome", "verdicts", "follow", "force"} <= checked
+
+
+def values_of(shape: dict[str, Any], named: dict[str, Any]) -> list[str]:
+    """Return the texts that a JSON schema lists; empty if it allows others."""
+    shapes = [
+        named[each["$ref"].rpartition("/")[2]] if "$ref" in each else each for each in shape.get("anyOf", [shape])
+    ]
+    if any(each.get("type") == "boolean" for each in shapes):
+        return ["true", "false"]
+    return [value for each in shapes for value in each.get("enum", ())]
+
+
+@pytest.mark.parametrize(
+    ("query", "complaint"),
+    [
+        ("/tasks?limit=x", "invalid value 'x' of the query parameter `limit`: expected a whole number"),
+        ("/tasks/x?wait=", "invalid value '' of the query parameter `wait`: expected a number"),
+        ("/tasks?tag=", "invalid value [''] of the query parameter `tag`: it is empty: write a value"),
+    ],
+)
+async def test_a_text_in_the_place_of_a_number_is_refused_in_plain_words(
+    served: Served, query: str, complaint: str
+) -> None:
+    assert problem_in(await served.client.get(query), 400)["detail"].startswith(complaint)
 
 
 async def test_a_name_that_looks_like_a_number_stays_as_it_is(served: Served) -> None:
