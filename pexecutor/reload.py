@@ -12,7 +12,7 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -24,7 +24,7 @@ import trio
 from .config import Config
 from .core.executor import Executor
 from .core.settings import ExecutorSettings
-from .errors import ConfigError, NotServingError, PexecutorError
+from .errors import ConfigError, NotServingError, PexecutorError, StoreUnavailableError, counted
 from .handlers import Catalogue, reload_catalogue
 from .log import TaskLog, set_log_level
 from .notifications.settings import load_targets
@@ -190,20 +190,25 @@ class Reloader:
             if self._serving.executor.draining.is_set():
                 raise NotServingError
             with self._reported():
-                found = await self._loaded()
-                checked = self._checked(found)
+                checked = self._checked(*await self._loaded())
+                await self._check_number_of_schedules(checked.executor)
                 await self._apply(checked)
             _log_reload(checked.difference)
             return checked.difference
 
-    async def _loaded(self) -> Config:
-        """Read the settings again; reading a named pipe or a lost network drive would never end."""
+    async def _loaded(self) -> tuple[Config, Certificate]:
+        """Read the settings and the certificate again; reading a named pipe or a lost network drive may never end."""
+
+        def load() -> tuple[Config, Certificate]:
+            config = self._load()
+            return config, load_certificate(config)
+
         try:
             with trio.fail_after(LOAD_SECONDS_MAX):
-                return await trio.to_thread.run_sync(self._load, abandon_on_cancel=True)
+                return await trio.to_thread.run_sync(load, abandon_on_cancel=True)
         except trio.TooSlowError:
             raise ConfigError(
-                f"reading the settings took more than {LOAD_SECONDS_MAX:.0f} s: check that the file is a regular file"
+                f"reading the settings took more than {LOAD_SECONDS_MAX:.0f} s: check that the files are regular files"
             ) from None
 
     @contextmanager
@@ -230,7 +235,7 @@ class Reloader:
         except Exception:  # a signal must not end the server
             _log.exception("settings not reloaded")
 
-    def _checked(self, found: Config) -> _Checked:
+    def _checked(self, found: Config, certificate: Certificate) -> _Checked:
         """Make and check everything that the settings declare, without changing anything."""
         applied = {name: getattr(found, name) for name in RELOADED}
         config, serving = msgspec.structs.replace(self._config, **applied), self._serving
@@ -244,8 +249,20 @@ class Reloader:
         serving.executor.check_settings(settings)
         web = serving.web.checked(config, handlers, self._environment)
         self._check_whole(config)
-        certificate = load_certificate(config)
         return _Checked(config, settings, web, certificate, self._difference(found, certificate))
+
+    async def _check_number_of_schedules(self, settings: ExecutorSettings) -> None:
+        """Raise ``ConfigError`` if the store has no room for the schedules; without the store, it has the last word."""
+        schedules, maximum = self._serving.executor.schedules, self._config.schedules_max
+        if settings.declared is None:
+            return
+        with suppress(StoreUnavailableError):
+            number = await settings.declared.number_with_stored(schedules)
+            if number > max(maximum, self._serving.executor.statistics().store.schedules):
+                raise ConfigError(
+                    f"there would be {counted(number, 'schedule')}, and the store keeps at most {maximum} (`schedules_max`): "
+                    "remove some"
+                )
 
     def _difference(self, found: Config, certificate: Certificate) -> Reloaded:
         """Return what differs from the settings in effect. A renewed certificate in the same file is a change, too."""

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ..client.log_stream import LogPlace, LogRow
+from ..client.log_stream import LogPlace, LogRow, LogStream
 from ..errors import counted
 from ..limits.defaults import CLIENT_PAUSE_SECONDS
 from .client_command import ClientCommand, Session
 from .completion import complete_task
 from .output import echo_json
+from .record_text import one_line
 from .retrying import persist
 from .streams import notify
 from .task_lookup import find_latest
@@ -99,20 +100,27 @@ class AttemptReader:
         self._attempt = attempt
         self._show = show
         self._place = LogPlace()
-        self._named_node = False
+        self._remarked = False
 
     def read(self, *, follow: bool) -> None:
         """Print what was not printed yet."""
         with self._client.log(self._task_id, attempt=self._attempt, follow=follow) as log:
-            if log.node is not None and not self._named_node:
-                self._named_node = True
-                notify(f"pexecutor: this is the end of the output; the node {log.node} has all of it")
+            if not self._remarked and (remark := _remark(log)):
+                self._remarked = True
+                notify(f"pexecutor: {remark}")
             for line in log.lines:
                 self._print(line)
 
     def _print(self, line: bytes) -> None:
         if (taken := self._place.take(line)) is not None:
             self._show(*taken, line)
+
+
+def _remark(log: LogStream) -> str | None:
+    """Return why a log is not whole; ``None`` if it is, or if the server does not say why."""
+    if log.node is not None:
+        return f"this is the end of the output; the node {one_line(log.node)} has all of it"
+    return None if log.reason is None else one_line(log.reason)
 
 
 def print_bytes(row: LogRow, data: bytes, _: bytes) -> None:

@@ -28,7 +28,7 @@ from . import requests
 from .address import address_of, token_of
 from .decoding import Document, document, documents
 from .line_splitter import lines_of
-from .log_stream import NODE_HEADER, LogStream
+from .log_stream import NODE_HEADER, REASON_HEADER, LogStream
 from .shapes import (
     BulkCountsShape,
     CountsShape,
@@ -111,7 +111,8 @@ class DocumentClient:
         """
         try:
             with closing(self._http.open(requests.log(task_id, attempt=attempt, follow=follow))) as reply:
-                yield LogStream(lines_of(reply.iter_bytes()), reply.headers.get(NODE_HEADER))
+                node, reason = reply.headers.get(NODE_HEADER), reply.headers.get(REASON_HEADER)
+                yield LogStream(lines_of(reply.iter_bytes()), node, reason)
         except httpx2.RequestError as error:
             raise self._http.lost(error) from error
 

@@ -11,6 +11,7 @@ import msgspec
 from .decoding import decoded, foreign
 
 NODE_HEADER: Final = "Pexecutor-Log-Node"
+REASON_HEADER: Final = "Pexecutor-Log-Reason"
 
 
 class LogStream(NamedTuple):
@@ -19,10 +20,12 @@ class LogStream(NamedTuple):
     Parameters:
         lines: its lines as they arrive, as JSON.
         node: the node that keeps the whole log, if the server sends only the end of the output.
+        reason: why the server does not send the whole log, if it says so.
     """
 
     lines: Iterator[bytes]
     node: str | None
+    reason: str | None = None
 
 
 class LogRow(msgspec.Struct, frozen=True):

@@ -29,6 +29,7 @@ from .segments import (
     FRAME_DATA_MAX,
     HEADER_BYTES,
     FoundSegment,
+    fault_of,
     frame,
     header,
     length_of,
@@ -58,6 +59,8 @@ class LogRoom(Protocol):
     """All logs of the process, as one of them sees the others."""
 
     bounds: LogBounds
+    trimmed: int
+    """How many logs have lost their middle."""
     node: str
     thread: int
     """The identifier of the loop's thread."""
@@ -178,6 +181,8 @@ class AttemptLog:
             if last.size + FRAME_BYTES < self._size_max(last):
                 return last
         if len(self.segments) > RING_SEGMENTS:
+            if self.segments[0].end == self.segments[1].begin:
+                self._files.trimmed += 1  # there was no gap before
             self._remove([self.segments.pop(1)])
         if not self._files.reserve(self, HEADER_BYTES):
             return None
@@ -226,6 +231,15 @@ class AttemptLog:
     async def written(self) -> None:
         """Wait until the output that has arrived is in the files."""
         await self._files.writer.until_done()
+
+    async def fault(self) -> str:
+        """Return why the files of an attempt that has ended cannot be read; empty if they can be."""
+        if not self.ended:
+            return ""  # a write will fail, too, and then the log is given up
+        await self.written()
+        paths = [self.path(segment) for segment in self.segments]
+        fault = await trio.to_thread.run_sync(fault_of, paths, abandon_on_cancel=True)
+        return "" if self.dropped else fault
 
     async def measure(self) -> None:
         """Find out how long the segments of an earlier process are; the files need not have been read before."""

@@ -50,11 +50,15 @@ class LogStatistics(NamedTuple):
         bytes: the size of all files.
         logs: the number of logs.
         given_up: how many logs were given up, because there was no room or a write failed.
+        removed: how many logs were deleted before their records, to make room for others.
+        trimmed: how many logs have lost their middle, because they were too long.
     """
 
-    bytes: int
-    logs: int
-    given_up: int
+    bytes: int = 0
+    logs: int = 0
+    given_up: int = 0
+    removed: int = 0
+    trimmed: int = 0
 
 
 class LogFiles:
@@ -92,6 +96,9 @@ class LogFiles:
         self._between: dict[int, None] = {}
         self._bytes = 0
         self._given_up = 0
+        self._removed = 0
+        self.trimmed: int = 0
+        """How many logs have lost their middle. The logs count it."""
         self._trouble: str | None = None
         self._usable = False
         self._run_soon: Callable[..., None] = lambda *_: None
@@ -255,6 +262,7 @@ class LogFiles:
             if (serial := self._oldest_but(log.serial)) is None:
                 self.give_up(log, "logs_bytes_max is reached, and there is no log of a finished task to remove")
                 return False
+            self._removed += len(self._kept[serial])
             self.forget([serial])
         self._bytes += size
         return True
@@ -294,7 +302,8 @@ class LogFiles:
 
     def statistics(self) -> LogStatistics:
         """Return a snapshot."""
-        return LogStatistics(self._bytes, sum(map(len, self._kept.values())), self._given_up)
+        logs = sum(map(len, self._kept.values()))
+        return LogStatistics(self._bytes, logs, self._given_up, self._removed, self.trimmed)
 
     def __repr__(self) -> str:
         now = self.statistics()

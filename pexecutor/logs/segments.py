@@ -176,6 +176,16 @@ def _frames(block: bytes, *, is_last: bool) -> Iterator[tuple[int, float, int, b
         at += FRAME_BYTES + length
 
 
+def fault_of(paths: Iterable[Path]) -> str:
+    """Return why files cannot be read, in the words of the system; empty if they can be."""
+    for path in paths:
+        try:
+            os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError as error:
+            return error.strerror or "unknown error"
+    return ""
+
+
 def length_of(path: Path, begin: int) -> int:
     """Return how many bytes of output are in a segment; 0 if it cannot be read."""
     place = SegmentPlace(HEADER_BYTES, begin)

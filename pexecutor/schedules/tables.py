@@ -9,7 +9,7 @@ node's file may have the table.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, Final
@@ -20,6 +20,7 @@ import trio
 from ..errors import ConfigError, InvalidScheduleError, PexecutorError, StoreUnavailableError, UnknownScheduleError
 from ..limits.defaults import DECLARE_RETRY_SECONDS
 from ..observe.notify import safe_logger
+from ..stores.schedules import Schedule
 from ..validation import table_from
 from .changes import with_start
 from .clock import ScheduleClock
@@ -147,8 +148,17 @@ class DeclaredSchedules:
             except InvalidScheduleError as error:
                 raise ConfigError(f"schedules.{name}.{error.field}: {error}") from error
 
+    async def number_with_stored(self, schedules: Schedules) -> int:
+        """Return how many schedules the store has once these are stored. Raises ``StoreUnavailableError``."""
+        names = set(self._declarations)
+        async for schedule in _every(schedules):
+            if self._shared or schedule.owner != "file":
+                names.add(schedule.name)
+        return len(names)
+
     async def store_once(self, schedules: Schedules) -> None:
         """Store the schedules and remove those whose table is gone. Raises ``StoreUnavailableError``."""
+        await self._remove_others(schedules)  # first, to make room
         for name, declaration in self._declarations.items():
             try:
                 await schedules.put(name, declaration, owner="file", given=self._given.get(name, ()))
@@ -156,7 +166,10 @@ class DeclaredSchedules:
                 raise
             except PexecutorError as error:
                 _log.error("the schedule %r of the settings was not stored: %s", name, error)
-        gone = [name for name in await _declared_names(schedules) if name not in self._declarations]
+
+    async def _remove_others(self, schedules: Schedules) -> None:
+        declared = [schedule.name async for schedule in _every(schedules) if schedule.owner == "file"]
+        gone = [name for name in declared if name not in self._declarations]
         if self._shared and gone:
             _log.warning(
                 "the settings have no table for these schedules of the store, which another node may declare; "
@@ -212,14 +225,13 @@ class StoredTables:
                 await declared.store_once(self._schedules)
 
 
-async def _declared_names(schedules: Schedules) -> list[str]:
-    """Return the names of all schedules that a settings file owns."""
-    names: list[str] = []
+async def _every(schedules: Schedules) -> AsyncIterator[Schedule]:
+    """Yield all schedules of the store, by name."""
     after: str | None = None
     while page := await schedules.page(PAGE_SCHEDULES, after):
-        names += [schedule.name for schedule in page if schedule.owner == "file"]
+        for schedule in page:
+            yield schedule
         after = page[-1].name
-    return names
 
 
 async def _remove(schedules: Schedules, names: list[str]) -> None:

@@ -16,7 +16,7 @@ import trio
 from pexecutor import LocalStore
 from pexecutor.log import configure_logging
 from pexecutor.logs.directory import KeptDirectory
-from pexecutor.logs.files import LogFiles
+from pexecutor.logs.files import LogFiles, LogStatistics
 from pexecutor.stores import Store
 from pexecutor.stores.address import ValkeyAddress
 from pexecutor.stores.sqlite.database import Database
@@ -111,7 +111,7 @@ async def test_tasks_without_output_are_finished_for_no_more_where_logs_are_kept
         cost = await count_finishing(LocalStore(queue_size=QUEUE_SIZE), lambda: 0, logs)
 
     assert cost.exceeds(FINISHING["memory"]) == {}
-    assert logs.statistics() == (0, 0, 0)
+    assert logs.statistics() == LogStatistics()
     assert not await trio.Path(logs.directory).exists()
 
 

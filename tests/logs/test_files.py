@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pexecutor.logs.attempt_log import AttemptLog
 from pexecutor.logs.bounds import LogBounds
 from pexecutor.logs.directory import KeptDirectory, NodeDirectory, TemporaryDirectory
-from pexecutor.logs.files import LogFiles
+from pexecutor.logs.files import LogFiles, LogStatistics
 from pexecutor.logs.reading import FileLog, Missing
 from pexecutor.logs.segments import FRAME_BYTES, HEADER_BYTES
 
@@ -253,7 +253,7 @@ class TestAFailedWrite:
             assert logs.find(running(1), 1) is None
             assert logs.statistics()[:2] == (0, 1)
             logs.end(running(1))
-            assert logs.statistics() == (0, 0, 1)
+            assert logs.statistics() == LogStatistics(given_up=1)
 
             full_disk.clear()
             assert await kept(await written(logs, 2, b"again")) == (b"again", [])

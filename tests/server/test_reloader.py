@@ -281,6 +281,37 @@ async def test_a_file_that_cannot_be_read_to_its_end_holds_up_no_later_reload(
         assert (await live.reload("pool_size = 3\n")).json()["changed"] == [{"setting": "pool_size"}]
 
 
+async def test_a_certificate_that_cannot_be_read_to_its_end_is_refused(file: Path, tmp_path: Path) -> None:
+    async with serving(file, SLEEPY) as live:
+        os.mkfifo(tmp_path / "pipe")
+        await trio.Path(tmp_path / "large").write_bytes(bytes(FILE_BYTES_MAX + 1))
+        for name, part in (("pipe", "is not a regular file"), ("large", "the limit is"), ("", "is not a regular file")):
+            with trio.fail_after(10):
+                reply = await live.reload(f'tls_certfile = "{tmp_path / name}"\n')
+            assert (reply.status_code, part in reply.json()["detail"]) == (422, True)
+
+
+def hourly(*names: str) -> str:
+    return "".join(f'[schedules.{name}]\nevery = 3600000\ntask = {{name = "{name}"}}\n' for name in names)
+
+
+async def test_more_schedules_than_the_store_keeps_change_nothing(file: Path) -> None:
+    begin = "schedules_max = 3\n"
+    async with serving(file, begin + hourly("a", "b")) as live:
+        assert (await live.client.put("/schedules/api", json={"every": 3_600_000, "task": {"name": "x"}})).is_success
+        with capture_logs() as log:
+            reply = await live.reload(f"pool_size = 7\n{begin}" + hourly("b", "c", "d"))
+        detail = "there would be 4 schedules, and the store keeps at most 3 (`schedules_max`): remove some"
+        assert (reply.status_code, reply.json()["detail"]) == (422, detail)
+        assert [line["reason"] for line in log if line["log_level"] == "error"] == [detail]
+        assert [schedule["name"] for schedule in await live.get("/schedules")] == ["a", "api", "b"]
+        assert (await live.get("/readyz"))["statistics"]["pool_size"] != 7
+
+        # Others in their place have room.
+        assert (await live.reload(begin + hourly("c", "d"))).status_code == 200
+        assert [schedule["name"] for schedule in await live.get("/schedules")] == ["api", "c", "d"]
+
+
 async def test_a_reload_during_the_drain_is_refused(file: Path) -> None:
     async with serving(file, SLEEPY) as live:
         await live.client.post("/tasks", json={"name": "a", "handler": "nap"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import trio
@@ -13,7 +13,7 @@ from ...handlers.output import Output
 from ...limits import times
 from ...logs.attempt_log import AttemptLog
 from ...logs.reading import FileLog, Missing, Part, ReadableLog, TailLog, end_of
-from ...task import Finished, Record
+from ...task import Finished, Record, Running
 from .client_input import ClientInput
 
 PAUSE_SECONDS: Final = 0.05
@@ -23,6 +23,17 @@ LOOK_SECONDS: Final = 0.5
 """How often to look whether an attempt without a log has ended."""
 
 _NO_OUTPUT: Final = Output()
+
+
+ELSEWHERE: Final = "the task runs on another node: read its log on that node, or here after the attempt has ended"
+UNREADABLE: Final = "the files of this log cannot be read (%s): only the end of the output is left, in the record"
+
+
+class OpenLog(NamedTuple):
+    """The log of an attempt, and why it is not the whole log; an empty reason if it is, or if no reason is known."""
+
+    log: ReadableLog
+    reason: str = ""
 
 
 class LogSource:
@@ -39,10 +50,19 @@ class LogSource:
         """Return the files of an attempt, or ``None`` if this node has none."""
         return None if self._executor.logs is None else self._executor.logs.find(record, attempt)
 
-    def readable(self, record: Record, attempt: int) -> ReadableLog:
+    async def open(self, record: Record, attempt: int) -> OpenLog:
         """Return the log of an attempt, as far as this node has it."""
-        log = self.find(record, attempt)
-        return TailLog(self.output(record, attempt)) if log is None else FileLog(log)
+        log, output = self.find(record, attempt), self.output(record, attempt)
+        if log is None:
+            return OpenLog(TailLog(output), ELSEWHERE if self._runs_elsewhere(record, attempt) else "")
+        if not (fault := await log.fault()):
+            return OpenLog(FileLog(log))
+        return OpenLog(FileLog(log) if output == _NO_OUTPUT else TailLog(output), UNREADABLE % fault)
+
+    def _runs_elsewhere(self, record: Record, attempt: int) -> bool:
+        """Return whether another node of a shared store runs an attempt."""
+        logs, is_present = self._executor.logs, isinstance(record, Running) and attempt > len(record.attempts)
+        return is_present and logs is not None and bool(logs.node) and self._executor.context(record) is None
 
     def output(self, record: Record, attempt: int) -> Output:
         """Return the output that the record of a task has of an attempt: only of the last one."""
@@ -106,7 +126,8 @@ class LogFollower:
         if log is not self._log:
             self._total = 0 if self._log is None else self._log.total
             self._log = log
-            self._readable = None if log is None else FileLog(log)
+            opened = None if log is None else (await self._source.open(self._record, self._attempt)).log
+            self._readable = opened if isinstance(opened, FileLog) else None
         if log is None or self._readable is None:
             return await self._next_without_files()
         await log.measure()

@@ -1,7 +1,7 @@
 """``GET /tasks/{id}/log``: the whole output of an attempt, as text or as lines of JSON.
 
 A node that has the files of the attempt sends them. Otherwise the ends of the streams in the record are sent, and on a
-shared store a header names the node that has the files.
+shared store a header names the node that has the files. Another header says why the log is not whole, if that is known.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from .stream_places import StreamPlaces
 
 TEXT_TYPE: Final = "text/plain; charset=utf-8"
 NODE_HEADER: Final = "Pexecutor-Log-Node"
+REASON_HEADER: Final = "Pexecutor-Log-Reason"
 HEADERS: Final = {
     "Cache-Control": "no-store",
     "X-Accel-Buffering": "no",
@@ -64,7 +65,8 @@ class LogAnswers:
         record = await self._executor.get(request.parameters["id"])
         attempt = _attempt(record, query)
         as_lines = any(NDJSON_TYPE in value.lower() for value in request.header_values(b"accept"))
-        headers = HEADERS | self._node_header(record, attempt)
+        log, reason = await self._source.open(record, attempt)
+        headers = HEADERS | self._node_header(record, attempt) | ({REASON_HEADER: reason} if reason else {})
         reply = Reply(b"", headers=headers, content_type=NDJSON_TYPE if as_lines else TEXT_TYPE)
         if request.method != "GET":
             return reply
@@ -74,7 +76,6 @@ class LogAnswers:
                 entered.enter_context(self._places.reserved())
                 follower = LogFollower(self._source, record, attempt, request.input)
                 return reply._replace(content=_followed(follower, encoder), until_sent=entered.pop_all())
-        log = self._source.readable(record, attempt)
         return reply._replace(content=_sent(log, encoder)) if as_lines else await _text_reply(request, reply, log)
 
     def _node_header(self, record: Record, attempt: int) -> dict[str, str]:

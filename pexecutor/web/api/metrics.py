@@ -25,6 +25,7 @@ from prometheus_client.utils import floatToGoString
 
 from ...core.executor import Executor
 from ...core.statistics import Phase, Statistics, Timings
+from ...logs.files import LogStatistics
 from ...observe.histogram import Histogram
 from ...process.streams import dropped_lines
 from ...stores import StoreStatistics
@@ -87,6 +88,7 @@ class _ExecutorCollector(Collector):
             "Lines of standard output and standard error that could not be written.",
             value=float(dropped_lines()),
         )
+        yield from _log_metrics(LogStatistics() if self._executor.logs is None else self._executor.logs.statistics())
         yield from _histograms(self._executor.timings())
 
 
@@ -167,6 +169,18 @@ def _limit_gauges(statistics: Statistics) -> Iterator[Metric]:
     for handler in statistics.handlers:
         handlers.add_metric([handler], float(handler in paused))
     yield handlers
+
+
+def _log_metrics(logs: LogStatistics) -> Iterator[Metric]:
+    yield _gauge("logs", "Logs of attempts that are kept in files.", logs.logs)
+    yield _gauge("logs_bytes", "Size of the files of all logs.", logs.bytes)
+    counts = {
+        "trimmed": (logs.trimmed, "Logs that have lost their middle, because they were longer than `log_bytes_max`."),
+        "removed": (logs.removed, "Logs that were deleted before their records, because of `logs_bytes_max`."),
+        "given_up": (logs.given_up, "Logs of which only the end is kept, for lack of room or after a failed write."),
+    }
+    for name, (count, documentation) in counts.items():
+        yield CounterMetricFamily(f"pexecutor_logs_{name}", documentation, value=float(count))
 
 
 def _gauge(name: str, documentation: str, value: float) -> Metric:

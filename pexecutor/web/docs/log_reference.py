@@ -9,7 +9,7 @@ import msgspec
 from ...errors import ExpiredTaskError, UnknownTaskError
 from ..api.errors import TooManyStreamsError, UnknownAttemptError, UnsatisfiableRangeError
 from ..api.log_lines import NDJSON_TYPE, LogGap, LogLine
-from ..api.logs import NODE_HEADER
+from ..api.logs import NODE_HEADER, REASON_HEADER
 from ..api.route import Doc, DocumentedReply, Media
 from ..api.wire import EXAMPLE_AT, Problem, timestamp
 from .openapi import problem_media
@@ -33,8 +33,12 @@ LOG: Final = Doc(
     "show_log",
     "Show the whole output of an attempt, or follow it.",
     {
-        200: DocumentedReply("The output in the order in which it was printed.", (_TEXT, _LINES), (NODE_HEADER,)),
-        206: DocumentedReply("The requested range of the output.", (_TEXT,), ("Content-Range", NODE_HEADER)),
+        200: DocumentedReply(
+            "The output in the order in which it was printed.", (_TEXT, _LINES), (NODE_HEADER, REASON_HEADER)
+        ),
+        206: DocumentedReply(
+            "The requested range of the output.", (_TEXT,), ("Content-Range", NODE_HEADER, REASON_HEADER)
+        ),
         416: DocumentedReply("The output has no bytes in the range.", (problem_media(Problem),), ("Content-Range",)),
     },
     (UnknownTaskError, ExpiredTaskError, UnknownAttemptError, UnsatisfiableRangeError, TooManyStreamsError),

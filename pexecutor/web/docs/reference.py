@@ -71,6 +71,10 @@ FRAME: Final[JsonObject] = {
             "description": "The server that keeps the whole log; absent if this server keeps it.",
             "schema": {"type": "string"},
         },
+        "Pexecutor-Log-Reason": {
+            "description": "Why the reply does not have the whole log, if the server knows why.",
+            "schema": {"type": "string"},
+        },
         "Link": {
             "description": 'The path of the next page, with `rel="next"`; absent on the last page.',
             "schema": {"type": "string"},

@@ -7,6 +7,7 @@ TCP connection, without a ``close_notify``: HTTP does not need one, because each
 from __future__ import annotations
 
 import ssl
+from pathlib import Path
 from typing import Final
 
 import trio
@@ -14,6 +15,9 @@ import trio
 from ...errors import ConfigError
 
 HANDSHAKE_SECONDS_MAX: Final = 10.0
+
+PEM_BYTES_MAX: Final = 2 * 1024 * 1024
+"""The longest file of a certificate or a key."""
 
 
 def tls_context(certfile: str | None, keyfile: str | None) -> ssl.SSLContext | None:
@@ -30,6 +34,9 @@ def tls_context(certfile: str | None, keyfile: str | None) -> ssl.SSLContext | N
         if keyfile is not None:
             raise ConfigError("tls_keyfile needs tls_certfile: set both")
         return None
+    for file in (certfile, keyfile):
+        if file is not None:
+            _check_file(Path(file))
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.set_alpn_protocols(["http/1.1"])
     context.options |= ssl.OP_NO_RENEGOTIATION  # otherwise a client can make the server compute handshakes at will
@@ -45,6 +52,17 @@ def tls_context(certfile: str | None, keyfile: str | None) -> ssl.SSLContext | N
         files = certfile if keyfile is None else f"{certfile} or {keyfile}"
         raise ConfigError(f"cannot read {files}: {error.strerror}") from error
     return context
+
+
+def _check_file(path: Path) -> None:
+    """Raise ``ConfigError`` if a file cannot be read to its end, such as a named pipe, or is too long."""
+    try:
+        if not path.is_file() and path.exists():
+            raise ConfigError(f"{path} is not a regular file: name a PEM file")
+        if (size := path.stat().st_size) > PEM_BYTES_MAX:
+            raise ConfigError(f"{path} has {size} bytes, and the limit is {PEM_BYTES_MAX}: name a PEM file")
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
 
 
 async def secure(stream: trio.SocketStream, context: ssl.SSLContext) -> trio.SSLStream[trio.SocketStream] | None:

@@ -19,7 +19,7 @@ from pexecutor.logs.bounds import LogBounds
 from pexecutor.logs.directory import KeptDirectory
 from pexecutor.logs.files import LogFiles
 from pexecutor.task import parse_task_id
-from pexecutor.web.api.log_source import LogSource
+from pexecutor.web.api.log_source import ELSEWHERE, LogSource
 
 from ...fakes import Doing
 from ..conftest import Served, ServeHere
@@ -196,6 +196,64 @@ async def test_a_node_that_does_not_have_the_log_names_the_one_that_has_it(serve
         reply = await served.client.get(log, headers=headers)
         assert reply.headers["pexecutor-log-node"] == "host-1-a1b2c3"
     assert (await served.client.get(log)).content == b"one\nthree\ncaf\xe9\n"
+
+
+@pytest.mark.parametrize("query", ["", "?follow=true"])
+async def test_the_end_of_the_output_is_sent_if_the_files_cannot_be_read(
+    serve: Serve, tmp_path: Path, query: str
+) -> None:
+    served = await serve(print_streams)
+    log = await submitted(served)
+    assert "pexecutor-log-reason" not in (await served.client.get(log)).headers
+    await trio.Path(tmp_path / "logs").rename(tmp_path / "away")
+    for headers in ({}, NDJSON):
+        reply = await served.client.get(log + query, headers=headers)
+        assert reply.headers["pexecutor-log-reason"].startswith("the files of this log cannot be read (No such file")
+        assert "missing_bytes" not in reply.text
+    assert (await served.client.get(log + query)).content == b"one\nthree\ncaf\xe9\n"
+
+
+async def test_unreadable_files_of_an_earlier_attempt_are_a_gap_with_a_reason(serve: Serve, tmp_path: Path) -> None:
+    served = await serve(print_and_fail)
+    log = await submitted(served, retries=1, retry_delay=0)
+    assert (await served.client.get(f"{log}?attempt=1")).content == b"one\n"
+    await trio.Path(tmp_path / "logs").rename(tmp_path / "away")
+    reply = await served.client.get(f"{log}?attempt=1")
+    assert reply.content == b"[pexecutor: 4 bytes of the output are not kept]\n"
+    assert "cannot be read" in reply.headers["pexecutor-log-reason"]
+
+
+async def print_and_fail(context: Context, _: Task) -> None:
+    context.output.stdout.append(b"one\n")
+    raise ValueError
+
+
+async def test_the_log_of_an_attempt_on_another_node_says_so(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    printer = Printer()
+    served = await serve(printer.print, node="host-1-a1b2c3")
+    log = await submitted(served, ended=False)
+    await served.until(lambda now: now.busy == 1)
+    assert "pexecutor-log-reason" not in (await served.client.get(log)).headers
+    monkeypatch.setattr(served.executor, "context", lambda _: None)
+    monkeypatch.setattr(LogSource, "find", lambda *_: None)  # as on a node that runs other tasks
+    reply = await served.client.get(log)
+    assert (reply.content, reply.headers["pexecutor-log-reason"]) == (b"", ELSEWHERE)
+    printer.end()
+
+
+async def test_metrics_show_the_logs(serve: Serve) -> None:
+    served = await serve(print_much, log_bytes_max=20_000)
+    await submitted(served)
+    await submitted(served)
+    lines = (await served.client.get("/metrics")).text.splitlines()
+    shown = dict(line.rsplit(" ", 1) for line in lines if line.startswith("pexecutor_logs"))
+    assert 20_000 < float(shown.pop("pexecutor_logs_bytes")) <= 40_000
+    assert shown == {
+        "pexecutor_logs": "2.0",
+        "pexecutor_logs_trimmed_total": "2.0",
+        "pexecutor_logs_removed_total": "0.0",
+        "pexecutor_logs_given_up_total": "0.0",
+    }
 
 
 class Follower:
