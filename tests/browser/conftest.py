@@ -12,6 +12,7 @@ from selenium.webdriver.chrome.service import Service
 
 from ..server.process import ServerProcess
 from . import scenes
+from .markup import Markup, install
 from .page import Page
 
 FLAGS = [
@@ -65,6 +66,14 @@ def page(driver: Chrome) -> Iterator[Page]:
     yield page
     driver.get("about:blank")
     assert page.unexpected_errors() == []
+
+
+@pytest.fixture(scope="session")
+def markup(pytestconfig: pytest.Config) -> Iterator[Markup]:
+    """A process that checks HTML."""
+    assert pytestconfig.cache is not None
+    with Markup(install(pytestconfig.cache.mkdir("html-validate"))) as markup:
+        yield markup
 
 
 @pytest.fixture(scope="session")

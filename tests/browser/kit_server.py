@@ -37,7 +37,9 @@ def kit_server() -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler))
     thread = Thread(target=server.serve_forever)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/kit/kit.html"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/kit/kit.html"
+    finally:  # otherwise, a failed test would leave the thread, and the test process would not end
+        server.shutdown()
+        thread.join()
+        server.server_close()

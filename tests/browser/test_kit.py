@@ -5,21 +5,22 @@ from __future__ import annotations
 import pytest
 
 from .kit_server import kit_server
+from .markup import Markup
 from .page import Page
 from .test_look import FAILURE_TOKENS, IN_FAILURE_COLOUR, LOOKS, check
 
 
 @pytest.mark.parametrize("name", LOOKS)
-def test_the_kit_looks_right(page: Page, name: str) -> None:
+def test_the_kit_looks_right(page: Page, name: str, markup: Markup) -> None:
     look = LOOKS[name]
     page.look(**look._asdict())
     with kit_server() as url:
         page.open(url, until="")
         page.shows("h2", "States and outcomes")
-        assert check(page, look) == {}
+        assert check(page, look, markup) == {}
         page.open(f"{url}?dialog", until="")
         page.shows("dialog", "4,213")
-        assert check(page, look) == {}
+        assert check(page, look, markup) == {}
         page.driver.get("about:blank")
 
 

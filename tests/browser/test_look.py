@@ -1,4 +1,4 @@
-"""The look of each view, in light and dark mode and on a phone: colours, lines, room, and accessibility by axe.
+"""The look of each view, in light and dark mode and on a phone: colours, lines, room, accessibility by axe, and markup.
 
 With ``ALL_LOOKS=1`` in the environment, all screens are tested, which takes some minutes more.
 """
@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 from ..server.process import ServerProcess
+from .markup import Markup
 from .page import Page
 from .views import BUSY, EMPTY, View, show
 
@@ -137,7 +138,7 @@ def violations(page: Page) -> list[str]:
     return [f"{each['id']}: {node['html'][:300]} {node['failureSummary']}" for each in found for node in each["nodes"]]
 
 
-def check(page: Page, look: Look) -> dict[str, list[str]]:
+def check(page: Page, look: Look, markup: Markup) -> dict[str, list[str]]:
     """Return what is wrong with the current page, by kind."""
     wrong = {
         "in the colour of failures": page.run(IN_FAILURE_COLOUR, FAILURE_TOKENS)["wrong"],
@@ -146,6 +147,8 @@ def check(page: Page, look: Look) -> dict[str, list[str]]:
         "out of the window or the panel": page.run(OUT_OF_THE_WINDOW),
         "violations": violations(page),
     }
+    if look == LOOKS["light"]:  # the markup is nearly the same on all screens
+        wrong["markup"] = markup.faults_of_document(page.run("return document.documentElement.outerHTML"))
     if page.run("return document.documentElement.scrollWidth") > look.width:
         wrong["scrolls sideways"] = [str(page.run("return document.documentElement.scrollWidth"))]
     return {kind: found for kind, found in wrong.items() if found}
@@ -156,22 +159,27 @@ def usable(views: dict[str, View], look: Look) -> dict[str, View]:
     return {name: view for name, view in views.items() if look.width > 640 or "menu" not in name}
 
 
-def test_a_busy_server_looks_right(page: Page, busy: ServerProcess, look: Look) -> None:
+def test_a_busy_server_looks_right(page: Page, busy: ServerProcess, look: Look, markup: Markup) -> None:
     faults = {}
     for name, view in usable(BUSY, look).items():
         show(page, busy, view)
-        faults[name] = check(page, look)
+        faults[name] = check(page, look, markup)
 
     assert {name: found for name, found in faults.items() if found} == {}
 
 
-def test_an_empty_server_looks_right(page: Page, empty: ServerProcess, look: Look) -> None:
+def test_an_empty_server_looks_right(page: Page, empty: ServerProcess, look: Look, markup: Markup) -> None:
     for view in EMPTY.values():
         show(page, empty, view)
-        assert check(page, look) == {}
+        assert check(page, look, markup) == {}
 
 
 def test_what_failed_has_the_colour_of_failures(page: Page, busy: ServerProcess) -> None:
     show(page, busy, BUSY["task-failed"])
 
     assert page.run(IN_FAILURE_COLOUR, FAILURE_TOKENS)["right"] > 0
+
+
+@pytest.mark.parametrize("path", ["/", "/ui", "/ui/tasks", "/ui/tasks/000000-1", "/docs"])
+def test_the_server_sends_valid_html(empty: ServerProcess, markup: Markup, path: str) -> None:
+    assert markup.faults_of_source(empty.client.get(path).text) == []

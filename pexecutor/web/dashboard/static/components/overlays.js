@@ -7,6 +7,7 @@ import { Icon } from "./icon.js";
 /**
  * A modal dialog, which is open as long as it is rendered.
  * @param onClose called when the reader closes it; the owner then no longer renders it
+ * @param onSubmit called when the reader presses the button of type `submit` or Enter, if the dialog is a form
  */
 export function Dialog({ title, wide = false, onClose, children, foot, onSubmit }) {
   const dialog = useRef();
@@ -22,18 +23,20 @@ export function Dialog({ title, wide = false, onClose, children, foot, onSubmit 
   };
   const submit = (event) => {
     event.preventDefault();
-    onSubmit?.();
+    onSubmit();
   };
   const onClick = (event) => event.target === dialog.current && onClose();
+  // A form needs a button that submits it, so a dialog that only shows something has none.
+  const [tag, attributes] = onSubmit ? ["form", { noValidate: true, onSubmit: submit }] : ["div", {}];
   return html`<dialog ref=${dialog} class=${`dialog${wide ? " dialog--wide" : ""}`} aria-labelledby=${id} onCancel=${onCancel} onClick=${onClick}>
-    <form class="dialog__form" noValidate onSubmit=${submit}>
+    <${tag} class="dialog__form" ...${attributes}>
       <div class="dialog__head">
         <h2 class="dialog__title" id=${id}>${title}</h2>
         <${Button} kind="quiet" small icon="x" label="Close" onClick=${onClose} />
       </div>
       <div class="dialog__body">${children}</div>
       ${foot && html`<div class="dialog__foot">${foot}</div>`}
-    </form>
+    <//>
   </dialog>`;
 }
 

@@ -31,7 +31,7 @@ export function Select({ options, value, onChange, ...rest }) {
 
 /** A line of text. */
 export const Text = ({ value, onInput, ...rest }) =>
-  html`<input class="input" value=${value} autocomplete="off" spellcheck=${false} onInput=${(event) => onInput(event.target.value)} ...${rest} />`;
+  html`<input class="input" type="text" value=${value} autocomplete="off" spellcheck=${false} onInput=${(event) => onInput(event.target.value)} ...${rest} />`;
 
 /** Several lines of text. */
 export const Area = ({ value, onInput, ...rest }) =>
@@ -53,7 +53,7 @@ export function inMs({ number, unit }) {
 /** A number with a unit of time; `value` has `number` and `unit`. */
 export function Duration({ value, onInput, placeholder, label, ...rest }) {
   return html`<span class="input-with-unit">
-    <input class="input" inputmode="decimal" placeholder=${placeholder} value=${value.number} autocomplete="off"
+    <input class="input" type="text" inputmode="decimal" placeholder=${placeholder} value=${value.number} autocomplete="off"
       onInput=${(event) => onInput({ ...value, number: event.target.value })} ...${rest} />
     <${Select} aria-label=${`Unit of ${label}`} options=${UNITS.map(([unit]) => [unit, unit])} value=${value.unit}
       onChange=${(unit) => onInput({ ...value, unit })} />

@@ -33,7 +33,7 @@ export function BulkBar({ list, filters, selected, clear }) {
     clear();
     list.refresh();
   };
-  return html`<div class="bulk-bar" role="region" aria-label="Selected tasks">
+  return html`<section class="bulk-bar" aria-label="Selected tasks">
       <span class="bulk-bar__count">${isAll ? "all that match" : `${count(selected.size)} selected`}</span>
       ${canHaveAll && !isAll && html`<${Button} kind="quiet" small class="not-on-phone" onClick=${() => setAll(true)}>Select all that match<//>`}
       <span class="bulk-bar__divider not-on-phone"></span>
@@ -41,7 +41,7 @@ export function BulkBar({ list, filters, selected, clear }) {
       <${Button} small icon="move" class="not-on-phone" onClick=${() => setAction("priority")}>Priority…<//>
       <${Button} small icon="x" onClick=${() => setAction("cancel")}>Cancel…<//>
       <${Button} kind="quiet" small icon="x" label="Clear the selection" onClick=${clear} />
-    </div>
+    </section>
     ${action === "priority" && html`<${BulkPriority} which=${which} done=${done} onClose=${close} />`}
     ${ACTIONS[action] && html`<${BulkConfirm} action=${action} which=${which} done=${done} onClose=${close} />`}`;
 }
