@@ -260,8 +260,8 @@ class Reloader:
             number = await settings.declared.number_with_stored(schedules)
             if number > max(maximum, self._serving.executor.statistics().store.schedules):
                 raise ConfigError(
-                    f"there would be {counted(number, 'schedule')}, and the store keeps at most {maximum} (`schedules_max`): "
-                    "remove some"
+                    f"there would be {counted(number, 'schedule')}, and the store keeps at most {maximum} "
+                    "(`schedules_max`): remove some"
                 )
 
     def _difference(self, found: Config, certificate: Certificate) -> Reloaded:

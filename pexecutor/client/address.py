@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import ssl
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -58,6 +59,29 @@ def address_of(url: str | None, environment: Mapping[str, str] = os.environ) -> 
         return ServerAddress(given, _UNIX_BASE, _socket_path(given))
     shown = given.rstrip("/")
     return ServerAddress(shown, _checked(shown))
+
+
+def verification(
+    address: ServerAddress, ssl_context: ssl.SSLContext | None, environment: Mapping[str, str] = os.environ
+) -> ssl.SSLContext | bool:
+    """Return how the HTTP client checks the certificate of a server.
+
+    For a server on this machine, the HTTP client ignores the environment because of proxies, and so also the variables
+    of certificates. They are read here, because such a server is the one with a certificate of its own.
+
+    Raises:
+        ConfigError: the files that the variables name cannot be used.
+    """
+    if address.base.scheme != "https":
+        return False  # loading the certificates takes long
+    file, directory = environment.get("SSL_CERT_FILE"), environment.get("SSL_CERT_DIR")
+    if ssl_context is not None or not (file or directory):
+        return ssl_context or True
+    try:
+        return ssl.create_default_context(cafile=file) if file else ssl.create_default_context(capath=directory)
+    except OSError as error:
+        named = f"SSL_CERT_FILE names {file}" if file else f"SSL_CERT_DIR names {directory}"
+        raise ConfigError(f"{named}, which has no certificates: {error.strerror or error}") from error
 
 
 def token_of(token: str | None, environment: Mapping[str, str] = os.environ) -> str | None:

@@ -9,7 +9,7 @@ import httpx2
 
 from ...errors import PexecutorError
 from ...limits.times import CLIENT_CONNECT_SECONDS_MAX
-from ..address import ServerAddress
+from ..address import ServerAddress, verification
 from ..decoding import decoded
 from ..replies import failure, refusal
 from ..requests import ApiRequest
@@ -44,12 +44,11 @@ class HttpLink:
             headers["Authorization"] = f"Bearer {token}"
         if address.socket_path is not None:
             transport = httpx2.HTTPTransport(uds=address.socket_path, verify=False)
-        needs_tls = address.base.scheme == "https"  # loading the certificates takes long, and only https needs them
         self._client = httpx2.Client(
             base_url=address.base,
             headers=headers,
             timeout=self._timeout(0.0),
-            verify=ssl_context if needs_tls and ssl_context is not None else needs_tls,
+            verify=verification(address, ssl_context),
             trust_env=not address.is_loopback,
             transport=transport,
         )

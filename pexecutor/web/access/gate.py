@@ -15,6 +15,7 @@ callers over the loopback may do everything. Other callers may do nothing then, 
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 from typing import Final, NamedTuple
 
 import structlog
@@ -31,7 +32,7 @@ from ..api.errors import (
     TooSmallScopeError,
     UnauthenticatedError,
 )
-from ..api.request import IncomingRequest
+from ..api.request import IncomingRequest, link_to
 from ..api.route import Need
 from .admissions import Admissions
 from .login_throttle import FailedAttempts
@@ -39,6 +40,7 @@ from .origin import Authority, ServerNames, is_loopback, parse_authority
 from .session_store import Sessions
 
 SESSION_COOKIE: Final = "pexecutor_session"
+"""The name of the session's cookie without a base path."""
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _BEARER: Final = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*) *", re.IGNORECASE)
@@ -243,11 +245,21 @@ def peer_of(request: IncomingRequest) -> str:
     return request.client_address or "local"
 
 
+def session_cookie(request: IncomingRequest) -> str:
+    """Return the name of the session's cookie.
+
+    A browser sends the cookie of a server at ``/`` to the servers below it, too, so each base path has its own name.
+    """
+    prefix = link_to(request, "")
+    return f"{SESSION_COOKIE}_{sha256(prefix.encode()).hexdigest()[:8]}" if prefix else SESSION_COOKIE
+
+
 def session_of(request: IncomingRequest) -> str | None:
     """Return the session's id that a browser has sent, or ``None``.
 
     If a browser has sent several ids, another site has set one of the cookies, so none is trusted.
     """
+    wanted = session_cookie(request)
     cookies = [pair.strip().partition("=") for line in request.header_values(b"cookie") for pair in line.split(";")]
-    ids = [value for name, _, value in cookies if name == SESSION_COOKIE]
+    ids = [value for name, _, value in cookies if name == wanted]
     return ids[0] if len(ids) == 1 else None

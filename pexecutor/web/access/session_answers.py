@@ -12,7 +12,7 @@ from ...config import Config
 from ..api.errors import BadRequestError, NothingToSignInToError
 from ..api.reply import Reply, json_reply
 from ..api.request import IncomingRequest, link_to, read_json_body
-from .gate import SESSION_COOKIE, Gate, peer_of, session_of
+from .gate import Gate, peer_of, session_cookie, session_of
 from .session_store import SESSION_SECONDS_MAX
 
 SIGN_IN_BYTES_MAX: Final = 4096
@@ -77,7 +77,7 @@ def _with_cookie(request: IncomingRequest, session_id: str, **lifetime: Any) -> 
     """Return a reply without a body that sets the session's cookie."""
     path = link_to(request, "") or "/"
     cookie = dump_cookie(
-        SESSION_COOKIE,
+        session_cookie(request),
         session_id,
         path=path,
         secure=_is_over_tls(request),

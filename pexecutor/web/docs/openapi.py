@@ -50,6 +50,20 @@ SECURITY: Final[JsonObject] = {
     "session": {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE},
 }
 
+
+def as_seen_at(document: JsonObject, prefix: str, cookie: str) -> JsonObject:
+    """Return a document as the client of a request needs it.
+
+    Parameters:
+        document: the document of a server without a base path.
+        prefix: what the client has to write before each path.
+        cookie: the name of the session's cookie.
+    """
+    security = SECURITY | {"session": SECURITY["session"] | {"name": cookie}}
+    components = document["components"] | {"securitySchemes": security}
+    return document | {"servers": [{"url": prefix or "/"}], "components": components}
+
+
 PATH_PARAMETERS: Final = {
     "id": ("The id of the task, from the reply to its submit.", EXAMPLE_ID),
     "name": ("The name of the schedule.", "nightly"),

@@ -19,11 +19,12 @@ from markupsafe import Markup, escape
 from ...config import Config
 from ...core.executor import Executor
 from ...handlers import Catalogue
+from ..access.gate import session_cookie
 from ..api.reply import Reply, json_reply
 from ..api.request import IncomingRequest, link_to
 from ..api.route import Route
 from ..api.wire import EXAMPLE_ID
-from .openapi import NDJSON, openapi_document
+from .openapi import NDJSON, as_seen_at, openapi_document
 from .reference import FRAME
 from .schemas import REF, JsonObject
 
@@ -58,7 +59,7 @@ class DocsAnswers:
 
     async def openapi(self, request: IncomingRequest) -> Reply:
         """Show the OpenAPI document; its paths begin with the prefix of the client."""
-        return json_reply(self.document | {"servers": [{"url": link_to(request, "") or "/"}]})
+        return json_reply(as_seen_at(self.document, link_to(request, ""), session_cookie(request)))
 
     async def docs(self, _: IncomingRequest) -> Reply:
         """Show the page of the API's documentation."""
