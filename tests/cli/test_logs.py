@@ -145,8 +145,9 @@ def row(offset: int, text: str, stream: str = "stdout", **others: Any) -> bytes:
 class FakeClient:
     """A client whose logs are given; an exception among the lines is raised there."""
 
-    def __init__(self, *logs: list[bytes | Exception]) -> None:
+    def __init__(self, *logs: list[bytes | Exception], node: str | None = None, reason: str | None = None) -> None:
         self._logs = list(logs)
+        self._why = node, reason
 
     @contextmanager
     def log(self, task_id: str, *, attempt: int | None, follow: bool) -> Iterator[LogStream]:
@@ -156,7 +157,7 @@ class FakeClient:
                     raise line
                 yield line
 
-        yield LogStream(lines(), None)
+        yield LogStream(lines(), *self._why)
 
 
 def test_after_a_lost_connection_each_byte_is_printed_once() -> None:
@@ -170,6 +171,24 @@ def test_after_a_lost_connection_each_byte_is_printed_once() -> None:
         reader.read(follow=True)
     reader.read(follow=True)
     assert printed == [b"one\n", b"tw", b"o\n", b"three\n"]
+
+
+@pytest.mark.parametrize(
+    ("why", "remark"),
+    [
+        ({"reason": "it runs\x1belsewhere"}, "pexecutor: it runs elsewhere\n"),
+        ({"node": "n1", "reason": "x"}, "pexecutor: this is the end of the output; the node n1 has all of it\n"),
+        ({}, ""),
+    ],
+)
+def test_why_a_log_is_not_whole_is_reported_once(
+    capfd: pytest.CaptureFixture[str], why: dict[str, str], remark: str
+) -> None:
+    client: Any = FakeClient([row(0, "one\n")], [row(4, "two\n")], **why)
+    reader = AttemptReader(client, "1-1", 1, lambda *_: None)
+    reader.read(follow=True)
+    reader.read(follow=True)
+    assert capfd.readouterr().err == remark
 
 
 def test_a_gap_is_reported_once() -> None:

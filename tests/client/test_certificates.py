@@ -57,7 +57,7 @@ def test_the_authority_that_the_caller_names_is_trusted(
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     if variable == "SSL_CERT_FILE":
         monkeypatch.setenv(variable, str(tmp_path / "ca.pem"))
-    run(lists, url, ssl_context=context if variable == "ssl_context" else None)
+    run(lists, url, ssl_context=context if variable == "ssl_context" else None, retry_seconds_max=0)
 
 
 def test_the_error_of_a_certificate_names_the_next_step(run: Run, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
