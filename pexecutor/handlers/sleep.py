@@ -16,7 +16,7 @@ _NO_PARAMS: Final = {"type": "object", "properties": {}, "additionalProperties":
 class Sleep:
     """The handler ``sleep``, and the only one that uses a task's ``duration``."""
 
-    description = "sleeps for the task's duration, in milliseconds"
+    description = "Sleeps for the task's duration, in milliseconds"
     ends_with_us = True
     contains_itself = True
 

@@ -99,7 +99,7 @@ def test_a_task_that_is_not_there(run: Run, task: str) -> None:
 
 def test_handlers(run: Run, server: ServerProcess) -> None:
     listed = {fields[0]: fields[1:] for fields in run("handlers").fields}
-    assert listed["sleep"] == ["", "sleeps for the task's duration, in milliseconds"]
+    assert listed["sleep"] == ["", "Sleeps for the task's duration, in milliseconds"]
     assert listed["speak"] == ["code:boolean|number|string", "runs a program"]
     assert listed["steps"] == ["file:string steps:integer", "Takes a step whenever the file gets longer."]
     assert listed["takes"][0] == (

@@ -114,7 +114,7 @@ def test_handlers_come_from_tables_and_modules(tmp_path: Path) -> None:
     assert [(view.name, view.description) for view in catalogue.describe()] == [
         ("dump", "dumps"),
         ("hello", "Says hello."),
-        ("sleep", "sleeps for the task's duration, in milliseconds"),
+        ("sleep", "Sleeps for the task's duration, in milliseconds"),
     ]
 
 
