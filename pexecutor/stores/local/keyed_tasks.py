@@ -24,8 +24,8 @@ class _Source:
 
     __slots__ = ()
 
-    def __lt__(self, _: _Source) -> bool:
-        return False  # compared only if a stale entry of a heap has the same place, and then the order does not matter
+    def __lt__(self, other: _Source) -> bool:
+        return id(self) < id(other)  # any order will do, since two of them have the same place only for a moment
 
 
 class KeyedLane(_Source):
