@@ -207,6 +207,7 @@ class BulkCounts(msgspec.Struct, frozen=True):
         more: whether further tasks match.
         ids: the ids of the first 1000 tasks that matched.
         stopped: why a retry ended early: ``full`` or ``draining``.
+        unknown: how many of the given ids belong to no task whose record is kept.
     """
 
     matched: int
@@ -215,6 +216,7 @@ class BulkCounts(msgspec.Struct, frozen=True):
     more: bool
     ids: tuple[str, ...] = ()
     stopped: str | None = None
+    unknown: int = 0
 
 
 class PauseRecord(msgspec.Struct, frozen=True):

@@ -86,6 +86,7 @@ class BulkResult(msgspec.Struct):
         changed: how many of them were cancelled, submitted anew, or got the new priority.
         unchanged: how many of them were left as they were: they had just started or ended, or their name is held.
         more: whether further tasks match that the bulk has not come to.
+        unknown: how many of the given ids belong to no task whose record is kept; absent if no ids were given.
         stopped: why the bulk ended before that: ``full`` if the queue had no room, ``draining`` if the server stops.
         ids: the ids of the first 1000 tasks that matched.
     """
@@ -94,6 +95,7 @@ class BulkResult(msgspec.Struct):
     changed: int = 0
     unchanged: int = 0
     more: bool = False
+    unknown: int | UnsetType = UNSET
     stopped: Literal["full", "draining"] | UnsetType = UNSET
     ids: list[str] = []
 
@@ -255,11 +257,13 @@ class _Walk:
                 return
 
     async def through_ids(self) -> None:
-        """Walk through the tasks whose ids are given; those that do not exist, or have ended long ago, do not match."""
+        """Walk through the tasks whose ids are given, and count the ids of which there is no record."""
         records = []
-        for task_id in dict.fromkeys(self._request.task_ids):
+        task_ids = dict.fromkeys(self._request.task_ids)
+        for task_id in task_ids:
             with suppress(UnknownTaskError, ExpiredTaskError):
                 records.append(await self._store.get(task_id))
+        self.result.unknown = len(task_ids) - len(records)
         await self._act_on([record for record in records if record.state in self._request.states()])
 
     def _page_request(self, state: State, cursor: str | None) -> PageRequest:

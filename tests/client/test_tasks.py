@@ -117,7 +117,9 @@ def test_many_tasks_get_a_verdict_each(run: Run, server: ServerProcess, name: st
         assert sorted(listed) == sorted(f"{name} {number}" for number in range(1050))
         counts = await client.cancel_many(name_prefix=f"{name} ", dry_run=True)
         assert (counts.matched, counts.changed) == (1050, 0)
-        assert (await client.prioritize_many(3, ids=[tasks.verdicts[0].id or ""])).changed == 1
+        moved = await client.prioritize_many(3, ids=[tasks.verdicts[0].id or "", "000000-1"])
+        assert (moved.changed, moved.unknown) == (1, 1)
+        assert counts.unknown == 0
         assert (await client.cancel_many(name_prefix=f"{name} ")).changed == 1050
         again = await client.retry_many(name=f"{name} 1", outcome="cancelled")
         assert again.changed == 1

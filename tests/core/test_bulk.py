@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import trio
+from msgspec import UNSET
 from trio.testing import MockClock
 
 from pexecutor import Executor, Finished, LocalStore, Outcome, PageRequest, Record, State, StoreUnavailableError, Task
@@ -207,6 +208,20 @@ async def test_ids_name_the_tasks(run_here: RunHere, autojump_clock: MockClock) 
     result = await executor.bulk.run(BulkRequest(action="cancel", task_ids=named, tasks_max=ALL))
 
     assert (result.matched, result.changed, result.ids) == (2, 2, [ids[3], ids[1]])
+    assert result.unknown == 2
+    assert (await executor.bulk.run(BulkRequest(action="cancel", filter=OURS, tasks_max=ALL))).unknown is UNSET
+
+
+async def test_the_id_of_a_task_that_is_no_longer_kept_is_unknown(run_here: RunHere, autojump_clock: MockClock) -> None:
+    executor = await run_here(LocalStore(history_failed_records_max=1, now=virtual_now), handler=Doing(fail))
+    verdicts = await executor.submit(ours(3))
+    accepted = [verdict.record.id for verdict in verdicts if verdict.verdict == "accepted"]
+    await trio.sleep(1)
+
+    request = BulkRequest(action="retry", task_ids=accepted, tasks_max=ALL, dry_run=True)
+    result = await executor.bulk.run(request)
+
+    assert (result.matched, result.unknown) == (1, 2)
 
 
 async def test_a_caller_stops_a_bulk_between_two_steps(run_here: RunHere, autojump_clock: MockClock) -> None:

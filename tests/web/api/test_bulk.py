@@ -36,6 +36,7 @@ async def test_a_cancel(busy: Served) -> None:
 
     assert done == counted | {"changed": 5}
     assert (done["matched"], done["unchanged"], done["more"], len(done["ids"])) == (5, 0, False, 5)
+    assert "unknown" not in done
     await busy.until(lambda now: now.store.history == 5)
     assert sorted(await busy.names("/tasks?outcome=cancelled")) == [f"our-{number}" for number in range(5)]
 
@@ -50,9 +51,9 @@ async def test_a_priority(busy: Served) -> None:
 async def test_a_retry_names_what_it_repeats(busy: Served) -> None:
     await bulk(busy, action="cancel", filter={"name_prefix": "our-4"})
     [ended] = await busy.listing("/tasks/finished")
-    done = await bulk(busy, action="retry", ids=[ended["id"]])
+    done = await bulk(busy, action="retry", ids=[ended["id"], "000000-1"])
 
-    assert (done["matched"], done["changed"], done["ids"]) == (1, 1, [ended["id"]])
+    assert (done["matched"], done["changed"], done["unknown"], done["ids"]) == (1, 1, 1, [ended["id"]])
     [again] = await busy.listing("/tasks?name=our-4&state=pending")
     assert (await busy.client.get(f"/tasks/{again['id']}")).json()["retry_of"] == ended["id"]
 

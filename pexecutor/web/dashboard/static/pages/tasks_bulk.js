@@ -60,8 +60,8 @@ function BulkConfirm({ action, which, done, onClose }) {
   const { counts, problem } = useDryRun({ action, ...which });
   const number = counts?.matched ?? 0;
   const act = async () => {
-    const { changed, unchanged, stopped } = await changeTasks({ action, ...which, max: CONCERNED_MAX });
-    const rest = [unchanged && `${count(unchanged)} unchanged`, stopped && `stopped: ${stopped}`].filter(Boolean).join(", ");
+    const { changed, unchanged, unknown, stopped } = await changeTasks({ action, ...which, max: CONCERNED_MAX });
+    const rest = [unchanged && `${count(unchanged)} unchanged`, unknown && `${count(unknown)} no longer kept`, stopped && `stopped: ${stopped}`].filter(Boolean).join(", ");
     say(`${countOf(changed, "task")} ${past}${rest && `; ${rest}`}`);
     done();
   };
