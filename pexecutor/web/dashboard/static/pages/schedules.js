@@ -82,7 +82,7 @@ function Table({ schedules, again }) {
       <th scope="col" class="table__wide table__timeline"><${TimelineAxis} /><span class="visually-hidden">Next 24 hours</span></th>
       <th scope="col" class="table__number">Next</th>
       <th scope="col" class="table__medium">Last ten</th>
-      <th scope="col" class="table__wide">Last skipped</th>
+      <th scope="col" class="table__wide table__skipped">Last skipped</th>
       ${may("submit") && html`<th scope="col" class="table__actions table__medium"><span class="visually-hidden">Actions</span></th>`}
     </tr></thead>
     <tbody>${schedules.map((schedule) => html`<${Row} key=${schedule.name} schedule=${schedule} again=${again} />`)}</tbody>
@@ -103,7 +103,7 @@ function Row({ schedule, again }) {
     <td class="table__wide table__timeline"><${Timeline} schedule=${schedule} /></td>
     <td class="table__number"><${Next} schedule=${schedule} /></td>
     <td class=${`table__medium${occurrences.length ? " table__strip" : ""}`}><${OccurrenceStrip} occurrences=${occurrences} /></td>
-    <td class="table__short table__wide"><${LastSkipped} occurrences=${occurrences} /></td>
+    <td class="table__short table__wide table__skipped"><${LastSkipped} occurrences=${occurrences} /></td>
     ${may("submit") && html`<td class="table__actions table__icons table__medium"><span class="table__buttons">
       <${Button} kind="quiet" small icon="play" label=${`Run ${name} now`} onClick=${() => runNow(schedule, again)} />
       <${Button} kind="quiet" small icon=${paused ? "resume" : "pause"} label=${`${paused ? "Resume" : "Pause"} ${name}`} onClick=${() => setPaused(schedule, !paused, again)} />
