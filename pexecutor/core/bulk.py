@@ -3,6 +3,10 @@
 A bulk walks the pages of a listing and acts on each page in one or more steps of the store. It concerns tasks that were
 accepted before it began, so tasks that it submits, or that others submit meanwhile, do not prolong it. Between two
 steps other tasks of the loop get a turn, and the caller may stop it.
+
+Roads not taken: several steps at the same time, each on names of other shards, so that a store on a disk writes them in
+one transaction, took as long, because the time goes into deciding and publishing. A step that is decided while the one
+before it is written took longer: the writing thread then waits for the interpreter's lock beside a busy loop.
 """
 
 from __future__ import annotations
