@@ -257,7 +257,8 @@ PLANTED: Final[dict[Plant, str]] = {
 
 SEEDS_THAT_FIND: Final[dict[Plant, int]] = {
     try_all_at_once: 64,
-    lose_the_retry_counter_in_a_crash: 50,
+    lose_the_retry_counter_in_a_crash: 7,
+    believe_a_write_that_writes_nothing: 8,
     set_the_next_time_before_the_task: 110,
     set_the_next_time_after_the_task: 373,
     leave_doubt_in_the_file: 44,

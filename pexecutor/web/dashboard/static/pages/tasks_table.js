@@ -33,7 +33,7 @@ export function TaskTable({ rows, pauses, selected, setSelected }) {
   const isSome = selected.size > 0 && selected.size < rows.length;
   return html`<table class="table" aria-rowcount=${rows.length + 1}>
     <thead><tr aria-rowindex="1">
-      ${canSelect && html`<th scope="col" class="table__check"><input class="checkbox" type="checkbox" aria-label="Select all rows shown"
+      ${canSelect && html`<th scope="col" class="table__check"><span class="visually-hidden">Selected</span><input class="checkbox" type="checkbox" aria-label="Select all rows shown"
         checked=${selected.size === rows.length} ref=${(box) => box && (box.indeterminate = isSome)} onChange=${toggleAll} /></th>`}
       <th scope="col" class="table__status">Status</th>
       <th scope="col" class="table__name">Name</th>
