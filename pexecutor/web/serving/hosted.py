@@ -65,11 +65,13 @@ class HostedConnections:
     @contextmanager
     def _replacing_tcp_server(self) -> Iterator[None]:
         module: Any = hypercorn.trio.run
-        replaced, module.TCPServer = module.TCPServer, self._serve
+        module.TCPServer = self._serve
         try:
             yield
         finally:
-            module.TCPServer = replaced
+            # Two apps in one process may end in any order, so neither brings back the function of the other.
+            if module.TCPServer == self._serve:
+                module.TCPServer = TCPServer
 
     async def _serve(
         self, app: AppWrapper, config: Config, context: WorkerContext, state: ConnectionState, stream: Any

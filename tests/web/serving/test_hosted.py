@@ -83,9 +83,12 @@ async def test_an_exception_ends_its_connection_only(served: Served, monkeypatch
         assert (await client.ask(LIVEZ)).status_code == 200
 
 
-async def test_hypercorn_has_its_own_class_back_in_the_end(served: Served) -> None:
-    served.http.stop()
-    with trio.fail_after(5):
-        await served.http_ended.wait()
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+async def test_hypercorn_has_its_own_class_back_in_the_end(serve_here: ServeHere, order: tuple[int, int]) -> None:
+    apps = [await serve_here(), await serve_here()]
+    for number in order:
+        apps[number].http.stop()
+        with trio.fail_after(5):
+            await apps[number].http_ended.wait()
     module = __import__("hypercorn.trio.run", fromlist=["TCPServer"])
     assert module.TCPServer.__module__ == "hypercorn.trio.tcp_server"
