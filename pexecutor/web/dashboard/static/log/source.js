@@ -12,23 +12,38 @@ const RETRY_MS = 2000;
  * @returns a function that stops reading
  */
 export function readLog(id, { attempt, follow }, receive, tell) {
-  const stop = new AbortController();
-  const run = async () => {
+  let stop;
+  const run = async (signal) => {
     const path = logPath(id, { attempt, follow: follow || undefined });
-    const reply = await send("GET", path, { headers: { Accept: "application/x-ndjson" }, signal: stop.signal });
+    const reply = await send("GET", path, { headers: { Accept: "application/x-ndjson" }, signal });
     if (!reply.ok) throw new ApiError(reply.status, await reply.json().catch(() => ({})));
     tell(follow ? "live" : "reading");
     await readLines(reply.body, receive);
     tell("ended");
   };
-  const attemptAgain = () =>
-    run().catch((error) => {
-      if (stop.signal.aborted) return;
+  const begin = () => {
+    const { signal } = (stop = new AbortController());
+    run(signal).catch((error) => {
+      if (signal.aborted) return;
       tell(error);
-      if (error.status === 503 || !error.status) setTimeout(() => stop.signal.aborted || (receive(null), attemptAgain()), RETRY_MS);
+      if (error.status === 503 || !error.status) setTimeout(() => signal.aborted || beginAgain(), RETRY_MS);
     });
-  attemptAgain();
-  return () => stop.abort();
+  };
+  const beginAgain = () => {
+    receive(null);
+    begin();
+  };
+  // As with the stream of events, a page that the reader has left must not keep a connection.
+  const leave = () => stop.abort();
+  const comeBack = (event) => event.persisted && beginAgain();
+  addEventListener("pagehide", leave);
+  addEventListener("pageshow", comeBack);
+  begin();
+  return () => {
+    leave();
+    removeEventListener("pagehide", leave);
+    removeEventListener("pageshow", comeBack);
+  };
 }
 
 async function readLines(body, receive) {
