@@ -59,7 +59,7 @@ class EventAnswers:
 
     def __init__(self, executor: Executor, config: Config) -> None:
         self._feed = executor.events
-        self._places = StreamPlaces(config.event_streams_max, "event streams are open, which is the limit: close one")
+        self._places = StreamPlaces(config.event_streams_max, "event stream", "close one")
 
     async def events(self, request: IncomingRequest) -> Reply:
         """Stream the events from now on, or those after ``Last-Event-ID``."""

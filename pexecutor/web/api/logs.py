@@ -55,9 +55,7 @@ class LogAnswers:
     def __init__(self, executor: Executor, config: Config) -> None:
         self._executor = executor
         self._source = LogSource(executor)
-        self._places = StreamPlaces(
-            config.event_streams_max, "logs are followed, which is the limit: stop following one"
-        )
+        self._places = StreamPlaces(config.event_streams_max, "followed log", "stop following one")
 
     async def show(self, request: IncomingRequest) -> Reply:
         """Send the log of an attempt, or follow it."""

@@ -43,8 +43,8 @@ export function LogPanel({ id, attempt, attempts, choose, begin, isLive, node })
           aria-label=${`Download the log of attempt ${attempt}`} title=${`Download the log of attempt ${attempt}`}><${Icon} name="download" /></a>
       </span>
     </div>
-    <div ref=${log.area} class=${`log__lines${wrap ? " log__lines--wrap" : ""}${isLive ? "" : " log__lines--ended"}`} tabindex="0" role="log" aria-live="off" aria-label=${`Output of attempt ${attempt}`}></div>
-    ${total === 0 && html`<p class="log__none">${NOTHING[state] ?? "Nothing was printed."}</p>`}
+    <div class="log__body"><div ref=${log.area} class=${`log__lines${wrap ? " log__lines--wrap" : ""}${isLive ? "" : " log__lines--ended"}`} tabindex="0" role="log" aria-live="off" aria-label=${`Output of attempt ${attempt}`}></div>
+    ${total === 0 && html`<p class="log__none">${NOTHING[state] ?? "Nothing was printed."}</p>`}</div>
     ${!following && isLive && html`<${Button} small icon="follow" class="log__latest" onClick=${() => log.view.current.follow(true)}>Latest lines<//>`}
     <div class="log__foot"><span>${streams.includes("stderr") ? html`in order of arrival; <span class="text-mono">│</span> marks stderr` : "in order of arrival"}</span>
       <span>${bytes(size)}, ${countOf(total, "line")}${FOOT[state] ?? ""}${state instanceof Error ? `, ${state.message}` : ""}${node ? ` from ${node}` : ""}</span></div>
@@ -89,16 +89,20 @@ function useLog({ id, attempt, begin, isLive, stream, query }) {
     lines.current = new LogLines(stream === "all" ? undefined : (line) => line.stream === stream || line.missing !== undefined);
     view.current = new LogView(area.current, lines.current, { begin, onFollow: setFollowing });
     let [state, timer] = ["reading", 0];
-    const tell = () => (timer ||= setTimeout(() => {
+    const tellNow = () => {
+      clearTimeout(timer);
       timer = 0;
       const { streams, total, bytes: size } = lines.current;
       setShown((before) => ({ streams: [...new Set([...before.streams, ...streams])], total, size, state }));
-    }, TELL_MS));
+    };
+    const tell = () => (timer ||= setTimeout(tellNow, TELL_MS));
     const receive = (found) => {
+      const isFirst = lines.current.total === 0;
       if (found) lines.current.append(found);
       else lines.current.clear();
       view.current.changed();
-      tell();
+      if (isFirst) tellNow();
+      else tell();
     };
     const stop = readLog(id, { attempt, follow: isLive }, receive, (now) => tell((state = now)));
     return () => {

@@ -1,18 +1,19 @@
 // What needs somebody, most urgent first: one line each, with what to do about it.
 
 import { now, serverTime } from "../api/clock.js";
-import { BASE, get, request } from "../api/client.js";
+import { get, request } from "../api/client.js";
 import { handlers, pauses, readHandlers, unready } from "../api/server.js";
 import { may } from "../api/session.js";
 import { listTasks } from "../api/tasks.js";
 import { useData } from "../app/data.js";
 import { hrefOf } from "../app/router.js";
 import { attempt } from "../app/toasts.js";
-import { Button, ButtonLink, Empty, ShellLine, Skeleton } from "../components/basics.js";
+import { Button, ButtonLink, Skeleton } from "../components/basics.js";
 import { count, countOf, isolated, roughSpan, span, words } from "../components/format.js";
 import { html, useEffect } from "../components/html.js";
 import { Status } from "../components/status.js";
 import { Ago } from "../components/time.js";
+import { NoTasks } from "./no_tasks.js";
 import { isLate, usualOf } from "./task_progress.js";
 
 const DAY_MS = 86_400_000;
@@ -35,7 +36,7 @@ async function readAttention() {
 export function Attention({ isEmpty }) {
   const { data, problem } = useData(readAttention, [], { when: isBad, pauseMs: 3000, everyMs: READ_EVERY_MS });
   useEffect(() => void readHandlers({ anew: true }).catch(() => {}), []);
-  if (isEmpty && data && itemsOf(data).length === 0) return html`<${FirstTask} />`;
+  if (isEmpty && data && itemsOf(data).length === 0) return html`<section class="panel" aria-label="First task"><${NoTasks} /></section>`;
   const items = data ? itemsOf(data) : [];
   return html`<section class="panel" aria-labelledby="attention">
     <div class="panel__head"><h2 id="attention">Needs attention</h2>
@@ -44,13 +45,6 @@ export function Attention({ isEmpty }) {
     ${items.length > 0 && html`<ul class="attention">${items.map((item) => html`<${Item} key=${item.key} ...${item} />`)}</ul>`}
     ${data && !items.length && html`<div class="attention attention--none"><${Status} status="succeeded" wordless />
       <span class="text-muted">Nothing failed, nothing is late, blocked or paused.</span></div>`}
-  </section>`;
-}
-
-function FirstTask() {
-  const line = `curl ${BASE.href}tasks -H "Content-Type: application/json" \\\n     -d '{"name": "hello", "duration": 2000}'`;
-  return html`<section class="panel" aria-label="First task">
-    <${Empty} icon="tasks" title="No tasks yet"><p class="empty__text">The first one, from a shell:</p><${ShellLine} text=${line} /><//>
   </section>`;
 }
 

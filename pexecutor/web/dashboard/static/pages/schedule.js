@@ -85,7 +85,7 @@ function Occurrences({ schedule: { occurrences } }) {
   const ids = occurrences.map(({ task_id: id }) => id).filter(Boolean);
   useEffect(() => askForStatuses(ids), [ids.join(" ")]);
   const skips = occurrences.filter(({ skipped }) => skipped).reduce((sum, { count: number = 1 }) => sum + number, 0);
-  const note = occurrences.length ? `the last ${count(occurrences.length)}${skips ? `, with ${countOf(skips, "skipped time")}` : ""}` : "";
+  const note = occurrences.length ? `the last ${occurrences.length === 1 ? "one" : count(occurrences.length)}${skips ? `, with ${countOf(skips, "skipped time")}` : ""}` : "";
   return html`<${Panel} title="Occurrences" note=${note} flush>
     ${occurrences.length === 0 ? html`<p class="panel__none">None yet. The first one comes at the next time, or with “Run now”.</p>` : html`
       <table class="table">

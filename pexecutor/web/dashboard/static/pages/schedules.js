@@ -57,7 +57,7 @@ function Content({ page, problem, again, more }) {
       ${shown.length ? html`<${Table} schedules=${shown} again=${again} />` : html`<${Empty} icon="schedules" title="None of them">
         <p class="empty__text">${chosen === "paused" ? "No schedule is paused." : "The last occurrence of each schedule has submitted its task."}</p>
         <p><a href=${hrefOf("schedules")}>Show all schedules</a></p><//>`}
-      <${Foot} page=${page} more=${more} />
+      <${Foot} page=${page} shown=${shown.length} more=${more} />
     </section>`;
 }
 
@@ -125,10 +125,11 @@ function LastSkipped({ occurrences }) {
     <span class="text-faint truncate"><${Ago} at=${last.last_at ?? last.at} /></span>`;
 }
 
-function Foot({ page: { data, next }, more }) {
+function Foot({ page: { data, next }, shown, more }) {
   const all = statistics.value?.store.schedules ?? data.length;
+  const whole = next === null ? countOf(data.length, "schedule") : `the first ${count(data.length)} of ${countOf(all, "schedule")}, by name`;
   return html`<div class="panel__foot">
-    <span>${next === null ? countOf(data.length, "schedule") : `The first ${count(data.length)} of ${countOf(all, "schedule")}, by name`}</span>
+    <span>${shown === data.length ? whole : `${count(shown)} of ${whole}`}</span>
     ${next !== null && data.length < SHOWN_MAX && html`<${Button} small onClick=${more}>Show more<//>`}
     <span>Times in ${zoneText(now.peek())}</span>
   </div>`;

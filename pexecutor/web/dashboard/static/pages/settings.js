@@ -79,7 +79,7 @@ function Limits({ bounds }) {
     ["Schedules", count(store.schedules ?? 0)],
   ];
   return html`<${Panel} title="Limits"><${Facts} facts=${facts} />
-    <p class="text-muted">They are set in the settings file or by flags when the server starts.</p><//>`;
+    <p class="text-muted">They are set in the settings file or by flags.</p><//>`;
 }
 
 const SCOPES = [

@@ -3,14 +3,14 @@
 import { now } from "../api/clock.js";
 import { pauses, readHandlers, statistics } from "../api/server.js";
 import { may } from "../api/session.js";
-import { BASE } from "../api/client.js";
 import { Page } from "../app/frame.js";
 import { hrefOf, query, setQuery } from "../app/router.js";
-import { Button, Empty, Problem, ShellLine, Skeleton } from "../components/basics.js";
+import { Button, Empty, Problem, Skeleton } from "../components/basics.js";
 import { count, countOf, words, zoneText } from "../components/format.js";
 import { html, useEffect, useMemo, useRef, useState } from "../components/html.js";
 import { Menu } from "../components/overlays.js";
 import { Field, Text } from "../forms/fields.js";
+import { NoTasks } from "./no_tasks.js";
 import { BulkBar } from "./tasks_bulk.js";
 import { clearFilters, filtersOf, savedViews, saveViews, STATES } from "./tasks_filters.js";
 import { TaskList } from "./tasks_list.js";
@@ -142,6 +142,5 @@ function Nothing({ filters }) {
     return html`<${Empty} icon="filter" title="Nothing matches"><p class="empty__text">${text}</p>
       ${others ? html`<${Button} onClick=${clearFilters}>Clear the filters<//>` : html`<${Button} onClick=${() => setQuery({ state: null })}>Show all tasks<//>`}<//>`;
   }
-  const line = `curl ${BASE.href}tasks -H "Content-Type: application/json" \\\n     -d '{"name": "hello", "duration": 2000}'`;
-  return html`<${Empty} icon="tasks" title="No tasks yet"><p class="empty__text">The first one, from a shell:</p><${ShellLine} text=${line} /><//>`;
+  return html`<${NoTasks} />`;
 }
