@@ -23,9 +23,11 @@ and not others.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
+
+E = TypeVar("E", bound=BaseException)
 
 
 class FieldError(msgspec.Struct, frozen=True):
@@ -195,6 +197,13 @@ def first_cause(error: BaseException) -> BaseException:
     """Return the first exception in a group and its nested groups, or the error itself if it is not a group."""
     while isinstance(error, BaseExceptionGroup):
         [error, *_] = error.exceptions
+    return error
+
+
+def cause_of(error: BaseException | None, kind: type[E]) -> E | None:
+    """Return the first error of a kind in the chain of an error and its causes, or ``None``."""
+    while error is not None and not isinstance(error, kind):
+        error = error.__cause__ or error.__context__
     return error
 
 

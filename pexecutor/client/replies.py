@@ -9,7 +9,7 @@ from typing import Any, Final
 import httpx2
 import msgspec
 
-from ..errors import PexecutorError, RefusedError, UnreachableError
+from ..errors import PexecutorError, RefusedError, UnreachableError, cause_of
 from .decoding import NOT_JSON
 
 GATEWAY_STATUSES: Final = frozenset({502, 503, 504})
@@ -35,10 +35,10 @@ def failure(url: str, error: httpx2.RequestError) -> PexecutorError:
 
 def _reason(error: httpx2.RequestError) -> str:
     match error:
-        case httpx2.ConnectError() if (fault := _fault_of_certificate(error)) is not None:
+        case httpx2.ConnectError() if (fault := cause_of(error, ssl.SSLCertVerificationError)) is not None:
             return (
-                f"its certificate was not accepted ({fault}): use a host name that the certificate has, and"
-                " set SSL_CERT_FILE to the file with the certificate of its authority, or pass ssl_context"
+                f"its certificate was not accepted ({fault.verify_message}): use a host name that the certificate has, "
+                "and set SSL_CERT_FILE to the file with the certificate of its authority, or pass ssl_context"
             )
         case httpx2.TimeoutException():
             return "the server did not reply in time"
@@ -46,10 +46,3 @@ def _reason(error: httpx2.RequestError) -> str:
             return _ERROR_NUMBER.sub("", str(error)) or "no connection"
         case _:
             return "the connection was lost"
-
-
-def _fault_of_certificate(error: BaseException | None) -> str | None:
-    """Return why a certificate was not accepted; ``None`` if the error has another cause."""
-    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
-        error = error.__cause__ or error.__context__
-    return None if error is None else error.verify_message

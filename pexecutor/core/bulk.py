@@ -261,7 +261,7 @@ class _Walk:
                 return
 
     async def through_ids(self) -> None:
-        """Walk through the tasks whose ids are given, and count the ids of which there is no record."""
+        """Walk through the tasks whose ids are given, and count the ids without a record."""
         records = []
         task_ids = dict.fromkeys(self._request.task_ids)
         for task_id in task_ids:

@@ -21,6 +21,7 @@ from typing import Final
 import httpx2
 import trio
 
+from ..errors import cause_of
 from ..handlers.http.retry_after import retry_after_seconds
 from ..limits.times import DELIVERY_ATTEMPT_SECONDS_MAX, DELIVERY_REPLY_SECONDS_MAX
 from ..stores.deliveries import Delivery
@@ -86,7 +87,8 @@ class HttpSender:
         except PrivateAddressError:
             why = f"{origin} has a private address: set allow_private = true if that is intended"
         except httpx2.ConnectError as error:
-            why = f"invalid certificate of {origin}" if _is_certificate(error) else f"cannot connect to {origin}"
+            is_certificate = cause_of(error, ssl.SSLCertVerificationError) is not None
+            why = f"invalid certificate of {origin}" if is_certificate else f"cannot connect to {origin}"
         except httpx2.HTTPError:
             why = f"{origin} closed the connection early, or sent an invalid HTTP response"
         except (OSError, UnicodeError):
@@ -151,12 +153,3 @@ def _result_of(response: httpx2.Response) -> SendResult:
     if response.is_redirect:
         why += ", a redirect, which is not followed"
     return SendResult("failed", why, retry_after_seconds(response.headers.get("Retry-After")) or 0.0)
-
-
-def _is_certificate(error: BaseException | None) -> bool:
-    """Return whether an error was caused by the certificate of the receiver."""
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

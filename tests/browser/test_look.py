@@ -145,9 +145,8 @@ def check(page: Page, look: Look, markup: Markup) -> dict[str, list[str]]:
         "not on one line": page.run(OFF_THE_LINE, LINES),
         "clipped without a title": page.run(CLIPPED),
         "out of the window or the panel": page.run(OUT_OF_THE_WINDOW),
+        "violations": violations(page),
     }
-    if look != LOOKS["narrow"]:  # which has the document of a phone
-        wrong["violations"] = violations(page)
     if look == LOOKS["light"]:  # the markup is nearly the same on all screens
         wrong["markup"] = markup.faults_of_document(page.run("return document.documentElement.outerHTML"))
     if page.run("return document.documentElement.scrollWidth") > look.width:

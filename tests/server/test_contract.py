@@ -63,7 +63,7 @@ def removable(document: dict[str, Any]) -> list[str]:
 def test_every_route_keeps_to_the_document(start_server: StartServer, tmp_path: Path) -> None:
     server = start_server("--config", str(CONTRACT / "pexecutor.toml"), "--handlers", str(CONTRACT / "handlers.py"))
 
-    found = explore(server, tmp_path, "--max-examples", "8", "--exclude-path", "/drain", "--exclude-path", "/events")
+    found = explore(server, tmp_path, "--max-examples", "15", "--exclude-path", "/drain", "--exclude-path", "/events")
 
     assert found["operations"]["total"] == found["operations"]["tested"] + 2
     assert all(phase["status"] != "skip" for phase in found["phases"].values())

@@ -1,6 +1,6 @@
 """Kill a server under load repeatedly, and compare the tasks that it accepted with the effects of their handlers.
 
-``TEST_KILLS=30`` in the environment of pytest sets the number of kills; the default is a few.
+``TEST_KILLS=60`` in the environment of pytest sets the number of kills.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..handlers.test_command import STUBBORN_FAMILY, group_is_gone
 from .conftest import StartServer
 from .process import ServerProcess, eventually
 
-KILLS = int(os.environ.get("TEST_KILLS", "10"))
+KILLS = int(os.environ.get("TEST_KILLS", "30"))
 CLIENTS = 3
 SECONDS_TO_LIVE_MAX = 0.4
 

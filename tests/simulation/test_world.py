@@ -13,7 +13,7 @@ from .test_planted import forget_to_journal_a_finish
 from .world import World
 
 
-@pytest.mark.parametrize("seeds", [range(start, start + 20) for start in range(0, 80, 20)], ids=lambda seeds: seeds[0])
+@pytest.mark.parametrize("seeds", [range(start, start + 20) for start in range(0, 120, 20)], ids=lambda seeds: seeds[0])
 def test_the_promises_are_kept_whatever_happens(seeds: range) -> None:
     for seed in seeds:
         World(seed).run()

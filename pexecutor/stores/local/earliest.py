@@ -1,7 +1,7 @@
 """``Earliest``: keys in the order of their places, of which only the first is needed.
 
-The entries are sorted, in parts of a bounded length. So each call moves a bounded number of entries, however many there
-are and in whatever order they come and go.
+The entries are sorted, in parts of a bounded length, and a call changes one or two parts. So its cost does not depend
+on the order in which entries come and go.
 
 Road not taken: a heap, in which a forgotten entry stays until it comes first. If 50,000 tasks are cancelled, the latest
 first, a single call then removes 50,000 entries, which takes 75 ms.

@@ -11,7 +11,7 @@ import pytest
 from .world import NodesWorld
 
 
-@pytest.mark.parametrize("seeds", [range(start, start + 20) for start in range(0, 80, 20)], ids=lambda seeds: seeds[0])
+@pytest.mark.parametrize("seeds", [range(start, start + 20) for start in range(0, 120, 20)], ids=lambda seeds: seeds[0])
 def test_the_promises_are_kept_whatever_happens(seeds: range) -> None:
     for seed in seeds:
         NodesWorld(seed).run()

@@ -343,7 +343,7 @@ async def goes_on(server: ValkeyServer, case: Case) -> None:
 
 
 async def test_nodes_go_on_after_any_damages(server: ValkeyServer) -> None:
-    cases = {str(seed): Case(damage_by(seed)) for seed in range(30)}
+    cases = {str(seed): Case(damage_by(seed)) for seed in range(60)}
     assert await try_all(cases, lambda case: goes_on(server, case)) == {}
 
 

@@ -171,7 +171,7 @@ async def test_cut_short_it_is_completed_by_the_same_command(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With a death before and after each call to the server, in turn."""
-    monkeypatch.setattr(valkey_side, "RECORDS_A_CALL", 4)
+    monkeypatch.setattr(valkey_side, "RECORDS_A_CALL", 2)
     monkeypatch.setattr(valkey_side, "SCHEDULES_A_CALL", 2)
     everything_here = await everything_in(here)
     for step in count(1):

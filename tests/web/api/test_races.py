@@ -22,7 +22,7 @@ from ..raw import JSON, RawClient, RawReply, connected, request
 
 CONNECTIONS = 40
 REQUESTS = 200
-ROUNDS = 20
+ROUNDS = 50
 
 RESET = struct.pack("ii", 1, 0)
 """The ``SO_LINGER`` value with which a close sends a reset."""

@@ -3,6 +3,7 @@
 import { signal } from "../vendor/signals.js";
 import { apiUrl, onReply } from "./client.js";
 import { serverTime } from "./clock.js";
+import { onLeaving } from "./presence.js";
 
 const KINDS = ["task", "progress", "skipped", "paused", "resumed"];
 const FLUSH_MS = 250;
@@ -123,6 +124,7 @@ onReply((status) => {
   }
 });
 
-// A browser keeps a page that the reader has left, with its stream, and has six connections to one server: close it.
-addEventListener("pagehide", () => source?.close());
-addEventListener("pageshow", (event) => event.persisted && source && connect());
+onLeaving(
+  () => source?.close(),
+  () => source && connect(),
+);

@@ -1,6 +1,7 @@
 // The lines of an attempt's log, read as they arrive.
 
 import { ApiError, send } from "../api/client.js";
+import { onLeaving } from "../api/presence.js";
 import { logPath } from "../api/tasks.js";
 
 const RETRY_MS = 2000;
@@ -33,16 +34,12 @@ export function readLog(id, { attempt, follow }, receive, tell) {
     receive(null);
     begin();
   };
-  // As with the stream of events, a page that the reader has left must not keep a connection.
   const leave = () => stop.abort();
-  const comeBack = (event) => event.persisted && beginAgain();
-  addEventListener("pagehide", leave);
-  addEventListener("pageshow", comeBack);
+  const end = onLeaving(leave, beginAgain);
   begin();
   return () => {
+    end();
     leave();
-    removeEventListener("pagehide", leave);
-    removeEventListener("pageshow", comeBack);
   };
 }
 

@@ -13,7 +13,7 @@ import { count, countOf, isolated, roughSpan, span, words } from "../components/
 import { html, useEffect } from "../components/html.js";
 import { Status } from "../components/status.js";
 import { Ago } from "../components/time.js";
-import { NoTasks } from "./no_tasks.js";
+import { NoTasks } from "./nothing_yet.js";
 import { isLate, usualOf } from "./task_progress.js";
 
 const DAY_MS = 86_400_000;

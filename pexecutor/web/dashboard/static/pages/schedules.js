@@ -8,12 +8,13 @@ import { may } from "../api/session.js";
 import { useData } from "../app/data.js";
 import { Page } from "../app/frame.js";
 import { hrefOf, query } from "../app/router.js";
-import { Button, Empty, Name, ShellLine, Skeleton } from "../components/basics.js";
+import { Button, Empty, Name, Skeleton } from "../components/basics.js";
 import { timesInWords } from "../components/cron_words.js";
 import { count, countOf, zoneText } from "../components/format.js";
 import { html, useState } from "../components/html.js";
 import { Status } from "../components/status.js";
 import { Ago } from "../components/time.js";
+import { NothingYet } from "./nothing_yet.js";
 import { runNow, setPaused } from "./schedule_actions.js";
 import { OccurrenceStrip, reasonInWords, Timeline, TimelineAxis } from "./schedule_occurrences.js";
 
@@ -63,9 +64,8 @@ function Content({ page, problem, again, more }) {
 
 function First() {
   const line = `curl -X PUT ${BASE.href}schedules/nightly -H "Content-Type: application/json" \\\n     -d '{"cron": "0 3 * * *", "task": {"name": "nightly", "duration": 2000}}'`;
-  return html`<section class="panel"><${Empty} icon="schedules" title="No schedules yet">
-    <p class="empty__text">A schedule submits a task at its times. ${may("submit") ? "The first one, from a shell:" : "Adding one needs a token with the scope submit."}</p>
-    ${may("submit") && html`<${ShellLine} text=${line} />`}<//></section>`;
+  const about = "A schedule submits a task at its times.";
+  return html`<section class="panel"><${NothingYet} icon="schedules" title="No schedules yet" about=${about} making="Adding" line=${line} /></section>`;
 }
 
 function Views({ schedules, chosen }) {
@@ -127,9 +127,9 @@ function LastSkipped({ occurrences }) {
 
 function Foot({ page: { data, next }, shown, more }) {
   const all = statistics.value?.store.schedules ?? data.length;
-  const whole = next === null ? countOf(data.length, "schedule") : `the first ${count(data.length)} of ${countOf(all, "schedule")}, by name`;
+  const whole = next === null ? countOf(data.length, "schedule") : `The first ${count(data.length)} of ${countOf(all, "schedule")}, by name`;
   return html`<div class="panel__foot">
-    <span>${shown === data.length ? whole : `${count(shown)} of ${whole}`}</span>
+    <span>${whole}${shown === data.length ? "" : `, ${count(shown)} shown`}</span>
     ${next !== null && data.length < SHOWN_MAX && html`<${Button} small onClick=${more}>Show more<//>`}
     <span>Times in ${zoneText(now.peek())}</span>
   </div>`;

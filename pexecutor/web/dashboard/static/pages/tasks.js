@@ -10,7 +10,7 @@ import { count, countOf, words, zoneText } from "../components/format.js";
 import { html, useEffect, useMemo, useRef, useState } from "../components/html.js";
 import { Menu } from "../components/overlays.js";
 import { Field, Text } from "../forms/fields.js";
-import { NoTasks } from "./no_tasks.js";
+import { NoTasks } from "./nothing_yet.js";
 import { BulkBar } from "./tasks_bulk.js";
 import { clearFilters, filtersOf, savedViews, saveViews, STATES } from "./tasks_filters.js";
 import { TaskList } from "./tasks_list.js";
