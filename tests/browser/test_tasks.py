@@ -145,6 +145,28 @@ def test_more_rows_are_read_as_one_scrolls(page: Page, server: ServerProcess) ->
     assert page.run("return document.querySelectorAll('tbody tr').length") < 150
 
 
+def size_of_largest_map(page: Page) -> int:
+    """Return the number of entries in the largest ``Map`` of the page."""
+    run = page.driver.execute_cdp_cmd
+    prototype = run("Runtime.evaluate", {"expression": "Map.prototype"})["result"]["objectId"]
+    maps = run("Runtime.queryObjects", {"prototypeObjectId": prototype})["objects"]["objectId"]
+    largest = "function () { return Math.max(...this.filter((it) => it !== Map.prototype).map(({ size }) => size)); }"
+    found = run("Runtime.callFunctionOn", {"objectId": maps, "functionDeclaration": largest, "returnByValue": True})
+    return int(found["result"]["value"])
+
+
+def test_rows_that_are_gone_are_forgotten(page: Page, server: ServerProcess) -> None:
+    page.open(f"{server.url}/ui/tasks?state=finished&name_prefix=gone/")
+    for wave in range(4):
+        scenes.submit(server, [{"name": f"gone/{wave}/{number}", "duration": 0} for number in range(100)])
+        page.until(
+            lambda wave=wave: all(f"gone/{wave}/" in name for name in page.texts(".table .task-name") or [""]),
+            "the list is not refreshed",
+        )
+
+    assert size_of_largest_map(page) <= 200
+
+
 def test_a_row_changes_in_its_place(page: Page, server: ServerProcess) -> None:
     scenes.submit(server, [{"name": "place/1", "delay": 600_000}, {"name": "place/2", "delay": 600_000}])
     page.open(f"{server.url}/ui/tasks?name_prefix=place/")

@@ -28,7 +28,7 @@ export function TaskTable({ rows, pauses, selected, setSelected }) {
     last.current = index;
     setSelected(changed);
   };
-  const rowOf = useRowCache(toggle, [pauses, canSelect, handlers.value]);
+  const viewsOf = useRowViews(toggle, [pauses, canSelect, handlers.value]);
   const toggleAll = () => setSelected(selected.size === rows.length ? new Set() : new Set(rows.map(({ id }) => id)));
   const isSome = selected.size > 0 && selected.size < rows.length;
   return html`<table class="table" aria-rowcount=${rows.length + 1}>
@@ -46,25 +46,32 @@ export function TaskTable({ rows, pauses, selected, setSelected }) {
     </tr></thead>
     <tbody ref=${body}>
       <${Space} rows=${above} />
-      ${rows.slice(from, to).map((record, at) => rowOf(record, from + at, selected.has(record.id), pauses, canSelect))}
+      ${viewsOf(rows.slice(from, to), from, selected, pauses, canSelect)}
       <${Space} rows=${below} />
     </tbody>
   </table>
   <${TaskDialogs} />`;
 }
 
-/** Make the views of rows; a row whose record is the same gets the same view, so that it is not drawn again. */
-function useRowCache(toggle, needs) {
+/**
+ * Make the views of rows; a row whose record is the same gets the same view, so that it is not drawn again. Only the rows
+ * that were drawn last are kept: a list that is refreshed for hours shows ever new tasks.
+ */
+function useRowViews(toggle, needs) {
   const latest = useRef();
   latest.current = toggle;
-  const cache = useMemo(() => new Map(), needs);
+  const drawn = useMemo(() => ({ rows: new Map() }), needs);
   const toggleLatest = useMemo(() => (...change) => latest.current(...change), []);
-  return (record, index, isSelected, pauses, canSelect) => {
-    const known = cache.get(record.id);
-    if (known?.record === record && known.index === index && known.isSelected === isSelected) return known.view;
+  const rowOf = (record, index, isSelected, pauses, canSelect) => {
+    const known = drawn.rows.get(record.id);
+    if (known?.record === record && known.index === index && known.isSelected === isSelected) return known;
     const view = html`<${Row} key=${record.id} record=${record} index=${index} pauses=${pauses} isSelected=${isSelected} toggle=${canSelect && toggleLatest} />`;
-    cache.set(record.id, { record, index, isSelected, view });
-    return view;
+    return { record, index, isSelected, view };
+  };
+  return (records, from, selected, pauses, canSelect) => {
+    const rows = records.map((record, at) => rowOf(record, from + at, selected.has(record.id), pauses, canSelect));
+    drawn.rows = new Map(rows.map((row) => [row.record.id, row]));
+    return rows.map(({ view }) => view);
   };
 }
 
