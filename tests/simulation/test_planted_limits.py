@@ -56,7 +56,11 @@ PLANTED: Final[dict[Plant, str]] = {
 """Each with the promise that it breaks."""
 
 
-SEEDS_THAT_FIND: Final[dict[Plant, int]] = {overtake_within_a_key: 353, forget_at_each_start: 91}
+SEEDS_THAT_FIND: Final[dict[Plant, int]] = {
+    overtake_within_a_key: 353,
+    forget_at_each_start: 91,
+    wake_no_blocked_task: 11,
+}
 """For bugs that few seeds find. When other seeds do, after a change of the simulation, enter one of those."""
 
 

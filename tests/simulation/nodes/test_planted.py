@@ -207,7 +207,7 @@ PLANTED: Final[dict[str, tuple[int, Plant]]] = {
         on_the_server(("      if self.used[slot] then self.used[slot] = self.used[slot] + 1 end\n", "")),
     ),
     "a blocked task never wakes": (
-        5,
+        54,
         on_the_server(("      if is_there == 1 then settle_queue(queues[first + i - 1], true) end\n", "")),
     ),
     "a slot is kept when its task no longer runs": (5, on_the_server(("    Lanes.free_slots(old, id)\n", ""))),
